@@ -1,0 +1,1 @@
+"""Kernels of dataset distillation: data, networks, losses, distillation and evaluation. No Ray, no command line."""

@@ -1,0 +1,210 @@
+"""The settings of every step of dataset distillation, with the published values as defaults.
+
+This module is plain data: it imports neither torch nor numpy, so that planning and reporting can read and hash settings
+without paying for either. Names follow the released code of DC, DSA, DM and IDM where it has a name.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Precision = Literal["float32", "tf32", "bf16"]
+Protocol = Literal["paper", "strict"]
+Split = Literal["test", "validation"]
+CoresetMethod = Literal["random", "herding", "k-center"]
+Initialisation = Literal["real", "noise"]
+
+DSA_OPS = ("color", "crop", "cutout", "flip", "scale", "rotate")
+DSA_ALL = "color_crop_cutout_flip_scale_rotate"
+
+LOCATION: dict[str, Any] = {"identity": False}
+"""Field metadata of values that say where something lies, not what it is: they stay out of a unit's key."""
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the message names the setting, the value and what is possible."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetRef:
+    """A data set by name and version; for a user's own data set also where it lies and how it is read."""
+
+    name: str
+    """A registered name (see `iid datasets`), or a name of the user's choice together with `format` and `path`."""
+    version: int = 1
+    """Raise it when the images behind the name change."""
+    image_size: int | None = None
+    """Side in pixels to which a user's own images are resized; registered data sets have their own."""
+    format: Literal["parquet", "imagefolder"] | None = field(default=None, metadata=LOCATION)
+    """Layout of a user's own data set; None for a registered one."""
+    path: str | None = field(default=None, metadata=LOCATION)
+    """Folder of a user's own data set, absolute or relative to the data folder."""
+
+    def __post_init__(self) -> None:
+        if (self.format is None) != (self.path is None):
+            raise SettingsError(f"data set {self.name!r}: give both format and path, or neither")
+        if self.format is not None:
+            _require_choice("format", self.format, ("parquet", "imagefolder"))
+        _require_minimum("version", self.version, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtractorSettings:
+    """How one extractor network ψ of class centralization is trained on real images (IID release: 40 epochs)."""
+
+    network: str = "ResNet18"
+    """Architecture, a name that `build_network` knows."""
+    epochs: int = 40
+    """Passes over the training images."""
+    lr_net: float = 0.01
+    """Learning rate of SGD."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 5e-4
+    """Weight decay of SGD."""
+    batch_train: int = 256
+    """Images a step."""
+    dsa_strategy: str = "none"
+    """Augmentation of the real images; the release uses none."""
+    precision: Precision = "tf32"
+    """Arithmetic of the network."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_train"):
+            _require_minimum(name, getattr(self, name), 1)
+        _check_training(self.lr_net, self.momentum, self.weight_decay)
+        _check_dsa(self.dsa_strategy)
+        _require_choice("precision", self.precision, get_args(Precision))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueSettings:
+    """IDM's queue of matching networks that train while the images are distilled, and its cross-entropy term."""
+
+    networks: int = 3
+    """Random networks in the queue at the start."""
+    interval: int = 30
+    """Iterations after which one more random network enters (5 at IPC 1)."""
+    max_networks: int = 100
+    """Length of the queue; the oldest network leaves first."""
+    trained_networks: int = 2
+    """Networks drawn from the queue for training after each iteration."""
+    train_steps: int = 10
+    """SGD steps for each of them, on real batches."""
+    batch_train: int = 256
+    """Real images a step."""
+    lr_net: float = 0.01
+    """Learning rate of those steps."""
+    momentum: float = 0.9
+    """Momentum of those steps."""
+    weight_decay: float = 5e-4
+    """Weight decay of those steps."""
+    ce_weight: float = 0.5
+    """Weight of class-aware regularization: loss += ce_weight · running accuracy in percent · cross entropy."""
+
+    def __post_init__(self) -> None:
+        for name in ("networks", "interval", "max_networks", "batch_train"):
+            _require_minimum(name, getattr(self, name), 1)
+        for name in ("trained_networks", "train_steps", "ce_weight"):
+            _require_minimum(name, getattr(self, name), 0)
+        _check_training(self.lr_net, self.momentum, self.weight_decay)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistillationSettings:
+    """L = L_base + λ_CC·L_CC + λ_CM·L_CM over the pixels of the synthetic set; DM without a queue, IDM with one."""
+
+    network: str = "ConvNet"
+    """Matching network φ."""
+    iterations: int = 20_000
+    """Updates of the synthetic images."""
+    lr_img: float = 1.0
+    """Learning rate of the pixels (DM: 1, at IPC ≥ 100: 10; IDM: 0.2)."""
+    momentum_img: float = 0.5
+    """Momentum of the pixels."""
+    batch_real: int = 256
+    """Real images a class and iteration; a class that has fewer gives all it has."""
+    init: Initialisation = "real"
+    """Initial images: real ones of the class, or noise."""
+    dsa_strategy: str = DSA_ALL
+    """Siamese augmentation: DSA operations joined by "_", or "none"."""
+    partition: int = 1
+    """Side of the grid into which a stored image is cut: 2 gives IDM's four training images a canvas, 1 none."""
+    lambda_cc: float = 0.0
+    """Weight of class centralization."""
+    lambda_cm: float = 0.0
+    """Weight of covariance matching."""
+    cc_alpha: float | None = None
+    """α of the form max(0, exp(α·‖·‖²) − β); None for the plain squared distance."""
+    cc_beta: float = 0.0
+    """β of that form."""
+    queue: QueueSettings | None = None
+    """None matches in a new random network every iteration (DM); otherwise IDM's queue."""
+    precision: Precision = "tf32"
+    """Arithmetic of the networks; TF32 exists on GPUs only, a CPU computes in float32."""
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch_real", "partition"):
+            _require_minimum(name, getattr(self, name), 1)
+        for name in ("lr_img", "lambda_cc", "lambda_cm", "cc_beta"):
+            _require_minimum(name, getattr(self, name), 0)
+        if not 0 <= self.momentum_img < 1:
+            raise SettingsError(f"momentum_img is {self.momentum_img}; it must lie in [0, 1)")
+        _require_choice("init", self.init, get_args(Initialisation))
+        _require_choice("precision", self.precision, get_args(Precision))
+        _check_dsa(self.dsa_strategy)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationSettings:
+    """How fresh networks are trained on a synthetic set and tested: the protocol of DC, DSA, DM and IDM."""
+
+    num_eval: int = 20
+    """Networks trained on each set."""
+    epoch_eval_train: int = 1000
+    """Passes over the set are epoch_eval_train + 1, with one drop of the learning rate after half of them."""
+    lr_net: float = 0.01
+    """Learning rate of SGD before the drop; a tenth of it after."""
+    momentum: float = 0.9
+    """Momentum of SGD; cleared at the drop."""
+    weight_decay: float = 5e-4
+    """Weight decay of SGD."""
+    batch_train: int = 256
+    """Images a step."""
+    dsa_strategy: str = DSA_ALL
+    """Augmentation while training: one operation a batch, its parameters drawn per image."""
+    precision: Precision = "tf32"
+    """Arithmetic of the network."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_eval", "batch_train"):
+            _require_minimum(name, getattr(self, name), 1)
+        _require_minimum("epoch_eval_train", self.epoch_eval_train, 0)
+        _check_training(self.lr_net, self.momentum, self.weight_decay)
+        _check_dsa(self.dsa_strategy)
+        _require_choice("precision", self.precision, get_args(Precision))
+
+
+def dsa_ops(strategy: str) -> tuple[str, ...]:
+    """Return the operations of a `dsa_strategy` such as "color_crop_flip"; "none" gives an empty tuple."""
+    return () if strategy == "none" else tuple(strategy.split("_"))
+
+
+def _check_dsa(strategy: str) -> None:
+    unknown = [op for op in dsa_ops(strategy) if op not in DSA_OPS]
+    if unknown:
+        raise SettingsError(f"dsa_strategy {strategy!r} names {unknown[0]!r}; known are {', '.join(DSA_OPS)}, or none")
+
+
+def _check_training(lr_net: float, momentum: float, weight_decay: float) -> None:
+    for name, value in (("lr_net", lr_net), ("momentum", momentum), ("weight_decay", weight_decay)):
+        _require_minimum(name, value, 0)
+
+
+def _require_minimum(name: str, value: float, minimum: float) -> None:
+    if not value >= minimum:
+        raise SettingsError(f"{name} is {value}; it must be at least {minimum}")
+
+
+def _require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(map(str, choices))}")

@@ -1,0 +1,199 @@
+"""Parquet tables: the only thing a report reads about results.
+
+Long format, one file a unit (`<store>/tables/<table>/<key>.parquet`), accuracies as fractions in float64. The schemas
+here are the contract: files are written and read through them, so a column that another version added can neither break
+a reader nor be dropped in silence.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+
+Row = Mapping[str, Any]
+
+_PROVENANCE = [
+    ("key", pa.string()),
+    ("kind", pa.string()),
+    ("run", pa.string()),  # the launch that computed the unit
+    ("spec", pa.string()),  # the unit's full identity and locations as JSON
+    ("dataset", pa.string()),
+    ("dataset_version", pa.int64()),
+    ("fingerprint", pa.string()),  # of the images that were read
+    ("protocol", pa.string()),
+    ("seed", pa.int64()),
+    ("precision", pa.string()),
+    ("device", pa.string()),
+    ("versions", pa.string()),  # library versions as JSON
+    ("git_commit", pa.string()),
+    ("finished", pa.timestamp("us", tz="UTC")),
+    ("seconds", pa.float64()),  # this row's work alone
+    ("peak_memory", pa.int64()),  # bytes: of the device, or of the process on a CPU
+]
+
+_CURVE = pa.list_(pa.float64())
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "evaluations": pa.schema(
+        [
+            *_PROVENANCE,
+            ("set_key", pa.string()),  # null for the whole training set
+            ("method", pa.string()),
+            ("ipc", pa.int64()),  # null for the whole training set
+            ("set_spec", pa.string()),  # JSON
+            ("split", pa.string()),
+            ("network", pa.string()),
+            ("network_index", pa.int64()),
+            ("network_seed", pa.int64()),
+            ("accuracy", pa.float64()),
+            ("class_accuracies", _CURVE),
+            ("train_accuracy", pa.float64()),  # of the last epoch, on the augmented set
+            ("train_loss", pa.float64()),
+        ]
+    ),
+    "distillations": pa.schema(
+        [
+            *_PROVENANCE,
+            ("method", pa.string()),
+            ("ipc", pa.int64()),
+            ("partition", pa.int64()),
+            ("images", pa.int64()),
+            ("network", pa.string()),
+            ("iterations", pa.int64()),
+            ("lambda_cc", pa.float64()),
+            ("lambda_cm", pa.float64()),
+            ("lr_img", pa.float64()),
+            ("extractors", pa.int64()),
+            ("seconds_per_iteration", pa.float64()),
+            ("loss", pa.float64()),  # losses of the last iteration, summed over classes, before their weights
+            ("loss_mean", pa.float64()),
+            ("loss_cc", pa.float64()),
+            ("loss_cm", pa.float64()),
+            ("loss_ce", pa.float64()),
+            ("curve_iteration", pa.list_(pa.int64())),
+            ("curve_loss", _CURVE),
+            ("curve_loss_mean", _CURVE),
+            ("curve_loss_cc", _CURVE),
+            ("curve_loss_cm", _CURVE),
+            ("curve_loss_ce", _CURVE),
+            ("curve_gradient_norm", _CURVE),
+        ]
+    ),
+    "extractors": pa.schema(
+        [
+            *_PROVENANCE,
+            ("network", pa.string()),
+            ("index", pa.int64()),
+            ("epochs", pa.int64()),
+            ("train_accuracy", pa.float64()),
+            ("train_loss", pa.float64()),
+        ]
+    ),
+    "failures": pa.schema(
+        [
+            ("key", pa.string()),
+            ("kind", pa.string()),
+            ("run", pa.string()),
+            ("spec", pa.string()),
+            ("error", pa.string()),  # class of the exception
+            ("reason", pa.string()),  # its message
+            ("traceback", pa.string()),
+            ("device", pa.string()),
+            ("host", pa.string()),
+            ("versions", pa.string()),
+            ("finished", pa.timestamp("us", tz="UTC")),
+        ]
+    ),
+}
+
+TABLE_OF_KIND = {
+    "train_extractor": "extractors",
+    "import_extractor": "extractors",
+    "select": "distillations",
+    "distill": "distillations",
+    "evaluate": "evaluations",
+}
+"""The table that a unit of each kind writes its rows to."""
+
+
+class TableError(ValueError):
+    """A table file is damaged or holds something else; the message names the file and what to do."""
+
+
+def build(table: str, rows: Sequence[Row]) -> pa.Table:
+    """Build the Arrow table of some rows; columns that a row lacks are null.
+
+    Raises:
+        TableError: a row has a column that the schema does not know, or a value of the wrong type.
+    """
+    schema = SCHEMAS[table]
+    unknown = sorted({column for row in rows for column in row} - set(schema.names))
+    if unknown:
+        raise TableError(f"table {table} has no column {unknown[0]!r}; it has {', '.join(schema.names)}")
+    try:
+        data = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TableError(f"a row does not fit table {table}: {error}") from error
+    return data.replace_schema_metadata({"iid_table": table, "iid_schema_version": str(SCHEMA_VERSION)})
+
+
+def write(path: Path, table: str, rows: Sequence[Row]) -> None:
+    """Write one unit's rows to `path`; the file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as stream:
+            pq.write_table(build(table, rows), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Table:
+    """Read a table, of all units or of the given ones, in the order of keys.
+
+    Args:
+        tables: the store's `tables` folder; a table that has no files yet is empty.
+        table: one of `SCHEMAS`.
+        keys: units to read; those without a file are left out.
+
+    Raises:
+        TableError: a file cannot be read, or a newer version of this program wrote it.
+    """
+    folder = tables / table
+    files = sorted(folder.glob("[0-9a-f]*.parquet"))
+    if keys is not None:
+        wanted = set(keys)
+        files = [file for file in files if file.stem in wanted]
+    if not files:
+        return SCHEMAS[table].empty_table()
+    try:
+        return pyarrow.dataset.dataset(files, schema=SCHEMAS[table], format="parquet").to_table()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        raise TableError(_damaged(files, table, error)) from error
+
+
+def _damaged(files: Sequence[Path], table: str, error: Exception) -> str:
+    for file in files:
+        try:
+            version = int((pq.read_schema(file).metadata or {}).get(b"iid_schema_version", b"0"))
+        except (pa.ArrowInvalid, OSError) as damage:
+            return f"{file} cannot be read ({damage}); delete it and run again, its unit will be repaired"
+        if version > SCHEMA_VERSION:
+            return f"{file} was written by a newer version (schema {version}, ours is {SCHEMA_VERSION}); update"
+    return f"table {table} cannot be read: {error}"
+
+
+def decode_spec(spec: str) -> dict[str, Any]:
+    """Return the JSON object in a row's `spec` column."""
+    return dict(json.loads(spec))

@@ -1,0 +1,211 @@
+"""Units of work: what the orchestrator schedules, stores and never does twice.
+
+A unit is a frozen record of everything that can change its result: its settings, its seed, its data set by name and
+version, and the keys of the units whose artefacts it reads. Its key is a hash of that record, so equal work has equal
+names wherever and whenever it is planned. Where a thing lies and what it runs on (paths, device, workers) is not in it.
+
+Editing an algorithm so that results change means raising that kind's number in `ALGORITHM_VERSIONS`: the old artefacts
+keep their names, and nothing stale is ever mistaken for the new.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from distill_core.settings import (
+    LOCATION,
+    CoresetMethod,
+    DatasetRef,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    Protocol,
+    SettingsError,
+    Split,
+)
+
+KEY_LENGTH = 16
+
+ALGORITHM_VERSIONS = {"train_extractor": 1, "import_extractor": 1, "select": 1, "distill": 1, "evaluate": 1}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainExtractor:
+    """Train one network of the extractor pool on the real training images."""
+
+    kind: ClassVar[str] = "train_extractor"
+    dataset: DatasetRef
+    protocol: Protocol
+    settings: ExtractorSettings
+    index: int
+    """Place in the pool; the seed of the network follows from it."""
+    parents: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The unit's name: 16 hex digits."""
+        return unit_key(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportExtractor:
+    """Take one network of the extractor pool from a user's folder of `state_dict` files."""
+
+    kind: ClassVar[str] = "import_extractor"
+    dataset: DatasetRef
+    network: str
+    """Architecture of the files."""
+    pool: str
+    """The user's name for the pool."""
+    index: int
+    """Place among the folder's files, sorted by name."""
+    folder: str = field(metadata=LOCATION)
+    """Where the files lie."""
+    parents: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The unit's name: 16 hex digits."""
+        return unit_key(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Select:
+    """Choose real images as a baseline set; herding and k-center read the features of one extractor (the parent)."""
+
+    kind: ClassVar[str] = "select"
+    dataset: DatasetRef
+    protocol: Protocol
+    method: CoresetMethod
+    ipc: int
+    seed: int
+    parents: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The unit's name: 16 hex digits."""
+        return unit_key(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Distill:
+    """Distil one synthetic set; the parents are the extractor pool, empty where λ_CC is 0."""
+
+    kind: ClassVar[str] = "distill"
+    dataset: DatasetRef
+    protocol: Protocol
+    ipc: int
+    settings: DistillationSettings
+    seed: int
+    parents: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The unit's name: 16 hex digits."""
+        return unit_key(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluate:
+    """Train `num_eval` fresh networks on one set (the parent; none means the whole training set) and test them."""
+
+    kind: ClassVar[str] = "evaluate"
+    dataset: DatasetRef
+    protocol: Protocol
+    split: Split
+    """Which images measure the accuracy; a search for settings only ever sees "validation"."""
+    network: str
+    settings: EvaluationSettings
+    seed: int
+    """Seed of the set; evaluation networks are paired over methods by it."""
+    parents: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The unit's name: 16 hex digits."""
+        return unit_key(self)
+
+
+Unit = TrainExtractor | ImportExtractor | Select | Distill | Evaluate
+KINDS: dict[str, type[Unit]] = {unit.kind: unit for unit in (TrainExtractor, ImportExtractor, Select, Distill, Evaluate)}
+"""Kinds in the order in which a plan meets them."""
+
+
+def unit_key(unit: Unit) -> str:
+    """Hash a unit's identity.
+
+    Raises:
+        SettingsError: a field holds a value without a stable identity.
+    """
+    identity = {"kind": unit.kind, "algorithm": ALGORITHM_VERSIONS[unit.kind], "fields": canonical(unit)}
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def canonical(value: Any, where: str = "unit") -> Any:
+    """Reduce a value to JSON with one spelling for equal content; fields marked as locations are left out.
+
+    Numbers that are equal are spelt alike (1 and 1.0), so that a file's notation cannot change a key.
+
+    Raises:
+        SettingsError: the value has no stable identity; the message names the field.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
+        return {f.name: canonical(getattr(value, f.name), f"{where}.{f.name}") for f in fields}
+    if isinstance(value, dict):
+        return {str(name): canonical(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float) and not isinstance(value, bool):
+        return _canonical_float(value, where)
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    raise SettingsError(
+        f"{where} is a {type(value).__name__}, which has no stable identity; "
+        "use a number, a string, a list, or a dataclass of these"
+    )
+
+
+def _canonical_float(value: float, where: str) -> int | float:
+    if not math.isfinite(value):
+        raise SettingsError(f"{where} is {value}; give a finite number")
+    return int(value) if value.is_integer() else value
+
+
+def to_json(unit: Unit) -> str:
+    """Write a unit with all its fields, locations included, so that `from_json` restores it anywhere."""
+    return json.dumps({"kind": unit.kind, **dataclasses.asdict(unit)}, sort_keys=True, allow_nan=False)
+
+
+def from_json(text: str) -> Unit:
+    """Restore a unit from `to_json`.
+
+    Raises:
+        SettingsError: the text is not a unit of a known kind with exactly that kind's fields.
+    """
+    try:
+        fields = json.loads(text)
+        cls = KINDS[fields.pop("kind")]
+        return typing.cast(Unit, _build(cls, fields))
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise SettingsError(f"not a unit of work: {error!r}") from error
+
+
+def _build(cls: Any, fields: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _restore(hints[name], value) for name, value in fields.items()})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, dict):
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)
+    return value
