@@ -1,0 +1,182 @@
+"""Images as uint8 on the device, grouped by class and normalised on the fly."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from distill_core.datasets.info import DatasetError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSet:
+    """Labelled images sorted by class; within a class they keep the order in which they were read.
+
+    Example: `ImageSet.build(images, labels, classes=10, name="digits", mean=(0.3,), std=(0.3,))`.
+    """
+
+    name: str
+    """Name of the data set."""
+    images: Tensor
+    """uint8 (N, C, H, W), sorted by class."""
+    labels: Tensor
+    """int64 (N,), ascending, on the device of the images."""
+    counts: tuple[int, ...]
+    """Images of each class."""
+    mean: tuple[float, ...]
+    """Mean of each channel, pixels in [0, 1]."""
+    std: tuple[float, ...]
+    """Standard deviation of each channel, pixels in [0, 1]."""
+
+    @classmethod
+    def build(
+        cls,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        classes: int,
+        name: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device | str = "cpu",
+    ) -> "ImageSet":
+        """Sort images by class and move them to a device.
+
+        Args:
+            images: uint8 (N, C, H, W).
+            labels: int64 (N,) in 0 … classes − 1.
+            classes: number of classes; some may have no image.
+            name: name of the data set.
+            mean: mean of each channel, pixels in [0, 1].
+            std: standard deviation of each channel, pixels in [0, 1].
+            device: where the images are kept.
+
+        Raises:
+            DatasetError: shapes, types or labels do not fit together.
+        """
+        if images.dtype != torch.uint8 or images.dim() != 4 or labels.shape != images.shape[:1]:
+            raise DatasetError(
+                f"{name}: needs uint8 images (N, C, H, W) and N labels, "
+                f"not {images.dtype} {tuple(images.shape)} and {tuple(labels.shape)}"
+            )
+        if len(mean) != images.shape[1] or len(std) != images.shape[1]:
+            raise DatasetError(f"{name}: mean {tuple(mean)} and std {tuple(std)} are not of {images.shape[1]} channels")
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise DatasetError(f"{name}: labels must lie in 0 … {classes - 1}")
+        labels, order = labels.long().sort(stable=True)
+        return cls(
+            name=name,
+            images=images[order].to(device),
+            labels=labels.to(device),
+            counts=tuple(labels.bincount(minlength=classes).tolist()),
+            mean=tuple(mean),
+            std=tuple(std),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.counts)
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return self.images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Height of an image in pixels."""
+        return self.images.shape[2]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Index of the first image of each class."""
+        return tuple(accumulate(self.counts, initial=0))[:-1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The content's name: see `fingerprint`."""
+        return fingerprint(self)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn uint8 images (…, C, H, W) into float32 (pixel/255 − mean)/std."""
+        return images.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
+
+    def normalised(self, indices: Tensor) -> Tensor:
+        """Return the images at int64 indices (…) as normalised float32 (…, C, H, W)."""
+        return self.normalise(self.images[indices])
+
+    def of_class(self, label: int) -> Tensor:
+        """Return all uint8 images (N_c, C, H, W) of a class."""
+        return self.images[self.offsets[label] : self.offsets[label] + self.counts[label]]
+
+    def draw(self, generator: torch.Generator, n: int) -> Tensor:
+        """Draw distinct images of every class, uniformly and in random order.
+
+        Args:
+            generator: a CPU generator; equal seeds give equal draws on every device.
+            n: images a class; where the smallest class has fewer, every class gives that many.
+
+        Returns:
+            int64 indices (K, m), row c of class c, m = min(n, smallest class).
+
+        Raises:
+            DatasetError: a class has no image.
+        """
+        m = min(n, min(self.counts))
+        if m < 1:
+            raise DatasetError(f"{self.name}: cannot draw {n} images of class {self.counts.index(min(self.counts))}")
+        keys = torch.rand(self.classes, max(self.counts), generator=generator)
+        chosen = keys.masked_fill_(self._absent, -1).topk(m, dim=1).indices
+        return (chosen + torch.tensor(self.offsets)[:, None]).to(self.device)
+
+    def draw_batch(self, generator: torch.Generator, n: int) -> Tensor:
+        """Draw min(n, N) distinct images uniformly from the whole set: int64 indices; the generator is a CPU one."""
+        return torch.randperm(len(self), generator=generator)[:n].to(self.device)
+
+    def subset(self, indices: Tensor) -> "ImageSet":
+        """Return the images at int64 indices (M,) as a set with the same classes and statistics."""
+        return ImageSet.build(
+            self.images[indices],
+            self.labels[indices],
+            classes=self.classes,
+            name=self.name,
+            mean=self.mean,
+            std=self.std,
+            device=self.device,
+        )
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        return torch.tensor(self.mean, device=self.device)[:, None, None]
+
+    @cached_property
+    def _std(self) -> Tensor:
+        return torch.tensor(self.std, device=self.device)[:, None, None]
+
+    @cached_property
+    def _absent(self) -> Tensor:
+        """Places (K, largest class) beyond the end of a class."""
+        return torch.arange(max(self.counts)) >= torch.tensor(self.counts)[:, None]
+
+
+def fingerprint(*sets: ImageSet) -> str:
+    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels in class order, alike on all devices."""
+    digest = hashlib.sha256()
+    for images in sets:
+        digest.update(repr(tuple(images.images.shape)).encode())
+        digest.update(images.images.cpu().contiguous().numpy().data)
+        digest.update(images.labels.cpu().numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,54 @@
+"""Stratified splits, fixed by a hash of what they are for."""
+
+import torch
+from torch import Tensor
+
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.info import DatasetError
+from distill_core.seeds import generator
+
+HOLD_OUT_FRACTION = 0.1
+"""Share of the training images that the strict protocol keeps for choices."""
+TEST_FRACTION = 0.2
+"""Share that becomes the test set where a data set comes without one."""
+
+
+def hold_out(images: ImageSet, fraction: float = HOLD_OUT_FRACTION) -> tuple[ImageSet, ImageSet]:
+    """Split a training set into (train, validation): stratified, disjoint, the same for every run on that data set.
+
+    Raises:
+        DatasetError: a class has fewer than two images.
+    """
+    labels = images.labels.cpu()
+    held_out = stratified_mask(labels, fraction, purpose="hold-out", name=images.name).to(images.device)
+    return images.subset((~held_out).nonzero().flatten()), images.subset(held_out.nonzero().flatten())
+
+
+def stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str) -> Tensor:
+    """Mark about `fraction` of every class, at least one image of it and never all.
+
+    Args:
+        labels: int64 (N,) on the CPU.
+        fraction: share in (0, 1).
+        purpose: what the split is for; with `name` it fixes the choice.
+        name: name of the data set.
+
+    Returns:
+        bool (N,).
+
+    Raises:
+        DatasetError: the fraction is not in (0, 1), or a class has a single image.
+    """
+    if not 0 < fraction < 1:
+        raise DatasetError(f"{name}: the {purpose} fraction is {fraction}; it must lie between 0 and 1")
+    counts = labels.bincount()
+    if (counts == 1).any():
+        label = int((counts == 1).nonzero()[0])
+        raise DatasetError(f"{name}: class {label} has one image; the {purpose} needs at least two of every class")
+    quotas = (counts * fraction).round().long().clamp(min=1).minimum(counts - 1)
+    shuffled = torch.randperm(len(labels), generator=generator(purpose, name))
+    by_class = shuffled[labels[shuffled].sort(stable=True).indices]
+    ranks = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[by_class]]
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask[by_class] = ranks < quotas[labels[by_class]]
+    return mask
