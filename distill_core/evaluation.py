@@ -1,0 +1,126 @@
+"""Evaluation as published (DC, DSA, DM, IDM): train fresh networks on a set, test each at its last epoch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.info import DatasetInfo
+from distill_core.networks import Network, build_network, initialise
+from distill_core.precision import arithmetic, autocast
+from distill_core.seeds import derive_seed, generator
+from distill_core.settings import EvaluationSettings, Precision
+from distill_core.training import Fit, Progress, Schedule, fit
+
+TEST_BATCH = 512
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Normalised images on the device, read by index, and their labels."""
+
+    images: Callable[[Tensor], Tensor]
+    """Maps indices (B,) to images (B, C, H, W)."""
+    labels: Tensor
+    """(N,) int64."""
+
+    @classmethod
+    def of_tensors(cls, images: Tensor, labels: Tensor, device: torch.device | str) -> "TrainingSet":
+        """Use tensors, such as `SyntheticSet.training_images()` returns."""
+        on_device = images.to(device)
+        return cls(on_device.__getitem__, labels.to(device))
+
+    @classmethod
+    def of_images(cls, images: ImageSet) -> "TrainingSet":
+        """Use real images as they are."""
+        return cls(images.normalised, images.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedNetwork:
+    """What one network reached."""
+
+    index: int
+    seed: int
+    accuracy: float
+    """Fraction of the test images."""
+    class_accuracies: tuple[float, ...]
+    """Fraction of each class's test images; NaN for a class without any."""
+    fit: Fit
+
+
+def evaluate_network(
+    training: TrainingSet,
+    test: ImageSet,
+    info: DatasetInfo,
+    settings: EvaluationSettings,
+    *,
+    network: str,
+    seed: int,
+    index: int,
+    progress: Progress | None = None,
+) -> EvaluatedNetwork:
+    """Train one fresh network on a set and test it once, after the last epoch.
+
+    Args:
+        training: the set.
+        test: real images that measure the accuracy, on the same device.
+        info: classes and sizes.
+        settings: training schedule.
+        network: architecture.
+        seed: seed of the set; together with `index` it decides the network's parameters and the order of images, so
+            that methods are compared on the same networks.
+        index: number of the network.
+        progress: called after every epoch.
+    """
+    identity = (info.name, network, seed, index)
+    built = build_network(network, channels=info.channels, classes=len(info.classes), image_size=info.image_size)
+    built = built.to(test.device)
+    initialise(built, generator("evaluation network", *identity))
+    result = fit(
+        built,
+        training.images,
+        training.labels,
+        training_schedule(settings),
+        generator("evaluation training", *identity),
+        progress,
+    )
+    correct = correct_by_class(built, test, len(info.classes), settings.precision)
+    images = test.labels.bincount(minlength=len(info.classes)).cpu()
+    return EvaluatedNetwork(
+        index=index,
+        seed=derive_seed("evaluation network", *identity),
+        accuracy=float(correct.sum() / images.sum()),
+        class_accuracies=tuple((correct / images).tolist()),
+        fit=result,
+    )
+
+
+def training_schedule(settings: EvaluationSettings) -> Schedule:
+    """Return the published schedule: epoch_eval_train + 1 epochs, one drop after epoch epoch_eval_train // 2 + 1."""
+    return Schedule(
+        epochs=settings.epoch_eval_train + 1,
+        batch=settings.batch_train,
+        lr=settings.lr_net,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        dsa_strategy=settings.dsa_strategy,
+        precision=settings.precision,
+        drop_after=settings.epoch_eval_train // 2 + 1,
+    )
+
+
+@torch.no_grad()
+def correct_by_class(network: Network, test: ImageSet, classes: int, precision: Precision) -> Tensor:
+    """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the CPU."""
+    network.eval()
+    correct = torch.zeros(classes, dtype=torch.int64, device=test.device)
+    with arithmetic(precision):
+        for index in torch.arange(len(test.labels), device=test.device).split(TEST_BATCH):
+            with autocast(precision, test.device):
+                predicted = network(test.normalised(index)).argmax(1)
+            labels = test.labels[index]
+            correct += torch.bincount(labels[predicted == labels], minlength=classes)
+    return correct.cpu().double()

@@ -1,0 +1,110 @@
+"""Feature extractors ψ of class centralization: networks trained on the real images, kept in memory as a pool."""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from distill_core.datasets.load import Dataset
+from distill_core.networks import Network, build_network, initialise
+from distill_core.seeds import generator
+from distill_core.settings import ExtractorSettings
+from distill_core.training import Fit, Progress, Schedule, fit
+
+
+class ExtractorError(ValueError):
+    """Parameters do not fit the architecture, or a file is damaged; the message names the file."""
+
+
+@dataclass(frozen=True)
+class ExtractorPool:
+    """Frozen networks in eval mode, of which each iteration draws one."""
+
+    networks: Sequence[Network]
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def draw(self, draws: torch.Generator) -> Network:
+        """Return one network, drawn uniformly."""
+        return self.networks[int(torch.randint(len(self.networks), (), generator=draws))]
+
+    @classmethod
+    def load(cls, files: Sequence[Path], network: str, dataset: Dataset) -> "ExtractorPool":
+        """Load parameter files (safetensors, as `save_parameters` writes them) onto the data set's device.
+
+        Raises:
+            ExtractorError: a file is missing, damaged, or of another architecture.
+        """
+        return cls([_load(file, network, dataset) for file in files])
+
+
+def train_extractor(
+    dataset: Dataset, settings: ExtractorSettings, *, index: int, progress: Progress | None = None
+) -> tuple[Network, Fit]:
+    """Train the pool's network number `index` on the real training images, on the device they lie on."""
+    identity = (dataset.info.name, settings.network, index)
+    network = _build(settings.network, dataset)
+    initialise(network, generator("extractor network", *identity))
+    schedule = Schedule(
+        epochs=settings.epochs,
+        batch=settings.batch_train,
+        lr=settings.lr_net,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        dsa_strategy=settings.dsa_strategy,
+        precision=settings.precision,
+    )
+    images = dataset.train
+    draws = generator("extractor training", *identity)
+    return network, fit(network, images.normalised, images.labels, schedule, draws, progress)
+
+
+def save_parameters(network: Network, path: Path) -> None:
+    """Write a network's `state_dict` as one safetensors file."""
+    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def import_parameters(file: Path, network: str, dataset: Dataset) -> Network:
+    """Read a `state_dict` that someone else saved with `torch.save`; nothing in the file is executed.
+
+    Parameter names of multi-GPU training ("module.…") are understood.
+
+    Raises:
+        ExtractorError: the file is damaged, holds more than tensors, or is of another architecture.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ExtractorError(f"{file} is not a state_dict of tensors: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ExtractorError(f"{file} holds a {type(content).__name__}, not a state_dict")
+    return _with_parameters(network, dataset, {n.removeprefix("module."): v for n, v in content.items()}, file)
+
+
+def _load(file: Path, network: str, dataset: Dataset) -> Network:
+    try:
+        parameters = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ExtractorError(f"{file} cannot be read: {error}") from error
+    return _with_parameters(network, dataset, parameters, file)
+
+
+def _with_parameters(network: str, dataset: Dataset, parameters: Mapping[str, Tensor], file: Path) -> Network:
+    extractor = _build(network, dataset)
+    try:
+        extractor.load_state_dict(parameters, strict=True)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ExtractorError(f"{file} does not fit {network} for {dataset.info.name}: {error}") from error
+    return extractor.eval().requires_grad_(False)
+
+
+def _build(network: str, dataset: Dataset) -> Network:
+    info = dataset.info
+    built = build_network(network, channels=info.channels, classes=len(info.classes), image_size=info.image_size)
+    return built.to(dataset.train.device)

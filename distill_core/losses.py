@@ -1,0 +1,96 @@
+"""The three losses of IID, batched over classes.
+
+All of them are sums over classes, images and entries, because the published weights λ_CC and λ_CM belong to that
+scaling. K is the number of classes, N and M the real and synthetic images of a class.
+"""
+
+import torch
+from torch import Tensor
+
+
+def mean_matching(real: Tensor, synthetic: Tensor) -> Tensor:
+    """Squared distance between the mean features of each class, summed over classes (Zhao and Bilen, DM, eq. 4).
+
+    L = Σ_c ‖mean_n φ(x_cn) − mean_m φ(s_cm)‖²
+
+    Args:
+        real: (K, N, D) features of real images.
+        synthetic: (K, M, D) features of synthetic images.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ValueError: the shapes do not agree in K and D.
+    """
+    _require_matching("mean_matching", real, synthetic, dims=3)
+    return (real.mean(dim=1) - synthetic.mean(dim=1)).square().sum()
+
+
+def class_centralization(synthetic: Tensor, *, alpha: float | None = None, beta: float = 0.0) -> Tensor:
+    """Spread of each class's synthetic features around their own mean (Deng et al., IID, L_CC).
+
+    L = Σ_c Σ_j ‖ψ(s_cj) − mean_j ψ(s_cj)‖², or with `alpha` the paper's form Σ_c Σ_j max(0, exp(α·‖·‖²) − β).
+    The gradient flows through the mean.
+
+    Args:
+        synthetic: (K, M, D) features of synthetic images.
+        alpha: scale inside the exponential; None for the plain squared distance.
+        beta: threshold of the exponential form.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ValueError: `synthetic` is not three-dimensional.
+    """
+    if synthetic.dim() != 3:
+        raise ValueError(f"class_centralization takes features (K, M, D), not {tuple(synthetic.shape)}")
+    spread = (synthetic - synthetic.mean(dim=1, keepdim=True)).square().sum(dim=2)
+    if alpha is None:
+        return spread.sum()
+    return ((alpha * spread).exp() - beta).clamp(min=0).sum()
+
+
+def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
+    """Squared Frobenius distance between the local feature covariances of each class (Deng et al., IID, L_CM).
+
+    L = Σ_c ‖Σ(X_c) − Σ(S_c)‖_F² with Σ as in `local_covariance`.
+
+    Args:
+        real: (K, N, C, P) feature maps of real images: C channels at P positions.
+        synthetic: (K, M, C, P) feature maps of synthetic images.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ValueError: the shapes do not agree in K, C and P.
+    """
+    _require_matching("covariance_matching", real, synthetic, dims=4)
+    return (local_covariance(real) - local_covariance(synthetic)).square().sum()
+
+
+def local_covariance(features: Tensor) -> Tensor:
+    """Covariance of channels over images and positions: Σ = (1/N) Σ_i F_i F_iᵀ, where F_i is centred.
+
+    The mean that is subtracted belongs to one channel at one position; the sum over positions is not divided.
+
+    Args:
+        features: (K, N, C, P).
+
+    Returns:
+        (K, C, C).
+    """
+    centred = features - features.mean(dim=1, keepdim=True)
+    observations = centred.transpose(1, 2).flatten(2)
+    return torch.bmm(observations, observations.transpose(1, 2)) / features.shape[1]
+
+
+def _require_matching(loss: str, real: Tensor, synthetic: Tensor, *, dims: int) -> None:
+    fits = real.dim() == synthetic.dim() == dims
+    if not fits or real.shape[0] != synthetic.shape[0] or real.shape[2:] != synthetic.shape[2:]:
+        raise ValueError(
+            f"{loss}: real {tuple(real.shape)} and synthetic {tuple(synthetic.shape)} must both have {dims} dimensions "
+            "and differ only in the number of images (the second)"
+        )

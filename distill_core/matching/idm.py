@@ -1,0 +1,159 @@
+"""Improved distribution matching (Zhao et al., CVPR 2023): a queue of networks that train while images are distilled.
+
+The partition of images, IDM's third part, is in `distill_core.partition`; its cross-entropy term is in the objective.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill_core.datasets.load import Dataset
+from distill_core.matching.base import MatchingNetwork
+from distill_core.networks import Network, build_network, initialise
+from distill_core.seeds import generator
+from distill_core.settings import DistillationSettings, QueueSettings
+
+
+@dataclass
+class Member:
+    """One network of the queue, its optimiser, and its running training accuracy."""
+
+    network: Network
+    optimizer: torch.optim.SGD
+    correct: Tensor
+    """Scalar: real images that the network got right while it trained."""
+    seen: int = 0
+    """Real images it trained on."""
+
+    @property
+    def accuracy(self) -> float:
+        """Running training accuracy in percent; 0 before it was trained."""
+        return 100 * float(self.correct) / self.seen if self.seen else 0.0
+
+
+class IDM:
+    """A queue of matching networks and one optimiser step per class."""
+
+    def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
+        if settings.queue is None:
+            raise ValueError("IDM needs settings.queue")
+        self._dataset, self._settings, self._queue = dataset, settings, settings.queue
+        self._identity = (dataset.info.name, settings.network, seed)
+        self._entered = 0
+        self._members: list[Member] = []
+        for _ in range(self._queue.networks):
+            self._enter()
+
+    def draw(self, iteration: int) -> MatchingNetwork:
+        """Let a new network in when it is time, and return one of the queue, in eval mode."""
+        if iteration and iteration % self._queue.interval == 0:
+            self._enter()
+        place = torch.randint(len(self._members), (), generator=generator("queue draw", *self._identity, iteration))
+        member = self._members[int(place)]
+        network = member.network.eval().requires_grad_(False)
+        return MatchingNetwork(network, ce_weight=self._queue.ce_weight * member.accuracy)
+
+    def update(self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+        """Take the C optimiser steps of an iteration at once; see `class_steps`."""
+        return class_steps(
+            images, velocity, gradient, lr=self._settings.lr_img, momentum=self._settings.momentum_img, last=last
+        )
+
+    def after(self, iteration: int) -> None:
+        """Train some networks of the queue on real batches, without augmentation."""
+        draws = generator("queue training", *self._identity, iteration)
+        chosen = torch.randperm(len(self._members), generator=draws)[: self._queue.trained_networks]
+        for place in chosen.tolist():
+            self._train(self._members[place], draws)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all parameters, momenta and counters of the queue."""
+        tensors: dict[str, Tensor] = {}
+        for place, member in enumerate(self._members):
+            for name, value in member.network.state_dict().items():
+                tensors[f"{place}.network.{name}"] = value
+            for name, parameter in member.network.named_parameters():
+                momentum = member.optimizer.state[parameter].get("momentum_buffer")
+                if momentum is not None:
+                    tensors[f"{place}.momentum.{name}"] = momentum
+            tensors[f"{place}.counts"] = torch.stack((member.correct, torch.full_like(member.correct, member.seen)))
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
+        """Rebuild the queue as it was after `iteration` iterations."""
+        self._members.clear()
+        self._entered = self._queue.networks + max(0, iteration - 1) // self._queue.interval
+        for place in range(min(self._entered, self._queue.max_networks)):
+            member = self._build()
+            own = {n.removeprefix(f"{place}."): value for n, value in tensors.items() if n.startswith(f"{place}.")}
+            member.network.load_state_dict(
+                {n.removeprefix("network."): value for n, value in own.items() if n.startswith("network.")}
+            )
+            for name, parameter in member.network.named_parameters():
+                if f"momentum.{name}" in own:
+                    member.optimizer.state[parameter]["momentum_buffer"] = own[f"momentum.{name}"].clone()
+            member.correct, member.seen = own["counts"][0].clone(), int(own["counts"][1])
+            self._members.append(member)
+
+    def _enter(self) -> None:
+        """Append a new random network; where the queue is full the oldest leaves."""
+        if len(self._members) == self._queue.max_networks:
+            self._members.pop(0)
+        member = self._build()
+        initialise(member.network, generator("queue network", *self._identity, self._entered))
+        self._members.append(member)
+        self._entered += 1
+
+    def _build(self) -> Member:
+        info, device = self._dataset.info, self._dataset.train.device
+        network = build_network(
+            self._settings.network, channels=info.channels, classes=len(info.classes), image_size=info.image_size
+        ).to(device)
+        return Member(network, _optimizer(network, self._queue), torch.zeros((), dtype=torch.int64, device=device))
+
+    def _train(self, member: Member, draws: torch.Generator) -> None:
+        member.network.train().requires_grad_(True)
+        for _ in range(self._queue.train_steps):
+            batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
+            labels = self._dataset.train.labels[batch]
+            logits = member.network(self._dataset.train.normalised(batch))
+            member.optimizer.zero_grad()
+            F.cross_entropy(logits, labels).backward()
+            member.optimizer.step()
+            member.correct += (logits.argmax(1) == labels).sum()
+            member.seen += len(labels)
+
+
+def class_steps(
+    images: Tensor, velocity: Tensor, gradient: Tensor, *, lr: float, momentum: float, last: bool
+) -> tuple[Tensor, Tensor]:
+    """Take the K momentum steps of one IDM iteration at once, exactly.
+
+    IDM steps its optimiser after each class's gradient, so class c's images also move with their decaying momentum in
+    the K − 1 steps of the other classes: v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1 − μ)·v. After the last iteration only
+    the steps of the classes that follow are left: class c moves by lr·(1 − μ^(K−c))/(1 − μ)·v.
+
+    Args:
+        images: (K, M, C, H, W).
+        velocity: momentum of the same shape.
+        gradient: of the same shape; class c's at the point its own step is taken.
+        lr: learning rate of the pixels.
+        momentum: μ in [0, 1).
+        last: whether this is the run's last iteration.
+
+    Returns:
+        New images and velocity.
+    """
+    classes = len(images)
+    velocity = momentum**classes * velocity + gradient
+    steps = classes - torch.arange(classes, device=images.device) if last else torch.full((classes,), classes)
+    reach = (1 - momentum ** steps.to(images)) / (1 - momentum)
+    return images - lr * reach.view(-1, 1, 1, 1, 1) * velocity, velocity
+
+
+def _optimizer(network: Network, queue: QueueSettings) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        network.parameters(), lr=queue.lr_net, momentum=queue.momentum, weight_decay=queue.weight_decay
+    )

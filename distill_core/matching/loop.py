@@ -1,0 +1,226 @@
+"""The distillation loop that DM, IDM and their IID variants share.
+
+Every draw of an iteration is seeded by what it is for and by the iteration's number, and never by λ: runs that differ
+in λ or base start from the same images and see the same real batches, networks and augmentations.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill_core.augment import draw_augmentation
+from distill_core.datasets.load import Dataset
+from distill_core.extractors import ExtractorPool
+from distill_core.matching.base import Base
+from distill_core.matching.dm import DM
+from distill_core.matching.idm import IDM
+from distill_core.matching.objective import Objective
+from distill_core.matching.state import Curve, DistillationState
+from distill_core.networks import uses_batch_statistics
+from distill_core.partition import require_divisible, tile
+from distill_core.precision import arithmetic
+from distill_core.seeds import generator
+from distill_core.settings import DistillationSettings
+
+RECORDS = 200
+"""Points of a loss curve."""
+
+
+class DistillationError(RuntimeError):
+    """A distillation cannot start or go on; the message says where and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """How a long computation speaks with whoever started it; the defaults do nothing."""
+
+    progress: Callable[[int, int, dict[str, float]], None] = lambda step, total, values: None
+    """Called with steps done, steps in all, and the latest values by name."""
+    checkpoint: Callable[[DistillationState], None] = lambda state: None
+    """Called with the state every `checkpoint_seconds`, and before stopping early."""
+    checkpoint_seconds: float = 60.0
+    should_stop: Callable[[], bool] = lambda: False
+    """Asked after every iteration; True ends the run early."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and its state was handed to the checkpoint hook."""
+
+
+def distill(
+    dataset: Dataset,
+    settings: DistillationSettings,
+    *,
+    ipc: int,
+    seed: int,
+    extractors: ExtractorPool | None = None,
+    resume: DistillationState | None = None,
+    hooks: Hooks | None = None,
+    class_chunk: int | None = None,
+) -> DistillationState:
+    """Distil a synthetic set from the training images of `dataset`, on the device they lie on.
+
+    Args:
+        dataset: real images; only its training split is read.
+        settings: method and hyper-parameters.
+        ipc: stored images per class.
+        seed: tells sets of one experiment apart.
+        extractors: pool of feature extractors ψ; needed where λ_CC is above 0.
+        resume: state to continue from; the result equals that of an uninterrupted run.
+        hooks: progress, checkpoints, early stop.
+        class_chunk: classes in memory at once, chosen from the sizes when None; it changes nothing but rounding.
+
+    Returns:
+        The state after the last iteration: images (K, ipc, C, H, W), normalised, and the loss curve.
+
+    Raises:
+        DistillationError: too few images in a class, no extractors, or a loss that is not finite.
+        Interrupted: `hooks.should_stop` asked for it.
+    """
+    hooks = hooks or Hooks()
+    if settings.lambda_cc and not extractors:
+        raise DistillationError(f"lambda_cc is {settings.lambda_cc}, which needs a pool of extractors; none was given")
+    base: Base = DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
+    state = resume or _start(dataset, settings, ipc=ipc, seed=seed)
+    if resume is not None:
+        base.restore(state.source, state.iteration)
+    iteration = _Iteration(dataset, settings, base, extractors, seed, class_chunk or default_class_chunk(dataset, settings))
+    clock = _Clock(state.seconds, hooks.checkpoint_seconds)
+    every = max(1, settings.iterations // RECORDS)
+    with arithmetic(settings.precision):
+        while state.iteration < settings.iterations:
+            losses = iteration.advance(state)
+            if state.iteration % every == 0 or state.iteration in (1, settings.iterations):
+                values = _finite(losses, state.iteration)
+                state.curve.append(state.iteration, values)
+                hooks.progress(state.iteration, settings.iterations, values)
+            stop = hooks.should_stop() and state.iteration < settings.iterations
+            if stop or clock.checkpoint_due():
+                state.source, state.seconds = base.tensors(), clock.seconds()
+                hooks.checkpoint(state)
+            if stop:
+                raise Interrupted(f"stopped after iteration {state.iteration} of {settings.iterations}")
+    state.seconds = clock.seconds()
+    return state
+
+
+def initial_images(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> Tensor:
+    """Return the images that a distillation starts from, (K, ipc, C, H, W), normalised.
+
+    The first images of a class are the same whatever the method, so methods are compared from one start.
+
+    Raises:
+        DistillationError: a class has too few images, or the partition does not fit the image size.
+    """
+    info, images = dataset.info, dataset.train
+    try:
+        require_divisible(info.image_size, settings.partition)
+    except ValueError as error:
+        raise DistillationError(f"partition {settings.partition} on {info.name}: {error}") from error
+    draws = generator("initial images", info.name, seed)
+    if settings.init == "noise":
+        shape = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
+        return torch.randn(shape, generator=draws).to(images.device)
+    cells = settings.partition**2
+    real = images.normalised(draw_initial(dataset, ipc * cells, seed=seed))
+    if cells == 1:
+        return real
+    # The first ipc images become the first cells, so that canvases share them with methods without a partition.
+    return torch.stack([tile(of_class, settings.partition) for of_class in real])
+
+
+def draw_initial(dataset: Dataset, count: int, *, seed: int) -> Tensor:
+    """Draw indices (K, count) of distinct real training images of each class; a larger count extends a smaller one.
+
+    Raises:
+        DistillationError: a class has fewer images than `count`.
+    """
+    indices = dataset.train.draw(generator("initial images", dataset.info.name, seed), count)
+    if indices.shape[1] < count:
+        raise DistillationError(
+            f"{count} images of each class are needed, but the smallest class of {dataset.info.name} has "
+            f"{indices.shape[1]}; lower ipc"
+        )
+    return indices
+
+
+@dataclass(frozen=True)
+class _Iteration:
+    """Everything that one iteration needs besides the state it changes."""
+
+    dataset: Dataset
+    settings: DistillationSettings
+    base: Base
+    extractors: ExtractorPool | None
+    seed: int
+    class_chunk: int
+
+    def advance(self, state: DistillationState) -> dict[str, Tensor]:
+        """Advance `state` by one iteration; return its losses and the gradient's norm, still on the device."""
+        settings, images, iteration = self.settings, self.dataset.train, state.iteration
+        matching = self.base.draw(iteration)
+        extractor = self._extractor(iteration)
+        objective = Objective(
+            network=matching.network, extractor=extractor, settings=settings, ce_weight=matching.ce_weight
+        )
+        indices = images.draw(self._draws("real batch", iteration), settings.batch_real)
+        draw = draw_augmentation(
+            settings.dsa_strategy,
+            groups=len(indices),
+            image_size=self.dataset.info.image_size,
+            generator=self._draws("augmentation", iteration),
+            device=images.device,
+        )
+        gradient, losses = objective.gradient(
+            state.images, lambda classes: images.normalised(indices[classes]), draw, class_chunk=self.class_chunk
+        )
+        last = iteration + 1 == settings.iterations
+        state.images, state.velocity = self.base.update(state.images, state.velocity, gradient, last=last)
+        self.base.after(iteration)
+        state.iteration += 1
+        return losses | {"gradient_norm": gradient.norm()}
+
+    def _extractor(self, iteration: int) -> Network | None:
+        if self.extractors is None or not self.settings.lambda_cc:
+            return None
+        return self.extractors.draw(self._draws("extractor", iteration))
+
+    def _draws(self, purpose: str, iteration: int) -> torch.Generator:
+        return generator(purpose, self.dataset.info.name, self.seed, iteration)
+
+
+def _start(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> DistillationState:
+    images = initial_images(dataset, settings, ipc=ipc, seed=seed)
+    return DistillationState(iteration=0, images=images, velocity=torch.zeros_like(images))
+
+
+def _finite(losses: dict[str, Tensor], iteration: int) -> dict[str, float]:
+    values = {name: float(loss) for name, loss in losses.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise DistillationError(
+                f"{name} is {value} at iteration {iteration}; lower lr_img or the weights lambda_cc and lambda_cm"
+            )
+    return values
+
+
+class _Clock:
+    """Seconds spent over all continuations, and when the next checkpoint is due."""
+
+    def __init__(self, before: float, interval: float) -> None:
+        self._start = time.monotonic() - before
+        self._interval = interval
+        self._last = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def checkpoint_due(self) -> bool:
+        due = time.monotonic() - self._last >= self._interval
+        if due:
+            self._last = time.monotonic()
+        return due

@@ -1,0 +1,113 @@
+"""The synthetic set: a few images per class, with everything that is needed to train on them correctly.
+
+One safetensors file holds the images in pixel space (nominally [0, 1], nothing is clipped), the labels, and in its
+header, as JSON, the data set, class names, normalisation, IPC, partition factor, method and full spec.
+"""
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from distill_core.partition import partition
+
+HEADER = "iid"
+FORMAT_VERSION = 1
+
+
+class SyntheticSetError(ValueError):
+    """A file is not a synthetic set, or a damaged one; the message names the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticSet:
+    """Synthetic images with their labels and how they are to be read.
+
+    Raises:
+        SyntheticSetError: shapes, labels and metadata do not fit together.
+    """
+
+    images: Tensor
+    """float32 (N, C, H, W) in pixel space, nominally [0, 1]."""
+    labels: Tensor
+    """int64 (N,)."""
+    dataset: str
+    dataset_version: int = 1
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Per channel, in pixel space; what the training images are normalised with."""
+    std: tuple[float, ...]
+    """Per channel."""
+    ipc: int
+    """Stored images per class."""
+    partition: int = 1
+    """Cells a side into which each stored image is cut for training."""
+    method: str
+    """Name of the method, such as "DM+IID"."""
+    spec: dict[str, Any] = field(default_factory=dict)
+    """Every setting that the set was made with."""
+    key: str | None = None
+    """Key of the unit that made it."""
+
+    def __post_init__(self) -> None:
+        if self.images.dim() != 4 or self.labels.shape != self.images.shape[:1]:
+            raise SyntheticSetError(
+                f"images {tuple(self.images.shape)} and labels {tuple(self.labels.shape)} are not (N, C, H, W) and (N,)"
+            )
+        channels = self.images.shape[1]
+        if not len(self.mean) == len(self.std) == channels:
+            raise SyntheticSetError(f"{channels} channels, but {len(self.mean)} means and {len(self.std)} deviations")
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
+            raise SyntheticSetError(f"labels must lie in 0…{len(self.class_names) - 1}, one for each class name")
+        if self.partition < 1 or self.images.shape[-1] % self.partition:
+            raise SyntheticSetError(f"partition {self.partition} does not divide {self.images.shape[-1]} pixels")
+
+    def training_images(self) -> tuple[Tensor, Tensor]:
+        """Return what a network trains on: normalised, partition-decoded images (N', C, H, W) and labels (N',)."""
+        images = partition(to_normalised(self.images, self.mean, self.std), self.partition)
+        return images, self.labels.repeat(self.partition**2)
+
+    def save(self, path: Path) -> None:
+        """Write the set as one safetensors file."""
+        metadata = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("images", "labels")}
+        header = {HEADER: json.dumps({"format": FORMAT_VERSION, **metadata}, allow_nan=False)}
+        tensors = {"images": self.images.cpu().contiguous(), "labels": self.labels.cpu().contiguous()}
+        save_file(tensors, path, metadata=header)
+
+    @classmethod
+    def load(cls, path: Path) -> "SyntheticSet":
+        """Read a set that `save` wrote, onto the CPU.
+
+        Raises:
+            SyntheticSetError: the file is missing, damaged, or something else.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = json.loads((file.metadata() or {})[HEADER])
+                images, labels = file.get_tensor("images"), file.get_tensor("labels")
+            if metadata.pop("format") > FORMAT_VERSION:
+                raise SyntheticSetError(f"{path}: written by a newer version of this program; update it")
+            for name in ("class_names", "mean", "std"):
+                metadata[name] = tuple(metadata[name])
+            return cls(images=images.float(), labels=labels.long(), **metadata)
+        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise SyntheticSetError(f"{path} is not a synthetic set: {error}") from error
+
+
+def to_normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Map images (…, C, H, W) from pixel space to normalised space, (x − mean) / std per channel."""
+    return (images - _per_channel(mean, images)) / _per_channel(std, images)
+
+
+def to_pixels(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Map images (…, C, H, W) from normalised space to pixel space, x · std + mean per channel."""
+    return images * _per_channel(std, images) + _per_channel(mean, images)
+
+
+def _per_channel(values: tuple[float, ...], images: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=images.dtype, device=images.device).view(-1, 1, 1)
