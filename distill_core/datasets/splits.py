@@ -1,10 +1,12 @@
 """Stratified splits, fixed by a hash of what they are for."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetError
+from distill_core.datasets.raw import EncodedSplit
 from distill_core.seeds import generator
 
 HOLD_OUT_FRACTION = 0.1
@@ -22,6 +24,20 @@ def hold_out(images: ImageSet, fraction: float = HOLD_OUT_FRACTION) -> tuple[Ima
     labels = images.labels.cpu()
     held_out = stratified_mask(labels, fraction, purpose="hold-out", name=images.name).to(images.device)
     return images.subset((~held_out).nonzero().flatten()), images.subset(held_out.nonzero().flatten())
+
+
+def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, EncodedSplit]:
+    """Split the images of a data set that has no test set into (train, test).
+
+    Raises:
+        DatasetError: a class has a single image.
+    """
+    mask = stratified_mask(torch.from_numpy(images.labels), TEST_FRACTION, purpose="test split", name=name).numpy()
+
+    def part(chosen: np.ndarray) -> EncodedSplit:
+        return EncodedSplit([images.images[index] for index in chosen.nonzero()[0].tolist()], images.labels[chosen])
+
+    return part(~mask), part(mask)
 
 
 def stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str) -> Tensor:

@@ -1,0 +1,130 @@
+"""Where the files of a data set lie under the data folder, found without reading them and without torch or numpy."""
+
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from distill_core.datasets.info import DatasetError, lookup
+from distill_core.settings import DatasetRef
+
+TEST_NAMES = ("test", "validation", "valid", "val")
+"""Names under which a user's test split may lie; the first that exists is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A folder under the data folder and glob patterns of what must be in it."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
+def _layouts(folders: tuple[str, ...], files: tuple[str, ...]) -> tuple[Layout, ...]:
+    return tuple(Layout(folder, files) for folder in folders)
+
+
+_IDX_FILES = (
+    "train-images-idx3-ubyte*",
+    "train-labels-idx1-ubyte*",
+    "t10k-images-idx3-ubyte*",
+    "t10k-labels-idx1-ubyte*",
+)
+_CIFAR10_FILES = ("batches.meta", *(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+_TINY_FOLDERS = ("tiny-imagenet-200", "tinyimagenet/tiny-imagenet-200", "tinyimagenet")
+
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
+    "mnist": _layouts(("MNIST/raw", "mnist/MNIST/raw", "mnist"), _IDX_FILES),
+    "fashionmnist": _layouts(("FashionMNIST/raw", "fashionmnist/FashionMNIST/raw", "fashionmnist"), _IDX_FILES),
+    "svhn": _layouts(("", "svhn"), ("train_32x32.mat", "test_32x32.mat")),
+    "cifar10": _layouts(("cifar-10-batches-py", "cifar10/cifar-10-batches-py"), _CIFAR10_FILES),
+    "cifar10-jpeg": _layouts(("cifar10",), ("train.parquet", "test.parquet")),
+    "cifar100": _layouts(("cifar-100-python", "cifar100/cifar-100-python"), ("meta", "train", "test")),
+    "tinyimagenet": (
+        *_layouts(_TINY_FOLDERS, ("train", "val/val_annotations.txt", "val/images")),
+        *_layouts(("", "tinyimagenet"), ("tinyimagenet.pt",)),
+    ),
+}
+"""Where each registered data set may lie; the first complete place is read. The digits lie in scikit-learn."""
+
+
+def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
+    """Return the folder in which a data set's files lie, or None where some are missing. Nothing is opened.
+
+    Args:
+        dataset: a reference, or a registered name.
+        root: the data folder.
+
+    Raises:
+        DatasetError: the name is unknown.
+    """
+    ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
+    if ref.path is not None:
+        folder = own_folder(ref, root)
+        present = parquet_shards(folder, "train") if ref.format == "parquet" else (folder / "train").is_dir()
+        return folder if present else None
+    if lookup(ref.name).name == "digits":
+        return _digits()
+    places = ((root / layout.folder, layout) for layout in LAYOUTS[ref.name])
+    return next((folder for folder, layout in places if not _lacking(folder, layout)), None)
+
+
+def how_to_get(name: str) -> str:
+    """Say in a sentence how to get a registered data set.
+
+    Raises:
+        DatasetError: the name is unknown.
+    """
+    return lookup(name).source
+
+
+def missing(ref: DatasetRef, root: Path) -> DatasetError:
+    """Return the error for a data set that `locate` does not find: what is missing, where, and what to do."""
+    if ref.path is not None:
+        folder = own_folder(ref, root)
+        expected = "train.parquet or train-*.parquet" if ref.format == "parquet" else "train/<class>/<images>"
+        return DatasetError(f"{ref.name}: no {expected} in {folder}; check the path of this data set")
+    remedy = how_to_get(ref.name)
+    if ref.name == "cifar10" and locate("cifar10-jpeg", root) is not None:
+        remedy += f"; {root / 'cifar10' / 'train.parquet'} is the data set 'cifar10-jpeg'"
+    layouts = LAYOUTS.get(ref.name, ())
+    for layout in layouts:
+        lacking = _lacking(root / layout.folder, layout)
+        if 0 < len(lacking) < len(layout.files):
+            return DatasetError(f"{ref.name}: {root / layout.folder / lacking[0]} is missing; {remedy}")
+    places = ", ".join(dict.fromkeys(str(root / layout.folder) for layout in layouts))
+    return DatasetError(f"{ref.name}: not found (looked in {places or 'scikit-learn'}); {remedy}")
+
+
+def own_folder(ref: DatasetRef, root: Path) -> Path:
+    """Return the folder of a user's own data set; a relative path counts from the data folder."""
+    return root / Path(ref.path or "").expanduser()
+
+
+def parquet_shards(folder: Path, split: str) -> list[Path]:
+    """Return a split's Parquet files in order; empty where there is none.
+
+    Known places are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and `<split>/*.parquet`.
+
+    Raises:
+        DatasetError: a file's name tells of shards that are not there.
+    """
+    patterns = (f"{split}.parquet", f"{split}-*.parquet", f"data/{split}.parquet", f"data/{split}-*.parquet")
+    found = (sorted(folder.glob(pattern)) for pattern in (*patterns, f"{split}/*.parquet"))
+    shards = next((files for files in found if files), [])
+    for shard in shards:
+        count = re.search(r"-of-(\d+)", shard.name)
+        if count and int(count[1]) != len(shards):
+            raise DatasetError(
+                f"{shard}: the name tells of {int(count[1])} files, {len(shards)} are there; get the others"
+            )
+    return shards
+
+
+def _lacking(folder: Path, layout: Layout) -> list[str]:
+    return [pattern.rstrip("*") for pattern in layout.files if not any(folder.glob(pattern))]
+
+
+def _digits() -> Path | None:
+    package = find_spec("sklearn")
+    return Path(package.origin).parent / "datasets" / "data" if package and package.origin else None

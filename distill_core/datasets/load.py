@@ -1,0 +1,145 @@
+"""A data set by reference: find its files, read them, check them, put them on the device."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from distill_core.datasets.decode import decode_own, decode_registered
+from distill_core.datasets.files import locate, missing
+from distill_core.datasets.image_set import ImageSet, fingerprint
+from distill_core.datasets.info import DatasetError, DatasetInfo, registered
+from distill_core.datasets.raw import Pixels, RawData, RawSplit
+from distill_core.datasets.readers.digits import read_digits
+from distill_core.datasets.readers.idx import read_idx_data
+from distill_core.datasets.readers.imagefolder import read_imagefolder
+from distill_core.datasets.readers.parquet import read_parquet
+from distill_core.datasets.readers.tinyimagenet import read_tinyimagenet
+from distill_core.datasets.readers.torchvision_files import DOWNLOADS, download_files, read_cifar, read_svhn
+from distill_core.settings import DatasetRef
+
+READERS: dict[str, Callable[[Path, DatasetInfo], RawData]] = {
+    "digits": read_digits,
+    "mnist": read_idx_data,
+    "fashionmnist": read_idx_data,
+    "svhn": read_svhn,
+    "cifar10": read_cifar,
+    "cifar10-jpeg": lambda folder, info: decode_registered(read_parquet(folder, info.name), info),
+    "cifar100": read_cifar,
+    "tinyimagenet": read_tinyimagenet,
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """A data set in memory."""
+
+    info: DatasetInfo
+    train: ImageSet
+    test: ImageSet
+    fingerprint: str
+    """16 hex digits over shapes, pixels and labels of both sets, the same on every device."""
+
+
+def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "cpu", download: bool = False) -> Dataset:
+    """Read a data set and put it on a device.
+
+    A user's own data set gets its image size from the reference (or from its first image, see `decode_own`), the mean
+    and standard deviation of its training images, and, where it has no test split, a stratified fifth of the training
+    images as the test set, fixed by a hash of its name.
+
+    Args:
+        ref: what to read.
+        root: the data folder.
+        device: where the images are kept.
+        download: fetch files that are missing, where torchvision can.
+
+    Raises:
+        DatasetError: the data set is unknown, missing or damaged; the message names the file and what to do.
+    """
+    root = root.expanduser()
+    info = registered(ref)
+    folder = locate(ref, root)
+    if folder is None and info and download and info.name in DOWNLOADS:
+        download_files(info, root / info.name)
+        folder = locate(ref, root)
+    if folder is None:
+        raise missing(ref, root)
+    try:
+        info, raw = _read_registered(info, folder) if info else _read_own(ref, folder)
+    except OSError as error:
+        raise DatasetError(f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})") from error
+    train, test = _image_set(raw.train, info, device), _image_set(raw.test, info, device)
+    return Dataset(info=info, train=train, test=test, fingerprint=fingerprint(train, test))
+
+
+def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawData]:
+    raw = READERS[info.name](folder, info)
+    for split, part, expected in (("training", raw.train, info.train_images), ("test", raw.test, info.test_images)):
+        if len(part.labels) != expected:
+            raise DatasetError(
+                f"{info.name}: {len(part.labels)} {split} images in {folder}, not {expected}; {info.source}"
+            )
+        shape = (info.channels, info.image_size, info.image_size)
+        if part.images.shape[1:] != shape:
+            raise DatasetError(f"{info.name}: {split} images of shape {part.images.shape[1:]} in {folder}, not {shape}")
+    if len(raw.classes) != len(info.classes):
+        raise DatasetError(f"{info.name}: {len(raw.classes)} classes in {folder}, not {len(info.classes)}")
+    return (replace(info, classes=raw.classes) if info.name == "tinyimagenet" else info), raw
+
+
+def _read_own(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
+    if ref.image_size is not None and ref.image_size < 1:
+        raise DatasetError(f"{ref.name}: image_size is {ref.image_size}; it must be at least 1")
+    data = (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name)
+    for split, part in (("training", data.train), ("test", data.test)):
+        if not part.images:
+            raise DatasetError(f"{ref.name}: no {split} images in {folder}; add some, or remove the empty split")
+    without = sorted(set(range(len(data.classes))) - set(data.train.labels.tolist()))
+    if without:
+        raise DatasetError(f"{ref.name}: class {data.classes[without[0]]!r} has no training images in {folder}")
+    raw = decode_own(data, ref.image_size)
+    mean, std = _statistics(raw.train.images, ref.name)
+    info = DatasetInfo(
+        name=ref.name,
+        version=ref.version,
+        title=ref.name,
+        channels=raw.train.images.shape[1],
+        image_size=raw.train.images.shape[2],
+        classes=raw.classes,
+        mean=mean,
+        std=std,
+        train_images=len(raw.train.labels),
+        test_images=len(raw.test.labels),
+        source=f"your own data set ({ref.format})",
+    )
+    return info, raw
+
+
+def _statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel in [0, 1], summed as integers: the same on every machine."""
+    mean, std = [], []
+    for channel in torch.from_numpy(images).unbind(dim=1):
+        counts, n = channel.flatten().bincount(minlength=256).tolist(), channel.numel()
+        total = sum(value * count for value, count in enumerate(counts))
+        squares = sum(value * value * count for value, count in enumerate(counts))
+        mean.append(total / n / 255)
+        std.append(math.sqrt(n * squares - total * total) / n / 255)
+    if min(std) == 0:
+        raise DatasetError(f"{name}: channel {std.index(min(std))} has the same value in every training image")
+    return tuple(mean), tuple(std)
+
+
+def _image_set(split: RawSplit, info: DatasetInfo, device: torch.device | str) -> ImageSet:
+    return ImageSet.build(
+        torch.from_numpy(np.ascontiguousarray(split.images)),
+        torch.from_numpy(split.labels),
+        classes=len(info.classes),
+        name=info.name,
+        mean=info.mean,
+        std=info.std,
+        device=device,
+    )

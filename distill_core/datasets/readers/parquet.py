@@ -1,0 +1,116 @@
+"""The Hugging Face image layout: Parquet with a column of encoded images and a column of integer labels."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from distill_core.datasets.files import TEST_NAMES, parquet_shards
+from distill_core.datasets.info import DatasetError
+from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit, Labels, check_labels
+from distill_core.datasets.splits import split_off_test
+
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "fine_label")
+
+
+def read_parquet(folder: Path, name: str) -> EncodedData:
+    """Read the splits in a folder (see `files.parquet_shards`) without decoding the images.
+
+    Class names come from the schema's Hugging Face metadata, otherwise they are the labels "0", "1", ….
+
+    Args:
+        folder: where the files lie.
+        name: name of the data set; it fixes the test split of one that has none.
+
+    Raises:
+        DatasetError: a file is damaged, has other columns or types, or a label is out of range.
+    """
+    train_files = parquet_shards(folder, "train")
+    test_files = next(filter(None, (parquet_shards(folder, split) for split in TEST_NAMES)), None)
+    train = _read_split(train_files)
+    classes = _class_names(_open(train_files[0]).schema_arrow) or _numbered(train)
+    _check(train, classes)
+    if test_files is None:
+        return EncodedData(*split_off_test(train, name), classes)
+    test = _read_split(test_files)
+    _check(test, classes)
+    return EncodedData(train, test, classes)
+
+
+def _check(split: EncodedSplit, classes: Sequence[str]) -> None:
+    check_labels(split.labels, len(classes), lambda index: split.images[index].where)
+
+
+def _numbered(split: EncodedSplit) -> tuple[str, ...]:
+    highest = int(split.labels.max(initial=-1))
+    if highest >= len(split.labels):
+        image = split.images[int(split.labels.argmax())]
+        raise DatasetError(f"{image.where}: label {highest}, but there are only {len(split.labels)} training images")
+    return tuple(map(str, range(highest + 1)))
+
+
+def _class_names(schema: pa.Schema) -> tuple[str, ...] | None:
+    """Return the names of the ClassLabel feature that the label column is, if the schema tells."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(map(str, features[_column(schema, LABEL_COLUMNS, "")]["names"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_split(files: Sequence[Path]) -> EncodedSplit:
+    parts = [_read_file(file) for file in files]
+    return EncodedSplit(
+        [image for part in parts for image in part.images], np.concatenate([part.labels for part in parts])
+    )
+
+
+def _open(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{file}: not a whole Parquet file ({error}); get it again") from error
+
+
+def _read_file(file: Path) -> EncodedSplit:
+    parquet = _open(file)
+    image_column = _column(parquet.schema_arrow, IMAGE_COLUMNS, f"{file}: ")
+    label_column = _column(parquet.schema_arrow, LABEL_COLUMNS, f"{file}: ")
+    try:
+        table = parquet.read(columns=[image_column, label_column])
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{file}: damaged ({error}); get it again") from error
+    contents = _contents(table.column(image_column), f"{file}, column {image_column!r}")
+    labels = _labels(table.column(label_column), f"{file}, column {label_column!r}")
+    return EncodedSplit([EncodedImage(bytes_, f"{file}, row {row}") for row, bytes_ in enumerate(contents)], labels)
+
+
+def _column(schema: pa.Schema, names: Sequence[str], where: str) -> str:
+    for name in names:
+        if name in schema.names:
+            return name
+    raise DatasetError(f"{where}no column {' or '.join(map(repr, names))}; there are {', '.join(schema.names)}")
+
+
+def _contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+        column = pc.struct_field(column, "bytes")
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        raise DatasetError(
+            f"{where}: {column.type} does not hold encoded images; expected bytes or struct<bytes, path>"
+        )
+    return list(column.to_pylist())
+
+
+def _labels(column: pa.ChunkedArray, where: str) -> Labels:
+    if not pa.types.is_integer(column.type):
+        raise DatasetError(f"{where}: labels are {column.type}; expected integers from 0")
+    if column.null_count:
+        raise DatasetError(f"{where}: {column.null_count} labels are empty; leave those rows out")
+    return np.asarray(column.to_numpy(), dtype=np.int64)

@@ -1,0 +1,86 @@
+"""TinyImageNet from the folders of tiny-imagenet-200.zip, or from the dictionary `tinyimagenet.pt`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill_core.datasets.decode import decode_registered
+from distill_core.datasets.info import DatasetError, DatasetInfo
+from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit, Pixels, RawData, RawSplit, check_labels
+
+_KEYS = ("classes", "images_train", "labels_train", "images_val", "labels_val")
+_CHUNK = 4096
+
+
+def read_tinyimagenet(folder: Path, info: DatasetInfo) -> RawData:
+    """Read whichever layout the folder holds; the published validation set is the test set.
+
+    Raises:
+        DatasetError: a file is missing, damaged or of another shape.
+    """
+    if (folder / "train").is_dir():
+        return decode_registered(_list_folders(folder), info)
+    return _read_dictionary(folder / "tinyimagenet.pt", info)
+
+
+def _list_folders(folder: Path) -> EncodedData:
+    """Classes are the WordNet ids in alphabetical order."""
+    classes = tuple(sorted(path.name for path in (folder / "train").iterdir() if path.is_dir()))
+    train = [(path, wnid) for wnid in classes for path in sorted((folder / "train" / wnid / "images").glob("*.JPEG"))]
+    annotations = folder / "val" / "val_annotations.txt"
+    test = []
+    for number, line in enumerate(annotations.read_text(errors="replace").splitlines(), start=1):
+        name, wnid = [*line.split("\t"), ""][:2]
+        if wnid not in classes:
+            raise DatasetError(f"{annotations}, line {number}: class {wnid!r} has no folder in {folder / 'train'}")
+        test.append((folder / "val" / "images" / name, wnid))
+
+    def split(files: list[tuple[Path, str]]) -> EncodedSplit:
+        labels = {wnid: label for label, wnid in enumerate(classes)}
+        images = [EncodedImage(path, str(path)) for path, _ in files]
+        return EncodedSplit(images, np.array([labels[wnid] for _, wnid in files], dtype=np.int64))
+
+    return EncodedData(split(train), split(test), classes)
+
+
+def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
+    """Classes are in the order of the file."""
+    content = _load(path)
+    absent = [key for key in _KEYS if key not in content]
+    if absent:
+        raise DatasetError(f"{path}: has no entry {absent[0]!r}; {info.source}")
+    classes = tuple(map(str, content["classes"]))
+
+    def split(name: str) -> RawSplit:
+        images, labels = content[f"images_{name}"], np.asarray(content[f"labels_{name}"])
+        if not isinstance(images, Tensor) or images.dim() != 4:
+            raise DatasetError(f"{path}: images_{name} is not a tensor (N, C, H, W)")
+        if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+            raise DatasetError(f"{path}: labels_{name} is not one integer for every image")
+        check_labels(labels, len(classes), lambda index: f"{path}, labels_{name}[{index}]")
+        return RawSplit(_pixels(images, f"{path}, images_{name}"), labels.astype(np.int64))
+
+    return RawData(split("train"), split("val"), classes)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises half a dozen types on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DatasetError(f"{path}: not a readable file of tensors ({reason}); get it again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _pixels(images: Tensor, where: str) -> Pixels:
+    if images.is_floating_point() and all(((part >= 0) & (part <= 1)).all() for part in torch.split(images, _CHUNK)):
+        images = torch.cat([(part * 255).round().to(torch.uint8) for part in torch.split(images, _CHUNK)])
+    if images.dtype != torch.uint8:
+        raise DatasetError(
+            f"{where}: {images.dtype} with values that are not pixels; expected uint8, or floats in [0, 1]"
+        )
+    pixels: Pixels = images.numpy()
+    return pixels
