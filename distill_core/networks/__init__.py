@@ -1,0 +1,38 @@
+"""Networks by name: the pool of DC, DSA, DM and IDM, plus a ViT.
+
+Names are checked without torch, so that a search space can be validated before anything heavy is loaded; the networks
+themselves are loaded at first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from distill_core.networks.names import Architecture, network_names, parse_network_name
+
+if TYPE_CHECKING:
+    from distill_core.networks.base import Network
+    from distill_core.networks.build import build_network
+    from distill_core.networks.initialisation import initialise, uses_batch_statistics
+
+__all__ = [
+    "Architecture",
+    "Network",
+    "build_network",
+    "initialise",
+    "network_names",
+    "parse_network_name",
+    "uses_batch_statistics",
+]
+
+_LOADED_AT_FIRST_USE = {
+    "Network": "base",
+    "build_network": "build",
+    "initialise": "initialisation",
+    "uses_batch_statistics": "initialisation",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _LOADED_AT_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LOADED_AT_FIRST_USE[name]}"), name)

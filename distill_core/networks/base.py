@@ -1,0 +1,114 @@
+"""What every network offers, and the layers that several families share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from distill_core.settings import SettingsError
+
+
+class Network(nn.Module, ABC):
+    """An image classifier cut in three: feature map, head input, head. One pass up to the map can serve all of them."""
+
+    head_name: ClassVar[str] = "classifier"
+    """Name of the last linear layer, as in the checkpoints that users have."""
+
+    @property
+    def head(self) -> nn.Linear:
+        """The last linear layer."""
+        head: nn.Linear = getattr(self, self.head_name)
+        return head
+
+    @abstractmethod
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Return the last feature map, (N, C, H, W), of images (N, channels, image_size, image_size)."""
+
+    def head_input(self, feature_map: Tensor) -> Tensor:
+        """Return what the head sees, (N, D), given `feature_map(x)`."""
+        return feature_map.flatten(1)
+
+    def logits(self, feature_map: Tensor) -> Tensor:
+        """Return the class scores, (N, classes), given `feature_map(x)`."""
+        scores: Tensor = self.head(self.head_input(feature_map))
+        return scores
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return what the head sees, (N, D), given images."""
+        return self.head_input(self.feature_map(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the class scores, (N, classes), given images."""
+        return self.logits(self.feature_map(x))
+
+
+class Block(NamedTuple):
+    """A convolution that keeps the side, then norm and activation, then perhaps a pooling that halves the side."""
+
+    width: int
+    kernel: int
+    pooled: bool
+
+
+class Stack(NamedTuple):
+    """Layers and the shape of the map they end in."""
+
+    layers: nn.Sequential
+    channels: int
+    side: int
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "R": partial(nn.ReLU, inplace=True),
+    "L": partial(nn.LeakyReLU, inplace=True),
+    "S": nn.Sigmoid,
+    "Swish": nn.SiLU,
+}
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {"AP": nn.AvgPool2d, "MP": nn.MaxPool2d}
+GROUPS = 4
+
+
+def norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
+    """Return the norm over maps (N, channels, side, side) as a list of one layer, or of none for NN."""
+    if norm == "NN":
+        return []
+    if norm == "BN":
+        return [nn.BatchNorm2d(channels)]
+    if norm == "LN":
+        return [nn.LayerNorm([channels, side, side])]
+    if norm == "GN" and channels % GROUPS:
+        raise SettingsError(f"group norm needs a width that {GROUPS} divides, not {channels}")
+    return [nn.GroupNorm(channels if norm == "IN" else GROUPS, channels)]
+
+
+def padded_side(image_size: int) -> int:
+    """Return the side that a first layer brings images to: 28×28 digits become 32×32, others stay as they are."""
+    return 32 if image_size == 28 else image_size
+
+
+def stack(
+    blocks: list[Block], *, channels: int, image_size: int, norm: str, activation: str = "R", pooling: str = "MP"
+) -> Stack:
+    """Return the layers of `blocks` over images (N, channels, image_size, image_size).
+
+    Raises:
+        SettingsError: the images are too small to be halved that often, or the width does not fit the norm.
+    """
+    side = padded_side(image_size)
+    margin = (side - image_size) // 2
+    layers: list[nn.Module] = []
+    for before, block in pairwise([Block(channels, 0, False), *blocks]):
+        padding = block.kernel // 2 + (0 if layers else margin)
+        layers.append(nn.Conv2d(before.width, block.width, block.kernel, padding=padding))
+        layers += norm_layers(norm, block.width, side)
+        layers.append(ACTIVATIONS[activation]())
+        if block.pooled:
+            layers.append(POOLINGS[pooling](2))
+            side //= 2
+    if side < 1:
+        halvings = sum(block.pooled for block in blocks)
+        raise SettingsError(f"images of {image_size} pixels cannot be halved {halvings} times; use a shallower network")
+    return Stack(nn.Sequential(*layers), blocks[-1].width, side)

@@ -1,0 +1,52 @@
+"""From a name to a network."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+
+from distill_core import seeds
+from distill_core.networks.base import Network
+from distill_core.networks.initialisation import initialise
+from distill_core.networks.names import Family, parse_network_name
+from distill_core.networks.plain import MLP, VGG, AlexNet, ConvNet, LeNet
+from distill_core.networks.resnet import ResNet
+from distill_core.networks.vit import ViT
+from distill_core.settings import SettingsError
+
+FAMILIES: dict[Family, Callable[..., Network]] = {
+    "ConvNet": ConvNet,
+    "AlexNet": AlexNet,
+    "VGG": VGG,
+    "ResNet": ResNet,
+    "MLP": MLP,
+    "LeNet": LeNet,
+    "ViT": ViT,
+}
+
+
+def build_network(
+    name: str, *, channels: int, classes: int, image_size: int, generator: torch.Generator | None = None
+) -> Network:
+    """Return an initialised network on the CPU, in train mode.
+
+    Args:
+        name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16.
+        channels: of the images.
+        classes: number of classes, the width of the logits.
+        image_size: side of the square images, in pixels.
+        generator: source of the parameters (see `initialise`); None derives them from the name alone.
+
+    Raises:
+        SettingsError: the name is unknown, or the network does not fit the images.
+    """
+    said = {key: value for key, value in asdict(parse_network_name(name)).items() if value is not None}
+    family = FAMILIES[said.pop("family")]
+    try:
+        with torch.device("meta"):  # layers that are born on a real device draw from the global random state
+            network = family(channels=channels, classes=classes, image_size=image_size, **said)
+    except SettingsError as error:
+        raise SettingsError(f"network {name!r}: {error}") from None
+    network.to_empty(device="cpu")
+    initialise(network, generator or seeds.generator("network parameters", name))
+    return network

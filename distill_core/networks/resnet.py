@@ -1,0 +1,121 @@
+"""Residual networks for small images (He et al., CVPR 2016): 3×3 stem, four stages, the last three halve the map.
+
+With pooling AP a stage halves its map by average pooling after the convolution instead of by the convolution's stride,
+and the head sees the flattened map instead of its mean over positions. Norms keep the parameter name "bn".
+"""
+
+import torch
+from torch import Tensor, nn
+
+from distill_core.networks.base import Network, norm_layers
+from distill_core.settings import SettingsError
+
+STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+
+
+def _halving(stride: int, pooled: bool) -> tuple[int, list[nn.Module]]:
+    """Return the stride to convolve with and the pooling to follow, which together shrink a map by `stride`."""
+    return (1, [nn.AvgPool2d(stride)]) if pooled and stride > 1 else (stride, [])
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, stride: int, *, norm: str, pooled: bool) -> None:
+        super().__init__()
+        conv_stride, pool = _halving(stride, pooled)
+        self.conv1 = nn.Conv2d(channels, width, 3, stride=conv_stride, padding=1, bias=False)
+        (self.bn1,) = norm_layers(norm, width, 0)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        (self.bn2,) = norm_layers(norm, width, 0)
+        self.pool = nn.Sequential(*pool)
+        self.shortcut = _shortcut(channels, width, stride, norm=norm, pooled=pooled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to (N, width · expansion, H / stride, W / stride)."""
+        out = self.pool(torch.relu_(self.bn1(self.conv1(x))))
+        return torch.relu_(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+class Bottleneck(nn.Module):
+    """A 3×3 convolution between two 1×1 convolutions, beside a shortcut; four times wider at its end."""
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int, *, norm: str, pooled: bool) -> None:
+        super().__init__()
+        conv_stride, pool = _halving(stride, pooled)
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        (self.bn1,) = norm_layers(norm, width, 0)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=conv_stride, padding=1, bias=False)
+        (self.bn2,) = norm_layers(norm, width, 0)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
+        (self.bn3,) = norm_layers(norm, width * self.expansion, 0)
+        self.pool = nn.Sequential(*pool)
+        self.shortcut = _shortcut(channels, width * self.expansion, stride, norm=norm, pooled=pooled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to (N, width · expansion, H / stride, W / stride)."""
+        out = torch.relu_(self.bn1(self.conv1(x)))
+        out = self.pool(torch.relu_(self.bn2(self.conv2(out))))
+        return torch.relu_(self.bn3(self.conv3(out)) + self.shortcut(x))
+
+
+class ResNet(Network):
+    """ResNet-18, -34 or -50; the published extractor pool is ResNet-18 with instance norm."""
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        classes: int,
+        image_size: int,
+        depth: int,
+        width: int = 64,
+        norm: str = "IN",
+        pooling: str | None = None,
+    ) -> None:
+        super().__init__()
+        if image_size < 16:
+            raise SettingsError(f"images of {image_size} pixels are too small for a ResNet; it needs 16 at least")
+        self.pooled = pooling == "AP"
+        block = Bottleneck if depth >= 50 else BasicBlock
+        widths = [width * 2**stage for stage in range(4)]
+        ends = [width, *(block.expansion * w for w in widths)]
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        (self.bn1,) = norm_layers(norm, width, 0)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            _stage(block, ends[i], widths[i], count, stride=2 if i else 1, norm=norm, pooled=self.pooled)
+            for i, count in enumerate(STAGES[depth])
+        )
+        self.classifier = nn.Linear(ends[-1] * (image_size // 8) ** 2 if self.pooled else ends[-1], classes)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Return (N, C, H, W): the output of the fourth stage."""
+        out: Tensor = torch.relu_(self.bn1(self.conv1(x)))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            out = stage(out)
+        return out
+
+    def head_input(self, feature_map: Tensor) -> Tensor:
+        """Return the mean over positions, (N, C), or with pooling AP the flattened map."""
+        return feature_map.flatten(1) if self.pooled else feature_map.mean((2, 3))
+
+
+def _stage(
+    block: type[BasicBlock | Bottleneck], channels: int, width: int, count: int, *, stride: int, norm: str, pooled: bool
+) -> nn.Sequential:
+    first = block(channels, width, stride, norm=norm, pooled=pooled)
+    others = (block(width * block.expansion, width, 1, norm=norm, pooled=pooled) for _ in range(count - 1))
+    return nn.Sequential(first, *others)
+
+
+def _shortcut(channels: int, width: int, stride: int, *, norm: str, pooled: bool) -> nn.Sequential:
+    """Return the identity as an empty chain, or a 1×1 projection where the shape changes."""
+    if stride == 1 and channels == width:
+        return nn.Sequential()
+    conv_stride, pool = _halving(stride, pooled)
+    projection = nn.Conv2d(channels, width, 1, stride=conv_stride, bias=False)
+    return nn.Sequential(projection, *pool, *norm_layers(norm, width, 0))
