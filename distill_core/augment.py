@@ -120,7 +120,9 @@ def augment(images: Tensor, draw: Draw | None) -> Tensor:
     for op in DSA_OPS:
         if op in draw.ops:
             changed = OPERATIONS[op](images, draw)
-            result = changed if len(draw.ops) == 1 else torch.where(_by_group(draw.op == DSA_OPS.index(op)), changed, result)
+            result = (
+                changed if len(draw.ops) == 1 else torch.where(_by_group(draw.op == DSA_OPS.index(op)), changed, result)
+            )
     return result
 
 

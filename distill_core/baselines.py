@@ -1,4 +1,4 @@
-"""Baselines that choose real images instead of learning synthetic ones; each returns indices (K, ipc) into the training set.
+"""Baselines that choose real images instead of learning synthetic ones, as indices (K, ipc) into the training set.
 
 Herding (Welling 2009, as in iCaRL) and k-center (Sener and Savarese 2018) choose in the feature space of a network that
 was trained on the real data. The baseline "Whole" is the training set itself and needs no choosing.
@@ -93,5 +93,6 @@ def _choose_in_class(
     images: ImageSet, label: int, choose: Callable[[Tensor, int], Tensor], extractor: Network, count: int
 ) -> Tensor:
     of_class = (images.labels == label).nonzero().squeeze(1)
-    features = torch.cat([extractor.embed(images.normalised(part)) for part in of_class.split(FEATURE_BATCH)])
+    parts = (of_class[start : start + FEATURE_BATCH] for start in range(0, len(of_class), FEATURE_BATCH))
+    features = torch.cat([extractor.embed(images.normalised(part)) for part in parts])
     return of_class[choose(features.float(), count)]

@@ -118,7 +118,8 @@ def correct_by_class(network: Network, test: ImageSet, classes: int, precision: 
     network.eval()
     correct = torch.zeros(classes, dtype=torch.int64, device=test.device)
     with arithmetic(precision):
-        for index in torch.arange(len(test.labels), device=test.device).split(TEST_BATCH):
+        for start in range(0, len(test), TEST_BATCH):
+            index = torch.arange(start, min(start + TEST_BATCH, len(test)), device=test.device)
             with autocast(precision, test.device):
                 predicted = network(test.normalised(index)).argmax(1)
             labels = test.labels[index]

@@ -1,4 +1,4 @@
-"""Arithmetic of the networks: float32, TF32 (convolutions on the tensor cores, as the released codes compute) or bf16."""
+"""Arithmetic of the networks: float32, TF32 (convolutions on tensor cores, as the released codes compute), bf16."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

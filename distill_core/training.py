@@ -100,13 +100,9 @@ def _epoch(
 
 def augment_each(images: Tensor, strategy: str, draws: torch.Generator) -> Tensor:
     """Augment images (B, C, H, W) with one operation for all, its parameters drawn per image."""
-    draw = draw_augmentation(
-        strategy, len(images), images.shape[-1], draws, device=images.device, same_op=True
-    )
+    draw = draw_augmentation(strategy, len(images), images.shape[-1], draws, device=images.device, same_op=True)
     return augment(images.unsqueeze(1), draw).squeeze(1)
 
 
 def _optimizer(network: Network, schedule: Schedule, lr: float) -> torch.optim.SGD:
-    return torch.optim.SGD(
-        network.parameters(), lr=lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
-    )
+    return torch.optim.SGD(network.parameters(), lr=lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay)

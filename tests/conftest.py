@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.info import DatasetInfo
+from distill_core.datasets.load import Dataset
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -73,3 +77,29 @@ def cifar10_parquet():
     if not (folder / "train.parquet").exists():
         pytest.skip(f"needs CIFAR-10 as Parquet in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset():
+    """Three classes of 16×16 grey images that differ in brightness and noise: 20 training and 10 test images each."""
+    generator = torch.Generator().manual_seed(0)
+
+    def images(count):
+        labels = torch.arange(3).repeat_interleave(count)
+        level = 60.0 + 50 * labels.float().view(-1, 1, 1, 1)
+        noise = 40 * torch.randn(len(labels), 1, 16, 16, generator=generator)
+        return (level + noise).clamp(0, 255).to(torch.uint8), labels
+
+    statistics = {"name": "tiny", "mean": (0.4,), "std": (0.25,)}
+    train, test = (ImageSet.build(*images(count), classes=3, **statistics) for count in (20, 10))
+    info = DatasetInfo(
+        **statistics,
+        title="Tiny",
+        channels=1,
+        image_size=16,
+        classes=("dark", "grey", "light"),
+        train_images=60,
+        test_images=30,
+        source="made by the tests",
+    )
+    return Dataset(info=info, train=train, test=test, fingerprint="0" * 16)

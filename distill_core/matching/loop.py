@@ -19,8 +19,8 @@ from distill_core.matching.base import Base
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.objective import Objective
-from distill_core.matching.state import Curve, DistillationState
-from distill_core.networks import uses_batch_statistics
+from distill_core.matching.state import DistillationState
+from distill_core.networks import Network, build_network, uses_batch_statistics
 from distill_core.partition import require_divisible, tile
 from distill_core.precision import arithmetic
 from distill_core.seeds import generator
@@ -28,6 +28,8 @@ from distill_core.settings import DistillationSettings
 
 RECORDS = 200
 """Points of a loss curve."""
+CHUNK_PIXELS = 4096 * 32 * 32
+"""Pixels of real images that are matched at once, unless a chunk is asked for."""
 
 
 class DistillationError(RuntimeError):
@@ -40,15 +42,10 @@ class Hooks:
 
     progress: Callable[[int, int, dict[str, float]], None] = lambda step, total, values: None
     """Called with steps done, steps in all, and the latest values by name."""
+    checkpoint_due: Callable[[], bool] = lambda: False
+    """Asked after every iteration."""
     checkpoint: Callable[[DistillationState], None] = lambda state: None
-    """Called with the state every `checkpoint_seconds`, and before stopping early."""
-    checkpoint_seconds: float = 60.0
-    should_stop: Callable[[], bool] = lambda: False
-    """Asked after every iteration; True ends the run early."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, and its state was handed to the checkpoint hook."""
+    """Called with the state when one is due; an exception that it raises ends the run there."""
 
 
 def distill(
@@ -71,7 +68,7 @@ def distill(
         seed: tells sets of one experiment apart.
         extractors: pool of feature extractors ψ; needed where λ_CC is above 0.
         resume: state to continue from; the result equals that of an uninterrupted run.
-        hooks: progress, checkpoints, early stop.
+        hooks: progress and checkpoints.
         class_chunk: classes in memory at once, chosen from the sizes when None; it changes nothing but rounding.
 
     Returns:
@@ -79,7 +76,6 @@ def distill(
 
     Raises:
         DistillationError: too few images in a class, no extractors, or a loss that is not finite.
-        Interrupted: `hooks.should_stop` asked for it.
     """
     hooks = hooks or Hooks()
     if settings.lambda_cc and not extractors:
@@ -88,8 +84,10 @@ def distill(
     state = resume or _start(dataset, settings, ipc=ipc, seed=seed)
     if resume is not None:
         base.restore(state.source, state.iteration)
-    iteration = _Iteration(dataset, settings, base, extractors, seed, class_chunk or default_class_chunk(dataset, settings))
-    clock = _Clock(state.seconds, hooks.checkpoint_seconds)
+    iteration = _Iteration(
+        dataset, settings, base, extractors, seed, class_chunk or default_class_chunk(dataset, settings)
+    )
+    began = time.monotonic() - state.seconds
     every = max(1, settings.iterations // RECORDS)
     with arithmetic(settings.precision):
         while state.iteration < settings.iterations:
@@ -98,13 +96,10 @@ def distill(
                 values = _finite(losses, state.iteration)
                 state.curve.append(state.iteration, values)
                 hooks.progress(state.iteration, settings.iterations, values)
-            stop = hooks.should_stop() and state.iteration < settings.iterations
-            if stop or clock.checkpoint_due():
-                state.source, state.seconds = base.tensors(), clock.seconds()
+            if state.iteration < settings.iterations and hooks.checkpoint_due():
+                state.source, state.seconds = base.tensors(), time.monotonic() - began
                 hooks.checkpoint(state)
-            if stop:
-                raise Interrupted(f"stopped after iteration {state.iteration} of {settings.iterations}")
-    state.seconds = clock.seconds()
+    state.seconds = time.monotonic() - began
     return state
 
 
@@ -193,6 +188,21 @@ class _Iteration:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
 
 
+def default_class_chunk(dataset: Dataset, settings: DistillationSettings) -> int:
+    """Return how many classes are matched at once: as many as keep the real images within a bound.
+
+    A matching network with batch norm sees all classes together, as published, because its statistics span them.
+    """
+    info = dataset.info
+    network = build_network(
+        settings.network, channels=info.channels, classes=len(info.classes), image_size=info.image_size
+    )
+    if uses_batch_statistics(network):
+        return len(info.classes)
+    pixels = min(settings.batch_real, min(dataset.train.counts)) * info.image_size**2
+    return max(1, min(len(info.classes), CHUNK_PIXELS // pixels))
+
+
 def _start(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> DistillationState:
     images = initial_images(dataset, settings, ipc=ipc, seed=seed)
     return DistillationState(iteration=0, images=images, velocity=torch.zeros_like(images))
@@ -206,21 +216,3 @@ def _finite(losses: dict[str, Tensor], iteration: int) -> dict[str, float]:
                 f"{name} is {value} at iteration {iteration}; lower lr_img or the weights lambda_cc and lambda_cm"
             )
     return values
-
-
-class _Clock:
-    """Seconds spent over all continuations, and when the next checkpoint is due."""
-
-    def __init__(self, before: float, interval: float) -> None:
-        self._start = time.monotonic() - before
-        self._interval = interval
-        self._last = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
-
-    def checkpoint_due(self) -> bool:
-        due = time.monotonic() - self._last >= self._interval
-        if due:
-            self._last = time.monotonic()
-        return due

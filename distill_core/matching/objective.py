@@ -11,6 +11,7 @@ from distill_core.augment import Draw, augment
 from distill_core.losses import class_centralization, covariance_matching, mean_matching
 from distill_core.networks import Network
 from distill_core.partition import partition
+from distill_core.precision import autocast
 from distill_core.settings import DistillationSettings
 
 
@@ -38,21 +39,26 @@ class Objective:
             labels: (K,) the classes.
         """
         with torch.no_grad():
-            real_map = by_class(self.network.feature_map(real.flatten(0, 1)), real)
-        flat_map = self.network.feature_map(synthetic.flatten(0, 1))
-        synthetic_map = by_class(flat_map, synthetic)
+            real_map = self._features(self.network.feature_map, real)
+        synthetic_map = self._features(self.network.feature_map, synthetic)
         losses = {"mean": mean_matching(real_map.flatten(2), synthetic_map.flatten(2))}
         if self.settings.lambda_cc and self.extractor is not None:
-            features = by_class(self.extractor.embed(synthetic.flatten(0, 1)), synthetic)
+            features = self._features(self.extractor.embed, synthetic)
             losses["cc"] = class_centralization(features, alpha=self.settings.cc_alpha, beta=self.settings.cc_beta)
         if self.settings.lambda_cm:
             losses["cm"] = covariance_matching(real_map.flatten(3), synthetic_map.flatten(3))
         if self.ce_weight:
-            logits = self.network.logits(flat_map)
+            logits = self.network.logits(synthetic_map.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
             # A class's cross entropy is the mean over its images; classes are summed like the other losses.
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
+
+    def _features(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Map images (K, N, C, H, W) to float32 features (K, N, …)."""
+        with autocast(self.settings.precision, images.device):
+            features = network(images.flatten(0, 1))
+        return features.float().unflatten(0, tuple(images.shape[:2]))
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of `losses`."""
@@ -99,11 +105,6 @@ def decode(images: Tensor, factor: int) -> Tensor:
         return images
     cells = partition(images.flatten(0, 1), factor).unflatten(0, (factor**2, *images.shape[:2]))
     return cells.transpose(0, 1).flatten(1, 2)
-
-
-def by_class(values: Tensor, images: Tensor) -> Tensor:
-    """Undo `images.flatten(0, 1)`: (K·N, …) to (K, N, …)."""
-    return values.unflatten(0, tuple(images.shape[:2]))
 
 
 def chunks(classes: int, size: int) -> Iterator[slice]:

@@ -46,7 +46,9 @@ def test_batched_equals_looped_over_classes(loss):
     torch.testing.assert_close(batched, looped)
 
 
-@pytest.mark.parametrize("loss", [class_centralization, lambda s: covariance_matching(features(2, 5, 3, 4), s.view(2, 1, 3, 4))])
+@pytest.mark.parametrize(
+    "loss", [class_centralization, lambda s: covariance_matching(features(2, 5, 3, 4), s.view(2, 1, 3, 4))]
+)
 def test_one_image_a_class_has_no_gradient(loss):
     synthetic = features(2, 1, 12).requires_grad_()
     loss(synthetic).backward()

@@ -1,0 +1,85 @@
+import torch
+import torch.nn.functional as F
+
+from distill_core.networks import build_network
+from distill_core.settings import EvaluationSettings
+from distill_core.training import Schedule, augment_each, fit
+
+PLAIN = Schedule(
+    epochs=5, batch=256, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy="none", precision="float32"
+)
+
+
+def test_golden_steps(image, golden, fill_parameters):
+    """Five full-batch steps of a ConvNet on the synthetic images, then logits of the real ones in train mode."""
+    images, labels = image(12, 3, 32, 32, 22), torch.arange(3).repeat_interleave(4)
+    network = fill_parameters(build_network("ConvNet", channels=3, classes=3, image_size=32))
+    losses = []
+    fit(
+        network,
+        images.__getitem__,
+        labels,
+        PLAIN,
+        torch.Generator().manual_seed(0),
+        lambda epoch, epochs, values: losses.append(values["loss"]),
+    )
+    torch.testing.assert_close(torch.tensor(losses), golden["eval/losses"].float(), rtol=1e-4, atol=1e-5)
+    logits = network(image(24, 3, 32, 32, 21)).detach()
+    torch.testing.assert_close(logits, golden["eval/logits_after"].float(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_drop_also_clears_the_momentum():
+    """Against a hand-written loop on a linear problem that the network's head poses."""
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+    reference = build_network("MLP", channels=1, classes=2, image_size=4)
+    images, labels = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1] * 3)
+    schedule = Schedule(
+        epochs=4,
+        batch=6,
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        dsa_strategy="none",
+        precision="float32",
+        drop_after=1,
+    )
+    fit(network, images.__getitem__, labels, schedule, torch.Generator().manual_seed(0))
+    for rate, steps in ((0.1, 2), (0.01, 2)):
+        optimizer = torch.optim.SGD(reference.parameters(), lr=rate, momentum=0.9)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(reference(images), labels).backward()
+            optimizer.step()
+    for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_every_image_is_seen_once_an_epoch():
+    seen = []
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+
+    def images(index):
+        seen.append(index)
+        return torch.zeros(len(index), 1, 4, 4)
+
+    schedule = Schedule(
+        epochs=2, batch=4, lr=0.1, momentum=0.9, weight_decay=0.0, dsa_strategy="none", precision="float32"
+    )
+    fit(network, images, torch.tensor([0, 1] * 5), schedule, torch.Generator().manual_seed(0))
+    assert [len(index) for index in seen] == [4, 4, 2] * 2
+    first, second = torch.cat(seen[:3]), torch.cat(seen[3:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
+    assert first.tolist() != second.tolist()
+
+
+def test_each_image_is_augmented_by_itself(image):
+    same = image(1, 3, 16, 16, 1).expand(8, -1, -1, -1)
+    augmented = augment_each(same, "rotate", torch.Generator().manual_seed(0))
+    assert len(augmented.flatten(1).unique(dim=0)) == 8
+
+
+def test_published_schedule():
+    from distill_core.evaluation import training_schedule
+
+    schedule = training_schedule(EvaluationSettings(epoch_eval_train=1000))
+    assert schedule.epochs == 1001 and schedule.drop_after == 501
