@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is `iid`."""
+
+from orchestrator.cli import main
+
+main()

@@ -1,0 +1,98 @@
+"""The command line `iid`: arguments here, what commands do in `orchestrator.commands`.
+
+Commands import what they need when they are called, so that listing and planning start without Ray or torch.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from distill_core.datasets.info import DatasetError
+from distill_core.settings import SettingsError
+from orchestrator.files import StoreError
+from orchestrator.tables import TableError
+from search_spaces.errors import SpaceError
+
+OWN_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError)
+"""Errors whose message is all that a user needs."""
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands that end with a message and exit code 2 where the input is wrong."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except OWN_ERRORS as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Distributed experiments in dataset distillation: plan, distil, evaluate, resume, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SpaceArgument = Annotated[str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Set an axis or a setting for all experiments; repeatable."),
+]
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of results.", file_okay=False)]
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of data sets.", file_okay=False)]
+
+
+@app.command()
+def spaces() -> None:
+    """List the shipped search spaces."""
+    from orchestrator.commands.listings import show_spaces
+
+    show_spaces(Console())
+
+
+@app.command()
+def plan(
+    space: SpaceArgument,
+    store: StoreOption = Path("store"),
+    overrides: SetOption = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to reckon with (default: this machine's).")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores to reckon with (default: this machine's).")] = None,
+) -> None:
+    """Show what would run, what the store already has, and how long the rest takes; runs nothing."""
+    from orchestrator.commands.plan import show_plan, this_machine
+    from orchestrator.store import Store
+
+    show_plan(space, overrides or [], Store(store), this_machine(cpus, gpus), Console())
+
+
+@app.command()
+def datasets(data: DataOption = Path("data")) -> None:
+    """List the known data sets: which are there, and how to get the others."""
+    from orchestrator.commands.listings import show_datasets
+
+    show_datasets(data, Console())
+
+
+@app.command()
+def report(
+    space: SpaceArgument,
+    store: StoreOption = Path("store"),
+    out: Annotated[Path | None, typer.Option(help="Folder for the report (default: reports/SPACE).")] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Write the report of a search space: tables, pictures, curves, what failed and what is missing."""
+    from orchestrator.commands.report import show_report
+    from orchestrator.store import Store
+
+    show_report(space, overrides or [], Store(store), out, Console())
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

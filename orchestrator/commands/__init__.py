@@ -1,0 +1,1 @@
+"""What the commands of `iid` do and print; `orchestrator.cli` declares their arguments."""

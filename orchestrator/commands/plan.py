@@ -1,0 +1,132 @@
+"""`iid plan`: what a search space would run, what the store has of it, and how long the rest takes."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
+from orchestrator.costs import estimate, wall_seconds
+from orchestrator.plan import Plan, make_plan, pending
+from orchestrator.store import Store
+from orchestrator.units import KINDS
+from search_spaces.space import Space, load_space
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a plan would run on."""
+
+    cpus: int
+    gpus: int
+
+    @property
+    def workers(self) -> int:
+        """Units at a time: one a GPU, or one a core where there is no GPU."""
+        return self.gpus or self.cpus
+
+    def __str__(self) -> str:
+        return _count(self.gpus, "GPU") if self.gpus else _count(self.cpus, "CPU core")
+
+
+def this_machine(cpus: int | None = None, gpus: int | None = None) -> Machine:
+    """Count the cores and GPUs of this machine, where they are not given."""
+    if cpus is None:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if gpus is None:
+        gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return Machine(cpus=cpus, gpus=gpus)
+
+
+def show_plan(name: str, overrides: Sequence[str], store: Store, machine: Machine, console: Console) -> None:
+    """Print the plan of a search space; nothing is run and nothing is written.
+
+    Raises:
+        SpaceError: the search space cannot be used.
+        TableError: the store holds a damaged table.
+    """
+    space = load_space(name, overrides)
+    plan = make_plan(space)
+    done = store.done_keys() & plan.units.keys()
+    estimates = estimate(plan, gpu=machine.gpus > 0, store_tables=store.tables, done=done)
+    todo = pending(plan, done)
+    experiments = _count(len(space.experiments), "experiment")
+    console.print(
+        f"{space.name}: {experiments}, {_count(len(plan.cells), 'cell')}, {_count(len(plan.units), 'unit')}",
+        highlight=False,
+        markup=False,
+    )
+    console.print(_table(plan, done, todo, estimates))
+    for line in _conclusion(space, plan, store, todo, estimates, machine):
+        console.print(line, highlight=False, markup=False)
+
+
+def _table(plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]) -> Table:
+    table = Table("kind", show_edge=False)
+    for column in ("units", "shared", "in store", "to run", "time", "peak memory"):
+        table.add_column(column, justify="right")
+    shared = {key for key, users in plan.experiments_of().items() if len(users) > 1}
+    kinds = Counter(unit.kind for unit in plan.units.values())
+    for kind in KINDS:
+        if not kinds[kind]:
+            continue
+        ours = [key for key, unit in plan.units.items() if unit.kind == kind]
+        running = [key for key in todo if plan.units[key].kind == kind]
+        table.add_row(
+            kind,
+            f"{len(ours):,}",
+            f"{len(shared.intersection(ours)):,}",
+            f"{len(done.intersection(ours)):,}",
+            f"{len(running):,}",
+            duration(sum(estimates[key].seconds for key in running)),
+            size(max(estimates[key].memory for key in ours)),
+        )
+    return table
+
+
+def _conclusion(
+    space: Space, plan: Plan, store: Store, todo: Sequence[str], estimates: Mapping[str, Estimate], machine: Machine
+) -> list[str]:
+    if not todo:
+        return [f"Nothing to run: {store.root} has everything."]
+    total = sum(estimates[key].seconds for key in todo)
+    wall = wall_seconds(plan, todo, estimates, machine.workers)
+    hours = f"{total / 3600:,.2f} GPU-hours" if machine.gpus else f"{duration(total)} of one core"
+    lines = [f"To run: {_count(len(todo), 'unit')}, {hours}; about {duration(wall)} on {machine}."]
+    measured = sum(estimates[key].basis == "measured" for key in todo)
+    rate = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if machine.gpus else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
+    if measured:
+        lines.append(
+            f"Basis: rows in {store.root} for {measured:,} of them, for the others a cost model corrected by these."
+        )
+    else:
+        lines.append(f"Basis: a cost model ({rate}); there are no measured rows of such units in {store.root}.")
+    own = sorted({ref.name for experiment in space.experiments for ref in experiment.datasets if ref.path is not None})
+    if own:
+        lines.append(
+            f"The size of {', '.join(own)} is not known before it is read; {UNKNOWN.train_images:,} images of "
+            f"{UNKNOWN.classes} classes are assumed."
+        )
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Write a time as "42 s", "12 min", "3.4 h" or "5.1 days"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:,.1f} days"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes as "350 MB" or "1.2 GB"."""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

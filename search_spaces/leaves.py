@@ -1,0 +1,161 @@
+"""Every setting by its path, read off the settings dataclasses of `distill_core.settings`.
+
+A path is a section and a field: `distillation.lr_img`, `distillation.queue.ce_weight`, `evaluation.num_eval`,
+`extractors.epochs`. Names, types and limits have one source, the dataclasses; a field added there can be set here.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from distill_core.networks import parse_network_name
+from distill_core.settings import (
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    QueueSettings,
+    SettingsError,
+)
+from search_spaces.errors import Misfit, nearest
+
+LARGEST = 2**53
+"""Whole numbers beyond it are no setting, and would not survive every table format."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtractorPool:
+    """How many extractor networks class centralization draws from, and where they lie if the user has them already."""
+
+    count: int = 20
+    """Networks in the pool (IID release: 1000; it says itself that fewer do)."""
+    pool: str | None = None
+    """The user's name for a pool of his own; it goes with `folder`."""
+    folder: str | None = None
+    """Folder of `state_dict` files of such a pool, absolute or relative to the data folder."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 100_000:
+            raise SettingsError(f"count is {self.count}; it must lie between 1 and 100,000")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One setting."""
+
+    path: str
+    owner: type[Any]
+    """The dataclass that has it."""
+    field: str
+
+    def check(self, value: object) -> object:
+        """Return the value as the dataclass keeps it.
+
+        Raises:
+            Misfit: its type or its range is wrong.
+        """
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
+            raise Misfit("the number is too large")
+        try:
+            checked = _adapter(self.path).validate_python(value)
+            if self.field == "network":
+                parse_network_name(checked)
+            self.owner(**{self.field: checked})
+        except ValidationError as error:
+            raise Misfit(f"{error.errors()[0]['msg']}; got {brief(value)}") from error
+        except ValueError as error:
+            raise Misfit(str(error)) from error
+        return checked
+
+
+def brief(value: object) -> str:
+    """Write a value for a message, cut to a readable length."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@functools.cache
+def _adapter(path: str) -> TypeAdapter[Any]:
+    leaf = LEAVES[path]
+    hint = typing.get_type_hints(leaf.owner)[leaf.field]
+    return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _leaves() -> Iterator[Leaf]:
+    owners: tuple[tuple[str, type[Any]], ...] = (
+        ("distillation", DistillationSettings),
+        ("distillation.queue", QueueSettings),
+        ("evaluation", EvaluationSettings),
+        ("extractors", ExtractorSettings),
+        ("extractors", ExtractorPool),
+    )
+    sections = {section for section, _ in owners}
+    for section, owner in owners:
+        for item in dataclasses.fields(owner):
+            if (path := f"{section}.{item.name}") not in sections:
+                yield Leaf(path, owner, item.name)
+
+
+LEAVES: dict[str, Leaf] = {leaf.path: leaf for leaf in _leaves()}
+SECTIONS = ("distillation", "distillation.queue", "evaluation", "extractors")
+
+
+def find_leaf(name: str) -> Leaf:
+    """Find a setting by its path, or by its last name where only one setting has it.
+
+    Raises:
+        Misfit: no setting or more than one has that name.
+    """
+    if name in LEAVES:
+        return LEAVES[name]
+    matches = [leaf for leaf in LEAVES.values() if leaf.path.endswith(f".{name}")]
+    if len(matches) > 1:
+        raise Misfit(f"{name!r} is ambiguous; write {' or '.join(leaf.path for leaf in matches)}")
+    if not matches:
+        hint = nearest(name, [*LEAVES, *dict.fromkeys(leaf.field for leaf in LEAVES.values())])
+        raise Misfit(f"unknown setting {name[:80]!r}" + (hint if "did you mean" in hint else _overview()))
+    return matches[0]
+
+
+def _overview() -> str:
+    return f"; settings lie in {', '.join(SECTIONS)}, for example distillation.iterations"
+
+
+def flatten(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Turn nested sections, dotted paths and unique last names into checked values by path.
+
+    Args:
+        values: what a file or the command line gives.
+        section: the section that `values` is, or "" for the level above all sections.
+
+    Raises:
+        Misfit: a name or a value is wrong; its path is relative to `values`.
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            parts = _flatten_one(f"{section}.{name}".lstrip("."), name, value, section)
+        except Misfit as misfit:
+            raise Misfit(misfit.message, (name, *misfit.path)) from misfit
+        twice = sorted(set(parts) & set(found))
+        if twice:
+            raise Misfit(f"{twice[0]} is set twice", (name,))
+        found.update(parts)
+    return found
+
+
+def _flatten_one(path: str, name: str, value: object, section: str) -> dict[str, Any]:
+    if path in SECTIONS:
+        if not isinstance(value, Mapping):
+            hint = " (the method, DM or IDM, decides whether there is a queue)" if path.endswith("queue") else ""
+            raise Misfit(f"expected settings of {path}{hint}, got {brief(value)}")
+        return flatten(value, path)
+    if section and path not in LEAVES:
+        fields = [leaf.path.removeprefix(f"{section}.") for leaf in LEAVES.values() if leaf.path.startswith(section)]
+        raise Misfit(f"unknown setting {name[:80]!r} of {section}{nearest(name, fields)}")
+    leaf = find_leaf(path)
+    return {leaf.path: leaf.check(value)}

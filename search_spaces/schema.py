@@ -1,0 +1,216 @@
+"""What a search-space file may hold.
+
+    name: …                 # and description
+    include: [paper/main]   # experiments of other spaces, with their own settings and rules
+    settings: …             # defaults of all experiments of this file: axes and settings
+    rules: […]              # settings that depend on data set, method, IPC or protocol
+    experiments:
+      - name: …
+        datasets, methods, ipc (or ratio), seeds, architectures      # the grid; one value or a list
+        protocol: paper                                              # or strict
+        sweep: {lambda_cc: [0, 0.01]}                                # more axes: any setting and its values
+        distillation, evaluation, extractors: …                      # settings, see distill_core/settings.py
+        rules: […]
+
+These models check structure and names. The values of settings are checked in `leaves`, against the dataclasses.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from distill_core.datasets.info import registered
+from distill_core.networks import parse_network_name
+from distill_core.settings import DatasetRef, Protocol
+from search_spaces.errors import Misfit, nearest
+from search_spaces.leaves import LARGEST, brief
+from search_spaces.methods import canonical_method
+from search_spaces.rules import Rule, check_comparison
+
+MAX_SEEDS = 10_000
+
+SAME = "same"
+"""As an evaluation architecture: the matching network of the experiment (the field's default evaluation)."""
+
+T = TypeVar("T")
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f"{brief(getattr(value, 'name', value))} is listed twice")
+    return values
+
+
+def _seeds(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MAX_SEEDS:
+            raise ValueError(f"a number of seeds lies between 1 and {MAX_SEEDS:,}; a list names the seeds themselves")
+        return tuple(range(value))
+    return _tuple(value)
+
+
+def _architecture(name: str) -> str:
+    if name != SAME:
+        parse_network_name(name)
+    return name
+
+
+class _Strict(BaseModel):
+    """No conversions, no unknown keys; the hint names the nearest known one."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: object) -> object:
+        if not isinstance(data, Mapping):
+            return data
+        for key in data:
+            if key not in cls.model_fields:
+                problem = f"unknown key {key[:80]!r}{nearest(key, cls.model_fields)}"
+                raise PydanticCustomError("unknown_key", "{problem}", {"problem": problem, "key": key})
+        return data
+
+
+class DatasetEntry(_Strict):
+    """A data set as a file gives it: a name, or a user's own with its layout and place."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: int = Field(default=1, ge=1, le=LARGEST)
+    image_size: int | None = Field(default=None, ge=4, le=4096)
+    format: Literal["parquet", "imagefolder"] | None = None
+    path: str | None = Field(default=None, min_length=1)
+
+
+def _dataset(entry: DatasetEntry) -> DatasetRef:
+    ref = DatasetRef(**entry.model_dump())
+    info = registered(ref)
+    return ref if info is None else DatasetRef(name=info.name, version=info.version)
+
+
+Dataset = Annotated[
+    DatasetEntry,
+    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+    AfterValidator(_dataset),
+]
+Axis = Annotated[tuple[T, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_distinct)]
+Method = Annotated[str, AfterValidator(canonical_method)]
+ImagesPerClass = Annotated[int, Field(ge=1, le=100_000)]
+Ratio = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST)]
+Architecture = Annotated[str, AfterValidator(_architecture)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,79}$")]
+
+
+class Axes(_Strict):
+    """The grid of an experiment; an axis that is not given is empty."""
+
+    datasets: Axis[Dataset] = ()
+    methods: Axis[Method] = ()
+    ipc: Axis[ImagesPerClass] = ()
+    ratio: Axis[Ratio] = ()
+    """Instead of `ipc`: stored images as a fraction of the training images."""
+    seeds: Annotated[
+        tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MAX_SEEDS), AfterValidator(_distinct)
+    ] = ()
+    """A number n stands for the seeds 0 … n−1."""
+    architectures: Axis[Architecture] = ()
+    """Networks that are trained on the sets; `same` is the matching network."""
+    protocol: Protocol | None = None
+
+    def refs(self) -> tuple[DatasetRef, ...]:
+        """Return the data sets as units refer to them (validation has replaced the entries by them)."""
+        return self.datasets  # type: ignore[return-value]
+
+
+class Settings(Axes):
+    """Axes and settings together."""
+
+    distillation: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+    extractors: dict[str, Any] = {}
+
+
+class When(_Strict):
+    """Conditions of a rule: one value or a list of alternatives each; all conditions have to hold."""
+
+    dataset: Axis[str] = ()
+    method: Axis[Method] = ()
+    ipc: Axis[Annotated[int | str, AfterValidator(check_comparison)]] = ()
+    protocol: Axis[Protocol] = ()
+
+
+class RuleEntry(_Strict):
+    """Settings that hold under conditions."""
+
+    when: When = When()
+    set: dict[str, Any] = Field(min_length=1)
+    source: str = ""
+
+    def rule(self, values: Mapping[str, Any]) -> Rule:
+        """Return the rule with its checked settings."""
+        when = self.when
+        return Rule(
+            set=values,
+            dataset=when.dataset,
+            method=when.method,
+            ipc=when.ipc,
+            protocol=when.protocol,
+            source=self.source,
+        )
+
+
+class ExperimentEntry(Settings):
+    """One grid and its settings."""
+
+    name: Name
+    sweep: dict[str, Any] = {}
+    rules: list[RuleEntry] = []
+
+
+class SpaceEntry(_Strict):
+    """A whole file."""
+
+    name: Name
+    description: str = ""
+    include: Axis[str] = ()
+    settings: Settings = Settings()
+    rules: list[RuleEntry] = []
+    experiments: list[ExperimentEntry] = []
+
+
+class RuleList(_Strict):
+    """The file of published settings."""
+
+    rules: list[RuleEntry]
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def validate(model: type[ModelT], value: object) -> ModelT:
+    """Check a value's structure.
+
+    Raises:
+        Misfit: something does not fit; the first error with its path.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as failure:
+        error = failure.errors(include_url=False)[0]
+    path = tuple(error["loc"])
+    if error["type"] == "unknown_key":
+        raise Misfit(error["ctx"]["problem"], (*path, error["ctx"]["key"]))
+    if error["type"] == "value_error":
+        raise Misfit(str(error["ctx"]["error"]), path)
+    if error["type"] == "missing":
+        raise Misfit(f"the key {path[-1]!r} is missing", path[:-1])
+    message = error["msg"].replace("valid dictionary", "mapping").replace("valid tuple", "list")
+    raise Misfit(f"{message}; got {brief(error['input'])}", path)
