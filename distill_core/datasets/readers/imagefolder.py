@@ -22,7 +22,7 @@ def read_imagefolder(folder: Path, name: str) -> EncodedData:
         name: name of the data set; it fixes the test split of one that has none.
 
     Raises:
-        DatasetError: the test folder has a class that the training folder lacks.
+        DatasetError: a split has no images, or the test folder has a class that the training folder lacks.
     """
     classes = _folders(folder / "train")
     train = _list(folder / "train", classes)
@@ -45,5 +45,9 @@ def _list(folder: Path, classes: Sequence[str]) -> EncodedSplit:
         for path in sorted((folder / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     ]
+    if not files:
+        raise DatasetError(
+            f"{folder}: no images in its class folders; add some, or remove it if there is no such split"
+        )
     images = [EncodedImage(path, str(path)) for path, _ in files]
     return EncodedSplit(images, np.array([label for _, label in files], dtype=np.int64))

@@ -47,7 +47,7 @@ def _check(split: EncodedSplit, classes: Sequence[str]) -> None:
 
 
 def _numbered(split: EncodedSplit) -> tuple[str, ...]:
-    highest = int(split.labels.max(initial=-1))
+    highest = int(split.labels.max())
     if highest >= len(split.labels):
         image = split.images[int(split.labels.argmax())]
         raise DatasetError(f"{image.where}: label {highest}, but there are only {len(split.labels)} training images")
@@ -65,9 +65,10 @@ def _class_names(schema: pa.Schema) -> tuple[str, ...] | None:
 
 def _read_split(files: Sequence[Path]) -> EncodedSplit:
     parts = [_read_file(file) for file in files]
-    return EncodedSplit(
-        [image for part in parts for image in part.images], np.concatenate([part.labels for part in parts])
-    )
+    images = [image for part in parts for image in part.images]
+    if not images:
+        raise DatasetError(f"{files[0]}: has no rows; get it again, or remove it if there is no such split")
+    return EncodedSplit(images, np.concatenate([part.labels for part in parts]))
 
 
 def _open(file: Path) -> pq.ParquetFile:

@@ -64,7 +64,8 @@ def download_files(info: DatasetInfo, folder: Path) -> None:
         for split in splits:
             source(folder, download=True, **split)
     except (OSError, RuntimeError) as error:
-        raise DatasetError(f"{info.name}: cannot download it to {folder} ({error}); {info.source}") from error
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{info.name}: cannot download it to {folder} ({reason}); {info.source}") from error
 
 
 def _torchvision(name: str) -> type[Any]:

@@ -1,0 +1,70 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from distill_core.datasets.decode import decode_own
+from distill_core.datasets.info import DatasetError
+from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit
+
+
+def data(*contents):
+    split = EncodedSplit(
+        [EncodedImage(content, f"image {index}") for index, content in enumerate(contents)],
+        np.zeros(len(contents), dtype=np.int64),
+    )
+    return EncodedData(split, split, ("a",))
+
+
+def saved(image, format="PNG"):
+    buffer = BytesIO()
+    image.save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)])
+def test_grey_images_stay_grey_and_all_others_become_rgb(mode, channels):
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).convert(mode)
+    decoded = decode_own(data(saved(image)), None).train.images
+    assert decoded.shape == (1, channels, 8, 8)
+    assert np.array_equal(decoded[0, 0], np.asarray(image.convert("L")))
+
+
+@pytest.mark.parametrize("array", [np.full((8, 8), 40_000, np.uint16), np.full((8, 8), 70_000, np.int32)], ids=str)
+def test_deep_images_are_refused_rather_than_cut(array):
+    image = Image.fromarray(array)
+    with pytest.raises(DatasetError, match=r"image 0: the image has pixels of mode I.*; convert it to 8 bits"):
+        decode_own(data(saved(image, "TIFF")), None)
+
+
+def test_size_of_the_first_image_is_its_shorter_side():
+    wide, tall = Image.new("RGB", (12, 9)), Image.new("RGB", (5, 7))
+    assert decode_own(data(saved(wide), saved(tall)), None).train.images.shape == (2, 3, 9, 9)
+
+
+def test_other_images_are_resized_and_cropped_at_the_centre():
+    """The middle half of a picture twice as wide as it is high is what remains, at half its size."""
+    columns = np.repeat([0, 0, 100, 100, 200, 200, 0, 0], 4).astype(np.uint8)
+    picture = Image.fromarray(np.tile(columns, (16, 1)))
+    decoded = decode_own(data(saved(picture)), 8).train.images[0, 0]
+    assert decoded.shape == (8, 8)
+    assert (decoded[:, 1:3] == 100).all() and (decoded[:, 5:7] == 200).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
+@settings(deadline=None, max_examples=200)
+def test_damaged_bytes_are_decoded_or_named(format, draws):
+    content = bytearray(saved(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)), format))
+    for _ in range(draws.draw(st.integers(1, 4))):
+        content[draws.draw(st.integers(0, len(content) - 1))] = draws.draw(st.integers(0, 255))
+    del content[draws.draw(st.integers(0, len(content))) :]
+    try:
+        decoded = decode_own(data(bytes(content)), 8)
+    except DatasetError as error:
+        assert "image 0" in str(error)
+    else:
+        assert decoded.train.images.shape[2:] == (8, 8)

@@ -1,0 +1,75 @@
+import pytest
+
+from distill_core.datasets.files import LAYOUTS, how_to_get, locate, missing, parquet_shards
+from distill_core.datasets.info import REGISTRY, DatasetError
+from distill_core.settings import DatasetRef
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_digits_are_always_there(tmp_path):
+    assert (locate("digits", tmp_path) / "digits.csv.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"), [(name, layout) for name, layouts in LAYOUTS.items() for layout in layouts], ids=str
+)
+def test_complete_folders_are_found_and_incomplete_ones_named(tmp_path, name, layout):
+    folder = tmp_path / layout.folder
+    names = [file.rstrip("*") for file in layout.files]
+    assert locate(name, tmp_path) is None
+    for count, file in enumerate(names):
+        assert locate(name, tmp_path) is None
+        if count:
+            assert f"{folder / file} is missing" in str(missing(DatasetRef(name=name), tmp_path))
+        touch(folder, file)
+    assert locate(name, tmp_path) == folder
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_missing_data_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, name):
+    message = str(missing(DatasetRef(name=name), tmp_path))
+    assert how_to_get(name) in message
+    assert all(str(tmp_path / layout.folder) in message for layout in LAYOUTS.get(name, ()))
+
+
+def test_missing_cifar10_points_at_the_jpeg_version_beside_it(tmp_path):
+    touch(tmp_path / "cifar10", "train.parquet", "test.parquet")
+    message = str(missing(DatasetRef(name="cifar10"), tmp_path))
+    assert "train.parquet is the data set 'cifar10-jpeg'" in message
+    assert "cifar10-jpeg" not in str(missing(DatasetRef(name="cifar10"), tmp_path / "elsewhere"))
+
+
+def test_own_data_is_found_by_absolute_and_relative_path(tmp_path):
+    touch(tmp_path / "mine", "train.parquet")
+    for path in ("mine", str(tmp_path / "mine")):
+        assert locate(DatasetRef(name="mine", format="parquet", path=path), tmp_path) == tmp_path / "mine"
+    folder = DatasetRef(name="mine", format="imagefolder", path="mine")
+    assert locate(folder, tmp_path) is None
+    assert f"no train/<class>/<images> in {tmp_path / 'mine'}" in str(missing(folder, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train.parquet"],
+        ["data/train.parquet"],
+        ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
+        ["data/train-00000-of-00001-a1b2.parquet"],
+        ["train/0000.parquet", "train/0001.parquet"],
+    ],
+)
+def test_shards_are_found_in_order(tmp_path, names):
+    touch(tmp_path, *reversed(names), "test.parquet")
+    assert parquet_shards(tmp_path, "train") == [tmp_path / name for name in names]
+    assert parquet_shards(tmp_path, "validation") == []
+
+
+def test_lost_shard_is_noticed(tmp_path):
+    touch(tmp_path, "train-00000-of-00002.parquet")
+    with pytest.raises(DatasetError, match="tells of 2 files, 1 are there"):
+        parquet_shards(tmp_path, "train")
