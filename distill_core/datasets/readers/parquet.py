@@ -33,7 +33,7 @@ def read_parquet(folder: Path, name: str) -> EncodedData:
     train_files = parquet_shards(folder, "train")
     test_files = next(filter(None, (parquet_shards(folder, split) for split in TEST_NAMES)), None)
     train = _read_split(train_files)
-    classes = _class_names(_open(train_files[0]).schema_arrow) or _numbered(train)
+    classes = _class_names(pq.read_schema(train_files[0])) or _numbered(train)
     _check(train, classes)
     if test_files is None:
         return EncodedData(*split_off_test(train, name), classes)
@@ -71,22 +71,15 @@ def _read_split(files: Sequence[Path]) -> EncodedSplit:
     return EncodedSplit(images, np.concatenate([part.labels for part in parts]))
 
 
-def _open(file: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{file}: not a whole Parquet file ({error}); get it again") from error
-
-
 def _read_file(file: Path) -> EncodedSplit:
-    parquet = _open(file)
-    image_column = _column(parquet.schema_arrow, IMAGE_COLUMNS, f"{file}: ")
-    label_column = _column(parquet.schema_arrow, LABEL_COLUMNS, f"{file}: ")
     try:
-        table = parquet.read(columns=[image_column, label_column])
+        with pq.ParquetFile(file) as parquet:
+            image_column = _column(parquet.schema_arrow, IMAGE_COLUMNS, f"{file}: ")
+            label_column = _column(parquet.schema_arrow, LABEL_COLUMNS, f"{file}: ")
+            table = parquet.read(columns=[image_column, label_column])
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{file}: damaged ({error}); get it again") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file}: damaged, or not Parquet ({error}); get it again") from error
     contents = _contents(table.column(image_column), f"{file}, column {image_column!r}")
     labels = _labels(table.column(label_column), f"{file}, column {label_column!r}")
     return EncodedSplit([EncodedImage(bytes_, f"{file}, row {row}") for row, bytes_ in enumerate(contents)], labels)

@@ -110,7 +110,7 @@ def test_a_fifth_becomes_the_test_set_where_there_is_none(tmp_path, write, pixel
 def test_truncated_file_is_named(tmp_path, write, images, keep):
     path = write("train.parquet", images[1], LABELS)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DatasetError, match=f"{path}: not a whole Parquet file"):
+    with pytest.raises(DatasetError, match=f"{path}: damaged, or not Parquet"):
         load_dataset(REF, tmp_path)
 
 
@@ -119,6 +119,13 @@ def test_overwritten_pages_are_noticed(tmp_path, write, images):
     content = bytearray(path.read_bytes())
     content[4:600] = bytes(596)
     path.write_bytes(content)
+    with pytest.raises(DatasetError, match=str(path)):
+        load_dataset(REF, tmp_path)
+
+
+def test_overwritten_column_names_are_noticed(tmp_path, write, images):
+    path = write("train.parquet", images[1], LABELS)
+    path.write_bytes(path.read_bytes().replace(b"label", b"\xfeabel"))
     with pytest.raises(DatasetError, match=str(path)):
         load_dataset(REF, tmp_path)
 
