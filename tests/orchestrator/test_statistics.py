@@ -1,0 +1,105 @@
+"""Every expected number here is worked by hand in the comment or name beside it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from orchestrator import statistics
+from orchestrator.statistics import StatisticsError, bootstrap_interval, paired_differences, summarise
+
+TWO_BY_TWO = [[0.60, 0.62], [0.70, 0.72]]
+
+
+def test_summary_of_two_sets_with_two_networks_each():
+    summary = summarise(TWO_BY_TWO)
+    assert summary.mean == pytest.approx(0.66)
+    assert summary.std == pytest.approx(math.sqrt((2 * 0.06**2 + 2 * 0.04**2) / 4))  # published: population, pooled
+    assert summary.std_sets == pytest.approx(0.1 / math.sqrt(2))  # means 0.61 and 0.71, one degree of freedom
+    assert summary.std_networks == pytest.approx(math.sqrt(4 * 0.01**2 / 2))  # two degrees of freedom
+    assert (summary.sets, summary.networks) == (2, 4)
+
+
+def test_ragged_sets_weigh_every_network_alike():
+    summary = summarise([[0.5], [0.7, 0.8, 0.9]])
+    assert summary.mean == pytest.approx(2.9 / 4)
+    assert summary.std_sets == pytest.approx(0.3 / math.sqrt(2))
+    assert summary.std_networks == pytest.approx(0.1)
+
+
+def test_one_number_has_no_spread_and_no_interval():
+    summary = summarise([[0.5]])
+    assert (summary.mean, summary.std) == (0.5, 0.0)
+    assert summary.std_sets is summary.std_networks is summary.interval is None
+
+
+def test_one_network_a_set_has_no_spread_between_networks():
+    summary = summarise([[0.4], [0.6]])
+    assert summary.std_networks is None
+    assert summary.interval == (0.4, 0.6)  # both draws the same with probability 1/4 at each end
+
+
+@pytest.mark.parametrize("group", [[[0.0, 1.0]], [[0.0], [1.0]], [[0.0, 0.0], [1.0, 1.0]]])
+def test_bootstrap_resamples_networks_of_one_set_and_sets_of_several(group):
+    # The mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4: the outer 2.5 % lie at 0 and 1, the middle 40 % at 1/2.
+    assert bootstrap_interval(group) == (0.0, 1.0)
+    assert bootstrap_interval(group, confidence=0.4) == (0.5, 0.5)
+
+
+def test_bootstrap_of_ragged_sets_takes_as_many_networks_as_the_drawn_set_has():
+    # Drawn sets AA, AB, BB give 0/2, 3/4, 3/3 with probability 1/4, 1/2, 1/4.
+    assert bootstrap_interval([[0.0], [1.0, 1.0, 1.0]], confidence=0.4) == (0.75, 0.75)
+
+
+def test_bootstrap_of_many_networks_agrees_with_the_normal_interval():
+    numbers = np.linspace(0.4, 0.6, 200)
+    low, high = bootstrap_interval([numbers])
+    half = 1.96 * numbers.std() / math.sqrt(200)
+    assert low == pytest.approx(0.5 - half, abs=0.1 * half)
+    assert high == pytest.approx(0.5 + half, abs=0.1 * half)
+
+
+def test_bootstrap_of_many_sets_is_governed_by_the_sets():
+    means = np.linspace(0.4, 0.6, 50)
+    low, high = bootstrap_interval([[m - 1e-6, m + 1e-6] for m in means])
+    assert high - low == pytest.approx(2 * 1.96 * means.std() / math.sqrt(50), rel=0.1)
+
+
+def test_equal_numbers_have_equal_intervals():
+    assert bootstrap_interval(TWO_BY_TWO) == bootstrap_interval([np.array(s) for s in TWO_BY_TWO])
+
+
+def test_paired_differences_match_seeds_and_networks():
+    first = {0: [0.60, 0.62, 0.9], 1: [0.5], 2: [0.7]}
+    second = {0: [0.50, 0.55], 2: [0.65, 0.1], 3: [0.2]}
+    differences = paired_differences(first, second)
+    assert [d.tolist() for d in differences] == [pytest.approx([0.10, 0.07]), pytest.approx([0.05])]
+    assert paired_differences(first, {9: [0.1]}) == []
+
+
+def test_pairing_removes_what_the_sets_have_in_common():
+    first, second = {0: [0.3, 0.4], 1: [0.7, 0.8]}, {0: [0.2, 0.3], 1: [0.6, 0.7]}
+    summary = summarise(paired_differences(first, second))
+    assert summary.mean == pytest.approx(0.1)
+    assert summary.interval == pytest.approx((0.1, 0.1))
+
+
+def test_interquartile_mean_leaves_out_a_quarter_at_each_end():
+    assert statistics.interquartile_mean([100, 1, 3, 2, 5, 4, -50, 6]) == pytest.approx((2 + 3 + 4 + 5) / 4)
+    assert statistics.interquartile_mean([1, 2, 6]) == pytest.approx(3)  # a quarter of three, rounded down, is none
+    assert statistics.interquartile_mean([0, 1, 2, 3, 100]) == pytest.approx(2)
+
+
+def test_probability_of_improvement_counts_pairs_and_halves_ties():
+    assert statistics.probability_of_improvement([([2, 3], [1, 2])]) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert statistics.probability_of_improvement([([1], [0]), ([0], [1, 1])]) == pytest.approx(0.5)
+
+
+def test_nothing_to_describe_is_an_error():
+    for group in ([], [[]], [[0.5], []], [[math.nan]]):
+        with pytest.raises(StatisticsError):
+            summarise(group)
+    with pytest.raises(StatisticsError):
+        statistics.probability_of_improvement([])
+    with pytest.raises(StatisticsError):
+        statistics.interquartile_mean([])
