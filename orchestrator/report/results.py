@@ -1,0 +1,133 @@
+"""Reading: the rows that the store has for a plan, grouped into the measurements that tables and figures show."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from orchestrator import tables
+from orchestrator.plan import Cell, Plan, Sweep
+from orchestrator.statistics import Summary, summarise
+from orchestrator.units import Evaluate, Unit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What one table holds fixed."""
+
+    experiment: str
+    dataset: str
+    protocol: str
+    split: str
+
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        return f"{self.experiment}: {self.dataset} ({self.split} accuracy, protocol {self.protocol})"
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """Parts of a file's name; what is usual is left out."""
+        unusual = [part for part in (self.protocol, self.split) if part not in ("paper", "test")]
+        return (self.experiment, self.dataset, *unusual)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """One method at one point of an experiment: its sets, one a seed, and the networks trained on each."""
+
+    scope: Scope
+    network: str
+    ipc: int | None
+    """None for the whole training set."""
+    method: str
+    sweep: Sweep
+    """Names and values of swept settings, empty without a sweep."""
+    cells: tuple[Cell, ...]
+    """One a seed, in the order of the plan."""
+    accuracies: dict[int, NDArray[np.float64]]
+    """By seed, the accuracies (networks,) as fractions, in the order of the networks' index; planned seeds may lack."""
+    summary: Summary | None
+    """Statistics of the accuracies; None without any."""
+
+    @property
+    def missing(self) -> int:
+        """Number of planned cells without a result."""
+        return len(self.cells) - len(self.accuracies)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Evaluation units that the numbers come from."""
+        return tuple(cell.evaluation_key for cell in self.cells if cell.seed in self.accuracies)
+
+    @property
+    def set_keys(self) -> tuple[str | None, ...]:
+        """The synthetic sets, None for the whole training set."""
+        return tuple(cell.set_key for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Results:
+    """A plan and what the store has of it."""
+
+    plan: Plan
+    measurements: tuple[Measurement, ...]
+    rows: dict[str, pd.DataFrame]
+    """By table, the rows of the plan's units, sorted by key."""
+
+    @property
+    def done(self) -> frozenset[str]:
+        """Keys of the plan's units that have rows."""
+        return frozenset(key for name, frame in self.rows.items() if name != "failures" for key in frame["key"])
+
+
+def read_results(plan: Plan, store: Path) -> Results:
+    """Read the rows of a plan's units.
+
+    Raises:
+        TableError: a table file is damaged.
+    """
+    rows = {name: tables.read(store / "tables", name, plan.units).to_pandas() for name in tables.SCHEMAS}
+    return Results(plan=plan, measurements=tuple(_measurements(plan, rows["evaluations"])), rows=rows)
+
+
+def scopes(measurements: Iterable[Measurement]) -> list[Scope]:
+    """Return the distinct scopes in the order of the plan."""
+    return list(dict.fromkeys(measurement.scope for measurement in measurements))
+
+
+def dataset_label(unit: Unit) -> str:
+    """Return a data set's name, with its version unless that is the first."""
+    version = unit.dataset.version
+    return unit.dataset.name if version == 1 else f"{unit.dataset.name} v{version}"
+
+
+def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement]:
+    ordered = evaluations.sort_values("network_index")
+    accuracies = {str(key): group["accuracy"].to_numpy(dtype=np.float64) for key, group in ordered.groupby("key")}
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
+        groups.setdefault(point, []).append(cell)
+    for (scope, network, ipc, method, sweep), cells in groups.items():
+        found = {c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies}
+        yield Measurement(
+            scope=scope,
+            network=network,
+            ipc=ipc,
+            method=method,
+            sweep=sweep,
+            cells=tuple(cells),
+            accuracies=found,
+            summary=summarise([found[seed] for seed in sorted(found)]) if found else None,
+        )
+
+
+def _scope(plan: Plan, cell: Cell) -> Scope:
+    unit = plan.units[cell.evaluation_key]
+    split = unit.split if isinstance(unit, Evaluate) else "test"
+    return Scope(experiment=cell.experiment, dataset=dataset_label(unit), protocol=cell.protocol, split=split)

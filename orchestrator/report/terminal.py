@@ -1,0 +1,40 @@
+"""The main tables for a terminal."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from orchestrator.report.model import Entry, Report, Table
+
+_STYLES = {"best": "bold green", "clear": "bold", "second": "underline", None: ""}
+_SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
+
+
+def render_terminal(report: Report) -> RenderableType:
+    """Return the result tables, then failures, and how much is missing, for `rich.console.Console.print`."""
+    parts: list[RenderableType] = []
+    for section in report.sections:
+        parts += [Text(section.title, style="bold"), *map(terminal_table, section.tables)]
+    if report.failures:
+        parts.append(terminal_table(report.failures))
+    if report.missing_cells:
+        missing = f"{report.missing_cells} of {report.planned_cells} cells are still missing: {report.command}"
+        parts.append(Text(missing, style="yellow"))
+    return Group(*parts)
+
+
+def terminal_table(table: Table) -> RenderableType:
+    """Return one table with its footnotes."""
+    view = RichTable(title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD)
+    for i, name in enumerate(table.header):
+        view.add_column(name, justify="left" if i in table.text_columns else "right", overflow="fold")
+    for line in table.rows:
+        view.add_row(*map(_entry, line))
+    notes = [Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim") for i, note in enumerate(table.notes, 1)]
+    return Group(view, *notes) if notes else view
+
+
+def _entry(entry: Entry) -> Text:
+    marks = ",".join(map(str, entry.notes)).translate(_SUPERSCRIPTS)
+    return Text.assemble((entry.text, _STYLES[entry.emphasis]), (marks, "dim"))

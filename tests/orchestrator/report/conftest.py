@@ -1,0 +1,126 @@
+"""Plans and stores made by hand: rows through the project's writer, synthetic sets as safetensors files."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
+from orchestrator import tables
+from orchestrator.plan import Cell, Plan
+from orchestrator.units import Distill, Evaluate, Select, to_json
+
+START = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Grid:
+    """A plan that grows cell by cell, and a store that has what a test puts there."""
+
+    store: Path
+    cells: list = field(default_factory=list)
+    units: dict = field(default_factory=dict)
+
+    @property
+    def plan(self):
+        return Plan(cells=tuple(self.cells), units=self.units)
+
+    def cell(self, method, ipc, seed, accuracies=None, **options):
+        """Plan a cell; with accuracies, its set and evaluation are done. Returns the cell."""
+        point = {"experiment": "main", "dataset": "digits", "protocol": "paper", "network": "ConvNet", **options}
+        dataset = DatasetRef(name=point["dataset"])
+        split = point.get("split", "test")
+        sweep = point.get("sweep", ())
+        made = self._set_unit(method, ipc, seed, dataset, point["protocol"], dict(sweep), point.get("same_as"))
+        evaluation = Evaluate(
+            dataset=dataset, protocol=point["protocol"], split=split, network=point["network"],
+            settings=EvaluationSettings(num_eval=2), seed=seed, parents=(made.key,) if made else (),
+        )  # fmt: skip
+        for unit in (made, evaluation):
+            if unit is not None:
+                self.units[unit.key] = unit
+        self.cells.append(
+            Cell(
+                experiment=point["experiment"],
+                dataset=dataset.name,
+                protocol=point["protocol"],
+                method=method,
+                ipc=ipc,
+                seed=seed,
+                network=point["network"],
+                sweep=sweep,
+                set_key=made.key if made else None,
+                evaluation_key=evaluation.key,
+                note=point.get("note", ""),
+            )
+        )
+        if accuracies is not None:
+            self.evaluate(self.cells[-1], accuracies)
+        return self.cells[-1]
+
+    def _set_unit(self, method, ipc, seed, dataset, protocol, sweep, same_as):
+        if ipc is None:
+            return None
+        common = {"dataset": dataset, "protocol": protocol, "ipc": ipc, "seed": seed}
+        if method in ("Random", "Herding", "K-Center"):
+            return Select(method=method.lower(), **common)
+        method = same_as or method
+        # Any settings will do: the lr_img tells the methods' keys apart.
+        settings = DistillationSettings(**{"lr_img": float(len(method) + 10 * method.startswith("I")), **sweep})
+        return Distill(settings=settings, **common)
+
+    def evaluate(self, cell, accuracies):
+        rows = [
+            self._provenance(cell.evaluation_key, seconds=2.0, peak_memory=2**28)
+            | {
+                "set_key": cell.set_key,
+                "method": cell.method,
+                "ipc": cell.ipc,
+                "split": "test",
+                "network": cell.network,
+            }
+            | {"network_index": i, "accuracy": accuracy}
+            for i, accuracy in reversed(list(enumerate(accuracies)))
+        ]
+        self.write("evaluations", cell.evaluation_key, rows)
+
+    def distillation(self, cell, **columns):
+        unit = self.units[cell.set_key]
+        row = self._provenance(unit.key, seconds=30.0, peak_memory=3 * 2**29) | {"method": cell.method, "ipc": cell.ipc}
+        self.write("distillations", unit.key, [row | columns])
+
+    def failure(self, key, **columns):
+        unit = self.units[key]
+        row = {"key": key, "kind": unit.kind, "error": "ValueError", "reason": "boom", "finished": START}
+        self.write("failures", key, [row | columns])
+
+    def write(self, table, key, rows):
+        tables.write(self.store / "tables" / table / f"{key}.parquet", table, rows)
+
+    def synthetic_set(self, cell, images, labels, class_names, **header):
+        unit = self.units[cell.set_key]
+        path = self.store / "units" / unit.kind / unit.key / "synthetic_set.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"class_names": list(class_names), "dataset": unit.dataset.name, "ipc": cell.ipc, **header}
+        tensors = {"images": np.ascontiguousarray(images, np.float32), "labels": np.ascontiguousarray(labels, np.int64)}
+        save_file(tensors, path, metadata={"iid": json.dumps(metadata)})
+        return path
+
+    def _provenance(self, key, **columns):
+        unit = self.units[key]
+        return {
+            "key": key, "kind": unit.kind, "run": "r1", "spec": to_json(unit), "dataset": unit.dataset.name,
+            "dataset_version": unit.dataset.version, "fingerprint": f"fingerprint-of-{unit.dataset.name}",
+            "protocol": unit.protocol, "seed": unit.seed, "precision": "float32", "device": "A Processor",
+            "versions": json.dumps({"torch": "2.11.0"}), "git_commit": "0123456789abcdef",
+            "finished": START + timedelta(minutes=len(self.units)), **columns,
+        }  # fmt: skip
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return Grid(tmp_path / "store")
