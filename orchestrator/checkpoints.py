@@ -1,0 +1,54 @@
+"""Checkpoints of a running unit: one file named by its own SHA-256, so that a truncated one is known for what it is."""
+
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator import files
+
+_SUFFIX = ".checkpoint"
+
+
+def save(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Save a checkpoint and remove its predecessors.
+
+    Args:
+        folder: the unit's checkpoint folder.
+        write: writes the whole state to the file path it is given.
+
+    Raises:
+        StoreError: the disk is full or cannot be written; the predecessor is kept.
+    """
+    with files.translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{uuid.uuid4().hex}"
+        try:
+            write(temporary)
+            files.sync(temporary)
+            path = folder / f"{files.sha256(temporary)}{_SUFFIX}"
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        files.sync_folder(folder)
+        for other in folder.iterdir():
+            if other != path:
+                other.unlink(missing_ok=True)
+    return path
+
+
+def load(folder: Path) -> Path | None:
+    """Return the newest checkpoint that is what it was when written; warn of others and leave them out."""
+    with files.translated(folder):
+        found = [path for path in folder.glob(f"*{_SUFFIX}") if not path.name.startswith(".")]
+        for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+            if files.sha256(path) == path.stem:
+                return path
+            warnings.warn(f"{path} is damaged and left out; the unit continues without it", stacklevel=2)
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Remove a unit's checkpoints."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""Files that appear complete or not at all, and errors of the file system as messages a person can act on."""
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+class StoreError(RuntimeError):
+    """The store cannot be read or written, or contradicts itself; the message names the place and what to do."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn an `OSError` inside the block into a `StoreError` about `path` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in _FULL:
+            remedy = "the disk is full; free some space and run the same command again, finished work is kept"
+        elif error.errno in _FORBIDDEN:
+            remedy = "it cannot be written; check its permissions, or choose another folder with --store"
+        elif error.errno == errno.ENOENT:
+            remedy = "it is not there; check that the store is mounted and that nobody deletes files in it"
+        else:
+            remedy = f"{error.strerror or error}; check the disk, then run the same command again"
+        raise StoreError(f"store: {where}: {remedy}") from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, replacing what is there, by way of a temporary file, fsync and rename."""
+    with translated(path):
+        temporary = _temporary(path, data)
+        try:
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Put `data` at `path` unless something is there; return whether this call did it. Only one caller ever does."""
+    with translated(path):
+        temporary = _temporary(path, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _create_without_links(path, data)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises:
+        StoreError: the file is missing, unreadable, or not a JSON object.
+    """
+    with translated(path):
+        text = path.read_bytes()
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"store: {path} is damaged ({error}); delete it and run again") from error
+
+
+def to_json_bytes(value: object) -> bytes:
+    """Encode as readable JSON, keys sorted."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have a file's content on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's list of names on the disk, where the file system knows how."""
+    try:
+        sync(folder)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EACCES, errno.EBADF, errno.ENOTSUP}:
+            raise
+
+
+def _temporary(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _create_without_links(path: Path, data: bytes) -> bool:
+    try:
+        with path.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,246 @@
+"""What a launch is doing: the count of it, and its display in a terminal or as plain lines."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.context import Report
+from orchestrator.methods import method_name
+from orchestrator.trials import Result
+from orchestrator.units import KINDS, Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
+
+PLAIN_SECONDS = 15.0
+SHOWN_TRIALS = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A unit that failed, and why."""
+
+    unit: Unit
+    error: str
+    reason: str
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """A unit that is being computed."""
+
+    unit: Unit
+    since: float
+    first_step: int | None = None
+    first_time: float = 0.0
+    report: Report | None = None
+    report_time: float = 0.0
+
+    @property
+    def speed(self) -> float | None:
+        """Steps a second, once there are two reports."""
+        if self.report is None or self.first_step is None or self.report_time <= self.first_time:
+            return None
+        return (self.report.step - self.first_step) / (self.report_time - self.first_time)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to its last step at this speed."""
+        return (self.report.total - self.report.step) / self.speed if self.report and self.speed else None
+
+
+@dataclass(kw_only=True, slots=True)
+class Board:
+    """Counts of one launch, by kind, kept up to date by whoever starts and finishes units."""
+
+    units: Mapping[str, Unit]
+    """Units to be computed, each after those it needs."""
+    already: int = 0
+    """Units that were there before."""
+    computed: Counter[str] = field(default_factory=Counter)
+    present: Counter[str] = field(default_factory=Counter)
+    """Units that another launch computed in the meantime."""
+    failures: dict[str, Failure] = field(default_factory=dict)
+    blocked: dict[str, Unit] = field(default_factory=dict)
+    """Units that cannot be tried, because one that they need failed."""
+    running: dict[str, Running] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
+    """Seconds spent on computed units."""
+    began: float = field(default_factory=time.monotonic)
+    pending: Counter[str] = field(init=False)
+    """How many were to be computed, by kind."""
+
+    def __post_init__(self) -> None:
+        self.pending = Counter(unit.kind for unit in self.units.values())
+
+    def started(self, unit: Unit) -> None:
+        """Note that a worker has a unit."""
+        self.running[unit.key] = Running(unit=unit, since=time.monotonic())
+
+    def progressed(self, unit: Unit, report: Report) -> None:
+        """Note how far it is."""
+        running = self.running.get(unit.key)
+        if running is not None:
+            now = time.monotonic()
+            if running.first_step is None:
+                running.first_step, running.first_time = report.step, now
+            running.report, running.report_time = report, now
+
+    def finished(self, unit: Unit, result: Result) -> None:
+        """Note how it ended."""
+        self.running.pop(unit.key, None)
+        if result.status == "done":
+            self.computed[unit.kind] += 1
+            self.seconds[unit.kind] += result.seconds
+        elif result.status == "present":
+            self.present[unit.kind] += 1
+        if result.status == "failed":
+            reason = result.reason or "unknown reason"
+            self.failures[unit.key] = Failure(unit=unit, error=result.error or "Error", reason=reason)
+            self._block()
+        elif self.failures.pop(unit.key, None) is not None:
+            self._block()
+
+    def done(self, kind: str) -> int:
+        """Count the units of a kind that are done since the start."""
+        return self.computed[kind] + self.present[kind]
+
+    def failed(self, kind: str) -> int:
+        """Count the units of a kind that failed."""
+        return sum(failure.unit.kind == kind for failure in self.failures.values())
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time to the end from this launch's own units; None before there is anything to go by."""
+        running = list(self.running.values())
+        work, lanes = 0.0, max(1, len(running))
+        for kind, pending in self.pending.items():
+            here = [unit for unit in running if unit.unit.kind == kind]
+            given_up = self.failed(kind) + sum(unit.kind == kind for unit in self.blocked.values())
+            waiting = pending - self.done(kind) - given_up - len(here)
+            mean = self._mean_seconds(kind, here)
+            if mean is None and waiting + len(here) > 0:
+                return None
+            for unit in here:
+                left = unit.seconds_left
+                work += left if left is not None else max(0.0, (mean or 0.0) - (time.monotonic() - unit.since))
+            work += max(0, waiting) * (mean or 0.0)
+        return work / lanes
+
+    def _block(self) -> None:
+        self.blocked = blocked_by(self.failures, self.units)
+
+    def _mean_seconds(self, kind: str, here: Iterable[Running]) -> float | None:
+        if self.computed[kind]:
+            return self.seconds[kind] / self.computed[kind]
+        whole = [unit.report.total / unit.speed for unit in here if unit.report is not None and unit.speed]
+        return sum(whole) / len(whole) if whole else None
+
+
+def blocked_by(failed: Collection[str], units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Return the units that need a failed one, directly or through others; `units` has each after those it needs."""
+    blocked: dict[str, Unit] = {}
+    for key, unit in units.items():
+        if key not in failed and any(parent in failed or parent in blocked for parent in unit.parents):
+            blocked[key] = unit
+    return blocked
+
+
+@contextmanager
+def display(board: Board, console: Console) -> Iterator[None]:
+    """Show a board while the block runs: live in a terminal, otherwise a line every `PLAIN_SECONDS`."""
+    if console.is_terminal:
+        with Live(get_renderable=lambda: render(board), console=console, refresh_per_second=4, transient=True):
+            yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_print_lines, args=(board, console, over), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def render(board: Board) -> RenderableType:
+    """Draw a board: a bar a kind, the running units, the time."""
+    kinds = Table.grid(padding=(0, 2))
+    for kind in sorted(board.pending, key=list(KINDS).index):
+        total, done, failed = board.pending[kind], board.done(kind), board.failed(kind)
+        note = Text(f"{failed} failed", style="red") if failed else Text()
+        kinds.add_row(kind, ProgressBar(total=total, completed=done, width=30), f"{done}/{total}", note)
+    trials = Table.grid(padding=(0, 2))
+    running = list(board.running.values())
+    for unit in running[:SHOWN_TRIALS]:
+        trials.add_row(*_trial_cells(unit))
+    if len(running) > SHOWN_TRIALS:
+        trials.add_row(f"and {len(running) - SHOWN_TRIALS} more")
+    return Group(kinds, Text(), trials, Text(), Text(_times(board), style="dim"))
+
+
+def plain_line(board: Board) -> str:
+    """Tell a board in one line."""
+    done = sum(board.done(kind) for kind in board.pending)
+    parts = [f"{done}/{board.pending.total()} done"]
+    if board.failures:
+        parts.append(f"{len(board.failures)} failed")
+    parts.append(f"{len(board.running)} running")
+    for unit in list(board.running.values())[:2]:
+        steps = f" {unit.report.step}/{unit.report.total}" if unit.report else ""
+        parts.append(f"{describe(unit.unit)}{steps}")
+    return " · ".join([*parts, _times(board)])
+
+
+def describe(unit: Unit) -> str:
+    """Name a unit for people."""
+    dataset = unit.dataset.name
+    match unit:
+        case TrainExtractor():
+            what = f"extractor {unit.index} {unit.settings.network} {dataset}"
+        case ImportExtractor():
+            what = f"extractor {unit.index} {unit.network} {dataset} from {unit.pool}"
+        case Select():
+            what = f"{unit.method} {dataset} IPC {unit.ipc} seed {unit.seed}"
+        case Distill():
+            what = f"distil {dataset} IPC {unit.ipc} {method_name(unit.settings)} seed {unit.seed}"
+        case Evaluate():
+            what = f"evaluate {unit.network} {dataset} seed {unit.seed}"
+    return f"{what} [{unit.key[:6]}]"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as 42 s, 3 min 20 s or 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:
+    name = Text(describe(unit.unit))
+    if unit.report is None:
+        return name, Text("…")
+    report = unit.report
+    speed = f"{unit.speed:.3g}/s" if unit.speed else ""
+    values = "  ".join(f"{name} {value:.4g}" for name, value in list(report.values.items())[:2])
+    bar = ProgressBar(total=report.total, completed=report.step, width=16)
+    return name, bar, Text(f"{report.step}/{report.total}"), Text(speed), Text(values, style="dim")
+
+
+def _times(board: Board) -> str:
+    left = board.seconds_left()
+    remaining = "time left not known yet" if left is None else f"about {duration(left)} left"
+    return f"{duration(time.monotonic() - board.began)} so far, {remaining}"
+
+
+def _print_lines(board: Board, console: Console, over: threading.Event) -> None:
+    while not over.wait(PLAIN_SECONDS):
+        console.print(Text(plain_line(board)), soft_wrap=True)

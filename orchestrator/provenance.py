@@ -1,0 +1,123 @@
+"""Where a result comes from: run, versions, commit, machine. None of it is part of a unit's identity."""
+
+import functools
+import json
+import platform
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from orchestrator.tables import Row
+from orchestrator.units import Unit, to_json
+
+PACKAGES = ("iid-orchestrator", "torch", "torchvision", "ray", "numpy", "pyarrow")
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What the rows of one unit say about their making."""
+
+    run: str
+    device: str
+    """Name of the device, such as a GPU's or processor's model."""
+    fingerprint: str | None
+    git_commit: str | None
+
+    def columns(self, unit: Unit) -> dict[str, Any]:
+        """Return the columns that every table shares, apart from the work's own `seconds` and `peak_memory`."""
+        settings = getattr(unit, "settings", None)
+        return {
+            "key": unit.key,
+            "kind": unit.kind,
+            "run": self.run,
+            "spec": to_json(unit),
+            "dataset": unit.dataset.name,
+            "dataset_version": unit.dataset.version,
+            "fingerprint": self.fingerprint,
+            "protocol": getattr(unit, "protocol", None),
+            "seed": getattr(unit, "seed", None),
+            "precision": getattr(settings, "precision", None),
+            "device": self.device,
+            "versions": json.dumps(versions()),
+            "git_commit": self.git_commit,
+            "finished": datetime.now(UTC),
+        }
+
+
+def failure_row(unit: Unit, *, run: str, device: str, error: str, reason: str, traceback: str) -> Row:
+    """Return the row of table `failures` for a unit that did not finish."""
+    return {
+        "key": unit.key,
+        "kind": unit.kind,
+        "run": run,
+        "spec": to_json(unit),
+        "error": error,
+        "reason": reason,
+        "traceback": traceback,
+        "device": device,
+        "host": socket.gethostname(),
+        "versions": json.dumps(versions()),
+        "finished": datetime.now(UTC),
+    }
+
+
+def new_run_id() -> str:
+    """Name a launch: its start in UTC and a few random digits, such as 20250131-142501-9f3a6c."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python and of the packages that compute, without importing them."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def git_commit(folder: Path = CHECKOUT) -> str | None:
+    """Return the commit of a checkout, with "-dirty" where files differ from it; None where there is no checkout."""
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return None
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def device_name(device: str) -> str:
+    """Return the model of the processor, or of the GPU that this process computes on."""
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return _processor() if device == "cpu" else device
+
+
+@functools.cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

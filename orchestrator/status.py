@@ -1,0 +1,135 @@
+"""Where a store stands: what its launches set out to do, and how far that is."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from distill_core.settings import SettingsError
+from orchestrator import leases, tables
+from orchestrator.progress import blocked_by, describe
+from orchestrator.store import Store, StoreError
+from orchestrator.units import KINDS, Unit, from_json
+
+STATES = ("done", "running", "failed", "waiting", "blocked")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureNote:
+    """A row of table `failures`."""
+
+    unit: Unit
+    error: str
+    reason: str
+    traceback: str
+    finished: datetime
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """Units of a store's search spaces, by state and kind."""
+
+    spaces: tuple[str, ...]
+    """Search spaces that were launched; of each the last launch counts."""
+    counts: Mapping[str, Counter[str]]
+    """For each of `STATES` the number of units of each kind."""
+    failures: tuple[FailureNote, ...]
+
+
+def read_status(store: Store) -> Status:
+    """Read where a store stands; nothing is changed.
+
+    Raises:
+        StoreError: the store is not there or cannot be read.
+    """
+    if not store.root.is_dir():
+        raise StoreError(f"store: there is none in {store.root}; name it with --store, or make one with iid run")
+    launches = last_launches(store.runs())
+    units = {unit.key: unit for record in launches for unit in units_of(record)}
+    done = store.done_keys()
+    running = leases.held_keys(store.leases) - done
+    notes = tuple(note for note in _failure_notes(store) if note.unit.key not in done | running)
+    failed = {note.unit.key for note in notes}
+    blocked = blocked_by(failed, units)
+    counts: dict[str, Counter[str]] = {state: Counter() for state in STATES}
+    for key, unit in units.items():
+        if key in done:
+            state = "done"
+        elif key in running:
+            state = "running"
+        elif key in failed:
+            state = "failed"
+        else:
+            state = "blocked" if key in blocked else "waiting"
+        counts[state][unit.kind] += 1
+    spaces = tuple(str(record["space"]) for record in launches)
+    return Status(spaces=spaces, counts=counts, failures=tuple(note for note in notes if note.unit.key in units))
+
+
+def last_launches(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the last launch of each search space, of records that come oldest first."""
+    return list({record.get("space"): record for record in records}.values())
+
+
+def units_of(record: Mapping[str, Any]) -> list[Unit]:
+    """Return the units of a launch, each after those it needs; those of an incompatible version are left out."""
+    units = []
+    for fields in record.get("units", []):
+        try:
+            units.append(from_json(json.dumps(fields)))
+        except SettingsError:
+            continue
+    return units
+
+
+def find_unit(store: Store, key: str) -> Unit:
+    """Return the unit whose key begins with `key`, from the launches' records or among the done ones.
+
+    Raises:
+        StoreError: there is none, or more than one.
+    """
+    known = {unit.key: unit for record in store.runs() for unit in units_of(record)}
+    matches = sorted({match for match in (*known, *store.done_keys()) if match.startswith(key)})
+    if not matches:
+        raise StoreError(f"no unit of {store.root} has a key that begins with {key!r}; iid run notes what it plans")
+    if len(matches) > 1:
+        raise StoreError(
+            f"{key!r} is the beginning of {len(matches)} keys, such as {', '.join(matches[:3])}; give more"
+        )
+    return known[matches[0]] if matches[0] in known else store.spec_of(matches[0])
+
+
+def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:
+    """Draw a status: a row a kind, then the failures with their reasons."""
+    if not status.spaces:
+        return Text("Nothing was launched on this store yet.")
+    table = Table(title=f"search spaces: {', '.join(status.spaces)}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("kind")
+    for state in STATES:
+        table.add_column(state, justify="right")
+    for kind in KINDS:
+        if any(status.counts[state][kind] for state in STATES):
+            table.add_row(kind, *(str(status.counts[state][kind]) for state in STATES))
+    table.add_row("all", *(str(status.counts[state].total()) for state in STATES), style="bold")
+    notes = [Text(f"failed: {describe(f.unit)}: {f.error}: {f.reason}", style="red") for f in status.failures]
+    details = [Text(failure.traceback) for failure in status.failures] if tracebacks else []
+    return Group(table, *notes, *details)
+
+
+def _failure_notes(store: Store) -> list[FailureNote]:
+    notes = []
+    for row in tables.read(store.tables, "failures").to_pylist():
+        try:
+            unit = from_json(row["spec"])
+        except SettingsError:
+            continue
+        texts = {name: row[name] or "" for name in ("error", "reason", "traceback", "host")}
+        notes.append(FailureNote(unit=unit, finished=row["finished"], **texts))
+    return notes

@@ -1,0 +1,40 @@
+"""TensorBoard logs of units: scalars and pictures, written by the worker that computes, one folder a unit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoardLog:
+    """Event files in one folder; nothing is imported or written before the first value."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write named values of one step."""
+        writer = self._open(step)
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
+
+    def image(self, step: int, tag: str, image: "np.ndarray[Any, Any]") -> None:
+        """Write a picture, uint8 (H, W, C)."""
+        self._open(step).add_image(tag, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, step: int) -> "SummaryWriter":
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            continued = self._folder.exists()  # what a killed attempt logged beyond its last checkpoint is superseded
+            self._writer = SummaryWriter(str(self._folder), purge_step=step if continued else None)
+        return self._writer
