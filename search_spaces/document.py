@@ -59,7 +59,8 @@ class Document:
         line = self.line(misfit.path)
         place = f"{self.name}:{line}" if line else self.name
         dotted = spell(misfit.path)
-        return SpaceError(": ".join(part for part in (place, dotted, misfit.message) if part))
+        text = ": ".join(part for part in (place, dotted, misfit.message) if part)
+        return SpaceError(" ".join(text.splitlines()))
 
     def line(self, path: YamlPath) -> int | None:
         """Return the 1-based line of the value at `path`, or of the deepest part of `path` that exists."""

@@ -32,11 +32,12 @@ def parse_overrides(texts: Iterable[str]) -> Overrides:
     axes: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     for text in texts:
+        shown = f"--set {' '.join(text.split())[:80]}"
         name, equals, value = text.partition("=")
         name = name.strip().removeprefix("settings.")
         if not equals or not name:
-            raise SpaceError(f"--set {text[:80]}: expected path=value, for example --set iterations=200")
-        document = parse_document(f"--set {text[:80]}", value, lines=False)
+            raise SpaceError(f"{shown}: expected path=value, for example --set iterations=200")
+        document = parse_document(shown, value, lines=False)
         try:
             axes.update(_axis(name, document.value) if name in Axes.model_fields else {})
             settings.update(_setting(name, document.value) if name not in Axes.model_fields else {})

@@ -207,7 +207,7 @@ def _merge_axes(*layers: Axes) -> dict[str, Any]:
     """Take every axis from the first layer that has it; `ipc` and `ratio` are one axis with two spellings."""
     merged: dict[str, Any] = {}
     for axis in Axes.model_fields:
-        merged[axis] = next((value for layer in layers if (value := getattr(layer, axis))), None)
+        merged[axis] = next((value for layer in layers if (value := getattr(layer, axis))), ())
     for layer in layers:
         if layer.ipc or layer.ratio:
             return merged | {"ipc": layer.ipc, "ratio": layer.ratio}

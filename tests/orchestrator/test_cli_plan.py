@@ -1,0 +1,159 @@
+"""The commands that need neither Ray nor torch: spaces, plan, datasets."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.plan import make_plan
+from search_spaces.space import load_space
+
+
+@pytest.fixture
+def iid(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+def mark_done(store, units):
+    for unit in units:
+        folder = store / "units" / unit.kind / unit.key
+        folder.mkdir(parents=True)
+        (folder / "DONE").write_text("{}")
+
+
+def row(result, kind):
+    line = next(line for line in result.stdout.splitlines() if line.strip().startswith(kind))
+    return [cell.strip() for cell in line.replace("┃", "│").split("│")]
+
+
+def test_spaces_are_listed_with_a_description(iid):
+    result = iid("spaces")
+    assert result.exit_code == 0
+    assert "quickstart" in result.stdout and "cifar10-small" in result.stdout
+
+
+def test_plan_counts_units_by_kind(iid):
+    plan = make_plan(load_space("quickstart"))
+    result = iid("plan", "quickstart", "--cpus", "2", "--gpus", "0")
+    assert result.exit_code == 0
+    for kind in ("train_extractor", "select", "distill", "evaluate"):
+        ours = [unit for unit in plan.units.values() if unit.kind == kind]
+        assert row(result, kind)[1] == str(len(ours))
+        assert row(result, kind)[3:5] == ["0", str(len(ours))]
+    assert f"{len(plan.units)} units" in result.stdout
+    assert "on 2 CPU cores" in result.stdout
+    assert "cost model (50 GFLOP/s a core)" in result.stdout
+
+
+def test_plan_leaves_out_what_the_store_has(iid, tmp_path):
+    plan = make_plan(load_space("quickstart"))
+    sets = [unit for unit in plan.units.values() if unit.kind == "distill"]
+    mark_done(tmp_path / "results", sets)
+    result = iid("plan", "quickstart", "--store", "results")
+    assert row(result, "distill")[3:5] == [str(len(sets)), "0"]
+    assert row(result, "train_extractor")[3:5] == ["0", "0"]
+    mark_done(tmp_path / "results", [unit for unit in plan.units.values() if unit.kind != "distill"])
+    assert "Nothing to run: results has everything." in iid("plan", "quickstart", "--store", "results").stdout
+
+
+def test_plan_writes_nothing(iid, tmp_path):
+    assert iid("plan", "quickstart").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_on_gpus_counts_gpu_hours(iid):
+    result = iid("plan", "cifar10-small", "--gpus", "4")
+    assert "GPU-hours" in result.stdout and "on 4 GPUs" in result.stdout
+
+
+def test_overrides_reach_the_plan(iid):
+    result = iid("plan", "quickstart", "--set", "seeds=1", "--set", "methods=[Random]")
+    assert row(result, "select")[1] == "2"
+    assert "distill" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["quickstrat"], ["'quickstrat'", "did you mean 'quickstart'?"]),
+        (["absent.yaml"], ["absent.yaml", "no such file"]),
+        (["."], ["not a file"]),
+        (["broken.yaml"], ["broken.yaml:2", "not valid YAML"]),
+        (["wrong.yaml"], ["wrong.yaml:4: experiments[0].methds: unknown key 'methds'; did you mean 'methods'?"]),
+        (["quickstart", "--set", "iteratons=3"], ["--set iteratons=3", "did you mean 'iterations'?"]),
+        (["quickstart", "--set", "lr_net=3"], ["ambiguous"]),
+    ],
+)
+def test_wrong_input_ends_with_exit_code_2_and_one_message(iid, tmp_path, arguments, parts):
+    (tmp_path / "broken.yaml").write_text("name: x\nexperiments: [")
+    (tmp_path / "wrong.yaml").write_text("name: x\nexperiments:\n  - name: y\n    methds: DM\n    ipc: 1\n")
+    result = iid("plan", *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+def test_a_damaged_table_is_an_error_that_names_the_file(iid, tmp_path):
+    plan = make_plan(load_space("quickstart"))
+    unit = next(unit for unit in plan.units.values() if unit.kind == "evaluate")
+    mark_done(tmp_path / "store", [unit])
+    table = tmp_path / "store" / "tables" / "evaluations"
+    table.mkdir(parents=True)
+    (table / f"{unit.key}.parquet").write_bytes(b"half a file")
+    result = iid("plan", "quickstart")
+    assert result.exit_code == 2
+    assert f"{unit.key}.parquet cannot be read" in result.stderr
+
+
+def test_datasets_says_which_are_there_and_how_to_get_the_others(iid, tmp_path):
+    (tmp_path / "data" / "cifar10").mkdir(parents=True)
+    for name in ("train", "test"):
+        (tmp_path / "data" / "cifar10" / f"{name}.parquet").touch()
+    result = iid("datasets")
+    assert result.exit_code == 0
+    assert row(result, "cifar10-jpeg")[-1] == "present"
+    assert row(result, "digits")[-1] == "present"
+    assert row(result, "cifar100")[-1] == "missing"
+    assert "cifar100: " in result.stdout
+
+
+def test_without_arguments_there_is_help(iid):
+    assert "plan" in iid().output
+
+
+PLANNING = """
+import sys
+from orchestrator.cli import app
+try:
+    app(sys.argv[1:])
+except SystemExit as stop:
+    assert not stop.code, stop.code
+heavy = {"torch", "ray", "torchvision", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [
+        (["spaces"], 6),
+        (["datasets"], 6),
+        (["plan", "quickstart"], 6),
+        (["plan", "quickstart", "--set", "seeds=400", "--set", "datasets=[cifar10]"], 10),
+    ],
+)
+def test_planning_is_light(arguments, seconds, tmp_path):
+    """Limits are several times what it takes alone (0.7 s; 2 s for 10,000 units), since tests share their machine."""
+    began = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-c", PLANNING, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert time.perf_counter() - began < seconds

@@ -1,0 +1,152 @@
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+import torch
+from torch import nn
+
+from distill_core.networks import build_network
+from orchestrator import tables
+from orchestrator.cost_model import (
+    CPU_FLOPS,
+    STEP_SECONDS,
+    UNIT_SECONDS,
+    UNKNOWN,
+    Estimate,
+    model,
+    network_work,
+    shape_of,
+)
+from orchestrator.costs import estimate, wall_seconds
+from orchestrator.plan import make_plan
+from orchestrator.units import Distill, Evaluate
+from search_spaces.space import load_space
+
+
+def counted_macs(network):
+    """Count the multiply-adds of one image's forward pass with hooks."""
+    macs = []
+
+    def count(module, inputs, output):
+        positions = output[0].numel() // (output.shape[1] if isinstance(module, nn.Conv2d) else output.shape[-1])
+        macs.append(module.weight.numel() * positions)
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(count)
+    return macs
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size", "tolerance"),
+    [
+        ("ConvNet", 3, 32, 0.01),
+        ("ConvNet", 1, 28, 0.01),
+        ("ConvNetW32", 3, 32, 0.01),
+        ("ConvNetD4", 3, 64, 0.01),
+        ("ConvNetW16D2NP", 1, 32, 0.02),
+        ("AlexNet", 3, 32, 0.01),
+        ("VGG11", 3, 32, 0.01),
+        ("VGG16BN", 3, 32, 0.01),
+        ("ResNet18", 3, 32, 0.01),
+        ("ResNet18W16", 3, 32, 0.05),
+        ("ResNet50", 3, 32, 0.01),
+        ("MLP", 3, 32, 0.01),
+        ("LeNet", 3, 32, 0.01),
+        ("ViT", 3, 32, 0.01),
+        ("ResNet18", 3, 64, 0.01),
+    ],
+)
+def test_the_work_of_a_network_is_what_its_layers_do(name, channels, size, tolerance):
+    network = build_network(name, channels=channels, classes=2, image_size=size).eval()
+    macs = counted_macs(network)
+    with torch.no_grad():
+        network(torch.zeros(1, channels, size, size))
+    assert network_work(name, channels, size).macs == pytest.approx(sum(macs), rel=tolerance)
+
+
+@pytest.fixture
+def plan():
+    return make_plan(load_space("cifar10-small", ["methods=[Random,DM,IDM,DM+CC,Whole]", "seeds=3", "batch_real=64"]))
+
+
+def one(plan, cls, **fields):
+    return next(
+        unit
+        for unit in plan.units.values()
+        if isinstance(unit, cls) and all(getattr(unit, name) == value for name, value in fields.items())
+    )
+
+
+def test_the_model_by_hand(plan):
+    """DM, 10 classes, 64 real and 10 synthetic images each: forward on 640, forward and backward on 100."""
+    unit = one(plan, Distill, parents=())
+    macs = network_work("ConvNet", 3, 32).macs
+    expected = unit.settings.iterations * ((640 * 2 + 100 * 6) * macs / CPU_FLOPS + STEP_SECONDS) + UNIT_SECONDS
+    assert model(unit, None, gpu=False).seconds == pytest.approx(expected)
+    assert model(unit, None, gpu=True).seconds < expected / 5
+
+
+def test_more_work_costs_more(plan):
+    seconds = {key: found.seconds for key, found in estimate(plan, gpu=False).items()}
+    by_method = {cell.method: cell for cell in plan.cells}
+    assert seconds[by_method["DM"].set_key] < seconds[by_method["DM+CC"].set_key]
+    assert seconds[by_method["DM"].set_key] < seconds[by_method["IDM"].set_key]
+    cost = {method: seconds[cell.evaluation_key] for method, cell in by_method.items()}
+    assert cost["Random"] == cost["DM"] < cost["IDM"] < cost["Whole"]
+
+
+def test_a_data_set_of_unknown_size_gets_a_stated_one(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "name: own\nexperiments: [{name: e, methods: [DM, Whole], ipc: 1,"
+        " datasets: {name: own, format: imagefolder, path: p, image_size: 64}}]"
+    )
+    plan = make_plan(load_space(path))
+    dataset = one(plan, Evaluate).dataset
+    assert shape_of(dataset) == dataclasses.replace(UNKNOWN, image_size=64)
+    assert all(0 < found.seconds < 1e9 for found in estimate(plan, gpu=False).values())
+
+
+def write_rows(folder, unit, seconds, device="Intel Xeon", count=1):
+    table = tables.TABLE_OF_KIND[unit.kind]
+    row = {"key": unit.key, "kind": unit.kind, "seconds": seconds, "peak_memory": 123, "device": device}
+    rows = [row | {"finished": datetime(2025, 1, 1, tzinfo=UTC)} for _ in range(count)]
+    tables.write(folder / table / f"{unit.key}.parquet", table, rows)
+
+
+def test_measured_units_cost_what_they_cost(plan, tmp_path):
+    cell = next(cell for cell in plan.cells if cell.method == "DM" and cell.seed == 0)
+    other = next(cell for cell in plan.cells if cell.method == "IDM" and cell.seed == 2)
+    distilled, evaluated = plan.units[cell.set_key], plan.units[cell.evaluation_key]
+    write_rows(tmp_path, distilled, 40.0)
+    write_rows(tmp_path, evaluated, 3.0, count=2)
+    done = {distilled.key, evaluated.key}
+    modelled = estimate(plan, gpu=False)
+    found = estimate(plan, gpu=False, store_tables=tmp_path, done=done)
+    for same in (c for c in plan.cells if c.method == "DM"):  # other seeds, same work
+        assert found[same.set_key] == Estimate(seconds=40.0, memory=123, basis="measured")
+        assert found[same.evaluation_key].seconds == 6.0
+    # other work of that kind is corrected by how far the model was off
+    correction = 40.0 / modelled[distilled.key].seconds
+    assert found[other.set_key].basis == "model"
+    assert found[other.set_key].seconds == pytest.approx(modelled[other.set_key].seconds * correction)
+    # rows of a processor say nothing about a GPU, and units that are not done were not measured
+    assert estimate(plan, gpu=True, store_tables=tmp_path, done=done) == estimate(plan, gpu=True)
+    assert estimate(plan, gpu=False, store_tables=tmp_path) == modelled
+
+
+def test_rows_of_a_gpu_count_for_gpus(plan, tmp_path):
+    unit = one(plan, Evaluate)
+    write_rows(tmp_path, unit, 5.0, device="NVIDIA H200")
+    assert estimate(plan, gpu=True, store_tables=tmp_path, done={unit.key})[unit.key].seconds == 5.0
+    assert estimate(plan, gpu=False, store_tables=tmp_path, done={unit.key})[unit.key].basis == "model"
+
+
+def test_wall_time_is_shared_but_no_shorter_than_the_longest_chain(plan):
+    unit_second = {key: Estimate(seconds=1.0, memory=0, basis="model") for key in plan.units}
+    everything = list(plan.units)
+    assert wall_seconds(plan, everything, unit_second, 1) == len(everything)
+    assert wall_seconds(plan, everything, unit_second, 2) == len(everything) / 2
+    assert wall_seconds(plan, everything, unit_second, 10_000) == 3  # extractor, set, evaluation
+    assert wall_seconds(plan, [], unit_second, 2) == 0
