@@ -9,7 +9,7 @@ from torch import Tensor
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetInfo
 from distill_core.networks import Network, build_network, initialise
-from distill_core.precision import arithmetic, autocast
+from distill_core.precision import arithmetic, autocast, forward_only
 from distill_core.seeds import derive_seed, generator
 from distill_core.settings import EvaluationSettings, Precision
 from distill_core.training import Fit, Progress, Schedule, fit
@@ -121,7 +121,7 @@ def correct_by_class(network: Network, test: ImageSet, classes: int, precision: 
         for start in range(0, len(test), TEST_BATCH):
             index = torch.arange(start, min(start + TEST_BATCH, len(test)), device=test.device)
             with autocast(precision, test.device):
-                predicted = network(test.normalised(index)).argmax(1)
+                predicted = forward_only(network, None)(test.normalised(index)).argmax(1)
             labels = test.labels[index]
             correct += torch.bincount(labels[predicted == labels], minlength=classes)
     return correct.cpu().double()

@@ -30,6 +30,10 @@ from orchestrator.trials import RUNNER, TrialSettings, stop_file
 from orchestrator.units import KINDS, Unit, to_json
 
 
+class LaunchError(RuntimeError):
+    """A launch cannot start on this cluster; the message says why and what to do."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """How a launch ended."""

@@ -6,6 +6,7 @@ system's own clock. A lease only saves work: what makes results appear once is t
 """
 
 import functools
+import hashlib
 import json
 import os
 import socket
@@ -85,12 +86,15 @@ def hold(
 def acquire(folder: Path, key: str, run: str, *, stale: float = STALE_SECONDS) -> Lease | None:
     """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and `release` it."""
     lease = Lease(folder / f"{key}.json", uuid.uuid4().hex)
-    if files.create(lease.path, _record(lease.token, run)):
+    record = _record(lease.token, run)
+    if files.create(lease.path, record):
         return lease
-    if is_held(lease.path, stale=stale):
+    content = _content(lease.path)
+    if content is None:  # released just now
+        return lease if files.create(lease.path, record) else None
+    if _holds(lease.path, content, stale) or not _take_over(lease.path, content, record, stale):
         return None
-    _remove_stale(lease.path, stale)
-    return lease if files.create(lease.path, _record(lease.token, run)) else None
+    return lease
 
 
 def held_keys(folder: Path, *, stale: float = STALE_SECONDS) -> frozenset[str]:
@@ -101,16 +105,8 @@ def held_keys(folder: Path, *, stale: float = STALE_SECONDS) -> frozenset[str]:
 
 def is_held(path: Path, *, stale: float = STALE_SECONDS) -> bool:
     """Whether a lease file belongs to a holder that lives, as far as can be seen from here."""
-    with files.translated(path):
-        try:
-            holder = json.loads(path.read_bytes())
-            if holder["host"] == host_identity():
-                return process_start(int(holder["pid"])) == str(holder["started"])
-        except FileNotFoundError:
-            return False
-        except (ValueError, KeyError, TypeError):
-            pass  # damaged: only its age tells
-        return _age(path) < stale
+    content = _content(path)
+    return content is not None and _holds(path, content, stale)
 
 
 @functools.cache
@@ -153,20 +149,30 @@ def _age(path: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _remove_stale(path: Path, stale: float) -> None:
-    """Take a stale lease out of the way, and put it back if a new holder had come in between."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with files.translated(path):
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return
-        try:
-            if is_held(aside, stale=stale):
-                with suppress(FileExistsError):
-                    os.link(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+def _holds(path: Path, content: bytes, stale: float) -> bool:
+    try:
+        holder = json.loads(content)
+        if holder["host"] == host_identity():
+            return process_start(int(holder["pid"])) == str(holder["started"])
+    except (ValueError, KeyError, TypeError):
+        pass  # damaged: only its age tells
+    return _age(path) < stale
+
+
+def _take_over(path: Path, content: bytes, record: bytes, stale: float) -> bool:
+    """Replace a stale lease, unless another process does: one right for each stale content, had by one process."""
+    right = path.with_name(f".{path.name}.{hashlib.sha256(content).hexdigest()[:16]}")
+    if not files.create(right, record):
+        if _age(right) >= stale:
+            right.unlink(missing_ok=True)  # its maker died with it: the next attempt can have it
+        return False
+    try:
+        if _content(path) != content:
+            return False
+        files.write(path, record)
+        return True
+    finally:
+        right.unlink(missing_ok=True)
 
 
 def _record(token: str, run: str | None = None) -> bytes:
@@ -175,12 +181,21 @@ def _record(token: str, run: str | None = None) -> bytes:
     return files.to_json_bytes({**holder, "run": run})
 
 
+def _content(path: Path) -> bytes | None:
+    with files.translated(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
 def _token(path: Path) -> str | None:
     """Return the token in a lease file; None if there is no file, "" if it is damaged."""
-    try:
-        return str(json.loads(path.read_bytes())["token"])
-    except FileNotFoundError:
+    content = _content(path)
+    if content is None:
         return None
+    try:
+        return str(json.loads(content)["token"])
     except (ValueError, KeyError, TypeError):
         return ""
 

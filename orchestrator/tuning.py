@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator import files
 from orchestrator.context import Report
+from orchestrator.launch import LaunchError
 from orchestrator.plan import Schedule
 from orchestrator.progress import Board
 from orchestrator.searcher import PlanSearcher
@@ -39,10 +40,6 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch has its own, which lets units checkpoint
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
 }
-
-
-class LaunchError(RuntimeError):
-    """A launch cannot start on this cluster; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

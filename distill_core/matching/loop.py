@@ -28,8 +28,12 @@ from distill_core.settings import DistillationSettings
 
 RECORDS = 200
 """Points of a loss curve."""
-CHUNK_PIXELS = 4096 * 32 * 32
-"""Pixels of real images that are matched at once, unless a chunk is asked for."""
+REAL_PIXELS = 8192 * 32 * 32
+"""Pixels of real images in memory at once, augmented."""
+SYNTHETIC_PIXELS = 512 * 32 * 32
+"""Pixels of synthetic images in one backward pass; a ResNet18 keeps about 9 MB for 32 × 32 of them."""
+FORWARD_IMAGES = {"cpu": 256, "cuda": 4096}
+"""Real images in one forward pass: few enough for a processor's caches, many enough to fill a GPU."""
 
 
 class DistillationError(RuntimeError):
@@ -188,19 +192,12 @@ class _Iteration:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
 
 
-def default_class_chunk(dataset: Dataset, settings: DistillationSettings) -> int:
-    """Return how many classes are matched at once: as many as keep the real images within a bound.
-
-    A matching network with batch norm sees all classes together, as published, because its statistics span them.
-    """
-    info = dataset.info
-    network = build_network(
-        settings.network, channels=info.channels, classes=len(info.classes), image_size=info.image_size
-    )
-    if uses_batch_statistics(network):
-        return len(info.classes)
-    pixels = min(settings.batch_real, min(dataset.train.counts)) * info.image_size**2
-    return max(1, min(len(info.classes), CHUNK_PIXELS // pixels))
+def default_class_chunk(dataset: Dataset, settings: DistillationSettings, ipc: int) -> int:
+    """Return how many classes are matched at once: as many as keep real and synthetic images within bounds."""
+    pixels = dataset.info.image_size**2
+    real = min(settings.batch_real, min(dataset.train.counts)) * pixels
+    synthetic = ipc * settings.partition**2 * pixels
+    return max(1, min(len(dataset.info.classes), REAL_PIXELS // real, SYNTHETIC_PIXELS // synthetic))
 
 
 def _start(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> DistillationState:

@@ -11,7 +11,7 @@ from distill_core.augment import Draw, augment
 from distill_core.losses import class_centralization, covariance_matching, mean_matching
 from distill_core.networks import Network
 from distill_core.partition import partition
-from distill_core.precision import autocast
+from distill_core.precision import autocast, forward_only
 from distill_core.settings import DistillationSettings
 
 
@@ -29,6 +29,8 @@ class Objective:
     settings: DistillationSettings
     ce_weight: float = 0.0
     """Weight of the cross entropy in this iteration: IDM's ce_weight · running accuracy in percent."""
+    forward_images: int | None = None
+    """Real images in one pass through φ; None for all, which batch statistics need."""
 
     def losses(self, real: Tensor, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Compute the losses, summed over classes, before their weights; those with weight 0 are left out.
@@ -39,7 +41,7 @@ class Objective:
             labels: (K,) the classes.
         """
         with torch.no_grad():
-            real_map = self._features(self.network.feature_map, real)
+            real_map = self._features(forward_only(self.network.feature_map, self.forward_images), real)
         synthetic_map = self._features(self.network.feature_map, synthetic)
         losses = {"mean": mean_matching(real_map.flatten(2), synthetic_map.flatten(2))}
         if self.settings.lambda_cc and self.extractor is not None:
@@ -58,7 +60,8 @@ class Objective:
         """Map images (K, N, C, H, W) to float32 features (K, N, …)."""
         with autocast(self.settings.precision, images.device):
             features = network(images.flatten(0, 1))
-        return features.float().unflatten(0, tuple(images.shape[:2]))
+        by_class: Tensor = features.float().unflatten(0, tuple(images.shape[:2]))
+        return by_class
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of `losses`."""
@@ -104,7 +107,8 @@ def decode(images: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return images
     cells = partition(images.flatten(0, 1), factor).unflatten(0, (factor**2, *images.shape[:2]))
-    return cells.transpose(0, 1).flatten(1, 2)
+    by_class: Tensor = cells.transpose(0, 1).flatten(1, 2)
+    return by_class
 
 
 def chunks(classes: int, size: int) -> Iterator[slice]:
