@@ -20,7 +20,7 @@ from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.objective import Objective
 from distill_core.matching.state import DistillationState
-from distill_core.networks import Network, build_network, uses_batch_statistics
+from distill_core.networks import Network
 from distill_core.partition import require_divisible, tile
 from distill_core.precision import arithmetic
 from distill_core.seeds import generator
@@ -88,9 +88,8 @@ def distill(
     state = resume or _start(dataset, settings, ipc=ipc, seed=seed)
     if resume is not None:
         base.restore(state.source, state.iteration)
-    iteration = _Iteration(
-        dataset, settings, base, extractors, seed, class_chunk or default_class_chunk(dataset, settings)
-    )
+    chunk = class_chunk or default_class_chunk(dataset, settings, ipc)
+    iteration = _Iteration(dataset, settings, base, extractors, seed, chunk)
     began = time.monotonic() - state.seconds
     every = max(1, settings.iterations // RECORDS)
     with arithmetic(settings.precision):
@@ -164,7 +163,11 @@ class _Iteration:
         matching = self.base.draw(iteration)
         extractor = self._extractor(iteration)
         objective = Objective(
-            network=matching.network, extractor=extractor, settings=settings, ce_weight=matching.ce_weight
+            network=matching.network,
+            extractor=extractor,
+            settings=settings,
+            ce_weight=matching.ce_weight,
+            forward_images=FORWARD_IMAGES.get(images.device.type),
         )
         indices = images.draw(self._draws("real batch", iteration), settings.batch_real)
         draw = draw_augmentation(

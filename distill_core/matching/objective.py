@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distill_core.augment import Draw, augment
 from distill_core.losses import class_centralization, covariance_matching, mean_matching
-from distill_core.networks import Network
+from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
 from distill_core.precision import autocast, forward_only
 from distill_core.settings import DistillationSettings
@@ -30,7 +30,12 @@ class Objective:
     ce_weight: float = 0.0
     """Weight of the cross entropy in this iteration: IDM's ce_weight · running accuracy in percent."""
     forward_images: int | None = None
-    """Real images in one pass through φ; None for all, which batch statistics need."""
+    """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
+
+    @property
+    def batch_statistics(self) -> bool:
+        """Whether features depend on the other images of a pass: batch norm in train mode, as DM has it."""
+        return self.network.training and uses_batch_statistics(self.network)
 
     def losses(self, real: Tensor, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Compute the losses, summed over classes, before their weights; those with weight 0 are left out.
@@ -41,7 +46,9 @@ class Objective:
             labels: (K,) the classes.
         """
         with torch.no_grad():
-            real_map = self._features(forward_only(self.network.feature_map, self.forward_images), real)
+            real_map = self._features(
+                forward_only(self.network.feature_map, None if self.batch_statistics else self.forward_images), real
+            )
         synthetic_map = self._features(self.network.feature_map, synthetic)
         losses = {"mean": mean_matching(real_map.flatten(2), synthetic_map.flatten(2))}
         if self.settings.lambda_cc and self.extractor is not None:
@@ -82,11 +89,14 @@ class Objective:
             images: (K, M, C, H, W) stored synthetic images, normalised.
             real: gives the normalised real images (k, N, C, H, W) of some of the classes.
             draw: Siamese augmentation, one operation a class, or None.
-            class_chunk: classes in memory at once; it changes nothing but rounding.
+            class_chunk: classes in memory at once; it changes nothing but rounding. Where φ uses batch statistics, which
+                span all classes, it is ignored.
 
         Returns:
             Gradient (K, M, C, H, W), and the detached losses by name with their weighted sum as "total".
         """
+        if self.batch_statistics:
+            class_chunk = len(images)
         gradient = torch.empty_like(images)
         sums: dict[str, Tensor] = {}
         for classes in chunks(len(images), class_chunk):

@@ -80,8 +80,16 @@ def test_chunks_of_classes_change_only_rounding(tiny_dataset, pool):
     torch.testing.assert_close(one.images, all_.images, rtol=1e-4, atol=1e-4)
 
 
+def test_large_sets_are_cut_into_chunks_that_fit(tiny_dataset):
+    assert default_class_chunk(tiny_dataset, DM, ipc=10) == 3
+    assert default_class_chunk(tiny_dataset, DM, ipc=1024) == 2
+    assert default_class_chunk(tiny_dataset, replace(DM, partition=2), ipc=10_000) == 1
+
+
 def test_batch_norm_sees_all_classes_at_once(tiny_dataset):
-    assert default_class_chunk(tiny_dataset, replace(DM, network="ConvNetBN")) == 3
+    settings = replace(DM, network="ConvNetW8D2BN")
+    one, all_ = (distill(tiny_dataset, settings, ipc=2, seed=0, class_chunk=k) for k in (1, 3))
+    assert torch.equal(one.images, all_.images)
 
 
 def test_weights_of_zero_are_the_base(tiny_dataset, pool):
