@@ -12,10 +12,11 @@ from rich.console import Console
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
 from orchestrator.files import StoreError
+from orchestrator.launch import LaunchError
 from orchestrator.tables import TableError
 from search_spaces.errors import SpaceError
 
-OWN_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError)
+OWN_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)
 """Errors whose message is all that a user needs."""
 
 
@@ -91,6 +92,65 @@ def report(
     from orchestrator.store import Store
 
     show_report(space, overrides or [], Store(store), out, Console())
+
+
+@app.command()
+def run(
+    space: SpaceArgument,
+    store: StoreOption = Path("store"),
+    data: DataOption = Path("data"),
+    overrides: SetOption = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="GPUs a unit, such as 0.25 (default: 1 where there are GPUs).")
+    ] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPU cores a unit (default: 1).")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join, auto or host:port (default: Ray on this machine).")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch missing data sets where possible.")] = False,
+) -> None:
+    """Compute what the store lacks of a search space; Ctrl-C stops after checkpointing, and running again goes on."""
+    from orchestrator.commands.run import run as run_space
+    from orchestrator.store import Store
+
+    code = run_space(
+        space,
+        overrides or [],
+        Store(store),
+        data,
+        Console(),
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        download=download,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    store: StoreOption = Path("store"),
+    tracebacks: Annotated[bool, typer.Option("--tracebacks", help="Show where units failed.")] = False,
+) -> None:
+    """Show what is done, running, failed, waiting and blocked, and the reasons of failures."""
+    from orchestrator.commands.status import show_status
+    from orchestrator.store import Store
+
+    show_status(Store(store), Console(), tracebacks=tracebacks)
+
+
+@app.command()
+def unit(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a unit, or its beginning.")],
+    store: StoreOption = Path("store"),
+    data: DataOption = Path("data"),
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Compute one unit in this process, for debugging."""
+    from orchestrator.commands.unit import run_one
+    from orchestrator.store import Store
+
+    raise typer.Exit(run_one(key, Store(store), data, device, Console()))
 
 
 def main() -> None:

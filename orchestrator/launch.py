@@ -141,7 +141,9 @@ def show(summary: Summary, console: Console) -> None:
     for failure in summary.failures:
         console.print(Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red"))
     if summary.failures:
-        console.print(f"Tracebacks: iid status, or iid unit {summary.failures[0].unit.key} to try one here.")
+        console.print(
+            f"Tracebacks: iid status --tracebacks; or iid unit {summary.failures[0].unit.key} to try one here."
+        )
     if summary.stopped:
         console.print("Stopped. Run the same command again to go on; what is done stays done.")
     console.print(f"{duration(summary.seconds)}, launch {summary.run}")

@@ -5,6 +5,7 @@ temporary, and what is done is read from the store.
 """
 
 import dataclasses
+import logging
 import math
 import os
 import tempfile
@@ -59,6 +60,7 @@ def cluster(address: str | None) -> Iterator[None]:
         LaunchError: there is no cluster at `address`.
     """
     os.environ.update(_ENVIRONMENT)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a worker that died is tried again, or told by the board
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
         yield

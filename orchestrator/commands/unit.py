@@ -1,0 +1,60 @@
+"""`iid unit`: one unit in this process, for debugging."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator import provenance
+from orchestrator.context import Report
+from orchestrator.progress import describe, duration
+from orchestrator.status import find_unit
+from orchestrator.store import Store
+from orchestrator.trials import RUNNER, Result, TrialSettings, compute, prepare_process
+
+
+def run_one(key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER) -> int:
+    """Compute the unit whose key begins with `key`, without Ray and on all cores; return the exit code.
+
+    Raises:
+        StoreError: there is no such unit, or more than one.
+    """
+    store = Store(store.root.expanduser().resolve())
+    unit = find_unit(store, key)
+    cores = os.cpu_count() or 1
+    settings = TrialSettings(
+        store=str(store.root),
+        data_root=str(data.expanduser().resolve()),
+        run=provenance.new_run_id(),
+        git_commit=provenance.git_commit(),
+        runner=runner,
+        cpus=cores,
+        report_seconds=2.0,
+    )
+    console.print(Text(describe(unit)))
+    prepare_process(cpus=cores, gpus=float(device != "cpu"))
+    try:
+        result = compute(unit, settings, device=device, report=lambda report: console.print(_line(report)))
+    except KeyboardInterrupt:
+        console.print("Stopped; the same command goes on at the last checkpoint.")
+        return 130
+    console.print(_outcome(result, store.unit_folder(unit.kind, unit.key)))
+    return 0 if result.status in ("done", "present") else 1
+
+
+def _line(report: Report) -> Text:
+    values = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
+    return Text(f"{report.step}/{report.total}  {values}")
+
+
+def _outcome(result: Result, folder: Path) -> Text:
+    match result.status:
+        case "done":
+            return Text(f"done in {duration(result.seconds)}: {folder}")
+        case "present":
+            return Text(f"already done: {folder}; delete that folder to compute it again")
+        case "busy":
+            return Text("a launch is computing this unit right now; see iid status")
+        case _:
+            return Text(result.traceback or f"{result.error}: {result.reason}")

@@ -1,0 +1,90 @@
+"""A harness that runs plans with a unit function that needs no torch, and can be told to misbehave."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import Store
+
+HARNESS = Path(__file__).parent / "harness"
+RUNNER = "fake_runner:run_unit"
+
+
+@dataclass
+class Harness:
+    """A store, a data folder with the runner's behaviour and log, and ways to launch."""
+
+    store: Store
+    data: Path
+
+    def behave(self, default=None, **by_key):
+        """Tell the runner how all units behave, and single ones by key."""
+        self.data.mkdir(exist_ok=True)
+        told = {"default": default or {}, **by_key}
+        (self.data / "behaviour.json").write_text(json.dumps(told))
+
+    def log(self):
+        """What the runner wrote: [event, key, pid, value] each."""
+        path = self.data / "log"
+        return [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
+
+    def events(self, event):
+        """The keys to which something happened, in order."""
+        return [line[1] for line in self.log() if line[0] == event]
+
+    def launch(self, plan, **options):
+        from orchestrator.launch import launch
+
+        options = {"checkpoint_seconds": 0.0, "tensorboard": False, "space": "small", "runner": RUNNER} | options
+        return launch(plan, store=self.store, data_root=self.data, **options)
+
+    def drive(self, sets):
+        """Launch the small plan in a process group of its own."""
+        command = [sys.executable, str(HARNESS / "driver.py"), str(self.store.root), str(self.data), str(sets)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+
+
+@pytest.fixture
+def harness(tmp_path, harness_modules):
+    made = Harness(Store(tmp_path / "store"), tmp_path / "data")
+    made.behave()
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_plan(harness_modules):
+    """Makes plans of a few units on three levels."""
+    from plans import make_small_plan
+
+    return make_small_plan
+
+
+@pytest.fixture(scope="session")
+def harness_modules():
+    """Put the harness on the path of this process, and of those it starts."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HARNESS), *([before] if before else [])])
+    sys.path.insert(0, str(HARNESS))
+    yield
+    sys.path.remove(str(HARNESS))
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def ray_on_two_cores(harness_modules):
+    """Ray with two CPUs, for all tests of a module."""
+    import ray
+
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+    yield
+    ray.shutdown()

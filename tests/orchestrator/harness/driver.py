@@ -1,0 +1,24 @@
+"""Launch the harness's plan in a process of its own, which a test can kill: `python driver.py STORE DATA [SETS]`."""
+
+import sys
+from pathlib import Path
+
+from plans import make_small_plan
+from rich.console import Console
+
+from orchestrator.launch import launch, show
+from orchestrator.store import Store
+
+if __name__ == "__main__":
+    store, data, sets = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    summary = launch(
+        make_small_plan(sets=sets),
+        store=Store(store),
+        data_root=data,
+        space="small",
+        runner="fake_runner:run_unit",
+        checkpoint_seconds=0.05,
+        tensorboard=False,
+    )
+    show(summary, Console())
+    sys.exit(summary.exit_code)

@@ -1,0 +1,189 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from orchestrator import leases, tables
+from orchestrator.launch import Summary, show
+from orchestrator.progress import Board, Failure, plain_line, render
+from orchestrator.store import StoreError
+from orchestrator.trials import Report, Result, TrialSettings, compute
+
+RUNNER = "fake_runner:run_unit"
+
+pytestmark = pytest.mark.usefixtures("ray_on_two_cores")
+
+
+def shown(summary):
+    console = Console(file=io.StringIO(), width=200)
+    show(summary, console)
+    return console.file.getvalue()
+
+
+def by_kind(plan, kind):
+    return [unit for unit in plan.units.values() if unit.kind == kind]
+
+
+def test_a_plan_is_carried_out_in_order_and_once(harness, small_plan):
+    plan = small_plan(sets=3)
+    summary = harness.launch(plan)
+    assert summary.computed == {"train_extractor": 1, "distill": 3, "evaluate": 6}
+    assert (summary.exit_code, summary.waiting, summary.failures) == (0, 0, ())
+    assert harness.store.done_keys() == set(plan.units)
+    ended = {key: place for place, key in enumerate(harness.events("end"))}
+    assert len(ended) == 10
+    assert all(ended[parent] < ended[key] for key, unit in plan.units.items() for parent in unit.parents)
+    assert tables.read(harness.store.tables, "evaluations").num_rows == 6
+    assert not list(harness.store.leases.iterdir())
+
+    again = harness.launch(plan)
+    assert (again.run, again.already, again.exit_code) == (None, 10, 0)
+    assert "already done: 10 units" in shown(again)
+
+    more = harness.launch(small_plan(sets=4))
+    assert more.computed == {"distill": 1, "evaluate": 2} and more.already == 10
+    assert len(harness.events("start")) == 13
+
+
+def test_a_failure_blocks_its_dependants_and_nothing_else(harness, small_plan):
+    plan = small_plan(sets=2)
+    bad, good = by_kind(plan, "distill")
+    harness.behave(**{bad.key: {"fail": "pixels are NaN at iteration 7"}})
+    summary = harness.launch(plan)
+    assert summary.exit_code == 1
+    assert [(failure.unit, failure.reason) for failure in summary.failures] == [(bad, "pixels are NaN at iteration 7")]
+    assert {unit.parents for unit in summary.blocked} == {(bad.key,)} and len(summary.blocked) == 2
+    assert summary.computed == {"train_extractor": 1, "distill": 1, "evaluate": 2}
+    text = shown(summary)
+    assert "pixels are NaN" in text and bad.key in text
+    assert tables.read(harness.store.tables, "failures")["key"].to_pylist() == [bad.key]
+
+    harness.behave()
+    assert harness.launch(plan).exit_code == 0
+    assert harness.events("start").count(good.key) == 1
+    assert tables.read(harness.store.tables, "failures").num_rows == 0
+
+
+def test_a_killed_worker_is_replaced_and_the_unit_continues(harness, small_plan, capfd):
+    plan = small_plan(sets=1, evaluations=1)
+    (distill,) = by_kind(plan, "distill")
+    harness.behave(**{distill.key: {"kill_once": True, "steps": 5}})
+    assert harness.launch(plan).exit_code == 0
+    assert harness.events("start").count(distill.key) == 2 and harness.events("end").count(distill.key) == 1
+    assert [line[3] in "12" for line in harness.log() if line[0] == "resume"] == [True]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_unit_that_another_launch_is_at_is_waited_for(harness, small_plan):
+    plan = small_plan(sets=1, evaluations=1)
+    (extractor,) = by_kind(plan, "train_extractor")
+    lease = leases.acquire(harness.store.leases, extractor.key, "other")
+    timer = threading.Timer(1.5, lease.release)
+    timer.start()
+    summary = harness.launch(plan)
+    timer.join()
+    assert summary.exit_code == 0 and sum(summary.computed.values()) == 3
+    assert harness.events("start").count(extractor.key) == 1
+
+
+def test_a_launch_leaves_a_record(harness, small_plan):
+    plan = small_plan(sets=1)
+    summary = harness.launch(plan, overrides=["seeds=1"])
+    (record,) = harness.store.runs()
+    assert (record["run"], record["space"], record["overrides"]) == (summary.run, "small", ["seeds=1"])
+    assert len(record["units"]) == len(plan.units) and json.dumps(record)
+    assert {path.name for path in (harness.store.root / "runs").iterdir()} == {f"{summary.run}.json"}
+
+
+def test_a_store_that_cannot_be_written_is_said_before_anything_starts(harness, small_plan):
+    harness.store.root.write_text("in the way")
+    with pytest.raises(StoreError):
+        harness.launch(small_plan())
+
+
+@pytest.mark.parametrize(("option", "message"), [({"cpus_per_trial": 1000}, "lower --cpus"), ({"gpus_per_trial": 1.5}, "whole"), ({"gpus_per_trial": 1}, "GPUs")])  # fmt: skip  # noqa: E501
+def test_impossible_resources_are_refused(harness, small_plan, option, message):
+    from orchestrator.launch import LaunchError
+
+    with pytest.raises(LaunchError, match=message):
+        harness.launch(small_plan(), **option)
+
+
+def test_the_board_counts_estimates_and_draws(small_plan):
+    plan = small_plan(sets=2, evaluations=1)
+    board = Board(units=plan.units)
+    (extractor,), (first, second) = by_kind(plan, "train_extractor"), by_kind(plan, "distill")
+    assert board.seconds_left() is None
+    board.started(extractor)
+    board.finished(extractor, Result(status="done", seconds=2.0))
+    board.started(first)
+    board.progressed(first, Report(step=10, total=100, values={"loss": 0.5}))
+    board.running[first.key].first_time -= 1.0
+    board.progressed(first, Report(step=20, total=100, values={"loss": 0.25}))
+    assert 7 < board.running[first.key].seconds_left < 9
+    assert "1/5 done" in plain_line(board) and "20/100" in plain_line(board)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render(board))
+    text = console.file.getvalue()
+    assert "20/100" in text and "loss 0.25" in text and "0/2" in text
+    board.finished(first, Result(status="failed", error="ValueError", reason="why"))
+    assert len(board.blocked) == 1 and board.failures[first.key] == Failure(
+        unit=first, error="ValueError", reason="why"
+    )
+    board.finished(first, Result(status="done", seconds=10.0))
+    assert not board.blocked and not board.failures
+    board.finished(second, Result(status="done", seconds=10.0))
+    for evaluation in by_kind(plan, "evaluate"):
+        board.finished(evaluation, Result(status="present"))
+    assert board.seconds_left() == 0
+
+
+@pytest.mark.parametrize(("failed", "waiting", "code"), [(0, 0, 0), (1, 0, 1), (0, 3, 130), (1, 3, 1)])
+def test_exit_codes(small_plan, failed, waiting, code):
+    unit = next(iter(small_plan().units.values()))
+    failures = (Failure(unit=unit, error="E", reason="r"),) * failed
+    summary = Summary(run="r", computed={}, already=0, failures=failures, blocked=(), waiting=waiting, seconds=1.0)
+    assert summary.exit_code == code
+
+
+def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, small_plan):
+    settings = TrialSettings(
+        store=str(harness.store.root), data_root=str(harness.data), run="r", runner=RUNNER, tensorboard=False
+    )
+    plan = small_plan(sets=1)
+    for unit in plan.units.values():
+        assert compute(unit, settings, device="cpu").status == "done"
+    code = (
+        "import sys; from pathlib import Path; from plans import make_small_plan\n"
+        "from orchestrator import launch, status; from orchestrator.store import Store\n"
+        f"summary = launch.launch(make_small_plan(sets=1), store=Store(Path({str(harness.store.root)!r})),\n"
+        "    data_root=Path('.'), space='small')\n"
+        "assert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_after_checkpointing_and_the_next_launch_continues(harness):
+    harness.behave({"steps": 40, "pause": 0.1})
+    process = harness.drive(sets=1)
+    deadline = time.monotonic() + 60
+    while not harness.events("start") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group, workers included
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "same command again" in output and "Traceback" not in output
+    assert harness.store.done_keys() == frozenset() and harness.events("end") == []
+    harness.behave({"steps": 40})
+    process = harness.drive(sets=1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert len([line for line in harness.log() if line[0] == "resume"]) == 1

@@ -1,0 +1,96 @@
+import dataclasses
+import pickle
+
+import pytest
+
+from orchestrator import searcher as module
+from orchestrator.plan import Schedule
+from orchestrator.progress import Board
+from orchestrator.searcher import PlanSearcher
+from orchestrator.trials import Result, TrialSettings
+from orchestrator.units import from_json
+
+
+class Driver:
+    """Tune's part: asks for trials and tells how they ended."""
+
+    def __init__(self, store, plan, gpus=0.0):
+        self.schedule = Schedule(plan)
+        self.board = Board(units=self.schedule.units)
+        self.stop = False
+        settings = TrialSettings(store=str(store.root), data_root="", run="run")
+        self.searcher = PlanSearcher(
+            self.schedule, store=store, settings=settings, gpus=gpus, board=self.board, stopping=lambda: self.stop
+        )
+        self.trials = 0
+
+    def suggest(self):
+        self.trials += 1
+        return self.searcher.suggest(str(self.trials))
+
+    def unit(self):
+        return from_json(self.suggest()["unit"])
+
+    def complete(self, status=None, **fields):
+        result = None if status is None else dataclasses.asdict(Result(status=status, **fields))
+        self.searcher.on_trial_complete(str(self.trials), result=result, error=result is None)
+
+
+@pytest.fixture
+def driver(harness, small_plan):
+    return Driver(harness.store, small_plan(sets=1, evaluations=1))
+
+
+def test_units_come_when_their_parents_are_done_and_then_the_end(driver):
+    kinds = []
+    while (config := driver.suggest()) != PlanSearcher.FINISHED:
+        kinds.append(from_json(config["unit"]).kind)
+        assert driver.searcher.suggest("another") is None
+        driver.complete("done")
+    assert kinds == ["train_extractor", "distill", "evaluate"]
+
+
+@pytest.mark.parametrize("status", ["failed", None])
+def test_a_failure_blocks_what_depends_on_it(driver, status):
+    driver.unit()
+    driver.complete(status)
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert len(driver.schedule.blocked) == 2
+
+
+def test_a_busy_unit_is_asked_for_again_after_a_while(driver, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    first = driver.unit()
+    driver.complete("busy")
+    assert driver.suggest() is None
+    clock[0] += module.BUSY_SECONDS
+    assert driver.unit() == first
+
+
+def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):
+    unit = driver.unit()
+    driver.complete("busy")
+    with harness.store.scratch(unit) as workdir:
+        harness.store.commit(unit, workdir, [{"key": unit.key}], run="other", finished="")
+    driver.searcher._again = [(0.0, unit, 0.0)]
+    assert driver.unit().kind == "distill"
+    assert driver.board.present == {"train_extractor": 1}
+
+
+def test_out_of_memory_on_a_shared_gpu_is_tried_once_more_on_a_whole_one(harness, small_plan):
+    driver = Driver(harness.store, small_plan(sets=1, evaluations=1), gpus=0.25)
+    assert driver.suggest()["gpus"] == 0.25
+    driver.complete("failed", out_of_memory=True)
+    assert driver.suggest()["gpus"] == 1.0
+    driver.complete("failed", out_of_memory=True)
+    assert driver.suggest() == PlanSearcher.FINISHED
+
+
+def test_nothing_is_suggested_once_the_launch_is_to_stop(driver):
+    driver.stop = True
+    assert driver.suggest() == PlanSearcher.FINISHED
+
+
+def test_tune_may_pickle_it(driver):
+    pickle.dumps(driver.searcher)

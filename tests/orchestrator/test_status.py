@@ -1,0 +1,93 @@
+import dataclasses
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from orchestrator import leases
+from orchestrator.provenance import failure_row
+from orchestrator.status import find_unit, read_status, render_status
+from orchestrator.store import Store, StoreError
+from orchestrator.units import to_json
+
+
+def record(store, plan, space, started):
+    units = [json.loads(to_json(unit)) for unit in plan.units.values()]
+    store.write_run(started, {"run": started, "space": space, "started": started, "units": units})
+
+
+def commit(store, unit):
+    with store.scratch(unit) as workdir:
+        store.commit(unit, workdir, [{"key": unit.key}], run="r", finished=datetime.now(UTC).isoformat())
+
+
+def fail(store, unit):
+    store.record_failure(failure_row(unit, run="r", device="d", error="ValueError", reason="bad", traceback="at line"))
+
+
+@pytest.fixture
+def units(harness, small_plan):
+    plan = small_plan(sets=3, evaluations=1)
+    record(harness.store, plan, "small", "2025-01-01")
+    return list(plan.units.values())
+
+
+def counts(store):
+    return {state: dict(count) for state, count in read_status(store).counts.items() if count}
+
+
+def test_every_unit_is_in_one_state(harness, units):
+    store = harness.store
+    extractor, first, first_evaluation, second, *_ = units
+    assert counts(store) == {"waiting": {"train_extractor": 1, "distill": 3, "evaluate": 3}}
+    commit(store, extractor)
+    commit(store, first)
+    fail(store, second)
+    with leases.hold(store.leases, first_evaluation.key, "r"):
+        status = read_status(store)
+        assert counts(store) == {
+            "done": {"train_extractor": 1, "distill": 1},
+            "running": {"evaluate": 1},
+            "failed": {"distill": 1},
+            "blocked": {"evaluate": 1},
+            "waiting": {"distill": 1, "evaluate": 1},
+        }
+    assert [(note.unit, note.reason) for note in status.failures] == [(second, "bad")]
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_status(status, tracebacks=True))
+    text = console.file.getvalue()
+    assert "small" in text and "ValueError: bad" in text and "at line" in text
+
+
+def test_a_failed_unit_that_is_tried_again_runs(harness, units):
+    fail(harness.store, units[0])
+    with leases.hold(harness.store.leases, units[0].key, "r"):
+        assert "failed" not in counts(harness.store)
+
+
+def test_the_last_launch_of_a_space_counts(harness, units, small_plan):
+    record(harness.store, small_plan(sets=1, evaluations=1), "small", "2025-01-02")
+    assert counts(harness.store) == {"waiting": {"train_extractor": 1, "distill": 1, "evaluate": 1}}
+    record(harness.store, small_plan(sets=2, evaluations=1), "other", "2025-01-03")
+    status = read_status(harness.store)
+    assert status.spaces == ("small", "other") and status.counts["waiting"]["distill"] == 2
+
+
+def test_a_unit_is_found_by_the_beginning_of_its_key(harness, units):
+    assert find_unit(harness.store, units[1].key[:10]) == units[1]
+    with pytest.raises(StoreError, match="begins with 'xyz'"):
+        find_unit(harness.store, "xyz")
+    with pytest.raises(StoreError, match="7 keys"):
+        find_unit(harness.store, "")
+    other = dataclasses.replace(units[1], seed=99)
+    commit(harness.store, other)
+    assert find_unit(harness.store, other.key) == other
+
+
+def test_there_is_no_status_without_a_store(tmp_path):
+    with pytest.raises(StoreError, match="--store"):
+        read_status(Store(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    assert read_status(Store(tmp_path / "empty")).spaces == ()
