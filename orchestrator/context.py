@@ -101,7 +101,7 @@ class UnitContext:
         self._stopping = stopping
         self._log = log
         self._step = 0
-        self._next_report = 0.0
+        self._next_report = time.monotonic() + report_seconds
         self._next_checkpoint = time.monotonic() + checkpoint_seconds
         self._next_stop_check = 0.0
         self._stop = False
@@ -136,13 +136,14 @@ class UnitContext:
                 dimensions will do: they are read off their device only when the call goes out.
         """
         self._step = step
-        if step < total and time.monotonic() < self._next_report:
+        due = time.monotonic() >= self._next_report
+        if not due and step < total:
             return
-        self._next_report = time.monotonic() + self._report_seconds
         numbers = {name: float(value) for name, value in (values or {}).items()}
         if self._log is not None and numbers:
             self._log.scalars(step, numbers)
-        if self._report is not None:
+        if due and self._report is not None:
+            self._next_report = time.monotonic() + self._report_seconds
             self._report(Report(step=step, total=total, values=numbers))
 
     def log_images(self, tag: str, image: "np.ndarray[Any, Any]") -> None:

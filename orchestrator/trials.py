@@ -123,7 +123,6 @@ def prepare_process(*, cpus: float, gpus: float) -> None:
     threads = _threads(cpus)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     random.seed(0)
-    gc.collect()
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(0)
     if (torch := sys.modules.get("torch")) is not None:
@@ -131,6 +130,7 @@ def prepare_process(*, cpus: float, gpus: float) -> None:
         torch.manual_seed(0)
         torch.set_grad_enabled(True)
         if gpus and torch.cuda.is_initialized():
+            gc.collect()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 

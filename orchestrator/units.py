@@ -132,7 +132,9 @@ class Evaluate:
 
 
 Unit = TrainExtractor | ImportExtractor | Select | Distill | Evaluate
-KINDS: dict[str, type[Unit]] = {unit.kind: unit for unit in (TrainExtractor, ImportExtractor, Select, Distill, Evaluate)}
+KINDS: dict[str, type[Unit]] = {
+    unit.kind: unit for unit in (TrainExtractor, ImportExtractor, Select, Distill, Evaluate)
+}
 """Kinds in the order in which a plan meets them."""
 
 

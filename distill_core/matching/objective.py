@@ -89,8 +89,8 @@ class Objective:
             images: (K, M, C, H, W) stored synthetic images, normalised.
             real: gives the normalised real images (k, N, C, H, W) of some of the classes.
             draw: Siamese augmentation, one operation a class, or None.
-            class_chunk: classes in memory at once; it changes nothing but rounding. Where φ uses batch statistics, which
-                span all classes, it is ignored.
+            class_chunk: classes in memory at once; it changes nothing but rounding. It is ignored where φ uses batch
+                statistics, which span all classes.
 
         Returns:
             Gradient (K, M, C, H, W), and the detached losses by name with their weighted sum as "total".

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -114,15 +115,28 @@ def test_a_process_without_gpus_sees_none_and_keeps_its_threads():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_progress_is_throttled_and_always_tells_the_last_step(tmp_path, units):
-    reports = []
+class Recorder:
+    """Stands in for a TensorBoard log."""
+
+    def __init__(self):
+        self.steps = []
+
+    def scalars(self, step, values):
+        self.steps.append(step)
+
+
+def test_progress_is_throttled_and_the_log_has_the_last_step(tmp_path, units):
+    reports, log = [], Recorder()
     context = UnitContext(
         store=Store(tmp_path), unit=units[0], workdir=tmp_path, data_root=tmp_path, report=reports.append,
-        report_seconds=3600,
+        report_seconds=0.05, log=log,
     )  # fmt: skip
-    for step in range(1, 1001):
-        context.progress(step, 1000)
-    assert [report.step for report in reports] == [1, 1000]
+    context.progress(1, 100, {"loss": 1.0})
+    time.sleep(0.06)
+    for step in range(2, 101):
+        context.progress(step, 100, {"loss": 1.0})
+    assert [report.step for report in reports] == [2]
+    assert log.steps == [2, 100]
 
 
 def test_saving_a_checkpoint_ends_a_unit_that_is_to_stop(tmp_path, units):
