@@ -133,7 +133,8 @@ class UnitContext:
             step: steps done, counted from the unit's beginning, earlier attempts included.
             total: steps in all.
             values: named numbers of this step, such as losses, for the display and TensorBoard. Tensors without
-                dimensions will do: they are read off their device only when the call goes out.
+                dimensions will do: they are read off their device only when the call goes out. The last
+                step is always logged.
         """
         self._step = step
         due = time.monotonic() >= self._next_report
@@ -142,8 +143,9 @@ class UnitContext:
         numbers = {name: float(value) for name, value in (values or {}).items()}
         if self._log is not None and numbers:
             self._log.scalars(step, numbers)
-        if due and self._report is not None:
+        if due:
             self._next_report = time.monotonic() + self._report_seconds
+        if due and self._report is not None:
             self._report(Report(step=step, total=total, values=numbers))
 
     def log_images(self, tag: str, image: "np.ndarray[Any, Any]") -> None:

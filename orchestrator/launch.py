@@ -139,7 +139,8 @@ def show(summary: Summary, console: Console) -> None:
     table.add_row(*map(str, (*counts, summary.waiting)))
     console.print(table)
     for failure in summary.failures:
-        console.print(Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red"))
+        line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
+        console.print(line, soft_wrap=True)
     if summary.failures:
         console.print(
             f"Tracebacks: iid status --tracebacks; or iid unit {summary.failures[0].unit.key} to try one here."
@@ -177,7 +178,9 @@ class StopSwitch:
         self._on = True
         with suppress(OSError):
             self._file.touch()
-        self._console.print("Stopping after the next checkpoint of each running unit; Ctrl-C again stops at once.")
+        self._console.print(
+            "Stopping after the next checkpoint of each running unit; Ctrl-C again stops at once.", soft_wrap=True
+        )
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -204,7 +207,7 @@ def _compute(
         room = tuning.capacity(asked.cpus, asked.gpus)
         tuning.check_store_is_shared(store)
         settings = replace(settings, cpus=room.cpus, report_seconds=max(settings.report_seconds, room.slots / 40))
-        console.print(_opening(board, room.slots, room.cpus, room.gpus))
+        console.print(_opening(board, room.slots, room.cpus, room.gpus), soft_wrap=True, highlight=False)
         with display(board, console):
             tuning.run_units(schedule, store=store, settings=settings, room=room, board=board, stopping=switch.is_on)
 
