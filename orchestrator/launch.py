@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator import provenance
+from orchestrator.costs import estimate
 from orchestrator.plan import Plan, Schedule
 from orchestrator.progress import Board, Failure, describe, display, duration
 from orchestrator.store import Store
@@ -103,7 +104,8 @@ def launch(
     store = Store(store.root.expanduser().resolve())
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
-    schedule = Schedule(plan, done)
+    estimates = estimate(plan, gpu=False, store_tables=store.tables, done=done)  # only their order counts
+    schedule = Schedule(plan, done, {key: value.seconds for key, value in estimates.items()})
     board = Board(units=schedule.units, already=len(present))
     if present:
         store.publish_missing_rows(present)

@@ -9,7 +9,7 @@ experiment's matching network and the training settings of its extractors.
 
 import dataclasses
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -104,14 +104,16 @@ class Schedule:
 
     A unit is ready when its parents are done. Of the ready ones the kind with more work behind it goes first
     (extractors, then sets, then evaluations), so that evaluations never hold back the sets that others wait for; within
-    a kind the plan's order counts. Every step costs a few heap operations, whatever the size of the plan.
+    a kind the longest goes first, so that no long unit is left for the end, and then the plan's order counts. Every step
+    costs a few heap operations, whatever the size of the plan.
 
     Args:
         plan: what to do.
         done: keys of units that need not run; those that nobody needs any more are left out too.
+        seconds: how long units are expected to take; none are known if left out.
     """
 
-    def __init__(self, plan: Plan, done: Iterable[str] = ()) -> None:
+    def __init__(self, plan: Plan, done: Iterable[str] = (), seconds: Mapping[str, float] | None = None) -> None:
         done = frozenset(done)
         order = pending(plan, done)
         self.units = {key: plan.units[key] for key in order}
@@ -123,7 +125,11 @@ class Schedule:
         self._children: dict[str, list[str]] = {key: [] for key in order}
         self._missing = dict.fromkeys(order, 0)
         kinds = {kind: rank for rank, kind in enumerate(KINDS)}
-        self._rank = {key: (kinds[unit.kind], place) for place, (key, unit) in enumerate(self.units.items())}
+        seconds = seconds or {}
+        self._rank = {
+            key: (kinds[unit.kind], -seconds.get(key, 0.0), place)
+            for place, (key, unit) in enumerate(self.units.items())
+        }
         for key, unit in self.units.items():
             for parent in unit.parents:
                 if parent in self.units:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef
+from orchestrator.commands.report import show_report
 from orchestrator.launch import launch, show
 from orchestrator.plan import make_plan, pending
 from orchestrator.store import Store
@@ -25,7 +26,7 @@ def run(
     address: str | None = None,
     download: bool = False,
 ) -> int:
-    """Launch a search space, print how that ended, and return the exit code.
+    """Launch a search space, write its report, print how that ended, and return the exit code.
 
     Raises:
         SpaceError: the search space cannot be used.
@@ -48,6 +49,7 @@ def run(
         address=address,
         console=console,
     )
+    show_report(name, overrides, store, None, console)
     show(summary, console)
     return summary.exit_code
 
