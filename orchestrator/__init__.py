@@ -1,0 +1,1 @@
+"""Plans, stores, launches and reports experiments in dataset distillation."""

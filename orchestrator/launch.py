@@ -104,9 +104,10 @@ def launch(
     store = Store(store.root.expanduser().resolve())
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
-    estimates = estimate(plan, gpu=False, store_tables=store.tables, done=done)  # only their order counts
-    schedule = Schedule(plan, done, {key: value.seconds for key, value in estimates.items()})
-    board = Board(units=schedule.units, already=len(present))
+    estimates = estimate(plan, gpu=False, store_tables=store.tables, done=done)
+    expected = {key: value.seconds for key, value in estimates.items()}
+    schedule = Schedule(plan, done, expected)
+    board = Board(units=schedule.units, already=len(present), expected=expected)
     if present:
         store.publish_missing_rows(present)
     if not schedule.units:

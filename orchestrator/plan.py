@@ -103,8 +103,8 @@ class Schedule:
     """A plan while it is carried out: hands out the units that still have to run, each once.
 
     A unit is ready when its parents are done. Of the ready ones the kind with more work behind it goes first
-    (extractors, then sets, then evaluations), so that evaluations never hold back the sets that others wait for; within
-    a kind the longest goes first, so that no long unit is left for the end, and then the plan's order counts. Every step
+    (extractors, then sets, then evaluations), so that evaluations never hold back the sets that others wait for. Within
+    a kind the longest goes first, so that none is left for the end, and of equals the plan's order decides. Every step
     costs a few heap operations, whatever the size of the plan.
 
     Args:

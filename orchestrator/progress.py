@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -70,8 +70,12 @@ class Board:
     blocked: dict[str, Unit] = field(default_factory=dict)
     """Units that cannot be tried, because one that they need failed."""
     running: dict[str, Running] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
-    """Seconds spent on computed units."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that units are expected to take."""
+    settled: set[str] = field(default_factory=set)
+    """Units that are done, here or by another launch."""
+    spent: dict[str, list[float]] = field(default_factory=lambda: {kind: [0.0, 0.0] for kind in KINDS})
+    """By kind: seconds spent on the units computed here, and seconds that were expected of them."""
     began: float = field(default_factory=time.monotonic)
     pending: Counter[str] = field(init=False)
     """How many were to be computed, by kind."""
@@ -97,8 +101,12 @@ class Board:
         self.running.pop(unit.key, None)
         if result.status == "done":
             self.computed[unit.kind] += 1
-            self.seconds[unit.kind] += result.seconds
+            self.settled.add(unit.key)
+            spent = self.spent[unit.kind]
+            spent[0] += result.seconds
+            spent[1] += self.expected.get(unit.key, 0.0)
         elif result.status == "present":
+            self.settled.add(unit.key)
             self.present[unit.kind] += 1
         if result.status == "failed":
             reason = result.reason or "unknown reason"
@@ -116,30 +124,32 @@ class Board:
         return sum(failure.unit.kind == kind for failure in self.failures.values())
 
     def seconds_left(self) -> float | None:
-        """Estimate the time to the end from this launch's own units; None before there is anything to go by."""
-        running = list(self.running.values())
-        work, lanes = 0.0, max(1, len(running))
-        for kind, pending in self.pending.items():
-            here = [unit for unit in running if unit.unit.kind == kind]
-            given_up = self.failed(kind) + sum(unit.kind == kind for unit in self.blocked.values())
-            waiting = pending - self.done(kind) - given_up - len(here)
-            mean = self._mean_seconds(kind, here)
-            if mean is None and waiting + len(here) > 0:
-                return None
-            for unit in here:
-                left = unit.seconds_left
-                work += left if left is not None else max(0.0, (mean or 0.0) - (time.monotonic() - unit.since))
-            work += max(0, waiting) * (mean or 0.0)
-        return work / lanes
+        """Estimate the time to the end; None where nothing is known of a unit that is left.
+
+        Units cost what was expected of them, corrected by how the finished ones of their kind compared with that.
+        """
+        work = 0.0
+        for key, unit in self.units.items():
+            if key in self.settled or key in self.failures or key in self.blocked:
+                continue
+            running = self.running.get(key)
+            left = running.seconds_left if running is not None else None
+            if left is None:
+                if key not in self.expected:
+                    return None
+                left = self.expected[key] * self._correction(unit.kind)
+                left -= time.monotonic() - running.since if running is not None else 0.0
+            work += max(0.0, left)
+        return work / max(1, len(self.running))
 
     def _block(self) -> None:
         self.blocked = blocked_by(self.failures, self.units)
 
-    def _mean_seconds(self, kind: str, here: Iterable[Running]) -> float | None:
-        if self.computed[kind]:
-            return self.seconds[kind] / self.computed[kind]
-        whole = [unit.report.total / unit.speed for unit in here if unit.report is not None and unit.speed]
-        return sum(whole) / len(whole) if whole else None
+    def _correction(self, kind: str) -> float:
+        for spent in (self.spent[kind], [sum(sums) for sums in zip(*self.spent.values(), strict=True)]):
+            if spent[0] and spent[1]:
+                return spent[0] / spent[1]
+        return 1.0
 
 
 def blocked_by(failed: Collection[str], units: Mapping[str, Unit]) -> dict[str, Unit]:

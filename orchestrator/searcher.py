@@ -49,7 +49,7 @@ class PlanSearcher(Searcher):
         self._again: list[tuple[float, Unit, float]] = []
         """Units to be tried again: not before when, and with how many GPUs."""
 
-    def suggest(self, trial_id: str) -> Any:  # noqa: ANN401 (Tune's own type leaves FINISHED out)
+    def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None while nothing is ready, FINISHED at the end."""
         if self._stopping():
             return Searcher.FINISHED

@@ -118,11 +118,14 @@ def test_impossible_resources_are_refused(harness, small_plan, option, message):
 
 def test_the_board_counts_estimates_and_draws(small_plan):
     plan = small_plan(sets=2, evaluations=1)
-    board = Board(units=plan.units)
+    assert Board(units=plan.units).seconds_left() is None
+    expected = {key: 10.0 if unit.kind == "distill" else 1.0 for key, unit in plan.units.items()}
+    board = Board(units=plan.units, expected=expected)
     (extractor,), (first, second) = by_kind(plan, "train_extractor"), by_kind(plan, "distill")
-    assert board.seconds_left() is None
+    assert board.seconds_left() == 23.0
     board.started(extractor)
     board.finished(extractor, Result(status="done", seconds=2.0))
+    assert board.seconds_left() == 2 * 22.0  # the first unit took twice what was expected
     board.started(first)
     board.progressed(first, Report(step=10, total=100, values={"loss": 0.5}))
     board.running[first.key].first_time -= 1.0
