@@ -35,16 +35,13 @@ ALGORITHM_VERSIONS = {"train_extractor": 1, "import_extractor": 1, "select": 1, 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainExtractor:
-    """Train one network of the extractor pool on the real training images."""
+class _Unit:
+    """What units of every kind have."""
 
-    kind: ClassVar[str] = "train_extractor"
+    kind: ClassVar[str]
     dataset: DatasetRef
-    protocol: Protocol
-    settings: ExtractorSettings
-    index: int
-    """Place in the pool; the seed of the network follows from it."""
     parents: tuple[str, ...] = ()
+    """Keys of the units whose artefacts this one reads."""
 
     @property
     def key(self) -> str:
@@ -53,11 +50,21 @@ class TrainExtractor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImportExtractor:
+class TrainExtractor(_Unit):
+    """Train one network of the extractor pool on the real training images."""
+
+    kind: ClassVar[str] = "train_extractor"
+    protocol: Protocol
+    settings: ExtractorSettings
+    index: int
+    """Place in the pool; the seed of the network follows from it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportExtractor(_Unit):
     """Take one network of the extractor pool from a user's folder of `state_dict` files."""
 
     kind: ClassVar[str] = "import_extractor"
-    dataset: DatasetRef
     network: str
     """Architecture of the files."""
     pool: str
@@ -66,56 +73,35 @@ class ImportExtractor:
     """Place among the folder's files, sorted by name."""
     folder: str = field(metadata=LOCATION)
     """Where the files lie."""
-    parents: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """The unit's name: 16 hex digits."""
-        return unit_key(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Select:
+class Select(_Unit):
     """Choose real images as a baseline set; herding and k-center read the features of one extractor (the parent)."""
 
     kind: ClassVar[str] = "select"
-    dataset: DatasetRef
     protocol: Protocol
     method: CoresetMethod
     ipc: int
     seed: int
-    parents: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """The unit's name: 16 hex digits."""
-        return unit_key(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Distill:
+class Distill(_Unit):
     """Distil one synthetic set; the parents are the extractor pool, empty where λ_CC is 0."""
 
     kind: ClassVar[str] = "distill"
-    dataset: DatasetRef
     protocol: Protocol
     ipc: int
     settings: DistillationSettings
     seed: int
-    parents: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """The unit's name: 16 hex digits."""
-        return unit_key(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluate:
+class Evaluate(_Unit):
     """Train `num_eval` fresh networks on one set (the parent; none means the whole training set) and test them."""
 
     kind: ClassVar[str] = "evaluate"
-    dataset: DatasetRef
     protocol: Protocol
     split: Split
     """Which images measure the accuracy; a search for settings only ever sees "validation"."""
@@ -123,12 +109,6 @@ class Evaluate:
     settings: EvaluationSettings
     seed: int
     """Seed of the set; evaluation networks are paired over methods by it."""
-    parents: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """The unit's name: 16 hex digits."""
-        return unit_key(self)
 
 
 Unit = TrainExtractor | ImportExtractor | Select | Distill | Evaluate
@@ -138,7 +118,7 @@ KINDS: dict[str, type[Unit]] = {
 """Kinds in the order in which a plan meets them."""
 
 
-def unit_key(unit: Unit) -> str:
+def unit_key(unit: _Unit) -> str:
     """Hash a unit's identity.
 
     Raises:

@@ -188,7 +188,7 @@ def _evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Ro
             progress=progress,
         )
         networks.append(_Timed(network, time.monotonic() - began))
-        if len(networks) < unit.settings.num_eval and context.checkpoint_due():
+        if len(networks) < unit.settings.num_eval:
             context.save_checkpoint(partial(_write_evaluated, networks))
     return [
         {

@@ -1,0 +1,80 @@
+"""The command that users start with, on a smaller budget: killed, restarted, finished, reported, and not done twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from orchestrator import tables
+from orchestrator.plan import make_plan
+from orchestrator.store import Store
+from search_spaces.space import load_space
+
+BUDGET = ["iterations=2", "epoch_eval_train=1", "extractors.epochs=1", "batch_real=4", "train_steps=1"]
+TIME_LIMIT = 600
+
+
+def start(tmp_path):
+    command = [sys.executable, "-m", "orchestrator", "run", "quickstart", "--store", str(tmp_path / "store")]
+    sets = [argument for setting in BUDGET for argument in ("--set", setting)]
+    return subprocess.Popen(
+        [*command, *sets],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"COLUMNS": "120"},
+    )
+
+
+def done(store):
+    """What every finished unit's DONE says: it names the launch that computed it, and when."""
+    records = {}
+    for path in store.root.glob("units/*/*/DONE"):
+        if not path.parent.name.startswith("."):
+            records[path.parent.name] = path.read_text()
+    return records
+
+
+def kill_at(process, store, count):
+    """SIGKILL the driver once that many units are done."""
+    deadline = time.monotonic() + TIME_LIMIT
+    while len(done(store)) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_killed_three_times_the_quickstart_ends_and_no_unit_runs_twice(tmp_path):
+    store = Store(tmp_path / "store")
+    units = make_plan(load_space("quickstart", BUDGET)).units
+    moments = sorted(random.Random(2024).sample(range(1, len(units) - 5), 3))
+    seen = {}
+    for moment in moments:
+        kill_at(start(tmp_path), store, moment)
+        now = done(store)
+        assert seen.items() <= now.items()
+        seen = now
+    last = start(tmp_path)
+    output, _ = last.communicate(timeout=TIME_LIMIT)
+    assert last.returncode == 0, output
+    finished = done(store)
+    assert finished.keys() == units.keys()
+    assert seen.items() <= finished.items(), "a unit that was done has been computed again"
+    rows = tables.read(store.tables, "evaluations").to_pylist()
+    assert len({(row["key"], row["network_index"]) for row in rows}) == len(rows)
+    assert (tmp_path / "reports" / "quickstart" / "report.md").exists()
+    assert "Methods × IPC" in output and "report.md" in output
+
+    again = start(tmp_path)
+    output, _ = again.communicate(timeout=TIME_LIMIT)
+    assert again.returncode == 0 and "Everything is already done" in output
+    assert done(store) == finished
