@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 from orchestrator.plan import Schedule
 from orchestrator.progress import Board
 from orchestrator.store import Store
-from orchestrator.trials import Result, TrialSettings, trial_config
+from orchestrator.trials import Result, TrialSettings, needs_gpu, trial_config
 from orchestrator.units import Unit
 
 BUSY_SECONDS = 2.0
@@ -23,7 +23,7 @@ class PlanSearcher(Searcher):
         schedule: what is ready, what is blocked.
         store: asked before each suggestion whether another launch has done the unit by now.
         settings: shared by all trials.
-        gpus: GPUs, or a fraction of one, for each trial.
+        gpus: GPUs, or a fraction of one, for each unit that computes on one.
         board: told what needs no trial any more.
         stopping: asked before each suggestion whether the launch is to stop.
     """
@@ -92,4 +92,4 @@ class PlanSearcher(Searcher):
                 del self._again[place]
                 return unit, gpus
         ready = self._schedule.next()
-        return None if ready is None else (ready, self._gpus)
+        return None if ready is None else (ready, self._gpus if needs_gpu(ready) else 0.0)

@@ -22,7 +22,7 @@ from orchestrator.leases import Lease
 from orchestrator.provenance import Provenance, device_name, failure_row
 from orchestrator.store import Store, StoreError
 from orchestrator.tensorboard_log import TensorBoardLog
-from orchestrator.units import Unit, from_json, to_json
+from orchestrator.units import ImportExtractor, Select, Unit, from_json, to_json
 
 RUNNER = "orchestrator.work:run_unit"
 
@@ -66,6 +66,11 @@ class Result:
 def trial_config(unit: Unit, settings: TrialSettings, *, gpus: float) -> dict[str, Any]:
     """Return the configuration of the Tune trial that computes a unit."""
     return {"unit": to_json(unit), "gpus": gpus, **asdict(settings)}
+
+
+def needs_gpu(unit: Unit) -> bool:
+    """Tell whether a unit has anything to compute on a GPU; the others leave the GPUs to the rest."""
+    return not (isinstance(unit, ImportExtractor) or (isinstance(unit, Select) and unit.method == "random"))
 
 
 def trial_resources(config: Mapping[str, Any]) -> dict[str, float]:

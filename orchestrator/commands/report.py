@@ -34,4 +34,5 @@ def show_report(name: str, overrides: Sequence[str], store: Store, out: Path | N
         raise ReportError(f"there is no store at {store.root}; name it with --store, or make it with iid run {name}")
     files = write_report(make_plan(space), name, store.root, out or REPORTS / slug(space.name), overrides)
     console.print(render_terminal(files.report))
-    console.print(f"Report: {files.markdown}", highlight=False, markup=False)
+    console.print(f"Report: {files.markdown}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Tables: {store.tables}/*/*.parquet", highlight=False, markup=False, soft_wrap=True)
