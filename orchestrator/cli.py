@@ -3,6 +3,7 @@
 Commands import what they need when they are called, so that listing and planning start without Ray or torch.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -45,8 +46,19 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Set an axis or a setting for all experiments; repeatable."),
 ]
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder of results.", file_okay=False)]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of data sets.", file_okay=False)]
+StoreOption = Annotated[
+    Path, typer.Option("--store", help="Folder of results.", file_okay=False, callback=lambda path: path.expanduser())
+]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of data sets.", file_okay=False, callback=lambda path: path.expanduser())
+]
+
+
+class Device(StrEnum):
+    """What `iid unit` can run on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @app.command()
@@ -144,13 +156,13 @@ def unit(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a unit, or its beginning.")],
     store: StoreOption = Path("store"),
     data: DataOption = Path("data"),
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[Device, typer.Option(help="What it runs on.")] = Device.CPU,
 ) -> None:
     """Compute one unit in this process, for debugging."""
     from orchestrator.commands.unit import run_one
     from orchestrator.store import Store
 
-    raise typer.Exit(run_one(key, Store(store), data, device, Console()))
+    raise typer.Exit(run_one(key, Store(store), data, device.value, Console()))
 
 
 def main() -> None:

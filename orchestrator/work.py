@@ -86,10 +86,11 @@ def _train_extractor(unit: TrainExtractor, dataset: Dataset, context: UnitContex
 
 def _import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
     began = time.monotonic()
-    files = sorted(path for path in Path(unit.folder).expanduser().glob("*") if path.is_file())
+    folder = context.data_root / Path(unit.folder).expanduser()
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
     if unit.index >= len(files):
         raise SettingsError(
-            f"pool {unit.pool}: network {unit.index} is asked for, but {unit.folder} has {len(files)} files; "
+            f"pool {unit.pool}: network {unit.index} is asked for, but {folder} has {len(files)} files; "
             "lower extractors.count or add files"
         )
     network = import_parameters(files[unit.index], unit.network, dataset)

@@ -92,13 +92,17 @@ def distill(
     iteration = _Iteration(dataset, settings, base, extractors, seed, chunk)
     began = time.monotonic() - state.seconds
     every = max(1, settings.iterations // RECORDS)
+    recorded, recorded_at = state.iteration, time.monotonic()
     with arithmetic(settings.precision):
         while state.iteration < settings.iterations:
             losses = iteration.advance(state)
             if state.iteration % every == 0 or state.iteration in (1, settings.iterations):
                 values = _finite(losses, state.iteration)
                 state.curve.append(state.iteration, values)
-                hooks.progress(state.iteration, settings.iterations, values)
+                now = time.monotonic()
+                pace = {"seconds_per_iteration": (now - recorded_at) / (state.iteration - recorded)}
+                recorded, recorded_at = state.iteration, now
+                hooks.progress(state.iteration, settings.iterations, values | pace)
             if state.iteration < settings.iterations and hooks.checkpoint_due():
                 state.source, state.seconds = base.tensors(), time.monotonic() - began
                 hooks.checkpoint(state)

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from distill_core.datasets.files import locate, missing
-from distill_core.settings import DatasetRef
+from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.commands.report import show_report
 from orchestrator.launch import launch, show
 from orchestrator.plan import make_plan, pending
-from orchestrator.store import Store
+from orchestrator.store import Store, StoreError
+from orchestrator.tables import TableError
+from orchestrator.units import ImportExtractor
 from search_spaces.space import load_space
 
 
@@ -26,18 +29,22 @@ def run(
     address: str | None = None,
     download: bool = False,
 ) -> int:
-    """Launch a search space, write its report, print how that ended, and return the exit code.
+    """Launch a search space, print how that ended, write its report, and return the exit code.
 
     Raises:
         SpaceError: the search space cannot be used.
         DatasetError: a data set that is needed is not in the data folder.
+        SettingsError: a pool of extractors is not there, or options contradict each other.
         StoreError: the store cannot be written.
         LaunchError: the cluster cannot be reached or is too small.
     """
     plan = make_plan(load_space(name, overrides))
     if address is None:  # a cluster's nodes have their own disks; there a unit says what is missing
-        needed = pending(plan, store.done_keys())
-        check_data((plan.units[key].dataset for key in needed), data, download=download)
+        needed = [plan.units[key] for key in pending(plan, store.done_keys())]
+        check_data((unit.dataset for unit in needed), data, download=download)
+        check_pools((unit for unit in needed if isinstance(unit, ImportExtractor)), data)
+    elif download:
+        raise SettingsError("--download fetches onto this machine alone; fetch the data before joining a cluster")
     summary = launch(
         plan,
         store=store,
@@ -49,9 +56,24 @@ def run(
         address=address,
         console=console,
     )
-    show_report(name, overrides, store, None, console)
     show(summary, console)
+    try:
+        show_report(name, overrides, store, None, console)
+    except (StoreError, TableError) as error:  # what was computed is safe, and how it ended is already told
+        console.print(Text(f"The report could not be written: {error}", style="red"))
+        return summary.exit_code or 1
     return summary.exit_code
+
+
+def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:
+    """See that the folders of users' extractor pools are there before anything starts.
+
+    Raises:
+        SettingsError: one is missing.
+    """
+    for folder in dict.fromkeys(unit.folder for unit in units):
+        if not (data / Path(folder).expanduser()).is_dir():
+            raise SettingsError(f"extractors.folder: there is no folder {folder} (relative to the data folder {data})")
 
 
 def check_data(datasets: Iterable[DatasetRef], data: Path, *, download: bool) -> None:

@@ -6,22 +6,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from distill_core.settings import SettingsError
 from orchestrator import provenance
 from orchestrator.context import Report
 from orchestrator.progress import describe, duration
 from orchestrator.status import find_unit
 from orchestrator.store import Store
 from orchestrator.trials import RUNNER, Result, TrialSettings, compute, prepare_process
+from orchestrator.units import Unit
 
 
 def run_one(key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER) -> int:
     """Compute the unit whose key begins with `key`, without Ray and on all cores; return the exit code.
 
     Raises:
-        StoreError: there is no such unit, or more than one.
+        StoreError: there is no such unit, or more than one, or a unit that it needs is not done.
+        SettingsError: there is no GPU.
     """
     store = Store(store.root.expanduser().resolve())
     unit = find_unit(store, key)
+    _check_possible(unit, store, device)
     cores = os.cpu_count() or 1
     settings = TrialSettings(
         store=str(store.root),
@@ -41,6 +45,16 @@ def run_one(key: str, store: Store, data: Path, device: str, console: Console, *
         return 130
     console.print(_outcome(result, store.unit_folder(unit.kind, unit.key)))
     return 0 if result.status in ("done", "present") else 1
+
+
+def _check_possible(unit: Unit, store: Store, device: str) -> None:
+    for parent in unit.parents:
+        store.folder_of(parent)
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise SettingsError("--device cuda: PyTorch finds no GPU on this machine; leave the option out")
 
 
 def _line(report: Report) -> Text:

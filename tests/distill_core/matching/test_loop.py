@@ -127,7 +127,7 @@ def test_progress_and_curve_have_every_loss(tiny_dataset, pool):
     hooks = Hooks(progress=lambda step, total, values: seen.append((step, total, set(values))))
     state = distill(tiny_dataset, IDM_IID, ipc=1, seed=0, extractors=pool, hooks=hooks)
     assert [step for step, _, _ in seen] == list(range(1, 7)) == state.curve.iteration
-    assert {"total", "mean", "cc", "cm", "gradient_norm"} <= seen[0][2]
+    assert {"total", "mean", "cc", "cm", "gradient_norm", "seconds_per_iteration"} <= seen[0][2]
     assert "ce" in seen[-1][2]
     assert all(len(values) == 6 for values in state.curve.values.values())
 
