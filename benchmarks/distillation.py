@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from distill_core.augment import Draw, augment, draw_augmentation
+from distill_core.matching.loop import FORWARD_PIXELS
 from distill_core.matching.objective import Objective
 from distill_core.networks import build_network
 from distill_core.settings import DSA_ALL, DistillationSettings
@@ -105,9 +106,16 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def machine(device: torch.device) -> dict[str, object]:
-    processor = platform.processor() or platform.machine()
-    name = torch.cuda.get_device_name() if device.type == "cuda" else processor
+    name = torch.cuda.get_device_name() if device.type == "cuda" else processor()
     return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def processor() -> str:
+    """Name of the processor, where the system tells it."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def main() -> None:
@@ -115,10 +123,11 @@ def main() -> None:
     parser.add_argument("--ipc", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--forward-images", type=int)
+    parser.add_argument("--forward-images", type=int, help="real images in one forward pass (default: as `distill`)")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    result = measure(arguments.ipc, arguments.rounds, arguments.device, arguments.forward_images)
+    forward_images = arguments.forward_images or FORWARD_PIXELS[arguments.device.type] // SIZE**2
+    result = measure(arguments.ipc, arguments.rounds, arguments.device, forward_images)
     text = json.dumps(result, indent=1)
     print(text)
     if arguments.out:

@@ -13,6 +13,7 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
 from distill_core.matching.loop import draw_initial
 from distill_core.networks import Network
+from distill_core.precision import arithmetic
 from distill_core.settings import CoresetMethod
 
 FEATURE_BATCH = 512
@@ -94,5 +95,6 @@ def _choose_in_class(
 ) -> Tensor:
     of_class = (images.labels == label).nonzero().squeeze(1)
     parts = (of_class[start : start + FEATURE_BATCH] for start in range(0, len(of_class), FEATURE_BATCH))
-    features = torch.cat([extractor.embed(images.normalised(part)) for part in parts])
+    with arithmetic("float32"):
+        features = torch.cat([extractor.embed(images.normalised(part)) for part in parts])
     return of_class[choose(features.float(), count)]

@@ -1,6 +1,5 @@
 """Feature extractors ψ of class centralization: networks trained on the real images, kept in memory as a pool."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +79,12 @@ def import_parameters(file: Path, network: str, dataset: Dataset) -> Network:
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ExtractorError(f"{file} is not a state_dict of tensors: {error}") from error
-    if not isinstance(content, Mapping):
-        raise ExtractorError(f"{file} holds a {type(content).__name__}, not a state_dict")
+    except Exception as error:  # damaged pickles make the unpickler raise anything
+        raise ExtractorError(f"{file} is not a state_dict of tensors: {error!r}") from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise ExtractorError(f"{file} holds something else than tensors by name, so it is not a state_dict")
     return _with_parameters(network, dataset, {n.removeprefix("module."): v for n, v in content.items()}, file)
 
 

@@ -122,7 +122,7 @@ class DistillationSettings:
     momentum_img: float = 0.5
     """Momentum of the pixels."""
     batch_real: int = 256
-    """Real images a class and iteration; a class that has fewer gives all it has."""
+    """Real images a class and iteration; a class that has fewer gives all it has, over and over."""
     init: Initialisation = "real"
     """Initial images: real ones of the class, or noise."""
     dsa_strategy: str = DSA_ALL
@@ -147,8 +147,7 @@ class DistillationSettings:
             _require_minimum(name, getattr(self, name), 1)
         for name in ("lr_img", "lambda_cc", "lambda_cm", "cc_beta"):
             _require_minimum(name, getattr(self, name), 0)
-        if not 0 <= self.momentum_img < 1:
-            raise SettingsError(f"momentum_img is {self.momentum_img}; it must lie in [0, 1)")
+        _check_momentum("momentum_img", self.momentum_img)
         _require_choice("init", self.init, get_args(Initialisation))
         _require_choice("precision", self.precision, get_args(Precision))
         _check_dsa(self.dsa_strategy)
@@ -196,8 +195,14 @@ def _check_dsa(strategy: str) -> None:
 
 
 def _check_training(lr_net: float, momentum: float, weight_decay: float) -> None:
-    for name, value in (("lr_net", lr_net), ("momentum", momentum), ("weight_decay", weight_decay)):
+    for name, value in (("lr_net", lr_net), ("weight_decay", weight_decay)):
         _require_minimum(name, value, 0)
+    _check_momentum("momentum", momentum)
+
+
+def _check_momentum(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise SettingsError(f"{name} is {value}; it must lie in [0, 1)")
 
 
 def _require_minimum(name: str, value: float, minimum: float) -> None:

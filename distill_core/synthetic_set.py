@@ -91,11 +91,11 @@ class SyntheticSet:
                 metadata = json.loads((file.metadata() or {})[HEADER])
                 images, labels = file.get_tensor("images"), file.get_tensor("labels")
             if metadata.pop("format") > FORMAT_VERSION:
-                raise SyntheticSetError(f"{path}: written by a newer version of this program; update it")
+                raise SyntheticSetError("a newer version of this program wrote it; update")
             for name in ("class_names", "mean", "std"):
                 metadata[name] = tuple(metadata[name])
             return cls(images=images.float(), labels=labels.long(), **metadata)
-        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise SyntheticSetError(f"{path} is not a synthetic set: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """Training one network on labelled images that lie on the device: what evaluation and the extractor pool share."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from distill_core.settings import Precision
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with epochs done, epochs in all, and the latest values by name."""
+
+
+class TrainingError(RuntimeError):
+    """A network's training diverged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,9 @@ def fit(
         schedule: epochs, optimiser and augmentation.
         draws: CPU generator of the order of images and of the augmentation.
         progress: called after every epoch.
+
+    Raises:
+        TrainingError: the loss is not finite at the end.
     """
     network.train().requires_grad_(True)
     optimizer = _optimizer(network, schedule, schedule.lr)
@@ -70,6 +78,8 @@ def fit(
                 optimizer = _optimizer(network, schedule, schedule.lr / 10)
             if progress is not None:
                 progress(epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy})
+    if not math.isfinite(result.loss):
+        raise TrainingError(f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net")
     return result
 
 

@@ -3,8 +3,8 @@
 Units form a graph, extractor pool → set → evaluation; equal work, in one experiment or in several, is one unit. Cells
 say which units answer which question, and are what a report looks up. Planning reads no data and imports no torch.
 
-Herding and K-Center choose by the features of one network trained on the real data: it has the architecture of the
-experiment's matching network and the training settings of its extractors.
+Herding and K-Center choose by the features of one network trained on the real data, another one for each seed: it has
+the architecture of the experiment's matching network and the training settings of its extractors.
 """
 
 import dataclasses
@@ -247,8 +247,11 @@ class _Planner:
         if ipc is None:
             return None, ""
         if method in CORESETS:
-            features = dataclasses.replace(settings.extractors, network=settings.distillation.network)
-            parents = () if method == "Random" else self.pool(dataset, protocol, features, ExtractorPool(count=1))
+            parents: tuple[str, ...] = ()
+            if method != "Random":
+                features = dataclasses.replace(settings.extractors, network=settings.distillation.network)
+                extractor = TrainExtractor(dataset=dataset, protocol=protocol, settings=features, index=seed)
+                parents = (self.add(extractor),)
             coreset = CORESETS[method]
             unit = Select(dataset=dataset, protocol=protocol, method=coreset, ipc=ipc, seed=seed, parents=parents)
             return self.add(unit), ""
@@ -261,6 +264,11 @@ class _Planner:
         self, dataset: DatasetRef, protocol: Protocol, training: ExtractorSettings, pool: ExtractorPool
     ) -> tuple[str, ...]:
         """Plan a pool of extractors, trained or the user's own."""
+        if pool.folder is not None and protocol == "strict":
+            raise SpaceError(
+                "extractors.folder cannot be used with protocol strict: networks trained elsewhere may have seen the "
+                "images that are held out; leave folder out, or use protocol paper"
+            )
         identity = (dataset, protocol, training, pool)
         if identity not in self.pools:
             units = _pool_units(dataset, protocol, training, pool)

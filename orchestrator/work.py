@@ -29,7 +29,7 @@ from distill_core.settings import DatasetRef, Protocol, SettingsError, Split
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 from distill_core.training import Fit
 from orchestrator.context import Outcome, UnitContext
-from orchestrator.methods import method_name
+from orchestrator.methods import unit_method
 from orchestrator.tables import Row
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit, to_json
 
@@ -105,7 +105,7 @@ def _select(unit: Select, dataset: Dataset, context: UnitContext) -> list[Row]:
     if unit.parents:
         (extractor,) = _extractors(unit.parents, dataset, context).networks
     indices = select(data, unit.method, ipc=unit.ipc, seed=unit.seed, extractor=extractor)
-    method = {"random": "Random", "herding": "Herding", "k-center": "K-Center"}[unit.method]
+    method = unit_method(unit)
     images = data.train.normalised(indices)
     _save_set(images, dataset, context, unit, method=method, partition=1)
     row = {"method": method, "ipc": unit.ipc, "partition": 1, "images": indices.numel()}
@@ -133,7 +133,7 @@ def _distill(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]
             checkpoint=lambda state: context.save_checkpoint(state.save),
         ),
     )
-    method = method_name(settings)
+    method = unit_method(unit)
     _save_set(state.images, dataset, context, unit, method=method, partition=settings.partition)
     row = {
         "method": method,
@@ -261,11 +261,24 @@ def _load(ref: DatasetRef, root: Path, device: str) -> Dataset:
 
 
 def _extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) -> ExtractorPool:
-    units = [context.parent_unit(key) for key in keys]
-    names = {u.settings.network if isinstance(u, TrainExtractor) else getattr(u, "network", "") for u in units}
-    files = [context.parent(key) / PARAMETERS_FILE for key in keys]
-    (name,) = names
-    return ExtractorPool.load(files, name, dataset)
+    files = tuple(context.parent(key) / PARAMETERS_FILE for key in keys)
+    return _load_pool(files, _network_of(context.parent_unit(keys[0])), dataset)
+
+
+@lru_cache(maxsize=1)
+def _load_pool(files: tuple[Path, ...], network: str, dataset: Dataset) -> ExtractorPool:
+    """Keep the last pool in memory: a worker distils many sets with the same one."""
+    return ExtractorPool.load(files, network, dataset)
+
+
+def _network_of(unit: Unit) -> str:
+    match unit:
+        case TrainExtractor():
+            return unit.settings.network
+        case ImportExtractor():
+            return unit.network
+        case _:
+            raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no extractor")
 
 
 def _save_set(

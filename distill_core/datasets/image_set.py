@@ -123,23 +123,25 @@ class ImageSet:
         return self.images[self.offsets[label] : self.offsets[label] + self.counts[label]]
 
     def draw(self, generator: torch.Generator, n: int) -> Tensor:
-        """Draw distinct images of every class, uniformly and in random order.
+        """Draw images of every class, uniformly and in random order.
 
         Args:
             generator: a CPU generator; equal seeds give equal draws on every device.
-            n: images a class; where the smallest class has fewer, every class gives that many.
+            n: images a class. They are distinct; a class that has fewer gives all it has, over and over.
 
         Returns:
-            int64 indices (K, m), row c of class c, m = min(n, smallest class).
+            int64 indices (K, m), row c of class c, m = min(n, largest class).
 
         Raises:
             DatasetError: a class has no image.
         """
-        m = min(n, min(self.counts))
-        if m < 1:
+        m = min(n, max(self.counts))
+        if m < 1 or not all(self.counts):
             raise DatasetError(f"{self.name}: cannot draw {n} images of class {self.counts.index(min(self.counts))}")
         keys = torch.rand(self.classes, max(self.counts), generator=generator)
         chosen = keys.masked_fill_(self._absent, -1).topk(m, dim=1).indices
+        if m > min(self.counts):
+            chosen = chosen.gather(1, torch.arange(m) % torch.tensor(self.counts)[:, None])
         return (chosen + torch.tensor(self.offsets)[:, None]).to(self.device)
 
     def draw_batch(self, generator: torch.Generator, n: int) -> Tensor:

@@ -19,7 +19,7 @@ from distill_core.matching.base import Base
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.objective import Objective
-from distill_core.matching.state import DistillationState
+from distill_core.matching.state import CheckpointError, DistillationState
 from distill_core.networks import Network
 from distill_core.partition import require_divisible, tile
 from distill_core.precision import arithmetic
@@ -32,8 +32,8 @@ REAL_PIXELS = 8192 * 32 * 32
 """Pixels of real images in memory at once, augmented."""
 SYNTHETIC_PIXELS = 512 * 32 * 32
 """Pixels of synthetic images in one backward pass; a ResNet18 keeps about 9 MB for 32 × 32 of them."""
-FORWARD_IMAGES = {"cpu": 256, "cuda": 4096}
-"""Real images in one forward pass: few enough for a processor's caches, many enough to fill a GPU."""
+FORWARD_PIXELS = {"cpu": 256 * 32 * 32, "cuda": 4096 * 32 * 32}
+"""Pixels of real images in one forward pass: few enough for a processor's caches, many enough to fill a GPU."""
 
 
 class DistillationError(RuntimeError):
@@ -45,7 +45,8 @@ class Hooks:
     """How a long computation speaks with whoever started it; the defaults do nothing."""
 
     progress: Callable[[int, int, dict[str, float]], None] = lambda step, total, values: None
-    """Called with steps done, steps in all, and the latest values by name."""
+    """Called after every iteration with iterations done, iterations in all, and by name the values that were recorded,
+    which are none in most iterations of a long run."""
     checkpoint_due: Callable[[], bool] = lambda: False
     """Asked after every iteration."""
     checkpoint: Callable[[DistillationState], None] = lambda state: None
@@ -71,7 +72,7 @@ def distill(
         ipc: stored images per class.
         seed: tells sets of one experiment apart.
         extractors: pool of feature extractors ψ; needed where λ_CC is above 0.
-        resume: state to continue from; the result equals that of an uninterrupted run.
+        resume: state to continue from, which is advanced in place; the result equals that of an uninterrupted run.
         hooks: progress and checkpoints.
         class_chunk: classes in memory at once, chosen from the sizes when None; it changes nothing but rounding.
 
@@ -79,7 +80,9 @@ def distill(
         The state after the last iteration: images (K, ipc, C, H, W), normalised, and the loss curve.
 
     Raises:
-        DistillationError: too few images in a class, no extractors, or a loss that is not finite.
+        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not finite.
+        CheckpointError: `resume` belongs to another run.
+        SettingsError: the network does not fit the images.
     """
     hooks = hooks or Hooks()
     if settings.lambda_cc and not extractors:
@@ -87,6 +90,7 @@ def distill(
     base: Base = DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
     state = resume or _start(dataset, settings, ipc=ipc, seed=seed)
     if resume is not None:
+        _check_fits(resume, dataset, ipc)
         base.restore(state.source, state.iteration)
     chunk = class_chunk or default_class_chunk(dataset, settings, ipc)
     iteration = _Iteration(dataset, settings, base, extractors, seed, chunk)
@@ -96,18 +100,29 @@ def distill(
     with arithmetic(settings.precision):
         while state.iteration < settings.iterations:
             losses = iteration.advance(state)
+            values: dict[str, float] = {}
             if state.iteration % every == 0 or state.iteration in (1, settings.iterations):
-                values = _finite(losses, state.iteration)
+                values = _finite(losses, state)
                 state.curve.append(state.iteration, values)
                 now = time.monotonic()
-                pace = {"seconds_per_iteration": (now - recorded_at) / (state.iteration - recorded)}
+                values = values | {"seconds_per_iteration": (now - recorded_at) / (state.iteration - recorded)}
                 recorded, recorded_at = state.iteration, now
-                hooks.progress(state.iteration, settings.iterations, values | pace)
+            hooks.progress(state.iteration, settings.iterations, values)
             if state.iteration < settings.iterations and hooks.checkpoint_due():
+                _finite({}, state)
                 state.source, state.seconds = base.tensors(), time.monotonic() - began
                 hooks.checkpoint(state)
     state.seconds = time.monotonic() - began
     return state
+
+
+def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
+    info = dataset.info
+    expected = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
+    if tuple(state.images.shape) != expected:
+        raise CheckpointError(
+            f"the state to resume from has images {tuple(state.images.shape)}, not {expected}; it is another run's"
+        )
 
 
 def initial_images(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> Tensor:
@@ -141,13 +156,13 @@ def draw_initial(dataset: Dataset, count: int, *, seed: int) -> Tensor:
     Raises:
         DistillationError: a class has fewer images than `count`.
     """
-    indices = dataset.train.draw(generator("initial images", dataset.info.name, seed), count)
-    if indices.shape[1] < count:
+    smallest = min(dataset.train.counts)
+    if smallest < count:
         raise DistillationError(
-            f"{count} images of each class are needed, but the smallest class of {dataset.info.name} has "
-            f"{indices.shape[1]}; lower ipc"
+            f"{count} images of each class are needed, but the smallest class of {dataset.info.name} has {smallest}; "
+            "lower ipc"
         )
-    return indices
+    return dataset.train.draw(generator("initial images", dataset.info.name, seed), count)
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,7 @@ class _Iteration:
             extractor=extractor,
             settings=settings,
             ce_weight=matching.ce_weight,
-            forward_images=FORWARD_IMAGES.get(images.device.type),
+            forward_images=max(1, FORWARD_PIXELS[images.device.type] // images.image_size**2),
         )
         indices = images.draw(self._draws("real batch", iteration), settings.batch_real)
         draw = draw_augmentation(
@@ -202,7 +217,7 @@ class _Iteration:
 def default_class_chunk(dataset: Dataset, settings: DistillationSettings, ipc: int) -> int:
     """Return how many classes are matched at once: as many as keep real and synthetic images within bounds."""
     pixels = dataset.info.image_size**2
-    real = min(settings.batch_real, min(dataset.train.counts)) * pixels
+    real = min(settings.batch_real, max(dataset.train.counts)) * pixels
     synthetic = ipc * settings.partition**2 * pixels
     return max(1, min(len(dataset.info.classes), REAL_PIXELS // real, SYNTHETIC_PIXELS // synthetic))
 
@@ -212,11 +227,12 @@ def _start(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: 
     return DistillationState(iteration=0, images=images, velocity=torch.zeros_like(images))
 
 
-def _finite(losses: dict[str, Tensor], iteration: int) -> dict[str, float]:
+def _finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, float]:
+    """Return losses as numbers; DistillationError if one of them, or a pixel, is not finite."""
     values = {name: float(loss) for name, loss in losses.items()}
-    for name, value in values.items():
+    for name, value in (values | {"the largest pixel": float(state.images.abs().max())}).items():
         if not math.isfinite(value):
             raise DistillationError(
-                f"{name} is {value} at iteration {iteration}; lower lr_img or the weights lambda_cc and lambda_cm"
+                f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights lambda_cc and lambda_cm"
             )
     return values

@@ -79,4 +79,6 @@ class DistillationState:
                 curve=Curve(iteration=record["curve_iteration"], values=record["curve_values"]),
             )
         except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{path} is not a checkpoint of a distillation: {error}") from error
+            raise CheckpointError(
+                f"{path} is not a checkpoint of a distillation ({error}); delete it to start again"
+            ) from error

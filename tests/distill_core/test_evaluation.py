@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -24,6 +26,14 @@ def test_networks_are_paired_over_sets(tiny_dataset):
     one = TrainingSet.of_images(tiny_dataset.train)
     zeros = TrainingSet.of_tensors(torch.zeros(3, 1, 16, 16), torch.arange(3), "cpu")
     assert evaluate(tiny_dataset, one).seed == evaluate(tiny_dataset, zeros).seed
+    untrained = replace(SETTINGS, epoch_eval_train=0, lr_net=0.0, weight_decay=0.0)
+    first, second = (
+        evaluate_network(
+            s, tiny_dataset.test, tiny_dataset.info, untrained, network="ConvNetW8D2", seed=0, index=0
+        ).class_accuracies
+        for s in (one, zeros)
+    )
+    assert first == second
     assert evaluate(tiny_dataset, one) == evaluate(tiny_dataset, one)
     assert evaluate(tiny_dataset, one).seed != evaluate(tiny_dataset, one, index=1).seed
     assert evaluate(tiny_dataset, one).seed != evaluate(tiny_dataset, one, seed=1).seed

@@ -48,7 +48,19 @@ class Trap:
 
 
 @pytest.mark.parametrize(
-    "content", [b"no pickle", {"conv1.weight": torch.zeros(1)}, [1, 2], Trap(), "missing"], ids=str
+    "content",
+    [
+        b"no pickle",
+        b"hello world",
+        b".",
+        b"",
+        {"conv1.weight": torch.zeros(1)},
+        {1: torch.zeros(1)},
+        [1, 2],
+        Trap(),
+        "missing",
+    ],
+    ids=str,
 )
 def test_other_files_are_refused_and_never_executed(tmp_path, tiny_dataset, capsys, content):
     file = tmp_path / "net.pt"

@@ -1,9 +1,10 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
 from distill_core.networks import build_network
 from distill_core.settings import EvaluationSettings
-from distill_core.training import Schedule, augment_each, fit
+from distill_core.training import Schedule, TrainingError, augment_each, fit
 
 PLAIN = Schedule(
     epochs=5, batch=256, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy="none", precision="float32"
@@ -76,6 +77,13 @@ def test_each_image_is_augmented_by_itself(image):
     same = image(1, 3, 16, 16, 1).expand(8, -1, -1, -1)
     augmented = augment_each(same, "rotate", torch.Generator().manual_seed(0))
     assert len(augmented.flatten(1).unique(dim=0)) == 8
+
+
+def test_a_diverged_network_is_no_result():
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+    images, labels = torch.full((4, 1, 4, 4), 1e30), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(TrainingError, match="lower lr_net"):
+        fit(network, images.__getitem__, labels, PLAIN, torch.Generator().manual_seed(0))
 
 
 def test_published_schedule():

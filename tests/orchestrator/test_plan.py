@@ -56,8 +56,8 @@ def test_how_many_units_and_cells(plan_of):
     plan = plan_of()
     # first: 8 methods × 2 IPC × 2 seeds × 2 networks, Whole has no IPC: 2 × 2; second: 2 seeds
     assert len(plan.cells) == 8 * 2 * 2 * 2 + 4 + 2
-    # the pool of 3, and the network whose features Herding and K-Center read
-    assert len(kinds(plan, TrainExtractor)) == 4
+    # the pool of 3, and for each seed the network whose features Herding and K-Center read
+    assert len(kinds(plan, TrainExtractor)) == 3 + 2
     assert len(kinds(plan, Select)) == 3 * 2 * 2
     # DM, DM+IID, DM+CM, IDM, IDM+CC at two IPC and two seeds; at IPC 1, DM+IID and DM+CM are DM
     assert len(kinds(plan, Distill)) == 2 * (3 + 5)
@@ -92,7 +92,7 @@ def test_coresets_read_one_network_of_the_matching_architecture(plan_of):
             assert unit.parents == ()
         else:
             (key,) = unit.parents
-            assert (plan.units[key].settings.network, plan.units[key].index) == ("ConvNetW32", 0)
+            assert (plan.units[key].settings.network, plan.units[key].index) == ("ConvNetW32", unit.seed)
             assert plan.units[key].settings.epochs == 1
 
 
@@ -122,6 +122,11 @@ def test_own_pool_is_imported(plan_of):
     assert list(plan.units) == list(elsewhere.units)
 
 
+def test_a_pool_trained_elsewhere_cannot_be_strict(plan_of):
+    with pytest.raises(SpaceError, match="held out"):
+        plan_of(SPACE, "protocol=strict", "extractors.folder=nets", "extractors.pool=ours")
+
+
 def test_notation_and_order_do_not_change_keys(plan_of):
     keys = list(plan_of().units)
     assert keys == list(plan_of(SPACE.replace("iterations: 10", "iterations: 1_0")).units)
@@ -135,7 +140,8 @@ def test_another_seed_adds_its_own_units_only(plan_of):
     before, after = plan_of(), plan_of(SPACE, "seeds=3")
     added = set(after.units) - set(before.units)
     assert set(before.units) < set(after.units)
-    assert {after.units[key].seed for key in added} == {2}
+    new = [after.units[key] for key in added]
+    assert {unit.index if isinstance(unit, TrainExtractor) else unit.seed for unit in new} == {2}
 
 
 def test_where_a_data_set_lies_is_not_in_a_key(plan_of):

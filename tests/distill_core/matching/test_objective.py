@@ -1,9 +1,12 @@
 """The objective against golden values: three DM+IID steps, and three iterations of IDM and IDM+IID."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from distill_core.losses import class_centralization, covariance_matching, mean_matching
+from distill_core.matching.dm import DM
 from distill_core.matching.idm import class_steps
 from distill_core.matching.objective import Objective, decode
 from distill_core.networks import build_network
@@ -54,13 +57,13 @@ def test_gradient_of_each_loss(networks, image, golden, name):
     close(by_class(gradient), golden[f"step/plain/grad_{name}"])
 
 
-def test_three_steps(networks, image, golden):
+def test_three_steps(networks, image, golden, tiny_dataset):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
     velocity = torch.zeros_like(images)
-    for _ in range(3):
+    base = DM(tiny_dataset, DistillationSettings(network="ConvNetW8D2", lr_img=1.0, momentum_img=0.5), seed=0)
+    for step in range(3):
         gradient, _ = objective(networks, cc=0.05, cm=0.01).gradient(images, lambda s: real[s], None, class_chunk=2)
-        velocity = 0.5 * velocity + gradient
-        images = images - 1.0 * velocity
+        images, velocity = base.update(images, velocity, gradient, last=step == 2)
     close(images, golden["step/plain/syn_after_3"])
 
 
@@ -95,12 +98,32 @@ def test_chunks_of_classes_change_only_rounding(networks, image, chunk):
         torch.testing.assert_close(part_losses[name], loss, rtol=1e-4, atol=0)
 
 
+def test_parts_of_the_forward_pass_change_only_rounding(networks, image):
+    real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
+    whole = objective(networks, cc=0.0, cm=0.01)
+    parts = replace(whole, forward_images=5)
+    expected, _ = whole.gradient(images, lambda s: real[s], None, class_chunk=3)
+    close(parts.gradient(images, lambda s: real[s], None, class_chunk=3)[0], expected)
+
+
+def test_bfloat16_is_close(networks, image):
+    real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
+    exact = objective(networks, cc=0.05, cm=0.01)
+    rounded = replace(exact, settings=replace(exact.settings, precision="bf16"))
+    expected, _ = exact.gradient(images, lambda s: real[s], None, class_chunk=3)
+    gradient, losses = rounded.gradient(images, lambda s: real[s], None, class_chunk=3)
+    assert losses["mean"].dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(gradient.flatten(), expected.flatten(), dim=0) > 0.98
+    assert not torch.equal(gradient, expected)
+
+
 @pytest.mark.parametrize("name", ["ConvNetBN", "ResNet18BN", "AlexNet", "VGG11", "MLP", "ViT"])
 def test_every_backbone_gets_both_losses(name, image):
     network = build_network(name, channels=3, classes=3, image_size=32).requires_grad_(False)
     real, images = by_class(image(12, 3, 32, 32, 21)), by_class(image(6, 3, 32, 32, 22))
     matching = objective([network, network], cc=1.0, cm=1.0)
     losses = matching.losses(real, images.requires_grad_(), torch.arange(3))
+    assert set(losses) == {"mean", "cc", "cm"}
     for loss in losses.values():
         (gradient,) = torch.autograd.grad(loss, images, retain_graph=True)
         assert gradient.isfinite().all() and gradient.abs().max() > 0
