@@ -1,8 +1,9 @@
 """Leases: who is working on a unit right now, so that two launches on one store do not do the same work.
 
 A lease is a file that its holder touches every few seconds. It may be taken over when its holder's process is gone from
-this machine, or when a holder on another machine has not touched it for `STALE_SECONDS`. Times are compared by the file
-system's own clock. A lease only saves work: what makes results appear once is the store's commit.
+this machine, when a holder that cannot be seen from here has not touched it for `STALE_SECONDS`, and by the launch
+that holds it: a launch gives a unit to one worker at a time, so an earlier one is lost to it. Who takes over compares
+times by the file system's own clock. A lease only saves work: what makes results appear once is the store's commit.
 """
 
 import functools
@@ -12,8 +13,9 @@ import os
 import socket
 import subprocess
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,7 @@ class Lease:
 
     path: Path
     token: str
+    run: str
     lost: threading.Event = field(default_factory=threading.Event)
 
     def touch(self) -> None:
@@ -40,7 +43,7 @@ class Lease:
             token = _token(self.path)
             if token == self.token:
                 os.utime(self.path)
-            elif token is not None or not files.create(self.path, _record(self.token)):
+            elif token is not None or not files.create(self.path, _record(self.token, self.run)):
                 self.lost.set()
         except (OSError, StoreError):
             return  # a full or unreachable disk: the next heartbeat tries again
@@ -61,7 +64,7 @@ def hold(
     Args:
         folder: the store's folder of leases.
         key: the unit.
-        run: the launch, for people who read the file.
+        run: the launch; a lease that it has already is taken over.
         heartbeat: seconds between touches.
         stale: seconds without a touch after which a lease of another machine may be taken over.
 
@@ -85,28 +88,45 @@ def hold(
 
 def acquire(folder: Path, key: str, run: str, *, stale: float = STALE_SECONDS) -> Lease | None:
     """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and `release` it."""
-    lease = Lease(folder / f"{key}.json", uuid.uuid4().hex)
+    lease = Lease(folder / f"{key}.json", uuid.uuid4().hex, run)
     record = _record(lease.token, run)
     if files.create(lease.path, record):
         return lease
     content = _content(lease.path)
     if content is None:  # released just now
         return lease if files.create(lease.path, record) else None
-    if _holds(lease.path, content, stale) or not _take_over(lease.path, content, record, stale):
+    if _holds(lease.path, content, stale, _probed_time, but=run) or not _take_over(lease.path, content, record, stale):
         return None
     return lease
 
 
 def held_keys(folder: Path, *, stale: float = STALE_SECONDS) -> frozenset[str]:
-    """Return the units that somebody is working on."""
-    names = [path for path in folder.glob("*.json") if not path.name.startswith(".")]
-    return frozenset(path.stem for path in names if is_held(path, stale=stale))
+    """Return the units that somebody is working on, by this machine's clock: nothing is written."""
+    with files.translated(folder):
+        names = [path for path in folder.glob("*.json") if not path.name.startswith(".")]
+    contents = {path: _content(path) for path in names}
+    return frozenset(
+        path.stem
+        for path, content in contents.items()
+        if content is not None and _holds(path, content, stale, lambda path: time.time())
+    )
 
 
-def is_held(path: Path, *, stale: float = STALE_SECONDS) -> bool:
-    """Whether a lease file belongs to a holder that lives, as far as can be seen from here."""
+def is_held(folder: Path, key: str, *, but: str | None = None, stale: float = STALE_SECONDS) -> bool:
+    """Whether a holder that lives, as far as can be seen from here, works on a unit.
+
+    Args:
+        folder: the store's folder of leases.
+        key: the unit.
+        but: a launch that does not count as a holder.
+        stale: seconds without a touch after which a holder that cannot be seen counts as gone.
+
+    Raises:
+        StoreError: the folder cannot be used.
+    """
+    path = folder / f"{key}.json"
     content = _content(path)
-    return content is not None and _holds(path, content, stale)
+    return content is not None and _holds(path, content, stale, _probed_time, but=but)
 
 
 @functools.cache
@@ -121,14 +141,33 @@ def host_identity() -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process started, as its system writes it; None if it does not run (any more)."""
+    """Return when a process started, as its system writes it; None if it does not run (any more).
+
+    Raises:
+        OSError: it runs, or may run, but does not show itself to this user.
+    """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _process_start_by_ps(pid)
+        if not Path("/proc/self/stat").exists():
+            return _process_start_by_ps(pid)
+        if _answers(pid):
+            raise PermissionError(f"process {pid} is hidden") from None
+        return None
     except ProcessLookupError:
         return None
     return None if state in "ZX" else fields[18]
+
+
+def _answers(pid: int) -> bool:
+    """Whether a process runs, even one that /proc hides (mount option hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return Path(f"/proc/{pid}").exists()  # ours is never hidden: it ended between the two looks
 
 
 def _process_start_by_ps(pid: int) -> str | None:
@@ -136,34 +175,41 @@ def _process_start_by_ps(pid: int) -> str | None:
     return shown.stdout.strip() or None
 
 
-def _age(path: Path) -> float:
-    """Seconds since a file was touched, by its file system's clock; a time in the future counts as long ago."""
+def _probed_time(path: Path) -> float:
+    """Return the time by the clock of a file's file system."""
     probe = path.with_name(f".clock.{uuid.uuid4().hex}")
     try:
         probe.touch()
-        os.utime(probe)
-        return abs(probe.stat().st_mtime - path.stat().st_mtime)
-    except FileNotFoundError:
-        return 0.0  # released just now: whoever asks tries again
+        return probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
 
 
-def _holds(path: Path, content: bytes, stale: float) -> bool:
-    try:
-        holder = json.loads(content)
-        if holder["host"] == host_identity():
-            return process_start(int(holder["pid"])) == str(holder["started"])
-    except (ValueError, KeyError, TypeError):
-        pass  # damaged: only its age tells
-    return _age(path) < stale
+def _age(path: Path, now: Callable[[Path], float]) -> float:
+    """Seconds since a file was touched; a time in the future counts as long ago."""
+    with files.translated(path):
+        try:
+            return abs(now(path) - path.stat().st_mtime)
+        except FileNotFoundError:
+            return 0.0  # released just now: whoever asks tries again
+
+
+def _holds(path: Path, content: bytes, stale: float, now: Callable[[Path], float], *, but: str | None = None) -> bool:
+    holder = _holder(content)
+    if but is not None and holder.get("run") == but:
+        return False
+    pid, started = holder.get("pid"), holder.get("started")
+    if holder.get("host") == host_identity() and isinstance(pid, int) and isinstance(started, str):
+        with suppress(OSError):
+            return process_start(pid) == started
+    return _age(path, now) < stale  # another machine's, hidden, or damaged
 
 
 def _take_over(path: Path, content: bytes, record: bytes, stale: float) -> bool:
     """Replace a stale lease, unless another process does: one right for each stale content, had by one process."""
     right = path.with_name(f".{path.name}.{hashlib.sha256(content).hexdigest()[:16]}")
     if not files.create(right, record):
-        if _age(right) >= stale:
+        if _age(right, _probed_time) >= stale:
             right.unlink(missing_ok=True)  # its maker died with it: the next attempt can have it
         return False
     try:
@@ -175,10 +221,22 @@ def _take_over(path: Path, content: bytes, record: bytes, stale: float) -> bool:
         right.unlink(missing_ok=True)
 
 
-def _record(token: str, run: str | None = None) -> bytes:
+def _record(token: str, run: str) -> bytes:
     pid = os.getpid()
-    holder: dict[str, Any] = {"token": token, "host": host_identity(), "pid": pid, "started": process_start(pid)}
-    return files.to_json_bytes({**holder, "run": run})
+    started = None
+    with suppress(OSError):
+        started = process_start(pid)
+    holder = {"token": token, "host": host_identity(), "pid": pid, "started": started, "run": run}
+    return files.to_json_bytes(holder)
+
+
+def _holder(content: bytes) -> dict[str, Any]:
+    """Return what a lease file says; nothing if it is damaged."""
+    try:
+        holder = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _content(path: Path) -> bytes | None:
@@ -192,12 +250,7 @@ def _content(path: Path) -> bytes | None:
 def _token(path: Path) -> str | None:
     """Return the token in a lease file; None if there is no file, "" if it is damaged."""
     content = _content(path)
-    if content is None:
-        return None
-    try:
-        return str(json.loads(content)["token"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+    return None if content is None else str(_holder(content).get("token", ""))
 
 
 def _beat(lease: Lease, over: threading.Event, heartbeat: float) -> None:

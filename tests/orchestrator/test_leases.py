@@ -53,7 +53,55 @@ def test_a_reused_process_id_is_not_the_holder(folder):
     path = foreign(folder, age=0, host=leases.host_identity())
     record = json.loads(path.read_text()) | {"pid": os.getpid(), "started": "long ago"}
     path.write_text(json.dumps(record))
-    assert not leases.is_held(path)
+    assert not leases.is_held(folder, KEY)
+
+
+def test_a_process_that_does_not_show_itself_counts_by_age(folder, monkeypatch):
+    with pytest.raises(PermissionError), monkeypatch.context() as patch:
+        patch.setattr(leases.Path, "read_text", missing_stat)
+        leases.process_start(1 if os.geteuid() else os.getpid())
+
+    def hidden(pid):
+        raise PermissionError(pid)
+
+    monkeypatch.setattr(leases, "process_start", hidden)
+    foreign(folder, age=0, host=leases.host_identity())
+    assert leases.is_held(folder, KEY)
+    foreign(folder, age=100, host=leases.host_identity())
+    assert not leases.is_held(folder, KEY)
+
+
+def missing_stat(path):
+    raise FileNotFoundError(path)
+
+
+@pytest.mark.parametrize("pid", [2**22 + 1, 10**30])
+def test_a_process_that_there_is_not_has_no_start(pid):
+    assert leases.process_start(pid) is None
+
+
+def test_a_launch_takes_its_own_lease_over_and_the_earlier_worker_notices(folder):
+    first = leases.acquire(folder, KEY, "a")
+    assert leases.acquire(folder, KEY, "b") is None
+    assert leases.is_held(folder, KEY) and not leases.is_held(folder, KEY, but="a")
+    second = leases.acquire(folder, KEY, "a")
+    first.touch()
+    second.touch()
+    assert first.lost.is_set() and not second.lost.is_set()
+    first.release()
+    assert second.path.exists()
+
+
+def test_looking_writes_nothing(folder, monkeypatch):
+    foreign(folder, age=0)
+
+    def refused(*arguments, **options):
+        raise AssertionError("something was written")
+
+    for name in ("touch", "open", "write_bytes", "unlink"):
+        monkeypatch.setattr(leases.Path, name, refused)
+    monkeypatch.setattr(leases.Path, "read_bytes", lambda path: os.read(os.open(path, os.O_RDONLY), 10_000))
+    assert leases.held_keys(folder) == {KEY}
 
 
 def test_a_zombie_does_not_hold_a_lease():
@@ -69,17 +117,18 @@ def test_a_zombie_does_not_hold_a_lease():
 
 @pytest.mark.parametrize(("age", "held"), [(0, True), (10, True), (40, False), (3600, False), (-3600, False)])
 def test_another_machine_s_lease_holds_while_it_is_touched(folder, age, held):
-    path = foreign(folder, age=age)
-    assert leases.is_held(path) is held
+    foreign(folder, age=age)
+    assert leases.is_held(folder, KEY) is held and leases.held_keys(folder) == ({KEY} if held else set())
     with leases.hold(folder, KEY, "a") as mine:
         assert (mine is None) is held
     assert [p for p in folder.iterdir() if p.name.startswith(".")] == []
 
 
-def test_a_damaged_lease_counts_by_its_age(folder):
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"host": {}, "pid": "x"}', '{"pid": Infinity}'])
+def test_a_damaged_lease_counts_by_its_age(folder, content):
     path = foreign(folder, age=0)
-    path.write_text("{")
-    assert leases.is_held(path)
+    path.write_text(content)
+    assert leases.is_held(folder, KEY)
     then = time.time() - 60
     os.utime(path, (then, then))
     with leases.hold(folder, KEY, "a") as mine:
@@ -106,7 +155,8 @@ def test_a_deleted_lease_is_put_back(folder):
     lease = leases.acquire(folder, KEY, "a")
     lease.path.unlink()
     lease.touch()
-    assert json.loads(lease.path.read_text())["token"] == lease.token and not lease.lost.is_set()
+    record = json.loads(lease.path.read_text())
+    assert (record["token"], record["run"]) == (lease.token, "a") and not lease.lost.is_set()
 
 
 def test_one_of_many_takes_a_stale_lease_over(folder):
