@@ -9,6 +9,8 @@ from pathlib import Path
 from orchestrator import files
 
 _SUFFIX = ".checkpoint"
+HALF_WRITTEN = ".*"
+"""Pattern of the files in a checkpoint folder whose writer was killed, or is at it."""
 
 
 def save(folder: Path, write: Callable[[Path], None]) -> Path:
@@ -32,7 +34,7 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
         files.sync_folder(folder)
-        for other in folder.iterdir():
+        for other in _found(folder):
             if other != path:
                 other.unlink(missing_ok=True)
     return path
@@ -41,8 +43,7 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path:
 def load(folder: Path) -> Path | None:
     """Return the newest checkpoint that is what it was when written; warn of others and leave them out."""
     with files.translated(folder):
-        found = [path for path in folder.glob(f"*{_SUFFIX}") if not path.name.startswith(".")]
-        for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        for path in sorted(_found(folder), key=lambda path: path.stat().st_mtime, reverse=True):
             if files.sha256(path) == path.stem:
                 return path
             warnings.warn(f"{path} is damaged and left out; the unit continues without it", stacklevel=2)
@@ -52,3 +53,8 @@ def load(folder: Path) -> Path | None:
 def remove(folder: Path) -> None:
     """Remove a unit's checkpoints."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _found(folder: Path) -> list[Path]:
+    """List complete checkpoints; a hidden file may be one that another worker is writing."""
+    return [path for path in folder.glob(f"*{_SUFFIX}") if not path.name.startswith(".")]

@@ -19,6 +19,10 @@ class StoreError(RuntimeError):
     """The store cannot be read or written, or contradicts itself; the message names the place and what to do."""
 
 
+class StoreUnwritable(StoreError):
+    """The disk is full, or may not be written: what is true for one unit is true for all."""
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn an `OSError` inside the block into a `StoreError` about `path` that says what to do."""
@@ -29,12 +33,13 @@ def translated(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             remedy = "the disk is full; free some space and run the same command again, finished work is kept"
         elif error.errno in _FORBIDDEN:
-            remedy = "it cannot be written; check its permissions, or choose another folder with --store"
+            remedy = "it cannot be used; check its permissions, or choose another folder with --store"
         elif error.errno == errno.ENOENT:
             remedy = "it is not there; check that the store is mounted and that nobody deletes files in it"
         else:
             remedy = f"{error.strerror or error}; check the disk, then run the same command again"
-        raise StoreError(f"store: {where}: {remedy}") from error
+        kind = StoreUnwritable if error.errno in _FULL | _FORBIDDEN else StoreError
+        raise kind(f"store: {where}: {remedy}") from error
 
 
 def write(path: Path, data: bytes) -> None:
@@ -74,9 +79,17 @@ def read_json(path: Path) -> dict[str, Any]:
     with translated(path):
         text = path.read_bytes()
     try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError) as error:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"store: {path} is damaged ({error}); delete it and run again") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"store: {path} is damaged (no JSON object); delete it and run again")
+    return value
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk is full, or that the store may not be written."""
+    return isinstance(error, StoreUnwritable) or (isinstance(error, OSError) and error.errno in _FULL)
 
 
 def to_json_bytes(value: object) -> bytes:

@@ -6,8 +6,6 @@ a reader nor be dropped in silence.
 """
 
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
+
+from orchestrator.files import write as write_file
 
 SCHEMA_VERSION = 1
 
@@ -146,17 +146,15 @@ def build(table: str, rows: Sequence[Row]) -> pa.Table:
 
 
 def write(path: Path, table: str, rows: Sequence[Row]) -> None:
-    """Write one unit's rows to `path`; the file appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as stream:
-            pq.write_table(build(table, rows), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write one unit's rows to `path`; the file appears complete or not at all.
+
+    Raises:
+        TableError: a row does not fit the table.
+        StoreError: the file cannot be written.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(build(table, rows), sink)
+    write_file(path, sink.getvalue().to_pybytes())
 
 
 def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Table:

@@ -9,13 +9,14 @@ keep their names, and nothing stale is ever mistaken for the new.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
-import types
-import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from distill_core.settings import (
     LOCATION,
@@ -169,25 +170,20 @@ def from_json(text: str) -> Unit:
     """Restore a unit from `to_json`.
 
     Raises:
-        SettingsError: the text is not a unit of a known kind with exactly that kind's fields.
+        SettingsError: the text is not a unit of a known kind with fields of that kind, each of its type.
     """
     try:
         fields = json.loads(text)
-        cls = KINDS[fields.pop("kind")]
-        return typing.cast(Unit, _build(cls, fields))
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        kind = fields.pop("kind")
+        return _reader(kind).validate_json(json.dumps(fields, allow_nan=False), strict=True, extra="forbid")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or kind
+        raise SettingsError(f"not a unit of work: {where}: {first['msg']}") from error
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise SettingsError(f"not a unit of work: {error!r}") from error
 
 
-def _build(cls: Any, fields: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    return cls(**{name: _restore(hints[name], value) for name, value in fields.items()})
-
-
-def _restore(hint: Any, value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, dict):
-        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        return _build(next(option for option in options if dataclasses.is_dataclass(option)), value)
-    return value
+@functools.cache
+def _reader(kind: str) -> TypeAdapter[Unit]:
+    return TypeAdapter(KINDS[kind])

@@ -46,7 +46,7 @@ def test_a_table_without_files_is_empty(tmp_path, table):
 def test_rows_that_do_not_fit_are_refused_and_nothing_is_left(tmp_path, changes, message):
     with pytest.raises(TableError, match=message):
         write(tmp_path, "00000000000000aa", **changes)
-    assert list((tmp_path / "evaluations").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 
@@ -77,6 +78,48 @@ def test_units_survive_json_with_their_locations():
     "text", ["", "[]", "{}", '{"kind": "cook"}', '{"kind": "distill"}', '{"kind": "distill", "x": 1}']
 )
 def test_other_texts_are_no_units(text):
+    with pytest.raises(SettingsError, match="not a unit"):
+        from_json(text)
+
+
+def test_a_unit_of_nesting_without_end_is_none():
+    with pytest.raises(SettingsError, match="not a unit"):
+        from_json('{"kind": "distill", "seed": ' + "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", {}),
+        ("seed", "0"),
+        ("seed", True),
+        ("ipc", 1.5),
+        ("ipc", None),
+        ("protocol", "wishful"),
+        ("parents", "0123"),
+        ("parents", [1]),
+        ("dataset", "digits"),
+        ("dataset.version", 0),
+        ("dataset.colour", 1),
+        ("settings.lr_img", "fast"),
+        ("settings.queue", 5),
+        ("settings.queue.interval", []),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_named(field, value):
+    fields = json.loads(to_json(distill()))
+    *path, name = field.split(".")
+    place = fields
+    for step in path:
+        place = place[step]
+    place[name] = value
+    with pytest.raises(SettingsError, match=f"not a unit.*{name}"):
+        from_json(json.dumps(fields))
+
+
+def test_numbers_without_end_are_no_settings():
+    text = to_json(distill()).replace('"lr_img": 0.2', '"lr_img": 1e999').replace('"lr_img": 1.0', '"lr_img": 1e999')
+    assert "1e999" in text
     with pytest.raises(SettingsError, match="not a unit"):
         from_json(text)
 

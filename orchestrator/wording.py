@@ -1,0 +1,14 @@
+"""How numbers are written for people."""
+
+
+def duration(seconds: float) -> str:
+    """Write a time as 0.4 s, 42 s, 3 min 20 s, 2 h 05 min or 4 d 03 h."""
+    if 0 < seconds < 0.95:
+        return f"{seconds:.1g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for size, unit, smaller, part in ((3600, "min", "s", 60), (86400, "h", "min", 3600)):
+        if whole < size:
+            return f"{whole // part} {unit} {whole % part * 60 // part:02d} {smaller}"
+    return f"{whole // 86400:,} d {whole % 86400 // 3600:02d} h"
