@@ -101,6 +101,7 @@ class UnitContext:
         self._stopping = stopping
         self._log = log
         self._step = 0
+        self._values: Mapping[str, float] = {}
         self._next_report = time.monotonic() + report_seconds
         self._next_checkpoint = time.monotonic() + checkpoint_seconds
         self._next_stop_check = 0.0
@@ -127,26 +128,23 @@ class UnitContext:
         self._store.check_fingerprint(self._unit.dataset, fingerprint)
 
     def progress(self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None) -> None:
-        """Say that `step` of `total` steps are done; cheap, since most calls go nowhere.
+        """Say that `step` of `total` steps are done; cheap without values, since most calls go nowhere.
 
         Args:
             step: steps done, counted from the unit's beginning, earlier attempts included.
             total: steps in all.
-            values: named numbers of this step, such as losses, for the display and TensorBoard. Tensors without
-                dimensions will do: they are read off their device only when the call goes out. The last
-                step is always logged.
+            values: named numbers of this step, such as losses: all of them for TensorBoard, the latest for the display.
+                Tensors without dimensions will do. Reading one off its device costs a synchronisation, so a loop of
+                many short steps passes them every few steps.
         """
         self._step = step
-        due = time.monotonic() >= self._next_report
-        if not due and step < total:
-            return
-        numbers = {name: float(value) for name, value in (values or {}).items()}
-        if self._log is not None and numbers:
-            self._log.scalars(step, numbers)
-        if due:
+        if values:
+            self._values = {name: float(value) for name, value in values.items()}
+            if self._log is not None:
+                self._log.scalars(step, self._values)
+        if self._report is not None and time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + self._report_seconds
-        if due and self._report is not None:
-            self._report(Report(step=step, total=total, values=numbers))
+            self._report(Report(step=step, total=total, values=self._values))
 
     def log_images(self, tag: str, image: "np.ndarray[Any, Any]") -> None:
         """Show a picture in TensorBoard at the current step, uint8 (H, W, C)."""

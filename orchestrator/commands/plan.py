@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +15,7 @@ from orchestrator.costs import estimate, wall_seconds
 from orchestrator.plan import Plan, make_plan, pending
 from orchestrator.store import Store
 from orchestrator.units import KINDS
+from orchestrator.wording import duration
 from search_spaces.space import Space, load_space
 
 
@@ -66,7 +68,7 @@ def show_plan(name: str, overrides: Sequence[str], store: Store, machine: Machin
 
 
 def _table(plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]) -> Table:
-    table = Table("kind", show_edge=False)
+    table = Table("kind", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("units", "shared", "in store", "to run", "time", "peak memory"):
         table.add_column(column, justify="right")
     shared = {key for key, users in plan.experiments_of().items() if len(users) > 1}
@@ -112,15 +114,6 @@ def _conclusion(
             f"{UNKNOWN.classes} classes are assumed."
         )
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Write a time as "42 s", "12 min", "3.4 h" or "5.1 days"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:,.1f} days"
 
 
 def size(count: float) -> str:

@@ -9,11 +9,12 @@ from rich.text import Text
 from distill_core.settings import SettingsError
 from orchestrator import provenance
 from orchestrator.context import Report
-from orchestrator.progress import describe, duration
+from orchestrator.progress import describe
 from orchestrator.status import find_unit
 from orchestrator.store import Store
 from orchestrator.trials import RUNNER, Result, TrialSettings, compute, prepare_process
 from orchestrator.units import Unit
+from orchestrator.wording import duration
 
 
 def run_one(key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER) -> int:

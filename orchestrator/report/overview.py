@@ -12,6 +12,7 @@ from orchestrator.plan import Plan
 from orchestrator.report.model import MISSING, Table, row
 from orchestrator.report.results import Results
 from orchestrator.units import KINDS, Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
+from orchestrator.wording import duration
 
 _KIND_LABELS = {
     "train_extractor": "extractors trained",
@@ -84,16 +85,6 @@ def describe(plan: Plan, unit: Unit) -> str:
         words.append(unit.network)
     place = f"number {unit.index}" if isinstance(unit, TrainExtractor | ImportExtractor) else f"seed {unit.seed}"
     return ", ".join([*words, place])
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in the two largest units that fit: 8 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    for unit, size, smaller, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} {int(seconds % size // small)} {smaller}"
-    raise AssertionError(seconds)
 
 
 def _finished(results: Results) -> str:

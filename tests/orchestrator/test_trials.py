@@ -125,7 +125,7 @@ class Recorder:
         self.steps.append(step)
 
 
-def test_progress_is_throttled_and_the_log_has_the_last_step(tmp_path, units):
+def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units):
     reports, log = [], Recorder()
     context = UnitContext(
         store=Store(tmp_path), unit=units[0], workdir=tmp_path, data_root=tmp_path, report=reports.append,
@@ -134,9 +134,10 @@ def test_progress_is_throttled_and_the_log_has_the_last_step(tmp_path, units):
     context.progress(1, 100, {"loss": 1.0})
     time.sleep(0.06)
     for step in range(2, 101):
-        context.progress(step, 100, {"loss": 1.0})
+        context.progress(step, 100, {"loss": 1.0} if step % 10 == 0 else {})
     assert [report.step for report in reports] == [2]
-    assert log.steps == [2, 100]
+    assert reports[0].values == {"loss": 1.0}
+    assert log.steps == [1, *range(10, 101, 10)]
 
 
 def test_saving_a_checkpoint_ends_a_unit_that_is_to_stop(tmp_path, units):
