@@ -69,7 +69,7 @@ def show_plan(name: str, overrides: Sequence[str], store: Store, machine: Machin
 
 def _table(plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]) -> Table:
     table = Table("kind", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("units", "shared", "in store", "to run", "time", "peak memory"):
+    for column in ("units", "shared", "done", "to run", "time", "memory"):
         table.add_column(column, justify="right")
     shared = {key for key, users in plan.experiments_of().items() if len(users) > 1}
     kinds = Counter(unit.kind for unit in plan.units.values())

@@ -1,5 +1,6 @@
 """The commands that need neither Ray nor torch: spaces, plan, datasets."""
 
+import re
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ def mark_done(store, units):
 
 def row(result, kind):
     line = next(line for line in result.stdout.splitlines() if line.strip().startswith(kind))
-    return [cell.strip() for cell in line.replace("┃", "│").split("│")]
+    return re.split(r"\s{2,}", line.strip())
 
 
 def test_spaces_are_listed_with_a_description(iid):
