@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +22,7 @@ def show_spaces(console: Console) -> None:
 
 def show_datasets(data: Path, console: Console) -> None:
     """Print the known data sets, which are present in the data folder, and how to get the others."""
-    table = Table("name", "images", "classes", "size", "", show_edge=False)
+    table = Table("name", "images", "classes", "size", "", box=SIMPLE_HEAD, pad_edge=False)
     places = {name: locate(name, data) for name in REGISTRY}
     for info in REGISTRY.values():
         images = f"{info.train_images:,} + {info.test_images:,}"
