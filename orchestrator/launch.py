@@ -3,7 +3,7 @@
 Ray is imported only when there is something to compute.
 """
 
-import json
+import math
 import os
 import shlex
 import signal
@@ -24,15 +24,21 @@ from rich.text import Text
 
 from orchestrator import provenance
 from orchestrator.costs import estimate
-from orchestrator.plan import Plan, Schedule
-from orchestrator.progress import Board, Failure, describe, display, duration
+from orchestrator.plan import Plan, Schedule, pending
+from orchestrator.progress import Board, Failure, describe, display
 from orchestrator.store import Store
+from orchestrator.sweep import sweep
 from orchestrator.trials import RUNNER, TrialSettings, stop_file
-from orchestrator.units import KINDS, Unit, to_json
+from orchestrator.units import KINDS, Unit
+from orchestrator.wording import duration
+
+SHOWN_FAILURES = 10
+LEAST_SHARE = 0.01
+"""Smallest part of a CPU or GPU that a trial may have."""
 
 
 class LaunchError(RuntimeError):
-    """A launch cannot start on this cluster; the message says why and what to do."""
+    """A launch cannot start or go on, on this cluster; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,20 +55,21 @@ class Summary:
     blocked: tuple[Unit, ...]
     """Units that were not tried, because one that they need failed."""
     waiting: int
-    """Units that were not tried, because the launch was stopped."""
+    """Units that were not tried, because the launch was stopped or could not go on."""
+    stopped: bool
+    """Whether Ctrl-C (or a signal) ended it."""
+    halted: str | None
+    """Why it could not go on; None if it could."""
     seconds: float
 
     @property
-    def stopped(self) -> bool:
-        """Whether it was stopped before its end."""
-        return self.waiting > 0
-
-    @property
     def exit_code(self) -> int:
-        """0 if everything is done, 1 if something failed or is blocked, 130 if stopped."""
+        """0 if everything is done, 130 if it was stopped before that, 1 if something failed or was not tried."""
         if self.failures or self.blocked:
             return 1
-        return 130 if self.stopped else 0
+        if self.waiting:
+            return 130 if self.stopped else 1
+        return 0
 
 
 def launch(
@@ -97,37 +104,35 @@ def launch(
         tensorboard: whether units write TensorBoard logs.
 
     Raises:
-        StoreError: the store cannot be written, or damaged.
-        LaunchError: the cluster cannot be reached, is too small for a unit, or does not see the store.
+        StoreError: the store cannot be written, or is damaged.
+        TableError: a table cannot be read.
+        LaunchError: resources are impossible; the cluster cannot be reached, is too small for a unit, does not see the
+            store, or broke down.
     """
     began = time.monotonic()
+    asked = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
     store = Store(store.root.expanduser().resolve())
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
-    estimates = estimate(plan, gpu=False, store_tables=store.tables, done=done)
-    expected = {key: value.seconds for key, value in estimates.items()}
-    schedule = Schedule(plan, done, expected)
-    board = Board(units=schedule.units, already=len(present), expected=expected)
-    if present:
-        store.publish_missing_rows(present)
-    if not schedule.units:
-        return _summary(None, board, began)
+    store.publish_missing_rows(present)
+    board = Board(units={key: plan.units[key] for key in pending(plan, done)}, already=len(present))
+    if not board.units:
+        return _summary(None, board, began, stopped=False)
 
     store.check_writable()
-    run = provenance.new_run_id()
+    sweep(store, done)
     settings = TrialSettings(
         store=str(store.root),
         data_root=str(data_root.expanduser().resolve()),
-        run=run,
+        run=provenance.new_run_id(),
         git_commit=provenance.git_commit(),
         runner=runner,
         checkpoint_seconds=checkpoint_seconds,
         tensorboard=tensorboard,
     )
-    store.write_run(run, _record(run, plan, space, overrides, address))
-    room = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
-    _compute(schedule, store, settings, room, board, console or Console(stderr=True))
-    return _summary(run, board, began)
+    record = _record(space, overrides, address)
+    stopped = _compute(plan, done, store, settings, asked, record, board, console or Console(stderr=True))
+    return _summary(settings.run, board, began, stopped=stopped)
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -141,25 +146,41 @@ def show(summary: Summary, console: Console) -> None:
     counts = (sum(summary.computed.values()), summary.already, len(summary.failures), len(summary.blocked))
     table.add_row(*map(str, (*counts, summary.waiting)))
     console.print(table)
-    for failure in summary.failures:
+    for failure in summary.failures[:SHOWN_FAILURES]:
         line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
         console.print(line, soft_wrap=True)
+    if len(summary.failures) > SHOWN_FAILURES:
+        console.print(f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all")
     if summary.failures:
         console.print(
             f"Tracebacks: iid status --tracebacks; or iid unit {summary.failures[0].unit.key} to try one here."
         )
-    if summary.stopped:
-        console.print("Stopped. Run the same command again to go on; what is done stays done.")
+    if summary.waiting:
+        ended = "Stopped." if summary.stopped else f"Could not go on: {summary.halted or 'Ray Tune ended early'}."
+        console.print(Text(f"{ended} Run the same command again to go on; what is done stays done."), soft_wrap=True)
     console.print(f"{duration(summary.seconds)}, launch {summary.run}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What a user asks for."""
+    """What a user asks for.
+
+    Raises:
+        LaunchError: there can be no such trial.
+    """
 
     cpus: float | None
     gpus: float | None
     address: str | None
+
+    def __post_init__(self) -> None:
+        if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus >= LEAST_SHARE):
+            raise LaunchError(f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least {LEAST_SHARE:g}")
+        if self.gpus is not None and self.gpus != 0 and not LEAST_SHARE <= self.gpus <= 1:
+            raise LaunchError(
+                f"--gpus-per-trial is {self.gpus:g}; a unit computes on one GPU: give 1, a part of it of at least "
+                f"{LEAST_SHARE:g}, or 0 to compute on CPUs"
+            )
 
 
 class StopSwitch:
@@ -175,12 +196,21 @@ class StopSwitch:
         return self._on
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal."""
+        """Handle the signal.
+
+        Raises:
+            KeyboardInterrupt: to stop at once, the second time or where workers cannot be told.
+        """
         if self._on:
             raise KeyboardInterrupt
         self._on = True
-        with suppress(OSError):
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.touch()
+        except OSError as error:
+            reason = f"the store cannot be written ({error.strerror}), so units can neither be told nor checkpoint"
+            self._console.print(f"Stopping at once: {reason}. They go on at their last checkpoint.", soft_wrap=True)
+            raise KeyboardInterrupt from error
         self._console.print(
             "Stopping after the next checkpoint of each running unit; Ctrl-C again stops at once.", soft_wrap=True
         )
@@ -197,22 +227,41 @@ class StopSwitch:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self._file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file.unlink(missing_ok=True)
 
 
 def _compute(
-    schedule: Schedule, store: Store, settings: TrialSettings, asked: Resources, board: Board, console: Console
-) -> None:
+    plan: Plan,
+    done: frozenset[str],
+    store: Store,
+    settings: TrialSettings,
+    asked: Resources,
+    record: Mapping[str, object],
+    board: Board,
+    console: Console,
+) -> bool:
+    """Run what is not done, and return whether that was stopped."""
     from orchestrator import tuning
 
     switch = StopSwitch(stop_file(store, settings.run), console)
-    with suppress(KeyboardInterrupt), tuning.cluster(asked.address), switch.installed():
-        room = tuning.capacity(asked.cpus, asked.gpus)
-        tuning.check_store_is_shared(store)
-        settings = replace(settings, cpus=room.cpus, report_seconds=max(settings.report_seconds, room.slots / 40))
-        console.print(_opening(board, room.slots, room.cpus, room.gpus), soft_wrap=True, highlight=False)
-        with display(board, console):
-            tuning.run_units(schedule, store=store, settings=settings, room=room, board=board, stopping=switch.is_on)
+    try:
+        with tuning.cluster(asked.address), switch.installed():
+            room = tuning.capacity(asked.cpus, asked.gpus)
+            tuning.check_store_is_shared(store)
+            store.write_run(settings.run, record, plan.units)
+            settings = replace(settings, cpus=room.cpus, report_seconds=max(settings.report_seconds, room.slots / 40))
+            estimates = estimate(plan, gpu=room.gpus > 0, store_tables=store.tables, done=done)
+            board.expected = {key: value.seconds for key, value in estimates.items()}
+            schedule = Schedule(plan, done, board.expected)
+            console.print(_opening(board, room.slots, room.cpus, room.gpus), soft_wrap=True, highlight=False)
+            with display(board, console):
+                tuning.run_units(
+                    schedule, store=store, settings=settings, room=room, board=board, stopping=switch.is_on
+                )
+    except KeyboardInterrupt:
+        return True
+    return switch.is_on()
 
 
 def _opening(board: Board, slots: int, cpus: float, gpus: float) -> str:
@@ -221,7 +270,7 @@ def _opening(board: Board, slots: int, cpus: float, gpus: float) -> str:
     return f"{kinds} to compute, {board.already} already there; {slots} at a time with {each} each"
 
 
-def _summary(run: str | None, board: Board, began: float) -> Summary:
+def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> Summary:
     settled = sum(board.done(kind) for kind in board.pending) + len(board.failures) + len(board.blocked)
     return Summary(
         run=run,
@@ -230,13 +279,14 @@ def _summary(run: str | None, board: Board, began: float) -> Summary:
         failures=tuple(board.failures.values()),
         blocked=tuple(board.blocked.values()),
         waiting=len(board.units) - settled,
+        stopped=stopped,
+        halted=board.halted,
         seconds=time.monotonic() - began,
     )
 
 
-def _record(run: str, plan: Plan, space: str, overrides: Sequence[str], address: str | None) -> dict[str, object]:
+def _record(space: str, overrides: Sequence[str], address: str | None) -> dict[str, object]:
     return {
-        "run": run,
         "space": space,
         "overrides": list(overrides),
         "started": datetime.now(UTC).isoformat(),
@@ -246,5 +296,4 @@ def _record(run: str, plan: Plan, space: str, overrides: Sequence[str], address:
         "address": address,
         "versions": dict(provenance.versions()),
         "git_commit": provenance.git_commit(),
-        "units": [json.loads(to_json(unit)) for unit in plan.units.values()],
     }

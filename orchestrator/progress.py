@@ -17,6 +17,7 @@ from orchestrator.context import Report
 from orchestrator.methods import method_name
 from orchestrator.trials import Result
 from orchestrator.units import KINDS, Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
+from orchestrator.wording import duration
 
 PLAIN_SECONDS = 15.0
 SHOWN_TRIALS = 12
@@ -57,7 +58,10 @@ class Running:
 
 @dataclass(kw_only=True, slots=True)
 class Board:
-    """Counts of one launch, by kind, kept up to date by whoever starts and finishes units."""
+    """Counts of one launch, by kind, kept up to date by whoever starts and finishes units.
+
+    A display may read it from another thread: it copies what changes before it goes through it.
+    """
 
     units: Mapping[str, Unit]
     """Units to be computed, each after those it needs."""
@@ -70,6 +74,12 @@ class Board:
     blocked: dict[str, Unit] = field(default_factory=dict)
     """Units that cannot be tried, because one that they need failed."""
     running: dict[str, Running] = field(default_factory=dict)
+    awaited: dict[str, Unit] = field(default_factory=dict)
+    """Units that another launch is working on."""
+    deaths: Counter[str] = field(default_factory=Counter)
+    """How often the worker of a unit died, by key."""
+    halted: str | None = None
+    """Why no more units are started although some are left."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """Seconds that units are expected to take."""
     settled: set[str] = field(default_factory=set)
@@ -85,6 +95,7 @@ class Board:
 
     def started(self, unit: Unit) -> None:
         """Note that a worker has a unit."""
+        self.awaited.pop(unit.key, None)
         self.running[unit.key] = Running(unit=unit, since=time.monotonic())
 
     def progressed(self, unit: Unit, report: Report) -> None:
@@ -96,9 +107,19 @@ class Board:
                 running.first_step, running.first_time = report.step, now
             running.report, running.report_time = report, now
 
+    def died(self, unit: Unit) -> None:
+        """Note that its worker died; it is tried again."""
+        self.running.pop(unit.key, None)
+        self.deaths[unit.key] += 1
+
+    def awaiting(self, unit: Unit) -> None:
+        """Note that another launch is working on it."""
+        self.awaited[unit.key] = unit
+
     def finished(self, unit: Unit, result: Result) -> None:
         """Note how it ended."""
         self.running.pop(unit.key, None)
+        self.awaited.pop(unit.key, None)
         if result.status == "done":
             self.computed[unit.kind] += 1
             self.settled.add(unit.key)
@@ -121,7 +142,7 @@ class Board:
 
     def failed(self, kind: str) -> int:
         """Count the units of a kind that failed."""
-        return sum(failure.unit.kind == kind for failure in self.failures.values())
+        return sum(failure.unit.kind == kind for failure in list(self.failures.values()))
 
     def seconds_left(self) -> float | None:
         """Estimate the time to the end; None where nothing is known of a unit that is left.
@@ -191,6 +212,8 @@ def render(board: Board) -> RenderableType:
         trials.add_row(*_trial_cells(unit))
     if len(running) > SHOWN_TRIALS:
         trials.add_row(f"and {len(running) - SHOWN_TRIALS} more")
+    if board.awaited:
+        trials.add_row(_awaited(board))
     return Group(kinds, Text(), trials, Text(), Text(_times(board), style="dim"))
 
 
@@ -201,6 +224,8 @@ def plain_line(board: Board) -> str:
     if board.failures:
         parts.append(f"{len(board.failures)} failed")
     parts.append(f"{len(board.running)} running")
+    if board.awaited:
+        parts.append(_awaited(board))
     for unit in list(board.running.values())[:2]:
         steps = f" {unit.report.step}/{unit.report.total}" if unit.report else ""
         parts.append(f"{describe(unit.unit)}{steps}")
@@ -224,14 +249,8 @@ def describe(unit: Unit) -> str:
     return f"{what} [{unit.key[:6]}]"
 
 
-def duration(seconds: float) -> str:
-    """Write seconds as 42 s, 3 min 20 s or 2 h 05 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+def _awaited(board: Board) -> str:
+    return f"waiting for another launch, which is at {len(board.awaited)} of these units"
 
 
 def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:

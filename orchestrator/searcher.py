@@ -6,14 +6,18 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from orchestrator import leases
 from orchestrator.plan import Schedule
 from orchestrator.progress import Board
 from orchestrator.store import Store
-from orchestrator.trials import Result, TrialSettings, needs_gpu, trial_config
+from orchestrator.trials import Result, TrialSettings, needs_gpu, note_failure, trial_config
 from orchestrator.units import Unit
 
 BUSY_SECONDS = 2.0
 """Pause before a unit that another launch is working on is looked at again."""
+
+MAX_DEATHS = 3
+"""Workers that may die of a unit before it counts as failed."""
 
 
 class PlanSearcher(Searcher):
@@ -21,10 +25,10 @@ class PlanSearcher(Searcher):
 
     Args:
         schedule: what is ready, what is blocked.
-        store: asked before each suggestion whether another launch has done the unit by now.
+        store: asked before each suggestion whether another launch has done the unit by now, or is at it.
         settings: shared by all trials.
         gpus: GPUs, or a fraction of one, for each unit that computes on one.
-        board: told what needs no trial any more.
+        board: told what needs no trial, and asked how often workers died.
         stopping: asked before each suggestion whether the launch is to stop.
     """
 
@@ -50,31 +54,45 @@ class PlanSearcher(Searcher):
         """Units to be tried again: not before when, and with how many GPUs."""
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None while nothing is ready, FINISHED at the end."""
-        if self._stopping():
+        """Return the configuration of the next trial, None while nothing is ready, FINISHED at the end.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._stopping() or self._board.halted is not None:
             return Searcher.FINISHED
         while (candidate := self._next()) is not None:
             unit, gpus = candidate
             if self._store.is_done(unit):
                 self._board.finished(unit, Result(status="present"))
                 self._schedule.settle(unit.key, ok=True)
-                continue
-            self._running[trial_id] = candidate
-            return trial_config(unit, self._settings, gpus=gpus)
+            elif leases.is_held(self._store.leases, unit.key, but=self._settings.run):
+                self._board.awaiting(unit)
+                self._try_again(unit, gpus, after=BUSY_SECONDS)
+            else:
+                self._running[trial_id] = candidate
+                return trial_config(unit, self._settings, gpus=gpus)
         return Searcher.FINISHED if self._schedule.exhausted() else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Release a unit's dependants, block them, or have the unit tried again."""
         unit, gpus = self._running.pop(trial_id)
-        status = "failed" if error or result is None else result.get("status")
-        if status == "busy":
-            self._again.append((time.monotonic() + BUSY_SECONDS, unit, gpus))
-        elif status == "failed" and result is not None and result.get("out_of_memory") and 0 < gpus < 1:
-            self._again.append((0.0, unit, 1.0))
-        elif status in ("done", "present"):
-            self._schedule.settle(unit.key, ok=True)
-        elif status == "failed":
-            self._schedule.settle(unit.key, ok=False)
+        result = result or {}
+        match "failed" if error else result.get("status"):
+            case "done" | "present":
+                self._schedule.settle(unit.key, ok=True)
+            case "failed" if result.get("out_of_memory") and 0 < gpus < 1:
+                self._try_again(unit, 1.0)
+            case "failed":
+                self._schedule.settle(unit.key, ok=False)
+                if result.get("disk_full"):
+                    self._board.halted = str(result.get("reason"))
+            case "busy" if self._board.deaths[unit.key] <= MAX_DEATHS:
+                self._try_again(unit, gpus, after=BUSY_SECONDS)
+            case "busy":
+                self._give_up(unit, "WorkerDied", f"its worker died {self._board.deaths[unit.key]} times")
+            case other if not self._stopping():
+                self._give_up(unit, "NoResult", f"its trial ended without a result (status {other})")
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: what is done is in the store."""
@@ -84,6 +102,15 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its searcher for a resume that we do not use
+
+    def _try_again(self, unit: Unit, gpus: float, *, after: float = 0.0) -> None:
+        self._again.append((time.monotonic() + after, unit, gpus))
+
+    def _give_up(self, unit: Unit, error: str, reason: str) -> None:
+        result = Result(status="failed", error=error, reason=reason)
+        self._board.finished(unit, result)
+        note_failure(unit, self._store, run=self._settings.run, device="", result=result)
+        self._schedule.settle(unit.key, ok=False)
 
     def _next(self) -> tuple[Unit, float] | None:
         now = time.monotonic()

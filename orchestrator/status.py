@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -52,7 +53,7 @@ def read_status(store: Store) -> Status:
     if not store.root.is_dir():
         raise StoreError(f"store: there is none in {store.root}; name it with --store, or make one with iid run")
     launches = last_launches(store.runs())
-    units = {unit.key: unit for record in launches for unit in units_of(record)}
+    units = {key: unit for record in launches for key, unit in planned_units(store, record).items()}
     done = store.done_keys()
     running = leases.held_keys(store.leases) - done
     notes = tuple(note for note in _failure_notes(store) if note.unit.key not in done | running)
@@ -75,17 +76,15 @@ def read_status(store: Store) -> Status:
 
 def last_launches(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the last launch of each search space, of records that come oldest first."""
-    return list({record.get("space"): record for record in records}.values())
+    return list({record["space"]: record for record in records}.values())
 
 
-def units_of(record: Mapping[str, Any]) -> list[Unit]:
+def planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Unit]:
     """Return the units of a launch, each after those it needs; those of an incompatible version are left out."""
-    units = []
-    for fields in record.get("units", []):
-        try:
-            units.append(from_json(json.dumps(fields)))
-        except SettingsError:
-            continue
+    units = {}
+    for key, fields in store.planned(record).items():
+        with suppress(SettingsError):
+            units[key] = from_json(json.dumps(fields))
     return units
 
 
@@ -93,17 +92,27 @@ def find_unit(store: Store, key: str) -> Unit:
     """Return the unit whose key begins with `key`, from the launches' records or among the done ones.
 
     Raises:
-        StoreError: there is none, or more than one.
+        StoreError: there is none, or more than one, or it is another version's.
     """
-    known = {unit.key: unit for record in store.runs() for unit in units_of(record)}
-    matches = sorted({match for match in (*known, *store.done_keys()) if match.startswith(key)})
+    planned: dict[str, Any] = {}
+    for record in {record["plan"]: record for record in store.runs()}.values():
+        with suppress(StoreError):
+            planned.update(store.planned(record))
+    matches = sorted({match for match in (*planned, *store.done_keys()) if match.startswith(key)})
     if not matches:
         raise StoreError(f"no unit of {store.root} has a key that begins with {key!r}; iid run notes what it plans")
     if len(matches) > 1:
         raise StoreError(
             f"{key!r} is the beginning of {len(matches)} keys, such as {', '.join(matches[:3])}; give more"
         )
-    return known[matches[0]] if matches[0] in known else store.spec_of(matches[0])
+    (match,) = matches
+    if match not in planned:
+        return store.spec_of(match)
+    with suppress(SettingsError):
+        unit = from_json(json.dumps(planned[match]))
+        if unit.key == match:
+            return unit
+    raise StoreError(f"unit {match} of {store.root} was planned by another version; run its search space again")
 
 
 def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:

@@ -4,13 +4,15 @@
     <store>/tables/<table>/<key>.parquet     the same rows, where readers look for them
     <store>/checkpoints/<kind>/<key>/        of units that are not done yet
     <store>/datasets/<name>@<version>.json   fingerprint of the images behind a name
-    <store>/leases/<key>.json  ·  runs/<run>.json  ·  tensorboard/<kind>/<key>/
+    <store>/runs/<run>.json  ·  plans/<hash>.json        launches, and the units that they set out to compute
+    <store>/leases/<key>.json  ·  tensorboard/<kind>/<key>/
 
-A unit is put together in a hidden folder beside its place, `DONE` last, after its rows were published, and appears by
-one rename. So a folder that is there is complete, of two that finish the same unit the first wins, and whatever kills a
-process in between leaves nothing that a restart has to repair.
+A unit is put together in a hidden folder beside its place, `DONE` last, and appears by one rename. So a folder that is
+there is complete, and of two that finish the same unit the first wins. Its rows are published after that; whatever
+kills a process in between, the next launch publishes them.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill_core.settings import DatasetRef
+from distill_core.settings import DatasetRef, SettingsError
 from orchestrator import checkpoints, files, tables
 from orchestrator.files import StoreError
 from orchestrator.tables import TABLE_OF_KIND, Row
@@ -31,6 +33,7 @@ from orchestrator.units import KINDS, Unit, from_json, to_json
 DONE = "DONE"
 SPEC = "spec.json"
 ROWS = "rows.parquet"
+_RECORD = ("run", "space", "started", "plan")
 
 __all__ = ["DONE", "ROWS", "SPEC", "Store", "StoreError"]
 
@@ -66,8 +69,8 @@ class Store:
         return self.root / "tensorboard" / unit.kind / unit.key
 
     def is_done(self, unit: Unit) -> bool:
-        """Whether a unit's artefacts and rows are complete."""
-        return (self.unit_folder(unit.kind, unit.key) / DONE).exists()
+        """Whether a unit's artefacts and rows are complete; StoreError if that cannot be seen."""
+        return _exists(self.unit_folder(unit.kind, unit.key) / DONE)
 
     def done_keys(self) -> frozenset[str]:
         """Keys of all units that are done: one listing a kind, no file is read."""
@@ -81,13 +84,17 @@ class Store:
         """
         for kind in KINDS:
             folder = self.unit_folder(kind, key)
-            if (folder / DONE).exists():
+            if _exists(folder / DONE):
                 return folder
         raise StoreError(f"store: unit {key} is not done in {self.root}; compute it first, with iid unit {key}")
 
     def spec_of(self, key: str) -> Unit:
         """Return the unit that a done key stands for; StoreError if it is not done or its file is damaged."""
-        return from_json(json.dumps(files.read_json(self.folder_of(key) / SPEC)))
+        path = self.folder_of(key) / SPEC
+        try:
+            return from_json(json.dumps(files.read_json(path)))
+        except SettingsError as error:
+            raise StoreError(f"store: {path} is damaged ({error}); delete its folder and run again") from error
 
     def done_record(self, key: str) -> dict[str, Any]:
         """Return what `DONE` says: run, time, SHA-256 of each artefact and of the rows."""
@@ -124,8 +131,6 @@ class Store:
         with files.translated(workdir):
             tables.write(workdir / ROWS, table, rows)
             files.write(workdir / SPEC, to_json(unit).encode())
-            if not (place / DONE).exists():
-                self._publish(unit, workdir / ROWS)
             record = {
                 "key": unit.key,
                 "kind": unit.kind,
@@ -137,13 +142,15 @@ class Store:
             }
             files.write(workdir / DONE, files.to_json_bytes(record))
             first = _move(workdir, place)
-        self._settle_rows(unit)
-        self._forget(unit)
+        self._publish(unit, place / ROWS)  # the winner's, whoever of two that is
+        self.clear_failure(unit.key)
+        checkpoints.remove(self.checkpoint_folder(unit))
         return first
 
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
         """Publish again the rows of done units whose table file is gone; return how many there were."""
-        there = {table: _names(self.tables / table) for table in tables.SCHEMAS}
+        with files.translated(self.tables):
+            there = {table: _names(self.tables / table) for table in tables.SCHEMAS}
         missing = [unit for unit in units if f"{unit.key}.parquet" not in there[TABLE_OF_KIND[unit.kind]]]
         for unit in missing:
             self._publish(unit, self.unit_folder(unit.kind, unit.key) / ROWS)
@@ -182,20 +189,41 @@ class Store:
                     "restore the files, or give the changed data set a new version, or use another store"
                 )
 
-    def write_run(self, run: str, record: Mapping[str, object]) -> None:
-        """Write the record of a launch: what it set out to do."""
-        files.write(self.root / "runs" / f"{run}.json", files.to_json_bytes(record))
+    def write_run(self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]) -> None:
+        """Write the record of a launch, and once for all launches of the same plan what it set out to do.
+
+        Args:
+            run: name of the launch.
+            record: `space` and `started` (ISO 8601) at least.
+            units: by key, each after those it needs.
+        """
+        lines = ",\n".join(f'"{key}": {to_json(unit)}' for key, unit in units.items())
+        plan = f"{{\n{lines}\n}}\n".encode()
+        name = hashlib.sha256(plan).hexdigest()[:16]
+        files.write(self.root / "plans" / f"{name}.json", plan)
+        files.write(self.root / "runs" / f"{run}.json", files.to_json_bytes({**record, "run": run, "plan": name}))
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the records of all launches, oldest first; a damaged one is left out."""
         records = []
-        for name in _names(self.root / "runs"):
+        with files.translated(self.root / "runs"):
+            names = _names(self.root / "runs")
+        for name in names:
             if name.endswith(".json") and not name.startswith("."):
                 try:
                     records.append(files.read_json(self.root / "runs" / name))
                 except StoreError:
                     continue
-        return sorted(records, key=lambda record: str(record.get("started", "")))
+        whole = [record for record in records if all(isinstance(record.get(name), str) for name in _RECORD)]
+        return sorted(whole, key=lambda record: str(record["started"]))
+
+    def planned(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the units that a launch set out to compute: their JSON by key, each after those it needs.
+
+        Raises:
+            StoreError: the file is missing or damaged.
+        """
+        return files.read_json(self.root / "plans" / f"{record['plan']}.json")
 
     def check_writable(self) -> None:
         """Write, read and delete a marker file.
@@ -226,17 +254,10 @@ class Store:
             data = rows.read_bytes()
         files.write(self.tables / TABLE_OF_KIND[unit.kind] / f"{unit.key}.parquet", data)
 
-    def _settle_rows(self, unit: Unit) -> None:
-        """Have the winner's rows in the table, whoever of two wrote them last."""
-        rows = self.unit_folder(unit.kind, unit.key) / ROWS
-        published = self.tables / TABLE_OF_KIND[unit.kind] / f"{unit.key}.parquet"
-        with files.translated(rows):
-            if files.sha256(rows) != files.sha256(published):
-                self._publish(unit, rows)
 
-    def _forget(self, unit: Unit) -> None:
-        self.clear_failure(unit.key)
-        checkpoints.remove(self.checkpoint_folder(unit))
+def _exists(path: Path) -> bool:
+    with files.translated(path):
+        return path.exists()
 
 
 def _sealed(workdir: Path) -> dict[str, str]:

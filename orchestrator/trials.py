@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from orchestrator import leases
 from orchestrator.context import Outcome, Report, Stopped, UnitContext
+from orchestrator.files import is_full
 from orchestrator.leases import Lease
 from orchestrator.provenance import Provenance, device_name, failure_row
 from orchestrator.store import Store, StoreError
@@ -61,6 +62,8 @@ class Result:
     traceback: str | None = None
     out_of_memory: bool = False
     """Whether it was a device's memory that ran out."""
+    disk_full: bool = False
+    """Whether the disk was full, or the store could not be written: no unit can do better."""
 
 
 def trial_config(unit: Unit, settings: TrialSettings, *, gpus: float) -> dict[str, Any]:
@@ -104,6 +107,7 @@ def compute(
     try:
         with leases.hold(store.leases, unit.key, settings.run) as lease:
             if store.is_done(unit):
+                store.publish_missing_rows([unit])
                 return Result(status="present")
             if lease is None:
                 return Result(status="busy")
@@ -154,6 +158,9 @@ def _compute_leased(
     except Stopped:
         return Result(status="busy" if lease.lost.is_set() else "stopped")
     except Exception as error:
+        lease.touch()
+        if lease.lost.is_set():  # its new holder works with the same files
+            return Result(status="busy")
         return _failed(unit, store, settings, device, error)
     return Result(status="done" if first else "present", seconds=time.monotonic() - began)
 
@@ -208,6 +215,7 @@ def _failed(unit: Unit, store: Store, settings: TrialSettings, device: str, erro
         reason=str(error) or type(error).__name__,
         traceback="".join(traceback.format_exception(error)),
         out_of_memory=_is_out_of_memory(error),
+        disk_full=is_full(error),
     )
     note_failure(unit, store, run=settings.run, device=device_name(device), result=result)
     return result

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import math
 import os
+import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import RayError
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -27,12 +29,13 @@ from orchestrator.context import Report
 from orchestrator.launch import LaunchError
 from orchestrator.plan import Schedule
 from orchestrator.progress import Board
-from orchestrator.searcher import PlanSearcher
+from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.store import Store
 from orchestrator.trials import Result, TrialSettings, note_failure, run_trial, trial_resources
 from orchestrator.units import Unit, from_json
 
 OBJECT_STORE_BYTES = 100 * 2**20
+KNOCK_SECONDS = 10.0
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints even when told to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -68,6 +71,8 @@ def cluster(address: str | None) -> Iterator[None]:
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES} if address is None else {}
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, **own}
     try:
+        if address not in (None, "auto"):
+            _knock(address)
         ray.init(address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         where = "on this machine" if address is None else f"at {address}"
@@ -78,21 +83,22 @@ def cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """See that somebody listens at host:port, for which Ray itself takes minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+
+
 def capacity(cpus: float | None, gpus: float | None) -> Capacity:
     """Decide what each trial gets on the joined cluster: one CPU, and a GPU where there are any, unless told otherwise.
 
     Raises:
-        LaunchError: no node has that much, or the number is impossible.
+        LaunchError: no node has that much.
     """
     nodes = [node["Resources"] for node in _nodes()]
     if gpus is None:
         gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in nodes) else 0.0
     cpus = 1.0 if cpus is None else cpus
-    if cpus <= 0 or gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-        raise LaunchError(
-            f"a trial cannot have {cpus:g} CPUs and {gpus:g} GPUs; "
-            "give more than 0 CPUs, and a fraction of one GPU or a whole number of them"
-        )
     slots = sum(_slots(node, cpus, gpus) for node in nodes)
     if slots == 0:
         most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
@@ -143,10 +149,15 @@ def run_units(
     board: Board,
     stopping: Callable[[], bool],
 ) -> None:
-    """Run all units of a schedule on the joined cluster; returns when none can be started any more."""
+    """Run all units of a schedule on the joined cluster; returns when none can be started any more.
+
+    Raises:
+        StoreError: the store cannot be read any more.
+        LaunchError: Ray broke down, or its folder for temporary files cannot be written.
+    """
     searcher = PlanSearcher(schedule, store=store, settings=settings, gpus=room.gpus, board=board, stopping=stopping)
     ahead = 2 if len(_nodes()) < 2 else room.slots + 16  # trials in wait for a node that joins
-    with tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder:
+    with _ray_troubles(), tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
             tune.with_resources(run_trial, _placement),
             tune_config=tune.TuneConfig(
@@ -161,10 +172,21 @@ def run_units(
                 name=settings.run,
                 storage_path=folder,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=3),
+                failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
                 callbacks=[BoardCallback(board, store, settings.run)],
             ),
         ).fit()
+
+
+@contextmanager
+def _ray_troubles() -> Iterator[None]:
+    try:
+        yield
+    except (TuneError, RayError, OSError) as error:
+        raise LaunchError(
+            f"Ray broke down: {_last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
+            "folder) and that the cluster is up, then run the same command again: what is done stays done"
+        ) from error
 
 
 class BoardCallback(tune.Callback):
@@ -188,6 +210,10 @@ class BoardCallback(tune.Callback):
         elif "status" in result:
             self._board.finished(_unit(trial), _result(result))
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        """Note a worker that died."""
+        self._board.died(_unit(trial))
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Note a unit whose workers died again and again."""
         error = trial.get_error()
@@ -208,8 +234,7 @@ def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
     by_cpu = math.floor(node.get("CPU", 0) / cpus)
     if not gpus:
         return by_cpu
-    per_gpu = math.floor(1 / gpus) if gpus <= 1 else 1 / gpus
-    return min(by_cpu, math.floor(node.get("GPU", 0) * per_gpu))
+    return min(by_cpu, math.floor(node.get("GPU", 0)) * math.floor(1 / gpus))
 
 
 def _sees(marker: str) -> bool:

@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import os
@@ -8,15 +9,31 @@ import threading
 import time
 
 import pytest
+from ray.exceptions import RaySystemError
+from ray.tune.error import TuneError
 from rich.console import Console
 
-from orchestrator import leases, tables
-from orchestrator.launch import Summary, show
+from orchestrator import leases, tables, tuning
+from orchestrator.cost_model import Estimate
+from orchestrator.launch import LaunchError, Resources, StopSwitch, Summary, show
 from orchestrator.progress import Board, Failure, plain_line, render
+from orchestrator.searcher import MAX_DEATHS
 from orchestrator.store import StoreError
 from orchestrator.trials import Report, Result, TrialSettings, compute
 
 RUNNER = "fake_runner:run_unit"
+SUMMARY = functools.partial(
+    Summary,
+    run="r",
+    computed={},
+    already=0,
+    failures=(),
+    blocked=(),
+    waiting=0,
+    stopped=False,
+    halted=None,
+    seconds=1.0,
+)
 
 pytestmark = pytest.mark.usefixtures("ray_on_two_cores")
 
@@ -81,7 +98,15 @@ def test_a_killed_worker_is_replaced_and_the_unit_continues(harness, small_plan,
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_unit_that_another_launch_is_at_is_waited_for(harness, small_plan):
+def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(harness, small_plan, monkeypatch):
+    trials = []
+    started = tuning.BoardCallback.on_trial_start
+
+    def count(callback, *arguments, trial, **options):
+        trials.append(tuning._unit(trial).key)
+        started(callback, *arguments, trial=trial, **options)
+
+    monkeypatch.setattr(tuning.BoardCallback, "on_trial_start", count)
     plan = small_plan(sets=1, evaluations=1)
     (extractor,) = by_kind(plan, "train_extractor")
     lease = leases.acquire(harness.store.leases, extractor.key, "other")
@@ -91,6 +116,7 @@ def test_a_unit_that_another_launch_is_at_is_waited_for(harness, small_plan):
     timer.join()
     assert summary.exit_code == 0 and sum(summary.computed.values()) == 3
     assert harness.events("start").count(extractor.key) == 1
+    assert trials == [extractor.key, *list(plan.units)[1:]]
 
 
 def test_a_launch_leaves_a_record(harness, small_plan):
@@ -98,7 +124,7 @@ def test_a_launch_leaves_a_record(harness, small_plan):
     summary = harness.launch(plan, overrides=["seeds=1"])
     (record,) = harness.store.runs()
     assert (record["run"], record["space"], record["overrides"]) == (summary.run, "small", ["seeds=1"])
-    assert len(record["units"]) == len(plan.units) and json.dumps(record)
+    assert list(harness.store.planned(record)) == list(plan.units) and json.dumps(record)
     assert {path.name for path in (harness.store.root / "runs").iterdir()} == {f"{summary.run}.json"}
 
 
@@ -108,12 +134,100 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_starts(harness, 
         harness.launch(small_plan())
 
 
-@pytest.mark.parametrize(("option", "message"), [({"cpus_per_trial": 1000}, "lower --cpus"), ({"gpus_per_trial": 1.5}, "whole"), ({"gpus_per_trial": 1}, "GPUs")])  # fmt: skip  # noqa: E501
-def test_impossible_resources_are_refused(harness, small_plan, option, message):
-    from orchestrator.launch import LaunchError
-
-    with pytest.raises(LaunchError, match=message):
+@pytest.mark.parametrize("option", [{"cpus_per_trial": 1000}, {"gpus_per_trial": 1}])
+def test_a_cluster_without_room_for_a_unit_is_refused_and_no_launch_noted(harness, small_plan, option):
+    with pytest.raises(LaunchError, match="lower --cpus-per-trial or --gpus-per-trial"):
         harness.launch(small_plan(), **option)
+    assert harness.store.runs() == []
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e-9, 2, 1.5])
+@pytest.mark.parametrize("name", ["cpus_per_trial", "gpus_per_trial"])
+def test_impossible_resources_are_refused_before_anything_is_touched(harness, small_plan, name, value):
+    if (name, value) in {("gpus_per_trial", 0), ("cpus_per_trial", 2), ("cpus_per_trial", 1.5)}:
+        Resources(**{"cpus": None, "gpus": None, "address": None, name.split("_")[0]: value})
+        return
+    with pytest.raises(LaunchError, match="--" + name.replace("_", "-")):
+        harness.launch(small_plan(), **{name: value})
+    assert not harness.store.root.exists()
+
+
+def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_plan, monkeypatch):
+    asked = []
+
+    def estimate(plan, *, gpu, **options):
+        asked.append(gpu)
+        return {key: Estimate(seconds=1.0, memory=1, basis="model") for key in plan.units}
+
+    def run_units(schedule, *, board, **options):
+        assert board.expected == dict.fromkeys(board.units, 1.0)
+
+    monkeypatch.setattr("orchestrator.launch.estimate", estimate)
+    monkeypatch.setattr(tuning, "run_units", run_units)
+    for gpus in (0.0, 0.5):
+        room = tuning.Capacity(cpus=1.0, gpus=gpus, slots=1)
+        monkeypatch.setattr(tuning, "capacity", lambda *asked, room=room: room)
+        summary = harness.launch(small_plan())
+        assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
+    assert asked == [False, True]
+    assert "Could not go on: Ray Tune ended early" in shown(summary)
+
+
+@pytest.mark.parametrize("trouble", [TuneError("it is\nbroken"), RaySystemError("lost"), OSError(28, "No space left")])
+def test_what_breaks_ray_is_told_in_a_sentence(harness, small_plan, monkeypatch, trouble):
+    def fit(tuner):
+        raise trouble
+
+    monkeypatch.setattr("ray.tune.Tuner.fit", fit)
+    with pytest.raises(LaunchError, match=r"Ray broke down.*(broken|lost|No space).*run the same command again"):
+        harness.launch(small_plan())
+
+
+def test_a_worker_killed_again_and_again_fails_its_unit_wherever_it_is_tried(harness, small_plan):
+    plan = small_plan(sets=1, evaluations=1)
+    (distill,) = by_kind(plan, "distill")
+    harness.behave(**{distill.key: {"kill": True, "other_host": True}})
+    summary = harness.launch(plan)
+    assert [(failure.unit, failure.error) for failure in summary.failures] == [(distill, "WorkerDied")]
+    assert harness.events("start").count(distill.key) == MAX_DEATHS + 1
+    assert (len(summary.blocked), summary.exit_code) == (1, 1)
+
+
+def test_a_full_disk_ends_a_launch_after_the_units_that_met_it(harness, small_plan):
+    plan = small_plan(sets=8, evaluations=1)
+    harness.behave(**{unit.key: {"full": True} for unit in by_kind(plan, "distill")})
+    summary = harness.launch(plan)
+    assert 1 <= len(summary.failures) <= 4 and summary.waiting >= 4 and not summary.stopped
+    assert "No space left" in summary.halted and summary.exit_code == 1
+    assert "Could not go on: " in shown(summary)
+
+
+def test_of_many_failures_ten_are_shown(small_plan):
+    failures = tuple(
+        Failure(unit=unit, error="E", reason="why not") for unit in small_plan(sets=20, evaluations=1).units.values()
+    )
+    text = shown(SUMMARY(failures=failures))
+    assert text.count("why not") == 10 and f"and {len(failures) - 10} more failed; iid status shows all" in text
+
+
+class Unwritable:
+    """A path in a store that cannot be written."""
+
+    parent = property(lambda self: self)
+
+    def mkdir(self, **options):
+        raise OSError(30, "Read-only file system")
+
+    unlink = mkdir
+
+
+def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
+    console = Console(file=io.StringIO(), width=200)
+    switch = StopSwitch(Unwritable(), console)
+    with pytest.raises(KeyboardInterrupt), switch.installed():
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(10)
+    assert switch.is_on() and "Stopping at once: the store cannot be written (Read-only" in console.file.getvalue()
 
 
 def test_the_board_counts_estimates_and_draws(small_plan):
@@ -148,12 +262,49 @@ def test_the_board_counts_estimates_and_draws(small_plan):
     assert board.seconds_left() == 0
 
 
-@pytest.mark.parametrize(("failed", "waiting", "code"), [(0, 0, 0), (1, 0, 1), (0, 3, 130), (1, 3, 1)])
-def test_exit_codes(small_plan, failed, waiting, code):
+@pytest.mark.parametrize(
+    ("failed", "waiting", "stopped", "code"),
+    [(0, 0, False, 0), (0, 0, True, 0), (1, 0, False, 1), (0, 3, True, 130), (0, 3, False, 1), (1, 3, True, 1)],
+)
+def test_exit_codes(small_plan, failed, waiting, stopped, code):
     unit = next(iter(small_plan().units.values()))
     failures = (Failure(unit=unit, error="E", reason="r"),) * failed
-    summary = Summary(run="r", computed={}, already=0, failures=failures, blocked=(), waiting=waiting, seconds=1.0)
-    assert summary.exit_code == code
+    assert SUMMARY(failures=failures, waiting=waiting, stopped=stopped).exit_code == code
+
+
+def test_a_board_is_drawn_while_it_changes(small_plan):
+    plan = small_plan(sets=50)
+    board = Board(units=plan.units, expected=dict.fromkeys(plan.units, 1.0))
+    over = threading.Event()
+
+    def change():
+        while not over.is_set():
+            for unit in plan.units.values():
+                board.started(unit)
+                board.finished(unit, Result(status="failed"))
+                board.finished(unit, Result(status="done"))
+
+    thread = threading.Thread(target=change)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(50):
+            plain_line(board), render(board)
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)
+
+
+def test_the_board_says_that_it_waits_for_another_launch(small_plan):
+    plan = small_plan()
+    board = Board(units=plan.units)
+    unit = next(iter(plan.units.values()))
+    board.awaiting(unit)
+    assert "waiting for another launch, which is at 1 of" in plain_line(board)
+    board.started(unit)
+    assert "another launch" not in plain_line(board)
 
 
 def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, small_plan):

@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 
+from orchestrator import leases, tables
 from orchestrator import searcher as module
 from orchestrator.plan import Schedule
 from orchestrator.progress import Board
@@ -66,6 +67,64 @@ def test_a_busy_unit_is_asked_for_again_after_a_while(driver, monkeypatch):
     assert driver.suggest() is None
     clock[0] += module.BUSY_SECONDS
     assert driver.unit() == first
+
+
+def test_a_unit_that_another_launch_is_at_makes_no_trial(driver, harness, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    looked = []
+    is_held = module.leases.is_held
+    monkeypatch.setattr(module.leases, "is_held", lambda *a, **o: looked.append(a[1]) or is_held(*a, **o))
+    unit = next(iter(driver.schedule.units.values()))
+    with leases.hold(harness.store.leases, unit.key, "other"):
+        for _ in range(5):
+            assert driver.suggest() is None
+        assert driver.board.awaited == {unit.key: unit} and looked == [unit.key]
+        clock[0] += module.BUSY_SECONDS
+        assert driver.suggest() is None and len(looked) == 2
+    clock[0] += module.BUSY_SECONDS
+    assert driver.unit() == unit
+
+
+def test_a_lease_of_this_launch_is_no_reason_to_wait(driver, harness):
+    unit = next(iter(driver.schedule.units.values()))
+    with leases.hold(harness.store.leases, unit.key, "run"):
+        assert driver.unit() == unit
+
+
+def test_a_unit_whose_workers_died_too_often_fails_even_if_another_launch_had_it_in_between(driver, harness):
+    unit = driver.unit()
+    for _ in range(module.MAX_DEATHS + 1):
+        driver.board.died(unit)
+    driver.complete("busy")
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert driver.board.failures[unit.key].reason == "its worker died 4 times"
+    assert tables.read(harness.store.tables, "failures")["key"].to_pylist() == [unit.key]
+
+
+@pytest.mark.parametrize("result", [None, {}, {"status": "running"}, {"status": "stopped"}])
+def test_a_trial_that_ends_without_a_result_fails_its_unit_unless_the_launch_stops(driver, harness, result):
+    unit = driver.unit()
+    driver.searcher.on_trial_complete("1", result=result)
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert driver.board.failures[unit.key].error == "NoResult" and len(driver.board.blocked) == 2
+
+
+@pytest.mark.parametrize("result", [None, {"status": "running"}, {"status": "stopped"}])
+def test_a_stopped_trial_is_no_failure(driver, result):
+    driver.unit()
+    driver.stop = True
+    driver.searcher.on_trial_complete("1", result=result)
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert not driver.board.failures and not driver.schedule.failed
+
+
+def test_nothing_is_suggested_after_a_full_disk(harness, small_plan):
+    driver = Driver(harness.store, small_plan(sets=2, extractors=2))
+    driver.unit()
+    driver.complete("failed", disk_full=True, reason="the disk is full")
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert driver.board.halted == "the disk is full"
 
 
 def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):

@@ -10,12 +10,10 @@ from orchestrator import leases
 from orchestrator.provenance import failure_row
 from orchestrator.status import find_unit, read_status, render_status
 from orchestrator.store import Store, StoreError
-from orchestrator.units import to_json
 
 
 def record(store, plan, space, started):
-    units = [json.loads(to_json(unit)) for unit in plan.units.values()]
-    store.write_run(started, {"run": started, "space": space, "started": started, "units": units})
+    store.write_run(started, {"space": space, "started": started}, plan.units)
 
 
 def commit(store, unit):
@@ -91,3 +89,40 @@ def test_there_is_no_status_without_a_store(tmp_path):
         read_status(Store(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     assert read_status(Store(tmp_path / "empty")).spaces == ()
+
+
+@pytest.mark.parametrize("damage", ["{half", "5", "[[1, 2]]", "[" * 100_000])
+def test_a_damaged_plan_is_named(harness, units, damage):
+    (path,) = (harness.store.root / "plans").iterdir()
+    path.write_text(damage)
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        read_status(harness.store)
+    with pytest.raises(StoreError, match="no unit"):
+        find_unit(harness.store, units[0].key)
+
+
+@pytest.mark.parametrize("fields", [5, {}, None, {"kind": []}, {"kind": "distill", "seed": {}}])
+def test_a_unit_of_another_version_is_left_out(harness, units, fields):
+    (path,) = (harness.store.root / "plans").iterdir()
+    planned = json.loads(path.read_text())
+    path.write_text(json.dumps({**planned, units[0].key: fields}))
+    assert counts(harness.store) == {"waiting": {"distill": 3, "evaluate": 3}}
+    with pytest.raises(StoreError, match="another version"):
+        find_unit(harness.store, units[0].key)
+    path.write_text(json.dumps({units[0].key: planned[units[1].key]}))
+    with pytest.raises(StoreError, match="another version"):
+        find_unit(harness.store, units[0].key)
+
+
+def test_status_reads_the_last_plan_of_a_space_alone(harness, units, small_plan):
+    (old,) = (harness.store.root / "plans").iterdir()
+    record(harness.store, small_plan(sets=1), "small", "2025-01-02")
+    old.unlink()
+    assert counts(harness.store)["waiting"]["distill"] == 1
+
+
+def test_nothing_is_written_for_a_status(harness, units):
+    with leases.hold(harness.store.leases, units[0].key, "r"):
+        before = {path: path.stat().st_mtime_ns for path in harness.store.root.rglob("*")}
+        read_status(harness.store)
+        assert {path: path.stat().st_mtime_ns for path in harness.store.root.rglob("*")} == before

@@ -23,7 +23,7 @@ def make_small_plan(*, sets=2, evaluations=2, extractors=1):
         units[distilled.key] = distilled
         for index in range(evaluations):
             evaluation = Evaluate(
-                dataset=DATASET, protocol="paper", split="test", network=f"ConvNet{index}",
+                dataset=DATASET, protocol="paper", split="test", network=f"ConvNetD{index + 1}",
                 settings=EvaluationSettings(), seed=seed, parents=(distilled.key,),
             )  # fmt: skip
             units[evaluation.key] = evaluation
