@@ -71,5 +71,7 @@ def _outcome(result: Result, folder: Path) -> Text:
             return Text(f"already done: {folder}; delete that folder to compute it again")
         case "busy":
             return Text("a launch is computing this unit right now; see iid status")
+        case "stopped":
+            return Text("stopped after a checkpoint; the same command goes on from there")
         case _:
             return Text(result.traceback or f"{result.error}: {result.reason}")

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -142,19 +141,11 @@ assert not heavy, heavy
 
 
 @pytest.mark.parametrize(
-    ("arguments", "seconds"),
-    [
-        (["spaces"], 6),
-        (["datasets"], 6),
-        (["plan", "quickstart"], 6),
-        (["plan", "quickstart", "--set", "seeds=400", "--set", "datasets=[cifar10]"], 10),
-    ],
+    "arguments",
+    [["spaces"], ["datasets"], ["plan", "quickstart"], ["plan", "quickstart", "--set", "seeds=400"]],
 )
-def test_planning_is_light(arguments, seconds, tmp_path):
-    """Limits are several times what it takes alone (0.7 s; 2 s for 10,000 units), since tests share their machine."""
-    began = time.perf_counter()
+def test_planning_is_light(arguments, tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", PLANNING, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    assert time.perf_counter() - began < seconds
