@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from distill_core.augment import Draw, augment, draw_augmentation
-from distill_core.matching.loop import FORWARD_PIXELS
+from distill_core.chunks import forward_images as forward_images_of
 from distill_core.matching.objective import Objective
 from distill_core.networks import build_network
 from distill_core.settings import DSA_ALL, DistillationSettings
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--forward-images", type=int, help="real images in one forward pass (default: as `distill`)")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    forward_images = arguments.forward_images or FORWARD_PIXELS[arguments.device.type] // SIZE**2
+    forward_images = arguments.forward_images or forward_images_of(arguments.device.type, SIZE)
     result = measure(arguments.ipc, arguments.rounds, arguments.device, forward_images)
     text = json.dumps(result, indent=1)
     print(text)

@@ -8,6 +8,7 @@ import functools
 from dataclasses import dataclass
 from typing import Literal
 
+from distill_core.chunks import class_chunk
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef
@@ -165,11 +166,18 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape) -> _Load:
     real = shape.classes * min(settings.batch_real, shape.train_images / shape.classes)
     synthetic = shape.classes * unit.ipc * settings.partition**2
     flops = (real * FORWARD + synthetic * TRAINING) * work.macs
-    steps, activations = 1.0, synthetic * work.activations
+    chunk = class_chunk(
+        classes=shape.classes,
+        image_size=shape.image_size,
+        real=max(1, round(real / shape.classes)),
+        synthetic=unit.ipc * settings.partition**2,
+    )
+    at_once = chunk * unit.ipc * settings.partition**2
+    steps, activations = 1.0, at_once * work.activations
     if isinstance(parent, TrainExtractor | ImportExtractor):
         extractor = _work(parent.settings.network if isinstance(parent, TrainExtractor) else parent.network, shape)
         flops += synthetic * TRAINING * extractor.macs
-        activations += synthetic * extractor.activations
+        activations += at_once * extractor.activations
         steps += 1
     if settings.queue is not None:
         trained = settings.queue.trained_networks * settings.queue.train_steps

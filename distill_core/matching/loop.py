@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill_core import chunks
 from distill_core.augment import draw_augmentation
 from distill_core.datasets.load import Dataset
 from distill_core.extractors import ExtractorPool
@@ -28,12 +29,6 @@ from distill_core.settings import DistillationSettings
 
 RECORDS = 200
 """Points of a loss curve."""
-REAL_PIXELS = 8192 * 32 * 32
-"""Pixels of real images in memory at once, augmented."""
-SYNTHETIC_PIXELS = 512 * 32 * 32
-"""Pixels of synthetic images in one backward pass; a ResNet18 keeps about 9 MB for 32 × 32 of them."""
-FORWARD_PIXELS = {"cpu": 256 * 32 * 32, "cuda": 4096 * 32 * 32}
-"""Pixels of real images in one forward pass: few enough for a processor's caches, many enough to fill a GPU."""
 
 
 class DistillationError(RuntimeError):
@@ -92,7 +87,12 @@ def distill(
     if resume is not None:
         _check_fits(resume, dataset, ipc)
         base.restore(state.source, state.iteration)
-    chunk = class_chunk or default_class_chunk(dataset, settings, ipc)
+    chunk = class_chunk or chunks.class_chunk(
+        classes=len(dataset.info.classes),
+        image_size=dataset.info.image_size,
+        real=min(settings.batch_real, max(dataset.train.counts)),
+        synthetic=ipc * settings.partition**2,
+    )
     iteration = _Iteration(dataset, settings, base, extractors, seed, chunk)
     began = time.monotonic() - state.seconds
     every = max(1, settings.iterations // RECORDS)
@@ -186,7 +186,7 @@ class _Iteration:
             extractor=extractor,
             settings=settings,
             ce_weight=matching.ce_weight,
-            forward_images=max(1, FORWARD_PIXELS[images.device.type] // images.image_size**2),
+            forward_images=chunks.forward_images(images.device.type, images.image_size),
         )
         indices = images.draw(self._draws("real batch", iteration), settings.batch_real)
         draw = draw_augmentation(
@@ -212,14 +212,6 @@ class _Iteration:
 
     def _draws(self, purpose: str, iteration: int) -> torch.Generator:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
-
-
-def default_class_chunk(dataset: Dataset, settings: DistillationSettings, ipc: int) -> int:
-    """Return how many classes are matched at once: as many as keep real and synthetic images within bounds."""
-    pixels = dataset.info.image_size**2
-    real = min(settings.batch_real, max(dataset.train.counts)) * pixels
-    synthetic = ipc * settings.partition**2 * pixels
-    return max(1, min(len(dataset.info.classes), REAL_PIXELS // real, SYNTHETIC_PIXELS // synthetic))
 
 
 def _start(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> DistillationState:

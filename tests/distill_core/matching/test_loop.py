@@ -7,7 +7,6 @@ from distill_core.extractors import ExtractorPool
 from distill_core.matching.loop import (
     DistillationError,
     Hooks,
-    default_class_chunk,
     distill,
     draw_initial,
     initial_images,
@@ -78,12 +77,6 @@ def test_same_seed_same_set_whatever_the_global_generator(tiny_dataset, pool, me
 def test_chunks_of_classes_change_only_rounding(tiny_dataset, pool):
     one, all_ = (distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool, class_chunk=k) for k in (1, 3))
     torch.testing.assert_close(one.images, all_.images, rtol=1e-4, atol=1e-4)
-
-
-def test_large_sets_are_cut_into_chunks_that_fit(tiny_dataset):
-    assert default_class_chunk(tiny_dataset, DM, ipc=10) == 3
-    assert default_class_chunk(tiny_dataset, DM, ipc=1024) == 2
-    assert default_class_chunk(tiny_dataset, replace(DM, partition=2), ipc=10_000) == 1
 
 
 def test_batch_norm_sees_all_classes_at_once(tiny_dataset):
