@@ -45,7 +45,7 @@ class Provenance:
             "fingerprint": self.fingerprint,
             "protocol": getattr(unit, "protocol", None),
             "seed": getattr(unit, "seed", None),
-            "precision": getattr(settings, "precision", None),
+            "dtype": getattr(settings, "precision", None),
             "device": self.device,
             "versions": json.dumps(versions()),
             "git_commit": self.git_commit,

@@ -30,7 +30,7 @@ _PROVENANCE = [
     ("fingerprint", pa.string()),  # of the images that were read
     ("protocol", pa.string()),
     ("seed", pa.int64()),
-    ("precision", pa.string()),
+    ("dtype", pa.string()),  # arithmetic of the networks: float32, tf32 or bf16
     ("device", pa.string()),
     ("versions", pa.string()),  # library versions as JSON
     ("git_commit", pa.string()),
@@ -115,8 +115,8 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 TABLE_OF_KIND = {
-    "train_extractor": "extractors",
-    "import_extractor": "extractors",
+    "train_extractors": "extractors",
+    "import_extractors": "extractors",
     "select": "distillations",
     "distill": "distillations",
     "evaluate": "evaluations",

@@ -32,7 +32,7 @@ from distill_core.settings import (
 
 KEY_LENGTH = 16
 
-ALGORITHM_VERSIONS = {"train_extractor": 1, "import_extractor": 1, "select": 1, "distill": 1, "evaluate": 1}
+ALGORITHM_VERSIONS = {"train_extractors": 1, "import_extractors": 1, "select": 1, "distill": 1, "evaluate": 1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class _Unit:
 class TrainExtractor(_Unit):
     """Train one network of the extractor pool on the real training images."""
 
-    kind: ClassVar[str] = "train_extractor"
+    kind: ClassVar[str] = "train_extractors"
     protocol: Protocol
     settings: ExtractorSettings
     index: int
@@ -65,7 +65,7 @@ class TrainExtractor(_Unit):
 class ImportExtractor(_Unit):
     """Take one network of the extractor pool from a user's folder of `state_dict` files."""
 
-    kind: ClassVar[str] = "import_extractor"
+    kind: ClassVar[str] = "import_extractors"
     network: str
     """Architecture of the files."""
     pool: str

@@ -15,8 +15,8 @@ from orchestrator.units import KINDS, Distill, Evaluate, ImportExtractor, Select
 from orchestrator.wording import duration
 
 _KIND_LABELS = {
-    "train_extractor": "extractors trained",
-    "import_extractor": "extractors imported",
+    "train_extractors": "extractors trained",
+    "import_extractors": "extractors imported",
     "select": "sets selected",
     "distill": "sets distilled",
     "evaluate": "sets evaluated",
@@ -34,7 +34,7 @@ def overview(results: Results, space: str) -> Table:
         "Finished": _finished(results),
         "Data": _joined(_dataset(*point) for point in _pairs(rows, "dataset", "dataset_version", "fingerprint")),
         "Protocol": _joined(cell.protocol for cell in results.plan.cells),
-        "Arithmetic": _joined(rows["precision"].dropna()),
+        "Arithmetic": _joined(rows["dtype"].dropna()),
         "Device": _joined(rows["device"].dropna()),
         "Versions": _joined(_versions(text) for text in rows["versions"].dropna().unique()),
         "Code": _joined(str(commit)[:12] for commit in rows["git_commit"].dropna().unique()),

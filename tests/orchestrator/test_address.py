@@ -22,7 +22,7 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
     plan, shared = small_plan(sets=1, extractors=2), []
     check, sees = tuning.check_store_is_shared, tuning._sees
     monkeypatch.setattr(tuning, "check_store_is_shared", lambda store: (check(store), shared.append(tuning._nodes())))
-    harness.behave(**{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractor"})
+    harness.behave(**{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractors"})
     summary = harness.launch(plan, address=cluster.address)
     assert (summary.exit_code, sum(summary.computed.values())) == (0, len(plan.units))
     assert len(shared[0]) == 2 and not ray.is_initialized()

@@ -41,7 +41,7 @@ def test_plan_counts_units_by_kind(iid):
     plan = make_plan(load_space("quickstart"))
     result = iid("plan", "quickstart", "--cpus", "2", "--gpus", "0")
     assert result.exit_code == 0
-    for kind in ("train_extractor", "select", "distill", "evaluate"):
+    for kind in ("train_extractors", "select", "distill", "evaluate"):
         ours = [unit for unit in plan.units.values() if unit.kind == kind]
         assert row(result, kind)[1] == str(len(ours))
         assert row(result, kind)[3:5] == ["0", str(len(ours))]
@@ -56,7 +56,7 @@ def test_plan_leaves_out_what_the_store_has(iid, tmp_path):
     mark_done(tmp_path / "results", sets)
     result = iid("plan", "quickstart", "--store", "results")
     assert row(result, "distill")[3:5] == [str(len(sets)), "0"]
-    assert row(result, "train_extractor")[3:5] == ["0", "0"]
+    assert row(result, "train_extractors")[3:5] == ["0", "0"]
     mark_done(tmp_path / "results", [unit for unit in plan.units.values() if unit.kind != "distill"])
     assert "Nothing to run: results has everything." in iid("plan", "quickstart", "--store", "results").stdout
 

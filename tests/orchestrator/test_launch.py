@@ -51,7 +51,7 @@ def by_kind(plan, kind):
 def test_a_plan_is_carried_out_in_order_and_once(harness, small_plan):
     plan = small_plan(sets=3)
     summary = harness.launch(plan)
-    assert summary.computed == {"train_extractor": 1, "distill": 3, "evaluate": 6}
+    assert summary.computed == {"train_extractors": 1, "distill": 3, "evaluate": 6}
     assert (summary.exit_code, summary.waiting, summary.failures) == (0, 0, ())
     assert harness.store.done_keys() == set(plan.units)
     ended = {key: place for place, key in enumerate(harness.events("end"))}
@@ -77,7 +77,7 @@ def test_a_failure_blocks_its_dependants_and_nothing_else(harness, small_plan):
     assert summary.exit_code == 1
     assert [(failure.unit, failure.reason) for failure in summary.failures] == [(bad, "pixels are NaN at iteration 7")]
     assert {unit.parents for unit in summary.blocked} == {(bad.key,)} and len(summary.blocked) == 2
-    assert summary.computed == {"train_extractor": 1, "distill": 1, "evaluate": 2}
+    assert summary.computed == {"train_extractors": 1, "distill": 1, "evaluate": 2}
     text = shown(summary)
     assert "pixels are NaN" in text and bad.key in text
     assert tables.read(harness.store.tables, "failures")["key"].to_pylist() == [bad.key]
@@ -108,7 +108,7 @@ def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(harness, 
 
     monkeypatch.setattr(tuning.BoardCallback, "on_trial_start", count)
     plan = small_plan(sets=1, evaluations=1)
-    (extractor,) = by_kind(plan, "train_extractor")
+    (extractor,) = by_kind(plan, "train_extractors")
     lease = leases.acquire(harness.store.leases, extractor.key, "other")
     timer = threading.Timer(1.5, lease.release)
     timer.start()
@@ -235,7 +235,7 @@ def test_the_board_counts_estimates_and_draws(small_plan):
     assert Board(units=plan.units).seconds_left() is None
     expected = {key: 10.0 if unit.kind == "distill" else 1.0 for key, unit in plan.units.items()}
     board = Board(units=plan.units, expected=expected)
-    (extractor,), (first, second) = by_kind(plan, "train_extractor"), by_kind(plan, "distill")
+    (extractor,), (first, second) = by_kind(plan, "train_extractors"), by_kind(plan, "distill")
     assert board.seconds_left() == 23.0
     board.started(extractor)
     board.finished(extractor, Result(status="done", seconds=2.0))

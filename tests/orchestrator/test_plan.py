@@ -191,7 +191,7 @@ def test_distillation_goes_before_evaluation(plan_of):
         order.append(unit.kind)
         schedule.settle(unit.key, ok=True)
     first_evaluation = order.index("evaluate", 2)
-    assert order[:4] == ["train_extractor"] * 4
+    assert order[:4] == ["train_extractors"] * 4
     assert set(order[first_evaluation:]) == {"evaluate"}
 
 

@@ -20,7 +20,7 @@ def test_columns_fill_the_shared_part_of_every_table():
     (row,) = tables.build("extractors", [columns]).to_pylist()
     assert from_json(row["spec"]) == unit and row["key"] == unit.key
     assert (row["dataset"], row["dataset_version"], row["protocol"]) == ("digits", 3, "strict")
-    assert (row["precision"], row["seed"]) == ("tf32", None)
+    assert (row["dtype"], row["seed"]) == ("tf32", None)
     assert {"python", "torch", "ray"} <= set(json.loads(row["versions"]))
     assert datetime.now(UTC) - row["finished"] < timedelta(minutes=1)
 

@@ -48,7 +48,7 @@ def test_units_come_when_their_parents_are_done_and_then_the_end(driver):
         kinds.append(from_json(config["unit"]).kind)
         assert driver.searcher.suggest("another") is None
         driver.complete("done")
-    assert kinds == ["train_extractor", "distill", "evaluate"]
+    assert kinds == ["train_extractors", "distill", "evaluate"]
 
 
 @pytest.mark.parametrize("status", ["failed", None])
@@ -134,7 +134,7 @@ def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):
         harness.store.commit(unit, workdir, [{"key": unit.key}], run="other", finished="")
     driver.searcher._again = [(0.0, unit, 0.0)]
     assert driver.unit().kind == "distill"
-    assert driver.board.present == {"train_extractor": 1}
+    assert driver.board.present == {"train_extractors": 1}
 
 
 def test_out_of_memory_on_a_shared_gpu_is_tried_once_more_on_a_whole_one(harness, small_plan):

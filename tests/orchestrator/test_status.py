@@ -39,14 +39,14 @@ def counts(store):
 def test_every_unit_is_in_one_state(harness, units):
     store = harness.store
     extractor, first, first_evaluation, second, *_ = units
-    assert counts(store) == {"waiting": {"train_extractor": 1, "distill": 3, "evaluate": 3}}
+    assert counts(store) == {"waiting": {"train_extractors": 1, "distill": 3, "evaluate": 3}}
     commit(store, extractor)
     commit(store, first)
     fail(store, second)
     with leases.hold(store.leases, first_evaluation.key, "r"):
         status = read_status(store)
         assert counts(store) == {
-            "done": {"train_extractor": 1, "distill": 1},
+            "done": {"train_extractors": 1, "distill": 1},
             "running": {"evaluate": 1},
             "failed": {"distill": 1},
             "blocked": {"evaluate": 1},
@@ -67,7 +67,7 @@ def test_a_failed_unit_that_is_tried_again_runs(harness, units):
 
 def test_the_last_launch_of_a_space_counts(harness, units, small_plan):
     record(harness.store, small_plan(sets=1, evaluations=1), "small", "2025-01-02")
-    assert counts(harness.store) == {"waiting": {"train_extractor": 1, "distill": 1, "evaluate": 1}}
+    assert counts(harness.store) == {"waiting": {"train_extractors": 1, "distill": 1, "evaluate": 1}}
     record(harness.store, small_plan(sets=2, evaluations=1), "other", "2025-01-03")
     status = read_status(harness.store)
     assert status.spaces == ("small", "other") and status.counts["waiting"]["distill"] == 2

@@ -211,7 +211,7 @@ def test_the_strict_protocol_trains_and_chooses_on_disjoint_images(tmp_path):
 def test_rows_carry_where_they_come_from(store, run):
     run(EXTRACTOR)
     (row,) = rows(store, "extractors")
-    assert (row["run"], row["protocol"], row["precision"], row["dataset_version"]) == ("run", "paper", "tf32", 1)
+    assert (row["run"], row["protocol"], row["dtype"], row["dataset_version"]) == ("run", "paper", "tf32", 1)
     assert json.loads(row["spec"])["settings"]["network"] == "ConvNetW4D1"
     assert "torch" in json.loads(row["versions"]) and len(row["fingerprint"]) == 16
     file = store.tables / "extractors" / f"{EXTRACTOR.key}.parquet"

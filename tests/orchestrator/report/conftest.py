@@ -115,7 +115,7 @@ class Grid:
         return {
             "key": key, "kind": unit.kind, "run": "r1", "spec": to_json(unit), "dataset": unit.dataset.name,
             "dataset_version": unit.dataset.version, "fingerprint": f"fingerprint-of-{unit.dataset.name}",
-            "protocol": unit.protocol, "seed": unit.seed, "precision": "float32", "device": "A Processor",
+            "protocol": unit.protocol, "seed": unit.seed, "dtype": "float32", "device": "A Processor",
             "versions": json.dumps({"torch": "2.11.0"}), "git_commit": "0123456789abcdef",
             "finished": START + timedelta(minutes=len(self.units)), **columns,
         }  # fmt: skip
