@@ -120,6 +120,7 @@ def run(
         str | None, typer.Option(help="Ray cluster to join, auto or host:port (default: Ray on this machine).")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch missing data sets where possible.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report (default: reports/SPACE).")] = None,
 ) -> None:
     """Compute what the store lacks of a search space; Ctrl-C stops after checkpointing, and running again goes on."""
     from orchestrator.commands.run import run as run_space
@@ -135,6 +136,7 @@ def run(
         gpus_per_trial=gpus_per_trial,
         address=address,
         download=download,
+        out=out,
     )
     raise typer.Exit(code)
 

@@ -24,6 +24,7 @@ def run(
     data: Path,
     console: Console,
     *,
+    out: Path | None = None,
     cpus_per_trial: float | None = None,
     gpus_per_trial: float | None = None,
     address: str | None = None,
@@ -58,7 +59,7 @@ def run(
     )
     show(summary, console)
     try:
-        show_report(name, overrides, store, None, console)
+        show_report(name, overrides, store, out, console)
     except (StoreError, TableError) as error:  # what was computed is safe, and how it ended is already told
         console.print(Text(f"The report could not be written: {error}", style="red"))
         return summary.exit_code or 1
