@@ -45,7 +45,8 @@ def difference_entry(first: Measurement | None, second: Measurement | None) -> E
         return Entry(text=_signed(summary.mean), keys=keys)
     low, high = summary.interval
     text = f"{_signed(summary.mean)} [{_signed(low)}, {_signed(high)}]"
-    return Entry(text=text, emphasis="clear" if low > 0 or high < 0 else None, keys=keys)
+    clear = summary.sets > 1 and (low > 0 or high < 0)  # one set says nothing about others
+    return Entry(text=text, emphasis="clear" if clear else None, keys=keys)
 
 
 def spread_texts(measurement: Measurement, summary: Summary) -> tuple[str, ...]:

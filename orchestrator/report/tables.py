@@ -25,7 +25,7 @@ _SPREAD = (
 )
 _DIFFERENCE = (
     "Difference of accuracy in points, paired by seed and network, with its 95 % interval (two-level bootstrap); "
-    "bold where the interval excludes zero."
+    "bold where there are several sets and the interval excludes zero."
 )
 
 

@@ -77,8 +77,8 @@ def test_differences_are_paired_by_seed(small, tmp_path):
     _, text = _text(small, tmp_path / "report")
     rows = {row[0]: row[1:] for row in _table(text, "Methods × IPC on ConvNet: differences")}
     assert rows["DM − Random"] == ["**+10.0 [+10.0, +10.0]**", "**+21.0 [+20.0, +22.0]**"]
-    assert rows["DM+IID − Random"] == ["**+10.0 [+10.0, +10.0]**", "**+30.0 [+30.0, +30.0]**"]
-    assert rows["DM+IID − DM"] == ["same set", "**+9.0 [+8.0, +10.0]**"]  # seed 0 alone: 60−50 and 62−54
+    assert rows["DM+IID − Random"] == ["**+10.0 [+10.0, +10.0]**", "+30.0 [+30.0, +30.0]"]
+    assert rows["DM+IID − DM"] == ["same set", "+9.0 [+8.0, +10.0]"]  # seed 0 alone, so unmarked: 60−50 and 62−54
 
 
 def test_a_difference_whose_interval_covers_zero_is_not_marked(grid, tmp_path):
