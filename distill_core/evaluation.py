@@ -8,7 +8,7 @@ from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetInfo
-from distill_core.networks import Network, build_network, initialise
+from distill_core.networks import Network, network_for
 from distill_core.precision import arithmetic, autocast, forward_only
 from distill_core.seeds import derive_seed, generator
 from distill_core.settings import EvaluationSettings, Precision
@@ -76,9 +76,7 @@ def evaluate_network(
         progress: called after every epoch.
     """
     identity = (info.name, network, seed, index)
-    built = build_network(network, channels=info.channels, classes=len(info.classes), image_size=info.image_size)
-    built = built.to(test.device)
-    initialise(built, generator("evaluation network", *identity))
+    built = network_for(info, network, test.device, generator("evaluation network", *identity))
     result = fit(
         built,
         training.images,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill_core.datasets.load import Dataset
-from distill_core.networks import Network, build_network, initialise
+from distill_core.networks import Network, network_for
 from distill_core.seeds import generator
 from distill_core.settings import ExtractorSettings
 from distill_core.training import Fit, Progress, Schedule, fit
@@ -48,8 +48,8 @@ def train_extractor(
 ) -> tuple[Network, Fit]:
     """Train the pool's network number `index` on the real training images, on the device they lie on."""
     identity = (dataset.info.name, settings.network, index)
-    network = _build(settings.network, dataset)
-    initialise(network, generator("extractor network", *identity))
+    initial = generator("extractor network", *identity)
+    network = network_for(dataset.info, settings.network, dataset.train.device, initial)
     schedule = Schedule(
         epochs=settings.epochs,
         batch=settings.batch_train,
@@ -97,15 +97,9 @@ def _load(file: Path, network: str, dataset: Dataset) -> Network:
 
 
 def _with_parameters(network: str, dataset: Dataset, parameters: Mapping[str, Tensor], file: Path) -> Network:
-    extractor = _build(network, dataset)
+    extractor = network_for(dataset.info, network, dataset.train.device)
     try:
         extractor.load_state_dict(parameters, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ExtractorError(f"{file} does not fit {network} for {dataset.info.name}: {error}") from error
     return extractor.eval().requires_grad_(False)
-
-
-def _build(network: str, dataset: Dataset) -> Network:
-    info = dataset.info
-    built = build_network(network, channels=info.channels, classes=len(info.classes), image_size=info.image_size)
-    return built.to(dataset.train.device)

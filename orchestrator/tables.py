@@ -5,7 +5,6 @@ here are the contract: files are written and read through them, so a column that
 a reader nor be dropped in silence.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,8 +189,3 @@ def _damaged(files: Sequence[Path], table: str, error: Exception) -> str:
         if version > SCHEMA_VERSION:
             return f"{file} was written by a newer version (schema {version}, ours is {SCHEMA_VERSION}); update"
     return f"table {table} cannot be read: {error}"
-
-
-def decode_spec(spec: str) -> dict[str, Any]:
-    """Return the JSON object in a row's `spec` column."""
-    return dict(json.loads(spec))

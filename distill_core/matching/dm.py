@@ -4,7 +4,7 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.matching.base import MatchingNetwork
-from distill_core.networks import build_network, initialise
+from distill_core.networks import initialise, network_for
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
@@ -14,11 +14,8 @@ class DM:
 
     def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
         info = dataset.info
-        network = build_network(
-            settings.network, channels=info.channels, classes=len(info.classes), image_size=info.image_size
-        )
         # One module serves all iterations: drawing parameters in place is cheaper than building anew.
-        self._network = network.to(dataset.train.device).requires_grad_(False).train()
+        self._network = network_for(info, settings.network, dataset.train.device).requires_grad_(False).train()
         self._settings = settings
         self._identity = (info.name, settings.network, seed)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.matching.base import MatchingNetwork
-from distill_core.networks import Network, build_network, initialise
+from distill_core.networks import Network, network_for
 from distill_core.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, QueueSettings
@@ -105,16 +105,12 @@ class IDM:
         """Append a new random network; where the queue is full the oldest leaves."""
         if len(self._members) == self._queue.max_networks:
             self._members.pop(0)
-        member = self._build()
-        initialise(member.network, generator("queue network", *self._identity, self._entered))
-        self._members.append(member)
+        self._members.append(self._build(generator("queue network", *self._identity, self._entered)))
         self._entered += 1
 
-    def _build(self) -> Member:
-        info, device = self._dataset.info, self._dataset.train.device
-        network = build_network(
-            self._settings.network, channels=info.channels, classes=len(info.classes), image_size=info.image_size
-        ).to(device)
+    def _build(self, draws: torch.Generator | None = None) -> Member:
+        device = self._dataset.train.device
+        network = network_for(self._dataset.info, self._settings.network, device, draws)
         return Member(network, _optimizer(network, self._queue), torch.zeros((), dtype=torch.int64, device=device))
 
     def _train(self, member: Member, draws: torch.Generator) -> None:

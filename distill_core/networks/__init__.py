@@ -11,7 +11,7 @@ from distill_core.networks.names import Architecture, network_names, parse_netwo
 
 if TYPE_CHECKING:
     from distill_core.networks.base import Network
-    from distill_core.networks.build import build_network
+    from distill_core.networks.build import build_network, network_for
     from distill_core.networks.initialisation import initialise, uses_batch_statistics
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Network",
     "build_network",
     "initialise",
+    "network_for",
     "network_names",
     "parse_network_name",
     "uses_batch_statistics",
@@ -27,6 +28,7 @@ __all__ = [
 _LOADED_AT_FIRST_USE = {
     "Network": "base",
     "build_network": "build",
+    "network_for": "build",
     "initialise": "initialisation",
     "uses_batch_statistics": "initialisation",
 }

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import torch
 
 from distill_core import seeds
+from distill_core.datasets.info import DatasetInfo
 from distill_core.networks.base import Network
 from distill_core.networks.initialisation import initialise
 from distill_core.networks.names import Family, parse_network_name
@@ -23,6 +24,20 @@ FAMILIES: dict[Family, Callable[..., Network]] = {
     "LeNet": LeNet,
     "ViT": ViT,
 }
+
+
+def network_for(
+    info: DatasetInfo, name: str, device: torch.device | str, generator: torch.Generator | None = None
+) -> Network:
+    """Return a network for the images and classes of a data set, on a device; otherwise as `build_network`."""
+    network = build_network(
+        name,
+        channels=info.channels,
+        classes=len(info.classes),
+        image_size=info.image_size,
+        generator=generator,
+    )
+    return network.to(device)
 
 
 def build_network(
