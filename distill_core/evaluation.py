@@ -24,7 +24,7 @@ class TrainingSet:
     images: Callable[[Tensor], Tensor]
     """Maps indices (B,) to images (B, C, H, W)."""
     labels: Tensor
-    """(N,) int64."""
+    """Classes, int64 (N,), or their probabilities, float32 (N, K)."""
 
     @classmethod
     def of_tensors(cls, images: Tensor, labels: Tensor, device: torch.device | str) -> "TrainingSet":

@@ -9,11 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
 from distill_core.networks import Network, network_for
 from distill_core.seeds import generator
 from distill_core.settings import ExtractorSettings
-from distill_core.training import Fit, Progress, Schedule, fit
+from distill_core.training import Checkpoints, Fit, Progress, Schedule, fit
 
 
 class ExtractorError(ValueError):
@@ -34,17 +35,24 @@ class ExtractorPool:
         return self.networks[int(torch.randint(len(self.networks), (), generator=draws))]
 
     @classmethod
-    def load(cls, files: Sequence[Path], network: str, dataset: Dataset) -> "ExtractorPool":
-        """Load parameter files (safetensors, as `save_parameters` writes them) onto the data set's device.
+    def load(
+        cls, files: Sequence[Path], network: str, info: DatasetInfo, device: torch.device | str
+    ) -> "ExtractorPool":
+        """Load parameter files (safetensors, as `save_parameters` writes them) of networks for a data set.
 
         Raises:
             ExtractorError: a file is missing, damaged, or of another architecture.
         """
-        return cls([_load(file, network, dataset) for file in files])
+        return cls([_load(file, network, info, device) for file in files])
 
 
 def train_extractor(
-    dataset: Dataset, settings: ExtractorSettings, *, index: int, progress: Progress | None = None
+    dataset: Dataset,
+    settings: ExtractorSettings,
+    *,
+    index: int,
+    progress: Progress | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Network, Fit]:
     """Train the pool's network number `index` on the real training images, on the device they lie on."""
     identity = (dataset.info.name, settings.network, index)
@@ -61,7 +69,7 @@ def train_extractor(
     )
     images = dataset.train
     draws = generator("extractor training", *identity)
-    return network, fit(network, images.normalised, images.labels, schedule, draws, progress)
+    return network, fit(network, images.normalised, images.labels, schedule, draws, progress, checkpoints)
 
 
 def save_parameters(network: Network, path: Path) -> None:
@@ -69,7 +77,7 @@ def save_parameters(network: Network, path: Path) -> None:
     save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, path)
 
 
-def import_parameters(file: Path, network: str, dataset: Dataset) -> Network:
+def import_parameters(file: Path, network: str, info: DatasetInfo, device: torch.device | str) -> Network:
     """Read a `state_dict` that someone else saved with `torch.save`; nothing in the file is executed.
 
     Parameter names of multi-GPU training ("module.…") are understood.
@@ -85,21 +93,25 @@ def import_parameters(file: Path, network: str, dataset: Dataset) -> Network:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise ExtractorError(f"{file} holds something else than tensors by name, so it is not a state_dict")
-    return _with_parameters(network, dataset, {n.removeprefix("module."): v for n, v in content.items()}, file)
+    parameters = {name.removeprefix("module."): value for name, value in content.items()}
+    return _with_parameters(network_for(info, network, device), parameters, _misfit(file, network, info))
 
 
-def _load(file: Path, network: str, dataset: Dataset) -> Network:
+def _load(file: Path, network: str, info: DatasetInfo, device: torch.device | str) -> Network:
     try:
         parameters = load_file(file)
     except (OSError, SafetensorError) as error:
         raise ExtractorError(f"{file} cannot be read: {error}") from error
-    return _with_parameters(network, dataset, parameters, file)
+    return _with_parameters(network_for(info, network, device), parameters, _misfit(file, network, info))
 
 
-def _with_parameters(network: str, dataset: Dataset, parameters: Mapping[str, Tensor], file: Path) -> Network:
-    extractor = network_for(dataset.info, network, dataset.train.device)
+def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], misfit: str) -> Network:
     try:
         extractor.load_state_dict(parameters, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ExtractorError(f"{file} does not fit {network} for {dataset.info.name}: {error}") from error
+        raise ExtractorError(f"{misfit}: {error}") from error
     return extractor.eval().requires_grad_(False)
+
+
+def _misfit(file: Path, network: str, info: DatasetInfo) -> str:
+    return f"{file} does not fit {network} for {info.name}"

@@ -1,4 +1,4 @@
-"""The three losses of IID, batched over classes.
+"""The three losses of IID, batched over classes, and the global form of the third that IID was compared with.
 
 All of them are sums over classes, images and entries, because the published weights λ_CC and λ_CM belong to that
 scaling. K is the number of classes, N and M the real and synthetic images of a class.
@@ -69,6 +69,40 @@ def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
     """
     _require_matching("covariance_matching", real, synthetic, dims=4)
     return (local_covariance(real) - local_covariance(synthetic)).square().sum()
+
+
+def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
+    """Squared Frobenius distance between the covariances of whole feature vectors (the other form that IID compares).
+
+    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centred by their own mean. No D×D matrix is
+    formed: ‖XᵀX − SᵀS‖² = ‖XXᵀ‖² + ‖SSᵀ‖² − 2‖XSᵀ‖².
+
+    Args:
+        real: (K, N, D) features of real images.
+        synthetic: (K, M, D) features of synthetic images.
+
+    Returns:
+        Scalar of the features' type.
+
+    Raises:
+        ValueError: the shapes do not agree in K and D.
+    """
+    _require_matching("global_covariance_matching", real, synthetic, dims=3)
+    # Near the optimum the three terms cancel; in float32 nothing of their difference would be left.
+    x, s = (_scaled_deviations(features.double()) for features in (real, synthetic))
+    terms = _squared_products(x, x) + _squared_products(s, s) - 2 * _squared_products(x, s)
+    return terms.to(synthetic.dtype)
+
+
+def _scaled_deviations(features: Tensor) -> Tensor:
+    """Centre features (K, N, D) within each class and divide by √N: their products are covariances."""
+    deviations: Tensor = (features - features.mean(dim=1, keepdim=True)) / features.shape[1] ** 0.5
+    return deviations
+
+
+def _squared_products(a: Tensor, b: Tensor) -> Tensor:
+    """‖A·Bᵀ‖_F² of (K, N, D) and (K, M, D), summed over K."""
+    return torch.bmm(a, b.transpose(1, 2)).square().sum()
 
 
 def local_covariance(features: Tensor) -> Tensor:

@@ -13,11 +13,23 @@ Split = Literal["test", "validation"]
 CoresetMethod = Literal["random", "herding", "k-center"]
 Initialisation = Literal["real", "noise"]
 
+CovarianceForm = Literal["local", "global"]
+
+HOLD_OUT_FRACTION = 0.1
+"""Share of the training images that the strict protocol keeps for choices."""
+
 DSA_OPS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 DSA_ALL = "color_crop_cutout_flip_scale_rotate"
 
 LOCATION: dict[str, Any] = {"identity": False}
-"""Field metadata of values that say where something lies, not what it is: they stay out of a unit's key."""
+"""Field metadata of values that say where something lies, or what reading it tells too: they stay out of the key."""
+
+ADDED: dict[str, Any] = {"added": True}
+"""Field metadata of settings that came after the first release: at its default such a field stays out of a unit's key,
+so that what was computed before keeps its name."""
+
+METHOD: dict[str, Any] = {**ADDED, "method": True}
+"""Field metadata of what the name of a method says; it is no setting that a search space can give."""
 
 
 class SettingsError(ValueError):
@@ -34,17 +46,25 @@ class DatasetRef:
     """Raise it when the images behind the name change."""
     image_size: int | None = None
     """Side in pixels to which a user's own images are resized; registered data sets have their own."""
-    format: Literal["parquet", "imagefolder"] | None = field(default=None, metadata=LOCATION)
-    """Layout of a user's own data set; None for a registered one."""
+    classes: tuple[int, ...] = field(default=(), metadata=ADDED)
+    """Only the images of these classes, which become classes 0, 1, …, in this order; all classes if empty."""
+    format: str | None = field(default=None, metadata=LOCATION)
+    """Layout of a user's own data set, parquet, imagefolder, or a reader `module:object`; None for a registered one."""
     path: str | None = field(default=None, metadata=LOCATION)
     """Folder of a user's own data set, absolute or relative to the data folder."""
+    num_classes: int | None = field(default=None, metadata=LOCATION)
+    """Classes of a user's own data set, for plans that need them before it is read; checked when it is."""
 
     def __post_init__(self) -> None:
         if (self.format is None) != (self.path is None):
             raise SettingsError(f"data set {self.name!r}: give both format and path, or neither")
-        if self.format is not None:
+        if self.format is not None and not is_own(self.format):
             _require_choice("format", self.format, ("parquet", "imagefolder"))
         _require_minimum("version", self.version, 1)
+        if self.num_classes is not None:
+            _require_minimum("num_classes", self.num_classes, 2)
+        if len(set(self.classes)) != len(self.classes) or any(c < 0 for c in self.classes):
+            raise SettingsError(f"classes is {self.classes}; give distinct numbers of classes, counted from 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,20 +157,37 @@ class DistillationSettings:
     """α of the form max(0, exp(α·‖·‖²) − β); None for the plain squared distance."""
     cc_beta: float = 0.0
     """β of that form."""
+    covariance: CovarianceForm = field(default="local", metadata=ADDED)
+    """Covariance that is matched: of channels over positions (local, IID), or of the whole feature vector (global)."""
     queue: QueueSettings | None = None
     """None matches in a new random network every iteration (DM); otherwise IDM's queue."""
+    base: str | None = field(default=None, metadata=METHOD)
+    """A base method of one's own, `module:object`, instead of DM and IDM."""
+    loss: str | None = field(default=None, metadata=METHOD)
+    """A loss of one's own, `module:object`, that is added to the objective."""
+    lambda_loss: float = field(default=1.0, metadata=ADDED)
+    """Weight of that loss."""
     precision: Precision = "tf32"
     """Arithmetic of the networks; TF32 exists on GPUs only, a CPU computes in float32."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_real", "partition"):
             _require_minimum(name, getattr(self, name), 1)
-        for name in ("lr_img", "lambda_cc", "lambda_cm", "cc_beta"):
+        for name in ("lr_img", "lambda_cc", "lambda_cm", "lambda_loss", "cc_beta"):
             _require_minimum(name, getattr(self, name), 0)
         _check_momentum("momentum_img", self.momentum_img)
         _require_choice("init", self.init, get_args(Initialisation))
+        _require_choice("covariance", self.covariance, get_args(CovarianceForm))
         _require_choice("precision", self.precision, get_args(Precision))
         _check_dsa(self.dsa_strategy)
+
+    @property
+    def method(self) -> str:
+        """The method's name, such as DM, IDM+IID or DM+my_losses:spread."""
+        base = self.base or ("DM" if self.queue is None else "IDM")
+        published = {(True, True): "+IID", (True, False): "+CC", (False, True): "+CM", (False, False): ""}
+        own = "" if self.loss is None else f"+{self.loss}"
+        return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +218,25 @@ class EvaluationSettings:
         _check_training(self.lr_net, self.momentum, self.weight_decay)
         _check_dsa(self.dsa_strategy)
         _require_choice("precision", self.precision, get_args(Precision))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSettings:
+    """How real and synthetic images are laid out in the plane and compared as distributions of features."""
+
+    images: int = 200
+    """Real images a class; a class that has fewer gives all it has."""
+    perplexity: float = 30.0
+    """Of t-SNE; lowered where there are too few images for it."""
+
+    def __post_init__(self) -> None:
+        _require_minimum("images", self.images, 2)
+        _require_minimum("perplexity", self.perplexity, 1)
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a name says where a thing of one's own lies, `module:object` (see `distill_core.extensions`)."""
+    return ":" in name
 
 
 def dsa_ops(strategy: str) -> tuple[str, ...]:

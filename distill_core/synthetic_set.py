@@ -17,7 +17,9 @@ from torch import Tensor
 from distill_core.partition import partition
 
 HEADER = "iid"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of files with soft labels; without, files are written as version 1, which older programs read too."""
+TENSORS = ("images", "labels", "soft_labels")
 
 
 class SyntheticSetError(ValueError):
@@ -35,7 +37,9 @@ class SyntheticSet:
     images: Tensor
     """float32 (N, C, H, W) in pixel space, nominally [0, 1]."""
     labels: Tensor
-    """int64 (N,)."""
+    """int64 (N,); of a set with soft labels their most likely classes."""
+    soft_labels: Tensor | None = None
+    """float32 (N, K), probabilities of the classes, where the set has them."""
     dataset: str
     dataset_version: int = 1
     class_names: tuple[str, ...]
@@ -64,20 +68,31 @@ class SyntheticSet:
             raise SyntheticSetError(f"{channels} channels, but {len(self.mean)} means and {len(self.std)} deviations")
         if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
             raise SyntheticSetError(f"labels must lie in 0…{len(self.class_names) - 1}, one for each class name")
+        soft = self.soft_labels
+        if soft is not None and soft.shape != (len(self.labels), len(self.class_names)):
+            raise SyntheticSetError(
+                f"soft labels {tuple(soft.shape)} are not ({len(self.labels)}, {len(self.class_names)}): "
+                "a probability of each class for each image"
+            )
         if self.partition < 1 or self.images.shape[-1] % self.partition:
             raise SyntheticSetError(f"partition {self.partition} does not divide {self.images.shape[-1]} pixels")
 
     def training_images(self) -> tuple[Tensor, Tensor]:
-        """Return what a network trains on: normalised, partition-decoded images (N', C, H, W) and labels (N',)."""
+        """Return what a network trains on: normalised, partition-decoded images (N', C, H, W) and their labels.
+
+        Labels are classes, int64 (N',), or where the set has soft labels probabilities, float32 (N', K).
+        """
         images = partition(to_normalised(self.images, self.mean, self.std), self.partition)
-        return images, self.labels.repeat(self.partition**2)
+        labels = self.labels if self.soft_labels is None else self.soft_labels
+        return images, labels.repeat(self.partition**2, *[1] * (labels.dim() - 1))
 
     def save(self, path: Path) -> None:
         """Write the set as one safetensors file."""
-        metadata = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("images", "labels")}
-        header = {HEADER: json.dumps({"format": FORMAT_VERSION, **metadata}, allow_nan=False)}
-        tensors = {"images": self.images.cpu().contiguous(), "labels": self.labels.cpu().contiguous()}
-        save_file(tensors, path, metadata=header)
+        metadata = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in TENSORS}
+        version = 1 if self.soft_labels is None else FORMAT_VERSION
+        header = {HEADER: json.dumps({"format": version, **metadata}, allow_nan=False)}
+        tensors = {name: value for name in TENSORS if (value := getattr(self, name)) is not None}
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, path, metadata=header)
 
     @classmethod
     def load(cls, path: Path) -> "SyntheticSet":
@@ -89,12 +104,14 @@ class SyntheticSet:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = json.loads((file.metadata() or {})[HEADER])
-                images, labels = file.get_tensor("images"), file.get_tensor("labels")
+                tensors = {name: file.get_tensor(name) for name in TENSORS if name in file.keys()}  # noqa: SIM118
+            images, labels, soft = tensors["images"], tensors["labels"], tensors.get("soft_labels")
             if metadata.pop("format") > FORMAT_VERSION:
                 raise SyntheticSetError("a newer version of this program wrote it; update")
             for name in ("class_names", "mean", "std"):
                 metadata[name] = tuple(metadata[name])
-            return cls(images=images.float(), labels=labels.long(), **metadata)
+            soft = None if soft is None else soft.float()
+            return cls(images=images.float(), labels=labels.long(), soft_labels=soft, **metadata)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise SyntheticSetError(f"{path} is not a synthetic set: {error}") from error
 

@@ -17,8 +17,24 @@ Progress = Callable[[int, int, dict[str, float]], None]
 """Called with epochs done, epochs in all, and the latest values by name."""
 
 
+State = dict[str, Tensor]
+"""Everything a training needs to go on as if it had never stopped, between two epochs."""
+
+
 class TrainingError(RuntimeError):
-    """A network's training diverged."""
+    """A network's training diverged, or cannot go on from the state it was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """How a long training keeps its state; by default it does not."""
+
+    resume: State | None = None
+    """State to go on from; the result equals that of an uninterrupted training."""
+    due: Callable[[], bool] = lambda: False
+    """Asked after every epoch but the last."""
+    save: Callable[[State], None] = lambda state: None
+    """Called with the state when one is due; an exception that it raises ends the training there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,33 +70,61 @@ def fit(
     schedule: Schedule,
     draws: torch.Generator,
     progress: Progress | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train `network` in place.
 
     Args:
         network: on the device of the images; it is left in train mode.
         images: returns the normalised images (B, C, H, W) of some indices (B,).
-        labels: (N,) int64.
+        labels: classes, int64 (N,), or their probabilities, float32 (N, K), for soft cross entropy.
         schedule: epochs, optimiser and augmentation.
         draws: CPU generator of the order of images and of the augmentation.
         progress: called after every epoch.
+        checkpoints: how the state is kept between epochs, and the one to go on from.
 
     Raises:
-        TrainingError: the loss is not finite at the end.
+        TrainingError: the loss is not finite at the end, or the state to go on from is another training's.
     """
+    checkpoints = checkpoints or Checkpoints()
     network.train().requires_grad_(True)
-    optimizer = _optimizer(network, schedule, schedule.lr)
+    begin = 0 if checkpoints.resume is None else int(checkpoints.resume["epochs"])
+    dropped = schedule.drop_after is not None and begin > schedule.drop_after
+    optimizer = _optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
+    if checkpoints.resume is not None:
+        _restore(checkpoints.resume, network, optimizer, draws)
     result = Fit(float("nan"), float("nan"))
     with arithmetic(schedule.precision):
-        for epoch in range(schedule.epochs):
+        for epoch in range(begin, schedule.epochs):
             result = _epoch(network, images, labels, schedule, optimizer, draws)
             if epoch == schedule.drop_after:
                 optimizer = _optimizer(network, schedule, schedule.lr / 10)
             if progress is not None:
                 progress(epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy})
+            if epoch + 1 < schedule.epochs and checkpoints.due():
+                checkpoints.save(_state(epoch + 1, network, optimizer, draws))
     if not math.isfinite(result.loss):
         raise TrainingError(f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net")
     return result
+
+
+def _state(epochs: int, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator) -> State:
+    momenta = [optimizer.state[parameter].get("momentum_buffer") for parameter in network.parameters()]
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    state |= {f"momentum.{place}": value for place, value in enumerate(momenta) if value is not None}
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return on_cpu | {"epochs": torch.tensor(epochs), "draws": draws.get_state()}
+
+
+def _restore(state: State, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator) -> None:
+    try:
+        network.load_state_dict({name: state[f"network.{name}"] for name in network.state_dict()})
+        for place, parameter in enumerate(network.parameters()):
+            if (momentum := state.get(f"momentum.{place}")) is not None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum).detach()
+        draws.set_state(state["draws"])
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(f"the state to go on from is another training's: {error}") from error
 
 
 def _epoch(
@@ -103,7 +147,7 @@ def _epoch(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        correct += (logits.argmax(1) == targets).sum()
+        correct += (logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))).sum()
         loss_sum += loss.detach() * len(targets)
     return Fit(float(correct) / len(labels), float(loss_sum) / len(labels))
 

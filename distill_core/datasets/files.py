@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from distill_core.datasets.info import DatasetError, lookup
-from distill_core.settings import DatasetRef
+from distill_core.settings import DatasetRef, is_own
 
 TEST_NAMES = ("test", "validation", "valid", "val")
 """Names under which a user's test split may lie; the first that exists is taken."""
@@ -61,6 +61,8 @@ def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
     ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
     if ref.path is not None:
         folder = own_folder(ref, root)
+        if is_own(ref.format or ""):
+            return folder if folder.exists() else None
         present = parquet_shards(folder, "train") if ref.format == "parquet" else (folder / "train").is_dir()
         return folder if present else None
     if lookup(ref.name).name == "digits":
@@ -82,6 +84,8 @@ def missing(ref: DatasetRef, root: Path) -> DatasetError:
     """Return the error for a data set that `locate` does not find: what is missing, where, and what to do."""
     if ref.path is not None:
         folder = own_folder(ref, root)
+        if is_own(ref.format or ""):
+            return DatasetError(f"{ref.name}: there is no {folder}; check the path of this data set")
         expected = "train.parquet or train-*.parquet" if ref.format == "parquet" else "train/<class>/<images>"
         return DatasetError(f"{ref.name}: no {expected} in {folder}; check the path of this data set")
     remedy = how_to_get(ref.name)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
@@ -10,6 +10,16 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.info import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """The set that some classes were taken from, and which; splits of the whole set are found again by it."""
+
+    counts: tuple[int, ...]
+    """Images of each class of the whole set."""
+    classes: tuple[int, ...]
+    """Classes of the whole set in their order here."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +41,8 @@ class ImageSet:
     """Mean of each channel, pixels in [0, 1]."""
     std: tuple[float, ...]
     """Standard deviation of each channel, pixels in [0, 1]."""
+    restriction: Restriction | None = None
+    """What the set was cut down from, if `restricted` made it."""
 
     @classmethod
     def build(
@@ -158,6 +170,27 @@ class ImageSet:
             mean=self.mean,
             std=self.std,
             device=self.device,
+        )
+
+    def restricted(self, classes: Sequence[int]) -> "ImageSet":
+        """Return all images of some classes, which become classes 0, 1, …, in the order given.
+
+        Raises:
+            DatasetError: no class is given, one is given twice, or one does not exist.
+        """
+        unknown = [c for c in classes if not 0 <= c < self.classes]
+        if unknown:
+            raise DatasetError(f"{self.name} has no class {unknown[0]}; its classes are 0 … {self.classes - 1}")
+        if not classes or len(set(classes)) != len(classes):
+            raise DatasetError(f"{self.name}: classes {tuple(classes)} must be at least one, each given once")
+        whole = self.restriction or Restriction(self.counts, tuple(range(self.classes)))
+        counts = tuple(self.counts[c] for c in classes)
+        return replace(
+            self,
+            images=torch.cat([self.of_class(c) for c in classes]),
+            labels=torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(self.device),
+            counts=counts,
+            restriction=Restriction(whole.counts, tuple(whole.classes[c] for c in classes)),
         )
 
     @cached_property

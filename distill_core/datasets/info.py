@@ -206,4 +206,8 @@ def registered(ref: DatasetRef) -> DatasetInfo | None:
         raise DatasetError(
             f"data set {ref.name!r} has images of {info.image_size} pixels, not {ref.image_size}; leave image_size out"
         )
+    if ref.num_classes not in (None, len(info.classes)):
+        raise DatasetError(
+            f"data set {ref.name!r} has {len(info.classes)} classes, not {ref.num_classes}; leave num_classes out"
+        )
     return info

@@ -1,7 +1,7 @@
 """A data set by reference: find its files, read them, check them, put them on the device."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,14 +12,15 @@ from distill_core.datasets.decode import decode_own, decode_registered
 from distill_core.datasets.files import locate, missing
 from distill_core.datasets.image_set import ImageSet, fingerprint
 from distill_core.datasets.info import DatasetError, DatasetInfo, registered
-from distill_core.datasets.raw import Pixels, RawData, RawSplit
+from distill_core.datasets.raw import Pixels, RawData, RawSplit, check_labels
 from distill_core.datasets.readers.digits import read_digits
 from distill_core.datasets.readers.idx import read_idx_data
 from distill_core.datasets.readers.imagefolder import read_imagefolder
 from distill_core.datasets.readers.parquet import read_parquet
 from distill_core.datasets.readers.tinyimagenet import read_tinyimagenet
 from distill_core.datasets.readers.torchvision_files import DOWNLOADS, download_files, read_cifar, read_svhn
-from distill_core.settings import DatasetRef
+from distill_core.extensions import find
+from distill_core.settings import DatasetRef, is_own
 
 READERS: dict[str, Callable[[Path, DatasetInfo], RawData]] = {
     "digits": read_digits,
@@ -44,12 +45,33 @@ class Dataset:
     """16 hex digits over shapes, pixels and labels of both sets, the same on every device."""
 
 
+def restrict(dataset: Dataset, classes: Sequence[int]) -> Dataset:
+    """Keep the images of some classes, which become classes 0, 1, …, in the order given; all if none is given.
+
+    Name, statistics and fingerprint stay those of the whole data set.
+
+    Raises:
+        DatasetError: a class is given twice, or does not exist.
+    """
+    if not classes:
+        return dataset
+    train, test = dataset.train.restricted(classes), dataset.test.restricted(classes)
+    info = replace(
+        dataset.info,
+        classes=tuple(dataset.info.classes[c] for c in classes),
+        train_images=len(train),
+        test_images=len(test),
+    )
+    return replace(dataset, info=info, train=train, test=test)
+
+
 def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "cpu", download: bool = False) -> Dataset:
     """Read a data set and put it on a device.
 
     A user's own data set gets its image size from the reference (or from its first image, see `decode_own`), the mean
     and standard deviation of its training images, and, where it has no test split, a stratified fifth of the training
-    images as the test set, fixed by a hash of its name.
+    images as the test set, fixed by a hash of its name. Where the reference names classes, only these are kept (see
+    `restrict`).
 
     Args:
         ref: what to read.
@@ -58,7 +80,8 @@ def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "c
         download: fetch files that are missing, where torchvision can.
 
     Raises:
-        DatasetError: the data set is unknown, missing or damaged; the message names the file and what to do.
+        DatasetError: the data set is unknown, missing or damaged, or has no such class; the message names the file and
+            what to do.
     """
     root = root.expanduser()
     info = registered(ref)
@@ -73,7 +96,8 @@ def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "c
     except OSError as error:
         raise DatasetError(f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})") from error
     train, test = _image_set(raw.train, info, device), _image_set(raw.test, info, device)
-    return Dataset(info=info, train=train, test=test, fingerprint=fingerprint(train, test))
+    dataset = Dataset(info=info, train=train, test=test, fingerprint=fingerprint(train, test))
+    return restrict(dataset, ref.classes)
 
 
 def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawData]:
@@ -94,11 +118,20 @@ def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawD
 def _read_own(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     if ref.image_size is not None and ref.image_size < 1:
         raise DatasetError(f"{ref.name}: image_size is {ref.image_size}; it must be at least 1")
-    data = (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name)
-    without = sorted(set(range(len(data.classes))) - set(data.train.labels.tolist()))
+    if is_own(ref.format or ""):
+        raw = _read_with(ref, folder)
+    else:
+        raw = decode_own(
+            (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name), ref.image_size
+        )
+    if ref.num_classes not in (None, len(raw.classes)):
+        raise DatasetError(
+            f"{ref.name}: {folder} has {len(raw.classes)} classes, not {ref.num_classes}; give num_classes: "
+            f"{len(raw.classes)}, or look at the folder"
+        )
+    without = sorted(set(range(len(raw.classes))) - set(raw.train.labels.tolist()))
     if without:
-        raise DatasetError(f"{ref.name}: class {data.classes[without[0]]!r} has no training images in {folder}")
-    raw = decode_own(data, ref.image_size)
+        raise DatasetError(f"{ref.name}: class {raw.classes[without[0]]!r} has no training images in {folder}")
     mean, std = _statistics(raw.train.images, ref.name)
     info = DatasetInfo(
         name=ref.name,
@@ -114,6 +147,33 @@ def _read_own(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
         source=f"your own data set ({ref.format})",
     )
     return info, raw
+
+
+def _read_with(ref: DatasetRef, folder: Path) -> RawData:
+    """Read a data set with the user's own reader."""
+    raw = find(ref.format or "")(folder)
+    if not isinstance(raw, RawData):
+        raise DatasetError(f"{ref.name}: {ref.format} returned a {type(raw).__name__}, not a RawData")
+    side = ref.image_size or raw.train.images.shape[-1]
+    shape = (raw.train.images.shape[1:2] or (0,))[0], side, side
+    for split, part in (("training", raw.train), ("test", raw.test)):
+        _check_split(part, shape, len(raw.classes), f"{ref.name}: {ref.format} gave {split}")
+    return raw
+
+
+def _check_split(split: RawSplit, shape: tuple[int, ...], classes: int, where: str) -> None:
+    """Raise a DatasetError unless there are bytes of this shape, with one channel or three, and a class for each."""
+    images, labels = split.images, split.labels
+    if images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0 or shape[0] not in (1, 3):
+        raise DatasetError(
+            f"{where} images of type {images.dtype} and shape {images.shape}; they have to be uint8 (N, C, H, W) with "
+            f"one channel or three and {shape[1]} × {shape[2]} pixels"
+        )
+    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+        raise DatasetError(
+            f"{where} labels of type {labels.dtype} and shape {labels.shape}; they have to be int64 ({len(images)},)"
+        )
+    check_labels(labels, classes, lambda index: f"{where} image {index}")
 
 
 def _statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

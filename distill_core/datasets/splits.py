@@ -8,9 +8,8 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.raw import EncodedSplit
 from distill_core.seeds import generator
+from distill_core.settings import HOLD_OUT_FRACTION
 
-HOLD_OUT_FRACTION = 0.1
-"""Share of the training images that the strict protocol keeps for choices."""
 TEST_FRACTION = 0.2
 """Share that becomes the test set where a data set comes without one."""
 
@@ -18,12 +17,21 @@ TEST_FRACTION = 0.2
 def hold_out(images: ImageSet, fraction: float = HOLD_OUT_FRACTION) -> tuple[ImageSet, ImageSet]:
     """Split a training set into (train, validation): stratified, disjoint, the same for every run on that data set.
 
+    Of a set that was restricted to some classes it holds out the images that it holds out of the whole set.
+
     Raises:
         DatasetError: a class has fewer than two images.
     """
-    labels = images.labels.cpu()
-    held_out = stratified_mask(labels, fraction, purpose="hold-out", name=images.name).to(images.device)
+    held_out = _held_out(images, fraction).to(images.device)
     return images.subset((~held_out).nonzero().flatten()), images.subset(held_out.nonzero().flatten())
+
+
+def _held_out(images: ImageSet, fraction: float) -> Tensor:
+    """Mark the images (N,) that are held out, on the CPU."""
+    counts = images.counts if images.restriction is None else images.restriction.counts
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    mask = stratified_mask(labels, fraction, purpose="hold-out", name=images.name)
+    return mask if images.restriction is None else torch.cat([mask[labels == c] for c in images.restriction.classes])
 
 
 def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, EncodedSplit]:

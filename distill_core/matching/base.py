@@ -17,7 +17,10 @@ class MatchingNetwork:
 
 
 class Base(Protocol):
-    """A source of matching networks and a rule for updating pixels."""
+    """A source of matching networks and a rule for updating pixels.
+
+    Built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the number of the set.
+    """
 
     def draw(self, iteration: int) -> MatchingNetwork:
         """Return the frozen network in which an iteration matches."""

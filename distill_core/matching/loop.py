@@ -15,6 +15,7 @@ from torch import Tensor
 from distill_core import chunks
 from distill_core.augment import draw_augmentation
 from distill_core.datasets.load import Dataset
+from distill_core.extensions import find
 from distill_core.extractors import ExtractorPool
 from distill_core.matching.base import Base
 from distill_core.matching.dm import DM
@@ -82,7 +83,7 @@ def distill(
     hooks = hooks or Hooks()
     if settings.lambda_cc and not extractors:
         raise DistillationError(f"lambda_cc is {settings.lambda_cc}, which needs a pool of extractors; none was given")
-    base: Base = DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
+    base = _base(dataset, settings, seed)
     state = resume or _start(dataset, settings, ipc=ipc, seed=seed)
     if resume is not None:
         _check_fits(resume, dataset, ipc)
@@ -114,6 +115,13 @@ def distill(
                 hooks.checkpoint(state)
     state.seconds = time.monotonic() - began
     return state
+
+
+def _base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
+    if settings.base is not None:
+        own: Base = find(settings.base)(dataset, settings, seed)
+        return own
+    return DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
 
 
 def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:

@@ -8,11 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.augment import Draw, augment
-from distill_core.losses import class_centralization, covariance_matching, mean_matching
+from distill_core.extensions import find
+from distill_core.losses import (
+    class_centralization,
+    covariance_matching,
+    global_covariance_matching,
+    mean_matching,
+)
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
 from distill_core.precision import autocast, forward_only
-from distill_core.settings import DistillationSettings
+from distill_core.settings import DistillationSettings, SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +61,20 @@ class Objective:
             features = self._features(self.extractor.embed, synthetic)
             losses["cc"] = class_centralization(features, alpha=self.settings.cc_alpha, beta=self.settings.cc_beta)
         if self.settings.lambda_cm:
-            losses["cm"] = covariance_matching(real_map.flatten(3), synthetic_map.flatten(3))
+            losses["cm"] = self._covariance_loss(real_map, synthetic_map)
+        if self.settings.loss is not None:
+            losses["own"] = _own_loss(self.settings.loss, real_map, synthetic_map)
         if self.ce_weight:
             logits = self.network.logits(synthetic_map.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
             # A class's cross entropy is the mean over its images; classes are summed like the other losses.
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
+
+    def _covariance_loss(self, real_map: Tensor, synthetic_map: Tensor) -> Tensor:
+        if self.settings.covariance == "global":
+            return global_covariance_matching(real_map.flatten(2), synthetic_map.flatten(2))
+        return covariance_matching(real_map.flatten(3), synthetic_map.flatten(3))
 
     def _features(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Map images (K, N, C, H, W) to float32 features (K, N, …)."""
@@ -76,6 +89,7 @@ class Objective:
             "mean": 1.0,
             "cc": self.settings.lambda_cc,
             "cm": self.settings.lambda_cm,
+            "own": self.settings.lambda_loss,
             "ce": self.ce_weight,
         }
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
@@ -110,6 +124,14 @@ class Objective:
             for name, loss in (*losses.items(), ("total", total)):
                 sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach()
         return gradient, sums
+
+
+def _own_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
+    loss = find(name)(real, synthetic)
+    if not isinstance(loss, Tensor) or loss.dim():
+        what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
+        raise SettingsError(f"loss {name!r} returned something of {what}; it has to be a tensor without dimensions")
+    return loss
 
 
 def decode(images: Tensor, factor: int) -> Tensor:

@@ -7,15 +7,16 @@ import torch
 
 from distill_core import seeds
 from distill_core.datasets.info import DatasetInfo
+from distill_core.extensions import find
 from distill_core.networks.base import Network
 from distill_core.networks.initialisation import initialise
-from distill_core.networks.names import Family, parse_network_name
+from distill_core.networks.names import parse_network_name
 from distill_core.networks.plain import MLP, VGG, AlexNet, ConvNet, LeNet
 from distill_core.networks.resnet import ResNet
 from distill_core.networks.vit import ViT
-from distill_core.settings import SettingsError
+from distill_core.settings import SettingsError, is_own
 
-FAMILIES: dict[Family, Callable[..., Network]] = {
+FAMILIES: dict[str, Callable[..., Network]] = {
     "ConvNet": ConvNet,
     "AlexNet": AlexNet,
     "VGG": VGG,
@@ -46,7 +47,8 @@ def build_network(
     """Return an initialised network on the CPU, in train mode.
 
     Args:
-        name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16.
+        name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16, and `module:object` for a
+            network of one's own: a `Network` whose constructor takes channels, classes and image_size.
         channels: of the images.
         classes: number of classes, the width of the logits.
         image_size: side of the square images, in pixels.
@@ -56,12 +58,19 @@ def build_network(
         SettingsError: the name is unknown, or the network does not fit the images.
     """
     said = {key: value for key, value in asdict(parse_network_name(name)).items() if value is not None}
-    family = FAMILIES[said.pop("family")]
+    own = is_own(name)
+    family = find(said.pop("family")) if own else FAMILIES[said.pop("family")]
     try:
         with torch.device("meta"):  # layers that are born on a real device draw from the global random state
             network = family(channels=channels, classes=classes, image_size=image_size, **said)
     except SettingsError as error:
         raise SettingsError(f"network {name!r}: {error}") from None
+    except Exception as error:
+        if not own:
+            raise
+        raise SettingsError(f"network {name!r}: {type(error).__name__}: {error}") from error
+    if not isinstance(network, Network):
+        raise SettingsError(f"network {name!r} makes a {type(network).__name__}, not a distill_core.networks.Network")
     network.to_empty(device="cpu")
     initialise(network, generator or seeds.generator("network parameters", name))
     return network

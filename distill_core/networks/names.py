@@ -2,6 +2,8 @@
 
 ConvNet[W<width>][D<depth>][AS|AR|AL|ASwish][NN|BN|LN|IN|GN][NP|MP|AP]     ConvNetW64D4ASwishBN
 AlexNet[BN]   VGG(11|13|16|19)[BN]   ResNet(18|34|50)[W<width>][BN|AP|BN_AP]   MLP   LeNet   ViT
+
+A network of one's own is named by where it lies, `module:object` (see `distill_core.extensions`).
 """
 
 import difflib
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, get_args
 
-from distill_core.settings import SettingsError
+from distill_core.extensions import require_importable
+from distill_core.settings import SettingsError, is_own
 
 Family = Literal["ConvNet", "AlexNet", "VGG", "ResNet", "MLP", "LeNet", "ViT"]
 
@@ -31,8 +34,8 @@ _VARIATIONS: dict[Family, str] = {
 class Architecture:
     """What a network name says; None where it says nothing and the family decides."""
 
-    family: Family
-    """The part of the name before the variations."""
+    family: str
+    """The part of the name before the variations, a `Family`; the whole name of a network of one's own."""
     depth: int | None = None
     """ConvNet: blocks; VGG and ResNet: weighted layers."""
     width: int | None = None
@@ -51,6 +54,8 @@ def parse_network_name(name: str) -> Architecture:
     Raises:
         SettingsError: nothing is called so; the message gives the nearest name.
     """
+    if is_own(name):
+        return Architecture(family=require_importable(name))
     for family in get_args(Family):
         match = re.fullmatch(family + _VARIATIONS[family], name)
         if match:

@@ -22,7 +22,7 @@ def test_a_pool_gives_back_what_was_saved(tmp_path, tiny_dataset):
     files = [tmp_path / f"{i}.safetensors" for i in range(2)]
     for network, file in zip(networks, files, strict=True):
         save_parameters(network, file)
-    pool = ExtractorPool.load(files, "ResNet18W8", tiny_dataset)
+    pool = ExtractorPool.load(files, "ResNet18W8", tiny_dataset.info, "cpu")
     assert len(pool) == 2
     images = tiny_dataset.train.normalised(torch.arange(4))
     assert torch.equal(pool.networks[0].embed(images), networks[0].eval().embed(images))
@@ -38,7 +38,7 @@ def test_every_network_is_drawn(tiny_dataset):
 def test_a_users_state_dict_is_imported(tmp_path, tiny_dataset):
     network = build_network("ResNet18W8", channels=1, classes=3, image_size=16)
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.pt")
-    imported = import_parameters(tmp_path / "net.pt", "ResNet18W8", tiny_dataset)
+    imported = import_parameters(tmp_path / "net.pt", "ResNet18W8", tiny_dataset.info, "cpu")
     assert torch.equal(imported.conv1.weight, network.conv1.weight)
 
 
@@ -69,5 +69,5 @@ def test_other_files_are_refused_and_never_executed(tmp_path, tiny_dataset, caps
     elif content != "missing":
         torch.save(content, file)
     with pytest.raises(ExtractorError, match=r"net\.pt"):
-        import_parameters(file, "ResNet18W8", tiny_dataset)
+        import_parameters(file, "ResNet18W8", tiny_dataset.info, "cpu")
     assert "executed" not in capsys.readouterr().out

@@ -68,3 +68,27 @@ def test_other_files_are_refused_by_name(tmp_path):
     for name in ("text", "other.safetensors", "cut.safetensors", "absent"):
         with pytest.raises(SyntheticSetError, match=name):
             SyntheticSet.load(tmp_path / name)
+
+
+def test_soft_labels_are_kept_and_follow_the_cells(tmp_path):
+    soft = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.0, 1.0]])
+    make(soft_labels=soft, partition=2).save(tmp_path / "set.safetensors")
+    loaded = SyntheticSet.load(tmp_path / "set.safetensors")
+    assert torch.equal(loaded.soft_labels, soft)
+    images, labels = loaded.training_images()
+    assert images.shape[0] == 16 and torch.equal(labels, torch.cat([soft] * 4))
+    with pytest.raises(SyntheticSetError, match="a probability of each class"):
+        make(soft_labels=soft[:, :1])
+
+
+def test_sets_without_soft_labels_are_written_for_older_programs(tmp_path):
+    import json
+
+    from safetensors import safe_open
+
+    formats = {}
+    for name, soft in (("hard", None), ("soft", torch.full((4, 2), 0.5))):
+        make(soft_labels=soft).save(tmp_path / name)
+        with safe_open(tmp_path / name, framework="pt") as file:
+            formats[name] = json.loads(file.metadata()["iid"])["format"]
+    assert formats == {"hard": 1, "soft": 2}

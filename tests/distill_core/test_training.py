@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from distill_core.networks import build_network
 from distill_core.settings import EvaluationSettings
-from distill_core.training import Schedule, TrainingError, augment_each, fit
+from distill_core.training import Checkpoints, Schedule, TrainingError, augment_each, fit
 
 PLAIN = Schedule(
     epochs=5, batch=256, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy="none", precision="float32"
@@ -91,3 +93,71 @@ def test_published_schedule():
 
     schedule = training_schedule(EvaluationSettings(epoch_eval_train=1000))
     assert schedule.epochs == 1001 and schedule.drop_after == 501
+
+
+def test_certain_soft_labels_train_as_classes_do():
+    """One-hot probabilities are classes; the cross entropy and the accuracy have to agree, and uniform ones differ."""
+    images, classes = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 2] * 2)
+    fits = {}
+    for name, labels in (
+        ("classes", classes),
+        ("certain", F.one_hot(classes, 3).float()),
+        ("uniform", torch.full((6, 3), 1 / 3)),
+    ):
+        network = build_network("MLP", channels=1, classes=3, image_size=8)
+        network.load_state_dict(
+            {n: 0.1 * torch.ones_like(v).cumsum(0).sin() for n, v in network.state_dict().items()}, strict=True
+        )
+        fits[name] = fit(network, images.__getitem__, labels, PLAIN, torch.Generator().manual_seed(0))
+    assert fits["certain"].accuracy == fits["classes"].accuracy
+    assert fits["certain"].loss == pytest.approx(fits["classes"].loss, rel=1e-5)
+    assert fits["uniform"].loss != pytest.approx(fits["classes"].loss, rel=1e-2)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+@pytest.mark.parametrize("network", ["ConvNetW8BN", "MLP"])
+def test_a_training_that_goes_on_equals_one_that_never_stopped(network, epochs):
+    images = torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1] * 6)
+    schedule = replace(PLAIN, batch=5, dsa_strategy="color_crop_flip", drop_after=2)
+
+    def train(checkpoints=None):
+        made = build_network(network, channels=1, classes=2, image_size=32, generator=torch.Generator().manual_seed(2))
+        fitted = fit(
+            made, images.__getitem__, labels, schedule, torch.Generator().manual_seed(0), checkpoints=checkpoints
+        )
+        return fitted, made.state_dict()
+
+    saved = []
+
+    def save(state):
+        saved.append({name: value.clone() for name, value in state.items()})
+        if len(saved) == epochs:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(Checkpoints(due=lambda: True, save=save))
+    (whole, expected), (resumed, parameters) = train(), train(Checkpoints(resume=saved[-1]))
+    assert resumed == whole
+    for name, value in expected.items():
+        assert torch.equal(parameters[name], value), name
+
+
+def test_the_state_of_another_network_is_refused():
+    images, labels = torch.zeros(4, 1, 4, 4), torch.tensor([0, 1] * 2)
+    saved = []
+
+    def train(classes, **checkpoints):
+        made = build_network("MLP", channels=1, classes=classes, image_size=4)
+        fit(made, images.__getitem__, labels, PLAIN, torch.Generator(), checkpoints=Checkpoints(**checkpoints))
+
+    train(2, due=lambda: True, save=saved.append)
+    assert [int(state["epochs"]) for state in saved] == [1, 2, 3, 4]  # after the last there is nothing to go on to
+    with pytest.raises(TrainingError, match="another training's"):
+        train(3, resume=saved[0])
+    with pytest.raises(TrainingError, match="another training's"):
+        train(2, resume={"epochs": torch.tensor(1)})

@@ -157,3 +157,32 @@ def test_gpu_draws_and_fingerprints_like_the_cpu():
     assert torch.equal(cpu.draw_batch(seeded(1), 9), gpu.draw_batch(seeded(1), 9).cpu())
     assert cpu.fingerprint == gpu.fingerprint
     assert gpu.normalised(gpu.draw(seeded(1), 2)).device.type == "cuda"
+
+
+@given(counts, st.data())
+@settings(deadline=None)
+def test_restriction_renumbers_classes_in_the_order_given(counts, data):
+    images = build(labels_of(counts))
+    classes = data.draw(st.permutations(range(len(counts))).map(lambda order: order[: (len(order) + 1) // 2]))
+    part = images.restricted(classes)
+    assert part.counts == tuple(counts[c] for c in classes)
+    assert part.labels.tolist() == labels_of(part.counts)
+    for label, c in enumerate(classes):
+        assert torch.equal(part.of_class(label), images.of_class(c))
+    again = part.restricted([len(classes) - 1])
+    assert torch.equal(again.images, images.of_class(classes[-1]))
+    assert (again.name, again.mean, again.std) == (images.name, images.mean, images.std)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([3], "test has no class 3; its classes are 0 … 2"),
+        ([0, -1], "class -1"),
+        ([1, 1], "once"),
+        ([], "at least one"),
+    ],
+)
+def test_classes_that_cannot_be_kept_are_named(classes, message):
+    with pytest.raises(DatasetError, match=message):
+        build([0, 1, 2]).restricted(classes)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill_core.losses import class_centralization, covariance_matching, mean_matching
+from distill_core.losses import class_centralization, covariance_matching, global_covariance_matching, mean_matching
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import class_steps
 from distill_core.matching.objective import Objective, decode
@@ -67,6 +67,15 @@ def test_three_steps(networks, image, golden, tiny_dataset):
     close(images, golden["step/plain/syn_after_3"])
 
 
+def test_global_covariance_is_that_of_the_flattened_feature_map(networks, image):
+    real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
+    matching = with_covariance(objective(networks, cc=0, cm=0.01), "global")
+    losses = matching.losses(real, images, torch.arange(3))
+    real_map, synthetic_map = (by_class(networks[0].feature_map(x.flatten(0, 1)).flatten(1)) for x in (real, images))
+    assert set(losses) == {"mean", "cm"}
+    torch.testing.assert_close(losses["cm"], global_covariance_matching(real_map, synthetic_map), rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize(("name", "cc", "cm", "ce_weight"), [("plain", 0, 0, 0), ("iid", 0.01, 0.03, 0.5 * 30)])
 def test_idm_iterations(networks, image, golden, name, cc, cm, ce_weight):
     real, images = by_class(image(24, 3, 32, 32, 41)), by_class(image(6, 3, 32, 32, 42))
@@ -87,10 +96,10 @@ def test_idm_first_losses(networks, image, golden):
         torch.testing.assert_close(values, expected.float(), rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("chunk", [1, 2])
-def test_chunks_of_classes_change_only_rounding(networks, image, chunk):
+@pytest.mark.parametrize(("chunk", "covariance"), [(1, "local"), (2, "local"), (1, "global"), (2, "global")])
+def test_chunks_of_classes_change_only_rounding(networks, image, chunk, covariance):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
-    matching = objective(networks, cc=0.05, cm=0.01, ce_weight=2.0)
+    matching = with_covariance(objective(networks, cc=0.05, cm=0.01, ce_weight=2.0), covariance)
     whole, losses = matching.gradient(images, lambda s: real[s], None, class_chunk=3)
     parts, part_losses = matching.gradient(images, lambda s: real[s], None, class_chunk=chunk)
     close(parts, whole)
@@ -145,6 +154,10 @@ def test_class_steps_equal_one_optimiser_step_a_class():
         gradient = scale.view(-1, 1, 1, 1, 1) * images
         images, velocity = class_steps(images, velocity, gradient, lr=0.2, momentum=0.5, last=iteration == 2)
     torch.testing.assert_close(images, reference.detach())
+
+
+def with_covariance(matching, covariance):
+    return replace(matching, settings=replace(matching.settings, covariance=covariance))
 
 
 def close(actual, expected):

@@ -1,0 +1,70 @@
+"""Losses, base methods, networks and readers of one's own, each named by where it lies: `module:object`.
+
+Such a name stands wherever a built-in one may stand. It is all that a worker needs to import the object, and as part of
+a unit it tells one implementation from another, so nothing has to be registered anywhere. `module:object@2` names the
+second version of an object: raise the number when an edit changes results, and what the first one made keeps its name.
+
+Names are checked without importing anything: planning stays free of torch.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import re
+from typing import Any
+
+from distill_core.settings import SettingsError, is_own
+
+_OWN = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\d*)?")
+
+
+def require_importable(name: str) -> str:
+    """Return a name `module:object` unchanged if its module can be found; nothing is imported but its packages.
+
+    Raises:
+        SettingsError: it is not of that form, or there is no such module.
+    """
+    module, _ = _parts(name)
+    try:
+        found = importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        raise SettingsError(f"{name!r}: {_no_module(module)}")
+    return name
+
+
+def find(name: str) -> Any:
+    """Import the object that a name `module:object` stands for.
+
+    Raises:
+        SettingsError: the module is not there or fails, or has no such object.
+    """
+    module, attribute = _parts(name)
+    try:
+        imported = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise SettingsError(f"{name!r}: {_no_module(module)}") from error
+        raise SettingsError(f"{name!r}: importing {module} failed: {error}") from error
+    except Exception as error:
+        raise SettingsError(f"{name!r}: importing {module} failed: {type(error).__name__}: {error}") from error
+    if not hasattr(imported, attribute):
+        close = difflib.get_close_matches(attribute, [key for key in vars(imported) if key[0] != "_"], n=1)
+        hint = f"; did you mean {module}:{close[0]}?" if close else ""
+        raise SettingsError(f"{name!r}: module {module} has no {attribute}{hint}")
+    return getattr(imported, attribute)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    match = _OWN.fullmatch(name)
+    if not is_own(name) or match is None:
+        raise SettingsError(f"{name[:80]!r} is not a name of the form module:object, such as my_package.losses:spread")
+    return match["module"], match["object"]
+
+
+def _no_module(module: str) -> str:
+    return (
+        f"there is no module {module}; install its package, or name its folder in the environment variable "
+        "PYTHONPATH (on a cluster, on every node)"
+    )
