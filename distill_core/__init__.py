@@ -1,1 +1,48 @@
-"""Kernels of dataset distillation: data, networks, losses, distillation and evaluation. No Ray, no command line."""
+"""Dataset distillation as a library: data, networks, losses, distillation and evaluation. No Ray, no command line.
+
+The names here are those of `docs/library.md`. They are loaded at first use, so that planning reads the settings without
+torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from distill_core.settings import (
+    DatasetRef,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    QueueSettings,
+)
+
+if TYPE_CHECKING:
+    from distill_core.datasets.load import load_dataset
+    from distill_core.library import distill_set, evaluate_set, train_extractors
+    from distill_core.synthetic_set import SyntheticSet
+
+__all__ = [
+    "DatasetRef",
+    "DistillationSettings",
+    "EvaluationSettings",
+    "ExtractorSettings",
+    "QueueSettings",
+    "SyntheticSet",
+    "distill_set",
+    "evaluate_set",
+    "load_dataset",
+    "train_extractors",
+]
+
+_LOADED_AT_FIRST_USE = {
+    "SyntheticSet": "synthetic_set",
+    "distill_set": "library",
+    "evaluate_set": "library",
+    "load_dataset": "datasets.load",
+    "train_extractors": "library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_AT_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LOADED_AT_FIRST_USE[name]}"), name)

@@ -1,0 +1,116 @@
+"""The README of an export: what the set is, how well it does, and a script that trains on it with PyTorch alone."""
+
+import json
+from typing import Any
+
+from distill_core.exporters.content import Accuracy, Content, Format
+from distill_core.exporters.metadata import metadata
+
+
+def card(content: Content, kind: Format, files: dict[str, Any] | None = None) -> str:
+    """Return the text in Markdown.
+
+    Args:
+        content: the set.
+        kind: the format it was written in.
+        files: what Hugging Face's `dataset_info` says of the files; it goes into the head, in YAML.
+    """
+    source, known = content.source, metadata(content, kind)
+    parts = [
+        *([_head(source.dataset, known, files)] if files is not None else []),
+        f"# {source.method} on {source.dataset}, {_count(source.ipc, 'image')} a class",
+        f"A distilled training set: {len(content.labels)} training images of {len(source.class_names)} classes.",
+        kind.about,
+        _facts(known),
+        _accuracies(content.accuracies),
+        *([_loss(content)] if kind.eight_bits else []),
+        "## Train on this set",
+        "Run in this folder. Test images have to be normalised with the same mean and standard deviation.",
+        f"```python\n{example(content, kind)}\n```",
+        "## How it was made",
+        f"```json\n{json.dumps(source.spec, indent=1, ensure_ascii=False)}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def example(content: Content, kind: Format) -> str:
+    """Return a script that trains the published ConvNet on the files in the current folder."""
+    side = content.images.shape[-1]
+    blocks = 4 if side >= 64 else max(1, min(3, side.bit_length() - 2))
+    width = 128
+    return f"""import torch
+from torch import nn
+{kind.loading(content)}
+layers = []
+for _ in range({blocks}):
+    layers += [nn.LazyConv2d({width}, 3, padding=1), nn.GroupNorm({width}, {width}), nn.ReLU(), nn.AvgPool2d(2)]
+network = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear({len(content.source.class_names)}))
+network(images[:1])
+optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+for epoch in range(300):
+    for batch in torch.randperm(len(images)).split(256):
+        loss = nn.functional.cross_entropy(network(images[batch]), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()"""
+
+
+def _head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
+    """Return the card's YAML head; JSON values are YAML too."""
+    head = {
+        "pretty_name": f"{known['method']} on {dataset}, IPC {known['ipc']}",
+        "task_categories": ["image-classification"],
+        "tags": ["dataset-distillation"],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]},
+        ],
+        "dataset_info": files,
+        "distillation": known,
+    }
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _facts(known: dict[str, Any]) -> str:
+    rows = {
+        "data set": f"{known['dataset']} (version {known['dataset_version']})",
+        "method": known["method"],
+        "protocol": known["protocol"] or "not recorded",
+        "IPC": known["ipc"],
+        "partition factor": known["factor"],
+        "images": f"{' × '.join(map(str, known['images']))}: {known['images_hold']}",
+        "labels": known["labels"],
+        "mean": ", ".join(map(str, known["mean"])),
+        "standard deviation": ", ".join(map(str, known["std"])),
+        "classes": ", ".join(f"{label} {name}" for label, name in enumerate(known["class_names"])),
+        "key": known["key"] or "none",
+    }
+    return "\n".join(["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _accuracies(accuracies: tuple[Accuracy, ...]) -> str:
+    if not accuracies:
+        return "No network was trained on this set yet."
+    lines = [
+        "| network | protocol | images | networks | accuracy in % | 95 % interval |",
+        "| :-- | :-- | :-- | --: | --: | :-- |",
+    ]
+    for a in accuracies:
+        interval = "–" if a.interval is None else f"{100 * a.interval[0]:.2f} to {100 * a.interval[1]:.2f}"
+        lines.append(
+            f"| {a.network} | {a.protocol} | {a.split} | {len(a.accuracies)} "
+            f"| {100 * a.mean:.2f} ± {100 * a.std:.2f} | {interval} |"
+        )
+    return "\n".join(lines)
+
+
+def _loss(content: Content) -> str:
+    loss = content.pixel_loss()
+    return (
+        "PNG holds 8 bits a channel and nothing outside 0 to 1. Of the optimised pixels this loses at most "
+        f"{loss.largest:.2g}, on average {loss.mean:.2g}, and clips {100 * loss.clipped:.2g} % of the values."
+    )
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

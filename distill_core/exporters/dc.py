@@ -1,0 +1,36 @@
+"""DC, DSA and DM: `{"data": [[images, labels]], "accs_all_exps": {network: [accuracy, …]}}`, images normalised."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from distill_core.exporters.content import Content, Format
+from distill_core.synthetic_set import SyntheticSet
+
+FILE = "dc.pt"
+
+
+def _write(content: Content, folder: Path) -> None:
+    reached = {accuracy.network: list(accuracy.accuracies) for accuracy in content.accuracies}
+    torch.save({"data": [[content.images, content.labels]], "accs_all_exps": reached}, folder / FILE)
+
+
+def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
+    images, labels = torch.load(folder / FILE, weights_only=True)["data"][0]
+    return images, labels
+
+
+def _loading(content: Content) -> str:
+    return f'images, labels = torch.load("{FILE}", weights_only=True)["data"][0]'
+
+
+DC = Format(
+    name="dc",
+    about=f"The layout of DC, DSA and DM: `{FILE}` holds one pair of normalised images and labels, and accuracies by "
+    "network.",
+    write=_write,
+    read=_read,
+    loading=_loading,
+    soft_labels=False,
+)

@@ -1,0 +1,100 @@
+"""Hugging Face: one Parquet file with the columns image (PNG) and label, which `datasets.load_dataset` reads."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from distill_core.exporters.content import Content, ExportError, Format
+from distill_core.exporters.png import encode
+from distill_core.synthetic_set import SyntheticSet, to_normalised
+
+FILE = "data/train-00000-of-00001.parquet"
+
+
+def _write(content: Content, folder: Path) -> None:
+    (folder / FILE).parent.mkdir()
+    names = list(content.source.class_names)
+    features: dict[str, Any] = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    images = [{"bytes": encode(pixels), "path": None} for pixels in content.bytes()]
+    columns = {
+        "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        "label": pa.array(content.labels.tolist(), pa.int64()),
+    }
+    if content.soft_labels is not None:
+        features["soft_label"] = {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "List"}
+        columns["soft_label"] = pa.array(content.soft_labels.tolist(), pa.list_(pa.float32()))
+    schema = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(pa.table(columns).replace_schema_metadata(schema), folder / FILE)
+
+
+def dataset_info(content: Content, folder: Path) -> dict[str, Any]:
+    """Return what the head of a Hugging Face dataset card says of files that were written."""
+    names = dict(enumerate(content.source.class_names))
+    features: list[dict[str, Any]] = [
+        {"name": "image", "dtype": "image"},
+        {"name": "label", "dtype": {"class_label": {"names": {str(label): name for label, name in names.items()}}}},
+    ]
+    if content.soft_labels is not None:
+        features.append({"name": "soft_label", "list": "float32"})
+    size = (folder / FILE).stat().st_size
+    split = {"name": "train", "num_bytes": pq.read_table(folder / FILE).nbytes, "num_examples": len(content.labels)}
+    return {
+        "features": features,
+        "splits": [split],
+        "download_size": size,
+        "dataset_size": split["num_bytes"],
+    }
+
+
+def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ExportError(
+            'reading a Hugging Face export back needs the library datasets: pip install "iid-orchestrator[hf]"'
+        ) from error
+    from torchvision.transforms.functional import to_tensor
+
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        with tempfile.TemporaryDirectory() as cache:
+            rows = list(datasets.load_dataset(str(folder.resolve()), split="train", cache_dir=cache))
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+    images = torch.stack([to_tensor(row["image"]) for row in rows])
+    labels = torch.tensor([row["label" if source.soft_labels is None else "soft_label"] for row in rows])
+    return to_normalised(images, source.mean, source.std), labels
+
+
+def _loading(content: Content) -> str:
+    source = content.source
+    return "\n".join(
+        [
+            "from datasets import load_dataset",
+            "from torchvision.transforms import Compose, Normalize, ToTensor",
+            "",
+            f"transform = Compose([ToTensor(), Normalize({list(source.mean)}, {list(source.std)})])",
+            'rows = load_dataset("parquet", data_files="data/*.parquet", split="train")',
+            'images = torch.stack([transform(row["image"]) for row in rows])',
+            f'labels = torch.tensor(rows["{"label" if source.soft_labels is None else "soft_label"}"][:])',
+        ]
+    )
+
+
+HF = Format(
+    name="hf",
+    about='A data set as `datasets.load_dataset("<this folder>")` reads it: Parquet with `image` (PNG, not normalised) '
+    "and `label`.",
+    write=_write,
+    read=_read,
+    loading=_loading,
+    eight_bits=True,
+)

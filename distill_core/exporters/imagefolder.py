@@ -1,0 +1,66 @@
+"""ImageFolder: a folder of PNG files for each class, named by its number, so that sorted folders are in label order."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from distill_core.exporters.content import Content, Format
+from distill_core.exporters.png import picture
+from distill_core.synthetic_set import SyntheticSet, to_normalised
+
+
+def folder_name(label: int, name: str, classes: int) -> str:
+    """Return the name of a class's folder, such as 03_cat; what a file system may dislike becomes a hyphen."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+    return f"{label:0{len(str(classes - 1))}d}_{safe}"
+
+
+def _write(content: Content, folder: Path) -> None:
+    names = content.source.class_names
+    digits = len(str(max(content.counts()) - 1))
+    written = [0] * len(names)
+    for pixels, label in zip(content.bytes(), content.labels.tolist(), strict=True):
+        place = folder / folder_name(label, names[label], len(names))
+        place.mkdir(exist_ok=True)
+        picture(pixels).save(place / f"{written[label]:0{digits}d}.png")
+        written[label] += 1
+
+
+def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms.functional import to_tensor
+
+    mode = "L" if source.images.shape[1] == 1 else "RGB"
+    pairs = list(ImageFolder(str(folder), loader=lambda path: to_tensor(Image.open(path).convert(mode))))
+    images = torch.stack([image for image, _ in pairs])
+    return to_normalised(images, source.mean, source.std), torch.tensor([label for _, label in pairs])
+
+
+def _loading(content: Content) -> str:
+    source = content.source
+    steps = ["transforms.ToTensor()", f"transforms.Normalize({list(source.mean)}, {list(source.std)})"]
+    if source.images.shape[1] == 1:
+        steps.insert(0, "transforms.Grayscale()")
+    return "\n".join(
+        [
+            "from torchvision import datasets, transforms",
+            "",
+            f"transform = transforms.Compose([{', '.join(steps)}])",
+            'pairs = list(datasets.ImageFolder(".", transform=transform))',
+            "images, labels = torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])",
+        ]
+    )
+
+
+IMAGEFOLDER = Format(
+    name="imagefolder",
+    about="A folder of PNG files for each class, which torchvision's `ImageFolder` reads: pixels, not normalised.",
+    write=_write,
+    read=_read,
+    loading=_loading,
+    by_class=True,
+    eight_bits=True,
+    soft_labels=False,
+)

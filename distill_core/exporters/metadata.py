@@ -1,0 +1,49 @@
+"""What every export says of its set, the same in each format: JSON beside the files."""
+
+import dataclasses
+from typing import Any
+
+from distill_core.exporters.content import Content, Format
+
+VERSION = 1
+
+
+def metadata(content: Content, kind: Format) -> dict[str, Any]:
+    """Describe an exported set with values that JSON knows."""
+    source = content.source
+    stored = source.images if not kind.decoded else content.images
+    return {
+        "export": VERSION,
+        "format": kind.name,
+        "dataset": source.dataset,
+        "dataset_version": source.dataset_version,
+        "class_names": list(source.class_names),
+        "mean": list(source.mean),
+        "std": list(source.std),
+        "method": source.method,
+        "protocol": source.spec.get("protocol"),
+        "ipc": source.ipc,
+        "factor": source.partition,
+        "images": list(stored.shape),
+        "images_hold": images_hold(content, kind),
+        "labels": "classes" if source.soft_labels is None else "probabilities of the classes",
+        "pixel_loss": dataclasses.asdict(content.pixel_loss()) if kind.eight_bits else None,
+        "accuracies": [dataclasses.asdict(accuracy) for accuracy in content.accuracies],
+        "key": source.key,
+        "spec": source.spec,
+    }
+
+
+def images_hold(content: Content, kind: Format) -> str:
+    """Say in a sentence what a reader finds in the files."""
+    source = content.source
+    space = "pixels from 0 to 1" if kind.eight_bits or not kind.decoded else "normalised images, (pixel − mean) / std"
+    if source.partition == 1:
+        return space
+    cells, side = source.partition**2, source.partition
+    if not kind.decoded:
+        return f"{space}; each is a canvas of {side} × {side} training images (cut into cells, upsampled bilinearly)"
+    return (
+        f"{space}; decoded: {source.ipc} canvases a class were cut into {side} × {side} cells each and upsampled, so "
+        f"there are {source.ipc * cells} images a class"
+    )

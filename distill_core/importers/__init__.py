@@ -1,0 +1,1 @@
+"""Distilled sets made elsewhere: what their files look like, and how they become a `SyntheticSet`."""

@@ -1,0 +1,144 @@
+"""Reading files of Python objects without running what is in them.
+
+`torch.load` is told to load weights only. A plain pickle is read only where the caller allows it, and even then by an
+unpickler that knows tensors, arrays and plain containers and refuses every other name.
+"""
+
+import codecs
+import collections
+import hashlib
+import io
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from distill_core.importers.raw import Content, ImportSetError
+
+_LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+"""The magic number with which torch.save began before it wrote zip files."""
+
+
+def kind_of(path: Path) -> Literal["safetensors", "torch", "pickle"]:
+    """Tell what wrote a file.
+
+    Raises:
+        ImportSetError: it cannot be read, or nothing of this kind wrote it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise ImportSetError(f"{path} cannot be read: {error.strerror}") from error
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
+        return "safetensors"
+    if head.startswith(b"PK\x03\x04") or head[2:14] == _LEGACY_TORCH:
+        return "torch"
+    if head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle"):
+        return "pickle"
+    raise ImportSetError(
+        f"{path} is neither a file of torch.save nor a pickle nor safetensors; see the documentation for the layouts"
+    )
+
+
+def load(path: Path, *, allow_pickle: bool) -> Content:
+    """Read a file of torch.save, or a pickle where that is allowed.
+
+    Raises:
+        ImportSetError: the file is damaged, holds more than tensors and containers, or is a pickle that is not allowed.
+    """
+    if kind_of(path) == "torch":
+        return Content(path=path, value=_guarded(path, lambda: _load_torch(path)), pickled=False)
+    if not allow_pickle:
+        raise ImportSetError(
+            f"{path} is a pickle. A pickle can run any code on this machine when it is read; if you trust where it "
+            "comes from, pass --allow-pickle. Only tensors, arrays and plain containers are let through then"
+        )
+    return Content(path=path, value=_guarded(path, lambda: _load_pickle(path)), pickled=True)
+
+
+def digest(files: Sequence[Path], root: Path) -> str:
+    """Return the SHA-256 of a file's bytes, or of several files' names below `root` and bytes.
+
+    Raises:
+        ImportSetError: a file cannot be read.
+    """
+    try:
+        digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    except OSError as error:
+        raise ImportSetError(f"{error.filename} cannot be read: {error.strerror}") from error
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = sorted(f"{path.relative_to(root).as_posix()} {digest}" for path, digest in digests.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _guarded(path: Path, read: Callable[[], object]) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read()
+    except ImportSetError:
+        raise
+    except Exception as error:  # what a damaged byte makes an unpickler raise is not foreseeable
+        name = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        if name is not None:
+            reason = f"it names {name[1]}, which is no part of a set of images"
+        elif "weights_only" in reason:  # torch goes on to advise what must not be done
+            reason = "it holds more than tensors, numbers and containers"
+        raise ImportSetError(f"{path} cannot be read safely, or is damaged: {reason}") from error
+
+
+def _load_torch(file: Path | io.BytesIO) -> Any:
+    with torch.serialization.safe_globals(_TORCH_GLOBALS):
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+_NUMPY: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): codecs.encode,
+    **{
+        (module, name): function
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for name, function in (
+            ("scalar", np.float64(0).__reduce__()[0]),
+            ("_reconstruct", np.zeros(0).__reduce__()[0]),
+        )
+    },
+}
+"""Names that numbers and arrays of numpy have in pickles; released files keep their accuracies as such."""
+
+_TORCH_GLOBALS: list[Any] = [
+    *((value, ".".join(name)) for name, value in _NUMPY.items()),
+    *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"},
+]
+
+_PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
+    **_NUMPY,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch.storage", "_load_from_bytes"): lambda content: _load_torch(io.BytesIO(content)),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Lets the names of tensors and arrays pass, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _PICKLE_GLOBALS[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of a set of images") from None
+
+
+def _load_pickle(path: Path) -> object:
+    with path.open("rb") as file:
+        return _Unpickler(file).load()

@@ -1,0 +1,30 @@
+"""NCFM: torch.save of data and labels by name, pixels in [0, 1], canvases of a factor that is not stored.
+
+Files without names, `[data, labels]`, look like IDC's and are read as such.
+"""
+
+from distill_core.importers.raw import Content, Found, RawSet, images_of, is_images, keys_of, labels_of
+
+IMAGES = ("data", "images", "image", "x")
+LABELS = ("labels", "targets", "label", "target", "y")
+
+
+def find(content: Content) -> Found | None:
+    """Read the layout; None if it is another, ImportSetError if a part does not fit."""
+    entries = keys_of(content.value)
+    data = next((name for name in IMAGES if is_images(entries.get(name))), None)
+    labels = next((name for name in LABELS if name in entries), None)
+    if data is None or labels is None:
+        return None
+    where = str(content.path)
+    images = images_of(entries[data], f"{where}, {data!r}")
+    found = RawSet(
+        where=where,
+        images=images,
+        labels=labels_of(entries[labels], len(images), f"{where}, {labels!r}"),
+        normalised=None,
+        zca=False,
+        partition=None,
+    )
+    reason = f"a dictionary of images ({data!r}) and labels ({labels!r}): NCFM and the like"
+    return Found(layout="ncfm", reason=reason, sets=(found,), files=(content.path,))

@@ -1,0 +1,147 @@
+"""What an importer takes from a file before anything is decided: numbers as stored, and what the layout says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill_core.importers.reading import Layout
+from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
+
+LARGEST_LABEL = 2**31
+
+
+class ImportSetError(SyntheticSetError):
+    """A file cannot be read as a distilled set; the message names the file, the place in it and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawSet:
+    """One set as its file stores it; what the layout leaves open is None."""
+
+    where: str
+    """File and place in it, for messages."""
+    images: Tensor
+    """float32 (N, C, H, W), finite, in the file's own space."""
+    labels: Tensor | None
+    """int64 (N,), or float32 (N, K); None if images come class by class."""
+    normalised: bool | None
+    zca: bool | None
+    partition: int | None
+    class_folders: tuple[str, ...] = ()
+    """Names that the labels count, where labels are folders."""
+    lr_net: float | None = None
+    """Learning rate that was learnt with the set."""
+    own: SyntheticSet | None = None
+    """The set itself, where the file is one of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a path turned out to hold."""
+
+    layout: Layout
+    reason: str
+    """What the layout was recognised by."""
+    sets: tuple[RawSet, ...]
+    files: tuple[Path, ...]
+    """Everything that was read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a file of Python objects holds."""
+
+    path: Path
+    value: object
+    pickled: bool
+    """Whether the file is a plain pickle, not one of torch.save."""
+
+
+def pair_of(value: object) -> tuple[object, object] | None:
+    """Return images and labels that stand side by side; None for anything else."""
+    if isinstance(value, list | tuple) and len(value) == 2 and is_images(value[0]):
+        return value[0], value[1]
+    return None
+
+
+def is_images(value: object) -> bool:
+    """Tell whether this is a tensor or an array with four dimensions."""
+    return isinstance(value, Tensor | np.ndarray) and value.ndim == 4
+
+
+def images_of(value: object, where: str) -> Tensor:
+    """Return images as float32 (N, C, H, W); bytes become values in [0, 1].
+
+    Raises:
+        ImportSetError: this is something else.
+    """
+    tensor = _tensor(value, where, "images")
+    if tensor.dim() != 4 or 0 in tensor.shape:
+        raise ImportSetError(f"{where}: images of shape {tuple(tensor.shape)}, not (N, C, H, W)")
+    if tensor.shape[1] not in (1, 3) and tensor.shape[3] in (1, 3):
+        raise ImportSetError(f"{where}: images of shape {tuple(tensor.shape)} have their channels last; permute them")
+    if tensor.shape[2] != tensor.shape[3]:
+        raise ImportSetError(f"{where}: images of {tensor.shape[2]} × {tensor.shape[3]} pixels are not square")
+    if tensor.dtype == torch.uint8:
+        return tensor.float() / 255
+    if not tensor.is_floating_point():
+        raise ImportSetError(f"{where}: images of type {tensor.dtype}; expected float or uint8")
+    if not tensor.isfinite().all():
+        raise ImportSetError(f"{where}: images hold NaN or infinity")
+    return tensor.float().contiguous()
+
+
+def labels_of(value: object, count: int, where: str) -> Tensor:
+    """Return labels of `count` images: classes, int64 (N,), or numbers for each class, float32 (N, K).
+
+    Raises:
+        ImportSetError: this is something else.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and all(isinstance(v, int) for v in value):
+        if any(abs(v) > LARGEST_LABEL for v in value):  # an int of Python may be larger than those of numpy
+            raise ImportSetError(f"{where}: labels hold a number beyond ±{LARGEST_LABEL}, which is no class")
+        value = np.array(value, dtype=np.int64)
+    tensor = _tensor(value, where, "labels")
+    if tensor.dim() == 2 and tensor.shape[1] == 1:
+        tensor = tensor[:, 0]
+    if tensor.dim() not in (1, 2) or len(tensor) != count:
+        raise ImportSetError(f"{where}: labels of shape {tuple(tensor.shape)} for {count} images")
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        raise ImportSetError(f"{where}: labels of type {tensor.dtype}")
+    if not tensor.double().isfinite().all():
+        raise ImportSetError(f"{where}: labels hold NaN or infinity")
+    if tensor.dim() == 2:
+        return tensor.float()
+    if not torch.equal(tensor.double(), tensor.double().round()) or int(tensor.double().abs().max()) > LARGEST_LABEL:
+        raise ImportSetError(f"{where}: labels are not whole numbers")
+    return tensor.long()
+
+
+def rate_of(value: object, where: str) -> float:
+    """Return a learning rate; ImportSetError if this is not a positive number."""
+    if isinstance(value, Tensor | np.ndarray | np.generic) and np.prod(value.shape) == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ImportSetError(f"{where}: a learning rate has to be one positive number")
+    return float(value)
+
+
+def keys_of(value: object) -> Mapping[str, object]:
+    """Return the entries of a dictionary whose keys are strings; empty for anything else."""
+    return value if isinstance(value, dict) and all(isinstance(key, str) for key in value) else {}
+
+
+def _tensor(value: object, where: str, what: str) -> Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.dtype.isnative:
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if not isinstance(value, Tensor):
+        raise ImportSetError(f"{where}: expected {what} as a tensor, found {type(value).__name__}")
+    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        raise ImportSetError(f"{where}: {what} are not a plain tensor ({value.layout}, {value.device.type})")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ImportSetError(f"{where}: {what} claim more numbers than the file holds")
+    return value.detach()

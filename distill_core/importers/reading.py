@@ -1,0 +1,55 @@
+"""How a file's numbers are read: decided once, part of an imported set's identity. Plain data, no torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from distill_core.settings import LOCATION, SettingsError
+
+Layout = Literal["dc", "idm", "mtt", "idc", "ncfm", "imagefolder", "ddranking", "own"]
+SoftLabels = Literal["probabilities", "logits"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """Everything about a set that its file may leave open, as it was decided."""
+
+    layout: Layout
+    number: int = 0
+    """Place of the set among those of the file."""
+    normalised: bool = False
+    """Whether the images are stored as (pixel − mean) / std."""
+    mean: tuple[float, ...] = ()
+    """Of that normalisation, per channel in [0, 1]; empty for the data set's own."""
+    std: tuple[float, ...] = ()
+    zca: str = "no"
+    """"no"; "real data" to undo a ZCA whitening with statistics of the real training images; or the SHA-256 of a file
+    that holds the statistics."""
+    zca_path: str | None = field(default=None, metadata=LOCATION)
+    """That file."""
+    partition: int = 1
+    """Cells a side into which each stored image is cut for training."""
+    soft_labels: SoftLabels | None = None
+    """What the labels are if they are not classes."""
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or any(not value > 0 for value in self.std):
+            raise SettingsError(
+                f"normalisation with mean {self.mean} and std {self.std}: give one mean and one positive std a channel"
+            )
+        if self.number < 0 or self.partition < 1:
+            raise SettingsError(f"number is {self.number} and partition {self.partition}; they start at 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a user says about files; None where the file is to decide."""
+
+    normalised: bool | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    zca: bool | None = None
+    zca_path: str | None = None
+    partition: int | None = None
+    soft_labels: SoftLabels | None = None
+    check: bool = True
+    """Whether pixel statistics that contradict the reading are an error."""

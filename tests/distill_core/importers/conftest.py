@@ -1,0 +1,167 @@
+"""One small set of digits, and writers of the layouts in which others publish theirs."""
+
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from distill_core.datasets.load import load_dataset
+from distill_core.importers.whitening import real_whitening
+from distill_core.settings import DatasetRef
+from distill_core.synthetic_set import SyntheticSet, to_normalised, to_pixels
+
+
+@dataclass(frozen=True)
+class Example:
+    """A file in some layout, the options that it needs, and the same images in our own format."""
+
+    path: Path
+    own: SyntheticSet
+    options: dict
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    return load_dataset(DatasetRef(name="digits"), tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def own_set(digits):
+    """Two digits a class in our own format, stored in pixel space, in whole steps of 1/255."""
+    indices = torch.cat([torch.arange(offset, offset + 2) for offset in digits.train.offsets])
+    return SyntheticSet(
+        images=digits.train.images[indices].float() / 255,
+        labels=digits.train.labels[indices],
+        dataset="digits",
+        class_names=digits.info.classes,
+        mean=digits.info.mean,
+        std=digits.info.std,
+        ipc=2,
+        method="ours",
+    )
+
+
+@pytest.fixture(scope="session")
+def normalised_set(own_set):
+    """The same set as it is after a file of normalised images: rounding apart, equal."""
+    return replace(own_set, images=to_pixels(to_normalised(own_set.images, own_set.mean, own_set.std), *_norm(own_set)))
+
+
+def _norm(own):
+    return own.mean, own.std
+
+
+def _normalised(own):
+    return to_normalised(own.images, own.mean, own.std)
+
+
+def _soft(own):
+    generator = torch.Generator().manual_seed(5)
+    return 3 * torch.nn.functional.one_hot(own.labels, 10) + torch.randn(len(own.labels), 10, generator=generator)
+
+
+def write_dc(folder, own, normalised, digits):
+    path = folder / "res_DM_digits_ConvNet_2ipc.pt"
+    accuracies = {"ConvNet": [np.float64(0.5), np.float64(0.6)]}
+    torch.save({"data": [[_normalised(own), own.labels]], "accs_all_exps": accuracies}, path)
+    return Example(path, normalised, {})
+
+
+def write_idm(folder, own, normalised, digits):
+    path = folder / "acc_0.5.pkl"
+    path.write_bytes(pickle.dumps((_normalised(own), own.labels)))
+    return Example(path, replace(normalised, partition=2), {})
+
+
+def write_mtt(folder, own, normalised, digits):
+    logits = _soft(own)
+    torch.save(_normalised(own), folder / "images_best.pt")
+    torch.save(logits, folder / "labels_best.pt")
+    torch.save(torch.tensor(0.02), folder / "lr_best.pt")
+    soft = logits.softmax(1)
+    options = {"normalised": True, "zca": False, "soft_labels": "logits"}
+    return Example(folder, replace(normalised, soft_labels=soft, labels=soft.argmax(1)), options)
+
+
+def write_mtt_hard(folder, own, normalised, digits):
+    torch.save(_normalised(own), folder / "images_best.pt")
+    torch.save(own.labels, folder / "labels_best.pt")
+    return Example(folder / "images_best.pt", normalised, {"normalised": True, "zca": False})
+
+
+def write_mtt_whitened(folder, own, normalised, digits):
+    whitening = real_whitening(digits.train)
+    whitened = whitening.whiten(own.images)
+    torch.save(whitened, folder / "images_best.pt")
+    torch.save(own.labels, folder / "labels_best.pt")
+    return Example(folder, replace(own, images=whitening.unwhiten(whitened)), {"zca": True})
+
+
+def write_mtt_whitened_with_statistics(folder, own, normalised, digits):
+    whitening = real_whitening(digits.train)
+    statistics = folder / "zca.pt"
+    torch.save({"mean_vector": whitening.mean[None], "transform_inv": whitening.inverse}, statistics)
+    example = write_mtt_whitened(folder, own, normalised, digits)
+    return replace(example, options={"zca": True, "zca_path": str(statistics)})
+
+
+def write_idc(folder, own, normalised, digits):
+    torch.save([own.images, own.labels], folder / "data.pt")
+    return Example(folder / "data.pt", replace(own, partition=2), {"partition": 2})
+
+
+def write_ncfm(folder, own, normalised, digits):
+    path = folder / "data_20000.pt"
+    torch.save({"data": own.images, "targets": own.labels}, path)
+    return Example(path, own, {"partition": 1, "normalised": False})
+
+
+def write_imagefolder(folder, own, normalised, digits):
+    for number, (image, label) in enumerate(zip(own.images, own.labels, strict=True)):
+        place = folder / f"new{int(label):03d}"
+        place.mkdir(exist_ok=True)
+        grey = (image[0] * 255).round().byte().numpy()
+        Image.fromarray(grey).convert("RGB").save(place / f"class{int(label):03d}_id{number:03d}.png")
+    return Example(folder, own, {})
+
+
+def write_ddranking(folder, own, normalised, digits):
+    torch.save(_normalised(own), folder / "images.pt")
+    return Example(folder / "images.pt", normalised, {"normalised": True, "zca": False})
+
+
+def write_own(folder, own, normalised, digits):
+    own.save(folder / "a.safetensors")
+    return Example(folder / "a.safetensors", own, {})
+
+
+def write_own_folder(folder, own, normalised, digits):
+    own.save(folder / "a.safetensors")
+    return Example(folder, own, {})
+
+
+WRITERS = {name.removeprefix("write_"): writer for name, writer in list(globals().items()) if name.startswith("write_")}
+
+
+@pytest.fixture(params=WRITERS)
+def example(request, tmp_path, own_set, normalised_set, digits):
+    """A file of each layout."""
+    folder = tmp_path / request.param
+    folder.mkdir()
+    return WRITERS[request.param](folder, own_set, normalised_set, digits)
+
+
+@pytest.fixture
+def write(tmp_path, own_set, normalised_set, digits):
+    """Writes a layout by name."""
+
+    def write(layout):
+        folder = tmp_path / f"some {layout}"
+        folder.mkdir()
+        return WRITERS[layout](folder, own_set, normalised_set, digits)
+
+    return write
