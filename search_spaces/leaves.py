@@ -18,6 +18,7 @@ from distill_core.settings import (
     DistillationSettings,
     EvaluationSettings,
     ExtractorSettings,
+    FeatureSettings,
     QueueSettings,
     SettingsError,
 )
@@ -51,6 +52,11 @@ class Leaf:
     owner: type[Any]
     """The dataclass that has it."""
     field: str
+
+    @property
+    def takes_fractions(self) -> bool:
+        """Whether its values are numbers that need not be whole."""
+        return typing.get_type_hints(self.owner)[self.field] is float
 
     def check(self, value: object) -> object:
         """Return the value as the dataclass keeps it.
@@ -92,16 +98,19 @@ def _leaves() -> Iterator[Leaf]:
         ("evaluation", EvaluationSettings),
         ("extractors", ExtractorSettings),
         ("extractors", ExtractorPool),
+        ("features", FeatureSettings),
     )
     sections = {section for section, _ in owners}
     for section, owner in owners:
         for item in dataclasses.fields(owner):
+            if item.metadata.get("method"):
+                continue
             if (path := f"{section}.{item.name}") not in sections:
                 yield Leaf(path, owner, item.name)
 
 
 LEAVES: dict[str, Leaf] = {leaf.path: leaf for leaf in _leaves()}
-SECTIONS = ("distillation", "distillation.queue", "evaluation", "extractors")
+SECTIONS = ("distillation", "distillation.queue", "evaluation", "extractors", "features")
 
 
 def find_leaf(name: str) -> Leaf:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.document import parse_document
-from search_spaces.errors import Misfit, SpaceError, nearest
+from search_spaces.errors import Misfit, SpaceError, nearest, other_words
 from search_spaces.leaves import LEAVES, flatten
 from search_spaces.schema import Axes, validate
 
@@ -54,10 +54,12 @@ def _axis(name: str, value: object) -> dict[str, Any]:
 
 
 def _setting(name: str, value: object) -> dict[str, Any]:
+    known = [*Axes.model_fields, *LEAVES, *(path.rsplit(".", 1)[1] for path in LEAVES)]
     try:
         return flatten({name: value})
     except Misfit as misfit:
-        if "unknown setting" not in misfit.message:
-            raise
-        known = [*Axes.model_fields, *LEAVES, *(path.rsplit(".", 1)[1] for path in LEAVES)]
-        raise Misfit(f"unknown path {name[:80]!r}{nearest(name, known)}") from misfit
+        if "unknown setting" in misfit.message:
+            raise Misfit(f"unknown path {name[:80]!r}{nearest(name, known)}") from misfit
+        paths = [path for path in LEAVES if path.endswith(f".{name}")]
+        taken_for = f"{paths[0]}: " if len(paths) == 1 else ""
+        raise Misfit(f"{taken_for}{misfit.message}{other_words(name, known)}") from misfit

@@ -1,7 +1,8 @@
 """Which settings hold in one cell of a grid.
 
 From weakest to strongest: the defaults of the dataclasses, published settings, the space's settings, the space's rules,
-the experiment's settings, the experiment's rules, the swept values, the command line. Within rules the later wins.
+the experiment's settings, the experiment's rules, those of the small version where it is asked for, the swept values,
+the command line. Within rules the later wins.
 What the method itself decides (a queue or none, which λ are kept) is not a setting: see `orchestrator.methods`.
 """
 
@@ -9,7 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distill_core.settings import DistillationSettings, EvaluationSettings, ExtractorSettings, QueueSettings
+from distill_core.settings import (
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    FeatureSettings,
+    QueueSettings,
+)
 from search_spaces.errors import SpaceError
 from search_spaces.leaves import LEAVES, ExtractorPool
 from search_spaces.rules import Case
@@ -25,6 +32,7 @@ class ResolvedSettings:
     evaluation: EvaluationSettings
     extractors: ExtractorSettings
     pool: ExtractorPool
+    features: FeatureSettings
 
 
 def resolve(experiment: Experiment, case: Case, sweep: Mapping[str, Any]) -> ResolvedSettings:
@@ -52,4 +60,5 @@ def resolve(experiment: Experiment, case: Case, sweep: Mapping[str, Any]) -> Res
         evaluation=EvaluationSettings(**fields[EvaluationSettings]),
         extractors=ExtractorSettings(**fields[ExtractorSettings]),
         pool=pool,
+        features=FeatureSettings(**fields[FeatureSettings]),
     )

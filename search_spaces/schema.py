@@ -9,8 +9,12 @@
         datasets, methods, ipc (or ratio), seeds, architectures      # the grid; one value or a list
         protocol: paper                                              # or strict
         sweep: {lambda_cc: [0, 0.01]}                                # more axes: any setting and its values
-        distillation, evaluation, extractors: …                      # settings, see distill_core/settings.py
+        measure: accuracy                                            # or continual (with steps), or features
+        search: {lambda_cc: {low: 0.001, high: 1, log: true, zero: true}}   # what `iid search` tries
+        rungs: {count: 3, reduction: 3, num_eval: 2, epoch_eval_train: 200} # and how cheaply it looks at trials
+        distillation, evaluation, extractors, features: …            # settings, see distill_core/settings.py
         rules: […]
+        smoke: …                                                     # axes, settings, sweep, rules of the small version
 
 These models check structure and names. The values of settings are checked in `leaves`, against the dataclasses.
 """
@@ -22,8 +26,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from distill_core.datasets.info import registered
+from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
-from distill_core.settings import DatasetRef, Protocol
+from distill_core.settings import DatasetRef, Protocol, is_own
 from search_spaces.errors import Misfit, nearest
 from search_spaces.leaves import LARGEST, brief
 from search_spaces.methods import canonical_method
@@ -33,6 +38,10 @@ MAX_SEEDS = 10_000
 
 SAME = "same"
 """As an evaluation architecture: the matching network of the experiment (the field's default evaluation)."""
+
+Measure = Literal["accuracy", "continual", "features"]
+"""What an experiment measures of its sets: the accuracy of networks trained on them; the same while classes arrive step
+by step; or their features beside those of real images."""
 
 T = TypeVar("T")
 
@@ -85,12 +94,16 @@ class DatasetEntry(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: int = Field(default=1, ge=1, le=LARGEST)
     image_size: int | None = Field(default=None, ge=4, le=4096)
-    format: Literal["parquet", "imagefolder"] | None = None
+    format: str | None = None
     path: str | None = Field(default=None, min_length=1)
+    num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
+    """Of a user's own; class-incremental learning is planned by it."""
 
 
 def _dataset(entry: DatasetEntry) -> DatasetRef:
     ref = DatasetRef(**entry.model_dump())
+    if ref.format is not None and is_own(ref.format):
+        require_importable(ref.format)
     info = registered(ref)
     return ref if info is None else DatasetRef(name=info.name, version=info.version)
 
@@ -122,7 +135,9 @@ class Axes(_Strict):
     ] = ()
     """A number n stands for the seeds 0 … n−1."""
     architectures: Axis[Architecture] = ()
-    """Networks that are trained on the sets; `same` is the matching network."""
+    """Networks that are trained on the sets, or whose features are shown; `same` is the matching network."""
+    steps: Axis[Annotated[int, Field(ge=1, le=10_000)]] = ()
+    """Steps of class-incremental learning."""
     protocol: Protocol | None = None
 
     def refs(self) -> tuple[DatasetRef, ...]:
@@ -136,6 +151,7 @@ class Settings(Axes):
     distillation: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
     extractors: dict[str, Any] = {}
+    features: dict[str, Any] = {}
 
 
 class When(_Strict):
@@ -167,12 +183,68 @@ class RuleEntry(_Strict):
         )
 
 
+class Range(_Strict):
+    """Values of one setting that a search tries."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether a factor counts, not a difference."""
+    zero: bool = False
+    """Whether exactly 0 is tried too."""
+    optional: bool = False
+    """Whether it is searched only on request (`iid search --also`)."""
+    points: int = Field(default=5, ge=2, le=1000)
+    """Values of the grid sampler, without 0."""
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low:g} and high is {self.high:g}; low has to be the smaller")
+        if self.low <= 0 and (self.log or self.zero):
+            raise ValueError(f"low is {self.low:g}; with log or zero it has to be above 0")
+        return self
+
+
+class Rungs(_Strict):
+    """Where a search looks at unfinished sets, and how cheaply it evaluates them."""
+
+    count: int = Field(default=3, ge=1, le=10)
+    """Looks a trial, the last one at the finished set."""
+    reduction: int = Field(default=3, ge=2, le=10)
+    """Factor between the iterations of two rungs; one of so many trials is to pass (ASHA's η)."""
+    num_eval: int = Field(default=2, ge=1, le=1000)
+    """Networks trained on each set."""
+    epoch_eval_train: int = Field(default=200, ge=0, le=100_000)
+    """As in the evaluation; the evaluation's own number where that is smaller."""
+
+
+class SmokeDefaults(_Strict):
+    """The file of settings that small versions start from."""
+
+    settings: Settings
+    rules: list[RuleEntry] = []
+
+
+class Smoke(Settings):
+    """What the small version of an experiment changes; sweep and rungs replace the experiment's."""
+
+    sweep: dict[str, Any] = {}
+    rungs: Rungs | None = None
+    rules: list[RuleEntry] = []
+
+
 class ExperimentEntry(Settings):
     """One grid and its settings."""
 
     name: Name
+    measure: Measure = "accuracy"
     sweep: dict[str, Any] = {}
+    search: dict[str, Range] = {}
+    """By setting."""
+    rungs: Rungs = Rungs()
     rules: list[RuleEntry] = []
+    smoke: Smoke = Smoke()
 
 
 class SpaceEntry(_Strict):

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,8 @@ GOOD = {
         }
     ],
 }
-FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKS = settings(deadline=None, suppress_health_check=list(HealthCheck))
+CASES = pytest.mark.parametrize("cases", [150, pytest.param(4000, marks=[pytest.mark.nightly, pytest.mark.slow])])
 
 scalars = st.one_of(
     st.none(),
@@ -94,30 +96,48 @@ def test_the_starting_point_is_good(tmp_path):
     assert make_plan(load_space(path)).cells
 
 
-@FEW
-@given(space=mutated())
-def test_mutated_spaces(tmp_path, space):
+@CASES
+def test_mutated_spaces(tmp_path, cases):
     path = tmp_path / "space.yaml"
-    path.write_text(yaml.safe_dump(space, allow_unicode=True), encoding="utf-8", errors="surrogatepass")
-    ends_well(path)
+
+    @settings(CHECKS, max_examples=cases)
+    @given(space=mutated())
+    def check(space):
+        path.write_text(yaml.safe_dump(space, allow_unicode=True), encoding="utf-8", errors="surrogatepass")
+        ends_well(path)
+
+    check()
 
 
-@FEW
-@given(data=st.binary(max_size=60), at=st.integers(0, 400), length=st.integers(0, 20))
-def test_mutated_bytes(tmp_path, data, at, length):
+@CASES
+def test_mutated_bytes(tmp_path, cases):
     good = yaml.safe_dump(GOOD).encode()
     path = tmp_path / "space.yaml"
-    path.write_bytes(good[:at] + data + good[at + length :])
-    ends_well(path)
+
+    @settings(CHECKS, max_examples=cases)
+    @given(data=st.binary(max_size=60), at=st.integers(0, 400), length=st.integers(0, 20))
+    def check(data, at, length):
+        path.write_bytes(good[:at] + data + good[at + length :])
+        ends_well(path)
+
+    check()
 
 
-@FEW
-@given(
-    name=st.sampled_from(["ipc", "seeds", "datasets", "methods", "iterations", "lr_net", "settings.ratio", "count"])
+overrides = st.tuples(
+    st.sampled_from(["ipc", "seeds", "datasets", "methods", "iterations", "lr_net", "settings.ratio", "count"])
     | st.text(),
-    value=st.text(max_size=30) | values.map(lambda value: yaml.safe_dump(value, default_flow_style=True)),
+    st.text(max_size=30) | values.map(lambda value: yaml.safe_dump(value, default_flow_style=True)),
 )
-def test_any_override(tmp_path, name, value):
+
+
+@CASES
+def test_any_override(tmp_path, cases):
     path = tmp_path / "space.yaml"
     path.write_text(yaml.safe_dump(GOOD))
-    ends_well(path, [f"{name}={value}"])
+
+    @settings(CHECKS, max_examples=cases)
+    @given(override=overrides)
+    def check(override):
+        ends_well(path, ["=".join(override)])
+
+    check()

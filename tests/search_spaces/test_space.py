@@ -4,6 +4,8 @@ import pytest
 
 from distill_core.settings import DatasetRef
 from search_spaces.errors import SpaceError
+from search_spaces.resolution import resolve
+from search_spaces.rules import Case
 from search_spaces.space import list_spaces, load_space
 
 SPACE = """\
@@ -65,6 +67,7 @@ def test_axes_are_read_with_their_defaults(load):
         ("iterations: 100", "iteratons: 100", 14, ["'iteratons'", "did you mean 'iterations'?"]),
         ("iterations: 100", "iterations: many", 14, ["experiments[0].distillation.iterations", "integer", "'many'"]),
         ("iterations: 100", "iterations: 0", 14, ["at least 1"]),
+        ("    ipc:", "    networks: VGG11\n    ipc:", 10, ["unknown key 'networks'", "did you mean 'architectures'?"]),
         ("    ipc:", "    icp:", 10, ["unknown key 'icp'", "'ipc'"]),
         ("ipc: [1, 10]", "ipc: [1, 0]", 10, ["ipc[1]", "greater than or equal to 1"]),
         ("ipc: [1, 10]", "ipc: [1, yes]", 10, ["ipc[1]", "integer"]),
@@ -87,6 +90,9 @@ def test_axes_are_read_with_their_defaults(load):
         ("[digits, cifar10]", "{name: mine, format: parquet}", 8, ["both format and path"]),
         ("[digits, cifar10]", "{name: cifar10, format: parquet, path: x}", 8, ["name of its own"]),
         ("[digits, cifar10]", "{name: a/b, format: parquet, path: x}", 8, ["pattern"]),
+        ("[digits, cifar10]", "{name: mine, format: parquet, path: x, num_classes: 1}", 8, ["num_classes", "2"]),
+        ("[digits, cifar10]", "{name: mine, format: parquet, path: x, classes: 4}", 8, ["did you mean 'num_classes'?"]),
+        ("[digits, cifar10]", "{name: digits, num_classes: 9}", 8, ["10 classes, not 9", "leave num_classes out"]),
         ("[digits, cifar10]", "{name: mine, form: parquet, path: x}", 8, ["'form'", "did you mean 'format'?"]),
         ("    methods", "    architectures: [ConvNet, VGG12]\n    methods", 9, ["'VGG12'", "did you mean VGG1"]),
         ("lambda_cc:", "lambda_c:", 12, ["'lambda_c'", "did you mean 'lambda_c"]),
@@ -132,7 +138,8 @@ def test_two_experiments_of_one_name(message):
 def test_one_data_set_name_cannot_stand_for_two_places(message):
     second = "  - {name: second, methods: DM, ipc: 1, datasets: {name: own, format: parquet, path: %s}}\n"
     third = second.replace("second", "third")
-    assert "stands for two data sets" in message(SPACE + second % "a" + third % "b")
+    said = message(SPACE + second % "a" + third % "b, num_classes: 3")
+    assert "'own' stands for two data sets: other path and num_classes" in said
 
 
 def test_ratio_becomes_images_per_class(load):
@@ -180,6 +187,9 @@ def test_a_setting_fixed_on_the_command_line_is_not_swept(load):
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
+        ("networks=[ConvNet, VGG11]", ["distillation.queue.networks: ", "'architectures' or 'network'?"]),
+        ("models=VGG11", ["unknown path", "'architectures' or 'network'?"]),
+        ("images_per_class=1", ["did you mean 'ipc'?"]),
         ("iteratons=3", ["--set iteratons=3", "did you mean 'iterations'?"]),
         ("sed=1", ["'seeds'"]),
         ("lr_net=3", ["ambiguous", "evaluation.lr_net", "extractors.lr_net", "distillation.queue.lr_net"]),
@@ -219,3 +229,77 @@ def test_shipped_spaces_load_and_are_listed_by_their_names():
 def test_unknown_space():
     with pytest.raises(SpaceError, match="did you mean 'quickstart'"):
         load_space("quickstrat")
+
+
+def test_a_space_in_a_folder_is_found_by_its_last_name():
+    with pytest.raises(SpaceError, match="did you mean 'paper/main'"):
+        load_space("main")
+
+
+@pytest.mark.parametrize("name", ["paper/contiual", "paper/continual/"])
+def test_a_name_with_a_folder_is_a_name_too(name):
+    with pytest.raises(SpaceError, match="did you mean 'paper/continual'"):
+        load_space(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "nowhere/at all", ""])
+def test_what_is_neither_name_nor_file(name):
+    with pytest.raises(SpaceError, match="there is no search space"):
+        load_space(name)
+
+
+def test_a_file_needs_no_ending(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "space").write_text(SPACE)
+    assert load_space("folder/space").name == "mine"
+
+
+def test_a_mistake_of_the_command_line_is_called_one():
+    with pytest.raises(SpaceError, match=r"digits has .* it was given by --set ipc"):
+        load_space("quickstart", ["ipc=100000"])
+
+
+def test_the_small_version_wins_over_the_file_and_the_command_line_over_that(load, tmp_path):
+    text = SPACE + "    smoke: {ipc: 2, sweep: {lambda_cm: [0, 1]}, distillation: {iterations: 3}}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    full = load(text).experiments[0]
+    small = load_space(tmp_path / "mine.yaml", ["lr_img=3"], smoke=True).experiments[0]
+    assert full.ipc == (1, 10) and small.ipc == (2,)
+    assert [ref.name for ref in small.datasets] == ["digits"] and small.seeds == (0, 1)
+    assert [path for path, _ in small.sweep] == ["distillation.lambda_cm"]
+    case = Case(dataset="digits", method="IDM+IID", ipc=2, protocol="paper")
+    settings = resolve(small, case, {}).distillation
+    assert (settings.iterations, settings.lr_img) == (3, 3.0), "the experiment's own small version is the stronger"
+    assert resolve(full, case, {}).distillation.iterations == 100
+
+
+@pytest.mark.parametrize(
+    ("extra", "part"),
+    [
+        ("    measure: continual\n", "needs steps"),
+        ("    measure: continual\n    steps: [0]\n", "steps[0]"),
+        ("    measure: speed\n", "measure"),
+        (
+            "    steps: [2]\n",
+            "experiments[0].steps: measure is accuracy; steps are of class-incremental learning alone",
+        ),
+        ("    measure: features\n    smoke: {steps: 2}\n", "experiments[0].smoke.steps: measure is features; steps"),
+        ("    measure: features\n    smoke: {sweep: {ipc: [1]}}\n", "axis of its own"),
+    ],
+)
+def test_what_is_measured_is_checked(message, extra, part):
+    assert part in message(SPACE + extra)
+
+
+def test_steps_that_no_experiment_has_are_refused(load, message):
+    shared = SPACE.replace("  seeds: 3", "  steps: 2")
+    continual = "  - {name: second, measure: continual, datasets: digits, methods: DM, ipc: 1}\n"
+    assert "mine.yaml:4: settings.steps: no experiment has measure continual" in message(shared)
+    assert [e.steps for e in load(shared + continual).experiments] == [(), (2,)]
+    assert "--set steps: no experiment of mine has measure continual" in message(SPACE, ["steps=2"])
+    assert [e.steps for e in load(SPACE + continual, ["steps=5"]).experiments] == [(), (5,)]
+
+
+def test_whole_has_no_set_to_look_at(message):
+    assert "no set of its own" in message(SPACE.replace("random", "Whole") + "    measure: features\n")
