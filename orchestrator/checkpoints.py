@@ -50,6 +50,12 @@ def load(folder: Path) -> Path | None:
     return None
 
 
+def damaged(folder: Path) -> list[Path]:
+    """Return the checkpoints that are not what they were when written."""
+    with files.translated(folder):
+        return [path for path in sorted(_found(folder)) if files.sha256(path) != path.stem]
+
+
 def remove(folder: Path) -> None:
     """Remove a unit's checkpoints."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
+from orchestrator.commands.cluster import app as cluster
 from orchestrator.files import StoreError
 from orchestrator.launch import LaunchError
+from orchestrator.request import Request
 from orchestrator.tables import TableError
 from search_spaces.errors import SpaceError
 
@@ -41,6 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(cluster, name="cluster")
+
 SpaceArgument = Annotated[str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file.")]
 SetOption = Annotated[
     list[str] | None,
@@ -53,12 +57,43 @@ DataOption = Annotated[
     Path, typer.Option("--data", help="Folder of data sets.", file_okay=False, callback=lambda path: path.expanduser())
 ]
 
+SmokeOption = Annotated[
+    bool, typer.Option("--smoke", help="The small version: digits, narrow networks, a few iterations; minutes.")
+]
+
 
 class Device(StrEnum):
     """What `iid unit` can run on."""
 
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class ProtocolName(StrEnum):
+    """Protocols by name."""
+
+    PAPER = "paper"
+    STRICT = "strict"
+
+
+class SamplerName(StrEnum):
+    """What suggests the settings that `iid search` tries."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+    GRID = "grid"
+
+
+class SchedulerName(StrEnum):
+    """What stops trials of `iid search` early."""
+
+    ASHA = "asha"
+    NONE = "none"
+
+
+def request(space: str, overrides: list[str] | None, smoke: bool) -> Request:
+    """Put together what a command asks for."""
+    return Request(space=space, overrides=tuple(overrides or ()), smoke=smoke)
 
 
 @app.command()
@@ -74,6 +109,7 @@ def plan(
     space: SpaceArgument,
     store: StoreOption = Path("store"),
     overrides: SetOption = None,
+    smoke: SmokeOption = False,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to reckon with (default: this machine's).")] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores to reckon with (default: this machine's).")] = None,
 ) -> None:
@@ -81,7 +117,7 @@ def plan(
     from orchestrator.commands.plan import show_plan, this_machine
     from orchestrator.store import Store
 
-    show_plan(space, overrides or [], Store(store), this_machine(cpus, gpus), Console())
+    show_plan(request(space, overrides, smoke), Store(store), this_machine(cpus, gpus), Console())
 
 
 @app.command()
@@ -98,12 +134,13 @@ def report(
     store: StoreOption = Path("store"),
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: reports/SPACE).")] = None,
     overrides: SetOption = None,
+    smoke: SmokeOption = False,
 ) -> None:
     """Write the report of a search space: tables, pictures, curves, what failed and what is missing."""
     from orchestrator.commands.report import show_report
     from orchestrator.store import Store
 
-    show_report(space, overrides or [], Store(store), out, Console())
+    show_report(request(space, overrides, smoke), Store(store), out, Console())
 
 
 @app.command()
@@ -112,8 +149,9 @@ def run(
     store: StoreOption = Path("store"),
     data: DataOption = Path("data"),
     overrides: SetOption = None,
+    smoke: SmokeOption = False,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs a unit, such as 0.25 (default: 1 where there are GPUs).")
+        float | None, typer.Option(help="GPUs a unit, such as 0.25 (default: what its memory needs).")
     ] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPU cores a unit (default: 1).")] = None,
     address: Annotated[
@@ -127,8 +165,7 @@ def run(
     from orchestrator.store import Store
 
     code = run_space(
-        space,
-        overrides or [],
+        request(space, overrides, smoke),
         Store(store),
         data,
         Console(),
@@ -137,6 +174,132 @@ def run(
         address=address,
         download=download,
         out=out,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def evaluate(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, or keys of sets in the store.")],
+    dataset: Annotated[str, typer.Option(help="What the sets stand for, by name as in a search space.")],
+    architectures: Annotated[str, typer.Option(help="Networks, such as ConvNet,ResNet18.")] = "",
+    protocol: Annotated[ProtocolName, typer.Option(help="See the documentation.")] = ProtocolName.PAPER,
+    beside: Annotated[str, typer.Option(help="Methods to compare with, such as Random,Herding,Whole.")] = "",
+    name: Annotated[str | None, typer.Option(help="Name of the sets' method (default: the file's).")] = None,
+    num_eval: Annotated[int | None, typer.Option(help="Networks trained on each set.")] = None,
+    overrides: SetOption = None,
+    normalised: Annotated[str | None, typer.Option(help="How images are stored: yes, no, or MEANS,STDS.")] = None,
+    zca: Annotated[str | None, typer.Option(help="Whether they are ZCA-whitened: yes, no, or a file of it.")] = None,
+    factor: Annotated[int | None, typer.Option(min=1, help="Cells a side into which an image is cut.")] = None,
+    soft_labels: Annotated[str | None, typer.Option(help="What soft labels are: logits or probabilities.")] = None,
+    lr_net: Annotated[
+        str | None, typer.Option(help="Learning rate instead of the protocol's: a number, or file.")
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read pickles; only from who you trust.")
+    ] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Import even if the pixels make no sense.")] = False,
+    store: StoreOption = Path("store"),
+    data: DataOption = Path("data"),
+    download: Annotated[bool, typer.Option("--download", help="Fetch the data set where possible.")] = False,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs a unit, as for run.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPU cores a unit, as for run.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join, as for run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+) -> None:
+    """Evaluate distilled sets made elsewhere, or in the store, under one protocol beside one another."""
+    from orchestrator.commands.evaluate import Resources, ask, evaluate_sets, read_options
+    from orchestrator.store import Store
+
+    options = read_options(normalised=normalised, zca=zca, factor=factor, soft_labels=soft_labels, check=not no_check)
+    code = evaluate_sets(
+        paths,
+        ask(dataset, architectures, protocol.value, beside, overrides or [], num_eval),
+        Store(store),
+        data,
+        Console(),
+        options=options,
+        name=name,
+        lr_net=lr_net,
+        allow_pickle=allow_pickle,
+        download=download,
+        out=out,
+        resources=Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, address=address),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(metavar="KEY|SPACE", help="Key of a set, or a space for all its sets.")],
+    kind: Annotated[
+        str, typer.Option("--format", help="safetensors, dc, mtt, imagefolder, hf (Hugging Face) or ddranking.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; for a space, a folder a set in it.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read it back, train on it, and compare with the recorded accuracy.")
+    ] = False,
+    store: StoreOption = Path("store"),
+    data: DataOption = Path("data"),
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+) -> None:
+    """Write sets in the layouts that others read, with their metadata and a script that trains on them."""
+    from orchestrator.commands.export import export_sets
+    from orchestrator.store import Store
+
+    code = export_sets(
+        what, request(what, overrides, smoke), kind, out.expanduser(), Store(store), data, Console(), check=check
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def search(
+    space: SpaceArgument,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each study, in all; raise it to go on.")] = 24,
+    sampler: Annotated[SamplerName, typer.Option(help="What suggests settings.")] = SamplerName.TPE,
+    scheduler: Annotated[SchedulerName, typer.Option(help="Whether poor trials are stopped early.")] = (
+        SchedulerName.ASHA
+    ),
+    max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time (default: all that fit).")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="Optional setting to search too, such as lr_img.")] = None,
+    store: StoreOption = Path("store"),
+    data: DataOption = Path("data"),
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs a trial, as for run.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPU cores a trial, as for run.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join, as for run.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch missing data sets where possible.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report (default: reports/SPACE-search).")] = None,
+    found: Annotated[Path | None, typer.Option(help="File for the found settings (default: in the report).")] = None,
+) -> None:
+    """Choose settings such as the weights of both losses on held-out images; the test images are never read."""
+    from orchestrator.commands.search import search_space
+    from orchestrator.search.drive import Search
+    from orchestrator.store import Store
+
+    how = Search(
+        store=Store(store),
+        data_root=data,
+        trials=trials,
+        console=Console(),
+        max_concurrent=max_concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+    )
+    asked = request(space, overrides, smoke)
+    code = search_space(
+        asked,
+        how,
+        sampler=sampler.value,
+        scheduler=scheduler.value,
+        also=also or (),
+        download=download,
+        out=out,
+        found=found,
     )
     raise typer.Exit(code)
 
@@ -165,6 +328,20 @@ def unit(
     from orchestrator.store import Store
 
     raise typer.Exit(run_one(key, Store(store), data, device.value, Console()))
+
+
+@app.command()
+def verify(
+    store: StoreOption = Path("store"),
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set what is damaged aside, so that the next run computes it again.")
+    ] = False,
+) -> None:
+    """Check a whole store against its hashes, and say which units have to be computed again; deletes nothing."""
+    from orchestrator.commands.verify import show_verification
+    from orchestrator.store import Store
+
+    raise typer.Exit(show_verification(Store(store), Console(), mend=repair))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from orchestrator import checkpoints
+from orchestrator.integrity import intact_folder
 from orchestrator.store import Store
 from orchestrator.tables import Row
 from orchestrator.tensorboard_log import TensorBoardLog
@@ -108,12 +109,12 @@ class UnitContext:
         self._stop = False
 
     def parent(self, key: str) -> Path:
-        """Return the folder with the artefacts of a done unit.
+        """Return the folder with the artefacts of a done unit, which are what they were when it was finished.
 
         Raises:
-            StoreError: it is not done.
+            StoreError: it is not done, or damaged.
         """
-        return self._store.folder_of(key)
+        return intact_folder(self._store, key)
 
     def parent_unit(self, key: str) -> Unit:
         """Return a done unit itself, settings and all; StoreError if it is not done."""

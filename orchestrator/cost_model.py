@@ -11,8 +11,18 @@ from typing import Literal
 from distill_core.chunks import class_chunk
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import parse_network_name
-from distill_core.settings import DatasetRef
-from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
+from distill_core.settings import DatasetRef, EvaluationSettings, is_own
+from orchestrator.units import (
+    Continual,
+    Distill,
+    Embed,
+    Evaluate,
+    ImportExtractor,
+    ImportSet,
+    Select,
+    TrainExtractor,
+    Unit,
+)
 
 CPU_FLOPS = 50e9
 """Rate of one CPU core; a server core was seen to reach 25 (narrow ConvNets) to 110 (ResNets) GFLOP/s."""
@@ -27,6 +37,9 @@ PROCESS_BYTES = 600_000_000
 
 FORWARD, TRAINING = 2.0, 6.0
 """Floating-point operations for each multiply-add of a forward pass, and of a forward and a backward pass."""
+
+_LAYOUT = 1e8
+"""Operations of t-SNE an image."""
 
 Basis = Literal["measured", "model"]
 
@@ -87,8 +100,11 @@ _WORK_AT_32: dict[tuple[str, int | None], Work] = {
 
 @functools.cache
 def network_work(name: str, channels: int, image_size: int) -> Work:
-    """Return the work of a network on one image; exact for ConvNets but for the head, scaled from 32×32 for others."""
-    architecture = parse_network_name(name)
+    """Return the work of a network on one image; exact for ConvNets but for the head, scaled from 32×32 for others.
+
+    A network of one's own counts as the published ConvNet: nothing is known of it before it is imported.
+    """
+    architecture = parse_network_name("ConvNet" if is_own(name) else name)
     if architecture.family == "ConvNet":
         pooled = architecture.pooling != "NP"
         return _convnet(architecture.width or 128, architecture.depth or 3, channels, image_size, pooled)
@@ -111,10 +127,20 @@ def _convnet(width: int, depth: int, channels: int, image_size: int, pooled: boo
 
 
 def shape_of(dataset: DatasetRef) -> Shape:
-    """Return the size of a data set, `UNKNOWN`'s where it is a user's own."""
+    """Return the size of a data set; what is not said of a user's own is `UNKNOWN`'s."""
+    whole = _whole(dataset)
+    if not dataset.classes:
+        return whole
+    share = len(dataset.classes) / whole.classes
+    train, test = round(share * whole.train_images), round(share * whole.test_images)
+    return dataclasses.replace(whole, classes=len(dataset.classes), train_images=train, test_images=test)
+
+
+def _whole(dataset: DatasetRef) -> Shape:
     info = REGISTRY.get(dataset.name)
     if info is None:
-        return dataclasses.replace(UNKNOWN, image_size=dataset.image_size or UNKNOWN.image_size)
+        size, classes = dataset.image_size or UNKNOWN.image_size, dataset.num_classes or UNKNOWN.classes
+        return dataclasses.replace(UNKNOWN, image_size=size, classes=classes)
     return Shape(info.channels, info.image_size, len(info.classes), info.train_images, info.test_images)
 
 
@@ -133,7 +159,8 @@ def model(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
 
     Args:
         unit: the unit.
-        parent: the unit that makes the set of an evaluation, the first extractor of a distillation, or None.
+        parent: the unit that makes the set (the first step's set) of what measures one, the first extractor of a
+            distillation, or None.
         gpu: whether it runs on a GPU or on a CPU core.
     """
     shape = shape_of(unit.dataset)
@@ -145,7 +172,7 @@ def model(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
 
 
 def _load(unit: Unit, parent: Unit | None, shape: Shape) -> _Load:
-    if isinstance(unit, ImportExtractor):
+    if isinstance(unit, ImportExtractor | ImportSet):
         return _Load(0, 0, 0)
     if isinstance(unit, TrainExtractor):
         work = _work(unit.settings.network, shape)
@@ -157,6 +184,10 @@ def _load(unit: Unit, parent: Unit | None, shape: Shape) -> _Load:
         return _Load(shape.train_images * FORWARD * features, 0, 0)
     if isinstance(unit, Distill):
         return _distillation(unit, parent, shape)
+    if isinstance(unit, Embed):
+        return _embedding(unit, parent, shape)
+    if isinstance(unit, Continual):
+        return _continual(unit, parent, shape)
     return _evaluation(unit, parent, shape)
 
 
@@ -187,12 +218,34 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape) -> _Load:
 
 
 def _evaluation(unit: Evaluate, parent: Unit | None, shape: Shape) -> _Load:
-    settings, work = unit.settings, _work(unit.network, shape)
     images = shape.train_images if parent is None else shape.classes * images_per_class(parent)
+    return _trained(unit.settings, _work(unit.network, shape), images, shape.test_images)
+
+
+def _continual(unit: Continual, parent: Unit | None, shape: Shape) -> _Load:
+    """After step s of S a share s/S of memory and test images; an equal number of classes comes with each step."""
+    memory = shape.classes * (images_per_class(parent) if parent else 0)
+    count, work = len(unit.parents), _work(unit.network, shape)
+    shares = [(step + 1) / count for step in range(count)]
+    loads = [_trained(unit.settings, work, round(s * memory), round(s * shape.test_images)) for s in shares]
+    return _Load(
+        sum(load.flops for load in loads), sum(load.steps for load in loads), max(load.activations for load in loads)
+    )
+
+
+def _trained(settings: EvaluationSettings, work: Work, images: int, test_images: int) -> _Load:
+    """`num_eval` networks trained on some images and tested."""
     epochs = settings.num_eval * (settings.epoch_eval_train + 1)
-    flops = (epochs * images * TRAINING + settings.num_eval * shape.test_images * FORWARD) * work.macs
+    flops = (epochs * images * TRAINING + settings.num_eval * test_images * FORWARD) * work.macs
     steps = epochs * -(-images // settings.batch_train)
     return _Load(flops, steps, min(images, settings.batch_train) * work.activations)
+
+
+def _embedding(unit: Embed, parent: Unit | None, shape: Shape) -> _Load:
+    """A forward pass through an extractor and the layout in the plane, which takes longer."""
+    images = shape.classes * (unit.settings.images + 2 * (images_per_class(parent) if parent else 0))
+    features = FORWARD * network_work("ConvNet", shape.channels, shape.image_size).macs
+    return _Load(images * (features + _LAYOUT), 0, 0)
 
 
 def _work(network: str, shape: Shape) -> Work:
@@ -203,4 +256,6 @@ def images_per_class(unit: Unit) -> int:
     """Return the images a class that a network trains on."""
     if isinstance(unit, Distill):
         return unit.ipc * unit.settings.partition**2
+    if isinstance(unit, ImportSet):
+        return unit.ipc * unit.reading.partition**2
     return unit.ipc if isinstance(unit, Select) else 0

@@ -13,7 +13,8 @@ from pathlib import Path
 from orchestrator import tables
 from orchestrator.cost_model import Estimate, images_per_class, model
 from orchestrator.plan import Plan
-from orchestrator.units import Evaluate, ImportExtractor, TrainExtractor, Unit
+from orchestrator.provenance import is_gpu
+from orchestrator.units import Continual, Embed, Evaluate, ImportExtractor, TrainExtractor, Unit
 
 MEASURED_UNITS = 3
 """Units of one shape that are looked up; more tell no more."""
@@ -75,11 +76,14 @@ def _corrections(
 def _likeness(unit: Unit, parent: Unit | None) -> object:
     """Return what units of equal cost share: everything but seeds, places in a pool, and keys of parents."""
     if isinstance(unit, TrainExtractor | ImportExtractor):
-        return type(unit), dataclasses.replace(unit, index=0)
-    alone = type(unit), dataclasses.replace(unit, seed=0, parents=())
+        whole = dataclasses.replace(unit, index=0, dataset=dataclasses.replace(unit.dataset, classes=()))
+        return type(unit), whole, len(unit.dataset.classes)
+    dataset = dataclasses.replace(unit.dataset, classes=()), len(unit.dataset.classes)
+    alone = type(unit), dataclasses.replace(unit, seed=0, parents=(), dataset=dataset[0]), dataset[1], len(unit.parents)
     if parent is None:
         return alone
-    return alone, images_per_class(parent) if isinstance(unit, Evaluate) else _likeness(parent, None)
+    measures = isinstance(unit, Evaluate | Continual | Embed)
+    return alone, images_per_class(parent) if measures else _likeness(parent, None)
 
 
 def _first_parent(plan: Plan, unit: Unit) -> Unit | None:
@@ -97,12 +101,6 @@ def _measured(store_tables: Path, keys: list[str], gpu: bool) -> dict[str, tuple
             seconds, memory = found.get(row["key"], (0.0, 0))
             found[row["key"]] = seconds + row["seconds"], max(memory, row["peak_memory"] or 0)
     return found
-
-
-def is_gpu(device: str) -> bool:
-    """Tell whether a row's device is the model of a GPU."""
-    words = ("nvidia", "tesla", "geforce", "quadro", "radeon", "instinct", "cuda")
-    return any(word in device.lower() for word in words)
 
 
 def wall_seconds(plan: Plan, keys: Iterable[str], estimates: Mapping[str, Estimate], workers: int) -> float:

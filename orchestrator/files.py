@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+FREE_SPACE = "free some space and run the same command again, finished work is kept"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -31,7 +32,7 @@ def translated(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or path
         if error.errno in _FULL:
-            remedy = "the disk is full; free some space and run the same command again, finished work is kept"
+            remedy = f"the disk is full; {FREE_SPACE}"
         elif error.errno in _FORBIDDEN:
             remedy = "it cannot be used; check its permissions, or choose another folder with --store"
         elif error.errno == errno.ENOENT:
@@ -88,8 +89,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk is full, or that the store may not be written."""
-    return isinstance(error, StoreUnwritable) or (isinstance(error, OSError) and error.errno in _FULL)
+    """Whether an error says that the disk is full, or that the store may not be written.
+
+    Libraries that write by themselves, such as safetensors, raise errors of their own, with the system's words in them.
+    """
+    if isinstance(error, StoreUnwritable):
+        return True
+    return (isinstance(error, OSError) and error.errno in _FULL) or os.strerror(errno.ENOSPC) in str(error)
 
 
 def to_json_bytes(value: object) -> bytes:

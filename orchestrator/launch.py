@@ -11,12 +11,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,13 +25,20 @@ from rich.text import Text
 
 from orchestrator import provenance
 from orchestrator.costs import estimate
-from orchestrator.plan import Plan, Schedule, pending
+from orchestrator.plan import Plan, pending
 from orchestrator.progress import Board, Failure, describe, display
+from orchestrator.schedule import Schedule
 from orchestrator.store import Store
 from orchestrator.sweep import sweep
-from orchestrator.trials import RUNNER, TrialSettings, stop_file
+from orchestrator.trials import RUNNER, TrialSettings, run_trial, stop_file
 from orchestrator.units import KINDS, Unit
 from orchestrator.wording import duration
+
+if TYPE_CHECKING:
+    from orchestrator.resources import Capacity, Node
+
+Trial = Callable[[dict[str, Any]], None]
+"""What a worker does with a trial's configuration."""
 
 SHOWN_FAILURES = 10
 LEAST_SHARE = 0.01
@@ -61,6 +69,8 @@ class Summary:
     halted: str | None
     """Why it could not go on; None if it could."""
     seconds: float
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Folders by the name of the option that other commands find them with; none that are where it looks by itself."""
 
     @property
     def exit_code(self) -> int:
@@ -96,7 +106,7 @@ def launch(
         space: name of the search space, for the record and the status.
         overrides: what the command line changed in it, for the record.
         cpus_per_trial: CPU cores a unit; 1 by default.
-        gpus_per_trial: GPUs a unit, or a fraction of one; by default 1 where there are GPUs.
+        gpus_per_trial: GPUs a unit, or a fraction of one; by default what its memory needs, where there are GPUs.
         address: "auto" or host:port of a Ray cluster to join; by default Ray is started on this machine.
         console: where progress is shown.
         runner: unit function as module:name.
@@ -118,12 +128,13 @@ def launch(
     board = Board(units={key: plan.units[key] for key in pending(plan, done)}, already=len(present))
     if not board.units:
         return _summary(None, board, began, stopped=False)
+    data_root = data_root.expanduser().resolve()
 
     store.check_writable()
     sweep(store, done)
     settings = TrialSettings(
         store=str(store.root),
-        data_root=str(data_root.expanduser().resolve()),
+        data_root=str(data_root),
         run=provenance.new_run_id(),
         git_commit=provenance.git_commit(),
         runner=runner,
@@ -132,7 +143,10 @@ def launch(
     )
     record = _record(space, overrides, address)
     stopped = _compute(plan, done, store, settings, asked, record, board, console or Console(stderr=True))
-    return _summary(settings.run, board, began, stopped=stopped)
+    ended = _summary(settings.run, board, began, stopped=stopped)
+    folders = {"store": store.root, "data": data_root}
+    unusual = {name: str(folder) for name, folder in folders.items() if folder != Path(name).resolve()}
+    return replace(ended, places=unusual)
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -152,9 +166,10 @@ def show(summary: Summary, console: Console) -> None:
     if len(summary.failures) > SHOWN_FAILURES:
         console.print(f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all")
     if summary.failures:
-        console.print(
-            f"Tracebacks: iid status --tracebacks; or iid unit {summary.failures[0].unit.key} to try one here."
-        )
+        look = shlex.join(["iid", "status", "--tracebacks", *_options(summary.places, "store")])
+        key = summary.failures[0].unit.key
+        again = shlex.join(["iid", "unit", key, *_options(summary.places, "store", "data")])
+        console.print(Text(f"Tracebacks: {look}; or {again} to try one here."), soft_wrap=True)
     if summary.waiting:
         ended = "Stopped." if summary.stopped else f"Could not go on: {summary.halted or 'Ray Tune ended early'}."
         console.print(Text(f"{ended} Run the same command again to go on; what is done stays done."), soft_wrap=True)
@@ -243,31 +258,57 @@ def _compute(
 ) -> bool:
     """Run what is not done, and return whether that was stopped."""
     from orchestrator import tuning
+    from orchestrator.resources import gpu_need, share_out, wants_gpu
 
     switch = StopSwitch(stop_file(store, settings.run), console)
     try:
         with tuning.cluster(asked.address), switch.installed():
-            room = tuning.capacity(asked.cpus, asked.gpus)
-            tuning.check_store_is_shared(store)
+            nodes, trial = _survey(asked.address, store, settings, board, console)
+            gpu = wants_gpu(nodes, asked.gpus)
+            estimates = estimate(plan, gpu=gpu, store_tables=store.tables, done=done)
+            need = gpu_need(board.units.values(), estimates)
+            room = share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)
             settings = replace(settings, cpus=room.cpus, report_seconds=max(settings.report_seconds, room.slots / 40))
-            estimates = estimate(plan, gpu=room.gpus > 0, store_tables=store.tables, done=done)
             board.expected = {key: value.seconds for key, value in estimates.items()}
             schedule = Schedule(plan, done, board.expected)
-            console.print(_opening(board, room.slots, room.cpus, room.gpus), soft_wrap=True, highlight=False)
+            console.print(_opening(board, room), soft_wrap=True, highlight=False)
             with display(board, console):
                 tuning.run_units(
-                    schedule, store=store, settings=settings, room=room, board=board, stopping=switch.is_on
+                    schedule,
+                    store=store,
+                    settings=settings,
+                    room=room,
+                    board=board,
+                    stopping=switch.is_on,
+                    trial=trial,
                 )
     except KeyboardInterrupt:
         return True
     return switch.is_on()
 
 
-def _opening(board: Board, slots: int, cpus: float, gpus: float) -> str:
+def _survey(
+    address: str | None, store: Store, settings: TrialSettings, board: Board, console: Console
+) -> "tuple[list[Node], Trial]":
+    """Look at the machines, see that they can do the work, and return them and what runs on them."""
+    from orchestrator import preflight, shipping
+
+    if address is None and not preflight.is_cluster():
+        return preflight.this_machine(), run_trial
+    nodes, parcels = preflight.check(store, Path(settings.data_root), board.units.values())
+    console.print(f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False)
+    if parcels:
+        sent = ", ".join(f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.items())
+        console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
+    return nodes, shipping.trial_on_cluster(parcels)
+
+
+def _opening(board: Board, room: "Capacity") -> str:
     kinds = ", ".join(f"{board.pending[kind]} {kind}" for kind in KINDS if board.pending[kind])
-    each = f"{cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-    return f"{kinds} to compute, {board.already} already there; {slots} at a time with {each} each"
+    each = f"{room.cpus:g} CPU" + (f" and {room.gpus:g} GPU" if room.gpus else "")
+    opening = f"{kinds} to compute, {board.already} already there; {room.slots} at a time with {each} each"
+    return f"{opening}\n{room.reason}" if room.reason else opening
 
 
 def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> Summary:
@@ -283,6 +324,10 @@ def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> S
         halted=board.halted,
         seconds=time.monotonic() - began,
     )
+
+
+def _options(places: Mapping[str, str], *names: str) -> list[str]:
+    return [word for name in names if name in places for word in (f"--{name}", places[name])]
 
 
 def _record(space: str, overrides: Sequence[str], address: str | None) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 A lease is a file that its holder touches every few seconds. It may be taken over when its holder's process is gone from
 this machine, when a holder that cannot be seen from here has not touched it for `STALE_SECONDS`, and by the launch
-that holds it: a launch gives a unit to one worker at a time, so an earlier one is lost to it. Who takes over compares
-times by the file system's own clock. A lease only saves work: what makes results appear once is the store's commit.
+that holds it: a launch gives a unit to one worker at a time, so an earlier one is lost to it. Times are compared by the
+file system's own clock, and clocks are moved: who would take over on their word alone first watches the file for a few
+heartbeats. A lease only saves work: what makes results appear once is the store's commit.
 """
 
 import functools
@@ -26,6 +27,9 @@ from orchestrator.files import StoreError
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
+WATCH_SECONDS = 2.2 * HEARTBEAT_SECONDS
+"""How long a lease that its time calls abandoned is watched for a touch before it is taken over."""
+_POLLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,13 @@ class Lease:
 
 @contextmanager
 def hold(
-    folder: Path, key: str, run: str, *, heartbeat: float = HEARTBEAT_SECONDS, stale: float = STALE_SECONDS
+    folder: Path,
+    key: str,
+    run: str,
+    *,
+    heartbeat: float = HEARTBEAT_SECONDS,
+    stale: float = STALE_SECONDS,
+    watch: float = WATCH_SECONDS,
 ) -> Iterator[Lease | None]:
     """Hold the lease of a unit for the duration of a `with` block; None if another process holds it.
 
@@ -67,11 +77,12 @@ def hold(
         run: the launch; a lease that it has already is taken over.
         heartbeat: seconds between touches.
         stale: seconds without a touch after which a lease of another machine may be taken over.
+        watch: seconds for which such a lease is watched first.
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    lease = acquire(folder, key, run, stale=stale)
+    lease = acquire(folder, key, run, stale=stale, watch=watch)
     if lease is None:
         yield None
         return
@@ -86,7 +97,9 @@ def hold(
         lease.release()
 
 
-def acquire(folder: Path, key: str, run: str, *, stale: float = STALE_SECONDS) -> Lease | None:
+def acquire(
+    folder: Path, key: str, run: str, *, stale: float = STALE_SECONDS, watch: float = WATCH_SECONDS
+) -> Lease | None:
     """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and `release` it."""
     lease = Lease(folder / f"{key}.json", uuid.uuid4().hex, run)
     record = _record(lease.token, run)
@@ -95,9 +108,10 @@ def acquire(folder: Path, key: str, run: str, *, stale: float = STALE_SECONDS) -
     content = _content(lease.path)
     if content is None:  # released just now
         return lease if files.create(lease.path, record) else None
-    if _holds(lease.path, content, stale, _probed_time, but=run) or not _take_over(lease.path, content, record, stale):
-        return None
-    return lease
+    lives = _lives(content, but=run)
+    if lives is None:
+        lives = _age(lease.path, _probed_time) < stale or _is_touched(lease.path, watch)
+    return lease if not lives and _take_over(lease.path, content, record, stale) else None
 
 
 def held_keys(folder: Path, *, stale: float = STALE_SECONDS) -> frozenset[str]:
@@ -195,6 +209,12 @@ def _age(path: Path, now: Callable[[Path], float]) -> float:
 
 
 def _holds(path: Path, content: bytes, stale: float, now: Callable[[Path], float], *, but: str | None = None) -> bool:
+    lives = _lives(content, but=but)
+    return _age(path, now) < stale if lives is None else lives
+
+
+def _lives(content: bytes, *, but: str | None) -> bool | None:
+    """Whether the holder of a lease lives; None if that cannot be seen: another machine's, hidden, or damaged."""
     holder = _holder(content)
     if but is not None and holder.get("run") == but:
         return False
@@ -202,7 +222,19 @@ def _holds(path: Path, content: bytes, stale: float, now: Callable[[Path], float
     if holder.get("host") == host_identity() and isinstance(pid, int) and isinstance(started, str):
         with suppress(OSError):
             return process_start(pid) == started
-    return _age(path, now) < stale  # another machine's, hidden, or damaged
+    return None
+
+
+def _is_touched(path: Path, seconds: float) -> bool:
+    """Watch a lease, and tell whether its holder touches or releases it, whatever the clocks say."""
+    with files.translated(path), suppress(FileNotFoundError):
+        before = path.stat().st_mtime_ns
+        for _ in range(_POLLS):
+            time.sleep(seconds / _POLLS)
+            if path.stat().st_mtime_ns != before:
+                return True
+        return False
+    return True
 
 
 def _take_over(path: Path, content: bytes, record: bytes, stale: float) -> bool:

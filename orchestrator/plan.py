@@ -3,26 +3,38 @@
 Units form a graph, extractor pool → set → evaluation; equal work, in one experiment or in several, is one unit. Cells
 say which units answer which question, and are what a report looks up. Planning reads no data and imports no torch.
 
+Class-incremental learning has a set for each step, made from the classes of that step alone, extractors included.
+
 Herding and K-Center choose by the features of one network trained on the real data, another one for each seed: it has
 the architecture of the experiment's matching network and the training settings of its extractors.
 """
 
 import dataclasses
-import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from distill_core.settings import DatasetRef, ExtractorSettings, Protocol
+from distill_core.class_order import class_steps
+from distill_core.datasets.info import REGISTRY
+from distill_core.settings import HOLD_OUT_FRACTION, DatasetRef, ExtractorSettings, Protocol, SettingsError
 from orchestrator.methods import CORESETS, specialise
-from orchestrator.units import KINDS, Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
+from orchestrator.units import (
+    Continual,
+    Distill,
+    Embed,
+    Evaluate,
+    ImportExtractor,
+    Select,
+    TrainExtractor,
+    Unit,
+)
 from search_spaces.errors import SpaceError
-from search_spaces.leaves import ExtractorPool
+from search_spaces.leaves import ExtractorPool, brief
 from search_spaces.methods import WHOLE
 from search_spaces.resolution import ResolvedSettings, resolve
 from search_spaces.rules import Case
-from search_spaces.schema import SAME
+from search_spaces.schema import SAME, Measure
 from search_spaces.space import Experiment, Space
 
 MAX_CELLS = 200_000
@@ -35,20 +47,27 @@ class Cell:
     """One question of a grid, and the units that answer it."""
 
     experiment: str
+    measure: Measure = "accuracy"
+    """What the evaluation unit measures."""
     dataset: str
     protocol: Protocol
     method: str
     """As the search space names it; see `note` where the unit is another method's."""
     ipc: int | None
     """Stored images a class; None for the whole training set."""
+    ratio: float | None = None
+    """Share of the training images that asked for this IPC; None where IPC itself was given."""
     seed: int
     network: str
-    """The network that is trained and tested."""
+    """The network that is trained and tested; for features, the one whose features they are."""
+    steps: int | None = None
+    """Steps of class-incremental learning; None elsewhere."""
     sweep: Sweep = ()
     """Swept settings by path, with this cell's values."""
     set_key: str | None
-    """Unit that makes the set; None for the whole training set."""
+    """Unit that makes the set; None for the whole training set, and where there is a set for each step."""
     evaluation_key: str
+    """Unit whose rows answer the question: evaluate, continual or embed."""
     note: str = ""
     """What a report has to say about the cell."""
 
@@ -99,85 +118,69 @@ def pending(plan: Plan, done: frozenset[str] | set[str]) -> list[str]:
     return [key for key in plan.units if key in needed and key not in done]
 
 
-class Schedule:
-    """A plan while it is carried out: hands out the units that still have to run, each once.
-
-    A unit is ready when its parents are done. Of the ready ones the kind with more work behind it goes first
-    (extractors, then sets, then evaluations), so that evaluations never hold back the sets that others wait for. Within
-    a kind the longest goes first, so that none is left for the end, and of equals the plan's order decides. Every step
-    costs a few heap operations, whatever the size of the plan.
-
-    Args:
-        plan: what to do.
-        done: keys of units that need not run; those that nobody needs any more are left out too.
-        seconds: how long units are expected to take; none are known if left out.
-    """
-
-    def __init__(self, plan: Plan, done: Iterable[str] = (), seconds: Mapping[str, float] | None = None) -> None:
-        done = frozenset(done)
-        order = pending(plan, done)
-        self.units = {key: plan.units[key] for key in order}
-        self.running: set[str] = set()
-        self.succeeded: set[str] = set()
-        self.failed: set[str] = set()
-        self.blocked: set[str] = set()
-        """Units that cannot run because a unit they depend on failed."""
-        self._children: dict[str, list[str]] = {key: [] for key in order}
-        self._missing = dict.fromkeys(order, 0)
-        kinds = {kind: rank for rank, kind in enumerate(KINDS)}
-        seconds = seconds or {}
-        self._rank = {
-            key: (kinds[unit.kind], -seconds.get(key, 0.0), place)
-            for place, (key, unit) in enumerate(self.units.items())
-        }
-        for key, unit in self.units.items():
-            for parent in unit.parents:
-                if parent in self.units:
-                    self._children[parent].append(key)
-                    self._missing[key] += 1
-        self._ready = [(self._rank[key], key) for key in order if not self._missing[key]]
-        heapq.heapify(self._ready)
-
-    def next(self) -> Unit | None:
-        """Hand out the next unit; None while nothing is ready (see `exhausted`)."""
-        if not self._ready:
-            return None
-        key = heapq.heappop(self._ready)[1]
-        self.running.add(key)
-        return self.units[key]
-
-    def settle(self, key: str, ok: bool) -> None:
-        """Take note that a unit that was handed out is done, or failed for good."""
-        self.running.remove(key)
-        if not ok:
-            self.failed.add(key)
-            self._block(key)
-            return
-        self.succeeded.add(key)
-        for child in self._children[key]:
-            self._missing[child] -= 1
-            if not self._missing[child] and child not in self.blocked:
-                heapq.heappush(self._ready, (self._rank[child], child))
-
-    def exhausted(self) -> bool:
-        """Tell whether everything is handed out, or blocked, and settled."""
-        return not self._ready and not self.running
-
-    def _block(self, key: str) -> None:
-        reached = [key]
-        while reached:
-            for child in self._children[reached.pop()]:
-                if child not in self.blocked:
-                    self.blocked.add(child)
-                    reached.append(child)
-
-
 def _count(experiment: Experiment) -> int:
     axes = [experiment.datasets, experiment.methods, experiment.seeds, experiment.architectures]
-    count = max(1, len(experiment.ipc), len(experiment.ratio))
+    count = max(1, len(experiment.ipc), len(experiment.ratio)) * max(1, sum(experiment.steps))
     for values in (*axes, *(values for _, values in experiment.sweep)):
         count *= len(values)
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One point of a grid, before seeds and networks, and the units that measure its sets."""
+
+    experiment: Experiment
+    dataset: DatasetRef
+    method: str
+    ipc: int | None
+    settings: ResolvedSettings
+
+    def check_size(self, images: int) -> None:
+        """Refuse sets that start from more images of a class than there are; SpaceError."""
+        info = REGISTRY.get(self.dataset.name)
+        if info is None:
+            return
+        kept = 1 - HOLD_OUT_FRACTION if self.experiment.protocol == "strict" else 1.0
+        most = int(kept * info.train_images / len(info.classes))
+        if images > most:
+            raise SpaceError(
+                f"{self.experiment.where}: {self.method} at IPC {self.ipc} starts from {images} images of each class, "
+                f"and {info.name} has about {most} of each to train on; lower ipc"
+            )
+
+    def evaluate(self, network: str, seed: int, set_key: str | None) -> Evaluate:
+        return Evaluate(
+            dataset=self.dataset,
+            protocol=self.experiment.protocol,
+            split="test",
+            network=network,
+            settings=self.settings.evaluation,
+            seed=seed,
+            parents=() if set_key is None else (set_key,),
+        )
+
+    def continual(self, network: str, seed: int, parts: tuple[str, ...]) -> Continual:
+        return Continual(
+            dataset=self.dataset,
+            protocol=self.experiment.protocol,
+            split="test",
+            network=network,
+            settings=self.settings.evaluation,
+            seed=seed,
+            parents=parts,
+        )
+
+    def embed(self, seed: int, parents: tuple[str, str]) -> Embed:
+        features, protocol = self.settings.features, self.experiment.protocol
+        return Embed(dataset=self.dataset, protocol=protocol, settings=features, seed=seed, parents=parents)
+
+    def extractor(self, dataset: DatasetRef, training: ExtractorSettings, *, index: int) -> TrainExtractor:
+        return TrainExtractor(dataset=dataset, protocol=self.experiment.protocol, settings=training, index=index)
+
+
+_Answer = tuple[str | None, str, int | None, str, Unit]
+"""Key of the set (None where there is none, or one a step), note, steps, network, and the unit that measures."""
 
 
 class _Planner:
@@ -205,57 +208,87 @@ class _Planner:
     ) -> Iterator[Cell]:
         case = Case(dataset=dataset.name, method=method, ipc=ipc, protocol=experiment.protocol)
         settings = resolve(experiment, case, dict(sweep))
+        question = _Question(experiment, dataset, method, ipc, settings)
         matching = settings.distillation.network
         networks = dict.fromkeys(matching if name == SAME else name for name in experiment.architectures)
+        ratio = None if ipc is None else experiment.ratios(dataset).get(ipc)
         for seed in experiment.seeds:
-            set_key, note = self.set(experiment, dataset, method, ipc, seed, settings)
-            for network in networks:
-                evaluation = Evaluate(
-                    dataset=dataset,
-                    protocol=experiment.protocol,
-                    split="test",
-                    network=network,
-                    settings=settings.evaluation,
-                    seed=seed,
-                    parents=() if set_key is None else (set_key,),
-                )
+            for set_key, note, steps, network, unit in self.answers(question, seed, tuple(networks)):
                 yield Cell(
                     experiment=experiment.name,
+                    measure=experiment.measure,
                     dataset=dataset.name,
                     protocol=experiment.protocol,
                     method=method,
                     ipc=ipc,
+                    ratio=ratio,
                     seed=seed,
                     network=network,
+                    steps=steps,
                     sweep=sweep,
                     set_key=set_key,
-                    evaluation_key=self.add(evaluation),
+                    evaluation_key=self.add(unit),
                     note=note,
                 )
 
-    def set(
-        self,
-        experiment: Experiment,
-        dataset: DatasetRef,
-        method: str,
-        ipc: int | None,
-        seed: int,
-        settings: ResolvedSettings,
-    ) -> tuple[str | None, str]:
+    def answers(self, question: "_Question", seed: int, networks: tuple[str, ...]) -> Iterator["_Answer"]:
+        """Plan the sets of one seed and the units that measure them."""
+        measure = question.experiment.measure
+        if measure == "continual":
+            for steps in question.experiment.steps:
+                parts, note = self.parts(question, seed, steps)
+                for network in networks:
+                    yield None, note, steps, network, question.continual(network, seed, parts)
+            return
+        set_key, note = self.set(question, question.dataset, seed)
+        for network in networks:
+            if measure == "features" and set_key is not None:
+                # The first network outside the pool: a set is not described by an extractor that it was distilled with.
+                training, outside = (
+                    dataclasses.replace(question.settings.extractors, network=network),
+                    question.settings.pool.count,
+                )
+                extractor = self.add(question.extractor(question.dataset, training, index=outside))
+                yield set_key, note, None, network, question.embed(seed, (set_key, extractor))
+            else:
+                yield set_key, note, None, network, question.evaluate(network, seed, set_key)
+
+    def parts(self, question: "_Question", seed: int, steps: int) -> tuple[tuple[str, ...], str]:
+        """Plan the sets of class-incremental learning, one a step, each distilled from the new classes alone."""
+        experiment, dataset = question.experiment, question.dataset
+        info = REGISTRY.get(dataset.name)
+        classes = dataset.num_classes if info is None else len(info.classes)
+        if classes is None:
+            raise SpaceError(
+                f"{experiment.where}: class-incremental learning needs the number of classes, which is not known of "
+                f"{dataset.name!r} before it is read; add num_classes to it: {{name: {dataset.name}, format: "
+                f"{dataset.format}, path: {brief(dataset.path)}, num_classes: …}}"
+            )
+        try:
+            orders = class_steps(classes, steps, seed)
+        except SettingsError as error:
+            raise SpaceError(f"{experiment.where}: {dataset.name}: {error}") from error
+        sets = [self.set(question, dataclasses.replace(dataset, classes=new), seed) for new in orders]
+        return tuple(key for key, _ in sets if key is not None), sets[0][1]
+
+    def set(self, question: "_Question", dataset: DatasetRef, seed: int) -> tuple[str | None, str]:
         """Plan the set that a network is trained on; None for the whole training set."""
-        protocol = experiment.protocol
+        protocol, settings = question.experiment.protocol, question.settings
+        method, ipc = question.method, question.ipc
         if ipc is None:
             return None, ""
         if method in CORESETS:
+            question.check_size(ipc)
             parents: tuple[str, ...] = ()
             if method != "Random":
                 features = dataclasses.replace(settings.extractors, network=settings.distillation.network)
-                extractor = TrainExtractor(dataset=dataset, protocol=protocol, settings=features, index=seed)
-                parents = (self.add(extractor),)
+                parents = (self.add(question.extractor(dataset, features, index=seed)),)
             coreset = CORESETS[method]
             unit = Select(dataset=dataset, protocol=protocol, method=coreset, ipc=ipc, seed=seed, parents=parents)
             return self.add(unit), ""
         distillation, note = specialise(settings.distillation, method, ipc)
+        if distillation.init == "real":
+            question.check_size(ipc * distillation.partition**2)
         drawn = self.pool(dataset, protocol, settings.extractors, settings.pool) if distillation.lambda_cc > 0 else ()
         distill = Distill(dataset=dataset, protocol=protocol, ipc=ipc, settings=distillation, seed=seed, parents=drawn)
         return self.add(distill), note

@@ -14,9 +14,19 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.context import Report
-from orchestrator.methods import method_name
 from orchestrator.trials import Result
-from orchestrator.units import KINDS, Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
+from orchestrator.units import (
+    KINDS,
+    Continual,
+    Distill,
+    Embed,
+    Evaluate,
+    ImportExtractor,
+    ImportSet,
+    Select,
+    TrainExtractor,
+    Unit,
+)
 from orchestrator.wording import duration
 
 PLAIN_SECONDS = 15.0
@@ -234,18 +244,25 @@ def plain_line(board: Board) -> str:
 
 def describe(unit: Unit) -> str:
     """Name a unit for people."""
-    dataset = unit.dataset.name
+    classes = len(unit.dataset.classes)
+    dataset = f"{unit.dataset.name} ({classes} classes)" if classes else unit.dataset.name
     match unit:
         case TrainExtractor():
             what = f"extractor {unit.index} {unit.settings.network} {dataset}"
         case ImportExtractor():
             what = f"extractor {unit.index} {unit.network} {dataset} from {unit.pool}"
+        case ImportSet():
+            what = f"import {unit.method} {dataset} IPC {unit.ipc} seed {unit.seed}"
         case Select():
             what = f"{unit.method} {dataset} IPC {unit.ipc} seed {unit.seed}"
         case Distill():
-            what = f"distil {dataset} IPC {unit.ipc} {method_name(unit.settings)} seed {unit.seed}"
+            what = f"distil {dataset} IPC {unit.ipc} {unit.settings.method} seed {unit.seed}"
         case Evaluate():
             what = f"evaluate {unit.network} {dataset} seed {unit.seed}"
+        case Continual():
+            what = f"continual {unit.network} {dataset} {len(unit.parents)} steps seed {unit.seed}"
+        case Embed():
+            what = f"embed {dataset} seed {unit.seed}"
     return f"{what} [{unit.key[:6]}]"
 
 

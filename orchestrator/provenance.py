@@ -45,12 +45,23 @@ class Provenance:
             "fingerprint": self.fingerprint,
             "protocol": getattr(unit, "protocol", None),
             "seed": getattr(unit, "seed", None),
-            "dtype": getattr(settings, "precision", None),
+            "dtype": _arithmetic(getattr(settings, "precision", None), self.device),
             "device": self.device,
             "versions": json.dumps(versions()),
             "git_commit": self.git_commit,
             "finished": datetime.now(UTC),
         }
+
+
+def is_gpu(device: str) -> bool:
+    """Tell whether a row's device is the model of a GPU."""
+    words = ("nvidia", "tesla", "geforce", "quadro", "radeon", "instinct", "cuda")
+    return any(word in device.lower() for word in words)
+
+
+def _arithmetic(precision: str | None, device: str) -> str | None:
+    """Return what a device computes in: TF32 exists on GPUs only."""
+    return "float32" if precision == "tf32" and not is_gpu(device) else precision
 
 
 def failure_row(unit: Unit, *, run: str, device: str, error: str, reason: str, traceback: str) -> Row:

@@ -7,8 +7,8 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator import leases
-from orchestrator.plan import Schedule
 from orchestrator.progress import Board
+from orchestrator.schedule import Schedule
 from orchestrator.store import Store
 from orchestrator.trials import Result, TrialSettings, needs_gpu, note_failure, trial_config
 from orchestrator.units import Unit

@@ -1,6 +1,7 @@
 """Where a store stands: what its launches set out to do, and how far that is."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -38,10 +39,12 @@ class Status:
     """Units of a store's search spaces, by state and kind."""
 
     spaces: tuple[str, ...]
-    """Search spaces that were launched; of each the last launch counts."""
+    """Search spaces that were launched, with their changes from the command line; of each the last launch counts."""
     counts: Mapping[str, Counter[str]]
     """For each of `STATES` the number of units of each kind."""
     failures: tuple[FailureNote, ...]
+    others: int = 0
+    """Done units that earlier launches planned and none of these."""
 
 
 def read_status(store: Store) -> Status:
@@ -70,13 +73,23 @@ def read_status(store: Store) -> Status:
         else:
             state = "blocked" if key in blocked else "waiting"
         counts[state][unit.kind] += 1
-    spaces = tuple(str(record["space"]) for record in launches)
-    return Status(spaces=spaces, counts=counts, failures=tuple(note for note in notes if note.unit.key in units))
+    return Status(
+        spaces=tuple(dict.fromkeys(shlex.join(_name(record)) for record in launches)),
+        counts=counts,
+        failures=tuple(note for note in notes if note.unit.key in units),
+        others=len(done - units.keys()),
+    )
 
 
 def last_launches(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the last launch of each search space, of records that come oldest first."""
-    return list({record["space"]: record for record in records}.values())
+    """Return the last launch of each search space and set of changes to it, of records that come oldest first."""
+    return list({_name(record): record for record in records}.values())
+
+
+def _name(record: Mapping[str, Any]) -> tuple[str, ...]:
+    changes = record.get("overrides")
+    listed = [str(change) for change in changes] if isinstance(changes, list) else []
+    return (*str(record["space"]).split(), *(word for change in listed for word in ("--set", change)))
 
 
 def planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Unit]:
@@ -128,6 +141,8 @@ def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType
             table.add_row(kind, *(str(status.counts[state][kind]) for state in STATES))
     table.add_row("all", *(str(status.counts[state].total()) for state in STATES), style="bold")
     notes = [Text(f"failed: {describe(f.unit)}: {f.error}: {f.reason}", style="red") for f in status.failures]
+    if status.others:
+        notes.append(Text(f"{status.others} more units are done, which earlier launches planned"))
     details = [Text(failure.traceback) for failure in status.failures] if tracebacks else []
     return Group(table, *notes, *details)
 

@@ -5,7 +5,7 @@
     <store>/checkpoints/<kind>/<key>/        of units that are not done yet
     <store>/datasets/<name>@<version>.json   fingerprint of the images behind a name
     <store>/runs/<run>.json  ·  plans/<hash>.json        launches, and the units that they set out to compute
-    <store>/leases/<key>.json  ·  tensorboard/<kind>/<key>/
+    <store>/leases/<key>.json  ·  tensorboard/<kind>/<key>/  ·  damaged/<number>/… (what `iid verify` set aside)
 
 A unit is put together in a hidden folder beside its place, `DONE` last, and appears by one rename. So a folder that is
 there is complete, and of two that finish the same unit the first wins. Its rows are published after that; whatever
@@ -86,7 +86,9 @@ class Store:
             folder = self.unit_folder(kind, key)
             if _exists(folder / DONE):
                 return folder
-        raise StoreError(f"store: unit {key} is not done in {self.root}; compute it first, with iid unit {key}")
+        raise StoreError(
+            f"store: unit {key} is not done in {self.root}; compute it first, with iid unit {key} --store {self.root}"
+        )
 
     def spec_of(self, key: str) -> Unit:
         """Return the unit that a done key stands for; StoreError if it is not done or its file is damaged."""
@@ -170,15 +172,18 @@ class Store:
 
     # Data sets, runs, preflight
 
+    def dataset_record(self, dataset: DatasetRef) -> Path:
+        """File that says which images are behind a data set's name."""
+        size = "" if dataset.image_size is None else f"-{dataset.image_size}"
+        return self.root / "datasets" / f"{urllib.parse.quote(dataset.name, safe='')}@{dataset.version}{size}.json"
+
     def check_fingerprint(self, dataset: DatasetRef, fingerprint: str) -> None:
         """Remember which images are behind a data set's name, and refuse others.
 
         Raises:
             StoreError: the store already holds results on other images of this name and version.
         """
-        size = "" if dataset.image_size is None else f"-{dataset.image_size}"
-        name = f"{urllib.parse.quote(dataset.name, safe='')}@{dataset.version}{size}.json"
-        path = self.root / "datasets" / name
+        path = self.dataset_record(dataset)
         record = {"name": dataset.name, "version": dataset.version, "fingerprint": fingerprint}
         if path.exists() or not files.create(path, files.to_json_bytes(record)):
             known = files.read_json(path).get("fingerprint")

@@ -38,6 +38,9 @@ _PROVENANCE = [
     ("peak_memory", pa.int64()),  # bytes: of the device, or of the process on a CPU
 ]
 
+PROVENANCE = tuple(name for name, _ in _PROVENANCE)
+"""Columns that every table of `TABLE_OF_KIND` has."""
+
 _CURVE = pa.list_(pa.float64())
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -77,13 +80,52 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("loss_cc", pa.float64()),
             ("loss_cm", pa.float64()),
             ("loss_ce", pa.float64()),
+            ("loss_own", pa.float64()),  # a loss of the user's own
             ("curve_iteration", pa.list_(pa.int64())),
             ("curve_loss", _CURVE),
             ("curve_loss_mean", _CURVE),
             ("curve_loss_cc", _CURVE),
             ("curve_loss_cm", _CURVE),
             ("curve_loss_ce", _CURVE),
+            ("curve_loss_own", _CURVE),
             ("curve_gradient_norm", _CURVE),
+        ]
+    ),
+    "continual": pa.schema(  # one row a step and network
+        [
+            *_PROVENANCE,
+            ("method", pa.string()),
+            ("ipc", pa.int64()),
+            ("split", pa.string()),
+            ("steps", pa.int64()),  # of the whole sequence
+            ("step", pa.int64()),  # counted from 1
+            ("classes", pa.list_(pa.int64())),  # those seen so far, in the order in which they came
+            ("network", pa.string()),
+            ("network_index", pa.int64()),
+            ("network_seed", pa.int64()),
+            ("accuracy", pa.float64()),  # over the images of the classes seen
+            ("class_accuracies", _CURVE),  # of `classes`, in their order
+            ("train_accuracy", pa.float64()),
+            ("train_loss", pa.float64()),
+        ]
+    ),
+    "features": pa.schema(  # one row a class and origin of its images
+        [
+            *_PROVENANCE,
+            ("set_key", pa.string()),
+            ("method", pa.string()),
+            ("ipc", pa.int64()),
+            ("network", pa.string()),  # whose features these are
+            ("label", pa.int64()),
+            ("class_name", pa.string()),
+            ("origin", pa.string()),  # real, initial or synthetic
+            ("images", pa.int64()),
+            ("spread", pa.float64()),  # squared distance to the class mean, summed, over n − 1; null for one image
+            ("covariance_distance", pa.float64()),  # to the real images' local covariance, Frobenius; null for those
+            ("pca_x", _CURVE),
+            ("pca_y", _CURVE),
+            ("tsne_x", _CURVE),
+            ("tsne_y", _CURVE),
         ]
     ),
     "extractors": pa.schema(
@@ -94,6 +136,37 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("epochs", pa.int64()),
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
+        ]
+    ),
+    "trials": pa.schema(  # one row a trial and rung; the file's key names the trial
+        [
+            ("key", pa.string()),
+            ("study", pa.string()),
+            ("space", pa.string()),
+            ("experiment", pa.string()),
+            ("dataset", pa.string()),
+            ("dataset_version", pa.int64()),
+            ("protocol", pa.string()),
+            ("split", pa.string()),
+            ("method", pa.string()),
+            ("ipc", pa.int64()),
+            ("trial", pa.int64()),  # number in its study
+            ("origin", pa.string()),  # published, or the sampler that suggested it
+            ("parameters", pa.string()),  # searched settings by path, as JSON
+            ("rung", pa.int64()),
+            ("iterations", pa.int64()),  # of the rung
+            ("state", pa.string()),  # running, passed, stopped, complete, diverged or failed
+            ("value", pa.float64()),  # validation accuracy, mean over seeds; null while it runs
+            ("seeds", pa.list_(pa.int64())),
+            ("values", _CURVE),  # of each seed
+            ("order", pa.int64()),  # place among all values of the study, in the order in which they came
+            ("units", pa.list_(pa.string())),  # keys of the rung's sets and evaluations
+            ("reason", pa.string()),  # why it failed
+            ("seconds", pa.float64()),  # the rung's work, over all seeds
+            ("run", pa.string()),  # the launch that wrote the row
+            ("versions", pa.string()),
+            ("git_commit", pa.string()),
+            ("finished", pa.timestamp("us", tz="UTC")),
         ]
     ),
     "failures": pa.schema(
@@ -116,11 +189,18 @@ SCHEMAS: dict[str, pa.Schema] = {
 TABLE_OF_KIND = {
     "train_extractors": "extractors",
     "import_extractors": "extractors",
+    "import_set": "distillations",
     "select": "distillations",
     "distill": "distillations",
     "evaluate": "evaluations",
+    "continual": "continual",
+    "embed": "features",
 }
 """The table that a unit of each kind writes its rows to."""
+
+
+_COLUMNS = "iid_columns"
+"""Metadata of a file that repeats the names of its columns, which no checksum covers."""
 
 
 class TableError(ValueError):
@@ -141,7 +221,8 @@ def build(table: str, rows: Sequence[Row]) -> pa.Table:
         data = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"a row does not fit table {table}: {error}") from error
-    return data.replace_schema_metadata({"iid_table": table, "iid_schema_version": str(SCHEMA_VERSION)})
+    said = {"iid_table": table, "iid_schema_version": str(SCHEMA_VERSION), _COLUMNS: _names(schema)}
+    return data.replace_schema_metadata(said)
 
 
 def write(path: Path, table: str, rows: Sequence[Row]) -> None:
@@ -152,7 +233,7 @@ def write(path: Path, table: str, rows: Sequence[Row]) -> None:
         StoreError: the file cannot be written.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(build(table, rows), sink)
+    pq.write_table(build(table, rows), sink, write_page_checksum=True)
     write_file(path, sink.getvalue().to_pybytes())
 
 
@@ -165,7 +246,7 @@ def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Tabl
         keys: units to read; those without a file are left out.
 
     Raises:
-        TableError: a file cannot be read, or a newer version of this program wrote it.
+        TableError: a file cannot be read, is not what was written, or a newer version of this program wrote it.
     """
     folder = tables / table
     files = sorted(folder.glob("[0-9a-f]*.parquet"))
@@ -174,18 +255,44 @@ def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Tabl
         files = [file for file in files if file.stem in wanted]
     if not files:
         return SCHEMAS[table].empty_table()
+    options = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+    form = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
     try:
-        return pyarrow.dataset.dataset(files, schema=SCHEMAS[table], format="parquet").to_table()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise TableError(_damaged(files, table, error)) from error
+        data = pyarrow.dataset.dataset(files, schema=SCHEMAS[table], format=form)
+        if any(_is_garbled(fragment.physical_schema) for fragment in data.get_fragments()):
+            raise TableError(_damaged(files, table, "the names of columns are damaged"))
+        return data.to_table()
+    except _DAMAGE as error:
+        raise TableError(_damaged(files, table, _line(error))) from error
 
 
-def _damaged(files: Sequence[Path], table: str, error: Exception) -> str:
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def _is_garbled(schema: pa.Schema) -> bool:
+    """Whether a file has other columns than it was written with; files of earlier versions do not say."""
+    written = (schema.metadata or {}).get(_COLUMNS.encode())
+    return written is not None and written != _names(schema).encode()
+
+
+def _names(schema: pa.Schema) -> str:
+    return ",".join(schema.names)
+
+
+def _damaged(files: Sequence[Path], table: str, reason: str) -> str:
     for file in files:
         try:
-            version = int((pq.read_schema(file).metadata or {}).get(b"iid_schema_version", b"0"))
-        except (pa.ArrowInvalid, OSError) as damage:
-            return f"{file} cannot be read ({damage}); delete it and run again, its unit will be repaired"
-        if version > SCHEMA_VERSION:
-            return f"{file} was written by a newer version (schema {version}, ours is {SCHEMA_VERSION}); update"
-    return f"table {table} cannot be read: {error}"
+            schema = pq.read_schema(file)
+            version = int((schema.metadata or {}).get(b"iid_schema_version", b"0"))
+            if version > SCHEMA_VERSION:
+                return f"{file} was written by a newer version (schema {version}, ours is {SCHEMA_VERSION}); update"
+            pq.read_table(file, schema=SCHEMAS[table], page_checksum_verification=True)
+        except (*_DAMAGE, ValueError) as damage:
+            return f"{file} cannot be read ({_line(damage)}); delete it and run again, its unit will be repaired"
+        if _is_garbled(schema):
+            return f"{file} is damaged ({reason}); delete it and run again, its unit will be repaired"
+    return f"table {files[0].parent} cannot be read: {reason}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from orchestrator import leases
 from orchestrator.context import Outcome, Report, Stopped, UnitContext
-from orchestrator.files import is_full
+from orchestrator.files import FREE_SPACE, is_full
 from orchestrator.leases import Lease
 from orchestrator.provenance import Provenance, device_name, failure_row
 from orchestrator.store import Store, StoreError
@@ -209,10 +209,13 @@ def _run_and_commit(
 
 
 def _failed(unit: Unit, store: Store, settings: TrialSettings, device: str, error: Exception) -> Result:
+    reason = str(error) or type(error).__name__
+    if is_full(error) and not isinstance(error, StoreError):
+        reason = f"{reason}; {FREE_SPACE}"
     result = Result(
         status="failed",
         error=type(error).__name__,
-        reason=str(error) or type(error).__name__,
+        reason=reason,
         traceback="".join(traceback.format_exception(error)),
         out_of_memory=_is_out_of_memory(error),
         disk_full=is_full(error),

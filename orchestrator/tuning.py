@@ -1,36 +1,34 @@
-"""Ray and Ray Tune: starting or joining a cluster, checking it, and running a plan's units on it.
+"""Ray and Ray Tune: starting or joining a cluster, and running a plan's units on it.
 
-The only module that drives Ray. Tune's own resume is not used (it repeats finished trials): its experiment folder is
+The only module that drives Tune. Tune's own resume is not used (it repeats finished trials): its experiment folder is
 temporary, and what is done is read from the store.
 """
 
 import dataclasses
 import logging
-import math
 import os
 import socket
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray._private import services
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator import files
 from orchestrator.context import Report
 from orchestrator.launch import LaunchError
-from orchestrator.plan import Schedule
+from orchestrator.preflight import is_cluster
 from orchestrator.progress import Board
+from orchestrator.resources import Capacity
+from orchestrator.schedule import Schedule
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.store import Store
+from orchestrator.tokens import keep_token_private
 from orchestrator.trials import Result, TrialSettings, note_failure, run_trial, trial_resources
 from orchestrator.units import Unit, from_json
 
@@ -44,15 +42,6 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch has its own, which lets units checkpoint
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What one trial gets, and how many run at once."""
-
-    cpus: float
-    gpus: float
-    slots: int
 
 
 @contextmanager
@@ -71,73 +60,37 @@ def cluster(address: str | None) -> Iterator[None]:
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES} if address is None else {}
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, **own}
     try:
-        if address not in (None, "auto"):
-            _knock(address)
+        if address is None:
+            keep_token_private()
+        else:
+            _knock(_running_cluster() if address == "auto" else address)
         ray.init(address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        where = "on this machine" if address is None else f"at {address}"
-        raise LaunchError(f"Ray cannot be reached {where}: {error}") from error
+        if address is None:
+            raise LaunchError(f"Ray cannot be started on this machine: {error}") from error
+        raise LaunchError(
+            f"no Ray cluster can be reached at {address}: {error}; see that it is up (ray status), give auto or "
+            "host:port, and if it asks for a token have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
+        ) from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def _running_cluster() -> str:
+    """Return host:port of the cluster that `auto` means: of RAY_ADDRESS, or the last one started on this machine.
+
+    Raises:
+        ConnectionError: there is none.
+    """
+    return str(services.get_ray_address_from_environment("auto", None))
+
+
 def _knock(address: str) -> None:
     """See that somebody listens at host:port, for which Ray itself takes minutes."""
     host, _, port = address.rpartition(":")
     socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
-
-
-def capacity(cpus: float | None, gpus: float | None) -> Capacity:
-    """Decide what each trial gets on the joined cluster: one CPU, and a GPU where there are any, unless told otherwise.
-
-    Raises:
-        LaunchError: no node has that much.
-    """
-    nodes = [node["Resources"] for node in _nodes()]
-    if gpus is None:
-        gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in nodes) else 0.0
-    cpus = 1.0 if cpus is None else cpus
-    slots = sum(_slots(node, cpus, gpus) for node in nodes)
-    if slots == 0:
-        most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
-        raise LaunchError(
-            f"no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial; the most there is are {most['CPU']:g} CPUs and "
-            f"{most['GPU']:g} GPUs; lower --cpus-per-trial or --gpus-per-trial"
-        )
-    return Capacity(cpus=cpus, gpus=gpus, slots=slots)
-
-
-def check_store_is_shared(store: Store) -> None:
-    """See a marker written here from every node of the joined cluster.
-
-    Raises:
-        LaunchError: a node does not see it.
-    """
-    nodes = _nodes()
-    if len(nodes) < 2:
-        return
-    marker = store.root / f".marker.{uuid.uuid4().hex}"
-    files.write(marker, b"shared\n")
-    try:
-        sees = ray.remote(num_cpus=0)(_sees)
-        answers = {
-            node["NodeManagerAddress"]: sees.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(str(marker))
-            for node in nodes
-        }
-        for name, answer in answers.items():
-            if not ray.get(answer, timeout=120):
-                raise LaunchError(
-                    f"node {name} does not see the store {store.root}; put it on storage that all nodes share, "
-                    "under the same path"
-                )
-    except RayError as error:
-        raise LaunchError(f"a node of the cluster cannot be asked for the store: {error}") from error
-    finally:
-        marker.unlink(missing_ok=True)
 
 
 def run_units(
@@ -148,18 +101,28 @@ def run_units(
     room: Capacity,
     board: Board,
     stopping: Callable[[], bool],
+    trial: Callable[[dict[str, Any]], None] = run_trial,
 ) -> None:
     """Run all units of a schedule on the joined cluster; returns when none can be started any more.
+
+    Args:
+        schedule: what is ready, what is blocked.
+        store: where results go.
+        settings: shared by all trials.
+        room: what each trial gets, and how many run at once.
+        board: told what happens.
+        stopping: asked whether the launch is to stop.
+        trial: what a worker does with a trial's configuration.
 
     Raises:
         StoreError: the store cannot be read any more.
         LaunchError: Ray broke down, or its folder for temporary files cannot be written.
     """
     searcher = PlanSearcher(schedule, store=store, settings=settings, gpus=room.gpus, board=board, stopping=stopping)
-    ahead = 2 if len(_nodes()) < 2 else room.slots + 16  # trials in wait for a node that joins
+    ahead = room.slots + 16 if is_cluster() else 2  # trials in wait for a node that joins
     with _ray_troubles(), tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder:
         tune.Tuner(
-            tune.with_resources(run_trial, _placement),
+            tune.with_resources(trial, _placement),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
@@ -210,6 +173,12 @@ class BoardCallback(tune.Callback):
         elif "status" in result:
             self._board.finished(_unit(trial), _result(result))
 
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        """Drop what nobody reads any more: Tune keeps its trials to the end, and a launch may have very many."""
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+        trial.config = {}
+
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Note a worker that died."""
         self._board.died(_unit(trial))
@@ -224,21 +193,6 @@ class BoardCallback(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a resume that we do not use
-
-
-def _nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
-    by_cpu = math.floor(node.get("CPU", 0) / cpus)
-    if not gpus:
-        return by_cpu
-    return min(by_cpu, math.floor(node.get("GPU", 0)) * math.floor(1 / gpus))
-
-
-def _sees(marker: str) -> bool:
-    return Path(marker).exists()
 
 
 def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:

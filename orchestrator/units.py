@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from distill_core.importers.reading import Reading
 from distill_core.settings import (
     LOCATION,
     CoresetMethod,
@@ -25,6 +26,7 @@ from distill_core.settings import (
     DistillationSettings,
     EvaluationSettings,
     ExtractorSettings,
+    FeatureSettings,
     Protocol,
     SettingsError,
     Split,
@@ -32,7 +34,16 @@ from distill_core.settings import (
 
 KEY_LENGTH = 16
 
-ALGORITHM_VERSIONS = {"train_extractors": 1, "import_extractors": 1, "select": 1, "distill": 1, "evaluate": 1}
+ALGORITHM_VERSIONS = {
+    "train_extractors": 1,
+    "import_extractors": 1,
+    "import_set": 1,
+    "select": 1,
+    "distill": 1,
+    "evaluate": 1,
+    "continual": 1,
+    "embed": 2,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +88,25 @@ class ImportExtractor(_Unit):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImportSet(_Unit):
+    """Take a set that was made elsewhere from the user's files."""
+
+    kind: ClassVar[str] = "import_set"
+    protocol: Protocol
+    method: str
+    """The user's name for how it was made."""
+    ipc: int
+    """Stored images a class."""
+    seed: int
+    """Number of the set among those of its method."""
+    content: str
+    """SHA-256 of the files."""
+    reading: Reading
+    path: str = field(metadata=LOCATION)
+    """Where the files lie."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Select(_Unit):
     """Choose real images as a baseline set; herding and k-center read the features of one extractor (the parent)."""
 
@@ -112,9 +142,40 @@ class Evaluate(_Unit):
     """Seed of the set; evaluation networks are paired over methods by it."""
 
 
-Unit = TrainExtractor | ImportExtractor | Select | Distill | Evaluate
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Continual(_Unit):
+    """Class-incremental learning: after each step train `num_eval` fresh networks on the memory, test on classes seen.
+
+    The parents are the sets of the steps in their order, each of some classes of the data set; the memory after step s
+    is the union of the first s.
+    """
+
+    kind: ClassVar[str] = "continual"
+    protocol: Protocol
+    split: Split
+    network: str
+    settings: EvaluationSettings
+    seed: int
+    """Number of the class order, and seed of the sets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embed(_Unit):
+    """Lay the features of real, initial and synthetic images out in the plane, and compare them class by class.
+
+    The parents are the set and the extractor whose features are shown.
+    """
+
+    kind: ClassVar[str] = "embed"
+    protocol: Protocol
+    settings: FeatureSettings
+    seed: int
+
+
+Unit = TrainExtractor | ImportExtractor | ImportSet | Select | Distill | Evaluate | Continual | Embed
 KINDS: dict[str, type[Unit]] = {
-    unit.kind: unit for unit in (TrainExtractor, ImportExtractor, Select, Distill, Evaluate)
+    unit.kind: unit
+    for unit in (TrainExtractor, ImportExtractor, ImportSet, Select, Distill, Evaluate, Continual, Embed)
 }
 """Kinds in the order in which a plan meets them."""
 
@@ -131,15 +192,16 @@ def unit_key(unit: _Unit) -> str:
 
 
 def canonical(value: Any, where: str = "unit") -> Any:
-    """Reduce a value to JSON with one spelling for equal content; fields marked as locations are left out.
+    """Reduce a value to JSON with one spelling for equal content.
 
-    Numbers that are equal are spelt alike (1 and 1.0), so that a file's notation cannot change a key.
+    Fields marked as locations are left out, and those marked as added later while they have their default. Numbers
+    that are equal are spelt alike (1 and 1.0), so that a file's notation cannot change a key.
 
     Raises:
         SettingsError: the value has no stable identity; the message names the field.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f for f in dataclasses.fields(value) if f.metadata.get("identity", True)]
+        fields = [f for f in dataclasses.fields(value) if _identifies(f, getattr(value, f.name))]
         return {f.name: canonical(getattr(value, f.name), f"{where}.{f.name}") for f in fields}
     if isinstance(value, dict):
         return {str(name): canonical(item, f"{where}.{name}") for name, item in value.items()}
@@ -153,6 +215,11 @@ def canonical(value: Any, where: str = "unit") -> Any:
         f"{where} is a {type(value).__name__}, which has no stable identity; "
         "use a number, a string, a list, or a dataclass of these"
     )
+
+
+def _identifies(field: dataclasses.Field[Any], value: object) -> bool:
+    added_at_default = field.metadata.get("added", False) and value == field.default
+    return bool(field.metadata.get("identity", True)) and not added_at_default
 
 
 def _canonical_float(value: float, where: str) -> int | float:

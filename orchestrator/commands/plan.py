@@ -13,10 +13,11 @@ from rich.table import Table
 from orchestrator.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
 from orchestrator.costs import estimate, wall_seconds
 from orchestrator.plan import Plan, make_plan, pending
+from orchestrator.request import Request
 from orchestrator.store import Store
 from orchestrator.units import KINDS
 from orchestrator.wording import duration
-from search_spaces.space import Space, load_space
+from search_spaces.space import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +45,33 @@ def this_machine(cpus: int | None = None, gpus: int | None = None) -> Machine:
     return Machine(cpus=cpus, gpus=gpus)
 
 
-def show_plan(name: str, overrides: Sequence[str], store: Store, machine: Machine, console: Console) -> None:
+def show_plan(request: Request, store: Store, machine: Machine, console: Console) -> None:
     """Print the plan of a search space; nothing is run and nothing is written.
 
     Raises:
         SpaceError: the search space cannot be used.
         TableError: the store holds a damaged table.
     """
-    space = load_space(name, overrides)
+    space = request.load()
     plan = make_plan(space)
     done = store.done_keys() & plan.units.keys()
     estimates = estimate(plan, gpu=machine.gpus > 0, store_tables=store.tables, done=done)
     todo = pending(plan, done)
-    experiments = _count(len(space.experiments), "experiment")
-    console.print(
-        f"{space.name}: {experiments}, {_count(len(plan.cells), 'cell')}, {_count(len(plan.units), 'unit')}",
-        highlight=False,
-        markup=False,
+    counts = (
+        _count(len(space.experiments), "experiment"),
+        _count(len(plan.cells), "cell"),
+        _count(len(plan.units), "unit"),
     )
+    console.print(f"{request.name}: {', '.join(counts)}", highlight=False, markup=False)
     console.print(_table(plan, done, todo, estimates))
     for line in _conclusion(space, plan, store, todo, estimates, machine):
         console.print(line, highlight=False, markup=False)
 
 
 def _table(plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]) -> Table:
-    table = Table("kind", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("units", "shared", "done", "to run", "time", "memory"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("kind", no_wrap=True, min_width=max(map(len, KINDS)))
+    for column in ("units", "shared", "done", "to run", "time", "peak memory"):
         table.add_column(column, justify="right")
     shared = {key for key, users in plan.experiments_of().items() if len(users) > 1}
     kinds = Counter(unit.kind for unit in plan.units.values())

@@ -1,6 +1,6 @@
 """`iid run`: compute what the store lacks of a search space."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -11,15 +11,14 @@ from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.commands.report import show_report
 from orchestrator.launch import launch, show
 from orchestrator.plan import make_plan, pending
+from orchestrator.request import Request
 from orchestrator.store import Store, StoreError
 from orchestrator.tables import TableError
 from orchestrator.units import ImportExtractor
-from search_spaces.space import load_space
 
 
 def run(
-    name: str,
-    overrides: Sequence[str],
+    request: Request,
     store: Store,
     data: Path,
     console: Console,
@@ -39,7 +38,7 @@ def run(
         StoreError: the store cannot be written.
         LaunchError: the cluster cannot be reached or is too small.
     """
-    plan = make_plan(load_space(name, overrides))
+    plan = make_plan(request.load())
     if address is None:  # a cluster's nodes have their own disks; there a unit says what is missing
         needed = [plan.units[key] for key in pending(plan, store.done_keys())]
         check_data((unit.dataset for unit in needed), data, download=download)
@@ -50,8 +49,8 @@ def run(
         plan,
         store=store,
         data_root=data,
-        space=name,
-        overrides=overrides,
+        space=request.name,
+        overrides=request.overrides,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         address=address,
@@ -59,7 +58,7 @@ def run(
     )
     show(summary, console)
     try:
-        show_report(name, overrides, store, out, console)
+        show_report(request, store, out, console, data=data)
     except (StoreError, TableError) as error:  # what was computed is safe, and how it ended is already told
         console.print(Text(f"The report could not be written: {error}", style="red"))
         return summary.exit_code or 1

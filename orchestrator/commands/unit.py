@@ -73,5 +73,7 @@ def _outcome(result: Result, folder: Path) -> Text:
             return Text("a launch is computing this unit right now; see iid status")
         case "stopped":
             return Text("stopped after a checkpoint; the same command goes on from there")
+        case _ if result.disk_full:
+            return Text(f"{result.error}: {result.reason}")
         case _:
             return Text(result.traceback or f"{result.error}: {result.reason}")

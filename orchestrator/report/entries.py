@@ -3,8 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.report.model import MISSING, Emphasis, Entry
-from orchestrator.report.results import Measurement
-from orchestrator.statistics import Interval, Summary, paired_differences, summarise
+from orchestrator.report.results import Measurement, Trajectory
+from orchestrator.statistics import Array, Interval, Summary, differs_from_zero, paired_differences, summarise
+
+REFERENCE = "Random"
+SAME_SET = "same set"
+"""In the place of a difference: both methods are answered by the same units."""
 
 _RANKS: tuple[Emphasis, ...] = ("best", "second")
 
@@ -14,53 +18,77 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def accuracy_text(measurement: Measurement) -> str:
+def signed(fraction: float) -> str:
+    """Return a difference in points with one decimal and its sign; zero has none."""
+    text = f"{100 * fraction:+.1f}".replace("-", "−")
+    return "0.0" if text in ("+0.0", "−0.0") else text
+
+
+def summary_text(summary: Summary | None) -> str:
     """Return "mean ± std" in percent; one network has no ±, no network is a dash."""
-    summary = measurement.summary
     if summary is None:
         return MISSING
     return percent(summary.mean) + (f" ± {percent(summary.std)}" if summary.networks > 1 else "")
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return "[low, high]" in percent; a dash where there is no interval."""
+    return MISSING if interval is None else f"[{percent(interval[0])}, {percent(interval[1])}]"
 
 
 def accuracy_entry(measurement: Measurement | None, emphasis: Emphasis | None, notes: Sequence[str]) -> Entry:
     """Return a measurement's entry with its marks for a table's footnotes; what was never planned stays empty."""
     if measurement is None:
         return Entry(text="")
-    numbers = tuple(notes.index(text) + 1 for text in _cell_notes(measurement))
-    return Entry(text=accuracy_text(measurement), emphasis=emphasis, notes=numbers, keys=measurement.keys)
+    return summary_entry(measurement, measurement.summary, emphasis, notes)
+
+
+def summary_entry(
+    source: Measurement | Trajectory, summary: Summary | None, emphasis: Emphasis | None, notes: Sequence[str]
+) -> Entry:
+    """Return the entry of one summary of a measurement or trajectory, with its marks for a table's footnotes."""
+    numbers = tuple(notes.index(text) + 1 for text in _cell_notes(source))
+    return Entry(text=summary_text(summary), emphasis=emphasis, notes=numbers, keys=source.keys)
 
 
 def difference_entry(first: Measurement | None, second: Measurement | None) -> Entry:
     """Return first − second in points, paired by seed and network, with its interval."""
     if first is None or second is None or None in (first.ipc, second.ipc):
         return Entry(text=MISSING)
-    if first.set_keys == second.set_keys:
-        return Entry(text="same set")
-    differences = paired_differences(first.accuracies, second.accuracies)
+    if planned(first) == planned(second):
+        return Entry(text=SAME_SET)
+    return paired_entry(first.accuracies, second.accuracies, (*first.keys, *second.keys))
+
+
+def paired_entry(first: Mapping[int, Array], second: Mapping[int, Array], keys: tuple[str, ...]) -> Entry:
+    """Return first − second in points with its interval.
+
+    Args:
+        first: accuracies (networks,) by seed.
+        second: the same of what it is compared with.
+        keys: units that both come from.
+    """
+    differences = paired_differences(first, second)
     if not differences:
         return Entry(text=MISSING)
     summary = summarise(differences)
-    keys = (*first.keys, *second.keys)
     if summary.interval is None:
-        return Entry(text=_signed(summary.mean), keys=keys)
+        return Entry(text=signed(summary.mean), keys=keys)
     low, high = summary.interval
-    text = f"{_signed(summary.mean)} [{_signed(low)}, {_signed(high)}]"
-    clear = summary.sets > 1 and (low > 0 or high < 0)  # one set says nothing about others
-    return Entry(text=text, emphasis="clear" if clear else None, keys=keys)
+    text = f"{signed(summary.mean)} [{signed(low)}, {signed(high)}]"
+    return Entry(text=text, emphasis="clear" if differs_from_zero(differences) else None, keys=keys)
 
 
-def spread_texts(measurement: Measurement, summary: Summary) -> tuple[str, ...]:
-    """Return mean ± std, interval, std between sets and within them, and sets × networks."""
+def spread_entries(accuracies: Mapping[int, Array], summary: Summary, keys: tuple[str, ...]) -> tuple[Entry, ...]:
+    """Return mean ± std, interval, std between sets and within them, and sets × networks; `keys` made the numbers."""
     spread = (MISSING if std is None else percent(std) for std in (summary.std_sets, summary.std_networks))
-    return accuracy_text(measurement), _interval_text(summary.interval), *spread, _counts(measurement)
+    texts = (summary_text(summary), interval_text(summary.interval), *spread, _counts(accuracies))
+    return tuple(Entry(text=text, keys=keys) for text in texts)
 
 
-def ranks(column: Mapping[str, Measurement]) -> dict[str, Emphasis]:
-    """Best and second of a column by the printed mean, so that equal figures look alike.
-
-    The whole training set does not compete, and one method alone has no rank.
-    """
-    means = {name: percent(m.summary.mean) for name, m in column.items() if m.summary and m.ipc is not None}
+def ranks(column: Mapping[str, Summary | None]) -> dict[str, Emphasis]:
+    """Best and second of a column by the printed mean, so that equal figures look alike; one method has no rank."""
+    means = {name: percent(summary.mean) for name, summary in column.items() if summary}
     if len(means) < 2:
         return {}
     ordered = sorted(set(means.values()), key=float, reverse=True)
@@ -68,28 +96,32 @@ def ranks(column: Mapping[str, Measurement]) -> dict[str, Emphasis]:
     return {name: emphasis[mean] for name, mean in means.items() if mean in emphasis}
 
 
-def footnotes(measurements: Iterable[Measurement]) -> tuple[str, ...]:
+def comparisons(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair every method with Random, and every method with added losses ("DM+IID") with its base ("DM")."""
+    to_reference = [(m, REFERENCE) for m in methods if m != REFERENCE and REFERENCE in methods]
+    to_base = [(m, m.split("+")[0]) for m in methods if "+" in m and m.split("+")[0] in methods]
+    return to_reference + to_base
+
+
+def footnotes(sources: Iterable[Measurement | Trajectory]) -> tuple[str, ...]:
     """Return the distinct notes of a table's measurements, in order."""
-    return tuple(dict.fromkeys(note for m in measurements for note in _cell_notes(m)))
+    return tuple(dict.fromkeys(note for source in sources for note in _cell_notes(source)))
 
 
-def _cell_notes(measurement: Measurement) -> list[str]:
-    notes = list(dict.fromkeys(cell.note for cell in measurement.cells if cell.note))
-    if measurement.accuracies and measurement.missing:
-        notes.append(f"{len(measurement.accuracies)} of {len(measurement.cells)} sets so far")
+def _cell_notes(source: Measurement | Trajectory) -> list[str]:
+    notes = list(dict.fromkeys(cell.note for cell in source.cells if cell.note))
+    if source.accuracies and source.missing:
+        what = "class orders" if isinstance(source, Trajectory) else "sets"
+        notes.append(f"{len(source.accuracies)} of {len(source.cells)} {what} so far")
     return notes
 
 
-def _signed(fraction: float) -> str:
-    text = f"{100 * fraction:+.1f}".replace("-", "−")
-    return "0.0" if text in ("+0.0", "−0.0") else text
+def planned(source: Measurement | Trajectory) -> list[str]:
+    """Return the units that answer a measurement or trajectory, done or not."""
+    return [cell.evaluation_key for cell in source.cells]
 
 
-def _interval_text(interval: Interval | None) -> str:
-    return MISSING if interval is None else f"[{percent(interval[0])}, {percent(interval[1])}]"
-
-
-def _counts(measurement: Measurement) -> str:
-    sizes = sorted({len(values) for values in measurement.accuracies.values()})
+def _counts(accuracies: Mapping[int, Array]) -> str:
+    sizes = sorted({len(values) for values in accuracies.values()})
     networks = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
-    return f"{len(measurement.accuracies)} × {networks}"
+    return f"{len(accuracies)} × {networks}"

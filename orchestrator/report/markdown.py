@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from orchestrator.report.model import Entry, ReportFiles, Table
+from orchestrator.report.model import Entry, Report, ReportFiles, Table
 
 _ESCAPED = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;", "*": r"\*", "_": r"\_"})
 _EMPHASIS = {"best": "**{}**", "clear": "**{}**", "second": "<u>{}</u>", None: "{}"}
@@ -21,11 +21,20 @@ def render_markdown(files: ReportFiles) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"table": markdown_table, "escape": escape}
-    captions: dict[str, str] = {}
-    for table in files.report.tables:
-        captions.setdefault(table.caption, table.slug)
     template = environment.get_template("report.md.jinja")
-    return template.render(files=files, report=files.report, captioned=set(captions.values()))
+    return template.render(files=files, report=files.report, captioned=captioned(files.report))
+
+
+def captioned(report: Report) -> frozenset[str]:
+    """Return the tables (by slug) that show their caption: in each section, the first of those that share it."""
+    sections = [(*section.tables, *section.details) for section in report.sections]
+    inside = {table.slug for tables in sections for table in tables}
+    others = [table for table in report.tables if table.slug not in inside]
+    captions: dict[tuple[int, str], str] = {}
+    for number, tables in enumerate([others, *sections]):
+        for table in tables:
+            captions.setdefault((number, table.caption), table.slug)
+    return frozenset(captions.values())
 
 
 def markdown_table(table: Table) -> str:

@@ -5,12 +5,27 @@ Markdown, the terminal and CSV render the same `Table`; a further format is one 
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from orchestrator.files import StoreError
 
 Emphasis = Literal["best", "second", "clear"]
+
+Group = Literal["compression", "architectures", "sensitivity", "continual", "features", "comparison", "sheet", "losses"]
+"""What a picture shows: accuracy against size, bars an architecture, maps of two swept settings, accuracy after each
+step of class-incremental learning, features in the plane; methods side by side, one set, loss curves."""
+
+FIGURES: dict[Group, str] = {
+    "compression": "Accuracy against size",
+    "architectures": "Architectures",
+    "sensitivity": "Swept settings",
+    "continual": "Class-incremental learning",
+    "features": "Features in the plane",
+    "losses": "Loss curves",
+}
+"""Groups of figures, in the order of the report, with their headings; a figure is a PNG and an SVG."""
 
 MISSING = "–"
 
@@ -25,7 +40,7 @@ class Entry:
 
     text: str
     emphasis: Emphasis | None = None
-    """Best or second of its column, or a difference whose interval excludes zero."""
+    """Best or second of its column, or a difference that is clearly not zero."""
     notes: tuple[int, ...] = ()
     """Footnotes of the table, counted from 1."""
     keys: tuple[str, ...] = ()
@@ -58,6 +73,12 @@ class Section:
     details: tuple[Table, ...]
     """Their spread, intervals and differences."""
 
+    @property
+    def measured(self) -> bool:
+        """Whether any number in it comes from a row."""
+        tables = (*self.tables, *self.details)
+        return any(entry.keys for table in tables for line in table.rows for entry in line)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
@@ -69,7 +90,12 @@ class Report:
     planned_cells: int
     missing_cells: int
     overview: Table
+    settings: Table | None
+    """What the units of each method were computed with; None without any."""
     sections: tuple[Section, ...]
+    """Those that have results."""
+    across: tuple[Table, ...]
+    """Over all sections: reproduction of published figures, scores, aggregates over cells."""
     costs: tuple[Table, ...]
     failures: Table | None
     missing: Table | None
@@ -78,8 +104,13 @@ class Report:
     def tables(self) -> tuple[Table, ...]:
         """Every table in the order of the report."""
         results = [table for section in self.sections for table in (*section.tables, *section.details)]
-        problems = [table for table in (self.failures, self.missing) if table is not None]
-        return (self.overview, *results, *self.costs, *problems)
+        settings, *problems = ([table] if table else [] for table in (self.settings, self.failures, self.missing))
+        return (self.overview, *settings, *self.across, *results, *self.costs, *chain.from_iterable(problems))
+
+    @property
+    def nothing_yet(self) -> bool:
+        """Whether no cell at all has a result."""
+        return self.missing_cells == self.planned_cells
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +119,14 @@ class Picture:
 
     title: str
     path: Path
-    """Relative to the report's folder."""
+    """The PNG, relative to the report's folder; a figure's SVG lies beside it under the same name."""
+    group: Group
+    caption: str = ""
+
+    @property
+    def svg(self) -> Path | None:
+        """The SVG beside a figure, relative like `path`; None for pictures of images."""
+        return self.path.with_suffix(".svg") if self.group in FIGURES else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +136,19 @@ class ReportFiles:
     report: Report
     folder: Path
     markdown: Path
+    html: Path
     tables: tuple[Path, ...]
-    comparisons: tuple[Picture, ...]
-    sheets: tuple[Picture, ...]
-    curves: tuple[Picture, ...]
+    latex: tuple[Path, ...]
+    pictures: tuple[Picture, ...]
+
+    def of(self, *groups: Group) -> tuple[Picture, ...]:
+        """Return the pictures of some groups, in the order of the groups."""
+        return tuple(picture for group in groups for picture in self.pictures if picture.group == group)
+
+    @property
+    def figures(self) -> dict[str, tuple[Picture, ...]]:
+        """The figures by heading; groups without any are left out."""
+        return {heading: found for group, heading in FIGURES.items() if (found := self.of(group))}
 
 
 def row(*texts: object) -> tuple[Entry, ...]:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.plan import Cell, Plan
 from orchestrator.report.model import Picture, ReportError, slug
-from orchestrator.report.results import Measurement, Results, Scope, scopes
+from orchestrator.report.results import Results, Scope
 from orchestrator.report.style import INK, MUTED, house_style, new_figure, save
 from orchestrator.store import Store
 
@@ -29,6 +29,9 @@ MAX_COLUMNS = 10
 """Images a class on a sheet."""
 COMPARED_ROWS = 2
 COMPARED_CLASSES = 10
+_CLIPPED = "values outside [0, 1] are clipped for display only."
+_SHEET = f"Each class's synthetic images as stored; {_CLIPPED}"
+_COMPARISON = f"The first synthetic images of each class, of the first seed that is done; {_CLIPPED}"
 _DPI = 100
 _GAP = 3
 _MARGIN = 18
@@ -69,18 +72,28 @@ def read_set(path: Path) -> StoredSet:
     return StoredSet(images=np.broadcast_to(shown, (*shown.shape[:3], 3)), labels=labels, class_names=names)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shown:
+    """The set that stands for a method at one IPC of a scope: the first seed's that is done."""
+
+    scope: Scope
+    method: str
+    ipc: int
+    seed: int
+    file: Path
+
+
 def write_sheets(results: Results, store: Path, out: Path) -> tuple[Picture, ...]:
     """Write one sheet a data set, method and IPC, of the first seed that is done."""
-    pictures: dict[str, Picture] = {}
-    for m in _distilled(results.measurements):
-        cell = _first_stored(results.plan, store, m)
-        if cell is None or cell.set_key in pictures:
+    pictures: dict[Path, Picture] = {}
+    for shown in _shown_sets(results, store):
+        if shown.file in pictures:
             continue
-        title = f"{m.method}, {m.scope.dataset}, IPC {m.ipc}, seed {cell.seed}"
-        path = Path("pictures") / f"{slug(*m.scope.name, m.method, f'ipc{m.ipc}')}.png"
+        title = f"{shown.method}, {shown.scope.dataset}, IPC {shown.ipc}, seed {shown.seed}"
+        path = Path("pictures") / f"{slug(*shown.scope.name, shown.method, f'ipc{shown.ipc}')}.png"
         with house_style():
-            save(sheet(read_set(_artefact(results.plan, store, cell)), title), out / path)
-        pictures[str(cell.set_key)] = Picture(title=title, path=path)
+            save(sheet(read_set(shown.file), title), out / path)
+        pictures[shown.file] = Picture(title=title, path=path, group="sheet", caption=_SHEET)
     return tuple(pictures.values())
 
 
@@ -90,25 +103,23 @@ def write_comparisons(results: Results, store: Path, out: Path) -> tuple[Picture
 
 
 def _comparisons(results: Results, store: Path, out: Path) -> Iterator[Picture]:
-    drawn = set[Path]()
-    for scope in scopes(results.measurements):
-        ipc, paths = _sets_at_largest_ipc(results, store, scope)
+    shown, drawn = _shown_sets(results, store), set[Path]()
+    for scope in dict.fromkeys(each.scope for each in shown):
+        ipc, paths = _sets_at_largest_ipc([each for each in shown if each.scope == scope])
         if len(paths) > 1 and not drawn.issuperset(paths.values()):
             drawn.update(paths.values())
             title = f"{scope.dataset}, IPC {ipc}: the same classes by each method"
             path = Path("pictures") / f"{slug(*scope.name, 'methods', f'ipc{ipc}')}.png"
             with house_style():
                 save(comparison({method: read_set(file) for method, file in paths.items()}), out / path)
-            yield Picture(title=title, path=path)
+            yield Picture(title=title, path=path, group="comparison", caption=_COMPARISON)
 
 
-def _sets_at_largest_ipc(results: Results, store: Path, scope: Scope) -> tuple[int, dict[str, Path]]:
+def _sets_at_largest_ipc(shown: Iterable[_Shown]) -> tuple[int, dict[str, Path]]:
     """Return the IPC at which most methods have a set, the largest of several, and their files by method."""
     found: dict[int, dict[str, Path]] = {}
-    for m in _distilled(results.measurements):
-        cell = _first_stored(results.plan, store, m) if m.scope == scope else None
-        if cell is not None and m.ipc is not None:
-            found.setdefault(m.ipc, {}).setdefault(m.method, _artefact(results.plan, store, cell))
+    for each in shown:
+        found.setdefault(each.ipc, {}).setdefault(each.method, each.file)
     ipc = max(found, key=lambda n: (len(found[n]), n), default=0)
     return ipc, found.get(ipc, {})
 
@@ -218,15 +229,20 @@ def _text_width(texts: Iterable[str], size: int = 12) -> int:
     return 14 + round(0.66 * size * max((len(text) for text in texts), default=0))
 
 
-def _distilled(measurements: Sequence[Measurement]) -> list[Measurement]:
-    return [m for m in measurements if m.ipc is not None and not m.sweep]
+def _shown_sets(results: Results, store: Path) -> list[_Shown]:
+    """Return the sets that are pictured: those whose accuracy or features are measured; swept settings are left out."""
+    measured = [(m.scope, m.cells) for m in results.measurements if not m.sweep]
+    viewed = [(view.scope, (view.cell,)) for view in results.views if not view.cell.sweep]
+    return [
+        shown for scope, cells in (*measured, *viewed) if (shown := _first_stored(results.plan, store, scope, cells))
+    ]
 
 
-def _first_stored(plan: Plan, store: Path, measurement: Measurement) -> Cell | None:
-    cells = (cell for cell in measurement.cells if cell.set_key is not None)
-    return next((cell for cell in cells if _artefact(plan, store, cell).exists()), None)
-
-
-def _artefact(plan: Plan, store: Path, cell: Cell) -> Path:
-    key = str(cell.set_key)
-    return Store(store).unit_folder(plan.units[key].kind, key) / ARTEFACT
+def _first_stored(plan: Plan, store: Path, scope: Scope, cells: Sequence[Cell]) -> _Shown | None:
+    for cell in cells:
+        if cell.set_key is None or cell.ipc is None:
+            continue
+        file = Store(store).unit_folder(plan.units[cell.set_key].kind, cell.set_key) / ARTEFACT
+        if file.exists():
+            return _Shown(scope=scope, method=cell.method, ipc=cell.ipc, seed=cell.seed, file=file)
+    return None

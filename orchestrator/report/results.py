@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from orchestrator import tables
 from orchestrator.plan import Cell, Plan, Sweep
 from orchestrator.statistics import Summary, summarise
-from orchestrator.units import Evaluate, Unit
+from orchestrator.units import Continual, Evaluate, Unit
+from search_spaces.schema import Measure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,11 @@ class Scope:
     def title(self) -> str:
         """One line for people."""
         return f"{self.experiment}: {self.dataset} ({self.split} accuracy, protocol {self.protocol})"
+
+    @property
+    def features_title(self) -> str:
+        """The same where features are shown and no accuracy."""
+        return f"{self.experiment}: {self.dataset} (features, protocol {self.protocol})"
 
     @property
     def name(self) -> tuple[str, ...]:
@@ -71,18 +77,58 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trajectory:
+    """One method of class-incremental learning: accuracy over the classes seen so far, after each step."""
+
+    scope: Scope
+    network: str
+    ipc: int | None
+    method: str
+    steps: int
+    sweep: Sweep
+    cells: tuple[Cell, ...]
+    """One a seed (a class order)."""
+    accuracies: dict[int, NDArray[np.float64]]
+    """By seed, (steps, networks) as fractions; planned seeds may lack."""
+    summaries: tuple[Summary | None, ...]
+    """One a step, over class orders and networks."""
+
+    @property
+    def missing(self) -> int:
+        """Number of planned cells without a result."""
+        return len(self.cells) - len(self.accuracies)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Units that the numbers come from."""
+        return tuple(cell.evaluation_key for cell in self.cells if cell.seed in self.accuracies)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureView:
+    """The features of one set beside those of real images."""
+
+    scope: Scope
+    cell: Cell
+    rows: pd.DataFrame
+    """Rows of `features`, by label and origin; empty where the unit is not done."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Results:
     """A plan and what the store has of it."""
 
     plan: Plan
     measurements: tuple[Measurement, ...]
+    trajectories: tuple[Trajectory, ...]
+    views: tuple[FeatureView, ...]
     rows: dict[str, pd.DataFrame]
     """By table, the rows of the plan's units, sorted by key."""
 
     @property
     def done(self) -> frozenset[str]:
         """Keys of the plan's units that have rows."""
-        return frozenset(key for name, frame in self.rows.items() if name != "failures" for key in frame["key"])
+        return frozenset(key for name in set(tables.TABLE_OF_KIND.values()) for key in self.rows[name]["key"])
 
 
 def read_results(plan: Plan, store: Path) -> Results:
@@ -91,11 +137,20 @@ def read_results(plan: Plan, store: Path) -> Results:
     Raises:
         TableError: a table file is damaged.
     """
-    rows = {name: tables.read(store / "tables", name, plan.units).to_pandas() for name in tables.SCHEMAS}
-    return Results(plan=plan, measurements=tuple(_measurements(plan, rows["evaluations"])), rows=rows)
+    rows = {
+        name: tables.read(store / "tables", name, plan.units).to_pandas()
+        for name in (*dict.fromkeys(tables.TABLE_OF_KIND.values()), "failures")
+    }
+    return Results(
+        plan=plan,
+        measurements=tuple(_measurements(plan, rows["evaluations"])),
+        trajectories=tuple(_trajectories(plan, rows["continual"])),
+        views=tuple(_views(plan, rows["features"])),
+        rows=rows,
+    )
 
 
-def scopes(measurements: Iterable[Measurement]) -> list[Scope]:
+def scopes(measurements: Iterable[Measurement | Trajectory | FeatureView]) -> list[Scope]:
     """Return the distinct scopes in the order of the plan."""
     return list(dict.fromkeys(measurement.scope for measurement in measurements))
 
@@ -110,7 +165,7 @@ def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement
     ordered = evaluations.sort_values("network_index")
     accuracies = {str(key): group["accuracy"].to_numpy(dtype=np.float64) for key, group in ordered.groupby("key")}
     groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in plan.cells:
+    for cell in _cells(plan, "accuracy"):
         point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, sweep), cells in groups.items():
@@ -127,7 +182,44 @@ def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement
         )
 
 
+def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
+    accuracies = {
+        str(key): group.pivot(index="step", columns="network_index", values="accuracy").to_numpy(dtype=np.float64)
+        for key, group in continual.groupby("key")
+    }
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in _cells(plan, "continual"):
+        point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.steps, cell.sweep)
+        groups.setdefault(point, []).append(cell)
+    for (scope, network, ipc, method, steps, sweep), cells in groups.items():
+        found = {c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies}
+        yield Trajectory(
+            scope=scope,
+            network=network,
+            ipc=ipc,
+            method=method,
+            steps=steps,
+            sweep=sweep,
+            cells=tuple(cells),
+            accuracies=found,
+            summaries=tuple(
+                summarise([found[seed][step] for seed in sorted(found)]) if found else None for step in range(steps)
+            ),
+        )
+
+
+def _views(plan: Plan, features: pd.DataFrame) -> Iterable[FeatureView]:
+    by_key = {str(key): group for key, group in features.groupby("key")}
+    for cell in _cells(plan, "features"):
+        rows = by_key.get(cell.evaluation_key, features.iloc[:0])
+        yield FeatureView(scope=_scope(plan, cell), cell=cell, rows=rows.sort_values(["label", "origin"]))
+
+
+def _cells(plan: Plan, measure: Measure) -> Iterable[Cell]:
+    return (cell for cell in plan.cells if cell.measure == measure)
+
+
 def _scope(plan: Plan, cell: Cell) -> Scope:
     unit = plan.units[cell.evaluation_key]
-    split = unit.split if isinstance(unit, Evaluate) else "test"
+    split = unit.split if isinstance(unit, Evaluate | Continual) else "test"
     return Scope(experiment=cell.experiment, dataset=dataset_label(unit), protocol=cell.protocol, split=split)

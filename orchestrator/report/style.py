@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 INK = "#222222"
 MUTED = "#767676"
@@ -27,6 +29,13 @@ _COLOURS = {
     "IDM+CM": "#a0468c",
 }
 _FURTHER = ("#117733", "#882255", "#44aa99", "#aa4499", "#999933", "#332288")
+
+CLASS_COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+"""Ten classes that are told apart with any colour vision (Petroff, "Accessible Color Sequences", arXiv 2107.02270)."""
+SEQUENTIAL = "YlGnBu"
+"""Colour map of accuracies: lightness alone orders it."""
 
 _STYLE: Any = {
     "figure.facecolor": "white",
@@ -72,9 +81,22 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure in the format of the path's suffix, with nothing in it that depends on when."""
+def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
+    """Write a figure in the format of the path's suffix, with nothing in it that depends on when.
+
+    Args:
+        figure: what to write.
+        path: its folder is made if needed.
+        colours: of a PNG, at most 256, which makes it several times smaller; None keeps every colour.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    figure.savefig(path, metadata=metadata)
+    if path.suffix == ".svg":
+        figure.savefig(path, metadata={"Date": None})
+    elif colours is None:
+        figure.savefig(path, metadata={"Software": None})
+    else:
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+        image = Image.fromarray(pixels).quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image.save(path, optimize=True)
     return path

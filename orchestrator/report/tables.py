@@ -6,27 +6,42 @@ from typing import TypeVar
 
 import pandas as pd
 
-from orchestrator.report.entries import accuracy_entry, difference_entry, footnotes, ranks, spread_texts
+from orchestrator.report.entries import (
+    accuracy_entry,
+    comparisons,
+    difference_entry,
+    footnotes,
+    ranks,
+    spread_entries,
+)
 from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
 from orchestrator.report.results import Measurement, Results, Scope, scopes
+from orchestrator.statistics import Summary
 
 T = TypeVar("T", bound=Hashable)
 
-REFERENCE = "Random"
-
-_ACCURACY = (
+ACCURACY = (
     "Accuracy in %: mean ± population standard deviation over all networks of all sets, as published tables give it; "
     "best bold, second underlined."
 )
-_SPREAD = (
+SPREAD = (
     "In %. Interval: 95 %, two-level bootstrap over sets and the networks within them; "
     "with one set it says nothing about other sets. "
     "Between sets, within sets: sample standard deviation of the sets' means, and of the networks on one set."
 )
-_DIFFERENCE = (
+DIFFERENCE = (
     "Difference of accuracy in points, paired by seed and network, with its 95 % interval (two-level bootstrap); "
-    "bold where there are several sets and the interval excludes zero."
+    "bold where a t test over the sets' differences, two-sided at 5 %, says that it is not zero."
 )
+
+_SETTINGS = {
+    "lambda_cc": "λ_CC",
+    "lambda_cm": "λ_CM",
+    "distillation.network": "matching network",
+    "extractors.network": "extractor network",
+    "extractors.count": "extractors",
+}
+_SPREAD_HEADER = ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,16 +72,22 @@ def results_frame(results: Results) -> pd.DataFrame:
 def setting(name: str) -> str:
     """Return a swept setting's name as people write it."""
     short = name.rpartition(".")[2]
-    return {"lambda_cc": "λ_CC", "lambda_cm": "λ_CM"}.get(short, short)
+    return _SETTINGS.get(name) or _SETTINGS.get(short, short)
 
 
 def _section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
     plain = [m for m in measurements if not m.sweep]
-    swept = [m for m in measurements if m.sweep]
+    sweeps = _sweeps([m for m in measurements if m.sweep])
+    # One setting swept for several methods has the shape of methods × IPC; everything else has its own.
+    side_by_side = [chosen for chosen in sweeps if len(chosen[0].sweep) == 1 and len({m.method for m in chosen}) > 1]
+    alone = [group for chosen in sweeps if chosen not in side_by_side for group in _by_method(chosen)]
     grids = [*_ipc_grids(scope, plain), *_architecture_grids(scope, plain)]
-    details = [table for grid in grids for table in (_spread(grid), _differences(grid)) if table.rows]
-    tables = [*map(_accuracies, grids), *_sweeps(scope, swept)]
-    return Section(title=scope.title, tables=tuple(tables), details=tuple(details))
+    swept = [_swept_grid(scope, chosen) for chosen in side_by_side]
+    details = [table for grid in [*grids, *swept] for table in (_spread(grid), _differences(grid))]
+    details += [_value_differences(grid) for grid in swept]
+    details += [_sweep_spread(scope, chosen) for chosen in alone]
+    tables = [*map(_accuracies, [*grids, *swept]), *(_sweep(scope, chosen) for chosen in alone)]
+    return Section(title=scope.title, tables=tuple(tables), details=tuple(table for table in details if table.rows))
 
 
 def _ipc_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
@@ -74,10 +95,17 @@ def _ipc_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Gr
     networks = _distinct(m.network for m in measurements)
     for network in networks:
         chosen = [m for m in measurements if m.network == network]
-        columns = [f"IPC {ipc}" for ipc in _ipcs(chosen)] or ["all images"]
+        sized = sorted((m for m in chosen if m.ipc is not None), key=lambda m: m.ipc or 0)
+        columns = _distinct(map(_heading, sized)) or ["all images"]
         if len(columns) > 1 or len(networks) == 1:
             name, title = slug(*scope.name, network), f"Methods × IPC on {network}"
-            yield _grid(name, title, "IPC", columns, chosen, lambda m: f"IPC {m.ipc}")
+            yield _grid(name, title, "IPC", columns, chosen, _heading)
+
+
+def _heading(measurement: Measurement) -> str:
+    """Return a set's size as a column's heading, with the ratio that asked for it."""
+    ratio = measurement.cells[0].ratio
+    return f"IPC {measurement.ipc}" + ("" if ratio is None else f" ({100 * ratio:g} %)")
 
 
 def _architecture_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
@@ -106,73 +134,125 @@ def _grid(
 
 
 def _accuracies(grid: Grid) -> Table:
-    emphasis = {c: ranks({m: grid.cells[m, c] for m in grid.methods if (m, c) in grid.cells}) for c in grid.columns}
+    emphasis = {column: ranks(_competing(grid, column)) for column in grid.columns}
     notes = footnotes(grid.cells.values())
     rows = []
     for method in grid.methods:
         entries = (accuracy_entry(grid.cells.get((method, c)), emphasis[c].get(method), notes) for c in grid.columns)
         rows.append((Entry(text=method), *entries))
     header = ("Method", *grid.columns)
-    return Table(slug=grid.slug, title=grid.title, header=header, rows=tuple(rows), caption=_ACCURACY, notes=notes)
+    return Table(slug=grid.slug, title=grid.title, header=header, rows=tuple(rows), caption=ACCURACY, notes=notes)
+
+
+def _competing(grid: Grid, column: str) -> dict[str, Summary | None]:
+    """Return the methods of a column; the whole training set does not compete with synthetic sets."""
+    found = {method: grid.cells[method, column] for method in grid.methods if (method, column) in grid.cells}
+    return {method: m.summary for method, m in found.items() if m.ipc is not None}
 
 
 def _spread(grid: Grid) -> Table:
-    header = ("Method", grid.axis, "mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
+    header = ("Method", grid.axis, *_SPREAD_HEADER)
     rows = []
     for method in grid.methods:
         shown = {grid.cells[method, c].keys: c for c in reversed(grid.columns) if (method, c) in grid.cells}
         for column in reversed(shown.values()):
             m = grid.cells[method, column]
             if m.summary:
-                place = "all" if grid.axis == "IPC" and m.ipc is None else column.removeprefix("IPC ")
-                rows.append(row(method, place, *spread_texts(m, m.summary)))
+                place = "all" if grid.axis == "IPC" and m.ipc is None else column.removeprefix(f"{grid.axis} ")
+                rows.append((*row(method, place), *spread_entries(m.accuracies, m.summary, m.keys)))
     title = f"{grid.title}: spread"
     return Table(
-        slug=f"{grid.slug}-spread", title=title, header=header, rows=tuple(rows), caption=_SPREAD, text_columns=(0, 1)
+        slug=f"{grid.slug}-spread", title=title, header=header, rows=tuple(rows), caption=SPREAD, text_columns=(0, 1)
     )
 
 
 def _differences(grid: Grid) -> Table:
     rows = []
-    for first, second in _comparisons(grid.methods):
+    for first, second in comparisons(grid.methods):
         entries = [difference_entry(grid.cells.get((first, c)), grid.cells.get((second, c))) for c in grid.columns]
         if any(entry.text != MISSING for entry in entries):
             rows.append((Entry(text=f"{first} − {second}"), *entries))
     title, header = f"{grid.title}: differences", ("Difference", *grid.columns)
-    return Table(slug=f"{grid.slug}-differences", title=title, header=header, rows=tuple(rows), caption=_DIFFERENCE)
+    return Table(slug=f"{grid.slug}-differences", title=title, header=header, rows=tuple(rows), caption=DIFFERENCE)
 
 
-def _comparisons(methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Every method against Random, and every method with added losses ("DM+IID") against its base ("DM")."""
-    to_reference = [(m, REFERENCE) for m in methods if m != REFERENCE and REFERENCE in methods]
-    to_base = [(m, m.split("+")[0]) for m in methods if "+" in m and m.split("+")[0] in methods]
-    return to_reference + to_base
-
-
-def _sweeps(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Table]:
-    groups: dict[tuple[str, int | None, str, tuple[str, ...]], list[Measurement]] = {}
+def _sweeps(measurements: Iterable[Measurement]) -> list[list[Measurement]]:
+    """Group swept measurements by IPC, network and the names of the settings."""
+    groups: dict[tuple[int | None, str, tuple[str, ...]], list[Measurement]] = {}
     for m in measurements:
-        groups.setdefault((m.method, m.ipc, m.network, tuple(name for name, _ in m.sweep)), []).append(m)
-    for (method, ipc, network, names), chosen in groups.items():
-        size = "all images" if ipc is None else f"IPC {ipc}"
-        short = [setting(name) for name in names]
-        name = slug(*scope.name, method, size, network, *names)
-        yield _sweep(name, f"{method}, {size}, {network}: {' × '.join(short)}", short, chosen)
+        groups.setdefault((m.ipc, m.network, tuple(name for name, _ in m.sweep)), []).append(m)
+    return list(groups.values())
 
 
-def _sweep(name: str, title: str, names: Sequence[str], measurements: Sequence[Measurement]) -> Table:
+def _by_method(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    return [[m for m in measurements if m.method == method] for method in _distinct(m.method for m in measurements)]
+
+
+def _swept_grid(scope: Scope, measurements: Sequence[Measurement]) -> Grid:
+    """Methods × the values of one setting."""
+    first = measurements[0]
+    (path, _), *_ = first.sweep
+    name = slug(*scope.name, _size(first), first.network, path)
+    title = f"Methods × {setting(path)}, {_size(first)}, {first.network}"
+    columns = _distinct(_column(m) for m in measurements)
+    return _grid(name, title, setting(path), columns, measurements, _column)
+
+
+def _value_differences(grid: Grid) -> Table:
+    """Every value of a swept setting against the first one, method by method."""
+    first, *others = grid.columns
+    rows = []
+    for method in grid.methods:
+        entries = [difference_entry(grid.cells.get((method, c)), grid.cells.get((method, first))) for c in others]
+        if any(entry.text != MISSING for entry in entries):
+            rows.append((Entry(text=method), *entries))
+    return Table(
+        slug=f"{grid.slug}-changes",
+        title=f"{grid.title}: changes from {first}",
+        header=("Method", *others),
+        rows=tuple(rows),
+        caption=DIFFERENCE,
+    )
+
+
+def _sweep(scope: Scope, measurements: Sequence[Measurement]) -> Table:
     """One swept setting: a row a value. Two or more: the last one gives the columns, the others the rows."""
+    name, title, names = _sweep_names(scope, measurements[0])
     leading = len(names) - 1 or 1
     cells = {(_values(m)[:leading], _values(m)[leading:]): m for m in measurements}
     rows, columns = _distinct(left for left, _ in cells), _distinct(across for _, across in cells)
-    emphasis = ranks({repr(point): m for point, m in cells.items()})
+    emphasis = ranks({repr(point): m.summary for point, m in cells.items()})
     notes = footnotes(measurements)
     lines = tuple(
         (*row(*left), *(accuracy_entry(cells.get((left, c)), emphasis.get(repr((left, c))), notes) for c in columns))
         for left in rows
     )
     header = (*names[:leading], *(f"{names[-1]} {c[0]}" if c else "accuracy" for c in columns))
-    return Table(slug=name, title=title, header=header, rows=lines, caption=_ACCURACY, notes=notes)
+    return Table(slug=name, title=title, header=header, rows=lines, caption=ACCURACY, notes=notes)
+
+
+def _sweep_spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
+    name, title, names = _sweep_names(scope, measurements[0])
+    rows = [(*row(*_values(m)), *spread_entries(m.accuracies, m.summary, m.keys)) for m in measurements if m.summary]
+    header = (*names, *_SPREAD_HEADER)
+    return Table(slug=f"{name}-spread", title=f"{title}: spread", header=header, rows=tuple(rows), caption=SPREAD)
+
+
+def _sweep_names(scope: Scope, m: Measurement) -> tuple[str, str, list[str]]:
+    """Return slug, title and the settings' names of a table about the sweep of one method."""
+    paths = [path for path, _ in m.sweep]
+    names = [setting(path) for path in paths]
+    title = f"{m.method}, {_size(m)}, {m.network}: {' × '.join(names)}"
+    return slug(*scope.name, m.method, _size(m), m.network, *paths), title, names
+
+
+def _size(m: Measurement) -> str:
+    return "all images" if m.ipc is None else f"IPC {m.ipc}"
+
+
+def _column(m: Measurement) -> str:
+    (path, value), *_ = m.sweep
+    return f"{setting(path)} {value}"
 
 
 def _values(measurement: Measurement) -> tuple[str, ...]:

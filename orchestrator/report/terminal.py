@@ -12,15 +12,19 @@ _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
 
 def render_terminal(report: Report) -> RenderableType:
-    """Return the result tables, then failures, and how much is missing, for `rich.console.Console.print`."""
+    """Return each section's results, failures, and how much is missing, for `rich.console.Console.print`.
+
+    Tables across sections are wider than a terminal; they are in the report's files.
+    """
     parts: list[RenderableType] = []
     for section in report.sections:
         parts += [Text(section.title, style="bold"), *map(terminal_table, section.tables)]
     if report.failures:
         parts.append(terminal_table(report.failures))
     if report.missing_cells:
-        missing = f"{report.missing_cells} of {report.planned_cells} cells are still missing: {report.command}"
-        parts.append(Text(missing, style="yellow"))
+        some = f"{report.missing_cells} of {report.planned_cells} cells are still missing"
+        none = f"No cell has a result yet, {report.planned_cells} are planned"
+        parts.append(Text(f"{none if report.nothing_yet else some}: {report.command}", style="yellow"))
     return Group(*parts)
 
 

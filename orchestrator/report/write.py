@@ -1,51 +1,72 @@
-"""Writing a report: Markdown, tables as CSV, figures and pictures, from a plan and a store."""
+"""Writing a report: HTML, Markdown, LaTeX, tables as CSV, figures and pictures, from a plan and a store."""
 
 import csv
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.plan import Plan
-from orchestrator.report import overview, tables
-from orchestrator.report.figures import write_loss_curves
+from orchestrator.report import continual, features, manifest, overview, tables
+from orchestrator.report.across import across
+from orchestrator.report.costs import costs
+from orchestrator.report.figures import write_figures
+from orchestrator.report.html import render_html
+from orchestrator.report.latex import write_latex
 from orchestrator.report.markdown import render_markdown
-from orchestrator.report.model import Report, ReportError, ReportFiles, Table
+from orchestrator.report.model import Picture, Report, ReportError, ReportFiles, Table
 from orchestrator.report.pictures import write_comparisons, write_sheets
 from orchestrator.report.results import Results, read_results
+from orchestrator.report.settings import settings
+from orchestrator.request import Request
 
 
-def build_report(results: Results, space_name: str, store: Path, overrides: Sequence[str] = ()) -> Report:
-    """Return all tables of a report; nothing is written."""
-    words = ["iid", "run", space_name, "--store", str(store), *(word for o in overrides for word in ("--set", o))]
+def build_report(
+    results: Results, space_name: str, store: Path, overrides: Sequence[str] = (), command: str | None = None
+) -> Report:
+    """Return all tables of a report; nothing is written. Arguments as for `write_report`."""
+    request = Request(space=space_name, overrides=tuple(overrides))
+    planned, missing = overview.cells(results)
+    sections = (*tables.sections(results), *continual.sections(results), *features.sections(results))
     return Report(
         space=space_name,
-        command=shlex.join(words),
-        planned_cells=sum(len(m.cells) for m in results.measurements),
-        missing_cells=sum(m.missing for m in results.measurements),
-        overview=overview.overview(results, space_name),
-        sections=tables.sections(results),
-        costs=overview.costs(results),
+        command=command or request.command("run", "--store", str(store)),
+        planned_cells=planned,
+        missing_cells=missing,
+        overview=overview.overview(results, space_name, overrides),
+        settings=settings(results.plan),
+        sections=tuple(section for section in sections if section.measured),
+        across=across(results) if missing < planned else (),
+        costs=costs(results),
         failures=overview.failures(results),
         missing=overview.missing(results),
     )
 
 
-def write_report(plan: Plan, space_name: str, store: Path, out: Path, overrides: Sequence[str] = ()) -> ReportFiles:
+def write_report(
+    plan: Plan,
+    space_name: str,
+    store: Path,
+    out: Path,
+    overrides: Sequence[str] = (),
+    command: str | None = None,
+) -> ReportFiles:
     """Write the report of a plan into a folder; equal rows give equal files.
+
+    Files that an earlier report wrote there and this one does not are removed.
 
     Args:
         plan: the cells and units of the search space.
-        space_name: what the user calls the space; it is in the title and in the command that computes what is missing.
+        space_name: what the user calls the space; the report's title.
         store: folder of the store; results come from its Parquet tables, pictures from its synthetic sets.
         out: folder for the report, made if needed; files of an earlier report are replaced.
-        overrides: the `--set` arguments that the plan was made with, for the same command.
+        overrides: the `--set` arguments that the plan was made with; the report names them.
+        command: the command line that computes what is missing; `iid run` with the arguments above if None.
 
     Raises:
         TableError: a table file is damaged.
         ReportError: a synthetic set is damaged, or the folder cannot be written.
     """
     results = read_results(plan, store)
-    report = build_report(results, space_name, store, overrides)
+    report = build_report(results, space_name, store, overrides, command)
     try:
         return _write(results, report, store, out)
     except OSError as error:
@@ -61,13 +82,24 @@ def _write(results: Results, report: Report, store: Path, out: Path) -> ReportFi
         report=report,
         folder=out,
         markdown=out / "report.md",
+        html=out / "index.html",
         tables=(*written, everything),
-        comparisons=write_comparisons(results, store, out),
-        sheets=write_sheets(results, store, out),
-        curves=write_loss_curves(results, out),
+        latex=write_latex(report, out),
+        pictures=(
+            *write_comparisons(results, store, out),
+            *write_sheets(results, store, out),
+            *write_figures(results, out),
+        ),
     )
     files.markdown.write_text(render_markdown(files), encoding="utf-8")
+    files.html.write_text(render_html(files, results), encoding="utf-8")
+    drawn = [out / path for picture in files.pictures for path in _paths(picture)]
+    manifest.replace(out, [*files.tables, *files.latex, *drawn])
     return files
+
+
+def _paths(picture: Picture) -> list[Path]:
+    return [picture.path, picture.svg] if picture.svg else [picture.path]
 
 
 def _write_csv(table: Table, path: Path) -> Path:

@@ -1,40 +1,138 @@
-"""A launch on a Ray cluster that is already up, of two nodes on this machine."""
+"""A launch on a Ray cluster that is already up: two nodes on this machine, each with a data folder of its own."""
+
+import dataclasses
+import os
+import shutil
+import time
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from orchestrator import tuning
+from distill_core.datasets.info import DatasetError
+from orchestrator import preflight, shipping, tables
 from orchestrator.launch import LaunchError
+from orchestrator.units import ImportExtractor
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cluster(harness_modules):
+def folders(tmp_path_factory):
+    """What the second node has: a data folder, and a place for what is sent to it."""
+    return {
+        shipping.NODE_DATA: tmp_path_factory.mktemp("node-data"),
+        shipping.NODE_CACHE: tmp_path_factory.mktemp("node-cache"),
+    }
+
+
+@pytest.fixture(scope="module")
+def cluster(harness_modules, folders):
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
+    made.add_node(num_cpus=1, env_vars=os.environ | {name: str(path) for name, path in folders.items()})
     yield made
     made.shutdown()
 
 
-def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster, monkeypatch):
-    plan, shared = small_plan(sets=1, extractors=2), []
-    check, sees = tuning.check_store_is_shared, tuning._sees
-    monkeypatch.setattr(tuning, "check_store_is_shared", lambda store: (check(store), shared.append(tuning._nodes())))
+@pytest.fixture(scope="module")
+def runner(harness_modules):
+    import data_runner
+
+    return data_runner
+
+
+@pytest.fixture
+def pets(harness):
+    """A data set in the data folder of this machine."""
+    folder = harness.data / "pets" / "train"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.png").write_bytes(name.encode() * 1000)
+    return folder.parent
+
+
+def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster, folders):
+    plan = small_plan(sets=1, extractors=2)
     harness.behave(**{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractors"})
+    for name in ("behaviour.json", "log"):  # the harness's runner talks to the test through the data folder
+        (harness.data / name).touch()
+        (folders[shipping.NODE_DATA] / name).symlink_to(harness.data / name)
     summary = harness.launch(plan, address=cluster.address)
     assert (summary.exit_code, sum(summary.computed.values())) == (0, len(plan.units))
-    assert len(shared[0]) == 2 and not ray.is_initialized()
+    assert not ray.is_initialized()
     assert len({line[2] for line in harness.log()}) == 2  # one worker on each node
     (record,) = harness.store.runs()
-    assert record["address"] == cluster.address
+    assert record["address"] == cluster.address and not list(harness.store.root.glob(".marker*"))
 
-    monkeypatch.setattr(tuning, "check_store_is_shared", check)
-    monkeypatch.setattr(tuning, "_sees", lambda marker: sees(marker + ".elsewhere"))
-    with pytest.raises(LaunchError, match="does not see the store"):
-        harness.launch(small_plan(sets=2), address=cluster.address)
-    assert len(harness.store.runs()) == 1 and not list(harness.store.root.glob(".marker*"))
+
+def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folders, pets, runner):
+    kept = folders[shipping.NODE_CACHE]
+    plan = runner.make_plan(units=4)
+    summary = harness.launch(plan, address=cluster.address, runner="data_runner:run_unit")
+    assert summary.exit_code == 0, summary.failures
+    rows = tables.read(harness.store.tables, "distillations")
+    roots = {harness.store.folder_of(key).joinpath("root.txt").read_text() for key in rows["key"].to_pylist()}
+    (place,) = kept.iterdir()
+    assert roots == {str(harness.data), str(place)} and place.name.startswith("pets@1-")
+    assert (place / "pets/train/cat/1.png").read_bytes() == b"cat" * 1000
+    shown = place.stat().st_ino
+
+    assert (
+        harness.launch(runner.make_plan(units=6), address=cluster.address, runner="data_runner:run_unit").exit_code == 0
+    )
+    assert [path.stat().st_ino for path in kept.iterdir()] == [shown]  # it is still there, nothing was put beside it
+
+
+def test_what_a_node_cannot_get_is_said_before_anything_starts(harness, cluster, folders, pets, runner):
+    launch = {"address": cluster.address, "runner": "data_runner:run_unit"}
+    absolute = dataclasses.replace(runner.DATASET, name="elsewhere", path=str(pets))
+    harness.launch(runner.make_plan(units=1, dataset=absolute), **launch)  # the two nodes share this machine's folders
+    above = dataclasses.replace(runner.DATASET, name="above", path="../data/pets")
+    with pytest.raises(LaunchError, match=r"does not have data set above@1, and \.\./data/pets lies outside"):
+        harness.launch(runner.make_plan(units=1, dataset=above), **launch)
+    shutil.rmtree(pets)
+    with pytest.raises(DatasetError, match="pets: no train"):
+        harness.launch(runner.make_plan(units=7), **launch)
+    there = folders[shipping.NODE_DATA] / "pets" / "train"
+    there.mkdir(parents=True)
+    with pytest.raises(LaunchError, match=r"does not have data set pets@1, nor does this machine"):
+        harness.launch(runner.make_plan(units=7), **launch)
+    shutil.rmtree(there.parent)
+    assert len(harness.store.runs()) == 1
+
+
+def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner, monkeypatch):
+    ray.init(cluster.address, logging_level="error", log_to_driver=False)
+    try:
+        nodes, parcels = preflight.check(harness.store, harness.data, [])
+        assert [(node.cpus, node.gpus) for node in nodes] == [(1, 0), (1, 0)] and parcels == {}
+        pool = ImportExtractor(dataset=runner.DATASET, network="ConvNet", pool="mine", index=0, folder="/nowhere/pool")
+        pool = dataclasses.replace(
+            pool, dataset=dataclasses.replace(runner.DATASET, name="digits", format=None, path=None)
+        )
+        with pytest.raises(LaunchError, match="does not see /nowhere/pool"):
+            preflight.check(harness.store, harness.data, [pool])
+        ours = preflight.software()
+        monkeypatch.setattr(preflight, "software", lambda: ours | {"torch": "1.0"})
+        with pytest.raises(LaunchError, match=r"node [\d.]+ has torch .*, this machine has 1\.0; install the same"):
+            preflight.check(harness.store, harness.data, [])
+        monkeypatch.setattr(preflight, "software", lambda: ours | {"code": "12345678"})
+        with pytest.raises(LaunchError, match="has other code of this package"):
+            preflight.check(harness.store, harness.data, [])
+        monkeypatch.undo()
+        monkeypatch.setattr(preflight.files, "write", lambda *written: None)
+        with pytest.raises(LaunchError, match="does not see the store"):
+            preflight.check(harness.store, harness.data, [])
+    finally:
+        ray.shutdown()
+
+
+def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(harness, small_plan, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # as its file says after a cluster that ended without cleaning up
+    began = time.monotonic()
+    with pytest.raises(LaunchError, match="no Ray cluster can be reached at auto"):
+        harness.launch(small_plan(), address="auto")
+    assert time.monotonic() - began < 30
 
 
 def test_a_cluster_that_is_not_there_is_named(harness, small_plan):

@@ -142,7 +142,13 @@ assert not heavy, heavy
 
 @pytest.mark.parametrize(
     "arguments",
-    [["spaces"], ["datasets"], ["plan", "quickstart"], ["plan", "quickstart", "--set", "seeds=400"]],
+    [
+        ["spaces"],
+        ["datasets"],
+        ["plan", "quickstart", "--set", "seeds=400"],
+        ["plan", "paper"],
+        ["plan", "paper", "--smoke"],
+    ],
 )
 def test_planning_is_light(arguments, tmp_path):
     run = subprocess.run(

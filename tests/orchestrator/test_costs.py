@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from distill_core.networks import build_network
+from distill_core.settings import DatasetRef
 from orchestrator import tables
 from orchestrator.cost_model import (
     CPU_FLOPS,
@@ -106,6 +107,13 @@ def test_a_data_set_of_unknown_size_gets_a_stated_one(tmp_path):
     dataset = one(plan, Evaluate).dataset
     assert shape_of(dataset) == dataclasses.replace(UNKNOWN, image_size=64)
     assert all(0 < found.seconds < 1e9 for found in estimate(plan, gpu=False).values())
+
+
+def test_what_is_said_of_a_users_own_data_set_counts():
+    own = DatasetRef(name="own", format="imagefolder", path="p", num_classes=40)
+    assert shape_of(own) == dataclasses.replace(UNKNOWN, classes=40)
+    part = shape_of(dataclasses.replace(own, classes=(3, 1)))
+    assert (part.classes, part.train_images) == (2, UNKNOWN.train_images // 20)
 
 
 def write_rows(folder, unit, seconds, device="Intel Xeon", count=1):

@@ -17,6 +17,7 @@ from orchestrator import leases, tables, tuning
 from orchestrator.cost_model import Estimate
 from orchestrator.launch import LaunchError, Resources, StopSwitch, Summary, show
 from orchestrator.progress import Board, Failure, plain_line, render
+from orchestrator.resources import Capacity
 from orchestrator.searcher import MAX_DEATHS
 from orchestrator.store import StoreError
 from orchestrator.trials import Report, Result, TrialSettings, compute
@@ -80,6 +81,8 @@ def test_a_failure_blocks_its_dependants_and_nothing_else(harness, small_plan):
     assert summary.computed == {"train_extractors": 1, "distill": 1, "evaluate": 2}
     text = shown(summary)
     assert "pixels are NaN" in text and bad.key in text
+    assert f"iid status --tracebacks --store {harness.store.root};" in text
+    assert f"iid unit {bad.key} --store {harness.store.root} --data {harness.data} to try" in text
     assert tables.read(harness.store.tables, "failures")["key"].to_pylist() == [bad.key]
 
     harness.behave()
@@ -165,8 +168,9 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
     monkeypatch.setattr("orchestrator.launch.estimate", estimate)
     monkeypatch.setattr(tuning, "run_units", run_units)
     for gpus in (0.0, 0.5):
-        room = tuning.Capacity(cpus=1.0, gpus=gpus, slots=1)
-        monkeypatch.setattr(tuning, "capacity", lambda *asked, room=room: room)
+        room = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")
+        monkeypatch.setattr("orchestrator.resources.share_out", lambda nodes, room=room, **asked: room)
+        monkeypatch.setattr("orchestrator.resources.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0)
         summary = harness.launch(small_plan())
         assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
     assert asked == [False, True]

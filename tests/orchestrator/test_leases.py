@@ -119,7 +119,7 @@ def test_a_zombie_does_not_hold_a_lease():
 def test_another_machine_s_lease_holds_while_it_is_touched(folder, age, held):
     foreign(folder, age=age)
     assert leases.is_held(folder, KEY) is held and leases.held_keys(folder) == ({KEY} if held else set())
-    with leases.hold(folder, KEY, "a") as mine:
+    with leases.hold(folder, KEY, "a", watch=0.01) as mine:
         assert (mine is None) is held
     assert [p for p in folder.iterdir() if p.name.startswith(".")] == []
 
@@ -131,7 +131,7 @@ def test_a_damaged_lease_counts_by_its_age(folder, content):
     assert leases.is_held(folder, KEY)
     then = time.time() - 60
     os.utime(path, (then, then))
-    with leases.hold(folder, KEY, "a") as mine:
+    with leases.hold(folder, KEY, "a", watch=0.01) as mine:
         assert mine is not None
 
 
@@ -163,7 +163,7 @@ def test_one_of_many_takes_a_stale_lease_over(folder):
     for _ in range(10):
         foreign(folder, age=100)
         with ThreadPoolExecutor(8) as pool:
-            taken = list(pool.map(lambda i: leases.acquire(folder, KEY, str(i)), range(8)))
+            taken = list(pool.map(lambda i: leases.acquire(folder, KEY, str(i), watch=0.01), range(8)))
         (winner,) = [lease for lease in taken if lease is not None]
         winner.release()
         assert not list(folder.iterdir())
@@ -185,9 +185,23 @@ def test_a_takeover_that_was_killed_half_way_is_repeated(folder, monkeypatch):
         patch.setattr(leases.files, "write", killed)
         patch.setattr(type(folder), "unlink", lambda path, missing_ok=False: None)
         with pytest.raises(KeyboardInterrupt):
-            leases.acquire(folder, KEY, "a")
+            leases.acquire(folder, KEY, "a", watch=0.01)
     (right,) = [path for path in folder.iterdir() if path.name.startswith(f".{KEY}.json.") and len(path.name) < 50]
-    assert leases.acquire(folder, KEY, "a") is None  # somebody may be at it
+    assert leases.acquire(folder, KEY, "a", watch=0.01) is None  # somebody may be at it
     os.utime(right, (1, 1))
-    assert leases.acquire(folder, KEY, "a") is None  # clears what the killed one left
-    assert leases.acquire(folder, KEY, "a") is not None
+    assert leases.acquire(folder, KEY, "a", watch=0.01) is None  # clears what the killed one left
+    assert leases.acquire(folder, KEY, "a", watch=0.01) is not None
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_moved_by_an_hour_takes_no_lease_from_a_holder_that_lives(folder, monkeypatch, hours):
+    with leases.hold(folder, KEY, "theirs", heartbeat=0.02) as theirs:
+        record = json.loads(theirs.path.read_text()) | {"host": "another machine"}
+        theirs.path.write_text(json.dumps(record))
+        monkeypatch.setattr(leases, "_probed_time", lambda path: time.time() + hours * 3600)
+        assert not leases.is_held(folder, KEY)  # by the clock
+        assert leases.acquire(folder, KEY, "a", watch=1.0) is None
+        time.sleep(0.1)
+        assert not theirs.lost.is_set()
+    foreign(folder, age=0)
+    assert leases.acquire(folder, KEY, "a", watch=0.1) is not None

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings
-from orchestrator.methods import method_name, specialise, unit_method
+from orchestrator.methods import specialise, unit_method
 from orchestrator.units import Distill, Select
 from search_spaces.methods import ADDITIONS, BASES, METHODS, canonical_method
 
@@ -19,7 +19,7 @@ def test_the_name_decides_queue_and_weights_and_is_found_back(base, method, lamb
     settings, note = specialise(BOTH, base + method, ipc=10)
     assert (settings.lambda_cc, settings.lambda_cm) == (lambda_cc, lambda_cm)
     assert settings.queue == (QueueSettings() if base == "IDM" else None)
-    assert method_name(settings) == base + method
+    assert settings.method == base + method
     assert note == ""
 
 

@@ -1,15 +1,29 @@
 """Units and cells of a plan, what is stable about their keys, and the schedule as a property of any plan."""
 
+import dataclasses
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.plan import Plan, Schedule, make_plan, pending
-from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor, from_json, to_json
+from distill_core.settings import DatasetRef, DistillationSettings
+from orchestrator.plan import Plan, make_plan, pending
+from orchestrator.schedule import Schedule
+from orchestrator.units import (
+    Continual,
+    Distill,
+    Embed,
+    Evaluate,
+    ImportExtractor,
+    Select,
+    TrainExtractor,
+    from_json,
+    to_json,
+)
 from search_spaces.errors import SpaceError
-from search_spaces.space import load_space
+from search_spaces.space import list_spaces, load_space
 
 SPACE = """\
 name: tiny
@@ -233,3 +247,108 @@ def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(quicks
     assert schedule.blocked == blocked & todo
     assert set(handed_out) | schedule.blocked == todo
     assert schedule.succeeded == set(handed_out) - failed
+
+
+CONTINUAL = """\
+name: tiny
+settings: {datasets: digits, seeds: 2, extractors: {count: 2, epochs: 1}, ipc: 3}
+experiments:
+  - name: steps
+    measure: continual
+    steps: [2, 5]
+    methods: [Random, Herding, DM+IID]
+    architectures: [ConvNet, MLP]
+"""
+
+
+def test_class_incremental_learning_has_a_set_for_each_step_of_each_order(plan_of):
+    plan = plan_of(CONTINUAL)
+    assert len(plan.cells) == len(kinds(plan, Continual)) == 3 * 2 * 2 * 2
+    for cell in plan.cells:
+        unit = plan.units[cell.evaluation_key]
+        assert (cell.measure, cell.set_key, unit.network) == ("continual", None, cell.network)
+        assert len(unit.parents) == cell.steps and unit.dataset.classes == ()
+        order = np.random.RandomState(cell.seed).permutation(10).tolist()
+        arrived = [plan.units[key].dataset.classes for key in unit.parents]
+        assert [label for classes in arrived for label in classes] == order
+        assert {len(classes) for classes in arrived} == {10 // cell.steps}
+    for unit in kinds(plan, Distill):
+        pool = [plan.units[key] for key in unit.parents]
+        assert [extractor.dataset.classes for extractor in pool] == [unit.dataset.classes] * 2, "old classes are gone"
+
+
+def test_a_number_of_steps_that_does_not_divide_the_classes(plan_of):
+    with pytest.raises(SpaceError, match=r"experiment steps: digits: .*3"):
+        plan_of(CONTINUAL, "steps=3")
+
+
+OWN = CONTINUAL.replace("datasets: digits", "datasets: {name: own, format: imagefolder, path: p%s}")
+
+
+def test_class_incremental_learning_on_a_data_set_of_ones_own(plan_of):
+    plan = plan_of(OWN % ", num_classes: 10")
+    digits = plan_of(CONTINUAL)
+    assert [cell.steps for cell in plan.cells] == [cell.steps for cell in digits.cells]
+    assert [unit.dataset.classes for unit in plan.units.values()] == [
+        unit.dataset.classes for unit in digits.units.values()
+    ]
+    assert all(from_json(to_json(unit)) == unit for unit in plan.units.values())
+    with pytest.raises(SpaceError, match="own: steps is 5, which does not divide 8 classes"):
+        plan_of(OWN % ", num_classes: 8")
+
+
+def test_without_its_number_of_classes_the_plan_says_what_to_add(plan_of):
+    entry = r"\{name: own, format: imagefolder, path: 'p', num_classes: …\}"
+    with pytest.raises(SpaceError, match=f"experiment steps: .*add num_classes to it: {entry}"):
+        plan_of(OWN % "")
+
+
+def test_the_number_of_classes_is_not_in_a_key(plan_of):
+    text = SPACE.replace("datasets: digits", "datasets: {name: own, format: imagefolder, path: p}")
+    assert list(plan_of(text).units) == list(plan_of(text.replace("path: p", "path: p, num_classes: 7")).units)
+
+
+def test_features_are_shown_of_each_set_by_a_trained_network(plan_of):
+    plan = plan_of(
+        "name: a\nexperiments: [{name: b, measure: features, datasets: digits, methods: [Random, DM], ipc: 2}]"
+    )
+    assert len(plan.cells) == len(kinds(plan, Embed)) == 2
+    for cell in plan.cells:
+        set_key, extractor = plan.units[cell.evaluation_key].parents
+        assert set_key == cell.set_key and plan.units[extractor].settings.network == cell.network == "ConvNet"
+        assert plan.units[extractor].index == 20, "not one of the pool that class centralization draws from"
+
+
+def test_settings_that_came_later_leave_old_keys_alone():
+    old = Distill(dataset=DatasetRef(name="digits"), protocol="paper", ipc=1, settings=DistillationSettings(), seed=0)
+    assert old.key == "327d8ff006f25c48"
+    assert dataclasses.replace(old, settings=DistillationSettings(covariance="global")).key != old.key
+    assert dataclasses.replace(old, dataset=DatasetRef(name="digits", classes=(1, 0))).key != old.key
+
+
+def test_the_whole_paper_is_planned_and_its_tables_share_units():
+    plan = make_plan(load_space("paper"))
+    shared = [key for key, users in plan.experiments_of().items() if len(users) > 1]
+    alone = sum(len(make_plan(load_space(name)).units) for name, _ in list_spaces() if name.startswith("paper/"))
+    assert {cell.measure for cell in plan.cells} == {"accuracy", "continual", "features"}
+    assert {cell.experiment.split("/")[1] for cell in plan.cells} == {
+        name.split("/")[1] for name, _ in list_spaces() if name.startswith("paper/")
+    }
+    assert len(plan.units) < alone and len(shared) > 200
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("methods: [IDM], ipc: 50", "IDM at IPC 50 starts from 200 images of each class, and digits has about 143"),
+        ("methods: [Random], ipc: 135, protocol: strict", "Random at IPC 135 .* has about 129"),
+    ],
+)
+def test_sets_larger_than_their_classes_are_refused_before_anything_runs(plan_of, text, part):
+    with pytest.raises(SpaceError, match=part):
+        plan_of(f"name: a\nexperiments: [{{name: b, datasets: digits, {text}}}]")
+
+
+def test_a_ratio_is_kept_with_the_size_that_it_asks_for(plan_of):
+    plan = plan_of("name: a\nexperiments: [{name: b, datasets: digits, methods: Random, ratio: [0.001, 0.02]}]")
+    assert [(cell.ipc, cell.ratio) for cell in plan.cells] == [(1, 0.001), (3, 0.02)]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,9 @@ def test_columns_fill_the_shared_part_of_every_table():
     (row,) = tables.build("extractors", [columns]).to_pylist()
     assert from_json(row["spec"]) == unit and row["key"] == unit.key
     assert (row["dataset"], row["dataset_version"], row["protocol"]) == ("digits", 3, "strict")
-    assert (row["dtype"], row["seed"]) == ("tf32", None)
+    assert (row["dtype"], row["seed"]) == ("float32", None), "a processor has no TF32"
+    on_gpu = dataclasses.replace(source, device="NVIDIA H200")
+    assert on_gpu.columns(unit)["dtype"] == "tf32"
     assert {"python", "torch", "ray"} <= set(json.loads(row["versions"]))
     assert datetime.now(UTC) - row["finished"] < timedelta(minutes=1)
 

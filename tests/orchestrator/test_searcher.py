@@ -5,8 +5,8 @@ import pytest
 
 from orchestrator import leases, tables
 from orchestrator import searcher as module
-from orchestrator.plan import Schedule
 from orchestrator.progress import Board
+from orchestrator.schedule import Schedule
 from orchestrator.searcher import PlanSearcher
 from orchestrator.trials import Result, TrialSettings
 from orchestrator.units import from_json

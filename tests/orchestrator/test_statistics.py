@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from orchestrator import statistics
-from orchestrator.statistics import StatisticsError, bootstrap_interval, paired_differences, summarise
+from orchestrator.statistics import (
+    StatisticsError,
+    bootstrap_interval,
+    differs_from_zero,
+    paired_differences,
+    summarise,
+)
 
 TWO_BY_TWO = [[0.60, 0.62], [0.70, 0.72]]
 
@@ -95,6 +101,50 @@ def test_probability_of_improvement_counts_pairs_and_halves_ties():
     assert statistics.probability_of_improvement([([1], [0]), ([0], [1, 1])]) == pytest.approx(0.5)
 
 
+def test_bootstrap_counts_draw_whole_sets_and_then_as_many_networks_as_each_has():
+    counts = statistics.bootstrap_counts([[0.1], [0.2, 0.3, 0.4]], resamples=200)
+    first, second = counts[:, 0], counts[:, 1:].sum(1)
+    assert {(a, b) for a, b in zip(first, second, strict=True)} == {(2, 0), (1, 3), (0, 6)}
+
+
+def _loop(cells, statistic, seed):
+    """Samples of a statistic of two-level resampled cells, drawn one at a time."""
+    draws, samples = np.random.default_rng(seed), []
+    for _ in range(3000):
+        drawn = [
+            np.concatenate([draws.choice(group[s], len(group[s])) for s in draws.integers(len(group), size=len(group))])
+            for group in cells
+        ]
+        samples.append(statistic(drawn))
+    return np.quantile(samples, [0.025, 0.975])
+
+
+def test_interval_of_the_interquartile_mean_agrees_with_a_slow_loop():
+    rows = np.random.default_rng(1)
+    cells = [[m + 0.05 * rows.normal(size=3) for _ in range(4)] for m in (0.2, 0.3, 0.5)]
+    cells.append([rows.normal(size=2), rows.normal(size=1)])
+    expected = _loop(cells, lambda drawn: statistics.interquartile_mean(np.concatenate(drawn)), 2)
+    made = statistics.interquartile_mean_interval(cells)
+    assert made == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
+
+
+def test_interval_of_the_probability_of_improvement_agrees_with_a_slow_loop():
+    rows = np.random.default_rng(3)
+    cells = [([rows.normal(0.5, 1, 3) for _ in range(4)], [rows.normal(0, 1, 2) for _ in range(3)]) for _ in range(2)]
+
+    def statistic(drawn):
+        return statistics.probability_of_improvement(zip(drawn[::2], drawn[1::2], strict=True))
+
+    expected = _loop([group for pair in cells for group in pair], statistic, 4)
+    made = statistics.improvement_interval(cells)
+    assert made == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
+
+
+def test_intervals_over_cells_of_one_number_each_do_not_exist():
+    assert statistics.interquartile_mean_interval([[[0.5]], [[0.7]]]) is None
+    assert statistics.improvement_interval([([[0.5]], [[0.7]])]) is None
+
+
 def test_nothing_to_describe_is_an_error():
     for group in ([], [[]], [[0.5], []], [[math.nan]]):
         with pytest.raises(StatisticsError):
@@ -103,3 +153,15 @@ def test_nothing_to_describe_is_an_error():
         statistics.probability_of_improvement([])
     with pytest.raises(StatisticsError):
         statistics.interquartile_mean([])
+    with pytest.raises(StatisticsError):
+        statistics.interquartile_mean_interval([])
+    with pytest.raises(StatisticsError):
+        statistics.improvement_interval([])
+
+
+def test_a_difference_is_clear_by_a_t_test_over_sets():
+    """Means 1, 2, 3: t = 2 / (1 / √3) = 3.46, below the 4.30 of two degrees of freedom; 2, 2.5, 3: t = 8.66."""
+    assert not differs_from_zero([[1.0], [2.0], [3.0]])
+    assert differs_from_zero([[2.0], [2.4, 2.6], [3.0]])
+    assert not differs_from_zero([[5.0, 5.1, 4.9]]), "one set says nothing about others"
+    assert differs_from_zero([[-2.0], [-2.5], [-3.0]])

@@ -71,6 +71,24 @@ def test_the_last_launch_of_a_space_counts(harness, units, small_plan):
     record(harness.store, small_plan(sets=2, evaluations=1), "other", "2025-01-03")
     status = read_status(harness.store)
     assert status.spaces == ("small", "other") and status.counts["waiting"]["distill"] == 2
+    changed = {"space": "small", "started": "2025-01-04", "overrides": ["seeds=3", "name=a b"]}
+    harness.store.write_run("changed", changed, small_plan(sets=3, evaluations=1).units)
+    status = read_status(harness.store)
+    assert status.spaces == ("small", "other", "small --set seeds=3 --set 'name=a b'")
+    assert status.counts["waiting"]["distill"] == 3
+
+
+def test_done_units_of_earlier_plans_are_counted_apart(harness, units, small_plan):
+    record(harness.store, small_plan(sets=1, evaluations=1), "small", "2025-01-02")
+    for unit in units[:2]:
+        commit(harness.store, unit)
+    assert read_status(harness.store).others == 0
+    commit(harness.store, units[3])
+    status = read_status(harness.store)
+    assert (status.others, status.counts["done"].total()) == (1, 2)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_status(status))
+    assert "1 more units are done" in console.file.getvalue()
 
 
 def test_a_unit_is_found_by_the_beginning_of_its_key(harness, units):

@@ -1,3 +1,4 @@
+import struct
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -62,6 +63,7 @@ def test_a_file_of_another_version_is_read_through_our_schema(tmp_path):
     write(tmp_path, "00000000000000aa")
     other = tables.build("evaluations", [{**ROW, "key": "00000000000000bb"}])
     other = other.append_column("mood", pa.array(["good"])).drop_columns(["train_loss"])
+    other = other.replace_schema_metadata({"iid_columns": ",".join(other.schema.names)})
     pq.write_table(other, tmp_path / "evaluations" / "00000000000000bb.parquet")
     read = tables.read(tmp_path, "evaluations")
     assert read.schema.equals(SCHEMAS["evaluations"])
@@ -82,3 +84,21 @@ def test_other_libraries_read_the_files(tmp_path):
     assert duckdb.sql(f"select avg(accuracy), count(*) from '{pattern}'").fetchall() == [(0.5, 2)]
     assert pandas.read_parquet(tmp_path / "evaluations")["accuracy"].mean() == 0.5
     assert polars.read_parquet(pattern)["accuracy"].mean() == 0.5
+
+
+def test_columns_that_damage_renamed_are_not_read_as_missing(tmp_path):
+    write(tmp_path, "00000000000000aa")
+    path = tmp_path / "evaluations" / "00000000000000aa.parquet"
+    path.write_bytes(path.read_bytes().replace(b"accuracy", b"accurady"))
+    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*delete it and run again"):
+        tables.read(tmp_path, "evaluations")
+
+
+def test_a_flipped_value_is_not_read(tmp_path):
+    write(tmp_path, "00000000000000aa")
+    path = tmp_path / "evaluations" / "00000000000000aa.parquet"
+    content, value = path.read_bytes(), struct.pack("<d", ROW["accuracy"])
+    assert value in content[: len(content) // 2]
+    path.write_bytes(content.replace(value, struct.pack("<d", 0.999), 1))
+    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*delete it and run again"):
+        tables.read(tmp_path, "evaluations")

@@ -194,11 +194,16 @@ def test_a_pool_with_too_few_files_says_so(store, tmp_path):
     assert result.status == "failed" and "lower extractors.count" in result.reason
 
 
+def random(*, strict, classes=()):
+    protocol = "strict" if strict else "paper"
+    return Select(dataset=DatasetRef(name="digits", classes=classes), protocol=protocol, method="random", ipc=1, seed=0)
+
+
 def test_the_strict_protocol_trains_and_chooses_on_disjoint_images(tmp_path):
     digits = load_dataset(DatasetRef(name="digits"), tmp_path)
-    kept, held_out = training_data(digits, "strict").train, evaluation_images(digits, "strict", "validation")
+    kept, held_out = training_data(digits, random(strict=True)).train, evaluation_images(digits, "strict", "validation")
     assert len(kept) + len(held_out) == len(digits.train)
-    assert training_data(digits, "paper").train is digits.train
+    assert training_data(digits, random(strict=False)).train is digits.train
     assert evaluation_images(digits, "strict", "test") is digits.test
     seen = {image.numpy().tobytes() for image in kept.images}
     both = [image for image in held_out.images if image.numpy().tobytes() in seen]
@@ -211,7 +216,7 @@ def test_the_strict_protocol_trains_and_chooses_on_disjoint_images(tmp_path):
 def test_rows_carry_where_they_come_from(store, run):
     run(EXTRACTOR)
     (row,) = rows(store, "extractors")
-    assert (row["run"], row["protocol"], row["dtype"], row["dataset_version"]) == ("run", "paper", "tf32", 1)
+    assert (row["run"], row["protocol"], row["dtype"], row["dataset_version"]) == ("run", "paper", "float32", 1)
     assert json.loads(row["spec"])["settings"]["network"] == "ConvNetW4D1"
     assert "torch" in json.loads(row["versions"]) and len(row["fingerprint"]) == 16
     file = store.tables / "extractors" / f"{EXTRACTOR.key}.parquet"

@@ -1,4 +1,7 @@
-"""Launch the harness's plan in a process of its own, which a test can kill: `python driver.py STORE DATA [SETS]`."""
+"""Launch the harness's plan in a process of its own, which a test can kill.
+
+`python driver.py STORE DATA [SETS [EVALUATIONS]]`
+"""
 
 import sys
 from pathlib import Path
@@ -10,11 +13,11 @@ from orchestrator.launch import launch, show
 from orchestrator.store import Store
 
 if __name__ == "__main__":
-    store, data, sets = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    store, data, *sizes = sys.argv[1:]
     summary = launch(
-        make_small_plan(sets=sets),
-        store=Store(store),
-        data_root=data,
+        make_small_plan(**dict(zip(("sets", "evaluations"), map(int, sizes), strict=False))),
+        store=Store(Path(store)),
+        data_root=Path(data),
         space="small",
         runner="fake_runner:run_unit",
         checkpoint_seconds=0.05,

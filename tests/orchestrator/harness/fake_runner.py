@@ -1,11 +1,14 @@
 """A unit function without torch: it counts steps, keeps a log beside the data, and misbehaves as it is told.
 
-`data_root/behaviour.json` maps keys (or "default") to: steps, pause (seconds a step), fail (message), kill_once, kill,
-other_host (its lease looks like another machine's), full (disk), meet (units to have started), fingerprint.
+Each step hashes the one before, the first the parents' results, so that a step left out, repeated or taken from another
+unit shows in the result. `data_root/behaviour.json` maps keys (or "default") to: steps, pause (seconds a step), fail
+(message), kill_once, kill, other_host (its lease looks like another machine's), full (disk), meet (units to have
+started), out_of_memory (attempts that run out of a device's memory), fingerprint.
 `data_root/log` gets a line for each thing that happens.
 """
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -22,6 +25,7 @@ BEHAVIOUR = {
     "other_host": False,
     "full": False,
     "meet": 0,
+    "out_of_memory": 0,
     "fingerprint": "images",
 }
 
@@ -29,13 +33,18 @@ BEHAVIOUR = {
 def run_unit(unit, context):
     """Count to `steps`, with checkpoints, and write the count."""
     behaviour = behaviour_of(context.data_root, unit.key)
+    begin, chain = 0, unit.key
     for key in unit.parents:
         assert (context.parent(key) / "count.txt").read_text() == str(behaviour_of(context.data_root, key)["steps"])
-    begin = 0
+        chain = _next(chain, (context.parent(key) / "chain.txt").read_text())
     if (checkpoint := context.load_checkpoint()) is not None:
-        begin = int(checkpoint.read_text())
+        begin, chain = json.loads(checkpoint.read_text())
         note(context, "resume", unit, begin)
     note(context, "start", unit)
+    if behaviour["out_of_memory"] and _attempts(context, unit) <= behaviour["out_of_memory"]:
+        import torch
+
+        raise torch.OutOfMemoryError("the device has no memory left")
     if behaviour["other_host"]:
         _move_lease(context, unit)
     deadline = time.monotonic() + 120
@@ -46,9 +55,11 @@ def run_unit(unit, context):
         os.kill(os.getpid(), signal.SIGKILL)
     for step in range(begin + 1, behaviour["steps"] + 1):
         time.sleep(behaviour["pause"])
+        chain = _next(chain, str(step))
         context.progress(step, behaviour["steps"], {"loss": 1 / step})
         if context.checkpoint_due():
-            context.save_checkpoint(lambda path, step=step: path.write_text(str(step)))
+            state = json.dumps([step, chain])
+            context.save_checkpoint(lambda path, state=state: path.write_text(state))
         if step == 2 and behaviour["kill_once"] and not _killed_before(context, unit):
             os.kill(os.getpid(), signal.SIGKILL)
     if behaviour["full"]:
@@ -56,8 +67,10 @@ def run_unit(unit, context):
     if behaviour["fail"]:
         raise ValueError(behaviour["fail"])
     (context.workdir / "count.txt").write_text(str(behaviour["steps"]))
+    (context.workdir / "chain.txt").write_text(chain)
     note(context, "end", unit)
-    return Outcome(rows=[{"seconds": 0.1, "peak_memory": 1}], fingerprint=behaviour["fingerprint"])
+    rows = [{"seconds": 0.1, "peak_memory": int(chain[:12], 16)}]
+    return Outcome(rows=rows, fingerprint=behaviour["fingerprint"])
 
 
 def behaviour_of(data_root, key):
@@ -70,6 +83,14 @@ def note(context, event, unit, value=""):
     """Append a line to the log."""
     with (context.data_root / "log").open("a") as log:
         log.write(f"{event} {unit.key} {os.getpid()} {value}\n")
+
+
+def _next(chain, link):
+    return hashlib.sha256(f"{chain} {link}".encode()).hexdigest()
+
+
+def _attempts(context, unit):
+    return sum(line.startswith(f"start {unit.key} ") for line in (context.data_root / "log").read_text().splitlines())
 
 
 def _move_lease(context, unit):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
+from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, FeatureSettings
 from orchestrator import tables
 from orchestrator.plan import Cell, Plan
-from orchestrator.units import Distill, Evaluate, Select, to_json
+from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -73,6 +73,53 @@ class Grid:
         settings = DistillationSettings(**{"lr_img": float(len(method) + 10 * method.startswith("I")), **sweep})
         return Distill(settings=settings, **common)
 
+    def learn(self, method, order, accuracies=None, *, steps=2):
+        """Plan one class order of class-incremental learning; with accuracies (steps, networks), it is done."""
+        sets = [
+            Select(dataset=DatasetRef(name="digits", classes=(2 * i, 2 * i + 1)), protocol="paper",
+                   method=method.lower(), ipc=2, seed=order)
+            for i in range(steps)
+        ]  # fmt: skip
+        unit = Continual(
+            dataset=DatasetRef(name="digits"), protocol="paper", split="test", network="ConvNet",
+            settings=EvaluationSettings(num_eval=2), seed=order, parents=tuple(each.key for each in sets),
+        )  # fmt: skip
+        cell = self._answer(unit, sets, measure="continual", method=method, ipc=2, seed=order, steps=steps)
+        rows = [
+            self._provenance(unit.key, seconds=1.0, peak_memory=2**28)
+            | {"method": method, "ipc": 2, "split": "test", "network": "ConvNet", "network_index": i, "steps": steps}
+            | {"step": step, "classes": list(range(2 * step)), "accuracy": accuracy}
+            for step, networks in enumerate(() if accuracies is None else accuracies, 1)
+            for i, accuracy in enumerate(networks)
+        ]
+        if rows:
+            self.write("continual", unit.key, rows)
+        return cell
+
+    def view(self, method, seed, spreads=None):
+        """Plan the features of a set; with spreads by origin of one class, they are done."""
+        made = Select(dataset=DatasetRef(name="digits"), protocol="paper", method=method.lower(), ipc=2, seed=seed)
+        unit = Embed(
+            dataset=DatasetRef(name="digits"), protocol="paper", settings=FeatureSettings(), seed=seed,
+            parents=(made.key,),
+        )  # fmt: skip
+        cell = self._answer(unit, [made], measure="features", method=method, ipc=2, seed=seed, set_key=made.key)
+        rows = [
+            self._provenance(unit.key, seconds=1.0, peak_memory=2**28)
+            | {"set_key": made.key, "method": method, "ipc": 2, "network": "ConvNet", "label": 0, "class_name": "zero"}
+            | {"origin": origin, "images": 5, "spread": spread}
+            for origin, spread in (spreads or {}).items()
+        ]
+        if rows:
+            self.write("features", unit.key, rows)
+        return cell
+
+    def _answer(self, unit, sets, **fields):
+        self.units |= {each.key: each for each in (*sets, unit)}
+        common = {"experiment": "main", "dataset": "digits", "protocol": "paper", "network": "ConvNet"}
+        self.cells.append(Cell(**common, **({"set_key": None} | fields), evaluation_key=unit.key))
+        return self.cells[-1]
+
     def evaluate(self, cell, accuracies):
         rows = [
             self._provenance(cell.evaluation_key, seconds=2.0, peak_memory=2**28)
@@ -83,7 +130,7 @@ class Grid:
                 "split": "test",
                 "network": cell.network,
             }
-            | {"network_index": i, "accuracy": accuracy}
+            | {"network_index": i, "network_seed": 2**62 + i, "accuracy": accuracy}
             for i, accuracy in reversed(list(enumerate(accuracies)))
         ]
         self.write("evaluations", cell.evaluation_key, rows)
@@ -119,6 +166,11 @@ class Grid:
             "versions": json.dumps({"torch": "2.11.0"}), "git_commit": "0123456789abcdef",
             "finished": START + timedelta(minutes=len(self.units)), **columns,
         }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_grid():
+    return Grid
 
 
 @pytest.fixture

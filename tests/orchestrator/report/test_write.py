@@ -1,6 +1,7 @@
 """A report from hand-written rows: every number in it is worked by hand here."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import ReportError
+from orchestrator.report.settings import distinct
 
 NOTE = "one image a class: this is DM"
 
@@ -76,9 +78,9 @@ def test_spread(small, tmp_path):
 def test_differences_are_paired_by_seed(small, tmp_path):
     _, text = _text(small, tmp_path / "report")
     rows = {row[0]: row[1:] for row in _table(text, "Methods × IPC on ConvNet: differences")}
-    assert rows["DM − Random"] == ["**+10.0 [+10.0, +10.0]**", "**+21.0 [+20.0, +22.0]**"]
-    assert rows["DM+IID − Random"] == ["**+10.0 [+10.0, +10.0]**", "+30.0 [+30.0, +30.0]"]
-    assert rows["DM+IID − DM"] == ["same set", "+9.0 [+8.0, +10.0]"]  # seed 0 alone, so unmarked: 60−50 and 62−54
+    assert rows["DM − Random"] == ["**+10.00 [+10.00, +10.00]**", "**+21.00 [+20.00, +22.00]**"]
+    assert rows["DM+IID − Random"] == ["**+10.00 [+10.00, +10.00]**", "+30.00 [+30.00, +30.00]"]
+    assert rows["DM+IID − DM"] == ["same set", "+9.00 [+8.00, +10.00]"]  # seed 0 alone, so unmarked: 60−50 and 62−54
 
 
 def test_a_difference_whose_interval_covers_zero_is_not_marked(grid, tmp_path):
@@ -86,7 +88,7 @@ def test_a_difference_whose_interval_covers_zero_is_not_marked(grid, tmp_path):
         grid.cell("Random", 1, seed, [0.50])
         grid.cell("DM", 1, seed, [0.50 + change])
     _, text = _text(grid, tmp_path / "report")
-    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == ["DM − Random", "−0.5 [−2.0, +1.0]"]
+    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == ["DM − Random", "−0.50 [−2.00, +1.00]"]
 
 
 def test_missing_cells(small, tmp_path):
@@ -95,21 +97,57 @@ def test_missing_cells(small, tmp_path):
     assert _table(text, "Methods × IPC on ConvNet")[-1] == ["IDM", "", "–"]
     title = "main: digits (test accuracy, protocol paper)"
     assert _table(text, "Still missing")[1:] == [
-        [title, "DM+IID", "10", "ConvNet", "1"],
-        [title, "IDM", "10", "ConvNet", "1"],
+        [title, "accuracy", "DM+IID", "10", "ConvNet", "1"],
+        [title, "accuracy", "IDM", "10", "ConvNet", "1"],
     ]
     assert "**Still missing: 2 of 13 cells**" in text
-    assert f"`iid run 'my space' --store {small.store} --set seeds=2`" in text
+    assert f"`iid run 'my space' --set seeds=2 --store {small.store}`" in text
     assert (files.report.planned_cells, files.report.missing_cells) == (13, 2)
 
 
-def test_nothing_done_yet_is_a_report_of_dashes(grid, tmp_path):
+def test_missing_class_orders_and_features_count_too(grid, tmp_path):
+    grid.learn("Random", 0, [[0.9, 0.8], [0.5, 0.4]])
+    grid.learn("Random", 1)
+    grid.view("Random", 0)
+    files, text = _text(grid, tmp_path / "report")
+    assert [row[1:] for row in _table(text, "Still missing")[1:]] == [
+        ["accuracy over 2 steps", "Random", "2", "ConvNet", "1"],
+        ["features", "Random", "2", "ConvNet", "1"],
+    ]
+    assert (files.report.planned_cells, files.report.missing_cells) == (3, 2)
+    assert "1 of 2 class-incremental runs, 0 of 1 sets embedded" in text
+
+
+def test_nothing_done_yet_is_one_sentence(grid, tmp_path):
     grid.cell("DM", 1, 0)
-    _, text = _text(grid, tmp_path / "report")
-    assert _table(text, "Methods × IPC on ConvNet")[1] == ["DM", "–"]
+    files, text = _text(grid, tmp_path / "report", command="iid run it")
+    assert "**No cell has a result yet: 1 are planned.** To compute them: `iid run it`" in text
     assert "0 of 1 sets distilled, 0 of 1 sets evaluated" in text
-    assert "Loss curves" not in text
-    assert "Synthetic images" not in text
+    assert not [words for words in ("Methods × IPC", "Loss curves", "Synthetic images") if words in text]
+    console = Console(width=100, record=True, file=(tmp_path / "terminal").open("w"))
+    console.print(render_terminal(files.report))
+    assert console.export_text().strip() == "No cell has a result yet, 1 are planned: iid run it"
+
+
+def test_an_experiment_without_results_is_left_out(small, tmp_path):
+    small.cell("DM", 1, 0, experiment="other", network="AlexNet")
+    files, _ = _text(small, tmp_path / "report")
+    assert [section.title for section in files.report.sections] == ["main: digits (test accuracy, protocol paper)"]
+
+
+def test_settings_of_each_method(small, tmp_path):
+    small.cell("DM", 10, 5, sweep=(("iterations", 7),))
+    _, text = _text(small, tmp_path / "report", overrides=["seeds=2", "iterations=7"])
+    rows = {tuple(row[:4]): row[4:] for row in _table(text, "Settings")[1:]}
+    assert rows["main", "digits", "Random", "10"] == ["", "", "", "", "", "", "", "2", "1,000"]
+    assert rows["main", "digits", "DM", "10"] == ["ConvNet", "7, 20,000", "256", "2", "0", "0", "", "2", "1,000"]
+    assert dict(_table(text, "space"))["Changed on the command line"] == "seeds=2, iterations=7"
+
+
+def test_many_values_of_a_setting_are_a_range():
+    assert distinct([0.5, 0.1, 0.5]) == "0.1, 0.5"
+    assert distinct([1000, 5, 20, 3, 4]) == "3 … 1,000 (5 values)"
+    assert distinct([]) == ""
 
 
 def test_failures_of_this_plan_that_are_not_done(small, tmp_path):
@@ -156,8 +194,8 @@ def test_sweep_over_two_settings_is_a_grid(grid, tmp_path):
             grid.cell("DM+IID", 10, 0, [0.5 + cc + cm, 0.5 + cc + cm], sweep=sweep)
     _, text = _text(grid, tmp_path / "report")
     assert _table(text, r"DM+IID, IPC 10, ConvNet: λ\_CC × λ\_CM") == [
-        [r"λ\_CC", r"λ\_CM 0.0", r"λ\_CM 0.01"],
-        ["0.0", "50.0 ± 0.0", "51.0 ± 0.0"],
+        [r"λ\_CC", r"λ\_CM 0", r"λ\_CM 0.01"],
+        ["0", "50.0 ± 0.0", "51.0 ± 0.0"],
         ["0.05", "<u>55.0 ± 0.0</u>", "**56.0 ± 0.0**"],
     ]
 
@@ -169,7 +207,7 @@ def test_sweep_over_one_setting_is_a_column(grid, tmp_path):
     assert _table(text, r"DM, IPC 10, ConvNet: lr\_img") == [
         [r"lr\_img", "accuracy"],
         ["0.1", "<u>5.0</u>"],
-        ["1.0", "**50.0**"],
+        ["1", "**50.0**"],
     ]
 
 
@@ -197,8 +235,35 @@ def test_overview_and_costs(small, tmp_path):
     assert facts["Versions"] == "torch 2.11.0"
     assert facts["Device"] == "A Processor"
     assert facts["Compute time, all units together"] == "1 min 36 s"  # 2 sets × 30 s, 9 × 2 networks × 2 s
-    assert _table(text, "Synthetic sets")[1] == ["digits", "DM", "10", "100", "0.25", "30", "1.50 GiB", "2"]
-    assert _table(text, "Evaluated networks")[1] == ["digits", "ConvNet", "1", "2", "0.25 GiB", "8"]
+    assert _table(text, "Hours")[1:] == [
+        ["Sets distilled", "A Processor", "2", "0.017"],  # 2 × 30 s
+        ["Sets evaluated", "A Processor", "9", "0.010"],  # 18 × 2 s
+        ["All", "A Processor", "11", "0.027"],
+    ]
+    assert _table(text, "Synthetic sets")[1] == [
+        "digits",
+        "DM",
+        "10",
+        "ConvNet",
+        "",
+        "20000",
+        "0.25",
+        "30",
+        "1.50 GiB",
+        "2",
+    ]
+    assert _table(text, "Evaluated networks")[1] == ["digits", "ConvNet", "1", "1001", "2", "0.25 GiB", "8"]
+
+
+def test_costs_of_unequal_work_are_not_averaged(grid, tmp_path):
+    for network, seconds in (("ConvNet", 0.1), ("VGG11", 0.9)):
+        cell = grid.cell("DM", 10, 0, [0.5], sweep=(("network", network),))
+        grid.distillation(cell, iterations=100, seconds_per_iteration=seconds)
+    _, text = _text(grid, tmp_path / "report")
+    assert [line[3:7] for line in _table(text, "Synthetic sets")[1:]] == [
+        ["ConvNet", "", "20000", "0.1"],
+        ["VGG11", "", "20000", "0.9"],
+    ]
 
 
 def test_csv_files_hold_the_tables_and_the_unrounded_statistics(small, tmp_path):
@@ -214,6 +279,35 @@ def test_csv_files_hold_the_tables_and_the_unrounded_statistics(small, tmp_path)
     assert all(path.exists() for path in files.tables)
 
 
+def test_what_is_no_longer_part_of_the_report_is_removed_and_nothing_else(small, tmp_path):
+    out = tmp_path / "report"
+    _text(small, out)
+    stale, mine, changed = (out / "tables" / name for name in ("main-digits-convnet-spread.csv", "mine.csv", "x.csv"))
+    outside = tmp_path / "outside.csv"
+    for path in (mine, changed, outside, out / "notes.txt"):
+        path.write_text("kept")
+    noted = json.loads((out / ".files.json").read_text())
+    noted |= {"tables/x.csv": "another content", "notes.txt": noted["tables/results.csv"]}
+    noted |= {f"tables/../../{outside.name}": hashlib.sha256(b"kept").hexdigest()}
+    (out / ".files.json").write_text(json.dumps(noted))
+    assert stale.exists()
+
+    other = type(small)(tmp_path / "other")
+    other.cell("DM", 1, 0, [0.5], dataset="svhn")
+    _text(other, out)
+    assert not stale.exists()
+    assert all(path.read_text() == "kept" for path in (mine, changed, outside, out / "notes.txt"))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{"])
+def test_a_damaged_note_of_files_removes_nothing(small, tmp_path, text):
+    files, _ = _text(small, tmp_path / "report")
+    (tmp_path / "report/.files.json").write_text(text)
+    files, _ = _text(small, tmp_path / "report")
+    assert all(path.exists() for path in files.tables)
+    assert "tables/results.csv" in json.loads((tmp_path / "report/.files.json").read_text())
+
+
 def test_equal_rows_give_equal_reports(small, tmp_path):
     first, second = (_text(small, tmp_path / name)[0] for name in ("a", "b"))
     files = sorted(path.relative_to(first.folder) for path in first.folder.rglob("*") if path.is_file())
@@ -223,7 +317,8 @@ def test_equal_rows_give_equal_reports(small, tmp_path):
 
 
 def test_text_that_markdown_would_interpret_is_shown_as_it_is(grid, tmp_path):
-    cell = grid.cell("DM", 1, 0, note="a|b *c* <d>")
+    grid.cell("DM", 1, 0, [0.5], note="a|b *c* <d>")
+    cell = grid.cell("DM", 1, 1)
     grid.failure(cell.set_key, reason="<script>alert(1)</script> **x**")
     _, text = _text(grid, tmp_path / "report")
     assert r"a\|b \*c\* &lt;d>" in text

@@ -2,19 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from orchestrator.report.model import Picture, slug
+from orchestrator.report.figures.drawing import (
+    Chart,
+    legend,
+    panels,
+    scale_from_zero,
+    size,
+    span,
+)
 from orchestrator.report.results import Results, scopes
-from orchestrator.report.style import colours, house_style, new_figure, save
+from orchestrator.report.style import colours
 
 Array = NDArray[np.float64]
 
@@ -24,12 +30,8 @@ _LOSSES = {
     "curve_loss_cm": "Covariance matching",
     "curve_loss_ce": "Cross entropy",
 }
-_LOG_RANGE = 20
-"""A panel whose values span more than this factor is logarithmic."""
 _POINTS = 40
 """A line is smoothed over one part in so many of its length."""
-_LEGEND_WIDTH = 1.2
-"""Inches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +44,8 @@ class Curve:
     """(sets, T)"""
 
 
-def write_loss_curves(results: Results, out: Path) -> tuple[Picture, ...]:
-    """Write the loss curves of each experiment, data set and IPC as SVG and PNG; swept settings are left out."""
-    return tuple(_loss_figures(results, out))
-
-
-def _loss_figures(results: Results, out: Path) -> Iterator[Picture]:
+def charts(results: Results) -> Iterator[Chart]:
+    """Draw the loss curves of each experiment, data set and IPC; swept settings are left out."""
     rows = results.rows["distillations"].set_index("key")
     drawn = set[str | None]()
     for scope in scopes(results.measurements):
@@ -59,13 +57,14 @@ def _loss_figures(results: Results, out: Path) -> Iterator[Picture]:
             if not curves or drawn.issuperset(sets):
                 continue
             drawn.update(sets)
-            path = Path("figures") / slug(*scope.name, "losses", f"ipc{ipc}")
-            title = f"{scope.dataset}, IPC {ipc}"
-            with house_style():
-                figure = loss_figure(curves, title)
-                save(figure, (out / path).with_name(f"{path.name}.svg"))
-                save(figure, (out / path).with_name(f"{path.name}.png"))
-            yield Picture(title=title, path=path.with_name(f"{path.name}.png"))
+            title = f"{scope.dataset}, {size(ipc)}"
+            yield Chart(
+                figure=loss_figure(curves, title),
+                name=(*scope.name, "losses", f"ipc{ipc}"),
+                title=title,
+                group="losses",
+                caption=_caption(curves),
+            )
 
 
 def loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, Curve]]:
@@ -95,21 +94,27 @@ def _has_values(values: object) -> bool:
 
 def loss_figure(curves: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
     """Draw a panel a loss; a line is the mean over sets, its band goes from the lowest set to the highest."""
-    methods = list(dict.fromkeys(method for panel in curves.values() for method in panel))
-    palette = colours(methods)
-    width = 3.1 * len(curves) + _LEGEND_WIDTH
-    figure = new_figure(width, 2.9)
-    axes = figure.subplots(1, len(curves), squeeze=False)[0]
+    palette = colours(method for panel in curves.values() for method in panel)
+    figure = panels(title, 1, len(curves), width=3.1, height=2.7)
     handles = {}
-    for ax, (name, panel) in zip(axes, curves.items(), strict=True):
+    for ax, (name, panel) in zip(figure.axes, curves.items(), strict=True):
         for method, curve in panel.items():
             handles[method] = _draw(ax, curve, palette[method])
-        _finish(ax, name, panel)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
-    panels = 1 - _LEGEND_WIDTH / width
-    figure.legend(list(handles.values()), list(handles), loc="upper left", bbox_to_anchor=(panels, 0.86))
-    figure.tight_layout(rect=(0, 0, panels, 0.98), w_pad=2)
+        scale_from_zero(ax, np.concatenate([np.ravel(curve.values) for curve in panel.values()]))
+        ax.set_title(name)
+        ax.set_xlabel("iteration")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        ax.margins(x=0.02)
+    figure.axes[0].set_ylabel("loss, summed over classes")
+    legend(figure, handles)
     return figure
+
+
+def _caption(curves: Mapping[str, Mapping[str, Curve]]) -> str:
+    """Say what a line is; losses are shown before their weights λ."""
+    sets = span(len(curve.values) for panel in curves.values() for curve in panel.values())
+    text = f"Each loss before its weight, smoothed over a fortieth of its length; mean over {sets} "
+    return text + ("set." if sets == "1" else "sets; bands: from the lowest set to the highest.")
 
 
 def _draw(ax: Axes, curve: Curve, colour: str) -> Artist:
@@ -118,21 +123,6 @@ def _draw(ax: Axes, curve: Curve, colour: str) -> Artist:
         ax.fill_between(curve.iterations, smooth.min(0), smooth.max(0), color=colour, alpha=0.18, linewidth=0)
     (line,) = ax.plot(curve.iterations, smooth.mean(0), color=colour, linewidth=1.6, solid_capstyle="round")
     return line
-
-
-def _finish(ax: Axes, name: str, panel: Mapping[str, Curve]) -> None:
-    ax.set_title(name)
-    ax.set_xlabel("iteration")
-    values = np.concatenate([np.ravel(curve.values) for curve in panel.values()])
-    values = values[np.isfinite(values)]
-    if values.min() > 0 and values.max() > _LOG_RANGE * values.min():
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_locator(NullLocator())
-    else:
-        ax.set_ylim(bottom=0)
-    ax.margins(x=0.02)
 
 
 def _smoothed(values: Array) -> Array:

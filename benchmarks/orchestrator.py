@@ -1,0 +1,217 @@
+"""Time the launch itself: units that compute nothing, through the real path of plan, Ray Tune, leases and store.
+
+    python benchmarks/orchestrator.py [--units 2000] [--cpus 2] [--repeats 1] [--out benchmarks/results/NAME.json]
+
+Every unit has a lease, artefacts, rows and DONE like any other, and is asked for by Ray Tune when its parents are done.
+Overhead a unit is wall time over units, between the first unit done and the last; starting Ray is given apart. On a
+machine that does other work, look at the processor time a unit: of the launch, Ray and its workers together. Memory is
+the resident memory of the launching process, read while units finish.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # this file has the package's name, and must not be found for it, here or in workers
+
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from distill_core.settings import (  # noqa: E402
+    DatasetRef,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+)
+from orchestrator import provenance  # noqa: E402
+from orchestrator.context import Outcome, UnitContext  # noqa: E402
+from orchestrator.launch import launch  # noqa: E402
+from orchestrator.plan import Cell, Plan  # noqa: E402
+from orchestrator.store import Store  # noqa: E402
+from orchestrator.units import Distill, Evaluate, TrainExtractor, Unit  # noqa: E402
+
+DIGITS = DatasetRef(name="digits")
+POOL, EVALUATIONS = 5, 4
+SAMPLE_SECONDS = 1.0
+
+
+def no_op(unit: Unit, context: UnitContext) -> Outcome:
+    """Write one small artefact and one row."""
+    (context.workdir / "nothing.txt").write_text(unit.key)
+    return Outcome(rows=[{"seconds": 0.0, "peak_memory": 0}], fingerprint="no images")
+
+
+def make_plan(units: int) -> Plan:
+    """Plan a pool of extractors, sets that need all of it, and four evaluations of each set."""
+    pool = [
+        TrainExtractor(dataset=DIGITS, protocol="paper", settings=ExtractorSettings(), index=i) for i in range(POOL)
+    ]
+    planned: dict[str, Unit] = {unit.key: unit for unit in pool}
+    cells = []
+    settings, parents = DistillationSettings(lambda_cc=0.1), tuple(unit.key for unit in pool)
+    for seed in range((units - POOL) // (EVALUATIONS + 1)):
+        made = Distill(dataset=DIGITS, protocol="paper", ipc=1, settings=settings, seed=seed, parents=parents)
+        planned[made.key] = made
+        for depth in range(1, EVALUATIONS + 1):
+            evaluation = Evaluate(
+                dataset=DIGITS, protocol="paper", split="test", network=f"ConvNetD{depth}",
+                settings=EvaluationSettings(), seed=seed, parents=(made.key,),
+            )  # fmt: skip
+            planned[evaluation.key] = evaluation
+            cell = Cell(
+                experiment="no-op", dataset="digits", protocol="paper", method="DM+CC", ipc=1, seed=seed,
+                network=evaluation.network, set_key=made.key, evaluation_key=evaluation.key,
+            )  # fmt: skip
+            cells.append(cell)
+    return Plan(units=planned, cells=tuple(cells))
+
+
+class Sampler:
+    """Reads, in a thread, how many units are done and how much memory this process has."""
+
+    def __init__(self, store: Store) -> None:
+        self.samples: list[tuple[float, int, float, float]] = []
+        """Time, units done, megabytes of this process, processor seconds of it and its descendants."""
+        self._folder = store.tables
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Sampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        done = 0
+        while not self._over.wait(SAMPLE_SECONDS):
+            with suppress(FileNotFoundError):
+                done = sum(len(os.listdir(folder)) for folder in os.scandir(self._folder))  # noqa: PTH208 (no memory)
+            self.samples.append((time.monotonic(), done, resident_megabytes(), processor_seconds()))
+
+
+def resident_megabytes() -> float:
+    """Resident memory of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
+
+
+def processor_seconds() -> float:
+    """Processor time so far of this process and all that it started."""
+    parents, spent = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            pid = int(stat.parent.name)
+            parents[pid], spent[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+    ours = {os.getpid()}
+    while grown := {pid for pid, parent in parents.items() if parent in ours} - ours:
+        ours |= grown
+    return sum(spent.get(pid, 0) for pid in ours) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
+    """Launch a plan on an empty store, and again when everything is done."""
+    import ray
+
+    ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False)
+    plan, store = make_plan(units), Store(folder / "store")
+
+    def go() -> float:
+        began = time.monotonic()
+        summary = launch(
+            plan,
+            store=store,
+            data_root=folder,
+            space="no-op",
+            runner="benchmarks.orchestrator:no_op",
+            tensorboard=False,
+            console=Console(file=(folder / "progress").open("a")),
+        )
+        if summary.exit_code:
+            raise SystemExit(f"not everything was computed: {summary}")
+        return time.monotonic() - began
+
+    try:
+        with Sampler(store) as sampler:
+            wall = go()
+        return {"units": units, "cpus": cpus, "wall s": wall, **figures(sampler.samples), "rerun s": seconds(go)}
+    finally:
+        ray.shutdown()
+
+
+def figures(samples: list[tuple[float, int, float, float]]) -> dict[str, float]:
+    """Overhead a unit, and memory when a quarter, half and all of the units were done."""
+    busy = [sample for sample in samples if sample[1]]
+    total = busy[-1][1]
+
+    def at(share: float) -> tuple[float, int, float, float]:
+        return next(sample for sample in busy if sample[1] >= share * total)
+
+    def milliseconds(begin: float, end: float, column: int) -> float:
+        first, last = at(begin), at(end)
+        return 1000 * (last[column] - first[column]) / (last[1] - first[1])
+
+    return {
+        "ms a unit": milliseconds(0, 1, 0),
+        "ms a unit, second quarter": milliseconds(0.25, 0.5, 0),
+        "ms a unit, last quarter": milliseconds(0.75, 1, 0),
+        "processor ms a unit": milliseconds(0.1, 1, 3),
+        "start s": busy[0][0] - samples[0][0],
+        **{f"MB at {share:.0%}": at(share)[2] for share in (0.1, 0.25, 0.5, 0.75, 1)},
+    }
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and range."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--units", type=int, default=2000)
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    runs = []
+    for _ in range(arguments.repeats):
+        with tempfile.TemporaryDirectory(prefix="iid-benchmark-") as folder:
+            runs.append(measure(arguments.units, arguments.cpus, Path(folder)))
+    result = {
+        "case": f"{arguments.units} units without work, {arguments.cpus} at a time",
+        "machine": {"device": provenance.device_name("cpu"), **provenance.versions()},
+        "load": os.getloadavg()[1],
+        "date": datetime.now(UTC).date().isoformat(),
+        **{name: spread([run[name] for run in runs]) for name in runs[0] if name not in ("units", "cpus")},
+    }
+    table = Table("", "median", "min", "max", box=None, pad_edge=False)
+    for name, value in result.items():
+        if isinstance(value, dict) and "median" in value:
+            table.add_row(name, *(f"{value[column]:.1f}" for column in ("median", "min", "max")))
+    Console().print(result["case"], table, sep="\n")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

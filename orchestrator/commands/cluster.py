@@ -1,0 +1,156 @@
+"""`iid cluster`: print ready files for clusters, or write them."""
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cluster import generate
+from orchestrator.cluster.generate import Job
+from orchestrator.files import StoreError
+
+app = typer.Typer(
+    help="Print ready files for a cluster: a Slurm script, a KubeRay job, a ray up cluster.", no_args_is_help=True
+)
+
+
+class Cloud(StrEnum):
+    """Where `ray up` starts machines."""
+
+    AWS = "aws"
+    GCP = "gcp"
+
+
+Space = Annotated[str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file nodes see.")]
+Store = Annotated[str, typer.Option("--store", help="Folder of results, on storage that all nodes share.")]
+Data = Annotated[str, typer.Option("--data", help="Folder of data sets.")]
+Nodes = Annotated[int, typer.Option("--nodes", help="Machines that compute.")]
+Cpus = Annotated[int, typer.Option("--cpus", help="CPU cores of each.")]
+Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of each.")]
+Memory = Annotated[int, typer.Option("--memory", metavar="GB", help="Memory of each, in gigabytes.")]
+Time = Annotated[str, typer.Option("--time", metavar="D-HH:MM:SS", help="Longest time of the job.")]
+Image = Annotated[str, typer.Option("--image", help="Container image with iid and its Ray in it.")]
+Mount = Annotated[str, typer.Option("--mount", help="Where all nodes see the shared storage.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the file instead of printing it.")]
+Run = Annotated[
+    str, typer.Option("--run-options", metavar="ARGUMENTS", help="More for iid run, such as '--set seeds=3'.")
+]
+
+
+@app.command()
+def slurm(
+    space: Space,
+    store: Store = "store",
+    data: Data = "data",
+    nodes: Nodes = 2,
+    cpus: Cpus = 16,
+    gpus: Gpus = 1,
+    memory: Memory = 64,
+    time: Time = "24:00:00",
+    partition: Annotated[str | None, typer.Option(help="Slurm partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm account.")] = None,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LINE", help="Shell line that prepares a node; repeatable (default: this environment)."),
+    ] = None,
+    run_options: Run = "",
+    out: Out = None,
+) -> None:
+    """A script for sbatch: ray symmetric-run on every node."""
+    job = _job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
+    _give(generate.slurm(job, partition=partition, account=account, setup=tuple(setup or ())), out)
+
+
+@app.command()
+def kuberay(
+    space: Space,
+    image: Image,
+    claim: Annotated[str, typer.Option(help="PersistentVolumeClaim (ReadWriteMany) with store and data.")],
+    store: Store = "/shared/store",
+    data: Data = "/shared/data",
+    nodes: Nodes = 2,
+    cpus: Cpus = 8,
+    gpus: Gpus = 1,
+    memory: Memory = 32,
+    time: Time = "24:00:00",
+    mount: Mount = "/shared",
+    run_options: Run = "",
+    out: Out = None,
+) -> None:
+    """A RayJob for kubectl apply."""
+    job = _job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
+    _give(generate.kuberay(job, image=image, claim=claim, mount=mount), out)
+
+
+@app.command("ray-up")
+def ray_up(
+    space: Space,
+    image: Image,
+    nfs: Annotated[str, typer.Option(metavar="HOST:/PATH", help="Network file system with store and data.")],
+    provider: Annotated[Cloud, typer.Option(help="The cloud.")] = Cloud.AWS,
+    store: Store = "/shared/store",
+    data: Data = "/shared/data",
+    nodes: Nodes = 2,
+    cpus: Cpus = 16,
+    gpus: Gpus = 1,
+    region: Annotated[str | None, typer.Option(help="Region of the cloud.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Availability zone.")] = None,
+    project: Annotated[str | None, typer.Option(help="Project id (gcp).")] = None,
+    instance_type: Annotated[str | None, typer.Option(help="Machine type of those that compute.")] = None,
+    machine_image: Annotated[str | None, typer.Option(help="Their image: Docker and the GPU's driver.")] = None,
+    spot: Annotated[bool, typer.Option("--spot", help="Cheaper machines that may be taken away.")] = False,
+    mount: Mount = "/shared",
+    run_options: Run = "",
+    out: Out = None,
+) -> None:
+    """A cluster file for ray up, on AWS or Google Cloud."""
+    job = _job(space, store, data, nodes, cpus, gpus, 1, "24:00:00", run_options)
+    text = generate.ray_up(
+        job,
+        provider=provider.value,
+        image=image,
+        nfs=nfs,
+        mount=mount,
+        file=str(out or "cluster.yaml"),
+        region=region,
+        zone=zone,
+        project=project,
+        worker_type=instance_type,
+        machine_image=machine_image,
+        spot=spot,
+    )
+    _give(text, out)
+
+
+def _job(
+    space: str, store: str, data: str, nodes: int, cpus: int, gpus: int, memory: int, time: str, run_options: str
+) -> Job:
+    try:
+        options = tuple(shlex.split(run_options))
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}", param_hint="--run-options") from error
+    return Job(
+        space=space,
+        store=store,
+        data=data,
+        nodes=nodes,
+        cpus=cpus,
+        gpus=gpus,
+        memory=memory,
+        time=time,
+        options=options,
+    )
+
+
+def _give(text: str, out: Path | None) -> None:
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text)
+    except OSError as error:
+        raise StoreError(f"--out: {out} cannot be written ({error.strerror})") from error
+    typer.echo(f"Wrote {out}", err=True)

@@ -1,0 +1,216 @@
+"""`iid export`: sets of a store in the layouts that others read, checked by reading them back and training on them."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.text import Text
+
+from distill_core.evaluation import TrainingSet, evaluate_network
+from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
+from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
+from orchestrator import tables
+from orchestrator.commands.run import check_data
+from orchestrator.plan import Plan, make_plan
+from orchestrator.request import Request
+from orchestrator.statistics import bootstrap_interval
+from orchestrator.status import find_unit
+from orchestrator.store import Store, StoreError
+from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json
+from orchestrator.work.inputs import SET_FILE, evaluation_images, load
+
+ROUNDING = 1e-9
+"""Of a mean over networks; where all reached the same the interval is one number."""
+
+SetUnit = Distill | Select | ImportSet
+
+Recorded = tuple[Evaluate, Accuracy]
+"""An evaluation of the store and what it found."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One set to export."""
+
+    unit: SetUnit
+    source: SyntheticSet
+    folder: Path
+    recorded: tuple[Recorded, ...]
+
+
+def export_sets(
+    what: str, request: Request, kind: str, out: Path, store: Store, data: Path, console: Console, *, check: bool
+) -> int:
+    """Export one set or those of a search space, and print where they are; return the exit code.
+
+    Args:
+        what: a set's key or its beginning, or the search space of the request.
+        request: the search space, if it is one.
+        kind: name of the format.
+        out: folder for the set, or for a space a folder for each.
+        store: where the sets are.
+        data: folder of the data sets; only read to check.
+        console: where to print.
+        check: read every export back, train the recorded number of networks on it, and compare; 1 is returned if a mean
+            lies outside its recorded interval.
+
+    Raises:
+        ExportError: the format does not exist or cannot hold a set, or there is nothing to compare with.
+        SpaceError: there is neither such a set nor such a space.
+        StoreError: the store is not there, or a set is not done or damaged.
+        DatasetError: the data set is not there.
+    """
+    chosen = find_format(kind)
+    if not store.root.is_dir():
+        raise StoreError(f"store: there is none in {store.root}; name it with --store, or make one with iid run")
+    jobs = _jobs(what, request, out, store)
+    if check:
+        check_data((job.unit.dataset for job in jobs), data, download=False)
+        for job in jobs:
+            _reference(job)
+    inside = True
+    for job in jobs:
+        content = export(job.source, chosen, job.folder, tuple(accuracy for _, accuracy in job.recorded))
+        console.print(f"{chosen.name}: {job.folder}", highlight=False, markup=False, soft_wrap=True)
+        if chosen.eight_bits:
+            loss = content.pixel_loss()
+            line = f"  8 bits lose at most {loss.largest:.2g}, on average {loss.mean:.2g}; clipped {loss.clipped:.2%}"
+            console.print(line, highlight=False, markup=False)
+        if check:
+            inside &= _check(job, chosen, store, data, console)
+    return 0 if inside else 1
+
+
+def _jobs(what: str, request: Request, out: Path, store: Store) -> list[Job]:
+    if re.fullmatch(r"[0-9a-f]{4,16}", what) and not Path(what).exists():
+        unit = find_unit(store, what)
+        if not isinstance(unit, SetUnit):
+            raise ExportError(f"unit {unit.key} is of kind {unit.kind}, which makes no set")
+        units: list[SetUnit] = [unit]
+        folders = [out]
+    else:
+        units = _sets_of(make_plan(request.load()), request, store)
+        folders = []
+    sources = [_load(store, unit) for unit in units]
+    recorded = _recorded(store, {unit.key for unit in units})
+    return [
+        Job(unit=unit, source=source, folder=folder, recorded=tuple(recorded.get(unit.key, ())))
+        for unit, source, folder in zip(units, sources, folders or _folders(out, units, sources), strict=True)
+    ]
+
+
+def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
+    done = store.done_keys()
+    units = [unit for key, unit in plan.units.items() if isinstance(unit, SetUnit) and key in done]
+    if not units:
+        raise ExportError(
+            f"the store {store.root} has no set of {request.name} yet; make them: {request.command('run')}"
+        )
+    return units
+
+
+def _folders(out: Path, units: Sequence[SetUnit], sources: Sequence[SyntheticSet]) -> list[Path]:
+    """Name a folder for each set by method, data set, IPC and seed, and by key where these are not enough."""
+    names = [
+        out / _safe(source.method) / _safe(source.dataset) / f"ipc{source.ipc}" / f"seed{unit.seed}"
+        for unit, source in zip(units, sources, strict=True)
+    ]
+    often = Counter(names)
+    return [
+        name if often[name] == 1 else name.with_name(f"{name.name}-{unit.key}")
+        for name, unit in zip(names, units, strict=True)
+    ]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "-", name).strip(".") or "set"
+
+
+def _load(store: Store, unit: SetUnit) -> SyntheticSet:
+    path = store.folder_of(unit.key) / SET_FILE
+    try:
+        return SyntheticSet.load(path)
+    except SyntheticSetError as error:
+        raise StoreError(f"store: {error}; delete its folder and run again") from error
+
+
+def _recorded(store: Store, keys: set[str]) -> dict[str, list[Recorded]]:
+    """Read what the store knows of networks trained on some sets."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in tables.read(store.tables, "evaluations").to_pylist():
+        if row["set_key"] in keys:
+            rows.setdefault(row["key"], []).append(row)
+    found: dict[str, list[Recorded]] = {}
+    for group in rows.values():
+        unit = from_json(group[0]["spec"])
+        if isinstance(unit, Evaluate):
+            group.sort(key=lambda row: int(row["network_index"]))
+            accuracies = tuple(float(row["accuracy"]) for row in group)
+            found.setdefault(group[0]["set_key"], []).append((unit, _accuracy(unit, accuracies)))
+    return {key: sorted(each, key=lambda pair: _rank(pair[0])) for key, each in found.items()}
+
+
+def _rank(unit: Evaluate) -> tuple[str, str, int]:
+    """Put test before validation, then networks by name, and of several evaluations the largest first."""
+    return unit.split, unit.network, -unit.settings.num_eval * unit.settings.epoch_eval_train
+
+
+def _accuracy(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
+    return Accuracy(
+        network=unit.network,
+        protocol=unit.protocol,
+        split=unit.split,
+        accuracies=accuracies,
+        mean=float(np.mean(accuracies)),
+        std=float(np.std(accuracies)),
+        interval=bootstrap_interval([accuracies]),
+        settings=asdict(unit.settings),
+    )
+
+
+def _reference(job: Job) -> Recorded:
+    """Choose the evaluation that an export is checked against: with the matching network if there is one."""
+    if not job.recorded:
+        raise ExportError(f"set {job.unit.key}: the store has no evaluation of it to check against; leave --check out")
+    matching = job.unit.settings.network if isinstance(job.unit, Distill) else None
+    unit, accuracy = next((pair for pair in job.recorded if pair[0].network == matching), job.recorded[0])
+    if accuracy.interval is None:
+        raise ExportError(
+            f"set {job.unit.key}: a single network was trained on it, which has no interval to check against; "
+            "evaluate it with num_eval=2 or more, or leave --check out"
+        )
+    return unit, accuracy
+
+
+def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -> bool:
+    """Train networks on what the format's reader finds, as recorded; print both means."""
+    unit, accuracy = _reference(job)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dataset = load(unit.dataset, data, device)
+    store.check_fingerprint(unit.dataset, dataset.fingerprint)
+    training = TrainingSet.of_tensors(*kind.read(job.folder, job.source), device)
+    test = evaluation_images(dataset, unit.protocol, unit.split)
+    reached = [
+        evaluate_network(
+            training, test, dataset.info, unit.settings, network=unit.network, seed=unit.seed, index=index
+        ).accuracy
+        for index in range(len(accuracy.accuracies))
+    ]
+    low, high = accuracy.interval or (accuracy.mean, accuracy.mean)
+    mean = float(np.mean(reached))
+    inside = low - ROUNDING <= mean <= high + ROUNDING
+    console.print(
+        Text(
+            f"  {unit.network}, {len(reached)} networks: recorded {accuracy.mean:.2%} ({low:.2%} to {high:.2%}), "
+            f"read back {mean:.2%}: {'inside' if inside else 'OUTSIDE'}",
+            style="green" if inside else "red",
+        ),
+        soft_wrap=True,
+    )
+    return inside

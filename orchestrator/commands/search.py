@@ -1,0 +1,82 @@
+"""`iid search`: choose settings on held-out images."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.text import Text
+
+from distill_core.settings import SettingsError
+from orchestrator.commands.report import REPORTS
+from orchestrator.commands.run import check_data, check_pools
+from orchestrator.report.model import slug
+from orchestrator.report.search import SearchReport, write_search_report
+from orchestrator.report.terminal import terminal_table
+from orchestrator.request import Request
+from orchestrator.search.drive import Search
+from orchestrator.search.result import study_result
+from orchestrator.search.study import Sampler, Scheduler, Study, studies
+from orchestrator.store import Store, StoreError
+from orchestrator.tables import TableError
+from orchestrator.units import ImportExtractor
+
+
+def search_space(
+    request: Request,
+    search: Search,
+    *,
+    sampler: Sampler,
+    scheduler: Scheduler,
+    also: Sequence[str] = (),
+    download: bool = False,
+    out: Path | None = None,
+    found: Path | None = None,
+) -> int:
+    """Search the settings of a space, print what was found, write a report and a space of it, return the exit code.
+
+    Args:
+        request: the search space.
+        search: store, data, number of trials and resources.
+        sampler: tpe, random or grid.
+        scheduler: asha or none.
+        also: optional settings to search too.
+        download: whether to fetch missing data sets.
+        out: folder for the report; `reports/<space>-search` if None.
+        found: file for the found search space; in the report's folder if None.
+
+    Raises:
+        SpaceError: the search space cannot be used, or searches nothing.
+        DatasetError: a data set that is needed is not in the data folder.
+        SettingsError: a pool of extractors is not there, or options contradict each other.
+        StoreError: the store cannot be written.
+        LaunchError: the cluster cannot be reached or is too small, or another search is at the same study.
+    """
+    chosen = studies(request.load(), sampler=sampler, scheduler=scheduler, also=also)
+    if search.address is None:
+        check_data((study.dataset for study in chosen), search.data_root, download=download)
+        pools = [unit for study in chosen for unit in study.extractors().values()]
+        check_pools((unit for unit in pools if isinstance(unit, ImportExtractor)), search.data_root)
+    elif download:
+        raise SettingsError("--download fetches onto this machine alone; fetch the data before joining a cluster")
+    search = replace(search, space=request.name, overrides=request.overrides)
+    code = search.run(chosen)
+    options = ["--trials", str(search.trials), "--sampler", sampler, "--scheduler", scheduler]
+    options += [word for name in also for word in ("--also", name)] + ["--store", str(search.store.root)]
+    place = out or REPORTS / slug(request.space, *["smoke"] * request.smoke, "search")
+    try:
+        report = _report(chosen, search.store, request, place, found, request.command("search", *options))
+    except (StoreError, TableError) as error:  # what was computed is safe, and how it ended is already told
+        search.console.print(Text(f"The report could not be written: {error}", style="red"))
+        return code or 1
+    search.console.print(terminal_table(report.summary))
+    search.console.print(f"Report: {report.markdown}", highlight=False, markup=False, soft_wrap=True)
+    if report.found is not None:
+        search.console.print(f"Found settings: iid run {report.found}", highlight=False, markup=False, soft_wrap=True)
+    return code
+
+
+def _report(
+    chosen: Sequence[Study], store: Store, request: Request, place: Path, found: Path | None, command: str
+) -> SearchReport:
+    results = [study_result(study, store) for study in chosen]
+    return write_search_report(results, request.space, place, command=command, found=found)

@@ -1,0 +1,72 @@
+"""`iid verify`: whether a store is what was computed, and what has to be computed again."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.store import Store
+from orchestrator.verify import Finding, Verification, repair, verify
+
+SHOWN = 50
+
+
+def show_verification(store: Store, console: Console, *, mend: bool = False) -> int:
+    """Print what is wrong in a store and what to do; return 0 if there is nothing to do or all of it was done, or 1.
+
+    Args:
+        store: the store.
+        console: where to print.
+        mend: whether to move what is damaged aside and to publish rows again.
+
+    Raises:
+        StoreError: there is no store, or it cannot be read or, to mend it, written.
+    """
+    store = Store(store.root.expanduser().resolve())
+    seen = verify(store)
+    _print_findings(seen.findings, console)
+    extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
+    if seen.intact:
+        console.print(f"{extent}: everything is what was computed.", highlight=False)
+        return 0
+    console.print(f"{extent}: {_todo(seen)}.", highlight=False, soft_wrap=True)
+    if not mend:
+        console.print(
+            f"iid verify --repair --store {store.root} moves what is damaged to its folder damaged and publishes rows "
+            "again; then run the search space again. Nothing is deleted.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        return 1
+    folder, left = repair(store, seen.findings)
+    console.print(f"What is damaged is in {folder}; run the search space again.", markup=False, soft_wrap=True)
+    for finding in left:
+        console.print(Text(f"left alone: {finding.place}: somebody works on it right now"), soft_wrap=True)
+    return 1 if left else 0
+
+
+def _print_findings(findings: Sequence[Finding], console: Console) -> None:
+    if not findings:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("to do", "where", "what is wrong"):
+        table.add_column(heading, overflow="fold")
+    order = sorted(findings, key=lambda finding: finding.action == "none")
+    for finding in order[:SHOWN]:
+        table.add_row(Text("-" if finding.action == "none" else finding.action), finding.place, Text(finding.problem))
+    console.print(table)
+    if len(findings) > SHOWN:
+        console.print(f"and {len(findings) - SHOWN} more")
+
+
+def _todo(seen: Verification) -> str:
+    counts = {
+        "units to compute again": len(seen.recompute),
+        "rows to publish again": sum(finding.action == "publish" for finding in seen.findings),
+        "files to set aside": sum(finding.action == "set aside" for finding in seen.findings),
+    }
+    named = ", ".join(f"{kind} {key}" for kind, key in seen.recompute[:5])
+    todo = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"{todo} ({named}{', …' if len(seen.recompute) > 5 else ''})" if named else todo

@@ -1,0 +1,233 @@
+"""Before a launch on a cluster: look at every node from itself, and refuse with a reason rather than fail later.
+
+A node must run the same versions as this machine, see the store, and have the data sets (or get them, see `shipping`).
+"""
+
+import hashlib
+import subprocess
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from distill_core.datasets.files import locate, missing
+from distill_core.settings import DatasetRef
+from orchestrator import files, provenance
+from orchestrator.launch import LaunchError
+from orchestrator.resources import Node
+from orchestrator.shipping import Parcel, label, node_root, pack, unpack, why_not
+from orchestrator.store import Store
+from orchestrator.units import ImportExtractor, ImportSet, Unit
+
+ANSWER_SECONDS = 120.0
+COMPARED = ("python", "ray", "torch", "iid-orchestrator", "code")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a node is asked; plain values."""
+
+    marker: str
+    data_root: str
+    datasets: tuple[DatasetRef, ...]
+    folders: tuple[str, ...]
+    """What else units read, outside the store."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What a node answers."""
+
+    versions: Mapping[str, str]
+    sees_store: bool
+    gpu_memory: int | None
+    lacks: tuple[DatasetRef, ...]
+    lacks_folders: tuple[str, ...]
+
+
+def is_cluster() -> bool:
+    """Whether Ray has nodes beside this machine."""
+    return len(_alive()) > 1
+
+
+def this_machine() -> list[Node]:
+    """Return the only node of a Ray that was started here; it has nothing to be asked."""
+    return [_node(node, gpu_memory()) for node in _alive()]
+
+
+def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[Node], dict[str, Parcel]]:
+    """Look at every node of the joined cluster, and bring it the data sets that it lacks.
+
+    Args:
+        store: must be seen from every node under the same path.
+        data_root: folder of the data sets, here and (unless it names its own) on every node.
+        units: those that are to run.
+
+    Returns:
+        The nodes, and by `shipping.label` the data sets that were sent; nodes that join later ask for them.
+
+    Raises:
+        LaunchError: a node cannot be used; names it and the remedy.
+        DatasetError: a data set is nowhere.
+    """
+    units = list(units)
+    datasets = {label(unit.dataset): unit.dataset for unit in units}
+    marker = store.root / f".marker.{uuid.uuid4().hex}"
+    question = Question(
+        marker=str(marker), data_root=str(data_root), datasets=tuple(datasets.values()), folders=_folders(units)
+    )
+    files.write(marker, b"shared\n")
+    try:
+        answers = _ask(_alive(), question)
+    finally:
+        marker.unlink(missing_ok=True)
+    ours = software()
+    for node, facts in answers:
+        _require_same_software(_name(node), facts.versions, ours)
+        if not facts.sees_store:
+            raise LaunchError(
+                f"node {_name(node)} does not see the store {store.root}; put it on storage that all nodes share, "
+                "under the same path"
+            )
+        if facts.lacks_folders and _computes(node):
+            raise LaunchError(
+                f"node {_name(node)} does not see {facts.lacks_folders[0]}, which units read; put it on storage that "
+                "all nodes share, under the same path"
+            )
+    parcels = _bring_data(answers, data_root)
+    return [_node(node, facts.gpu_memory) for node, facts in answers], parcels
+
+
+def software() -> dict[str, str]:
+    """Return what must be equal on all nodes: versions without their build, and a hash of this package's code."""
+    versions = provenance.versions()
+    found = {name: versions[name].partition("+")[0] for name in COMPARED if name in versions}
+    found["python"] = ".".join(found["python"].split(".")[:2])
+    code = hashlib.sha256()
+    for package in ("distill_core", "orchestrator"):
+        for path in sorted((provenance.CHECKOUT / package).rglob("*.py")):
+            code.update(path.relative_to(provenance.CHECKOUT).as_posix().encode() + path.read_bytes())
+    return {**found, "code": code.hexdigest()[:8]}
+
+
+def gpu_memory() -> int | None:
+    """Return the bytes of this machine's smallest GPU by its driver's own tool; None if that is not there."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        return min(int(line) for line in shown.split()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def look(question: Question) -> Facts:
+    """Answer on a node."""
+    root = node_root(Path(question.data_root))
+    return Facts(
+        versions=software(),
+        sees_store=Path(question.marker).exists(),
+        gpu_memory=gpu_memory(),
+        lacks=tuple(ref for ref in question.datasets if locate(ref, root) is None),
+        lacks_folders=tuple(name for name in question.folders if not (root / Path(name).expanduser()).exists()),
+    )
+
+
+def _ask(nodes: Sequence[dict[str, Any]], question: Question) -> list[tuple[dict[str, Any], Facts]]:
+    asked = [(node, _on(node, look).remote(question)) for node in nodes]
+    answers = []
+    for node, answer in asked:
+        try:
+            answers.append((node, ray.get(answer, timeout=ANSWER_SECONDS)))
+        except RayError as error:
+            raise LaunchError(
+                f"node {_name(node)} cannot run this package: {_last_line(error)}; install the same iid-orchestrator "
+                "there, into the Python that runs Ray, and see that the node is up"
+            ) from error
+    return answers
+
+
+def _require_same_software(name: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    for part, version in ours.items():
+        if (other := theirs.get(part)) == version:
+            continue
+        if part == "code":
+            raise LaunchError(
+                f"node {name} has other code of this package than this machine, under the same version; install the "
+                "same commit on all nodes"
+            )
+        raise LaunchError(
+            f"node {name} has {part} {other or 'not at all'}, this machine has {version}; install the same on all nodes"
+        )
+
+
+def _bring_data(answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path) -> dict[str, Parcel]:
+    """Send each data set that a node lacks to it, once."""
+    lacking: dict[str, list[dict[str, Any]]] = {}
+    refs: dict[str, DatasetRef] = {}
+    for node, facts in answers:
+        for ref in facts.lacks if _computes(node) else ():
+            lacking.setdefault(label(ref), []).append(node)
+            refs[label(ref)] = ref
+    parcels = {}
+    for name, nodes in lacking.items():
+        if locate(refs[name], data_root) is None:
+            if len(nodes) == sum(_computes(node) for node, _ in answers):
+                raise missing(refs[name], data_root)
+            raise LaunchError(
+                f"node {_name(nodes[0])} does not have data set {name}, nor does this machine, which could send it; "
+                f"put it into {data_root} here or there"
+            )
+        if (reason := why_not(refs[name])) is not None:
+            raise LaunchError(f"node {_name(nodes[0])} does not have data set {name}, and {reason}")
+        parcels[name] = pack(refs[name], data_root)
+        _deliver(parcels[name], nodes)
+    return parcels
+
+
+def _deliver(parcel: Parcel, nodes: Sequence[dict[str, Any]]) -> None:
+    for node, place in [(node, _on(node, unpack).remote(parcel)) for node in nodes]:
+        try:
+            ray.get(place)
+        except (RayError, OSError) as error:
+            raise LaunchError(
+                f"node {_name(node)} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f} MB): "
+                f"{_last_line(error)}; make room, or name another folder there with IID_NODE_CACHE"
+            ) from error
+
+
+def _on(node: Mapping[str, Any], function: Any) -> Any:
+    where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(num_cpus=0, max_retries=0)(function).options(scheduling_strategy=where)
+
+
+def _folders(units: Iterable[Unit]) -> tuple[str, ...]:
+    pools = (unit.folder for unit in units if isinstance(unit, ImportExtractor))
+    sets = (unit.path for unit in units if isinstance(unit, ImportSet))
+    return tuple(dict.fromkeys([*pools, *sets]))
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _node(node: Mapping[str, Any], memory: int | None) -> Node:
+    resources = node["Resources"]
+    return Node(name=_name(node), cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0), gpu_memory=memory)
+
+
+def _computes(node: Mapping[str, Any]) -> bool:
+    return bool(node["Resources"].get("CPU", 0))
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node["NodeManagerAddress"])
+
+
+def _last_line(error: object) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown"

@@ -1,0 +1,102 @@
+"""Accuracy against the size of the synthetic set: images per class below, their part of the training set above."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from distill_core.datasets.info import DatasetError, DatasetInfo, registered
+from orchestrator.report.figures.drawing import (
+    Chart,
+    bounds,
+    draw_line,
+    evidence,
+    headline,
+    label_ticks,
+    legend,
+    panels,
+    percents,
+)
+from orchestrator.report.results import Measurement, Results, scopes
+from orchestrator.report.style import colours
+
+
+def charts(results: Results) -> Iterator[Chart]:
+    """Draw each scope and network that has results at two IPCs or more."""
+    done = [m for m in results.measurements if not m.sweep and m.summary]
+    for scope in scopes(done):
+        here = [m for m in done if m.scope == scope]
+        for network in dict.fromkeys(m.network for m in here):
+            chosen = [m for m in here if m.network == network and m.ipc is not None]
+            if len({m.ipc for m in chosen}) > 1:
+                yield _chart(results, chosen, _whole(done, chosen[0]))
+
+
+def _whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None:
+    """Return the whole training set's result on the same data and network, of the same experiment if that has it."""
+    fixed = (like.scope.dataset, like.scope.protocol, like.scope.split, like.network)
+    found = [
+        m for m in done if m.ipc is None and (m.scope.dataset, m.scope.protocol, m.scope.split, m.network) == fixed
+    ]
+    return min(found, key=lambda m: m.scope != like.scope, default=None)
+
+
+def _chart(results: Results, chosen: Sequence[Measurement], whole: Measurement | None) -> Chart:
+    first = chosen[0]
+    title = headline(first.scope, f"accuracy against size, {first.network}")
+    return Chart(
+        figure=size_figure(chosen, whole, _info(results, first), title),
+        name=(*first.scope.name, "size", first.network),
+        title=title,
+        group="compression",
+        caption=evidence(chosen, "bands"),
+    )
+
+
+def _info(results: Results, m: Measurement) -> DatasetInfo | None:
+    """Return the record of a registered data set; what it says of another version does not count."""
+    try:
+        return registered(results.plan.units[m.cells[0].evaluation_key].dataset)
+    except DatasetError:
+        return None
+
+
+def size_figure(
+    chosen: Sequence[Measurement], whole: Measurement | None, info: DatasetInfo | None, title: str
+) -> Figure:
+    """Draw a line a method over images per class, and the whole training set as a horizontal line.
+
+    Args:
+        chosen: measurements of one scope and network with results.
+        whole: the whole training set, if it was measured.
+        info: says how many images the ratio at the top is of; None leaves it out.
+        title: of the figure.
+    """
+    figure = panels(title, 1, 1, width=4.9, height=3.3)
+    (ax,) = figure.axes
+    ax.set_xscale("log")
+    methods = list(dict.fromkeys(m.method for m in chosen))
+    palette = colours([*methods, "Whole"])
+    handles: dict[str, Artist] = {}
+    if whole and whole.summary:
+        (mean,), (low, high) = percents([whole.summary]), bounds([whole.summary])
+        handles[whole.method] = ax.axhline(mean, color=palette["Whole"], linewidth=1.2, linestyle=(0, (4, 2)))
+        if np.isfinite(low).all():
+            ax.axhspan(low[0], high[0], color=palette["Whole"], alpha=0.12, linewidth=0)
+    for method in methods:
+        mine = sorted((m for m in chosen if m.method == method), key=lambda m: m.ipc or 0)
+        summaries = [m.summary for m in mine if m.summary]
+        handles[method] = draw_line(ax, [m.ipc or 0 for m in mine], summaries, palette[method])
+    sizes = sorted({m.ipc for m in chosen if m.ipc is not None})
+    label_ticks(ax.xaxis, sizes, [str(ipc) for ipc in sizes])
+    ax.set_xlabel("images per class")
+    ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
+    if info is not None:
+        part = len(info.classes) / info.train_images
+        top = ax.secondary_xaxis("top")
+        label_ticks(top.xaxis, sizes, [f"{100 * ipc * part:.2g}" for ipc in sizes])
+        top.set_xlabel("stored images / training images in %")
+        top.spines[:].set_visible(False)
+    legend(figure, handles)
+    return figure

@@ -1,0 +1,181 @@
+"""What the figures share: panels with a title and a legend beside them, lines with their intervals, captions, files."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
+
+from orchestrator.plan import Sweep
+from orchestrator.report.model import Group, Picture, slug
+from orchestrator.report.results import Measurement, Scope, Trajectory
+from orchestrator.report.style import new_figure, save
+from orchestrator.report.tables import setting
+from orchestrator.statistics import Summary
+
+Array = NDArray[np.float64]
+
+LOG_RANGE = 20
+"""An axis whose values span more than this factor is logarithmic."""
+_COLOURS = 256
+"""Of a PNG."""
+_TITLE_WIDTH = 0.092
+"""Inches a letter."""
+_LEAST_WIDTH = 4.6
+_TICK_GAP = 0.06
+"""Ticks with labels keep so much of the axis between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A figure that is drawn but not written."""
+
+    figure: Figure
+    name: tuple[object, ...]
+    """Parts of its file's name."""
+    title: str
+    group: Group
+    caption: str
+
+
+def write_chart(chart: Chart, out: Path) -> Picture:
+    """Write a chart as SVG and PNG into the `figures` folder of a report."""
+    path = Path("figures") / f"{slug(*chart.name)}.png"
+    save(chart.figure, (out / path).with_suffix(".svg"))
+    save(chart.figure, out / path, colours=_COLOURS)
+    return Picture(title=chart.title, path=path, group=chart.group, caption=chart.caption)
+
+
+def headline(scope: Scope, *parts: str) -> str:
+    """Return the title of a figure of a scope: "ratio: cifar10, IPC 10"."""
+    return f"{scope.experiment}: " + ", ".join((*scope.name[1:], *parts))
+
+
+def size(ipc: int | None) -> str:
+    """Return an IPC for a title."""
+    return "all images" if ipc is None else f"IPC {ipc}"
+
+
+def swept(sweep: Sweep) -> tuple[str, ...]:
+    """Return swept settings with their values, for a title."""
+    return tuple(f"{setting(name)} {value}" for name, value in sweep)
+
+
+def panels(title: str, rows: int, columns: int, *, width: float, height: float, beside: float = 1.3) -> Figure:
+    """Return a figure of rows × columns panels with a title over them.
+
+    Args:
+        title: wraps where it would reach the legend.
+        rows: number of panels below one another.
+        columns: number of panels beside one another.
+        width: of a panel with its labels, in inches.
+        height: of a panel with its labels, in inches.
+        beside: room for the legend, in inches.
+    """
+    across = max(_LEAST_WIDTH, columns * width + beside)
+    lines = textwrap.wrap(title, int((across - beside) / _TITLE_WIDTH))
+    figure = new_figure(across, rows * height + 0.25 + 0.17 * len(lines))
+    figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
+    figure.subplots(rows, columns, squeeze=False)
+    return figure
+
+
+def legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = None) -> None:
+    """Put a legend to the right of all panels."""
+    if handles:
+        box = figure.legend(list(handles.values()), list(handles), loc="outside right upper", title=title)
+        box.set_alignment("left")
+
+
+def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], colour: str) -> Artist:
+    """Draw means in percent, and their 95 % intervals as a band where there are any."""
+    points, means, (low, high) = np.asarray(x), percents(summaries), bounds(summaries)
+    ax.fill_between(points, low, high, color=colour, alpha=0.18, linewidth=0)
+    if len(points) == 1:
+        ax.vlines(points, low, high, color=colour, linewidth=1.2)
+    (line,) = ax.plot(points, means, color=colour, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round")
+    return line
+
+
+def percents(summaries: Iterable[Summary]) -> Array:
+    """Return the means (n,) in percent."""
+    return np.array([100 * summary.mean for summary in summaries])
+
+
+def bounds(summaries: Iterable[Summary]) -> Array:
+    """Return the intervals' ends (2, n) in percent, not-a-number where there is no interval."""
+    ends = [(np.nan, np.nan) if s.interval is None else s.interval for s in summaries]
+    return 100 * np.array(ends, dtype=np.float64).reshape(-1, 2).T
+
+
+def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> None:
+    """Put ticks at values, in rising order, and leave out those that would stand too close to the one before.
+
+    The axis has its scale already.
+    """
+    places = axis.get_transform().transform(np.asarray(values, dtype=np.float64))
+    gap = _TICK_GAP * (places[-1] - places[0])
+    kept = [0]
+    for i in range(1, len(values)):
+        if places[i] - places[kept[-1]] >= gap:
+            kept.append(i)
+    axis.set_ticks([values[i] for i in kept], [labels[i] for i in kept])
+    axis.set_minor_locator(NullLocator())
+
+
+def spans_far(values: ArrayLike) -> bool:
+    """Tell whether values are all positive and so far apart that their axis should be logarithmic."""
+    finite = np.ravel(np.asarray(values, dtype=np.float64))
+    finite = finite[np.isfinite(finite)]
+    return finite.size > 0 and bool(finite.min() > 0 and finite.max() > LOG_RANGE * finite.min())
+
+
+def scale_from_zero(ax: Axes, values: ArrayLike) -> None:
+    """Let the vertical axis begin at zero, or make it logarithmic where the values span far."""
+    if spans_far(values):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
+        return
+    finite = np.ravel(np.asarray(values, dtype=np.float64))
+    finite = finite[np.isfinite(finite)]
+    ax.set_ylim(0, 1.06 * finite.max() if finite.size and finite.max() > 0 else 1)
+
+
+def evidence(shown: Sequence[Measurement | Trajectory], marks: str, sets: str = "sets") -> str:
+    """Say what the numbers of a figure rest on.
+
+    Args:
+        shown: what the figure draws, all with results.
+        marks: how it draws intervals: "bands", "bars"; empty where it does not.
+        sets: what a seed stands for.
+    """
+    drawn = [accuracies for m in shown for accuracies in m.accuracies.values()]
+    seeds, networks = span(len(m.accuracies) for m in shown), span(a.shape[-1] for a in drawn)
+    if seeds == networks == "1":
+        text = f"One {sets[:-1]} and one network each, so there are no intervals."
+    else:
+        text = f"Mean over {seeds} {_counted(sets, seeds)} × {networks} {_counted('networks', networks)}"
+        text += f"; {marks}: 95 % interval of the mean (two-level bootstrap over {sets} and networks)" if marks else ""
+        text += f"; one {sets[:-1]} says nothing about others." if marks and seeds == "1" else "."
+    missing = sum(m.missing for m in shown)
+    return text + (f" {missing} of {sum(len(m.cells) for m in shown)} results are still missing." if missing else "")
+
+
+def span(counts: Iterable[int]) -> str:
+    """Return the range of some counts: "3" or "1–5"."""
+    ordered = sorted(set(counts))
+    return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}–{ordered[-1]}"
+
+
+def _counted(plural: str, number: str) -> str:
+    return plural[:-1] if number == "1" else plural

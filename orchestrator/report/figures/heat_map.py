@@ -1,0 +1,90 @@
+"""A heat map of accuracies: one square a point, its accuracy written in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from orchestrator.report.entries import percent
+from orchestrator.report.model import MISSING
+from orchestrator.report.style import INK, SEQUENTIAL
+
+Array = NDArray[np.float64]
+
+WIDTH, HEIGHT = 0.62, 0.44
+"""Of a square, in inches."""
+_EMPTY = "#f3f3f3"
+_FRAME = "#e8590c"
+_DARK = 0.55
+"""Squares above this part of the range are dark, and their text is white."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatMap:
+    """Accuracies over two axes of evenly spaced categories; the first row is at the bottom."""
+
+    values: Array
+    """(rows, columns) fractions, not-a-number where there is no result."""
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_title: str
+    column_title: str
+
+
+def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None:
+    """Draw a map whose colours span the given fractions."""
+    low, high = limits if limits[1] > limits[0] else (limits[0] - 0.01, limits[0] + 0.01)
+    light = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=_EMPTY)
+    ax.imshow(np.ma.masked_invalid(shown.values), cmap=light, vmin=low, vmax=high, aspect="auto", origin="lower")
+    for (y, x), value in np.ndenumerate(shown.values):
+        dark = (value - low) / (high - low) > _DARK
+        text = MISSING if np.isnan(value) else percent(value)
+        ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color="white" if dark else INK, gid="value")
+    ax.set_xticks(range(len(shown.columns)), shown.columns)
+    ax.set_yticks(range(len(shown.rows)), shown.rows)
+    ax.set_xticks(np.arange(len(shown.columns) + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(len(shown.rows) + 1) - 0.5, minor=True)
+    ax.set_box_aspect(HEIGHT * len(shown.rows) / (WIDTH * len(shown.columns)))
+    ax.set_anchor("W")
+    ax.grid(False)
+    ax.grid(True, which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel(shown.column_title)
+    ax.set_ylabel(shown.row_title)
+
+
+def best(values: Array, axis: int | None = None) -> NDArray[np.bool_]:
+    """Tell of every square whether its accuracy, as printed, is the highest (of the map, or along an axis)."""
+    printed = np.vectorize(lambda value: float(percent(value)))(np.nan_to_num(values, nan=-1.0))
+    return np.asarray((printed == printed.max(axis=axis, keepdims=True)) & ~np.isnan(values))
+
+
+def mark_best(ax: Axes, where: NDArray[np.bool_]) -> Artist:
+    """Print some squares bold with a star in their corner, and return the star for a legend."""
+    texts = {text.get_position(): text for text in ax.texts if text.get_gid() == "value"}
+    for y, x in np.argwhere(where):
+        text = texts[x, y]
+        text.set_fontweight("bold")
+        ax.plot(x + 0.36, y + 0.3, marker="*", markersize=5, color=text.get_color(), markeredgewidth=0)
+    return Line2D([], [], linestyle="none", marker="*", markersize=7, color=INK, markeredgewidth=0)
+
+
+def outline(ax: Axes, row: int, column: int) -> Artist:
+    """Draw a frame around a square, and return one for a legend."""
+    style: Any = {"fill": False, "edgecolor": _FRAME, "linewidth": 2}
+    ax.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, zorder=3, **style))
+    return Rectangle((0, 0), 1, 1, **style)
+
+
+def limits_of(maps: Sequence[HeatMap]) -> tuple[float, float]:
+    """Return the lowest and the highest accuracy of some maps."""
+    values = np.concatenate([shown.values.ravel() for shown in maps])
+    return float(np.nanmin(values)), float(np.nanmax(values))

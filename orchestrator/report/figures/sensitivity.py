@@ -1,0 +1,209 @@
+"""Accuracy against swept settings: a heat map over two of them (λ_CC × λ_CM), a line over one."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from orchestrator.report.figures.architectures import MATCHING
+from orchestrator.report.figures.drawing import (
+    Chart,
+    bounds,
+    draw_line,
+    evidence,
+    headline,
+    label_ticks,
+    legend,
+    panels,
+    percents,
+    size,
+    spans_far,
+)
+from orchestrator.report.figures.heat_map import (
+    HEIGHT,
+    WIDTH,
+    HeatMap,
+    best,
+    draw_heat_map,
+    limits_of,
+    mark_best,
+    outline,
+)
+from orchestrator.report.results import Measurement, Results
+from orchestrator.report.style import colours
+from orchestrator.report.tables import setting
+from search_spaces.leaves import LEAVES
+from search_spaces.rules import Case
+from search_spaces.space import published_rules
+
+_MATHEMATICAL = {"λ_CC": r"$\lambda_\mathrm{CC}$", "λ_CM": r"$\lambda_\mathrm{CM}$"}
+
+
+def charts(results: Results) -> Iterator[Chart]:
+    """Draw each sweep over one or two settings that has results; matching networks have a figure of their own."""
+    done = [m for m in results.measurements if m.sweep and m.summary]
+    for (names, *_), chosen in _groups([m for m in done if len(m.sweep) == 2], "method"):
+        if len(chosen) > 1:
+            yield _heat_map_chart(names, chosen)
+    for (names, *_), chosen in _groups([m for m in done if len(m.sweep) == 1 and m.sweep[0][0] != MATCHING]):
+        if len({m.sweep for m in chosen}) > 1:
+            yield _line_chart(names[0], chosen)
+
+
+def _groups(measurements: Sequence[Measurement], *further: str) -> Iterator[tuple[tuple[Any, ...], list[Measurement]]]:
+    groups: dict[tuple[Any, ...], list[Measurement]] = {}
+    for m in measurements:
+        names = tuple(name for name, _ in m.sweep)
+        key = (names, m.scope, m.ipc, m.network, *(getattr(m, name) for name in further))
+        groups.setdefault(key, []).append(m)
+    yield from groups.items()
+
+
+def _heat_map_chart(names: Sequence[str], chosen: Sequence[Measurement]) -> Chart:
+    first = chosen[0]
+    title = headline(first.scope, size(first.ipc), f"{first.method} on {first.network}")
+    figure, usual = heat_map_figure(chosen, title)
+    text = "Accuracy in %; star: the best of the map"
+    text += f"; frame: the {usual} setting. " if usual else ". "
+    widths = [50 * (m.summary.interval[1] - m.summary.interval[0]) for m in chosen if m.summary and m.summary.interval]
+    if widths:
+        text += f"Half of a 95 % interval is {min(widths):.1f} to {max(widths):.1f} points wide. "
+    return Chart(
+        figure=figure,
+        name=(*first.scope.name, first.method, size(first.ipc), first.network, *map(_short, names)),
+        title=title,
+        group="sensitivity",
+        caption=text + evidence(chosen, ""),
+    )
+
+
+def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, str]:
+    """Draw the measurements of a sweep over two settings; the first setting goes upwards, the second to the right.
+
+    Returns:
+        The figure, and whose setting is framed, as in `usual_setting`; empty where it is not on the grid.
+    """
+    (row_name, _), (column_name, _) = chosen[0].sweep
+    rows, columns = (_categories([m.sweep[i][1] for m in chosen]) for i in (0, 1))
+    values = np.full((len(rows), len(columns)), np.nan)
+    for m in chosen:
+        if m.summary:
+            values[rows.index(m.sweep[0][1]), columns.index(m.sweep[1][1])] = m.summary.mean
+    shown = HeatMap(
+        values=values,
+        rows=tuple(map(_label, rows)),
+        columns=tuple(map(_label, columns)),
+        row_title=_axis_title(row_name),
+        column_title=_axis_title(column_name),
+    )
+    figure = panels(title, 1, 1, width=WIDTH * len(columns) + 0.9, height=HEIGHT * len(rows) + 0.6, beside=1.2)
+    (ax,) = figure.axes
+    draw_heat_map(ax, shown, limits_of([shown]))
+    handles = {"best": mark_best(ax, best(values))}
+    point, whose = usual_setting(chosen[0])
+    on_grid = point is not None and point[0] in rows and point[1] in columns
+    if on_grid and point is not None:
+        handles[whose] = outline(ax, rows.index(point[0]), columns.index(point[1]))
+    legend(figure, handles)
+    return figure, whose if on_grid else ""
+
+
+def usual_setting(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
+    """Return the values that swept settings have outside the sweep, and "published", or "usual" where nobody published.
+
+    They are those of `published_settings.yaml`, else the defaults; None where one of the names is no setting.
+    """
+    case = Case(dataset=m.cells[0].dataset, method=m.method, ipc=m.ipc, protocol=m.scope.protocol)
+    rules = [rule for rule in published_rules() if rule.matches(case)]
+    values, published = [], True
+    for name, _ in m.sweep:
+        if name not in LEAVES:
+            return None, ""
+        rule = next((rule for rule in reversed(rules) if name in rule.set), None)
+        leaf = LEAVES[name]
+        values.append(rule.set[name] if rule else getattr(leaf.owner(), leaf.field))
+        published &= rule is None or not rule.source.startswith("not published")
+    return tuple(values), "published" if published else "usual"
+
+
+def _line_chart(name: str, chosen: Sequence[Measurement]) -> Chart:
+    first = chosen[0]
+    title = headline(first.scope, size(first.ipc), f"{setting(name)} on {first.network}")
+    numeric = all(_is_number(m.sweep[0][1]) for m in chosen)
+    figure = line_figure(name, chosen, title)
+    zero = " The axis is logarithmic, with a place for 0." if figure.axes[0].get_xscale() == "symlog" else ""
+    return Chart(
+        figure=figure,
+        name=(*first.scope.name, size(first.ipc), first.network, _short(name)),
+        title=title,
+        group="sensitivity",
+        caption=evidence(chosen, "bands" if numeric else "bars") + zero,
+    )
+
+
+def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
+    """Draw the measurements of a sweep over one setting: a line a method, or points where its values are no numbers."""
+    values = _categories([m.sweep[0][1] for m in chosen])
+    methods = list(dict.fromkeys(m.method for m in chosen))
+    palette, handles = colours(methods), {}
+    numeric = all(map(_is_number, values))
+    figure = panels(title, 1, 1, width=4.6 if numeric else 1.4 + 0.9 * len(values), height=2.9)
+    (ax,) = figure.axes
+    if numeric:
+        _scale(ax, [float(value) for value in values])
+    for i, method in enumerate(methods):
+        found = {values.index(m.sweep[0][1]): m.summary for m in chosen if m.method == method and m.summary}
+        summaries = [found[place] for place in sorted(found)]
+        if numeric:
+            handles[method] = draw_line(ax, [float(values[p]) for p in sorted(found)], summaries, palette[method])
+            continue
+        x = [place + 0.5 * (i - (len(methods) - 1) / 2) / len(methods) for place in sorted(found)]
+        ax.vlines(x, *bounds(summaries), color=palette[method], linewidth=1.6)
+        (handles[method],) = ax.plot(x, percents(summaries), "o", color=palette[method], markersize=5)
+    if numeric:
+        label_ticks(ax.xaxis, [float(value) for value in values], [_label(value) for value in values])
+    else:
+        ax.set_xticks(range(len(values)), [_label(value) for value in values])
+        ax.set_xlim(-0.6, len(values) - 0.4)
+    ax.set_xlabel(_axis_title(name))
+    ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
+    legend(figure, handles)
+    return figure
+
+
+def _scale(ax: Axes, values: Sequence[float]) -> None:
+    """Make the axis logarithmic where the values other than zero span far; zero then has a place before them."""
+    positive = [value for value in values if value > 0]
+    if min(values) < 0 or not spans_far(positive):
+        return
+    if len(positive) == len(values):
+        ax.set_xscale("log")
+    else:
+        ax.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _categories(values: Sequence[Any]) -> list[Any]:
+    distinct = list(dict.fromkeys(values))
+    return sorted(distinct) if all(map(_is_number, distinct)) else distinct
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _label(value: object) -> str:
+    if _is_number(value):
+        return f"{value:g}"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _axis_title(name: str) -> str:
+    short = setting(name)
+    return _MATHEMATICAL.get(short, short)

@@ -1,0 +1,68 @@
+"""The report as one HTML file that needs nothing else: no network, no other file, no framework."""
+
+import re
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from orchestrator.report.evidence import evidence
+from orchestrator.report.inline import inline
+from orchestrator.report.markdown import captioned
+from orchestrator.report.model import ReportFiles
+from orchestrator.report.overview import failed
+from orchestrator.report.results import Results
+
+_FIGURE_SCALE = 0.6
+"""Figures have 160 dots an inch, a page has 96."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A unit that failed, with its whole error."""
+
+    key: str
+    what: str
+    error: str
+    reason: str
+    traceback: str
+
+
+def render_html(files: ReportFiles, results: Results) -> str:
+    """Return the whole report with its pictures, and with the rows behind its numbers.
+
+    Raises:
+        OSError: a picture cannot be read.
+    """
+    environment = Environment(
+        loader=PackageLoader("orchestrator.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False, "separators": (",", ":")}
+    environment.filters["breakable"] = breakable
+    environment.filters["inline"] = lambda picture: inline(files.folder / picture.path)
+    return environment.get_template("report.html.jinja").render(
+        files=files,
+        report=files.report,
+        captioned=captioned(files.report),
+        figure_scale=_FIGURE_SCALE,
+        failures=_failures(files, results),
+        evidence=evidence(files.report, results),
+    )
+
+
+def breakable(text: str) -> Markup:
+    """Return a heading that may be broken after a slash or an underscore."""
+    return Markup(re.sub(r"(?<=[/_])", "<wbr>", str(escape(text))))
+
+
+def _failures(files: ReportFiles, results: Results) -> tuple[Failure, ...]:
+    table = files.report.failures
+    tracebacks = failed(results).set_index("key")["traceback"]
+    return tuple(
+        Failure(key=key, what=what, error=error, reason=reason, traceback=tracebacks[key] or "")
+        for key, what, error, reason in ([entry.text for entry in line] for line in (table.rows if table else ()))
+    )

@@ -1,0 +1,219 @@
+"""The report of a search: what it found, what that is worth, where it looked; tables, figures, and the found space."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.report import manifest
+from orchestrator.report.entries import interval_text, percent, signed, summary_text
+from orchestrator.report.figures.search import figures
+from orchestrator.report.markdown import escape, markdown_table
+from orchestrator.report.model import MISSING, Entry, ReportError, Table, row, slug
+from orchestrator.report.style import house_style, save
+from orchestrator.search.records import Trial
+from orchestrator.search.result import Finalist, StudyResult, found_space
+from orchestrator.search.study import Study, settings_text
+
+FOUND = "found.yaml"
+
+SUMMARY = (
+    "Accuracy in % on images held out of the training set, mean ± population standard deviation over all networks of "
+    "all sets, evaluated in full. Difference to the published settings in points, paired by seed and network, with "
+    "its 95 % interval (two-level bootstrap); bold where it excludes zero. The best of several trials is chosen on the "
+    "same images, which flatters it: what it is worth is what the test images say, read once with the found settings."
+)
+_HEADER = ("published", "best", "difference", "95 % interval")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchReport:
+    """What `write_search_report` wrote."""
+
+    summary: Table
+    markdown: Path
+    found: Path | None
+    """A search space with the found settings; None as long as nothing is found."""
+
+
+def write_search_report(
+    results: Sequence[StudyResult], name: str, out: Path, *, command: str, found: Path | None = None
+) -> SearchReport:
+    """Write the report of a search into a folder; equal rows give equal files.
+
+    Args:
+        results: of each study.
+        name: what the user calls the search space.
+        out: folder for the report, made if needed; files of an earlier report are replaced.
+        command: the command line that goes on with the search.
+        found: file for the found search space; in the report's folder if None.
+
+    Raises:
+        ReportError: a file cannot be written.
+    """
+    try:
+        return _write(results, name, out, command, found or out / FOUND)
+    except OSError as error:
+        where = error.filename or out
+        raise ReportError(f"{where} cannot be written ({error.strerror}); choose another folder with --out") from error
+
+
+def summary_table(results: Sequence[StudyResult]) -> Table:
+    """Return a line a study: trials, the best settings, and what they are worth."""
+    return Table(
+        slug="search",
+        title="Found settings",
+        header=("Study", "trials", "stopped early", "best settings", *_HEADER),
+        rows=tuple(_summary_row(result) for result in results),
+        caption=SUMMARY,
+        text_columns=(0, 3),
+    )
+
+
+def finalists_table(result: StudyResult) -> Table:
+    """Return the trials that were evaluated in full."""
+    names = [dimension.name for dimension in result.study.dimensions]
+    return Table(
+        slug=slug("finalists", *_names(result.study)),
+        title="Evaluated in full",
+        header=("Trial", *names, "last rung", "accuracy", "95 % interval", "difference", "95 % interval"),
+        rows=tuple(_finalist_row(result.study, finalist) for finalist in result.finalists),
+        caption=SUMMARY,
+    )
+
+
+def trials_table(result: StudyResult) -> Table:
+    """Return all trials with their accuracy at each rung."""
+    study = result.study
+    names = [dimension.name for dimension in study.dimensions]
+    return Table(
+        slug=slug("trials", *_names(study)),
+        title="Trials",
+        header=("Trial", "from", *names, *(f"{n:,} iterations" for n in study.iterations), "state"),
+        rows=tuple(_trial_row(study, trial) for trial in result.trials),
+        caption=(
+            "Accuracy in % on held-out images, mean over seeds, of sets distilled for so many iterations and evaluated "
+            "with few networks and epochs."
+        ),
+        text_columns=(0, 1, len(names) + len(study.iterations) + 2),
+    )
+
+
+def importance_table(result: StudyResult) -> Table:
+    """Return how much each setting matters."""
+    rows = [row(path.rpartition(".")[2], f"{100 * share:.0f}") for path, share in result.importance.items()]
+    return Table(
+        slug=slug("importance", *_names(result.study)),
+        title="Importance",
+        header=("Setting", "% of the variance"),
+        rows=tuple(rows),
+        caption=(
+            "Part of the variance of the accuracy at the first rung, which every trial reaches, that a setting "
+            "explains (fANOVA, as in Optuna)."
+        ),
+    )
+
+
+def study_tables(result: StudyResult) -> tuple[Table, ...]:
+    """Return the tables of a study that have lines."""
+    tables = (finalists_table(result), importance_table(result), trials_table(result))
+    return tuple(table for table in tables if table.rows)
+
+
+def _write(results: Sequence[StudyResult], name: str, out: Path, command: str, found: Path) -> SearchReport:
+    summary = summary_table(results)
+    written = [_csv(summary, out)]
+    parts = [f"# Search: {escape(name)}", _table(summary)]
+    has_best = any(result.best for result in results)
+    if has_best:
+        found.parent.mkdir(parents=True, exist_ok=True)
+        found.write_text(found_space(slug(name), results), encoding="utf-8")
+        parts.append(f"The found settings are in `{found.name}`; `iid run` on it reads the test images once.")
+    parts.append(f"To go on with the search: `{command}`")
+    for result in results:
+        parts.append(f"## {escape(result.study.title)}")
+        parts.append(_verdict(result))
+        for table in study_tables(result):
+            written.append(_csv(table, out))
+            parts.append(f"### {table.title}\n\n{_table(table, captioned=table.title != 'Evaluated in full')}")
+        with house_style():
+            for kind, caption, figure in figures(result):
+                path = out / "figures" / f"{slug(*_names(result.study), kind)}.png"
+                written += [save(figure, path), save(figure, path.with_suffix(".svg"))]
+                parts.append(f"![{kind}](figures/{path.name})\n\n{caption}")
+    markdown = out / "search.md"
+    markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    manifest.replace(out, written)
+    return SearchReport(summary=summary, markdown=markdown, found=found if has_best else None)
+
+
+def _verdict(result: StudyResult) -> str:
+    ended = {
+        "stopped early": result.count("stopped"),
+        "complete": result.count("complete"),
+        "diverged": result.count("diverged"),
+        "not finished": result.count("running", "passed", "failed"),
+    }
+    counts = ", ".join(f"{count} {name}" for name, count in ended.items() if count)
+    seeds = len(result.study.experiment.seeds)
+    sentence = f"{len(result.trials)} trials ({counts or 'none yet'}), each of {seeds} seeds."
+    if result.best is None:
+        return f"{sentence} None has been evaluated in full yet."
+    if result.best.trial.number == 0:
+        return f"{sentence} None is better than the published settings ({settings_text(result.study.published)})."
+    return f"{sentence} The best is trial {result.best.trial.number}: {settings_text(result.best.trial.parameters)}."
+
+
+def _summary_row(result: StudyResult) -> tuple[Entry, ...]:
+    best, published = result.best, result.published
+    shown = [result.study.title, len(result.trials), result.count("stopped")]
+    return (
+        *row(*shown, settings_text(best.trial.parameters) if best else MISSING),
+        *row(*(summary_text(f.summary) if f else MISSING for f in (published, best))),
+        *(_difference(best) if best else row(MISSING, MISSING)),
+    )
+
+
+def _finalist_row(study: Study, finalist: Finalist) -> tuple[Entry, ...]:
+    trial = finalist.trial
+    return (
+        *row(trial.number, *(f"{trial.parameters[d.path]:g}" for d in study.dimensions)),
+        *row(percent(trial.value or 0.0), summary_text(finalist.summary), interval_text(finalist.summary.interval)),
+        *_difference(finalist),
+    )
+
+
+def _difference(finalist: Finalist) -> tuple[Entry, Entry]:
+    if finalist.difference is None:
+        return Entry(text=MISSING), Entry(text=MISSING)
+    interval = finalist.interval
+    clear = interval is not None and len(finalist.accuracies) > 1 and not interval[0] <= 0 <= interval[1]
+    return (
+        Entry(text=signed(finalist.difference), emphasis="clear" if clear else None),
+        Entry(text=f"{signed(interval[0])} to {signed(interval[1])}" if interval else MISSING),
+    )
+
+
+def _trial_row(study: Study, trial: Trial) -> tuple[Entry, ...]:
+    reached = {r.rung: r.value for r in trial.rungs if r.value is not None}
+    values = [percent(reached[rung]) if rung in reached else MISSING for rung in range(len(study.iterations))]
+    settings = [f"{trial.parameters[d.path]:g}" for d in study.dimensions]
+    return row(trial.number, trial.origin, *settings, *values, trial.state)
+
+
+def _names(study: Study) -> tuple[object, ...]:
+    return study.experiment.name, study.dataset.name, f"ipc{study.ipc}", study.method
+
+
+def _table(table: Table, *, captioned: bool = True) -> str:
+    return markdown_table(table) + (f"\n\n{escape(table.caption)}" if captioned else "")
+
+
+def _csv(table: Table, out: Path) -> Path:
+    path = out / "tables" / f"{table.slug}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(table.header)
+        writer.writerows([entry.text for entry in line] for line in table.rows)
+    return path

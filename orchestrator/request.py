@@ -1,0 +1,33 @@
+"""What a user asks for: a search space, in its small version or not, with changes from the command line."""
+
+import shlex
+from dataclasses import dataclass
+
+from search_spaces.space import Space, load_space
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A search space as the command line names it."""
+
+    space: str
+    """A shipped name, or the path of a YAML file."""
+    overrides: tuple[str, ...] = ()
+    """`path=value` each, as `--set` takes them."""
+    smoke: bool = False
+    """The small version."""
+
+    def load(self) -> Space:
+        """Read the search space; SpaceError if it or an override cannot be used."""
+        return load_space(self.space, self.overrides, smoke=self.smoke)
+
+    @property
+    def name(self) -> str:
+        """What people call it: the space, and that it is the small version."""
+        return f"{self.space} --smoke" if self.smoke else self.space
+
+    def command(self, verb: str, *options: str) -> str:
+        """Return the command line that asks for the same, with further options."""
+        small = ["--smoke"] if self.smoke else []
+        changes = [word for override in self.overrides for word in ("--set", override)]
+        return shlex.join(["iid", verb, self.space, *small, *changes, *options])

@@ -1,0 +1,140 @@
+"""What each trial gets of a cluster: decided from what its units need, with the reason in words. Pure functions.
+
+A GPU is shared where its memory allows. Ray does not keep the units on one GPU apart, so memory is reckoned with room
+to spare, and a unit that runs out of it all the same is tried again on a whole GPU.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.cost_model import PROCESS_BYTES, Estimate
+from orchestrator.launch import LaunchError
+from orchestrator.trials import needs_gpu
+from orchestrator.units import Unit
+
+MOST_SHARING = 4
+"""Units on one GPU unless told otherwise: more of them mostly wait for each other."""
+USABLE = 0.95
+"""Part of a GPU's memory to give away."""
+MARGINS = {"measured": 1.2, "model": 1.5}
+"""Factors on the memory of a unit: an allocator holds more than tensors need, and a model errs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """A machine of the cluster as trials see it."""
+
+    name: str
+    """Its address."""
+    cpus: float
+    gpus: float
+    gpu_memory: int | None = None
+    """Bytes of its smallest GPU; None if it has none, or does not tell."""
+
+    def __str__(self) -> str:
+        memory = "" if self.gpu_memory is None else f" of {_gigabytes(self.gpu_memory)} GB"
+        gpus = f", {self.gpus:g} GPU{memory}" if self.gpus else ""
+        return f"{self.name} ({self.cpus:g} CPU{gpus})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """What the units that compute on a GPU need."""
+
+    units: int
+    memory: int
+    """Bytes of the largest, margin included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capacity:
+    """What one trial gets, and how many run at once."""
+
+    cpus: float
+    gpus: float
+    slots: int
+    reason: str = ""
+    """Why it is that much of a GPU; empty where there is nothing to say."""
+
+
+def wants_gpu(nodes: Iterable[Node], gpus: float | None) -> bool:
+    """Whether units run on GPUs: as the user says, by default where there are any."""
+    return any(node.gpus >= 1 for node in nodes) if gpus is None else gpus > 0
+
+
+def gpu_need(units: Iterable[Unit], estimates: Mapping[str, Estimate]) -> Need:
+    """Return what those of the units need that compute on a GPU."""
+    costs = [estimates[unit.key] for unit in units if needs_gpu(unit)]
+    return Need(units=len(costs), memory=max(map(_with_margin, costs), default=0))
+
+
+def share_out(nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: Need) -> Capacity:
+    """Decide what each trial gets.
+
+    Args:
+        nodes: the cluster.
+        cpus: CPU cores a trial, as the user says; 1 by default.
+        gpus: GPUs a trial, as the user says; by default as much of one as its units need, where there are GPUs.
+        need: of the units that are to run.
+
+    Raises:
+        LaunchError: no node has that much.
+    """
+    reason = ""
+    cpus = 1.0 if cpus is None else cpus
+    if gpus is None:
+        gpus, reason = gpu_share(nodes, cpus=cpus, need=need)
+    slots = sum(_slots(node, cpus, gpus) for node in nodes)
+    if slots == 0:
+        most_cpus = max((node.cpus for node in nodes), default=0)
+        most_gpus = max((node.gpus for node in nodes), default=0)
+        raise LaunchError(
+            f"no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial; the most there is are {most_cpus:g} CPUs and "
+            f"{most_gpus:g} GPUs; lower --cpus-per-trial or --gpus-per-trial"
+        )
+    return Capacity(cpus=cpus, gpus=gpus, slots=slots, reason=reason)
+
+
+def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float, str]:
+    """Choose the part of a GPU that a unit gets, and say why; 0 where there are no GPUs.
+
+    It is a half or a quarter where that leaves every unit enough memory on the smallest GPU, there are CPU cores for as
+    many, and there are more units than GPUs.
+    """
+    with_gpus = [node for node in nodes if node.gpus >= 1]
+    if not with_gpus:
+        return 0.0, ""
+    memories = [node.gpu_memory for node in with_gpus]
+    if need.units <= sum(math.floor(node.gpus) for node in with_gpus):
+        return 1.0, "1 GPU a unit: there are no more units than GPUs"
+    if any(memory is None for memory in memories):
+        return 1.0, "1 GPU a unit: how much memory the GPUs have is not known"
+    memory = min(memory for memory in memories if memory is not None)
+    needs = f"the largest needs {_gigabytes(need.memory)} GB of {_gigabytes(memory)} GB"
+    by_memory = _power_of_two(USABLE * memory / max(1, need.memory))
+    by_cpu = _power_of_two(min(node.cpus / math.floor(node.gpus) for node in with_gpus) / cpus)
+    sharing = min(MOST_SHARING, by_memory, by_cpu)
+    if need.memory > memory:
+        needs += ", so it may not fit; smaller sets or batches would"
+    elif by_cpu < min(MOST_SHARING, by_memory):
+        needs += ", but there are no more CPU cores for each GPU"
+    return 1 / sharing, f"{1 / sharing:g} GPU a unit: {needs}"
+
+
+def _with_margin(cost: Estimate) -> int:
+    context = PROCESS_BYTES if cost.basis == "measured" else 0  # the model counts it, the allocator's peak does not
+    return int(MARGINS[cost.basis] * cost.memory + context)
+
+
+def _power_of_two(limit: float) -> int:
+    return 1 << max(0, math.floor(math.log2(limit))) if limit >= 1 else 1
+
+
+def _slots(node: Node, cpus: float, gpus: float) -> int:
+    by_cpu = math.floor(node.cpus / cpus)
+    return by_cpu if not gpus else min(by_cpu, math.floor(node.gpus) * math.floor(1 / gpus))
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f}".removesuffix(".0")

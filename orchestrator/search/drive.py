@@ -1,0 +1,186 @@
+"""A whole search: extractors first, then the trials of each study, then its winners in full."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator import leases, provenance
+from orchestrator.costs import estimate
+from orchestrator.launch import LaunchError, Resources, StopSwitch, Summary, launch, show
+from orchestrator.plan import Plan
+from orchestrator.search.records import Journal, RungResult, Trial
+from orchestrator.search.result import full_evaluations, winners
+from orchestrator.search.run import StudyRun
+from orchestrator.search.study import Study, settings_text
+from orchestrator.store import Store
+from orchestrator.trials import RUNNER, TrialSettings, stop_file
+
+if TYPE_CHECKING:
+    from orchestrator.resources import Capacity
+    from orchestrator.shipping import Parcel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What all studies of a search share."""
+
+    store: Store
+    data_root: Path
+    trials: int
+    """Of each study, in all."""
+    console: Console
+    space: str = ""
+    """Name of the search space, for the record."""
+    max_concurrent: int | None = None
+    overrides: Sequence[str] = ()
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    runner: str = RUNNER
+    checkpoint_seconds: float = 30.0
+    tensorboard: bool = True
+
+    def run(self, studies: Sequence[Study]) -> int:
+        """Bring all studies to their number of trials, and return the exit code.
+
+        Raises:
+            StoreError: the store cannot be written, or is damaged.
+            TableError: a table cannot be read.
+            LaunchError: resources are impossible, the cluster cannot be reached or broke down, or another search is at
+                the same study.
+        """
+        search = replace(self, store=Store(self.store.root.expanduser().resolve()))
+        search.store.check_writable()
+        with ExitStack() as stack:
+            if any(search._is_unfinished(study) for study in studies):
+                from orchestrator import tuning
+
+                stack.enter_context(tuning.cluster(self.address))
+            codes = []
+            for study in studies:
+                codes.append(search._study(study))
+                if codes[-1] == 130:
+                    break
+        return max(codes, default=0)
+
+    def _is_unfinished(self, study: Study) -> bool:
+        known = Journal.open(study, self.store).trials
+        return len(known) < self.trials or not all(trial.finished for trial in known.values())
+
+    def _study(self, study: Study) -> int:
+        self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
+        run = provenance.new_run_id()
+        with leases.hold(self.store.leases, study.key, run) as lease:
+            if lease is None:
+                raise LaunchError(f"another search is at study {study.key} ({study.title}); wait for it, or stop it")
+            pool = study.extractors()
+            code = self._launch(study.plan_of(pool, list(pool)))
+            if code == 0 and self._is_unfinished(study):
+                code = self._trials(study, run)
+            if code in (0, 1):
+                trials = Journal.open(study, self.store).trials
+                units, wanted = full_evaluations(study, *(trial.parameters for trial in winners(trials)))
+                code = max(code, self._launch(study.plan_of(pool | units, wanted)))
+        return code
+
+    def _launch(self, plan: Plan) -> int:
+        summary: Summary = launch(
+            plan,
+            store=self.store,
+            data_root=self.data_root,
+            space=self.space,
+            overrides=self.overrides,
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=self.gpus_per_trial,
+            address=self.address,
+            console=self.console,
+            runner=self.runner,
+            checkpoint_seconds=self.checkpoint_seconds,
+            tensorboard=self.tensorboard,
+        )
+        if summary.run is not None:
+            show(summary, self.console)
+        return summary.exit_code
+
+    def _trials(self, study: Study, run: str) -> int:
+        from orchestrator.search.tuner import run_study
+
+        settings = TrialSettings(
+            store=str(self.store.root),
+            data_root=str(self.data_root.expanduser().resolve()),
+            run=run,
+            git_commit=provenance.git_commit(),
+            runner=self.runner,
+            checkpoint_seconds=self.checkpoint_seconds,
+            tensorboard=self.tensorboard,
+        )
+        switch = StopSwitch(stop_file(self.store, run), self.console)
+        journal = Journal.open(study, self.store, space=self.space, run=run)
+        with switch.installed():
+            room, parcels = self._room(study)
+            slots = min(room.slots, self.max_concurrent or room.slots)
+            done = sum(trial.finished for trial in journal.trials.values())
+            rungs = " → ".join(map(str, study.iterations))
+            opening = f"{self.trials} trials, {done} already done; {slots} at a time; rungs of {rungs} iterations"
+            self.console.print(opening, highlight=False, soft_wrap=True)
+            running = StudyRun(
+                study=study,
+                journal=journal,
+                store=self.store,
+                settings=replace(settings, cpus=room.cpus),
+                gpus=room.gpus,
+                trials=self.trials,
+                stopping=switch.is_on,
+                tell=self._tell,
+            )
+            try:
+                run_study(running, slots=slots, parcels=parcels)
+            except KeyboardInterrupt:
+                return 130
+        return self._outcome(running, stopped=switch.is_on())
+
+    def _room(self, study: Study) -> "tuple[Capacity, dict[str, Parcel] | None]":
+        """Look at the machines; return what each trial gets of them, and what was sent to a cluster's nodes."""
+        from orchestrator import preflight
+        from orchestrator.resources import gpu_need, share_out, wants_gpu
+
+        asked = Resources(cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address)
+        units, wanted = full_evaluations(study, study.published)
+        plan = study.plan_of(study.extractors() | units, wanted)
+        alone = self.address is None and not preflight.is_cluster()
+        nodes, parcels = (
+            (preflight.this_machine(), None)
+            if alone
+            else preflight.check(self.store, self.data_root, plan.units.values())
+        )
+        costs = estimate(plan, gpu=wants_gpu(nodes, asked.gpus), store_tables=self.store.tables)
+        need = gpu_need(units.values(), costs)
+        need = replace(need, units=max(need.units, self.trials))
+        return share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), parcels
+
+    def _outcome(self, run: StudyRun, *, stopped: bool) -> int:
+        unfinished = [trial for trial in run.journal.trials.values() if not trial.finished]
+        missing = len(unfinished) + max(0, run.trials - len(run.journal.trials))
+        if run.halted is not None:
+            raise LaunchError(f"the search cannot go on: {run.halted}; what is done stays done")
+        if stopped and missing:
+            self.console.print("Stopped. Run the same command again to go on; what is done stays done.")
+            return 130
+        if missing:
+            self.console.print(
+                Text(f"{missing} trials failed; run the same command again to try them again", style="red")
+            )
+        return 1 if missing else 0
+
+    def _tell(self, trial: Trial, result: RungResult) -> None:
+        reached = f"{100 * result.value:.2f} %" if result.value is not None else result.reason or ""
+        line = (
+            f"trial {trial.number} ({settings_text(trial.parameters)}), {result.iterations} iterations: {reached} "
+            f"{result.state}"
+        )
+        self.console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,114 @@
+"""From rung to rung: a distillation that goes on where the shorter one of the same settings was before its last step.
+
+Nothing but the length tells the two apart, save for the last iteration, which ends differently (IDM moves a class by
+the steps of the classes after it only). So the state of one iteration before the end is a checkpoint of both.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, SupportsFloat
+
+from distill_core.matching.state import CheckpointError, Curve, DistillationState
+from orchestrator import checkpoints, leases
+from orchestrator.context import Stopped, UnitContext
+from orchestrator.search.rungs import record_interval
+from orchestrator.store import Store
+from orchestrator.trials import TrialSettings, stop_file
+from orchestrator.units import Distill
+
+
+class UpTo(UnitContext):
+    """Ends a unit after some steps, with a checkpoint; takes `last` and what `UnitContext` takes."""
+
+    def __init__(self, *, last: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._last = last
+        self._done = 0
+
+    def progress(self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None) -> None:
+        """Count the steps."""
+        self._done = step
+        super().progress(step, total, values)
+
+    def checkpoint_due(self) -> bool:
+        """Whether to call `save_checkpoint` now."""
+        return self._done >= self._last or super().checkpoint_due()
+
+    def save_checkpoint(self, write: Callable[[Path], None]) -> None:
+        """Save the state of the work; raises `Stopped` if it is that after the last step."""
+        super().save_checkpoint(write)
+        if self._done >= self._last:
+            raise Stopped
+
+
+def advance(unit: Distill, following: Distill, settings: TrialSettings, *, device: str) -> None:
+    """Bring a distillation to one iteration before its end, and make that a checkpoint of a longer one.
+
+    It only saves work: where it does nothing, or was interrupted, both units are computed all the same, with the same
+    result. An error of the distillation is left to the unit itself, which meets it again and records it.
+
+    Args:
+        unit: the shorter distillation.
+        following: the longer one.
+        settings: of the trial.
+        device: "cpu" or "cuda".
+    """
+    store = Store(Path(settings.store))
+    if store.is_done(unit) or store.is_done(following) or checkpoints.load(store.checkpoint_folder(following)):
+        return
+    with leases.hold(store.leases, unit.key, settings.run) as lease:
+        if lease is None:
+            return
+        with suppress(Exception):
+            _bring(unit, store, settings, device, stopping=lease.lost.is_set)
+            _hand_on(unit, following, store)
+
+
+def _bring(unit: Distill, store: Store, settings: TrialSettings, device: str, *, stopping: Callable[[], bool]) -> None:
+    last = unit.settings.iterations - 1
+    before = _state(unit, store)
+    if last < 1 or (before is not None and before.iteration >= last):
+        return
+    stop = stop_file(store, settings.run)
+    with store.scratch(unit) as workdir, suppress(Stopped):
+        context = UpTo(
+            last=last,
+            store=store,
+            unit=unit,
+            workdir=workdir,
+            data_root=Path(settings.data_root),
+            device=device,
+            threads=max(1, int(settings.cpus)),
+            checkpoint_seconds=settings.checkpoint_seconds,
+            stopping=lambda: stopping() or stop.exists(),
+        )
+        resolve_name(settings.runner)(unit, context)
+
+
+def _hand_on(unit: Distill, following: Distill, store: Store) -> None:
+    state = _state(unit, store)
+    if state is None or state.iteration != unit.settings.iterations - 1:
+        return
+    shorter, longer = (record_interval(u.settings.iterations) for u in (unit, following))
+    if longer % shorter:
+        return  # the longer one's loss curve would lack points
+    state.curve = thinned(state.curve, longer)
+    checkpoints.save(store.checkpoint_folder(following), state.save)
+
+
+def thinned(curve: Curve, interval: int) -> Curve:
+    """Return the points of a loss curve that a distillation records which records every `interval` iterations."""
+    kept = [place for place, iteration in enumerate(curve.iteration) if iteration == 1 or iteration % interval == 0]
+    return Curve(
+        iteration=[curve.iteration[place] for place in kept],
+        values={name: [values[place] for place in kept] for name, values in curve.values.items()},
+    )
+
+
+def _state(unit: Distill, store: Store) -> DistillationState | None:
+    path = checkpoints.load(store.checkpoint_folder(unit))
+    with suppress(CheckpointError):
+        return None if path is None else DistillationState.load(path)
+    return None

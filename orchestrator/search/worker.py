@@ -1,0 +1,146 @@
+"""What a Tune trial of a search does: its rungs one after another, each as ordinary units in the ordinary store."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow.compute as pc
+
+from orchestrator import tables
+from orchestrator.search.study import RungUnits
+from orchestrator.store import Store
+from orchestrator.trials import Result, TrialSettings, compute, prepare_process, stop_file
+from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
+
+if TYPE_CHECKING:
+    from orchestrator.shipping import Parcel
+
+BUSY_SECONDS = 1.0
+"""Pause before a unit that somebody else is working on is looked at again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RungWork:
+    """A rung's units, in plain values that travel: JSON of each unit."""
+
+    rung: int
+    distill: tuple[str, ...]
+    """One a seed."""
+    following: tuple[str | None, ...]
+    """The same at the next rung; None at the last."""
+    before: tuple[str, ...]
+    """Keys of the same at the rung before; empty at the first."""
+    evaluations: tuple[tuple[str, ...], ...]
+    """One a seed and network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """How a rung ended."""
+
+    rung: int
+    outcome: Literal["value", "failed", "stopped"]
+    value: float | None = None
+    values: tuple[float, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+    reason: str | None = None
+    disk_full: bool = False
+
+
+def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
+    """Write down the work of a rung; `rungs` are the units of all."""
+    here = rungs[rung]
+    after = rungs[rung + 1] if rung + 1 < len(rungs) else None
+    return RungWork(
+        rung=rung,
+        distill=tuple(to_json(units.distill) for units in here.values()),
+        following=tuple(to_json(after[seed].distill) if after else None for seed in here),
+        before=tuple(rungs[rung - 1][seed].distill.key for seed in here) if rung else (),
+        evaluations=tuple(tuple(map(to_json, units.evaluations)) for units in here.values()),
+    )
+
+
+def run_search_trial(config: dict[str, Any], parcels: "Mapping[str, Parcel] | None" = None) -> None:
+    """Climb the rungs of a trial in Tune, reporting each; the scheduler ends it where it is not worth going on.
+
+    Args:
+        config: what `StudyRun.next_config` returns.
+        parcels: on a cluster, the data sets that were sent to its nodes.
+    """
+    from ray import tune
+
+    settings = TrialSettings(**config["settings"])
+    if parcels is not None:
+        from orchestrator.shipping import data_root_for
+
+        dataset = from_json(config["work"][0]["distill"][0]).dataset
+        settings = replace(settings, data_root=str(data_root_for(dataset, Path(settings.data_root), parcels)))
+    prepare_process(cpus=settings.cpus, gpus=config["gpus"])
+    for work in config["work"]:
+        measured = measure(RungWork(**work), settings, device="cuda" if config["gpus"] else "cpu")
+        tune.report(_report(measured, config["reduction"]))
+        if measured.outcome != "value":
+            return
+
+
+def _report(measured: Measured, reduction: int) -> dict[str, Any]:
+    """Return what Tune is told; it wants a number for the value whatever happened."""
+    if measured.value is None:
+        return asdict(measured) | {"value": math.nan}
+    return asdict(measured) | {"resource": reduction**measured.rung}
+
+
+def measure(work: RungWork, settings: TrialSettings, *, device: str) -> Measured:
+    """Compute a rung's units that the store lacks, and return what it says of them all."""
+    store = Store(Path(settings.store))
+    units: list[Unit] = []
+    for distill, following, evaluations in zip(work.distill, work.following, work.evaluations, strict=True):
+        for unit in map(from_json, (distill, *evaluations)):
+            longer = None if following is None else from_json(following)
+            result = _computed(unit, longer, store, settings, device)
+            if result.status == "stopped":
+                return Measured(rung=work.rung, outcome="stopped")
+            if result.status == "failed":
+                return _failed(work.rung, result)
+            units.append(unit)
+    return _value(work, units, store)
+
+
+def _computed(unit: Unit, longer: Unit | None, store: Store, settings: TrialSettings, device: str) -> Result:
+    """Compute a unit, waiting while somebody else does."""
+    while True:
+        if isinstance(unit, Distill) and isinstance(longer, Distill):
+            from orchestrator.search.handover import advance
+
+            advance(unit, longer, settings, device=device)
+        result = compute(unit, settings, device=device)
+        if result.status != "busy":
+            return result
+        if stop_file(store, settings.run).exists():
+            return Result(status="stopped")
+        time.sleep(BUSY_SECONDS)
+
+
+def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
+    """Average the accuracies over networks, then over seeds; a set's seconds count those of the shorter one again."""
+    by_seed: dict[int, list[float]] = {}
+    for unit in units:
+        if isinstance(unit, Evaluate):
+            rows = tables.read(store.tables, "evaluations", [unit.key])
+            by_seed.setdefault(unit.seed, []).append(pc.mean(rows["accuracy"]).as_py())
+    values = tuple(sum(found) / len(found) for found in by_seed.values())
+    spent = sum(_seconds(store, tables.TABLE_OF_KIND[unit.kind], [unit.key]) for unit in units)
+    seconds = max(0.0, spent - _seconds(store, "distillations", work.before))
+    return Measured(rung=work.rung, outcome="value", value=sum(values) / len(values), values=values, seconds=seconds)
+
+
+def _seconds(store: Store, table: str, keys: Sequence[str]) -> float:
+    return float(pc.sum(tables.read(store.tables, table, keys)["seconds"]).as_py() or 0.0)
+
+
+def _failed(rung: int, result: Result) -> Measured:
+    return Measured(rung=rung, outcome="failed", error=result.error, reason=result.reason, disk_full=result.disk_full)

@@ -1,0 +1,178 @@
+"""Data sets for nodes that do not share the data folder: sent once through Ray's object store, kept on the node.
+
+A data set travels as a tar in chunks, and lies on the node in a folder named by what it is and by its content, laid out
+like a data folder. Workers look into their own data folder first. Two variables of a node's environment, set before Ray
+is started there, say where that is (`IID_NODE_DATA`, by default as on the machine that launches) and where to keep what
+is sent (`IID_NODE_CACHE`).
+"""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+
+from distill_core.datasets.files import LAYOUTS, locate, own_folder
+from distill_core.settings import DatasetRef
+from orchestrator.trials import run_trial
+from orchestrator.units import from_json
+
+CHUNK_BYTES = 32 * 2**20
+NODE_DATA, NODE_CACHE = "IID_NODE_DATA", "IID_NODE_CACHE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """A data set on its way."""
+
+    name: str
+    """See `label`."""
+    digest: str
+    """First 16 hex digits of the SHA-256 of the tar."""
+    size: int
+    """Bytes of the tar."""
+    chunks: tuple[Any, ...]
+    """References to its parts in Ray's object store, in order."""
+
+
+def label(ref: DatasetRef) -> str:
+    """Name the files of a data set, whichever classes or size are read of them."""
+    return f"{ref.name}@{ref.version}"
+
+
+def why_not(ref: DatasetRef) -> str | None:
+    """Return why a data set cannot be sent; None if it can."""
+    path = Path(ref.path or "").expanduser()
+    if path.is_absolute() or ".." in path.parts:
+        return f"{ref.path} lies outside the data folder; give a path below --data, or put it where all nodes see it"
+    return None
+
+
+def pack(ref: DatasetRef, root: Path) -> Parcel:
+    """Put a data set into Ray's object store; equal files give an equal digest."""
+    sink = _Chunks()
+    with tarfile.open(fileobj=cast(Any, sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for path in _files(ref, root):
+            entry = tarfile.TarInfo(path.relative_to(root).as_posix())
+            entry.size = path.stat().st_size
+            with path.open("rb") as stream:
+                tar.addfile(entry, stream)
+    sink.flush()
+    return Parcel(name=label(ref), digest=sink.sha256.hexdigest()[:16], size=sink.size, chunks=tuple(sink.references))
+
+
+def unpack(parcel: Parcel) -> str:
+    """Return the folder of a data set on this node, after getting it from the object store if it is not there yet.
+
+    Raises:
+        OSError: it cannot be kept.
+    """
+    place = cache() / f"{parcel.name}-{parcel.digest}"
+    if place.exists():
+        return str(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    try:
+        with tarfile.open(fileobj=cast(Any, _Source(parcel)), mode="r|") as tar:
+            tar.extractall(aside, filter="data")
+        try:
+            aside.rename(place)
+        except OSError:
+            if not place.exists():  # else another worker of this node was first
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return str(place)
+
+
+def cache() -> Path:
+    """Folder in which this node keeps what is sent to it."""
+    named = os.environ.get(NODE_CACHE)
+    if named:
+        return Path(named).expanduser()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "iid-orchestrator" / "data"
+
+
+def node_root(root: Path) -> Path:
+    """Return the data folder of this node."""
+    return Path(os.environ.get(NODE_DATA) or root).expanduser()
+
+
+def data_root_for(ref: DatasetRef, root: Path, parcels: Mapping[str, Parcel]) -> Path:
+    """Return the folder below which a unit finds its data set on this node."""
+    own = node_root(root)
+    if label(ref) in parcels and locate(ref, own) is None:
+        return Path(unpack(parcels[label(ref)]))
+    return own
+
+
+def trial_on_cluster(parcels: Mapping[str, Parcel]) -> Callable[[dict[str, Any]], None]:
+    """Return a trial that looks for data where its node has them."""
+    from ray import tune
+
+    return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, parcels=dict(parcels)))
+
+
+def _run(config: dict[str, Any], parcels: Mapping[str, Parcel]) -> None:
+    root = data_root_for(from_json(config["unit"]).dataset, Path(config["data_root"]), parcels)
+    run_trial({**config, "data_root": str(root)})
+
+
+def _files(ref: DatasetRef, root: Path) -> Iterator[Path]:
+    """Yield the files of a data set below the data folder, sorted."""
+    if ref.path is not None:
+        found = [own_folder(ref, root)]
+    else:
+        folder = locate(ref, root)
+        layout = next(layout for layout in LAYOUTS[ref.name] if root / layout.folder == folder)
+        found = [path for pattern in layout.files for path in (root / layout.folder).glob(pattern)]
+    inside = {path for top in found for path in ([top] if top.is_file() else top.rglob("*"))}
+    yield from sorted(path for path in inside if path.is_file())
+
+
+class _Chunks:
+    """Takes a stream of bytes and puts it into the object store in chunks."""
+
+    def __init__(self) -> None:
+        self.references: list[Any] = []
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+        self._buffer = bytearray()
+
+    def write(self, data: Any) -> int:
+        """Take some bytes."""
+        self.sha256.update(data)
+        self.size += len(data)
+        self._buffer += data
+        if len(self._buffer) >= CHUNK_BYTES:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Send what is left."""
+        if self._buffer:
+            self.references.append(ray.put(bytes(self._buffer)))
+            self._buffer.clear()
+
+
+class _Source:
+    """Reads a parcel's chunks one after the other."""
+
+    def __init__(self, parcel: Parcel) -> None:
+        self._left = list(reversed(parcel.chunks))
+        self._chunk = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, at most `size`; none at the end."""
+        if not self._chunk and self._left:
+            self._chunk = memoryview(ray.get(self._left.pop()))
+        taken = self._chunk[: size if size >= 0 else None]
+        self._chunk = self._chunk[len(taken) :]
+        return bytes(taken)

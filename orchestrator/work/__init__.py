@@ -1,0 +1,64 @@
+"""The unit functions: what each kind of unit computes, with `distill_core` doing the work.
+
+This is the one room in which planning's records meet torch; it runs in workers only.
+"""
+
+from dataclasses import replace
+
+from distill_core.datasets.load import Dataset
+from distill_core.device import peak_memory, reset_peak_memory
+from orchestrator.context import Outcome, UnitContext
+from orchestrator.tables import Row
+from orchestrator.units import (
+    Continual,
+    Distill,
+    Embed,
+    Evaluate,
+    ImportExtractor,
+    ImportSet,
+    Select,
+    TrainExtractor,
+    Unit,
+)
+from orchestrator.work.accuracy import evaluate, evaluate_steps
+from orchestrator.work.extractors import import_extractor, train
+from orchestrator.work.features import embed
+from orchestrator.work.imported import import_set
+from orchestrator.work.inputs import SET_FILE, evaluation_images, load, training_data, visible
+from orchestrator.work.sets import distil, select_images
+
+__all__ = ["SET_FILE", "evaluation_images", "run_unit", "training_data"]
+
+
+def run_unit(unit: Unit, context: UnitContext) -> Outcome:
+    """Compute one unit: artefacts go to `context.workdir`, rows are returned.
+
+    Raises:
+        DatasetError, DistillationError, ExtractorError, SyntheticSetError: what the kernels say is wrong.
+    """
+    dataset = load(replace(unit.dataset, classes=()), context.data_root, context.device)
+    context.check_fingerprint(dataset.fingerprint)
+    reset_peak_memory(context.device)
+    rows = _compute(unit, visible(dataset, unit), context)
+    peak = peak_memory(context.device)
+    return Outcome(rows=[{"peak_memory": peak, **row} for row in rows], fingerprint=dataset.fingerprint)
+
+
+def _compute(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row]:
+    match unit:
+        case TrainExtractor():
+            return train(unit, dataset, context)
+        case ImportExtractor():
+            return import_extractor(unit, dataset, context)
+        case ImportSet():
+            return import_set(unit, dataset, context)
+        case Select():
+            return select_images(unit, dataset, context)
+        case Distill():
+            return distil(unit, dataset, context)
+        case Evaluate():
+            return evaluate(unit, dataset, context)
+        case Continual():
+            return evaluate_steps(unit, dataset, context)
+        case Embed():
+            return embed(unit, dataset, context)

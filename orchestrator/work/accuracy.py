@@ -1,0 +1,136 @@
+"""Units that train networks on sets and test them, once or while classes arrive step by step."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill_core.continual import evaluate_step, memory
+from distill_core.datasets.load import Dataset
+from distill_core.evaluation import EvaluatedNetwork, TrainingSet, evaluate_network
+from distill_core.synthetic_set import SyntheticSet
+from distill_core.training import Fit
+from orchestrator.context import UnitContext
+from orchestrator.tables import Row
+from orchestrator.units import (
+    Continual,
+    Evaluate,
+)
+from orchestrator.work.inputs import SET_FILE, evaluation_images, stoppable, training_data
+
+
+def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Train fresh networks on a set, or on the whole training set, and test each; a row a network."""
+    training, columns = _training_set(unit, dataset, context)
+    test = evaluation_images(dataset, unit.protocol, unit.split)
+    networks = _finished_before(context)
+    epochs = unit.settings.epoch_eval_train + 1
+    for index in range(len(networks), unit.settings.num_eval):
+        began = time.monotonic()
+        network = evaluate_network(
+            training,
+            test,
+            dataset.info,
+            unit.settings,
+            network=unit.network,
+            seed=unit.seed,
+            index=index,
+            progress=stoppable(context, before=index * epochs, total=unit.settings.num_eval * epochs),
+        )
+        networks.append(_Timed(network, time.monotonic() - began))
+        if len(networks) < unit.settings.num_eval:
+            context.save_checkpoint(partial(_write_finished, networks))
+    return [
+        {**columns, "split": unit.split, "network": unit.network, **timed.columns(), "seconds": timed.seconds}
+        for timed in networks
+    ]
+
+
+@dataclass(frozen=True)
+class _Timed:
+    network: EvaluatedNetwork
+    seconds: float
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "network_index": self.network.index,
+            "network_seed": self.network.seed,
+            "accuracy": self.network.accuracy,
+            "class_accuracies": list(self.network.class_accuracies),
+            "train_accuracy": self.network.fit.accuracy,
+            "train_loss": self.network.fit.loss,
+        }
+
+
+def _write_finished(networks: list[_Timed], path: Path) -> None:
+    path.write_text(json.dumps([asdict(timed) for timed in networks]))
+
+
+def _finished_before(context: UnitContext) -> list[_Timed]:
+    """Return the networks that an interrupted attempt had finished."""
+    checkpoint = context.load_checkpoint()
+    if checkpoint is None:
+        return []
+    records = json.loads(checkpoint.read_text())
+    return [
+        _Timed(EvaluatedNetwork(**{**record["network"], "fit": Fit(**record["network"]["fit"])}), record["seconds"])
+        for record in records
+    ]
+
+
+def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Train fresh networks on the memory after each step, test them on the classes seen; a row a step and network."""
+    test = evaluation_images(dataset, unit.protocol, unit.split)
+    sets = [SyntheticSet.load(context.parent(key) / SET_FILE) for key in unit.parents]
+    arrived = [context.parent_unit(key).dataset.classes for key in unit.parents]
+    images, labels = memory([part.training_images() for part in sets], arrived)
+    seen = [sum(arrived[: step + 1], ()) for step in range(len(arrived))]
+    of_memory = [int(torch.isin(labels, torch.tensor(classes)).sum()) for classes in seen]
+    networks, num_eval = _finished_before(context), unit.settings.num_eval
+    epochs, total = unit.settings.epoch_eval_train + 1, len(seen) * num_eval
+    for done in range(len(networks), total):
+        step, index = divmod(done, num_eval)
+        began = time.monotonic()
+        network = evaluate_step(
+            images[: of_memory[step]],
+            labels[: of_memory[step]],
+            test,
+            dataset.info,
+            unit.settings,
+            seen=seen[step],
+            network=unit.network,
+            seed=unit.seed,
+            index=index,
+            step=step + 1,
+            steps=len(seen),
+            progress=stoppable(context, before=done * epochs, total=total * epochs),
+        )
+        networks.append(_Timed(network, time.monotonic() - began))
+        if len(networks) < total:
+            context.save_checkpoint(partial(_write_finished, networks))
+    shared = {"method": sets[0].method, "ipc": sets[0].ipc, "split": unit.split, "network": unit.network}
+    return [
+        {
+            **shared,
+            "steps": len(seen),
+            "step": done // num_eval + 1,
+            "classes": list(seen[done // num_eval]),
+            **timed.columns(),
+            "seconds": timed.seconds,
+        }
+        for done, timed in enumerate(networks)
+    ]
+
+
+def _training_set(unit: Evaluate, dataset: Dataset, context: UnitContext) -> tuple[TrainingSet, dict[str, Any]]:
+    """Return what the networks train on, and the columns that describe it."""
+    if not unit.parents:
+        return TrainingSet.of_images(training_data(dataset, unit).train), {"method": "Whole"}
+    (key,) = unit.parents
+    synthetic = SyntheticSet.load(context.parent(key) / SET_FILE)
+    columns = {"set_key": key, "method": synthetic.method, "ipc": synthetic.ipc, "set_spec": json.dumps(synthetic.spec)}
+    return TrainingSet.of_tensors(*synthetic.training_images(), context.device), columns

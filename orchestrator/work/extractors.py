@@ -1,0 +1,63 @@
+"""Units that make networks of the extractor pool."""
+
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from distill_core.datasets.load import Dataset
+from distill_core.extractors import import_parameters, save_parameters, train_extractor
+from distill_core.settings import SettingsError
+from distill_core.training import Checkpoints, State
+from orchestrator.context import UnitContext
+from orchestrator.tables import Row
+from orchestrator.units import (
+    ImportExtractor,
+    TrainExtractor,
+)
+from orchestrator.work.inputs import PARAMETERS_FILE, training_data
+
+
+def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Train one network of the pool, from the last checkpoint on; its parameters are the artefact."""
+    file = context.load_checkpoint()
+    resume = None if file is None else load_file(file)
+    began = time.monotonic() - (float(resume["seconds"]) if resume else 0.0)
+
+    def save(state: State) -> None:
+        spent = {"seconds": torch.tensor(time.monotonic() - began, dtype=torch.float64)}
+        context.save_checkpoint(lambda path: save_file(state | spent, path))
+
+    network, fit = train_extractor(
+        training_data(dataset, unit),
+        unit.settings,
+        index=unit.index,
+        progress=context.progress,
+        checkpoints=Checkpoints(resume=resume, due=context.checkpoint_due, save=save),
+    )
+    save_parameters(network, context.workdir / PARAMETERS_FILE)
+    row = {
+        "network": unit.settings.network,
+        "index": unit.index,
+        "epochs": unit.settings.epochs,
+        "train_accuracy": fit.accuracy,
+        "train_loss": fit.loss,
+        "seconds": time.monotonic() - began,
+    }
+    return [row]
+
+
+def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Read one network of a user's own pool; its parameters are the artefact."""
+    began = time.monotonic()
+    folder = context.data_root / Path(unit.folder).expanduser()
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
+    if unit.index >= len(files):
+        raise SettingsError(
+            f"pool {unit.pool}: network {unit.index} is asked for, but {folder} has {len(files)} files; "
+            "lower extractors.count or add files"
+        )
+    network = import_parameters(files[unit.index], unit.network, training_data(dataset, unit).info, context.device)
+    save_parameters(network, context.workdir / PARAMETERS_FILE)
+    return [{"network": unit.network, "index": unit.index, "seconds": time.monotonic() - began}]

@@ -1,0 +1,67 @@
+"""Units that show the features of a set beside those of real images."""
+
+import math
+import time
+
+from torch import Tensor
+
+from distill_core.datasets.load import Dataset
+from distill_core.features import describe
+from distill_core.matching.loop import draw_initial, initial_images
+from distill_core.matching.objective import decode
+from distill_core.synthetic_set import SyntheticSet
+from orchestrator.context import UnitContext
+from orchestrator.tables import Row
+from orchestrator.units import (
+    Distill,
+    Embed,
+)
+from orchestrator.work.inputs import SET_FILE, extractors, network_of, training_data
+
+
+def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Describe the features of a set, of the images it started from, and of real ones; a row a class and origin."""
+    began = time.monotonic()
+    set_key, extractor_key = unit.parents
+    data, made = training_data(dataset, unit), context.parent_unit(set_key)
+    synthetic = SyntheticSet.load(context.parent(set_key) / SET_FILE)
+    if isinstance(made, Distill):
+        start = initial_images(data, made.settings, ipc=made.ipc, seed=made.seed)
+    else:
+        start = data.train.normalised(draw_initial(data, synthetic.ipc, seed=unit.seed))
+    (extractor,) = extractors((extractor_key,), data, context).networks
+    described = describe(
+        data,
+        extractor,
+        decode(start, synthetic.partition),
+        _by_class(synthetic).to(data.train.device),
+        unit.settings,
+        seed=unit.seed,
+    )
+    shared = {"set_key": set_key, "method": synthetic.method, "ipc": synthetic.ipc}
+    seconds = (time.monotonic() - began) / len(described)
+    return [
+        {
+            **shared,
+            "network": network_of(context.parent_unit(extractor_key)),
+            "label": of_class.label,
+            "class_name": dataset.info.classes[of_class.label],
+            "origin": of_class.origin,
+            "images": of_class.images,
+            "spread": None if math.isnan(of_class.spread) else of_class.spread,
+            "covariance_distance": of_class.covariance_distance,
+            "pca_x": of_class.pca[:, 0].tolist(),
+            "pca_y": of_class.pca[:, 1].tolist(),
+            "tsne_x": of_class.tsne[:, 0].tolist(),
+            "tsne_y": of_class.tsne[:, 1].tolist(),
+            "seconds": seconds,
+        }
+        for of_class in described
+    ]
+
+
+def _by_class(synthetic: SyntheticSet) -> Tensor:
+    """Return a set's training images class by class, (K, M, C, H, W)."""
+    images, labels = synthetic.training_images()
+    by_class: Tensor = images[labels.sort(stable=True).indices].unflatten(0, (len(synthetic.class_names), -1))
+    return by_class

@@ -1,0 +1,91 @@
+"""What unit functions read: data sets, as much of them as a unit may see, and the artefacts of parents."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.info import DatasetInfo
+from distill_core.datasets.load import Dataset, load_dataset, restrict
+from distill_core.datasets.splits import hold_out
+from distill_core.extractors import ExtractorPool
+from distill_core.settings import DatasetRef, Protocol, SettingsError, Split
+from orchestrator.context import UnitContext
+from orchestrator.units import Continual, Evaluate, ImportExtractor, TrainExtractor, Unit
+
+PARAMETERS_FILE = "parameters.safetensors"
+SET_FILE = "synthetic_set.safetensors"
+
+
+def visible(dataset: Dataset, unit: Unit) -> Dataset:
+    """Return the data set without its test images, unless the unit measures an accuracy on them.
+
+    What a unit must not see it does not get: nothing that distils, selects, trains extractors or searches can read a
+    test image or label.
+    """
+    if isinstance(unit, Evaluate | Continual) and unit.split == "test":
+        return dataset
+    return replace(dataset, test=dataset.test.subset(torch.arange(0, device=dataset.test.device)))
+
+
+def training_data(dataset: Dataset, unit: Unit) -> Dataset:
+    """Return the data set as a unit that trains may see it.
+
+    The strict protocol holds a part of the images out, the same ones whichever classes the unit is about.
+    """
+    if not isinstance(unit, ImportExtractor) and unit.protocol == "strict":
+        dataset = replace(dataset, train=hold_out(dataset.train)[0])
+    return restrict(dataset, unit.dataset.classes)
+
+
+def evaluation_images(dataset: Dataset, protocol: Protocol, split: Split) -> ImageSet:
+    """Return the images that measure the accuracy."""
+    if split == "test":
+        return dataset.test
+    if protocol == "paper":
+        raise SettingsError("protocol paper has no validation images; use protocol strict")
+    return hold_out(dataset.train)[1]
+
+
+@lru_cache(maxsize=2)
+def load(ref: DatasetRef, root: Path, device: str) -> Dataset:
+    """Keep the last data sets in memory: a worker computes many units on the same images."""
+    return load_dataset(ref, root, device=device)
+
+
+def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) -> ExtractorPool:
+    """Return the networks that some units made, on the data set's device."""
+    files = tuple(context.parent(key) / PARAMETERS_FILE for key in keys)
+    return _load_pool(files, network_of(context.parent_unit(keys[0])), dataset.info, str(dataset.train.device))
+
+
+@lru_cache(maxsize=1)
+def _load_pool(files: tuple[Path, ...], network: str, info: DatasetInfo, device: str) -> ExtractorPool:
+    """Keep the last pool in memory: a worker distils many sets with the same one."""
+    return ExtractorPool.load(files, network, info, device)
+
+
+def network_of(unit: Unit) -> str:
+    """Return the architecture that a unit of the extractor pool makes."""
+    match unit:
+        case TrainExtractor():
+            return unit.settings.network
+        case ImportExtractor():
+            return unit.network
+        case _:
+            raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no extractor")
+
+
+def stoppable(
+    context: UnitContext, *, before: int = 0, total: int | None = None
+) -> Callable[[int, int, dict[str, float]], None]:
+    """Report the progress of one part of a unit: `before` steps came before it, the unit has `total`."""
+
+    def progress(step: int, of: int, values: dict[str, float]) -> None:
+        context.progress(before + step, of if total is None else total, values)
+        context.stop_if_asked()
+
+    return progress

@@ -1,0 +1,117 @@
+"""Units that make sets: real images chosen, or synthetic images distilled."""
+
+import json
+import math
+import time
+from typing import Any
+
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from distill_core.baselines import select
+from distill_core.datasets.load import Dataset
+from distill_core.library import synthetic_set
+from distill_core.matching.loop import Hooks, distill
+from distill_core.matching.state import DistillationState
+from orchestrator.context import UnitContext
+from orchestrator.methods import unit_method
+from orchestrator.tables import Row
+from orchestrator.units import (
+    Distill,
+    Select,
+    to_json,
+)
+from orchestrator.work.inputs import SET_FILE, extractors, training_data
+
+PICTURE_COLUMNS = 10
+
+
+def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Choose real images; the set is the artefact."""
+    began = time.monotonic()
+    data = training_data(dataset, unit)
+    extractor = None
+    if unit.parents:
+        (extractor,) = extractors(unit.parents, data, context).networks
+    indices = select(data, unit.method, ipc=unit.ipc, seed=unit.seed, extractor=extractor)
+    method = unit_method(unit)
+    images = data.train.normalised(indices)
+    _save_set(images, data, context, unit, method=method, partition=1)
+    row = {"method": method, "ipc": unit.ipc, "partition": 1, "images": indices.numel()}
+    return [{**row, "seconds": time.monotonic() - began}]
+
+
+def distil(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Distil a synthetic set, from the last checkpoint on; the set is the artefact."""
+    settings = unit.settings
+    data = training_data(dataset, unit)
+    pool = extractors(unit.parents, data, context) if unit.parents else None
+    checkpoint = context.load_checkpoint()
+
+    def progress(step: int, total: int, values: dict[str, float]) -> None:
+        context.progress(step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()})
+
+    state = distill(
+        data,
+        settings,
+        ipc=unit.ipc,
+        seed=unit.seed,
+        extractors=pool,
+        resume=None if checkpoint is None else DistillationState.load(checkpoint, context.device),
+        hooks=Hooks(
+            progress=progress,
+            checkpoint_due=context.checkpoint_due,
+            checkpoint=lambda state: context.save_checkpoint(state.save),
+        ),
+    )
+    method = unit_method(unit)
+    _save_set(state.images, data, context, unit, method=method, partition=settings.partition)
+    row = {
+        "method": method,
+        "ipc": unit.ipc,
+        "partition": settings.partition,
+        "images": state.images.shape[:2].numel(),
+        "network": settings.network,
+        "iterations": settings.iterations,
+        "lambda_cc": settings.lambda_cc,
+        "lambda_cm": settings.lambda_cm,
+        "lr_img": settings.lr_img,
+        "extractors": len(unit.parents),
+        "seconds": state.seconds,
+        "seconds_per_iteration": state.seconds / settings.iterations,
+    }
+    return [row | _curve_columns(state)]
+
+
+LOSS_NAMES = {
+    "total": "loss",
+    "mean": "loss_mean",
+    "cc": "loss_cc",
+    "cm": "loss_cm",
+    "ce": "loss_ce",
+    "own": "loss_own",
+}
+
+
+def _curve_columns(state: DistillationState) -> dict[str, Any]:
+    columns: dict[str, Any] = {"curve_iteration": state.curve.iteration}
+    for name, values in state.curve.values.items():
+        column = LOSS_NAMES.get(name, name)
+        known = [None if math.isnan(value) else value for value in values]
+        columns[f"curve_{column}"] = known
+        if name in LOSS_NAMES:
+            columns[column] = known[-1]
+    return columns
+
+
+def _save_set(
+    images: Tensor, dataset: Dataset, context: UnitContext, unit: Distill | Select, *, method: str, partition: int
+) -> None:
+    """Save images (K, ipc, C, H, W), normalised, as the unit's synthetic set, and show them in TensorBoard."""
+    classes, ipc = images.shape[:2]
+    spec = json.loads(to_json(unit))
+    synthetic = synthetic_set(images, dataset.info, method=method, partition=partition, spec=spec, key=unit.key)
+    synthetic.save(context.workdir / SET_FILE)
+    shown = synthetic.images.view(classes, ipc, *synthetic.images.shape[1:])[:, :PICTURE_COLUMNS].flatten(0, 1)
+    grid = make_grid(shown.clamp(0, 1), nrow=min(ipc, PICTURE_COLUMNS), padding=1)
+    context.log_images("synthetic images", (grid.permute(1, 2, 0) * 255).round().byte().numpy())

@@ -1,0 +1,290 @@
+"""What is generated is valid for those who will read it: bash and sbatch, the Kubernetes API, `ray up`."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+import ray.autoscaler
+import yaml
+from typer.testing import CliRunner
+
+from distill_core.settings import SettingsError
+from orchestrator.cli import app
+from orchestrator.cluster.generate import Job, kuberay, ray_up, slurm
+
+SIZES = {"nodes": 3, "cpus": 8, "gpus": 2, "memory": 64}
+HOSTILE = ["a b", "a'b", 'a"b', "a;b", "$(touch x)", "a`b`", "{{ 7*7 }}", "a: b", "#a", "- a", "é"]
+
+RAYJOB = {
+    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
+    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "preRunningDeadlineSeconds",
+    "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode", "submitterConfig",
+    "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished",
+}  # fmt: skip
+"""Fields of a RayJob's spec in the CRD of KubeRay's main branch, August 2026; as those below."""
+RAYCLUSTER = {
+    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
+    "headServiceAnnotations", "historyServerOptions", "managedBy", "networkPolicy", "rayVersion", "suspend",
+    "tlsOptions", "upgradeStrategy", "workerGroupSpecs",
+}  # fmt: skip
+WORKERS = {
+    "groupName", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas", "numOfHosts", "priority",
+    "rayStartParams", "replicas", "resources", "scaleStrategy", "suspend", "template",
+}  # fmt: skip
+
+
+def job(**changed):
+    return Job(**{"space": "quickstart", "store": "/shared/store", "data": "/shared/data", **SIZES, **changed})
+
+
+def directives(script):
+    return dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", script, re.MULTILINE))
+
+
+# Slurm
+
+
+def test_a_slurm_script_asks_for_what_was_asked_for():
+    script = slurm(job(time="2-00:30:00"), partition="gpu", account="me", setup=("module load cuda",))
+    assert directives(script) == {
+        "job-name": "iid-quickstart",
+        "nodes": "3",
+        "ntasks-per-node": "1",
+        "cpus-per-task": "8",
+        "gpus-per-node": "2",
+        "mem": "64G",
+        "time": "2-00:30:00",
+        "partition": "gpu",
+        "account": "me",
+        "output": "iid-quickstart-%j.log",
+    }
+    lines = script.splitlines()
+    assert lines[0] == "#!/bin/bash" and "module load cuda" in lines
+    last = max(i for i, line in enumerate(lines) if line.startswith("#SBATCH"))
+    assert all(line.startswith("#") for line in lines[: last + 1])  # sbatch stops reading at the first command
+    bare = directives(slurm(job(gpus=0), setup=("true",)))
+    assert not {"gpus-per-node", "partition", "account"} & set(bare)
+
+
+def check_bash(script):
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", "-"], input=script, text=True, check=True)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Stands in for Slurm and for Ray: one node, on which the command runs."""
+    tools = {
+        "scontrol": 'echo "node1"; echo "node2"',
+        "srun": 'while [ "$1" != ray ]; do shift; done; "$@"',
+        "ray": 'echo "$@" > ray-arguments; env > ray-environment; ls -l "$RAY_AUTH_TOKEN_PATH" > token-mode\n'
+        'cat "$RAY_AUTH_TOKEN_PATH" > token; [ -e broken ] && exit 0\n'
+        'while [ "$1" != -- ]; do shift; done; shift; "$@"',
+        "iid": 'for argument in "$@"; do echo "$argument"; done > iid-arguments; exit 3',
+    }
+    for name, text in tools.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    environment = os.environ | {
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "SLURM_JOB_NODELIST": "node[1-3]",
+        "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_JOB_ID": "12345",
+    }
+
+    def run(script):
+        return subprocess.run(["bash"], input=script, text=True, cwd=tmp_path, env=environment).returncode
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["plain", *HOSTILE])
+def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its_exit_code(name, machine, tmp_path):
+    store = tmp_path / name
+    script = slurm(job(space=name, store=str(store), options=("--set", "methods=[DM, DM+IID]")), setup=("true",))
+    check_bash(script)
+    assert machine(script) == 3
+    arguments = (tmp_path / "iid-arguments").read_text().splitlines()
+    told = ["run", name, "--address", "auto", "--store", str(store), "--data", "/shared/data"]
+    assert arguments == [*told, "--set", "methods=[DM, DM+IID]"]
+    assert (tmp_path / "ray-arguments").read_text().startswith("symmetric-run --address node1:22345 --min-nodes 3 ")
+    assert "RAY_AUTH_MODE=token" in (tmp_path / "ray-environment").read_text()
+    assert (tmp_path / "token-mode").read_text().startswith("-rw-------")
+    assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "token").read_text())
+    assert list(store.iterdir()) == []  # the token is gone with the job
+
+    (tmp_path / "broken").touch()
+    assert machine(script) == 1  # although symmetric-run itself ends with 0
+
+
+# KubeRay
+
+
+def check_rayjob(text):
+    """The part of the CRD that the file uses: names, required fields, types."""
+    made = yaml.safe_load(text)
+    assert (made["apiVersion"], made["kind"]) == ("ray.io/v1", "RayJob")
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?", made["metadata"]["name"])
+    spec = made["spec"]
+    cluster = spec["rayClusterSpec"]
+    assert set(spec) <= RAYJOB and set(cluster) <= RAYCLUSTER
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert all(type(spec[name]) is int for name in ("activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"))
+    assert set(cluster["headGroupSpec"]) == {"rayStartParams", "template"}
+    (workers,) = cluster["workerGroupSpecs"]
+    assert set(workers) <= WORKERS and {"groupName", "minReplicas", "maxReplicas", "template"} <= set(workers)
+    for group in (cluster["headGroupSpec"], workers):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        (container,) = group["template"]["spec"]["containers"]
+        volumes = {volume["name"] for volume in group["template"]["spec"]["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+        assert all(isinstance(value, str) for value in container["resources"]["limits"].values())
+    return made
+
+
+def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
+    made = check_rayjob(kuberay(job(time="02:00:00"), image="me/iid:1", claim="shared-claim"))
+    assert made["metadata"]["name"] == "iid-quickstart" and made["spec"]["activeDeadlineSeconds"] == 7200
+    (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert workers["replicas"] == 3 and made["spec"]["shutdownAfterJobFinishes"] is True
+    assert container["resources"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "2"}
+    assert made["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
+    without = check_rayjob(kuberay(job(gpus=0), image="me/iid:1", claim="shared-claim"))
+    assert "nvidia.com/gpu" not in json.dumps(without)
+
+
+# ray up
+
+
+@pytest.mark.parametrize("provider", ["aws", "gcp"])
+@pytest.mark.parametrize("spot", [False, True])
+def test_a_cluster_file_fits_rays_own_schema(provider, spot):
+    text = ray_up(
+        job(), provider=provider, image="me/iid:1", nfs="files.internal:/export", project="lab", spot=spot,
+        machine_image="ami-123", region="eu-central-1", zone="eu-central-1a", worker_type="big.one",
+    )  # fmt: skip
+    made = yaml.safe_load(text)
+    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
+    jsonschema.validate(made, schema)
+    workers = made["available_node_types"]["worker"]
+    assert workers["resources"] == {"CPU": 8, "GPU": 2}
+    assert (workers["min_workers"], workers["max_workers"], made["max_workers"]) == (3, 3, 3)
+    assert ("spot" in json.dumps(workers)) == (spot and provider == "aws")
+    head = " ".join(made["head_start_ray_commands"])
+    assert "--dashboard-host=127.0.0.1" in head and "RAY_AUTH_MODE=token ray start --head" in head
+    assert "RAY_AUTH_MODE=token ray start --address" in " ".join(made["worker_start_ray_commands"])
+    for command in (*made["initialization_commands"], *made["head_start_ray_commands"]):
+        subprocess.run(["bash", "-n"], input=command, text=True, check=True)
+
+
+@pytest.mark.parametrize("provider", ["aws", "gcp"])
+def test_ray_itself_takes_the_cluster_file(provider):
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load(ray_up(job(), provider=provider, image="me/iid:1", nfs="h:/", project="lab"))
+    validate_config(prepare_config(config))
+
+
+# All of them
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_value_becomes_a_part_of_a_file(value):
+    told = job(store=f"/shared/{value}", data=f"/shared/{value}", options=("--set", value))
+    made = check_rayjob(kuberay(told, image="me/iid:1", claim="c"))
+    expected = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {made['spec']['entrypoint']}"], text=True, capture_output=True, check=True
+    )
+    assert expected.stdout.splitlines()[5:9] == ["--store", f"/shared/{value}", "--data", f"/shared/{value}"]
+    assert value in expected.stdout.splitlines()
+    yaml.safe_load(ray_up(told, provider="aws", image="me/iid:1", nfs="h:/a"))
+    for option in ({"image": value, "claim": "c"}, {"image": "i", "claim": value}):
+        if value != "é":
+            with pytest.raises(SettingsError, match="give a name without spaces"):
+                kuberay(job(), **option)
+    with pytest.raises(SettingsError, match="--partition"):
+        slurm(job(), partition=value)
+
+
+@pytest.mark.parametrize(
+    ("space", "name"),
+    [
+        ("paper/main", "iid-paper-main"),
+        ("runs/My Found.yaml", "iid-my-found"),
+        ("---.yml", "iid-run"),
+        ("x" * 80, f"iid-{'x' * 40}"),
+    ],
+)
+def test_jobs_are_named_after_their_space(space, name):
+    assert job(space=space).name == name
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"nodes": 0}, "--nodes is 0"),
+        ({"gpus": -1}, "--gpus is -1"),
+        ({"time": "24"}, "--time is '24'"),
+        ({"time": "00:00:00"}, "--time"),
+        ({"time": "1:60:00"}, "--time"),
+        ({"store": "a\nb"}, "store is 'a\\\\nb'"),
+        ({"space": " "}, "space is ' '"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(changed, message):
+    with pytest.raises(SettingsError, match=message):
+        job(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"store": "store"}, "store is store; put it below /shared"),
+        ({"data": "/shared/../data"}, "data is"),
+        ({"space": "found.yaml"}, "space is found.yaml"),
+    ],
+)
+def test_what_other_machines_cannot_see_is_refused(changed, message):
+    with pytest.raises(SettingsError, match=message):
+        kuberay(job(**changed), image="i", claim="c")
+    with pytest.raises(SettingsError, match=message):
+        ray_up(job(**changed), provider="aws", image="i", nfs="h:/a")
+
+
+def test_what_a_cloud_needs_is_asked_for():
+    with pytest.raises(SettingsError, match="--project is missing"):
+        ray_up(job(), provider="gcp", image="i", nfs="h:/a")
+    with pytest.raises(SettingsError, match="--nfs is 'h'"):
+        ray_up(job(), provider="aws", image="i", nfs="h")
+    with pytest.raises(SettingsError, match="--mount"):
+        kuberay(job(), image="i", claim="c", mount="/a b")
+
+
+def test_the_command_line_prints_or_writes(tmp_path):
+    out = tmp_path / "jobs" / "job.sh"
+    sizes = ["--nodes", "4", "--gpus", "0", "--store", str(tmp_path / "store"), "--setup", "true"]
+    command = ["cluster", "slurm", "paper/main", *sizes, "--run-options", "--set seeds=3"]
+    printed = CliRunner().invoke(app, command)
+    assert printed.exit_code == 0 and directives(printed.stdout)["nodes"] == "4"
+    assert "--set seeds=3" in printed.stdout
+    assert CliRunner().invoke(app, [*command, "--out", str(out)]).exit_code == 0
+    assert out.read_text() == printed.stdout
+    assert CliRunner().invoke(app, ["cluster", "slurm", "x", "--run-options", "'"]).exit_code == 2
+    wrong = CliRunner().invoke(app, ["cluster", "slurm", "x", "--nodes", "0"])
+    assert wrong.exit_code == 2 and "error: --nodes is 0" in wrong.output
+    for name in (["kuberay", "--claim", "c"], ["ray-up", "--nfs", "h:/a", "--provider", "aws"]):
+        made = CliRunner().invoke(app, ["cluster", name[0], "quickstart", "--image", "i", *name[1:]])
+        assert made.exit_code == 0 and yaml.safe_load(made.stdout), made.output
+    (tmp_path / "file").touch()
+    unwritable = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "file" / "job.sh")])
+    assert unwritable.exit_code == 2 and "cannot be written" in unwritable.output

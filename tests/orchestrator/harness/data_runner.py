@@ -1,0 +1,52 @@
+"""A unit function without torch that notes where it runs and finds its data; `data_root/meet` workers take part."""
+
+import os
+import time
+
+from distill_core.settings import DatasetRef, DistillationSettings
+from orchestrator.context import Outcome
+from orchestrator.plan import Cell, Plan
+from orchestrator.units import Distill
+
+DATASET = DatasetRef(name="pets", format="imagefolder", path="pets")
+
+
+def run_unit(unit, context):
+    """Find the data set, or fail."""
+    if not (context.data_root / unit.dataset.path / "train").is_dir():
+        raise FileNotFoundError(f"no {unit.dataset.path} in {context.data_root}")
+    (context.workdir / "root.txt").write_text(str(context.data_root))
+    (context.workdir / "device.txt").write_text(f"{context.device} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+    meet = context.data_root / "meet"
+    if meet.exists() and context.device == "cuda":
+        (context.data_root / f"worker-{os.getpid()}").touch()
+        deadline = time.monotonic() + 120
+        while len(list(context.data_root.glob("worker-*"))) < int(meet.read_text()):
+            assert time.monotonic() < deadline, "not all workers came"
+            time.sleep(0.05)
+    time.sleep(0.5)  # so that one worker cannot do all units
+    return Outcome(rows=[{"seconds": 0.1, "peak_memory": 1}], fingerprint="images")
+
+
+def make_plan(*, units, dataset=DATASET):
+    """Plan sets that need nothing but the data set."""
+    sets = [
+        Distill(dataset=dataset, protocol="paper", ipc=1, settings=DistillationSettings(), seed=seed)
+        for seed in range(units)
+    ]
+    return Plan(units={unit.key: unit for unit in sets}, cells=tuple(map(cell_of, sets)))
+
+
+def cell_of(unit):
+    """Have a set looked up."""
+    return Cell(
+        experiment="main",
+        dataset=unit.dataset.name,
+        protocol="paper",
+        method="any",
+        ipc=1,
+        seed=unit.seed,
+        network="ConvNet",
+        set_key=unit.key,
+        evaluation_key=unit.key,
+    )

@@ -1,0 +1,28 @@
+"""A unit function that works on a data set whose test images and labels are wrong, and notes who got any of them."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import orchestrator.work
+from orchestrator.work import run_unit as ordinary
+
+visible = orchestrator.work.visible
+
+
+def run_unit(unit, context):
+    orchestrator.work.visible = poisoned
+    try:
+        return ordinary(unit, context)
+    finally:
+        orchestrator.work.visible = visible
+
+
+def poisoned(dataset, unit):
+    test = dataset.test
+    wrong = dataclasses.replace(test, labels=test.labels.flip(0), images=255 - test.images)
+    seen = visible(dataclasses.replace(dataset, test=wrong), unit)
+    if len(seen.test):
+        with Path(os.environ["SEEN"]).open("a") as stream:
+            stream.write(f"{unit.key}\n")
+    return seen

@@ -1,0 +1,133 @@
+"""Tables over all sections, from hand-written rows."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.report.across import across
+from orchestrator.report.results import read_results
+
+
+def _tables(grid):
+    return {table.slug: table for table in across(read_results(grid.plan, grid.store))}
+
+
+def _texts(table):
+    return [[entry.text for entry in line] for line in table.rows]
+
+
+def _percent(margin):
+    return f"{100 * (math.exp(margin) - math.exp(-1)) / (math.e - math.exp(-1)):.1f}"
+
+
+def test_interquartile_mean_over_the_cells_that_all_methods_share(grid):
+    # Digits has ten classes: chance is 0.1, so 0.28 → 20, 0.37 → 30, 0.46 → 40, 0.55 → 50, 0.82 → 80, 0.91 → 90.
+    for ipc, random, dm in ((1, [0.28, 0.37], [0.46, 0.55]), (10, [0.46, 0.91], [0.82, 0.91])):
+        grid.cell("Random", ipc, 0, random)
+        grid.cell("DM", ipc, 0, dm)
+    grid.cell("DM", 50, 0, [0.1, 0.1])  # Random lacks this cell
+    grid.cell("Whole", None, 0, [0.95])
+    grid.cell("DM", 1, 0, [0.99], sweep=(("lr_img", 1.0),))
+    grid.cell("DM", 1, 0, [0.99], protocol="strict")
+    tables = _tables(grid)
+    table = tables["across-main-iqm"]
+    assert table.title == "Interquartile mean across cells: main (test accuracy, protocol paper, 2 cells)"
+    assert [line[:2] for line in _texts(table)] == [["Random", "35.0"], ["DM", "65.0"]]  # (30 + 40)/2, (50 + 80)/2
+    assert [line[1].emphasis for line in table.rows] == ["second", "best"]
+    assert len(table.rows[0][1].keys) == 2
+    # IPC 1: always; IPC 10: of 82, 91 over 46, 91 the pairs 1, 0, 1, ½.
+    (line,) = _texts(tables["across-main-improvement"])
+    assert line[:2] == ["DM over Random", f"{100 * (1 + 2.5 / 4) / 2:.1f}"]
+    assert tables["across-main-improvement"].rows[0][1].emphasis is None  # one set says nothing about others
+
+
+def test_a_clear_improvement_is_marked(grid):
+    for ipc in (1, 10):
+        for seed in range(3):
+            grid.cell("DM", ipc, seed, [0.3, 0.31])
+            grid.cell("DM+IID", ipc, seed, [0.4, 0.41])
+    (line,) = _tables(grid)["across-main-improvement"].rows
+    assert [entry.text for entry in line] == ["DM+IID over DM", "100.0", "[100.0, 100.0]"]
+    assert line[1].emphasis == "clear"
+
+
+@pytest.mark.parametrize("other", [{"protocol": "strict"}, {"split": "validation"}, {"experiment": "b"}])
+def test_cells_of_different_kinds_are_never_aggregated(grid, other):
+    for method in ("Random", "DM"):
+        grid.cell(method, 1, 0, [0.5, 0.6])
+        grid.cell(method, **({"ipc": 10, "seed": 0, "accuracies": [0.5, 0.6]} | other))
+    assert not [slug for slug in _tables(grid) if slug.startswith("across")]
+
+
+def test_cells_over_data_sets_and_networks(grid):
+    for dataset in ("digits", "mnist"):
+        for network in ("ConvNet", "AlexNet"):
+            for method in ("Random", "DM"):
+                grid.cell(method, 1, 0, [0.5, 0.6], dataset=dataset, network=network)
+    assert "4 cells" in _tables(grid)["across-main-iqm"].title
+
+
+def test_a_data_set_of_the_users_own_counts_its_classes_in_the_rows(grid):
+    for ipc in (1, 10):
+        for method in ("Random", "DM"):
+            grid.cell(method, ipc, 0, [0.5, 0.5], dataset="mine")
+    assert "across-main-iqm" not in _tables(grid)
+    for cell in grid.cells:
+        row = {"key": cell.evaluation_key, "network_index": 0, "accuracy": 0.5, "class_accuracies": [0.5] * 5}
+        grid.write("evaluations", cell.evaluation_key, [row])
+    assert _texts(_tables(grid)["across-main-iqm"])[0][1] == "37.5"  # (0.5 − 0.2) / 0.8
+
+
+def test_label_robust_score_with_the_whole_training_set_of_another_experiment(grid):
+    for seed in (0, 1):
+        grid.cell("Random", 10, seed, [0.3])
+        grid.cell("DM", 10, seed, [0.5])
+        grid.cell("DM", 1, seed, [0.4])  # no random set of this size
+    grid.cell("Whole", None, 0, [0.8], experiment="whole")
+    table = _tables(grid)["scores-lrs"]
+    score = _percent(0.5 * 0.2 - 0.5 * 0.3)
+    assert _texts(table) == [["digits", "ConvNet", "10", "DM", "+20.0", "+30.0", score, f"[{score}, {score}]"]]
+    assert len(table.rows[0][6].keys) == 5
+
+
+def test_of_two_experiments_with_one_cell_the_larger_is_scored(grid):
+    for seed in range(3):
+        grid.cell("Random", 10, seed, [0.3])
+        grid.cell("DM", 10, seed, [0.5])
+    for method, accuracy in (("Random", 0.2), ("DM", 0.6)):
+        grid.cell(method, 10, 7, [accuracy], experiment="other")
+    grid.cell("Whole", None, 0, [0.8])
+    assert [line[4] for line in _texts(_tables(grid)["scores-lrs"])] == ["+20.0"]
+
+
+def test_no_label_robust_score_without_the_whole_training_set_of_the_same_network_and_protocol(grid):
+    for method in ("Random", "DM"):
+        grid.cell(method, 10, 0, [0.3])
+    grid.cell("Whole", None, 0, [0.8], network="AlexNet")
+    grid.cell("Whole", None, 0, [0.8], protocol="strict")
+    assert "scores-lrs" not in _tables(grid)
+
+
+def test_augmentation_robust_score_where_augmentation_is_swept(grid):
+    accuracies = {("Random", "none"): 0.3, ("Random", "flip"): 0.35, ("DM", "none"): 0.4, ("DM", "flip"): 0.65}
+    for (method, strategy), accuracy in accuracies.items():
+        cell = grid.cell(method, 10, 0)
+        grid.cells[-1] = _swept(grid, cell, strategy)
+        grid.evaluate(grid.cells[-1], [accuracy, accuracy])
+    table = _tables(grid)["scores-ars"]
+    score = _percent((0.3 + 0.1) / 2)
+    assert _texts(table) == [["digits", "ConvNet", "10", "DM", "flip", "+30.0", "+10.0", score, f"[{score}, {score}]"]]
+
+
+def _swept(grid, cell, strategy):
+    """The cell under another augmentation in its evaluation."""
+    unit = grid.units[cell.evaluation_key]
+    unit = replace(unit, settings=replace(unit.settings, dsa_strategy=strategy))
+    grid.units[unit.key] = unit
+    return replace(cell, sweep=(("evaluation.dsa_strategy", strategy),), evaluation_key=unit.key)
+
+
+def test_nothing_measured_is_no_table(grid):
+    grid.cell("DM", 1, 0)
+    assert _tables(grid) == {}

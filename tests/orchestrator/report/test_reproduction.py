@@ -1,0 +1,176 @@
+"""Our figures beside published ones: plans from search spaces, accuracies written by hand."""
+
+import dataclasses
+import re
+
+import pytest
+
+from orchestrator.plan import make_plan
+from orchestrator.report.published import find_published, published_figures
+from orchestrator.report.reproduction import reproduction
+from orchestrator.report.results import read_results
+from search_spaces.methods import METHODS
+from search_spaces.space import load_space
+
+SPACE = """
+name: small
+settings: {seeds: 2, datasets: DATASET}
+experiments:
+  - name: main
+    methods: [Random, Herding, DM, DM+IID, IDM+IID, Whole]
+    ipc: 10
+    architectures: [AlexNet, same]
+"""
+
+
+@pytest.fixture
+def report(grid, tmp_path):
+    """Makes the rows of the table by method, from a space with overrides and accuracies by method."""
+
+    def make(accuracies, *overrides, dataset="cifar10", text=SPACE):
+        (tmp_path / "small.yaml").write_text(text.replace("DATASET", dataset))
+        plan = make_plan(load_space(tmp_path / "small.yaml", overrides))
+        grid.units |= plan.units
+        grid.cells += plan.cells
+        for cell in plan.cells:
+            if cell.method in accuracies and cell.network != "AlexNet":
+                grid.evaluate(cell, accuracies[cell.method](cell.seed))
+        tables = reproduction(read_results(grid.plan, grid.store))
+        if not tables:
+            return None, {}
+        (table,) = tables
+        return table, {line[2].text: dict(zip(table.header, line, strict=True)) for line in table.rows}
+
+    return make
+
+
+def _texts(line):
+    return [entry.text for entry in line.values()]
+
+
+def test_a_measurement_under_the_published_settings_covers_or_lies_beside_the_published_mean(report):
+    accuracies = {
+        "Random": lambda seed: [0.25 + 0.02 * seed, 0.25],  # 26.0 published
+        "DM": lambda seed: [0.50 + 0.02 * seed, 0.51],  # 48.9
+        "IDM+IID": lambda seed: [0.58, 0.59],  # 59.9
+    }
+    table, lines = report(accuracies)
+    assert table.header[3:6] == ("Published", "Ours", "Difference")
+    assert _texts(lines["Random"])[:6] == [
+        "cifar10",
+        "10",
+        "Random",
+        "26.0 ± 1.2",
+        "25.5 ± 0.9",
+        "−0.5",
+    ]  # deviations 0.5, 0.5, 1.5, 0.5
+    assert _texts(lines["Random"])[7:] == ["covers", "DANCE Table 1 and NCFM Table 1"]
+    assert _texts(lines["DM"])[3:8:4] == ["48.9 ± 0.6", "above"]
+    assert _texts(lines["DM"])[5] == "+2.1"  # 50, 51, 52, 51
+    assert _texts(lines["IDM+IID"])[3:] == ["59.9 ± 0.1", "58.5 ± 0.5", "−1.4", "[58.0, 59.0]", "below",
+                                           "NCFM Table 1 (row IID)"]  # fmt: skip
+    assert _texts(lines["Herding"])[3:] == ["31.6 ± 0.7", "–", "", "–", "", "DANCE Table 1 and NCFM Table 1"]
+
+
+def test_a_figure_nobody_published_stays_blank(report):
+    _, lines = report({"DM+IID": lambda seed: [0.5, 0.6]})
+    assert _texts(lines["DM+IID"])[3:] == ["", "55.0 ± 5.0", "", "[50.0, 60.0]", "", ""]
+
+
+def test_other_settings_are_not_comparable_and_named(report):
+    methods = dict.fromkeys(METHODS, lambda seed: [0.5, 0.6])
+    overrides = ("iterations=80", "batch_real=64", "num_eval=2", "epoch_eval_train=90", "ce_weight=0.25")
+    _, lines = report(methods, *overrides, "extractors.epochs=1")
+    shortened = "epoch_eval_train 90, not 1,000"
+    assert lines["Random"]["Verdict"].text == f"not comparable: {shortened}"
+    assert lines["Herding"]["Verdict"].text == f"not comparable: extractor epochs 1, not 40, {shortened}"
+    distilled = "not comparable: iterations 80, not 20,000, batch_real 64, not 256"
+    assert lines["DM"]["Verdict"].text == f"{distilled}, {shortened}"
+    assert lines["IDM+IID"]["Verdict"].text == f"{distilled}, ce_weight 0.25, not 0.5, 1 more"
+    assert lines["Whole"]["Verdict"].text == "not comparable: epoch_eval_train 90, not 200"
+
+
+def test_another_matching_network_is_not_comparable(report):
+    _, lines = report({"Random": lambda seed: [0.5, 0.6]}, "distillation.network=ConvNetW32", "architectures=same")
+    assert lines["Random"]["Verdict"].text == "not comparable: network ConvNetW32, not ConvNet"
+
+
+def test_footnotes_say_what_is_no_deviation(report):
+    methods = dict.fromkeys(METHODS, lambda seed: [0.5, 0.6])
+    table, lines = report(methods, "seeds=1", dataset="cifar10-jpeg")
+
+    def notes(method):
+        return [table.notes[number - 1] for number in lines[method]["Ours"].notes]
+
+    jpeg = "JPEG images, compared with the figure of the original ones"
+    one_set = "one set: the interval says nothing about other sets"
+    assert lines["DM"]["Published"].text == "48.9 ± 0.6"
+    assert notes("DM") == [jpeg, one_set]
+    assert notes("DM+IID") == [
+        jpeg, one_set, "extractors: 20 × ResNet18, 40 epochs; the release has 1000 × ResNet18, 40 epochs"
+    ]  # fmt: skip
+    assert notes("Whole")[0] == jpeg
+    assert re.match("epoch_eval_train: not published", notes("Whole")[1])
+
+
+def test_weights_that_nobody_published_are_named(report):
+    table, lines = report({"IDM+IID": lambda seed: [0.5, 0.6]}, "ipc=50", dataset="cifar100")
+    notes = [table.notes[number - 1] for number in lines["IDM+IID"]["Ours"].notes]
+    assert notes[-1] == "λ_CC and λ_CM: not published; the values of CIFAR-10 at IPC 10"
+
+
+def test_footnotes_say_nothing_of_settings_that_the_run_does_not_have(report):
+    methods = dict.fromkeys(METHODS, lambda seed: [0.5, 0.6])
+    table, lines = report(methods, "ipc=1", "epoch_eval_train=5", dataset="cifar100")
+    assert [table.notes[number - 1] for number in lines["Whole"]["Ours"].notes] == []
+    (note,) = [table.notes[number - 1] for number in lines["DM+IID"]["Ours"].notes]
+    assert note == "one image a class and no partition: L_CC and L_CM have zero gradient, so this is DM"
+
+
+def test_one_network_has_no_verdict(report):
+    _, lines = report({"Random": lambda seed: [0.5]}, "seeds=1")
+    assert lines["Random"]["Verdict"].text == "one network: no interval"
+
+
+def test_of_several_measurements_the_comparable_one_is_shown(report):
+    second = "  - {name: short, methods: [Random], ipc: 10, seeds: 5, evaluation: {epoch_eval_train: 2}}\n"
+    text = SPACE.replace("experiments:\n", f"experiments:\n{second}")
+    table, lines = report({"Random": lambda seed: [0.25, 0.27]}, text=text)
+    assert len([line for line in table.rows if line[2].text == "Random"]) == 1
+    assert lines["Random"]["Verdict"].text == "covers"
+    assert len(lines["Random"]["Ours"].keys) == 2
+
+
+@pytest.mark.parametrize("overrides", [("protocol=strict",), ("architectures=same",)])
+def test_no_results_and_no_published_protocol_are_no_table(report, overrides):
+    accuracies = {"Random": lambda seed: [0.5, 0.6]} if "protocol=strict" in overrides else {}
+    assert report(accuracies, *overrides)[0] is None
+
+
+def test_swept_measurements_are_left_out(report):
+    text = SPACE.replace("    ipc: 10\n", "    ipc: 10\n    sweep: {lr_img: [0.1]}\n")
+    assert report({"DM": lambda seed: [0.5, 0.6]}, text=text)[0] is None
+
+
+def test_sizes_and_data_sets_that_nobody_published_are_left_out(report):
+    accuracies = {"Random": lambda seed: [0.5, 0.6]}
+    table, _ = report(accuracies, "ipc=[10,20]", dataset="[digits, cifar10]")
+    assert {(line[0].text, line[1].text) for line in table.rows} == {("cifar10", "10"), ("cifar10", "all")}
+
+
+def test_a_report_without_any_published_data_set_has_no_such_table(report):
+    assert report({"Random": lambda seed: [0.5, 0.6], "Whole": lambda seed: [0.9]}, dataset="digits")[0] is None
+
+
+def test_published_figures_are_fractions_of_known_cells():
+    figures = published_figures()
+    assert len(figures) == 54
+    dm = find_published("cifar10", 10, "DM")
+    assert (dm.accuracy, dm.std) == (pytest.approx(0.489), pytest.approx(0.006))
+    assert find_published("cifar10-jpeg", 10, "DM") == dm
+    assert find_published("cifar10", None, "Whole").accuracy == pytest.approx(0.848)
+    assert find_published("svhn", 1, "DC").std is None
+    assert find_published("cifar10", 10, "DM+IID") is None
+    assert all(0 < f.accuracy < 1 and f.source for f in figures.values())
+    assert {f.method for f in figures.values()} <= {*METHODS, "DC", "DSA"}
+    assert all(key == dataclasses.astuple(f)[:3] for key, f in figures.items())

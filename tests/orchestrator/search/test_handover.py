@@ -1,0 +1,106 @@
+"""A set that went through rungs equals one that was distilled at once, bit for bit."""
+
+import dataclasses
+
+import pytest
+
+from distill_core.matching.state import Curve
+from orchestrator import checkpoints, tables
+from orchestrator.files import sha256
+from orchestrator.search import handover
+from orchestrator.search.handover import advance, thinned
+from orchestrator.store import Store
+from orchestrator.trials import TrialSettings, compute
+from orchestrator.work import SET_FILE
+
+CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
+TIMES = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory"}
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    def make(name):
+        store = Store(tmp_path / name)
+        settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False)
+        return store, settings
+
+    return make
+
+
+def rungs_of(study, store, settings):
+    """The first seed's sets at all rungs; what they read is in the store."""
+    for unit in study.extractors().values():
+        assert compute(unit, settings, device="cpu").status == "done"
+    choice = {CC: 0.5, CM: 0.2}
+    return [study.rung_units(choice, rung)[0].distill for rung in range(len(study.iterations))]
+
+
+def content(store, unit):
+    (row,) = tables.read(store.tables, "distillations", [unit.key]).to_pylist()
+    kept = {name: value for name, value in row.items() if name not in TIMES}
+    return sha256(store.unit_folder("distill", unit.key) / SET_FILE), kept
+
+
+@pytest.mark.parametrize("overrides", [["methods=DM+IID"], ["methods=IDM+IID"]])
+def test_sets_that_went_through_rungs_equal_those_distilled_at_once(make_study, workplace, overrides):
+    study = make_study(*overrides)
+    by_rungs, settings = workplace("rungs")
+    lengths = rungs_of(study, by_rungs, settings)
+    started = []
+    for shorter, longer in zip(lengths, [*lengths[1:], None], strict=True):
+        if longer is not None:
+            advance(shorter, longer, settings, device="cpu")
+            started.append(handover._state(longer, by_rungs))
+        assert compute(shorter, settings, device="cpu").status == "done"
+    assert [state and state.iteration for state in started[1:]] == [n - 1 for n in study.iterations[1:-1]]
+    at_once, settings = workplace("once")
+    for unit in rungs_of(study, at_once, settings):
+        assert compute(unit, settings, device="cpu").status == "done"
+        assert content(at_once, unit) == content(by_rungs, unit)
+    assert not list((by_rungs.root / "checkpoints").glob("*/*"))
+
+
+def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(make_study, workplace, monkeypatch):
+    """With 2 points a curve, 2 iterations are recorded every one and 4 every second."""
+    monkeypatch.setattr("distill_core.matching.loop.RECORDS", 2)
+    monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 2)
+    store, settings = workplace("rungs")
+    _, shorter, longer = rungs_of(make_study("iterations=8"), store, settings)
+    shorter, longer = (
+        dataclasses.replace(longer, settings=dataclasses.replace(longer.settings, iterations=n)) for n in (3, 7)
+    )
+    advance(shorter, longer, settings, device="cpu")
+    compute(longer, settings, device="cpu")
+    other, settings = workplace("once")
+    rungs_of(make_study("iterations=8"), other, settings)
+    compute(longer, settings, device="cpu")
+    assert content(other, longer) == content(store, longer)
+    assert content(store, longer)[1]["curve_iteration"] == [1, 3, 6, 7]
+
+
+def test_lengths_whose_curves_do_not_fit_are_not_handed_on(make_study, workplace, monkeypatch):
+    monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 1)
+    store, settings = workplace("rungs")
+    (*_, unit) = rungs_of(make_study(), store, settings)
+    shorter, longer = (
+        dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, iterations=n)) for n in (2, 3)
+    )
+    advance(shorter, longer, settings, device="cpu")
+    assert checkpoints.load(store.checkpoint_folder(longer)) is None
+    assert checkpoints.load(store.checkpoint_folder(shorter)) is not None
+
+
+def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workplace):
+    store, settings = workplace("rungs")
+    _, _, unit = rungs_of(make_study(), store, settings)
+    wild = dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, lr_img=1e30))
+    longer = dataclasses.replace(wild, settings=dataclasses.replace(wild.settings, iterations=9))
+    advance(wild, longer, settings, device="cpu")
+    assert checkpoints.load(store.checkpoint_folder(longer)) is None
+    result = compute(wild, settings, device="cpu")
+    assert result.status == "failed" and result.error == "DistillationError" and " at iteration " in result.reason
+
+
+def test_thinning_keeps_the_first_point_and_every_so_manieth():
+    curve = Curve(iteration=[1, 2, 4, 6], values={"mean": [1.0, 2.0, 4.0, 6.0]})
+    assert thinned(curve, 4) == Curve(iteration=[1, 4], values={"mean": [1.0, 4.0]})

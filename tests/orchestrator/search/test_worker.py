@@ -1,0 +1,83 @@
+import pytest
+
+from orchestrator import leases, tables
+from orchestrator.search.worker import measure, rung_work
+from orchestrator.store import Store
+from orchestrator.trials import TrialSettings, compute, stop_file
+from orchestrator.units import Evaluate
+
+CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, harness_modules):
+    """Makes a store with the extractors of a study, and settings on it."""
+
+    def make(study, name, **options):
+        store = Store(tmp_path / name)
+        settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False, **options)
+        for unit in study.extractors().values():
+            assert compute(unit, settings, device="cpu").status == "done"
+        return store, settings
+
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    return make
+
+
+def works(study, parameters):
+    rungs = [study.rung_units(parameters, rung) for rung in range(len(study.iterations))]
+    return [rung_work(rung, rungs) for rung in range(len(rungs))]
+
+
+def test_a_value_is_the_mean_over_seeds_of_the_accuracy_on_held_out_images(make_study, place):
+    study = make_study()
+    store, settings = place(study, "store")
+    first, *_ = works(study, {CC: 0.5, CM: 0.2})
+    found = measure(first, settings, device="cpu")
+    rows = tables.read(store.tables, "evaluations").to_pylist()
+    assert found.outcome == "value" and found.value == sum(found.values) / 2
+    assert sorted(found.values) == sorted(row["accuracy"] for row in rows)
+    assert {(row["split"], row["protocol"]) for row in rows} == {("validation", "strict")} and found.seconds > 0
+    again = measure(first, settings, device="cpu")
+    assert again == found
+
+
+def test_the_test_labels_are_never_touched(make_study, place, tmp_path):
+    study = make_study()
+    store, settings = place(study, "honest")
+    other, poisoned = place(study, "poisoned", runner="poisoned:run_unit")
+    for work in works(study, {CC: 0.5, CM: 0.2}):
+        honest, wrong = (measure(work, where, device="cpu") for where in (settings, poisoned))
+        assert (honest.outcome, honest.values) == ("value", wrong.values)
+    assert not (tmp_path / "seen").exists()
+    kept = ["key", "network_seed", "accuracy", "class_accuracies", "train_loss"]
+    rows, wrong = (tables.read(s.tables, "evaluations").select(kept).to_pylist() for s in (store, other))
+    assert rows == wrong and len(rows) == 6
+    # The poison is real: a unit that may see the test images gets another result of it.
+    units = study.rung_units({CC: 0.5, CM: 0.2}, 0)[0]
+    shared = {name: getattr(units.evaluations[0], name) for name in ("dataset", "network", "settings", "seed")}
+    tested = Evaluate(**shared, protocol="strict", split="test", parents=(units.distill.key,))
+    assert all(compute(tested, where, device="cpu").status == "done" for where in (settings, poisoned))
+    one, two = (tables.read(s.tables, "evaluations", [tested.key])["accuracy"].to_pylist() for s in (store, other))
+    assert one != two and (tmp_path / "seen").read_text().split() == [tested.key]
+
+
+def test_a_unit_that_fails_ends_the_rung_with_its_reason(make_study, place):
+    study = make_study("lr_img=1e30")
+    _, settings = place(study, "store")
+    found = measure(works(study, {CC: 0.5, CM: 0.2})[-1], settings, device="cpu")
+    assert (found.outcome, found.error, found.value) == ("failed", "DistillationError", None)
+    assert " at iteration " in found.reason
+
+
+def test_a_trial_stops_when_its_launch_does_even_while_it_waits(make_study, place, monkeypatch):
+    study = make_study()
+    store, settings = place(study, "store")
+    first, *_ = works(study, {CC: 0.0, CM: 0.0})
+    stop = stop_file(store, settings.run)
+    unit = study.rung_units({CC: 0.0, CM: 0.0}, 0)[0].distill
+    monkeypatch.setattr("orchestrator.search.worker.time.sleep", lambda seconds: stop.touch())
+    stop.parent.mkdir(parents=True)
+    with leases.hold(store.leases, unit.key, "another launch"):
+        assert measure(first, settings, device="cpu").outcome == "stopped"
+    assert measure(first, settings, device="cpu").outcome == "stopped"

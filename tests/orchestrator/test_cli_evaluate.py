@@ -1,0 +1,122 @@
+"""`iid evaluate`: what it asks for, what it refuses, and what it makes of a file."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from distill_core.datasets.load import load_dataset
+from distill_core.settings import DatasetRef, SettingsError
+from distill_core.synthetic_set import SyntheticSet, to_pixels
+from orchestrator.cli import app
+from orchestrator.commands.evaluate import ask, read_options
+from search_spaces.errors import SpaceError
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A folder with a DC file of two runs, and the first run's images in our own format."""
+    folder = tmp_path_factory.mktemp("published")
+    digits = load_dataset(DatasetRef(name="digits"), folder)
+    runs = []
+    for first in (0, 2):
+        indices = torch.cat([torch.arange(offset + first, offset + first + 2) for offset in digits.train.offsets])
+        runs.append([digits.train.normalised(indices), digits.train.labels[indices]])
+    torch.save({"data": runs, "accs_all_exps": {"ConvNet": []}}, folder / "res_DM.pt")
+    own = SyntheticSet(
+        images=to_pixels(runs[0][0], digits.info.mean, digits.info.std),
+        labels=runs[0][1],
+        dataset="digits",
+        class_names=digits.info.classes,
+        mean=digits.info.mean,
+        std=digits.info.std,
+        ipc=2,
+        method="same images",
+    )
+    own.save(folder / "own.safetensors")
+    return folder
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["none.pt", "--dataset", "digits"], "there is no file or folder"),
+        (["abcdef12", "--dataset", "digits"], "no unit of"),
+        (["{}/res_DM.pt", "--dataset", "digit"], "nearest|did you mean|unknown"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--architectures", "ConvNut"], "--architectures"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--beside", "Randm"], "--beside.*Random"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--normalised", "maybe"], "means and then the standard deviations"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--normalised", "no"], "looks like normalised images"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "file"], "no learning rate beside"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "-1"], "positive number"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--soft-labels", "x"], "logits or probabilities"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--set", "seeds=3"], "--set seeds"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--set", "epoch_eval_trai=3"], "epoch_eval_train"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--zca", "nothing.pt"], "nothing.pt cannot be read"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--name", "Random", "--beside", "Random"], "another name"),
+    ],
+)
+def test_wrong_input_ends_in_a_message(published, tmp_path, arguments, says):
+    import re
+
+    result = invoke(*(a.format(published) for a in arguments), "--store", tmp_path / "store", "--data", tmp_path)
+    assert result.exit_code == 2, result.output
+    assert result.output.splitlines()[-1].startswith("error: ") and re.search(says, result.output), result.output
+    assert not (tmp_path / "store" / "units").exists()
+
+
+def test_options():
+    options = read_options(normalised="0.4,0.5,0.6,0.1,0.2,0.3", zca="no", factor=2, soft_labels=None, check=True)
+    assert (options.normalised, options.mean, options.std) == (True, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
+    assert (options.zca, options.zca_path, options.partition) == (False, None, 2)
+    assert read_options(normalised="no", zca="x.pt", factor=None, soft_labels=None, check=True).zca_path.endswith(
+        "x.pt"
+    )
+    for wrong in ("1", "1,2,3", "0.5,0", "0.5,nan", "nan,0.5", "inf,0.5", ""):
+        with pytest.raises(SettingsError, match="--normalised"):
+            read_options(normalised=wrong, zca=None, factor=None, soft_labels=None, check=True)
+
+
+def test_the_question():
+    question = ask("digits", "ConvNet, ResNet18", "strict", "random,whole", ["evaluation.lr_net=0.5"], 3)
+    assert (question.dataset.name, question.protocol) == ("digits", "strict")
+    assert question.architectures == ("ConvNet", "ResNet18") and question.beside == ("Random", "Whole")
+    assert question.overrides["evaluation.num_eval"] == 3
+    own = ask("{name: mine, format: imagefolder, path: p}", "", "paper", "", [], None)
+    assert own.dataset.format == "imagefolder" and own.architectures == ("same",) and own.beside == ()
+    with pytest.raises(SpaceError, match="one data set"):
+        ask("[digits, cifar10]", "", "paper", "", [], None)
+
+
+@pytest.mark.slow
+def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(published, tmp_path):
+    """The whole command: two runs of a file, our own format, a baseline, the report; then nothing is left to do."""
+    command = [sys.executable, "-m", "orchestrator", "evaluate", "res_DM.pt", "own.safetensors", "--dataset", "digits"]
+    command += ["--architectures", "ConvNetW8", "--beside", "Random", "--num-eval", "2"]
+    command += ["--set", "epoch_eval_train=2", "--store", str(tmp_path / "store"), "--out", str(tmp_path / "report")]
+
+    def run():
+        done = subprocess.run(command, cwd=published, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    output = run()
+    assert "DC, DSA or DM, stored normalised" in output and "safetensors file of ours" in output
+    rows = pd.read_parquet(tmp_path / "store" / "tables" / "evaluations")
+    accuracies = {
+        key: group.sort_values("network_index")["accuracy"].tolist() for key, group in rows.groupby("set_key")
+    }
+    methods = rows.drop_duplicates("set_key").set_index("set_key")
+    first = {method: key for key, (method, seed) in methods[["method", "seed"]].iterrows() if seed == 0}
+    assert set(first) == {"Random", "res_DM", "same images"} and len(accuracies) == 5
+    assert accuracies[first["res_DM"]] == accuracies[first["same images"]] != accuracies[first["Random"]]
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "same images" in report and r"res\_DM" in report
+    assert "already done" in run()

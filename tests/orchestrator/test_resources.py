@@ -1,0 +1,79 @@
+import pytest
+
+from distill_core.settings import DatasetRef, ExtractorSettings
+from orchestrator.cost_model import PROCESS_BYTES, Estimate
+from orchestrator.launch import LaunchError
+from orchestrator.resources import MARGINS, Need, Node, gpu_need, gpu_share, share_out, wants_gpu
+from orchestrator.units import Select, TrainExtractor
+
+GB = 10**9
+
+
+def node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
+    return Node(name=name, cpus=cpus, gpus=gpus, gpu_memory=gpu_memory)
+
+
+@pytest.mark.parametrize(
+    ("memory", "share"), [(1, 0.25), (9.1, 0.25), (9.6, 0.5), (19, 0.5), (19.1, 1), (39, 1), (41, 1)]
+)
+def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
+    chosen, reason = gpu_share([node()], cpus=1, need=Need(units=100, memory=int(memory * GB)))
+    assert chosen == share
+    assert reason.startswith(f"{share:g} GPU a unit: the largest needs {memory:g} GB of 40 GB")
+    assert ("may not fit" in reason) == (memory > 40)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "units", "share", "reason"),
+    [
+        ([node(gpus=0.0, gpu_memory=None)], 100, 0.0, ""),
+        ([node(gpus=4.0)], 4, 1.0, "no more units than GPUs"),
+        ([node(gpus=4.0)], 5, 0.25, "needs 1 GB of 40 GB"),
+        ([node(gpu_memory=None)], 100, 1.0, "is not known"),
+        ([node(), node(gpu_memory=None)], 100, 1.0, "is not known"),
+        ([node(), node(gpu_memory=3 * GB)], 100, 0.5, "of 3 GB"),
+        ([node(), node(gpus=0.0, gpu_memory=None)], 100, 0.25, "of 40 GB"),
+        ([node(cpus=8.0, gpus=4.0)], 100, 0.5, "no more CPU cores"),
+        ([node(cpus=1.0, gpus=4.0)], 100, 1.0, "no more CPU cores"),
+    ],
+)
+def test_the_share_depends_on_the_cluster(nodes, units, share, reason):
+    chosen, why = gpu_share(nodes, cpus=1, need=Need(units=units, memory=GB))
+    assert chosen == share and reason in why
+
+
+def test_a_user_decides_and_the_slots_follow():
+    need = Need(units=100, memory=GB)
+    nodes = [node(cpus=8.0, gpus=2.0), node(cpus=3.0, gpus=1.0), node(gpus=0.0, gpu_memory=None)]
+    assert share_out(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2  # half a GPU each, for the cores
+    told = share_out(nodes, cpus=2.0, gpus=0.25, need=need)
+    assert (told.cpus, told.gpus, told.slots, told.reason) == (2.0, 0.25, 4 + 1, "")
+    assert share_out(nodes, cpus=None, gpus=0.0, need=need).slots == 8 + 3 + 16
+    with pytest.raises(LaunchError, match="no node has 20 CPUs and 1 GPUs for a trial; the most there is are 16 CPUs"):
+        share_out(nodes, cpus=20.0, gpus=1.0, need=need)
+
+
+def test_gpus_are_used_where_there_are_any_unless_told_otherwise():
+    with_gpu, without = node(), node(gpus=0.0)
+    assert [wants_gpu(nodes, None) for nodes in ([without], [without, with_gpu])] == [False, True]
+    assert [wants_gpu([with_gpu], gpus) for gpus in (0.0, 0.5)] == [False, True]
+
+
+def test_the_need_is_that_of_the_largest_unit_that_computes_on_a_gpu():
+    dataset = DatasetRef(name="digits")
+    pool = [TrainExtractor(dataset=dataset, protocol="paper", settings=ExtractorSettings(), index=i) for i in range(2)]
+    chosen = Select(dataset=dataset, protocol="paper", method="random", ipc=1, seed=0)
+    costs = {
+        pool[0].key: Estimate(seconds=1, memory=4 * GB, basis="measured"),
+        pool[1].key: Estimate(seconds=1, memory=3 * GB, basis="model"),
+        chosen.key: Estimate(seconds=1, memory=90 * GB, basis="model"),
+    }
+    need = gpu_need([*pool, chosen], costs)
+    assert need == Need(units=2, memory=int(4 * GB * MARGINS["measured"] + PROCESS_BYTES))
+    assert gpu_need(pool[1:], costs).memory == 3 * GB * MARGINS["model"]
+    assert gpu_need([chosen], costs) == Need(units=0, memory=0)
+
+
+def test_a_node_is_named_with_what_it_has():
+    assert str(node(cpus=8.0, gpus=2.0)) == "10.0.0.1 (8 CPU, 2 GPU of 40 GB)"
+    assert str(node(cpus=2.0, gpus=0.0, gpu_memory=None)) == "10.0.0.1 (2 CPU)"
