@@ -1,0 +1,138 @@
+"""Damage to the files of a store, and what reading commands and the next launch make of it."""
+
+import io
+import json
+import os
+import shutil
+from dataclasses import dataclass
+
+import pytest
+from fake_runner import _next
+from harm import compute_here
+from hypothesis import strategies as st
+from rich.console import Console
+
+from orchestrator import checkpoints, cli, launch, leases
+from orchestrator.progress import Board
+from orchestrator.provenance import failure_row
+from orchestrator.store import Store
+from orchestrator.trials import compute
+
+KINDS = ("flip", "truncate", "delete", "replace", "append")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What happens to one file; numbers are taken modulo what there is."""
+
+    file: int
+    kind: str
+    at: int
+    data: bytes
+
+    def do(self, root):
+        """Damage a store; return the file's path."""
+        files = files_of(root)
+        path = files[self.file % len(files)]
+        content = bytearray(path.read_bytes())
+        at = self.at % max(1, len(content))
+        match self.kind:
+            case "delete":
+                path.unlink()
+                return path
+            case "flip" if content:
+                content[at] ^= (self.data[0] if self.data else 0) or 1
+            case "truncate":
+                del content[at:]
+            case "append":
+                content += self.data
+            case _:
+                content = bytearray(self.data) if self.data else files[at % len(files)].read_bytes()
+        path.write_bytes(content)
+        return path
+
+
+damages = st.builds(
+    Damage,
+    file=st.integers(0, 10_000),
+    kind=st.sampled_from(KINDS),
+    at=st.integers(0, 10**6),
+    data=st.binary(max_size=40),
+)
+
+
+def files_of(root):
+    """All files of a store, in an order that does not depend on when they were written."""
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def fill(grid, *, failed=None, checkpointed=None):
+    """Compute the units of a grid but two, of which one failed and one has a checkpoint, and leave a dead lease."""
+
+    store = grid.store
+    store.write_run("r", {"space": "small", "started": "2025-01-01"}, grid.plan.units)
+    for unit in grid.plan.units.values():
+        if unit.key not in (failed, checkpointed):
+            compute_here(grid, unit)
+    if failed:
+        unit = grid.plan.units[failed]
+        store.record_failure(failure_row(unit, run="r", device="d", error="E", reason="why", traceback="where"))
+    if checkpointed:
+        folder = store.checkpoint_folder(grid.plan.units[checkpointed])
+        checkpoints.save(folder, lambda path: path.write_text(state_after_no_step(grid, checkpointed)))
+        store.leases.mkdir(exist_ok=True)
+        dead = f'{{"token": "t", "host": "{leases.host_identity()}", "pid": 1, "started": "never", "run": "r"}}'
+        (store.leases / f"{checkpointed}.json").write_text(dead)
+
+
+def state_after_no_step(grid, key):
+    """A checkpoint of the runner at its beginning."""
+
+    chain = key
+    for parent in grid.plan.units[key].parents:
+        chain = _next(chain, (grid.store.folder_of(parent) / "chain.txt").read_text())
+    return json.dumps([0, chain])
+
+
+def copy_of(root, place):
+    """Copy a store, in place of an earlier copy."""
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(root, place)
+    return Store(place)
+
+
+def told(command):
+    """Run a command; return what it printed, or the message of an error of the project's own."""
+    console = Console(file=io.StringIO(), width=1000)
+    try:
+        command(console)
+    except cli.OWN_ERRORS as error:
+        assert str(error) and "\n" not in str(error)
+        return None, str(error)
+    return console.file.getvalue(), None
+
+
+def launch_here(store, plan, data, runner):
+    """Launch a plan as `iid run` does, with units computed one after the other in this process instead of on Ray."""
+
+    def one_by_one(plan, done, store, settings, asked, record, board: Board, *more):
+        store.write_run(settings.run, record, plan.units)
+        failed = set()
+        for key, unit in plan.units.items():
+            if key not in done and not failed & set(unit.parents):
+                result = compute(unit, settings, device="cpu")
+                board.finished(unit, result)
+                failed |= {key} if result.status == "failed" else set()
+            elif key not in done:
+                failed.add(key)
+        return False
+
+    for lease in store.leases.glob("*.json"):
+        os.utime(lease, (1, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "_compute", one_by_one)
+        patch.setattr(leases, "_is_touched", lambda path, seconds: False)
+        return launch.launch(
+            plan, store=store, data_root=data, space="small", runner=runner, tensorboard=False,
+            console=Console(file=io.StringIO()), checkpoint_seconds=1e9,
+        )  # fmt: skip
