@@ -38,7 +38,8 @@ def pets(tmp_path):
 
 def test_every_command_it_lists_exists():
     listed = re.findall(r"^iid (\w+)", block("sh", "iid spaces"), re.MULTILINE)
-    assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(listed)
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert commands | {group.name for group in app.registered_groups} == set(listed)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^iid plan .*quickstart.*$", README, re.MULTILINE))
