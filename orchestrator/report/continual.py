@@ -14,12 +14,13 @@ from orchestrator.report.entries import (
     summary_entry,
 )
 from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
-from orchestrator.report.results import Results, Scope, Trajectory, scopes
+from orchestrator.report.results import Results, Scope, Trajectory, scopes, size
+from orchestrator.report.swept import swept_name
 from orchestrator.statistics import Array, Summary, summarise
 
 _ACCURACY = (
     "Accuracy in % over the classes seen so far: mean ± population standard deviation over class orders and networks; "
-    "average: of each network's accuracies over all steps. Best bold, second underlined."
+    "average: of each network's accuracies over all steps. Best of each column bold, second underlined."
 )
 _SPREAD = (
     "In %. Interval: 95 %, two-level bootstrap over class orders and the networks within them. "
@@ -55,7 +56,7 @@ def sections(results: Results) -> tuple[Section, ...]:
 def _section(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Section:
     groups = list(_groups(results, scope, trajectories))
     details = [table for group in groups for table in (_spread(group), _differences(group)) if table.rows]
-    return Section(title=scope.title, tables=tuple(map(_accuracies, groups)), details=tuple(details))
+    return Section(title=scope.title, place=scope.place, tables=tuple(map(_accuracies, groups)), details=tuple(details))
 
 
 def _groups(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Iterable[_Group]:
@@ -63,12 +64,11 @@ def _groups(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) 
     for t in trajectories:
         found.setdefault((t.steps, t.ipc, t.network), []).append(t)
     for (steps, ipc, network), chosen in found.items():
-        size = "all images" if ipc is None else f"IPC {ipc}"
         yield _Group(
-            slug=slug(*scope.name, f"{steps} steps", size, network),
-            title=f"Class-incremental learning in {_steps(steps)}, {size}, {network}",
+            slug=slug(*scope.name, f"{steps} steps", size(ipc), network),
+            title=f"Class-incremental learning in {_steps(steps)}, {size(ipc)}, {network}",
             columns=_columns(steps, _classes_seen(results, chosen)),
-            methods={_name(t): t for t in chosen},
+            methods={swept_name(t.method, t.sweep): t for t in chosen},
         )
 
 
@@ -91,11 +91,6 @@ def _classes_seen(results: Results, trajectories: Sequence[Trajectory]) -> dict[
     rows = results.rows["continual"]
     rows = rows[rows["key"].isin([key for t in trajectories for key in t.keys])].dropna(subset="classes")
     return {int(step): len(classes) for step, classes in zip(rows["step"], rows["classes"], strict=True)}
-
-
-def _name(t: Trajectory) -> str:
-    swept = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in t.sweep)
-    return f"{t.method} ({swept})" if swept else t.method
 
 
 def _of(t: Trajectory, part: Part) -> dict[int, Array]:

@@ -1,10 +1,13 @@
 """Single entries of result tables: how a measurement or a difference is printed. Accuracies are printed in percent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from orchestrator.report.model import MISSING, Emphasis, Entry
 from orchestrator.report.results import Measurement, Trajectory
 from orchestrator.statistics import Array, Interval, Summary, differs_from_zero, paired_differences, summarise
+
+T = TypeVar("T", bound=Hashable)
 
 REFERENCE = "Random"
 SAME_SET = "same set"
@@ -18,10 +21,10 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def signed(fraction: float) -> str:
-    """Return a difference in points with one decimal and its sign; zero has none."""
-    text = f"{100 * fraction:+.1f}".replace("-", "−")
-    return "0.0" if text in ("+0.0", "−0.0") else text
+def signed(fraction: float, decimals: int = 1) -> str:
+    """Return a difference in points with its sign; what prints as zero has none."""
+    text = f"{100 * fraction:+.{decimals}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
 
 
 def summary_text(summary: Summary | None) -> str:
@@ -61,7 +64,7 @@ def difference_entry(first: Measurement | None, second: Measurement | None) -> E
 
 
 def paired_entry(first: Mapping[int, Array], second: Mapping[int, Array], keys: tuple[str, ...]) -> Entry:
-    """Return first − second in points with its interval.
+    """Return first − second in points with its interval, to two decimals: differences are small beside accuracies.
 
     Args:
         first: accuracies (networks,) by seed.
@@ -73,9 +76,9 @@ def paired_entry(first: Mapping[int, Array], second: Mapping[int, Array], keys: 
         return Entry(text=MISSING)
     summary = summarise(differences)
     if summary.interval is None:
-        return Entry(text=signed(summary.mean), keys=keys)
+        return Entry(text=signed(summary.mean, 2), keys=keys)
     low, high = summary.interval
-    text = f"{signed(summary.mean)} [{signed(low)}, {signed(high)}]"
+    text = f"{signed(summary.mean, 2)} [{signed(low, 2)}, {signed(high, 2)}]"
     return Entry(text=text, emphasis="clear" if differs_from_zero(differences) else None, keys=keys)
 
 
@@ -86,9 +89,9 @@ def spread_entries(accuracies: Mapping[int, Array], summary: Summary, keys: tupl
     return tuple(Entry(text=text, keys=keys) for text in texts)
 
 
-def ranks(column: Mapping[str, Summary | None]) -> dict[str, Emphasis]:
-    """Best and second of a column by the printed mean, so that equal figures look alike; one method has no rank."""
-    means = {name: percent(summary.mean) for name, summary in column.items() if summary}
+def ranks(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
+    """Best and second by the printed mean, so that equal figures look alike; a single one has no rank."""
+    means = {name: percent(summary.mean) for name, summary in competing.items() if summary}
     if len(means) < 2:
         return {}
     ordered = sorted(set(means.values()), key=float, reverse=True)

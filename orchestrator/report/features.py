@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
-from orchestrator.report.results import FeatureView, Results, Scope, scopes
+from orchestrator.report.results import FeatureView, Results, Scope, scopes, size
+from orchestrator.report.swept import swept_name
 
 _COLUMNS = (
     ("spread", "real"),
@@ -38,36 +39,46 @@ def sections(results: Results) -> tuple[Section, ...]:
 def _section(scope: Scope, views: Sequence[FeatureView]) -> Section:
     points: dict[_Point, list[FeatureView]] = {}
     for view in views:
-        points.setdefault((_name(view), view.cell.ipc, view.cell.network), []).append(view)
-    done = {point: [v for v in found if not v.rows.empty] for point, found in points.items()}
-    done = {point: found for point, found in done.items() if found}
-    if not done:
-        return Section(title=scope.features_title, tables=(), details=())
+        name = swept_name(view.cell.method, view.cell.sweep)
+        points.setdefault((name, view.cell.ipc, view.cell.network), []).append(view)
+    done = {point: made for point, found in points.items() if (made := _done(found))}
     return Section(
         title=scope.features_title,
-        tables=(_methods(scope, done),),
+        place=scope.place,
+        tables=(_methods(scope, points),) if done else (),
         details=tuple(_classes(scope, point, found) for point, found in done.items()),
     )
 
 
+def _done(views: Sequence[FeatureView]) -> list[FeatureView]:
+    return [view for view in views if not view.rows.empty]
+
+
 def _methods(scope: Scope, points: dict[_Point, list[FeatureView]]) -> Table:
+    notes = tuple(dict.fromkeys(note for views in points.values() for note in _notes(views)))
     rows = []
     for (method, ipc, network), views in points.items():
-        entries = (_entry([_mean(view.rows, *column) for view in views], views) for column in _COLUMNS)
-        rows.append((*row(method, MISSING if ipc is None else ipc, network), *entries))
+        done, marks = _done(views), tuple(notes.index(note) + 1 for note in _notes(views))
+        entries = (_entry([_mean(view.rows, *column) for view in done], done, marks) for column in _COLUMNS)
+        rows.append((*row(method, MISSING if ipc is None else ipc, network, len(done)), *entries))
     return Table(
         slug=slug(*scope.name, "features"),
         title="Spread within classes and covariance distance",
-        header=("Method", "IPC", "Features of", *_HEADER),
+        header=("Method", "IPC", "Features of", "sets", *_HEADER),
         rows=tuple(rows),
         caption=_CAPTION + _METHODS,
         text_columns=(0, 2),
+        notes=notes,
     )
+
+
+def _notes(views: Sequence[FeatureView]) -> list[str]:
+    done = len(_done(views))
+    return [f"{done} of {len(views)} sets so far"] if 0 < done < len(views) else []
 
 
 def _classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) -> Table:
     method, ipc, network = point
-    size = "all images" if ipc is None else f"IPC {ipc}"
     everything = pd.concat([view.rows for view in views])
     labels = everything.drop_duplicates("label").sort_values("label")
     rows = []
@@ -76,8 +87,8 @@ def _classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) -> Table
         entries = (_entry([_mean(of_class, *column)], views) for column in _COLUMNS)
         rows.append((Entry(text=str(label if pd.isna(name) else name)), *entries))
     return Table(
-        slug=slug(*scope.name, "features", method, size, network),
-        title=f"{method}, {size}, features of {network}: class by class",
+        slug=slug(*scope.name, "features", method, size(ipc), network),
+        title=f"{method}, {size(ipc)}, features of {network}: class by class",
         header=("Class", *_HEADER),
         rows=tuple(rows),
         caption=_CAPTION + _CLASSES,
@@ -89,19 +100,19 @@ def _mean(rows: pd.DataFrame, column: str, origin: str) -> float:
     return float(rows.loc[rows["origin"] == origin, column].mean())
 
 
-def _entry(means: Iterable[float], views: Sequence[FeatureView]) -> Entry:
-    """Print the mean of some sets' figures with three digits; what does not exist stays empty."""
+def _entry(means: Iterable[float], views: Sequence[FeatureView], notes: tuple[int, ...] = ()) -> Entry:
+    """Print the mean of the figures of finished sets; what these do not have stays empty, a dash is not done yet."""
+    if not views:
+        return Entry(text=MISSING)
     known = np.array([mean for mean in means if not np.isnan(mean)])
     if not known.size:
         return Entry(text="")
-    text = _digits(known.mean()) + (f" ± {_digits(known.std())}" if known.size > 1 else "")
-    return Entry(text=text, keys=tuple(view.cell.evaluation_key for view in views))
+    decimals = _decimals(float(known.mean()))
+    text = f"{known.mean():.{decimals}f}" + (f" ± {known.std():.{decimals}f}" if known.size > 1 else "")
+    return Entry(text=text, notes=notes, keys=tuple(view.cell.evaluation_key for view in views))
 
 
-def _digits(value: float) -> str:
-    return np.format_float_positional(value, precision=3, fractional=False, unique=False, trim="-")
-
-
-def _name(view: FeatureView) -> str:
-    swept = ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in view.cell.sweep)
-    return f"{view.cell.method} ({swept})" if swept else view.cell.method
+def _decimals(value: float) -> int:
+    """Return how many decimals show three digits of a number; a large one keeps all its digits before the point."""
+    digits = f"{value:.2e}"  # rounded first: 9.996 has the decimals of 10.0
+    return max(0, 2 - int(digits.partition("e")[2]))

@@ -43,6 +43,7 @@ _ACCENTS = {
 _SUBSCRIPT = re.compile(r"([λL])_([A-Z]{2})\b")
 _EMPHASIS = {"best": r"\textbf{%s}", "clear": r"\textbf{%s}", "second": r"\underline{%s}", None: "%s"}
 
+_NEEDS = "% Needs \\usepackage{booktabs,amsmath,graphicx}; without graphicx, what is too wide sticks out.\n"
 _PREAMBLE = r"""\documentclass{article}
 \usepackage[margin=2.5cm]{geometry}
 \usepackage{booktabs,amsmath,graphicx}
@@ -67,29 +68,29 @@ def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     chapters = [("Across all experiments", report.across, "")] + [
-        (section.title, (*section.tables, *section.details), section.title) for section in report.sections
+        (section.title, (*section.tables, *section.details), section.place) for section in report.sections
     ]
     written, lines = [], [_PREAMBLE, r"\begin{document}"]
-    for title, tables, context in chapters:
+    for title, tables, place in chapters:
         if tables:
             lines.append(rf"\section*{{{escape(title)}}}")
         for table in tables:
-            written.append(_write(folder / f"{table.slug}.tex", latex_table(table, context)))
+            written.append(_write(folder / f"{table.slug}.tex", _NEEDS + latex_table(table, place)))
             lines.append(rf"\input{{{table.slug}.tex}}")
         lines.append(r"\clearpage")
     lines.append(r"\end{document}")
     return (*written, _write(folder / DOCUMENT, "\n".join(lines) + "\n"))
 
 
-def latex_table(table: Table, context: str = "") -> str:
+def latex_table(table: Table, place: str = "") -> str:
     """Return a table as one float or several, with caption, label and footnotes.
 
     Args:
         table: what to print.
-        context: said before its title in the caption, such as the title of its section.
+        place: said after its title in the caption, such as the data set.
     """
     parts = [table.rows[i : i + _LONGEST] for i in range(0, len(table.rows), _LONGEST)] or [()]
-    return "".join(_float(table, rows, context, continued=i > 0) for i, rows in enumerate(parts))
+    return "".join(_float(table, rows, place, continued=i > 0) for i, rows in enumerate(parts))
 
 
 def escape(text: str) -> str:
@@ -129,9 +130,9 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _float(table: Table, rows: Sequence[tuple[Entry, ...]], context: str, *, continued: bool) -> str:
-    titles = [part for part in (context, table.title) if part]
-    sentences = [*titles, "continued"] if continued else [*titles, table.caption]
+def _float(table: Table, rows: Sequence[tuple[Entry, ...]], place: str, *, continued: bool) -> str:
+    title = ", ".join(part for part in (table.title, place) if part)
+    sentences = [title, "continued" if continued else table.caption]
     caption = " ".join(escape(text).rstrip(".") + "." for text in sentences if text)
     label = "" if continued else rf"\label{{tab:{table.slug}}}"
     wide = [i for i in table.text_columns if max((len(line[i].text) for line in rows), default=0) > _WORDS]

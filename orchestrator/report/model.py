@@ -68,6 +68,8 @@ class Section:
     """The results of one experiment on one data set under one protocol and split: what a table never mixes."""
 
     title: str
+    place: str
+    """The data set, with protocol and split where they are unusual: what a table's caption has to say in a paper."""
     tables: tuple[Table, ...]
     """The tables a reader looks for."""
     details: tuple[Table, ...]

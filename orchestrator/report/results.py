@@ -36,6 +36,12 @@ class Scope:
         return f"{self.experiment}: {self.dataset} (features, protocol {self.protocol})"
 
     @property
+    def place(self) -> str:
+        """The data set, with protocol and split where they are unusual."""
+        unusual = {f"protocol {self.protocol}": self.protocol != "paper", f"{self.split} images": self.split != "test"}
+        return ", ".join([self.dataset, *(text for text, told in unusual.items() if told)])
+
+    @property
     def name(self) -> tuple[str, ...]:
         """Parts of a file's name; what is usual is left out."""
         unusual = [part for part in (self.protocol, self.split) if part not in ("paper", "test")]
@@ -153,6 +159,11 @@ def read_results(plan: Plan, store: Path) -> Results:
 def scopes(measurements: Iterable[Measurement | Trajectory | FeatureView]) -> list[Scope]:
     """Return the distinct scopes in the order of the plan."""
     return list(dict.fromkeys(measurement.scope for measurement in measurements))
+
+
+def size(ipc: int | None) -> str:
+    """Return an IPC for a title."""
+    return "all images" if ipc is None else f"IPC {ipc}"
 
 
 def dataset_label(unit: Unit) -> str:

@@ -7,6 +7,7 @@ from orchestrator.plan import Sweep
 from orchestrator.report.entries import REFERENCE, interval_text, percent, signed
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Results
+from orchestrator.report.swept import swept_name
 from orchestrator.scores import augmentation_robust_score, label_robust_score
 from orchestrator.units import Evaluate
 from search_spaces.methods import WHOLE
@@ -121,7 +122,7 @@ def _augmentation_rows(methods: dict[str, dict[str, Measurement]]) -> Iterable[t
                 continue
             score = augmentation_robust_score(*(each.accuracies for each in known))
             if score:
-                place = (m.scope.dataset, m.network, m.ipc, _swept_name(m), strategy)
+                place = (m.scope.dataset, m.network, m.ipc, swept_name(m.method, _rest(m.sweep)), strategy)
                 parts = signed(score.augmented), signed(score.plain)
                 texts = *parts, percent(score.score), interval_text(score.interval)
                 yield (*row(*place), *_linked(texts, known))
@@ -135,11 +136,6 @@ def _larger(first: Measurement, second: Measurement | None) -> Measurement:
 
 def _rest(sweep: Sweep) -> Sweep:
     return tuple((name, value) for name, value in sweep if name != AUGMENTATION)
-
-
-def _swept_name(m: Measurement) -> str:
-    rest = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in _rest(m.sweep))
-    return f"{m.method} ({rest})" if rest else m.method
 
 
 def _linked(texts: Iterable[str], sources: Iterable[Measurement]) -> tuple[Entry, ...]:

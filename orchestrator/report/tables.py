@@ -1,11 +1,12 @@
 """Result tables: methods × IPC, methods × architectures, swept settings, and the spread and differences behind them."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import pandas as pd
 
+from orchestrator.report.captions import ACCURACY, DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
 from orchestrator.report.entries import (
     accuracy_entry,
     comparisons,
@@ -14,34 +15,13 @@ from orchestrator.report.entries import (
     ranks,
     spread_entries,
 )
-from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
-from orchestrator.report.results import Measurement, Results, Scope, scopes
+from orchestrator.report.model import MISSING, Emphasis, Entry, Section, Table, row, slug
+from orchestrator.report.results import Measurement, Results, Scope, scopes, size
+from orchestrator.report.sweeps import reference_point, sweep_details, sweep_table
+from orchestrator.report.swept import point, setting
 from orchestrator.statistics import Summary
 
 T = TypeVar("T", bound=Hashable)
-
-ACCURACY = (
-    "Accuracy in %: mean ± population standard deviation over all networks of all sets, as published tables give it; "
-    "best bold, second underlined."
-)
-SPREAD = (
-    "In %. Interval: 95 %, two-level bootstrap over sets and the networks within them; "
-    "with one set it says nothing about other sets. "
-    "Between sets, within sets: sample standard deviation of the sets' means, and of the networks on one set."
-)
-DIFFERENCE = (
-    "Difference of accuracy in points, paired by seed and network, with its 95 % interval (two-level bootstrap); "
-    "bold where a t test over the sets' differences, two-sided at 5 %, says that it is not zero."
-)
-
-_SETTINGS = {
-    "lambda_cc": "λ_CC",
-    "lambda_cm": "λ_CM",
-    "distillation.network": "matching network",
-    "extractors.network": "extractor network",
-    "extractors.count": "extractors",
-}
-_SPREAD_HEADER = ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,12 +49,6 @@ def results_frame(results: Results) -> pd.DataFrame:
     return pd.DataFrame([_long_row(m) for m in results.measurements])
 
 
-def setting(name: str) -> str:
-    """Return a swept setting's name as people write it."""
-    short = name.rpartition(".")[2]
-    return _SETTINGS.get(name) or _SETTINGS.get(short, short)
-
-
 def _section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
     plain = [m for m in measurements if not m.sweep]
     sweeps = _sweeps([m for m in measurements if m.sweep])
@@ -84,10 +58,16 @@ def _section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
     grids = [*_ipc_grids(scope, plain), *_architecture_grids(scope, plain)]
     swept = [_swept_grid(scope, chosen) for chosen in side_by_side]
     details = [table for grid in [*grids, *swept] for table in (_spread(grid), _differences(grid))]
-    details += [_value_differences(grid) for grid in swept]
-    details += [_sweep_spread(scope, chosen) for chosen in alone]
-    tables = [*map(_accuracies, [*grids, *swept]), *(_sweep(scope, chosen) for chosen in alone)]
-    return Section(title=scope.title, tables=tuple(tables), details=tuple(table for table in details if table.rows))
+    details += [_changes(grid, chosen) for grid, chosen in zip(swept, side_by_side, strict=True)]
+    details += [table for chosen in alone for table in sweep_details(scope, chosen)]
+    tables = [*map(_accuracies, grids), *map(_swept_accuracies, swept)]
+    tables += [sweep_table(scope, chosen) for chosen in alone]
+    return Section(
+        title=scope.title,
+        place=scope.place,
+        tables=tuple(tables),
+        details=tuple(table for table in details if table.rows),
+    )
 
 
 def _ipc_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
@@ -134,24 +114,40 @@ def _grid(
 
 
 def _accuracies(grid: Grid) -> Table:
-    emphasis = {column: ranks(_competing(grid, column)) for column in grid.columns}
+    """Methods are compared column by column."""
+    emphasis: dict[tuple[str, str], Emphasis] = {}
+    for column in grid.columns:
+        emphasis |= ranks(_competing(grid, [column]))
+    return _accuracy_table(grid, emphasis, ACCURACY)
+
+
+def _swept_accuracies(grid: Grid) -> Table:
+    """Values of a swept setting are compared as well as methods."""
+    return _accuracy_table(grid, ranks(_competing(grid, grid.columns)), SWEPT_ACCURACY)
+
+
+def _accuracy_table(grid: Grid, emphasis: Mapping[tuple[str, str], Emphasis], caption: str) -> Table:
     notes = footnotes(grid.cells.values())
     rows = []
     for method in grid.methods:
-        entries = (accuracy_entry(grid.cells.get((method, c)), emphasis[c].get(method), notes) for c in grid.columns)
+        places = [(method, column) for column in grid.columns]
+        entries = (accuracy_entry(grid.cells.get(place), emphasis.get(place), notes) for place in places)
         rows.append((Entry(text=method), *entries))
     header = ("Method", *grid.columns)
-    return Table(slug=grid.slug, title=grid.title, header=header, rows=tuple(rows), caption=ACCURACY, notes=notes)
+    return Table(slug=grid.slug, title=grid.title, header=header, rows=tuple(rows), caption=caption, notes=notes)
 
 
-def _competing(grid: Grid, column: str) -> dict[str, Summary | None]:
-    """Return the methods of a column; the whole training set does not compete with synthetic sets."""
-    found = {method: grid.cells[method, column] for method in grid.methods if (method, column) in grid.cells}
-    return {method: m.summary for method, m in found.items() if m.ipc is not None}
+def _competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Summary | None]:
+    """Return what some columns compare; the whole training set does not compete with synthetic sets."""
+    return {
+        (method, column): m.summary
+        for (method, column), m in grid.cells.items()
+        if column in columns and m.ipc is not None
+    }
 
 
 def _spread(grid: Grid) -> Table:
-    header = ("Method", grid.axis, *_SPREAD_HEADER)
+    header = ("Method", grid.axis, *SPREAD_HEADER)
     rows = []
     for method in grid.methods:
         shown = {grid.cells[method, c].keys: c for c in reversed(grid.columns) if (method, c) in grid.cells}
@@ -192,71 +188,33 @@ def _swept_grid(scope: Scope, measurements: Sequence[Measurement]) -> Grid:
     """Methods × the values of one setting."""
     first = measurements[0]
     (path, _), *_ = first.sweep
-    name = slug(*scope.name, _size(first), first.network, path)
-    title = f"Methods × {setting(path)}, {_size(first)}, {first.network}"
+    name = slug(*scope.name, size(first.ipc), first.network, path)
+    title = f"Methods × {setting(path)}, {size(first.ipc)}, {first.network}"
     columns = _distinct(_column(m) for m in measurements)
     return _grid(name, title, setting(path), columns, measurements, _column)
 
 
-def _value_differences(grid: Grid) -> Table:
-    """Every value of a swept setting against the first one, method by method."""
-    first, *others = grid.columns
+def _changes(grid: Grid, measurements: Sequence[Measurement]) -> Table:
+    """Every value of a swept setting against the usual one, method by method."""
+    (reference,) = reference_point(measurements)
+    others = [column for column in grid.columns if column != reference]
     rows = []
     for method in grid.methods:
-        entries = [difference_entry(grid.cells.get((method, c)), grid.cells.get((method, first))) for c in others]
+        entries = [difference_entry(grid.cells.get((method, c)), grid.cells.get((method, reference))) for c in others]
         if any(entry.text != MISSING for entry in entries):
             rows.append((Entry(text=method), *entries))
     return Table(
         slug=f"{grid.slug}-changes",
-        title=f"{grid.title}: changes from {first}",
+        title=f"{grid.title}: changes from {reference}",
         header=("Method", *others),
         rows=tuple(rows),
         caption=DIFFERENCE,
     )
 
 
-def _sweep(scope: Scope, measurements: Sequence[Measurement]) -> Table:
-    """One swept setting: a row a value. Two or more: the last one gives the columns, the others the rows."""
-    name, title, names = _sweep_names(scope, measurements[0])
-    leading = len(names) - 1 or 1
-    cells = {(_values(m)[:leading], _values(m)[leading:]): m for m in measurements}
-    rows, columns = _distinct(left for left, _ in cells), _distinct(across for _, across in cells)
-    emphasis = ranks({repr(point): m.summary for point, m in cells.items()})
-    notes = footnotes(measurements)
-    lines = tuple(
-        (*row(*left), *(accuracy_entry(cells.get((left, c)), emphasis.get(repr((left, c))), notes) for c in columns))
-        for left in rows
-    )
-    header = (*names[:leading], *(f"{names[-1]} {c[0]}" if c else "accuracy" for c in columns))
-    return Table(slug=name, title=title, header=header, rows=lines, caption=ACCURACY, notes=notes)
-
-
-def _sweep_spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
-    name, title, names = _sweep_names(scope, measurements[0])
-    rows = [(*row(*_values(m)), *spread_entries(m.accuracies, m.summary, m.keys)) for m in measurements if m.summary]
-    header = (*names, *_SPREAD_HEADER)
-    return Table(slug=f"{name}-spread", title=f"{title}: spread", header=header, rows=tuple(rows), caption=SPREAD)
-
-
-def _sweep_names(scope: Scope, m: Measurement) -> tuple[str, str, list[str]]:
-    """Return slug, title and the settings' names of a table about the sweep of one method."""
-    paths = [path for path, _ in m.sweep]
-    names = [setting(path) for path in paths]
-    title = f"{m.method}, {_size(m)}, {m.network}: {' × '.join(names)}"
-    return slug(*scope.name, m.method, _size(m), m.network, *paths), title, names
-
-
-def _size(m: Measurement) -> str:
-    return "all images" if m.ipc is None else f"IPC {m.ipc}"
-
-
 def _column(m: Measurement) -> str:
-    (path, value), *_ = m.sweep
-    return f"{setting(path)} {value}"
-
-
-def _values(measurement: Measurement) -> tuple[str, ...]:
-    return tuple(str(value) for _, value in measurement.sweep)
+    (column,) = point(m.sweep)
+    return column
 
 
 def _long_row(m: Measurement) -> dict[str, object]:

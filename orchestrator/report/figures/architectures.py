@@ -15,7 +15,6 @@ from orchestrator.report.figures.drawing import (
     legend,
     panels,
     percents,
-    size,
 )
 from orchestrator.report.figures.heat_map import (
     HEIGHT,
@@ -26,7 +25,7 @@ from orchestrator.report.figures.heat_map import (
     limits_of,
     mark_best,
 )
-from orchestrator.report.results import Measurement, Results, scopes
+from orchestrator.report.results import Measurement, Results, scopes, size
 from orchestrator.report.style import colours
 
 MATCHING = "distillation.network"
@@ -133,7 +132,7 @@ def matching_figure(chosen: Sequence[Measurement], title: str) -> Figure:
     limits, handles = limits_of(list(maps.values())), {}
     for ax, (method, shown) in zip(figure.axes, maps.items(), strict=False):
         draw_heat_map(ax, shown, limits)
-        handles["best"] = mark_best(ax, best(shown.values, axis=0) & (np.isfinite(shown.values).sum(0) > 1))
+        handles["best"] = mark_best(ax, best(shown.values, axis=0))
         ax.set_title(method)
         ax.label_outer()
     for ax in figure.axes[len(maps) :]:

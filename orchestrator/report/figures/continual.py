@@ -13,11 +13,10 @@ from orchestrator.report.figures.drawing import (
     label_ticks,
     legend,
     panels,
-    size,
-    swept,
 )
-from orchestrator.report.results import Results, Trajectory
+from orchestrator.report.results import Results, Trajectory, size
 from orchestrator.report.style import colours
+from orchestrator.report.swept import point
 
 
 def charts(results: Results) -> Iterator[Chart]:
@@ -32,10 +31,10 @@ def charts(results: Results) -> Iterator[Chart]:
         if t.accuracies:
             groups.setdefault((t.scope, t.network, t.ipc, t.sweep), []).append(t)
     for (scope, network, ipc, sweep), chosen in groups.items():
-        title = headline(scope, size(ipc), f"class-incremental learning on {network}", *swept(sweep))
+        title = headline(scope, size(ipc), f"class-incremental learning on {network}", *point(sweep))
         yield Chart(
             figure=step_figure(chosen, seen, title),
-            name=(*scope.name, "steps", size(ipc), network, *swept(sweep)),
+            name=(*scope.name, "steps", size(ipc), network, *point(sweep)),
             title=title,
             group="continual",
             caption="Accuracy over the classes seen so far. " + evidence(chosen, "bands", "class orders"),

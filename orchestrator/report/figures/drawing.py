@@ -13,11 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from orchestrator.plan import Sweep
 from orchestrator.report.model import Group, Picture, slug
 from orchestrator.report.results import Measurement, Scope, Trajectory
 from orchestrator.report.style import new_figure, save
-from orchestrator.report.tables import setting
 from orchestrator.statistics import Summary
 
 Array = NDArray[np.float64]
@@ -56,16 +54,6 @@ def write_chart(chart: Chart, out: Path) -> Picture:
 def headline(scope: Scope, *parts: str) -> str:
     """Return the title of a figure of a scope: "ratio: cifar10, IPC 10"."""
     return f"{scope.experiment}: " + ", ".join((*scope.name[1:], *parts))
-
-
-def size(ipc: int | None) -> str:
-    """Return an IPC for a title."""
-    return "all images" if ipc is None else f"IPC {ipc}"
-
-
-def swept(sweep: Sweep) -> tuple[str, ...]:
-    """Return swept settings with their values, for a title."""
-    return tuple(f"{setting(name)} {value}" for name, value in sweep)
 
 
 def panels(title: str, rows: int, columns: int, *, width: float, height: float, beside: float = 1.3) -> Figure:

@@ -16,12 +16,11 @@ from orchestrator.report.figures.drawing import (
     headline,
     legend,
     panels,
-    size,
-    swept,
 )
 from orchestrator.report.figures.feature_changes import change_chart
-from orchestrator.report.results import FeatureView, Results
+from orchestrator.report.results import FeatureView, Results, size
 from orchestrator.report.style import CLASS_COLOURS, INK, MUTED
+from orchestrator.report.swept import point
 
 Array = NDArray[np.float64]
 
@@ -42,8 +41,8 @@ def charts(results: Results) -> Iterator[Chart]:
             cell = view.cell
             groups.setdefault((view.scope, cell.ipc, cell.network, cell.sweep), []).append(view)
     for (scope, ipc, network, sweep), views in groups.items():
-        name = (*scope.name, size(ipc), network, *swept(sweep))
-        title = headline(scope, size(ipc), *swept(sweep), f"features of {network}")
+        name = (*scope.name, size(ipc), network, *point(sweep))
+        title = headline(scope, size(ipc), *point(sweep), f"features of {network}")
         seed, sets = _fullest_seed(views)
         if any(_has_points(rows) for rows in sets.values()):
             yield Chart(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -61,14 +61,19 @@ def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None
     ax.set_ylabel(shown.row_title)
 
 
-def best(values: Array, axis: int | None = None) -> NDArray[np.bool_]:
-    """Tell of every square whether its accuracy, as printed, is the highest (of the map, or along an axis)."""
-    printed = np.vectorize(lambda value: float(percent(value)))(np.nan_to_num(values, nan=-1.0))
-    return np.asarray((printed == printed.max(axis=axis, keepdims=True)) & ~np.isnan(values))
+def best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
+    """Mark the highest accuracy of the map, or with axis 0 of each column; none where all print alike."""
+    if axis is None:
+        return best(values.reshape(-1, 1), axis=0).reshape(values.shape)
+    marked = np.zeros(values.shape, dtype=np.bool_)
+    for column, numbers in enumerate(values.T):
+        if len({percent(number) for number in numbers if np.isfinite(number)}) > 1:
+            marked[np.nanargmax(numbers), column] = True
+    return marked
 
 
 def mark_best(ax: Axes, where: NDArray[np.bool_]) -> Artist:
-    """Print some squares bold with a star in their corner, and return the star for a legend."""
+    """Print squares bold with a star in their corner, and return the star for a legend."""
     texts = {text.get_position(): text for text in ax.texts if text.get_gid() == "value"}
     for y, x in np.argwhere(where):
         text = texts[x, y]

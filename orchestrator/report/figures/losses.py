@@ -16,10 +16,9 @@ from orchestrator.report.figures.drawing import (
     legend,
     panels,
     scale_from_zero,
-    size,
     span,
 )
-from orchestrator.report.results import Results, scopes
+from orchestrator.report.results import Results, scopes, size
 from orchestrator.report.style import colours
 
 Array = NDArray[np.float64]

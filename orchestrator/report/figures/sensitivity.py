@@ -1,6 +1,5 @@
 """Accuracy against swept settings: a heat map over two of them (λ_CC × λ_CM), a line over one."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,7 +18,6 @@ from orchestrator.report.figures.drawing import (
     legend,
     panels,
     percents,
-    size,
     spans_far,
 )
 from orchestrator.report.figures.heat_map import (
@@ -32,12 +30,9 @@ from orchestrator.report.figures.heat_map import (
     mark_best,
     outline,
 )
-from orchestrator.report.results import Measurement, Results
+from orchestrator.report.results import Measurement, Results, size
 from orchestrator.report.style import colours
-from orchestrator.report.tables import setting
-from search_spaces.leaves import LEAVES
-from search_spaces.rules import Case
-from search_spaces.space import published_rules
+from orchestrator.report.swept import is_number, setting, usual_setting, value_text
 
 _MATHEMATICAL = {"λ_CC": r"$\lambda_\mathrm{CC}$", "λ_CM": r"$\lambda_\mathrm{CM}$"}
 
@@ -94,8 +89,8 @@ def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, 
             values[rows.index(m.sweep[0][1]), columns.index(m.sweep[1][1])] = m.summary.mean
     shown = HeatMap(
         values=values,
-        rows=tuple(map(_label, rows)),
-        columns=tuple(map(_label, columns)),
+        rows=tuple(map(value_text, rows)),
+        columns=tuple(map(value_text, columns)),
         row_title=_axis_title(row_name),
         column_title=_axis_title(column_name),
     )
@@ -111,28 +106,10 @@ def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, 
     return figure, whose if on_grid else ""
 
 
-def usual_setting(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
-    """Return the values that swept settings have outside the sweep, and "published", or "usual" where nobody published.
-
-    They are those of `published_settings.yaml`, else the defaults; None where one of the names is no setting.
-    """
-    case = Case(dataset=m.cells[0].dataset, method=m.method, ipc=m.ipc, protocol=m.scope.protocol)
-    rules = [rule for rule in published_rules() if rule.matches(case)]
-    values, published = [], True
-    for name, _ in m.sweep:
-        if name not in LEAVES:
-            return None, ""
-        rule = next((rule for rule in reversed(rules) if name in rule.set), None)
-        leaf = LEAVES[name]
-        values.append(rule.set[name] if rule else getattr(leaf.owner(), leaf.field))
-        published &= rule is None or not rule.source.startswith("not published")
-    return tuple(values), "published" if published else "usual"
-
-
 def _line_chart(name: str, chosen: Sequence[Measurement]) -> Chart:
     first = chosen[0]
     title = headline(first.scope, size(first.ipc), f"{setting(name)} on {first.network}")
-    numeric = all(_is_number(m.sweep[0][1]) for m in chosen)
+    numeric = all(is_number(m.sweep[0][1]) for m in chosen)
     figure = line_figure(name, chosen, title)
     zero = " The axis is logarithmic, with a place for 0." if figure.axes[0].get_xscale() == "symlog" else ""
     return Chart(
@@ -149,7 +126,7 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
     values = _categories([m.sweep[0][1] for m in chosen])
     methods = list(dict.fromkeys(m.method for m in chosen))
     palette, handles = colours(methods), {}
-    numeric = all(map(_is_number, values))
+    numeric = all(map(is_number, values))
     figure = panels(title, 1, 1, width=4.6 if numeric else 1.4 + 0.9 * len(values), height=2.9)
     (ax,) = figure.axes
     if numeric:
@@ -164,9 +141,9 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
         ax.vlines(x, *bounds(summaries), color=palette[method], linewidth=1.6)
         (handles[method],) = ax.plot(x, percents(summaries), "o", color=palette[method], markersize=5)
     if numeric:
-        label_ticks(ax.xaxis, [float(value) for value in values], [_label(value) for value in values])
+        label_ticks(ax.xaxis, [float(value) for value in values], [value_text(value) for value in values])
     else:
-        ax.set_xticks(range(len(values)), [_label(value) for value in values])
+        ax.set_xticks(range(len(values)), [value_text(value) for value in values])
         ax.set_xlim(-0.6, len(values) - 0.4)
     ax.set_xlabel(_axis_title(name))
     ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
@@ -191,17 +168,7 @@ def _short(name: str) -> str:
 
 def _categories(values: Sequence[Any]) -> list[Any]:
     distinct = list(dict.fromkeys(values))
-    return sorted(distinct) if all(map(_is_number, distinct)) else distinct
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _label(value: object) -> str:
-    if _is_number(value):
-        return f"{value:g}"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return sorted(distinct) if all(map(is_number, distinct)) else distinct
 
 
 def _axis_title(name: str) -> str:

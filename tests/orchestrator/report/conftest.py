@@ -70,8 +70,9 @@ class Grid:
             return Select(method=method.lower(), **common)
         method = same_as or method
         # Any settings will do: the lr_img tells the methods' keys apart.
-        settings = DistillationSettings(**{"lr_img": float(len(method) + 10 * method.startswith("I")), **sweep})
-        return Distill(settings=settings, **common)
+        settings = {"lr_img": float(len(method) + 10 * method.startswith("I"))}
+        settings |= {path.removeprefix("distillation."): value for path, value in sweep.items()}
+        return Distill(settings=DistillationSettings(**settings), **common)
 
     def learn(self, method, order, accuracies=None, *, steps=2):
         """Plan one class order of class-incremental learning; with accuracies (steps, networks), it is done."""

@@ -43,13 +43,6 @@ def test_the_best_square_and_the_published_setting_are_marked(grid):
     assert "frame: the published setting" in chart.caption
 
 
-def test_values_that_nobody_published_are_only_usual(maker):
-    m = maker.measure("DM+IID", 10, [0.5], sweep=((CC, 0.0), (CM, 0.01)), dataset="svhn")
-    assert sensitivity.usual_setting(m) == ((0.05, 0.01), "usual")
-    m = maker.measure("IDM+IID", 10, [0.5], sweep=((CC, 0.0), (CM, 0.01)))
-    assert sensitivity.usual_setting(m) == ((0.01, 0.03), "published")
-
-
 def test_a_setting_off_the_grid_has_no_frame(maker):
     for cc in (0, 0.1):
         maker.measure("DM+IID", 10, [0.5], sweep=((CC, cc), (CM, 0.0)))

@@ -1,0 +1,64 @@
+"""Swept settings: what people call them, how their values are written, and which values are the usual ones."""
+
+import math
+from typing import Any
+
+from orchestrator.plan import Sweep
+from orchestrator.report.results import Measurement
+from search_spaces.leaves import LEAVES
+from search_spaces.rules import Case
+from search_spaces.space import published_rules
+
+_SETTINGS = {
+    "lambda_cc": "λ_CC",
+    "lambda_cm": "λ_CM",
+    "distillation.network": "matching network",
+    "extractors.network": "extractor network",
+    "extractors.count": "extractors",
+}
+
+
+def setting(path: str) -> str:
+    """Return a setting's name as people write it."""
+    short = path.rpartition(".")[2]
+    return _SETTINGS.get(path) or _SETTINGS.get(short, short)
+
+
+def value_text(value: object) -> str:
+    """Return a value as people write it: 0 for 0.0, none for None."""
+    if is_number(value):
+        return f"{value:g}"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value has a place on an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def point(sweep: Sweep) -> tuple[str, ...]:
+    """Return each swept setting with its value: ("λ_CC 0.05", "λ_CM 0")."""
+    return tuple(f"{setting(path)} {value_text(value)}" for path, value in sweep)
+
+
+def swept_name(method: str, sweep: Sweep) -> str:
+    """Return a method's name with the settings it was swept over: "DM (lr_img 0.1)"."""
+    return f"{method} ({', '.join(point(sweep))})" if sweep else method
+
+
+def usual_setting(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
+    """Return the values that swept settings have outside the sweep, and "published", or "usual" where nobody published.
+
+    They are those of `published_settings.yaml`, else the defaults; None where one of the names is no setting.
+    """
+    case = Case(dataset=m.cells[0].dataset, method=m.method, ipc=m.ipc, protocol=m.scope.protocol)
+    rules = [rule for rule in published_rules() if rule.matches(case)]
+    values, published = [], True
+    for path, _ in m.sweep:
+        if path not in LEAVES:
+            return None, ""
+        rule = next((rule for rule in reversed(rules) if path in rule.set), None)
+        leaf = LEAVES[path]
+        values.append(rule.set[path] if rule else getattr(leaf.owner(), leaf.field))
+        published &= rule is None or not rule.source.startswith("not published")
+    return tuple(values), "published" if published else "usual"
