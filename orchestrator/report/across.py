@@ -1,4 +1,4 @@
-"""Tables over all sections: reproduction, DD-Ranking's scores, and aggregates over the cells of an experiment."""
+"""Tables over all sections: all data sets in one, reproduction, DD-Ranking's scores, aggregates over cells."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 
 from distill_core.datasets.info import REGISTRY
 from orchestrator.report.entries import comparisons, interval_text, percent
+from orchestrator.report.main_table import main_tables
 from orchestrator.report.model import Emphasis, Entry, Table, slug
 from orchestrator.report.reproduction import reproduction
 from orchestrator.report.results import Measurement, Results
@@ -60,7 +61,8 @@ class _Comparison:
 def across(results: Results) -> tuple[Table, ...]:
     """Return the tables that look over all sections; those without anything to say are left out."""
     aggregates = [table for c in _compared(results) for table in (_quartiles(results, c), _improvements(c))]
-    return (*reproduction(results), *score_tables(results), *(table for table in aggregates if table.rows))
+    made = (*main_tables(results), *reproduction(results), *score_tables(results), *aggregates)
+    return tuple(table for table in made if table.rows)
 
 
 def _compared(results: Results) -> Iterable[_Comparison]:

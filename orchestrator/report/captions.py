@@ -4,6 +4,7 @@ _MEAN = (
     "Accuracy in %: mean ± population standard deviation over all networks of all sets, as published tables give it; "
 )
 ACCURACY = _MEAN + "best of each column bold, second underlined."
+JOINT_ACCURACY = _MEAN + "best of each row bold, second underlined."
 SWEPT_ACCURACY = _MEAN + "best of the table bold, second underlined."
 SPREAD = (
     "In %. Interval: 95 %, two-level bootstrap over sets and the networks within them; "
