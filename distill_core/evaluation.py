@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,12 +10,14 @@ from torch import Tensor
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetInfo
 from distill_core.networks import Network, network_for
+from distill_core.passes import Passes, choose_passes, eager
 from distill_core.precision import arithmetic, autocast, forward_only
 from distill_core.seeds import derive_seed, generator
 from distill_core.settings import EvaluationSettings, Precision
 from distill_core.training import Fit, Progress, Schedule, fit
 
-TEST_BATCH = 512
+TEST_BATCH = 500
+"""Divides most test sets, so that there is one shape to compile for."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def evaluate_network(
     """
     identity = (info.name, network, seed, index)
     built = network_for(info, network, test.device, generator("evaluation network", *identity))
+    passes = _passes(built, training, test, settings)
     result = fit(
         built,
         training.images,
@@ -84,8 +88,9 @@ def evaluate_network(
         training_schedule(settings),
         generator("evaluation training", *identity),
         progress,
+        passes=passes,
     )
-    correct = correct_by_class(built, test, len(info.classes), settings.precision)
+    correct = correct_by_class(built, test, len(info.classes), settings.precision, passes)
     images = test.labels.bincount(minlength=len(info.classes)).cpu()
     return EvaluatedNetwork(
         index=index,
@@ -94,6 +99,12 @@ def evaluate_network(
         class_accuracies=tuple((correct / images).tolist()),
         fit=result,
     )
+
+
+def _passes(network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings) -> Passes:
+    """Choose for all networks that are evaluated on a set, which share what is compiled."""
+    trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
+    return choose_passes(network, lambda: test.normalised(torch.arange(1)), settings.num_eval * (trained + len(test)))
 
 
 def training_schedule(settings: EvaluationSettings) -> Schedule:
@@ -111,15 +122,18 @@ def training_schedule(settings: EvaluationSettings) -> Schedule:
 
 
 @torch.no_grad()
-def correct_by_class(network: Network, test: ImageSet, classes: int, precision: Precision) -> Tensor:
+def correct_by_class(
+    network: Network, test: ImageSet, classes: int, precision: Precision, passes: Passes | None = None
+) -> Tensor:
     """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the CPU."""
     network.eval()
+    forward = forward_only(partial((passes or eager("asked for")).run, network), None)
     correct = torch.zeros(classes, dtype=torch.int64, device=test.device)
     with arithmetic(precision):
         for start in range(0, len(test), TEST_BATCH):
             index = torch.arange(start, min(start + TEST_BATCH, len(test)), device=test.device)
             with autocast(precision, test.device):
-                predicted = forward_only(network, None)(test.normalised(index)).argmax(1)
+                predicted = forward(test.normalised(index)).argmax(1)
             labels = test.labels[index]
             correct += torch.bincount(labels[predicted == labels], minlength=classes)
     return correct.cpu().double()

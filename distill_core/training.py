@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_core.augment import augment, draw_augmentation
+from distill_core.augment import Draw, augment, draw_augmentation
+from distill_core.graphs import Replayed, Step
 from distill_core.networks import Network
+from distill_core.passes import Passes, choose_passes
 from distill_core.precision import arithmetic, autocast
 from distill_core.settings import Precision
 
@@ -61,6 +63,8 @@ class Fit:
     """Fraction."""
     loss: float
     """Mean cross entropy."""
+    passes: str = ""
+    """How the network was run, and why (see `distill_core.passes`)."""
 
 
 def fit(
@@ -71,6 +75,7 @@ def fit(
     draws: torch.Generator,
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
+    passes: Passes | None = None,
 ) -> Fit:
     """Train `network` in place.
 
@@ -82,23 +87,27 @@ def fit(
         draws: CPU generator of the order of images and of the augmentation.
         progress: called after every epoch.
         checkpoints: how the state is kept between epochs, and the one to go on from.
+        passes: how the network is run; by default what pays for this training.
 
     Raises:
         TrainingError: the loss is not finite at the end, or the state to go on from is another training's.
     """
     checkpoints = checkpoints or Checkpoints()
     network.train().requires_grad_(True)
+    steps = _Steps(network, images, labels, schedule, passes)
     begin = 0 if checkpoints.resume is None else int(checkpoints.resume["epochs"])
     dropped = schedule.drop_after is not None and begin > schedule.drop_after
     optimizer = _optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
     if checkpoints.resume is not None:
         _restore(checkpoints.resume, network, optimizer, draws)
+    step = steps.by(optimizer)
     result = Fit(float("nan"), float("nan"))
     with arithmetic(schedule.precision):
         for epoch in range(begin, schedule.epochs):
-            result = _epoch(network, images, labels, schedule, optimizer, draws)
+            result = steps.epoch(step, draws)
             if epoch == schedule.drop_after:
                 optimizer = _optimizer(network, schedule, schedule.lr / 10)
+                step = steps.by(optimizer)
             if progress is not None:
                 progress(epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy})
             if epoch + 1 < schedule.epochs and checkpoints.due():
@@ -127,34 +136,59 @@ def _restore(state: State, network: Network, optimizer: torch.optim.Optimizer, d
         raise TrainingError(f"the state to go on from is another training's: {error}") from error
 
 
-def _epoch(
-    network: Network,
-    images: Callable[[Tensor], Tensor],
-    labels: Tensor,
-    schedule: Schedule,
-    optimizer: torch.optim.Optimizer,
-    draws: torch.Generator,
-) -> Fit:
-    order = torch.randperm(len(labels), generator=draws)
-    correct = torch.zeros((), device=labels.device)
-    loss_sum = torch.zeros((), device=labels.device)
-    for batch in order.split(schedule.batch):
-        index = batch.to(labels.device, non_blocking=True)
-        inputs, targets = augment_each(images(index), schedule.dsa_strategy, draws), labels[index]
-        with autocast(schedule.precision, inputs.device):
-            logits = network(inputs)
+class _Steps:
+    """The steps of one training; what they add up stays on the device until an epoch ends."""
+
+    def __init__(
+        self,
+        network: Network,
+        images: Callable[[Tensor], Tensor],
+        labels: Tensor,
+        schedule: Schedule,
+        passes: Passes | None,
+    ) -> None:
+        self.network, self.images, self.labels, self.schedule = network, images, labels, schedule
+        self.passes = passes or choose_passes(network, self._first_image, 3 * schedule.epochs * len(labels))
+        self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
+        self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
+
+    def by(self, optimizer: torch.optim.Optimizer) -> Step:
+        """Return the step that an optimiser takes."""
+
+        def step(index: Tensor, draw: Draw | None) -> None:
+            self._take(optimizer, index, draw)
+
+        return step if self.passes.capture is None else Replayed(step, self.passes.capture)
+
+    def epoch(self, step: Step, draws: torch.Generator) -> Fit:
+        """Pass over all images once, in a new order."""
+        count, device = len(self.labels), self.labels.device
+        self.correct.zero_()
+        self.loss_sum.zero_()
+        for batch in torch.randperm(count, generator=draws).split(self.schedule.batch):
+            draw = draw_augmentation(
+                self.schedule.dsa_strategy, len(batch), self.size, draws, device=device, same_op=True
+            )
+            step(batch.to(device, non_blocking=True), draw)
+        return Fit(float(self.correct) / count, float(self.loss_sum) / count, self.passes.reason)
+
+    def _first_image(self) -> Tensor:
+        return self.images(torch.zeros(1, dtype=torch.int64, device=self.labels.device))
+
+    def _take(self, optimizer: torch.optim.Optimizer, index: Tensor, draw: Draw | None) -> None:
+        inputs, targets = augment_each(self.images(index), draw), self.labels[index]
+        with autocast(self.schedule.precision, inputs.device):
+            logits = self.passes.run(self.network, inputs)
         loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        correct += (logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))).sum()
-        loss_sum += loss.detach() * len(targets)
-    return Fit(float(correct) / len(labels), float(loss_sum) / len(labels))
+        self.correct += (logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))).sum()
+        self.loss_sum += loss.detach() * len(targets)
 
 
-def augment_each(images: Tensor, strategy: str, draws: torch.Generator) -> Tensor:
-    """Augment images (B, C, H, W) with one operation for all, its parameters drawn per image."""
-    draw = draw_augmentation(strategy, len(images), images.shape[-1], draws, device=images.device, same_op=True)
+def augment_each(images: Tensor, draw: Draw | None) -> Tensor:
+    """Augment images (B, C, H, W) by a draw of B groups, each image by its own parameters."""
     return augment(images.unsqueeze(1), draw).squeeze(1)
 
 

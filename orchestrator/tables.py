@@ -59,6 +59,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_accuracies", _CURVE),
             ("train_accuracy", pa.float64()),  # of the last epoch, on the augmented set
             ("train_loss", pa.float64()),
+            ("passes", pa.string()),  # how the network was run while it trained: compiled, or eager and why
         ]
     ),
     "distillations": pa.schema(
@@ -107,6 +108,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_accuracies", _CURVE),  # of `classes`, in their order
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
+            ("passes", pa.string()),  # how the network was run while it trained: compiled, or eager and why
         ]
     ),
     "features": pa.schema(  # one row a class and origin of its images
@@ -136,6 +138,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("epochs", pa.int64()),
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
+            ("passes", pa.string()),  # how the network was run while it trained: compiled, or eager and why
         ]
     ),
     "trials": pa.schema(  # one row a trial and rung; the file's key names the trial

@@ -63,6 +63,7 @@ class _Timed:
             "class_accuracies": list(self.network.class_accuracies),
             "train_accuracy": self.network.fit.accuracy,
             "train_loss": self.network.fit.loss,
+            "passes": self.network.fit.passes,
         }
 
 

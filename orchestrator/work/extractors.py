@@ -43,6 +43,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
         "epochs": unit.settings.epochs,
         "train_accuracy": fit.accuracy,
         "train_loss": fit.loss,
+        "passes": fit.passes,
         "seconds": time.monotonic() - began,
     }
     return [row]

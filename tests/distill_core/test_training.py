@@ -1,10 +1,15 @@
+import re
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._dynamo.exc import TorchDynamoException
 
+from distill_core.augment import draw_augmentation
 from distill_core.networks import build_network
+from distill_core.passes import COMPILERS, captured, choose_passes, compiled, eager
 from distill_core.settings import EvaluationSettings
 from distill_core.training import Checkpoints, Schedule, TrainingError, augment_each, fit
 
@@ -77,7 +82,8 @@ def test_every_image_is_seen_once_an_epoch():
 
 def test_each_image_is_augmented_by_itself(image):
     same = image(1, 3, 16, 16, 1).expand(8, -1, -1, -1)
-    augmented = augment_each(same, "rotate", torch.Generator().manual_seed(0))
+    draw = draw_augmentation("rotate", 8, 16, torch.Generator().manual_seed(0), same_op=True)
+    augmented = augment_each(same, draw)
     assert len(augmented.flatten(1).unique(dim=0)) == 8
 
 
@@ -161,3 +167,82 @@ def test_the_state_of_another_network_is_refused():
         train(3, resume=saved[0])
     with pytest.raises(TrainingError, match="another training's"):
         train(2, resume={"epochs": torch.tensor(1)})
+
+
+def trained(network, passes, epochs=4, drop_after=1):
+    images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    schedule = replace(PLAIN, epochs=epochs, batch=5, dsa_strategy="color_crop_flip", drop_after=drop_after)
+    made = build_network(network, channels=3, classes=3, image_size=32, generator=torch.Generator().manual_seed(2))
+    fitted = fit(
+        made,
+        images.__getitem__,
+        torch.arange(12) % 3,
+        schedule,
+        torch.Generator().manual_seed(0),
+        passes=passes,
+    )
+    return fitted, made.state_dict()
+
+
+def test_replayed_steps_equal_steps_that_run_anew():
+    """With a capture that merely calls the work again: buffers, kinds of steps and the drop are what is tested."""
+    calls = {"recorded": 0, "replayed": 0}
+
+    def capture(work):
+        def replay():
+            calls["replayed"] += 1
+            work()
+
+        calls["recorded"] += 1
+        return replay
+
+    (plain, expected), (replayed, parameters) = (
+        trained("ConvNetW8", passes, epochs=12, drop_after=5)
+        for passes in (eager("asked for"), replace(captured(), capture=capture))
+    )
+    assert (replayed.accuracy, replayed.loss) == (plain.accuracy, plain.loss)
+    assert all(torch.equal(parameters[name], value) for name, value in expected.items())
+    assert 0 < calls["recorded"] < calls["replayed"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
+@pytest.mark.parametrize("network", ["ConvNetW8D2", "ResNet18W8"])
+def test_compiled_steps_agree_with_eager_ones(network):
+    (plain, expected), (fast, parameters) = (trained(network, passes) for passes in (eager("asked for"), compiled()))
+    assert fast.passes == "compiled"
+    assert fast.accuracy == plain.accuracy
+    assert fast.loss == pytest.approx(plain.loss, rel=1e-3)
+    for name, value in expected.items():
+        torch.testing.assert_close(parameters[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
+    tries = []
+
+    def broken(*arguments):
+        tries.append(arguments)
+        raise TorchDynamoException("the compiler lacks a header")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    passes = compiled.__wrapped__()
+    network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
+    for _ in range(2):
+        assert torch.equal(passes.run(network, images), network(images))
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "compiler", "reason"),
+    [
+        ("ConvNetW8", 1e12, True, "compiled"),
+        ("ConvNetW8", 1e2, True, "eager: too short"),
+        ("ConvNetW8BN", 1e12, True, "eager: only instance and group norm"),
+        ("ConvNetW8", 1e12, False, "eager: there is no C.. compiler"),
+    ],
+)
+def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, compiler, reason):
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/cc" if compiler else None)
+    built = build_network(network, channels=3, classes=3, image_size=32)
+    assert re.match(reason, choose_passes(built, lambda: torch.zeros(1, 3, 32, 32), images).reason)
+    assert built.training

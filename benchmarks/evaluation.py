@@ -1,0 +1,200 @@
+"""Time the evaluation of one network, ours against the authors' release and against a plain loop.
+
+    python benchmarks/evaluation.py [--official IID] [--networks ConvNet ResNet18] [--ipc 1 10 50] [--rounds 5]
+                                    [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0] [--out NAME.json]
+
+CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, 10,000 test images, batches of 256. A round trains one fresh
+network on every side for a few epochs and tests it once. An epoch costs the same whenever it comes, so a whole
+evaluation is taken to be 1,001 times an epoch and one test pass; compilation falls into the round that is not counted
+and is given apart. `--accuracy N` also trains N networks a way on digits, to the end of a short schedule, and gives
+their accuracies. With `--out`, what is measured is written after every case.
+
+Sides: "ours" is the way that a whole evaluation of 20 networks takes, "plain loop" the same training without
+compilation, graphs or a data loader, "graphs" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from clock import interleaved, machine, spread, timed
+from official import OfficialError, evaluation_side
+
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.load import load_dataset
+from distill_core.evaluation import TrainingSet, correct_by_class, evaluate_network, training_schedule
+from distill_core.networks import Network, build_network
+from distill_core.passes import Passes, captured, choose_passes, eager
+from distill_core.settings import DatasetRef, EvaluationSettings
+from distill_core.training import fit
+
+PUBLISHED_EPOCHS, NETWORKS_A_SET, CLASSES = 1001, 20, 10
+Side = Callable[[], dict[str, float]]
+
+
+def ways(network: Network, ipc: int, test_images: int, device: torch.device) -> dict[str, Passes]:
+    """Return what runs a network on our sides."""
+    trained = 3 * PUBLISHED_EPOCHS * CLASSES * ipc
+    image = torch.zeros(1, 3, 32, 32, device=device)
+    chosen = choose_passes(network, lambda: image, NETWORKS_A_SET * (trained + test_images))
+    graphs = {"graphs": captured()} if device.type == "cuda" else {}
+    return {"ours": chosen, "plain loop": eager("asked for"), **graphs}
+
+
+def own_side(name: str, passes: Passes, ipc: int, epochs: int, test: ImageSet, device: torch.device) -> Side:
+    """Return what trains and tests one fresh network: {"train": s, "test": s}, and their processor seconds."""
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randn(CLASSES * ipc, 3, 32, 32, generator=draws)
+    training = TrainingSet.of_tensors(images, torch.arange(CLASSES).repeat_interleave(ipc), device)
+    schedule = replace(training_schedule(EvaluationSettings()), epochs=epochs, drop_after=epochs // 2 + 1)
+
+    def side() -> dict[str, float]:
+        network = build_network(name, channels=3, classes=CLASSES, image_size=32, generator=draws).to(device)
+        train = timed(
+            "train", lambda: fit(network, training.images, training.labels, schedule, draws, passes=passes), device
+        )
+        return train | timed("test", lambda: correct_by_class(network, test, CLASSES, "tf32", passes), device)
+
+    return side
+
+
+def noise(count: int, device: torch.device) -> ImageSet:
+    draws = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=draws)
+    labels = torch.arange(count) % CLASSES
+    return ImageSet.build(
+        images, labels, classes=CLASSES, name="noise", mean=(0.5,) * 3, std=(0.25,) * 3, device=device
+    )
+
+
+def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, object]:
+    """Time one architecture at one IPC on all sides."""
+    device, test = arguments.device, noise(arguments.test_images, arguments.device)
+    probe = build_network(name, channels=3, classes=CLASSES, image_size=32).to(device)
+    chosen = ways(probe, ipc, len(test), device)
+    with ExitStack() as open_sides:
+        sides: dict[str, Side] = {
+            side: own_side(name, passes, ipc, arguments.epochs, test, device) for side, passes in chosen.items()
+        }
+        if arguments.official:
+            theirs = evaluation_side(
+                arguments.official, name, ipc, device, epochs=arguments.epochs, test_images=arguments.test_images
+            )
+            sides["release"] = open_sides.enter_context(theirs)
+        warm_up = {side: run() for side, run in sides.items()}
+        times = interleaved(sides, arguments.rounds, warm_up=0)
+    return {
+        "network": name,
+        "ipc": ipc,
+        "epochs": arguments.epochs,
+        "test images": arguments.test_images,
+        "ours is": chosen["ours"].reason,
+        "first round": warm_up,
+        "sides": {side: summary(rounds, arguments.epochs) for side, rounds in times.items()},
+        "ratios": {side: ratios(times["ours"], times[side], arguments.epochs) for side in times if side != "ours"},
+    }
+
+
+def whole(measured: dict[str, float], epochs: int, suffix: str) -> float:
+    """Return the seconds of 1,001 epochs and one test pass."""
+    return measured[f"train{suffix}"] / epochs * PUBLISHED_EPOCHS + measured[f"test{suffix}"]
+
+
+def summary(rounds: list[dict[str, float]], epochs: int) -> dict[str, object]:
+    """Return the spread of an epoch, of the test pass, and of whole evaluations a second."""
+    result: dict[str, object] = {}
+    for suffix in ("", " processor"):
+        result[f"epoch{suffix}"] = spread([one[f"train{suffix}"] / epochs for one in rounds])
+        result[f"test{suffix}"] = spread([one[f"test{suffix}"] for one in rounds])
+        result[f"networks a second{suffix}"] = spread([1 / whole(one, epochs, suffix) for one in rounds])
+    return result
+
+
+def ratios(ours: list[dict[str, float]], others: list[dict[str, float]], epochs: int) -> dict[str, object]:
+    """Return how many times longer the other side takes, round by round: a whole evaluation, and the training alone."""
+    pairs = list(zip(ours, others, strict=True))
+    return {
+        f"{part}{suffix}": spread([seconds(b, suffix) / seconds(a, suffix) for a, b in pairs])
+        for suffix in ("", " processor")
+        for part, seconds in (
+            ("evaluation", lambda one, kind: whole(one, epochs, kind)),
+            ("training", lambda one, kind: one[f"train{kind}"]),
+        )
+    }
+
+
+def accuracies(networks: int) -> dict[str, object]:
+    """Train `networks` ConvNets a way on ten real digits a class; the pairs share parameters, order and augmentation."""
+    digits = load_dataset(DatasetRef(name="digits"), Path())
+    train = digits.train
+    chosen = torch.cat([(train.labels == c).nonzero().flatten()[:10] for c in range(CLASSES)])
+    training = TrainingSet.of_tensors(train.normalised(chosen), train.labels[chosen], "cpu")
+    settings = EvaluationSettings(epoch_eval_train=100)
+    result: dict[str, list[float]] = {}
+    for side, huge in (("compiled", 10**9), ("plain loop", 1)):
+        shared = replace(settings, num_eval=huge)  # what decides whether compilation pays
+        result[side] = [
+            evaluate_network(
+                training, digits.test, digits.info, shared, network="ConvNetW32", seed=0, index=index
+            ).accuracy
+            for index in range(networks)
+        ]
+    return {"case": "digits, 10 real images a class, ConvNetW32, 101 epochs", **result}
+
+
+def row(case: dict[str, object]) -> str:
+    """Return a line for the terminal."""
+    sides, ratio = case["sides"], case["ratios"]
+    assert isinstance(sides, dict)
+    assert isinstance(ratio, dict)
+    per_side = "  ".join(f"{side} {values['epoch']['median']:.3f} s" for side, values in sides.items())
+    against = "  ".join(f"{side} / ours {values['evaluation']['median']:.2f}" for side, values in ratio.items())
+    processor = "  ".join(f"{values['evaluation processor']['median']:.2f}" for values in ratio.values())
+    return f"{case['network']:9} IPC {case['ipc']:2}  epoch: {per_side}   {against}  (processor {processor})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--official", type=Path, help="folder of a checkout of the authors' release")
+    parser.add_argument("--networks", nargs="+", default=["ConvNet", "ResNet18", "AlexNet", "VGG11"])
+    parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
+    parser.add_argument("--epochs", type=int, default=3, help="epochs a round, which stand for 1,001")
+    parser.add_argument("--test-images", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--accuracy", type=int, default=0, help="networks to train a way on digits")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    result: dict[str, object] = {
+        "machine": machine(arguments.device),
+        "date": datetime.now(UTC).date().isoformat(),
+        "cases": (cases := []),
+    }
+    try:
+        for name in arguments.networks:
+            for ipc in arguments.ipc:
+                cases.append(measure(name, ipc, arguments))
+                print(row(cases[-1]), flush=True)
+                write(result, arguments.out)
+    except OfficialError as error:
+        raise SystemExit(str(error)) from error
+    if arguments.accuracy:
+        result["accuracy"] = accuracies(arguments.accuracy)
+        print(json.dumps(result["accuracy"]))
+        write(result, arguments.out)
+
+
+def write(result: dict[str, object], out: Path | None) -> None:
+    if out is not None:
+        out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""How a network's passes run while it trains: eagerly, or compiled where that was measured to win and a run is long.
+
+On a CPU a third of the time of a training step with instance norm goes into norm, activation and pooling, each of which
+reads and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in
+channels-last order, in which the eager norm is slow. Results agree within rounding. Which way is taken depends on the
+task alone, never on the clock, so that a run which is resumed goes the same way. What was measured stands in
+benchmarks/README.md.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill_core.graphs import Capture, capture_on_gpu
+from distill_core.networks import Network
+
+PAYING_OPERATIONS = 10**13
+"""Operations from which a computation repays its compilation: about three minutes on two cores."""
+COMPILERS = ("g++", "clang++", "c++")
+LIMIT = 64
+"""Architectures and batch shapes that one process compiles for; any more run eagerly."""
+
+Run = Callable[[Network, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A way to run a network forward (backward follows from it), and why it was chosen."""
+
+    run: Run
+    """Maps a network and images (B, C, H, W) to logits (B, classes)."""
+    reason: str
+    """Such as "eager: too short to repay compilation"."""
+    capture: Capture | None = None
+    """How training steps are captured to be replayed; None runs each of them anew."""
+
+
+def _through(network: Network, images: Tensor) -> Tensor:
+    logits: Tensor = network(images)
+    return logits
+
+
+def eager(reason: str) -> Passes:
+    """Return the plain way: operation by operation."""
+    return Passes(_through, f"eager: {reason}")
+
+
+def captured() -> Passes:
+    """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU yet."""
+    return Passes(_through, "captured", capture_on_gpu)
+
+
+def choose_passes(network: Network, image: Callable[[], Tensor], images: float) -> Passes:
+    """Choose for a computation.
+
+    Args:
+        network: on the device where it computes.
+        image: gives one of the images, (1, C, H, W).
+        images: forward passes of one image that the computation amounts to; a training step has three for each.
+    """
+    device = next(network.parameters()).device
+    if device.type != "cpu":
+        return eager(f"nothing else has been measured on {device.type}")
+    if not any(isinstance(module, torch.nn.GroupNorm) for module in network.modules()):
+        return eager("only instance and group norm were measured to gain from compilation")
+    if images * forward_operations(network, image()) < PAYING_OPERATIONS:
+        return eager("too short to repay compilation")
+    if not any(map(shutil.which, COMPILERS)):
+        return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
+    return compiled()
+
+
+@torch.no_grad()
+def forward_operations(network: Network, image: Tensor) -> int:
+    """Count the operations of convolutions and products that one image (1, C, H, W) takes, an addition being one."""
+    training = network.training
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(image)
+    network.train(training)
+    return int(counter.get_total_flops())
+
+
+@cache
+def compiled() -> Passes:
+    """Return the way that compiles for each architecture and batch shape, once in a process, kept on disk.
+
+    What cannot be compiled runs eagerly.
+    """
+    fast = torch.compile(_through, dynamic=False)
+    failed: set[type[Network]] = set()
+
+    def run(network: Network, images: Tensor) -> Tensor:
+        if type(network) not in failed:
+            with suppress(TorchDynamoException), torch._dynamo.config.patch(recompile_limit=LIMIT):  # type: ignore[attr-defined]
+                return fast(network, images.contiguous())  # another order in memory would be compiled anew
+            failed.add(type(network))
+        return _through(network, images)
+
+    return Passes(run, "compiled")
