@@ -129,7 +129,7 @@ def ratios(ours: list[dict[str, float]], others: list[dict[str, float]], epochs:
 
 
 def accuracies(networks: int) -> dict[str, object]:
-    """Train `networks` ConvNets a way on ten real digits a class; the pairs share parameters, order and augmentation."""
+    """Train ConvNets on ten real digits a class; the networks of two ways share parameters, order and augmentation."""
     digits = load_dataset(DatasetRef(name="digits"), Path())
     train = digits.train
     chosen = torch.cat([(train.labels == c).nonzero().flatten()[:10] for c in range(CLASSES)])

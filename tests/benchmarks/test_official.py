@@ -1,11 +1,7 @@
 """The adapter to the authors' release, on a small stand-in of the same outline that the test writes."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NETWORK = """
 import torch, wandb
 from torchvision import datasets
@@ -50,12 +46,8 @@ if __name__ == '__main__':
 
 
 @pytest.fixture
-def official(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import official
-
-    yield official
-    sys.modules.pop("official", None)
+def official(benchmark_script):
+    return benchmark_script("official")
 
 
 @pytest.fixture

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+import torch
+
+
+def test_every_case_is_timed_on_every_side_and_written(benchmark_script, monkeypatch, tmp_path, capsys):
+    benchmark = benchmark_script("evaluation")
+    out = tmp_path / "out.json"
+    tiny = f"--networks ConvNetW4D1 --ipc 1 --epochs 2 --rounds 2 --test-images 20 --threads 1 --out {out}"
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("sys.argv", ["evaluation.py", *tiny.split()])
+    benchmark.main()
+    torch.set_num_threads(threads)
+    (case,) = json.loads(out.read_text())["cases"]
+    assert case["sides"].keys() == {"ours", "plain loop"}
+    assert case["ours is"] == "eager: too short to repay compilation"
+    assert case["ratios"]["plain loop"]["evaluation"]["n"] == 2
+    assert "ConvNetW4D1 IPC  1" in capsys.readouterr().out
+
+
+def test_a_whole_evaluation_is_1001_epochs_and_one_test(benchmark_script):
+    whole = benchmark_script("evaluation").whole
+    assert whole({"train": 6.0, "test": 5.0}, 3, "") == pytest.approx(2 * 1001 + 5)
+
+
+def test_a_folder_that_is_not_the_release_ends_without_a_traceback(benchmark_script, monkeypatch, tmp_path):
+    benchmark = benchmark_script("evaluation")
+    monkeypatch.setattr("sys.argv", ["evaluation.py", "--official", str(tmp_path), "--networks", "ConvNetW4D1"])
+    with pytest.raises(SystemExit, match="does not look like the authors' release"):
+        benchmark.main()
+
+
+def test_three_ways_of_several_networks_agree(benchmark_script):
+    stacking = benchmark_script("stacking")
+    networks = [
+        stacking.build_network(
+            "ConvNetW8", channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(index)
+        )
+        for index in range(3)
+    ]
+    images = torch.randn(3, 5, 3, 32, 32, generator=torch.Generator().manual_seed(9))
+    expected, *others = (way(networks, images, torch.arange(5)) for way in stacking.WAYS.values())
+    for other in others:
+        assert other.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_floors_of_a_network_counted_by_hand(benchmark_script):
+    """ConvNetW4D1 on 8 × 8 images: one convolution 3 → 4, norm, pooling to 4 × 4, a head 64 → 2."""
+    least = benchmark_script("floors_evaluation").floor("ConvNetW4D1", 2, 8, ipc=5, test_images=7)
+    convolution, head, images = 2 * 64 * 4 * 27, 2 * 64 * 2, 1001 * 10
+    assert least.test_operations == 7 * (convolution + head)
+    assert least.training_operations == images * (2 * convolution + 3 * head)
+    assert least.augmentation_bytes == images * 4 * 2 * 192
+    # Forward 2 reads of 256 values and 64 written; backward 2 reads each of 256 and 64, and 256 written.
+    assert least.training_bytes == images * 4 * (2 * 256 + 64 + 2 * 256 + 2 * 64 + 256)
