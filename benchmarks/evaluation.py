@@ -3,11 +3,11 @@
     python benchmarks/evaluation.py [--official IID] [--networks ConvNet ResNet18] [--ipc 1 10 50] [--rounds 5]
                                     [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0] [--out NAME.json]
 
-CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, 10,000 test images, batches of 256. A round trains one fresh
-network on every side for a few epochs and tests it once. An epoch costs the same whenever it comes, so a whole
-evaluation is taken to be 1,001 times an epoch and one test pass; compilation falls into the round that is not counted
-and is given apart. `--accuracy N` also trains N networks a way on digits, to the end of a short schedule, and gives
-their accuracies. With `--out`, what is measured is written after every case.
+CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, batches of 256. A round trains one fresh network on every side
+for a few epochs and tests it once on some images. An epoch costs the same whenever it comes, and so does a test image:
+a whole evaluation is taken to be 1,001 epochs and 10,000 test images. Compilation falls into the round that is not
+counted and is given apart. `--accuracy N` also trains N networks a way on digits, to the end of a short schedule, and
+gives their accuracies. With `--out`, what is measured is written after every case.
 
 Sides: "ours" is the way that a whole evaluation of 20 networks takes, "plain loop" the same training without
 compilation, graphs or a data loader, "graphs" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
@@ -17,7 +17,7 @@ import argparse
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,15 +33,15 @@ from distill_core.passes import Passes, captured, choose_passes, eager
 from distill_core.settings import DatasetRef, EvaluationSettings
 from distill_core.training import fit
 
-PUBLISHED_EPOCHS, NETWORKS_A_SET, CLASSES = 1001, 20, 10
+PUBLISHED_EPOCHS, PUBLISHED_TEST_IMAGES, NETWORKS_A_SET, CLASSES = 1001, 10_000, 20, 10
 Side = Callable[[], dict[str, float]]
 
 
-def ways(network: Network, ipc: int, test_images: int, device: torch.device) -> dict[str, Passes]:
+def ways(network: Network, ipc: int, device: torch.device) -> dict[str, Passes]:
     """Return what runs a network on our sides."""
     trained = 3 * PUBLISHED_EPOCHS * CLASSES * ipc
     image = torch.zeros(1, 3, 32, 32, device=device)
-    chosen = choose_passes(network, lambda: image, NETWORKS_A_SET * (trained + test_images))
+    chosen = choose_passes(network, lambda: image, NETWORKS_A_SET * (trained + PUBLISHED_TEST_IMAGES))
     graphs = {"graphs": captured()} if device.type == "cuda" else {}
     return {"ours": chosen, "plain loop": eager("asked for"), **graphs}
 
@@ -75,8 +75,9 @@ def noise(count: int, device: torch.device) -> ImageSet:
 def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, object]:
     """Time one architecture at one IPC on all sides."""
     device, test = arguments.device, noise(arguments.test_images, arguments.device)
+    scale = Scale(arguments.epochs, arguments.test_images)
     probe = build_network(name, channels=3, classes=CLASSES, image_size=32).to(device)
-    chosen = ways(probe, ipc, len(test), device)
+    chosen = ways(probe, ipc, device)
     with ExitStack() as open_sides:
         sides: dict[str, Side] = {
             side: own_side(name, passes, ipc, arguments.epochs, test, device) for side, passes in chosen.items()
@@ -95,35 +96,48 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
         "test images": arguments.test_images,
         "ours is": chosen["ours"].reason,
         "first round": warm_up,
-        "sides": {side: summary(rounds, arguments.epochs) for side, rounds in times.items()},
-        "ratios": {side: ratios(times["ours"], times[side], arguments.epochs) for side in times if side != "ours"},
+        "sides": {side: summary(rounds, scale) for side, rounds in times.items()},
+        "ratios": {side: ratios(times["ours"], times[side], scale) for side in times if side != "ours"},
     }
 
 
-def whole(measured: dict[str, float], epochs: int, suffix: str) -> float:
-    """Return the seconds of 1,001 epochs and one test pass."""
-    return measured[f"train{suffix}"] / epochs * PUBLISHED_EPOCHS + measured[f"test{suffix}"]
+@dataclass(frozen=True)
+class Scale:
+    """What a round stands for: seconds of a whole evaluation follow from those of few epochs and few test images."""
+
+    epochs: int
+    test_images: int
+
+    def epoch(self, measured: dict[str, float], suffix: str = "") -> float:
+        return measured[f"train{suffix}"] / self.epochs
+
+    def test(self, measured: dict[str, float], suffix: str = "") -> float:
+        return measured[f"test{suffix}"] / self.test_images * PUBLISHED_TEST_IMAGES
+
+    def whole(self, measured: dict[str, float], suffix: str = "") -> float:
+        return PUBLISHED_EPOCHS * self.epoch(measured, suffix) + self.test(measured, suffix)
 
 
-def summary(rounds: list[dict[str, float]], epochs: int) -> dict[str, object]:
+def summary(rounds: list[dict[str, float]], scale: Scale) -> dict[str, object]:
     """Return the spread of an epoch, of the test pass, and of whole evaluations a second."""
     result: dict[str, object] = {}
     for suffix in ("", " processor"):
-        result[f"epoch{suffix}"] = spread([one[f"train{suffix}"] / epochs for one in rounds])
-        result[f"test{suffix}"] = spread([one[f"test{suffix}"] for one in rounds])
-        result[f"networks a second{suffix}"] = spread([1 / whole(one, epochs, suffix) for one in rounds])
+        result[f"epoch{suffix}"] = spread([scale.epoch(one, suffix) for one in rounds])
+        result[f"test{suffix}"] = spread([scale.test(one, suffix) for one in rounds])
+        result[f"networks a second{suffix}"] = spread([1 / scale.whole(one, suffix) for one in rounds])
     return result
 
 
-def ratios(ours: list[dict[str, float]], others: list[dict[str, float]], epochs: int) -> dict[str, object]:
+def ratios(ours: list[dict[str, float]], others: list[dict[str, float]], scale: Scale) -> dict[str, object]:
     """Return how many times longer the other side takes, round by round: a whole evaluation, and the training alone."""
     pairs = list(zip(ours, others, strict=True))
     return {
         f"{part}{suffix}": spread([seconds(b, suffix) / seconds(a, suffix) for a, b in pairs])
         for suffix in ("", " processor")
         for part, seconds in (
-            ("evaluation", lambda one, kind: whole(one, epochs, kind)),
-            ("training", lambda one, kind: one[f"train{kind}"]),
+            ("evaluation", scale.whole),
+            ("training", scale.epoch),
+            ("test", scale.test),
         )
     }
 
@@ -164,7 +178,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["ConvNet", "ResNet18", "AlexNet", "VGG11"])
     parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
     parser.add_argument("--epochs", type=int, default=3, help="epochs a round, which stand for 1,001")
-    parser.add_argument("--test-images", type=int, default=10_000)
+    parser.add_argument("--test-images", type=int, default=2_000, help="test images a round, which stand for 10,000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))

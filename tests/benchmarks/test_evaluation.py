@@ -20,8 +20,8 @@ def test_every_case_is_timed_on_every_side_and_written(benchmark_script, monkeyp
 
 
 def test_a_whole_evaluation_is_1001_epochs_and_one_test(benchmark_script):
-    whole = benchmark_script("evaluation").whole
-    assert whole({"train": 6.0, "test": 5.0}, 3, "") == pytest.approx(2 * 1001 + 5)
+    scale = benchmark_script("evaluation").Scale(epochs=3, test_images=2000)
+    assert scale.whole({"train": 6.0, "test": 5.0}) == pytest.approx(2 * 1001 + 5 * 5)
 
 
 def test_a_folder_that_is_not_the_release_ends_without_a_traceback(benchmark_script, monkeypatch, tmp_path):

@@ -10,7 +10,15 @@ from distill_core.extractors import ExtractorPool, train_extractor
 from distill_core.matching.loop import Hooks, distill
 from distill_core.matching.state import DistillationState
 from distill_core.networks import build_network
-from distill_core.settings import DistillationSettings, EvaluationSettings, ExtractorSettings, QueueSettings
+from distill_core.passes import captured, eager
+from distill_core.settings import (
+    DSA_ALL,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    QueueSettings,
+)
+from distill_core.training import Schedule, fit
 
 pytestmark = [
     pytest.mark.gpu,
@@ -77,5 +85,31 @@ def test_training_and_evaluation(on_gpu):
         TrainingSet.of_images(on_gpu.train), on_gpu.test, on_gpu.info, settings, network="ConvNetW8D2", seed=0, index=0
     )
     assert result.accuracy > 0.6
-    network, fit = train_extractor(on_gpu, ExtractorSettings(network="ConvNetW8D2", epochs=10, batch_train=16), index=0)
-    assert next(network.parameters()).is_cuda and fit.accuracy > 0.4
+    network, fitted = train_extractor(
+        on_gpu, ExtractorSettings(network="ConvNetW8D2", epochs=10, batch_train=16), index=0
+    )
+    assert next(network.parameters()).is_cuda and fitted.accuracy > 0.4
+
+
+def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
+    """CUDA graphs of every kind of step, over a drop of the learning rate and a last batch that is smaller."""
+    schedule = Schedule(
+        epochs=30,
+        batch=16,
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=5e-4,
+        dsa_strategy=DSA_ALL,
+        precision="float32",
+        drop_after=15,
+    )
+    parameters = {}
+    for way in (eager("asked for"), captured()):
+        network = build_network(
+            "ConvNetW8D2", channels=1, classes=3, image_size=16, generator=torch.Generator().manual_seed(0)
+        ).cuda()
+        draws = torch.Generator().manual_seed(1)
+        fit(network, on_gpu.train.normalised, on_gpu.train.labels, schedule, draws, passes=way)
+        parameters[way.reason] = [parameter.detach().cpu() for parameter in network.parameters()]
+    for plain, replayed in zip(*parameters.values(), strict=True):
+        torch.testing.assert_close(replayed, plain, rtol=1e-3, atol=1e-4)
