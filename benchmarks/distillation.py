@@ -71,7 +71,7 @@ def measure(ipc: int, rounds: int, device: torch.device, forward_images: int | N
     images = torch.randn(CLASSES, ipc, 3, SIZE, SIZE, generator=draws).to(device)
     draw = draw_augmentation(DSA_ALL, CLASSES, SIZE, draws, device=device)
     sides = {
-        "batched": lambda: objective.gradient(images, real.__getitem__, draw, class_chunk=CLASSES)[0],
+        "batched": lambda: gradients([objective], [images], real.__getitem__, draw, class_chunk=CLASSES)[0][0],
         "looped": lambda: looped_gradient(objective, images, real, draw),
     }
     gradients = {name: side() for name, side in sides.items()}

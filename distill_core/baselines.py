@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
-from distill_core.matching.loop import draw_initial
+from distill_core.matching.initial import draw_initial
 from distill_core.networks import Network
 from distill_core.precision import arithmetic
 from distill_core.settings import CoresetMethod

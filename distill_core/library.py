@@ -12,7 +12,8 @@ from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
 from distill_core.evaluation import EvaluatedNetwork, TrainingSet, evaluate_network
 from distill_core.extractors import ExtractorPool, train_extractor
-from distill_core.matching.loop import Hooks, distill
+from distill_core.matching.cell import Hooks
+from distill_core.matching.loop import distill
 from distill_core.settings import DistillationSettings, EvaluationSettings, ExtractorSettings
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 

@@ -24,7 +24,12 @@ def mean_matching(real: Tensor, synthetic: Tensor) -> Tensor:
         ValueError: the shapes do not agree in K and D.
     """
     _require_matching("mean_matching", real, synthetic, dims=3)
-    return (real.mean(dim=1) - synthetic.mean(dim=1)).square().sum()
+    return squared_distance(real.mean(dim=1), synthetic.mean(dim=1))
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of the squared differences of two tensors of one shape: of means, of covariances."""
+    return (a - b).square().sum()
 
 
 def class_centralization(synthetic: Tensor, *, alpha: float | None = None, beta: float = 0.0) -> Tensor:
@@ -68,7 +73,7 @@ def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
         ValueError: the shapes do not agree in K, C and P.
     """
     _require_matching("covariance_matching", real, synthetic, dims=4)
-    return (local_covariance(real) - local_covariance(synthetic)).square().sum()
+    return squared_distance(local_covariance(real), local_covariance(synthetic))
 
 
 def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ This module is plain data: it imports neither torch nor numpy, so that planning 
 without paying for either. Names follow the released code of DC, DSA, DM and IDM where it has a name.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 Precision = Literal["float32", "tf32", "bf16"]
@@ -30,6 +30,10 @@ so that what was computed before keeps its name."""
 
 METHOD: dict[str, Any] = {**ADDED, "method": True}
 """Field metadata of what the name of a method says; it is no setting that a search space can give."""
+
+CELL: dict[str, Any] = {"cell": True}
+"""Field metadata of settings in which the sets of one cohort may differ: no draw of an iteration, no matching network
+and no feature of a real image depends on them."""
 
 
 class SettingsError(ValueError):
@@ -137,9 +141,9 @@ class DistillationSettings:
     """Matching network φ."""
     iterations: int = 20_000
     """Updates of the synthetic images."""
-    lr_img: float = 1.0
+    lr_img: float = field(default=1.0, metadata=CELL)
     """Learning rate of the pixels (DM: 1, at IPC ≥ 100: 10; IDM: 0.2)."""
-    momentum_img: float = 0.5
+    momentum_img: float = field(default=0.5, metadata=CELL)
     """Momentum of the pixels."""
     batch_real: int = 256
     """Real images a class and iteration; a class that has fewer gives all it has, over and over."""
@@ -149,23 +153,23 @@ class DistillationSettings:
     """Siamese augmentation: DSA operations joined by "_", or "none"."""
     partition: int = 1
     """Side of the grid into which a stored image is cut: 2 gives IDM's four training images a canvas, 1 none."""
-    lambda_cc: float = 0.0
+    lambda_cc: float = field(default=0.0, metadata=CELL)
     """Weight of class centralization."""
-    lambda_cm: float = 0.0
+    lambda_cm: float = field(default=0.0, metadata=CELL)
     """Weight of covariance matching."""
-    cc_alpha: float | None = None
+    cc_alpha: float | None = field(default=None, metadata=CELL)
     """α of the form max(0, exp(α·‖·‖²) − β); None for the plain squared distance."""
-    cc_beta: float = 0.0
+    cc_beta: float = field(default=0.0, metadata=CELL)
     """β of that form."""
-    covariance: CovarianceForm = field(default="local", metadata=ADDED)
+    covariance: CovarianceForm = field(default="local", metadata=ADDED | CELL)
     """Covariance that is matched: of channels over positions (local, IID), or of the whole feature vector (global)."""
     queue: QueueSettings | None = None
     """None matches in a new random network every iteration (DM); otherwise IDM's queue."""
     base: str | None = field(default=None, metadata=METHOD)
     """A base method of one's own, `module:object`, instead of DM and IDM."""
-    loss: str | None = field(default=None, metadata=METHOD)
+    loss: str | None = field(default=None, metadata=METHOD | CELL)
     """A loss of one's own, `module:object`, that is added to the objective."""
-    lambda_loss: float = field(default=1.0, metadata=ADDED)
+    lambda_loss: float = field(default=1.0, metadata=ADDED | CELL)
     """Weight of that loss."""
     precision: Precision = "tf32"
     """Arithmetic of the networks; TF32 exists on GPUs only, a CPU computes in float32."""
@@ -188,6 +192,15 @@ class DistillationSettings:
         published = {(True, True): "+IID", (True, False): "+CC", (False, True): "+CM", (False, False): ""}
         own = "" if self.loss is None else f"+{self.loss}"
         return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + own
+
+    @property
+    def of_cohort(self) -> "DistillationSettings | None":
+        """What all sets of one cohort share, the rest at its defaults; None for a base of one's own, which may do
+        anything with its settings and is therefore alone."""
+        if self.base is not None:
+            return None
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(self) if f.metadata.get("cell", False)}
+        return replace(self, **defaults)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,8 @@ class MatchingNetwork:
 class Base(Protocol):
     """A source of matching networks and a rule for updating pixels.
 
-    Built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the number of the set.
+    Built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the number of the set. Where
+    several sets are distilled together each has a base, but only one of them is asked for networks; the others update.
     """
 
     def draw(self, iteration: int) -> MatchingNetwork:

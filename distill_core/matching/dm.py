@@ -1,10 +1,12 @@
 """Distribution matching (Zhao and Bilen, WACV 2023): every iteration matches in a new random network."""
 
+from functools import cached_property
+
 from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.matching.base import MatchingNetwork
-from distill_core.networks import initialise, network_for
+from distill_core.networks import Network, initialise, network_for
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
@@ -13,11 +15,8 @@ class DM:
     """Fresh networks and plain SGD on the pixels; nothing is remembered between iterations."""
 
     def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
-        info = dataset.info
-        # One module serves all iterations: drawing parameters in place is cheaper than building anew.
-        self._network = network_for(info, settings.network, dataset.train.device).requires_grad_(False).train()
-        self._settings = settings
-        self._identity = (info.name, settings.network, seed)
+        self._dataset, self._settings = dataset, settings
+        self._identity = (dataset.info.name, settings.network, seed)
 
     def draw(self, iteration: int) -> MatchingNetwork:
         """Return the random network of an iteration, in train mode as published."""
@@ -38,3 +37,9 @@ class DM:
 
     def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
         """Nothing is remembered."""
+
+    @cached_property
+    def _network(self) -> Network:
+        """One module for all iterations: drawing parameters in place is cheaper than building anew."""
+        network = network_for(self._dataset.info, self._settings.network, self._dataset.train.device)
+        return network.requires_grad_(False).train()

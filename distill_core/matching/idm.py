@@ -4,6 +4,7 @@ The partition of images, IDM's third part, is in `distill_core.partition`; its c
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -45,10 +46,7 @@ class IDM:
             raise ValueError("IDM needs settings.queue")
         self._dataset, self._settings, self._queue = dataset, settings, settings.queue
         self._identity = (dataset.info.name, settings.network, seed)
-        self._entered = 0
-        self._members: list[Member] = []
-        for _ in range(self._queue.networks):
-            self._enter()
+        self._entered = self._queue.networks
 
     def draw(self, iteration: int) -> MatchingNetwork:
         """Let a new network in when it is time, and return one of the queue, in eval mode."""
@@ -105,8 +103,17 @@ class IDM:
         """Append a new random network; where the queue is full the oldest leaves."""
         if len(self._members) == self._queue.max_networks:
             self._members.pop(0)
-        self._members.append(self._build(generator("queue network", *self._identity, self._entered)))
+        self._members.append(self._new(self._entered))
         self._entered += 1
+
+    @cached_property
+    def _members(self) -> list[Member]:
+        """The queue, oldest first."""
+        first = max(0, self._queue.networks - self._queue.max_networks)
+        return [self._new(number) for number in range(first, self._queue.networks)]
+
+    def _new(self, number: int) -> Member:
+        return self._build(generator("queue network", *self._identity, number))
 
     def _build(self, draws: torch.Generator | None = None) -> Member:
         device = self._dataset.train.device

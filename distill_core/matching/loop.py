@@ -1,13 +1,15 @@
-"""The distillation loop that DM, IDM and their IID variants share.
+"""The distillation loop that DM, IDM and their IID variants share, for one set or a cohort of them.
 
 Every draw of an iteration is seeded by what it is for and by the iteration's number, and never by λ: runs that differ
-in λ or base start from the same images and see the same real batches, networks and augmentations.
+in λ or base start from the same images and see the same real batches, networks and augmentations. Sets that differ in
+nothing else are distilled as one cohort: real batches, networks and real features are made once for all of them, and
+each set is what it would have been alone.
 """
 
-import math
+import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,35 +20,16 @@ from distill_core.datasets.load import Dataset
 from distill_core.extensions import find
 from distill_core.extractors import ExtractorPool
 from distill_core.matching.base import Base
+from distill_core.matching.cell import Cell, Hooks, Run
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
-from distill_core.matching.objective import Objective
-from distill_core.matching.state import CheckpointError, DistillationState
+from distill_core.matching.initial import initial_images
+from distill_core.matching.objective import Losses, Objective, gradients
+from distill_core.matching.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import Network
-from distill_core.partition import require_divisible, tile
 from distill_core.precision import arithmetic
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
-
-RECORDS = 200
-"""Points of a loss curve."""
-
-
-class DistillationError(RuntimeError):
-    """A distillation cannot start or go on; the message says where and why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """How a long computation speaks with whoever started it; the defaults do nothing."""
-
-    progress: Callable[[int, int, dict[str, float]], None] = lambda step, total, values: None
-    """Called after every iteration with iterations done, iterations in all, and by name the values that were recorded,
-    which are none in most iterations of a long run."""
-    checkpoint_due: Callable[[], bool] = lambda: False
-    """Asked after every iteration."""
-    checkpoint: Callable[[DistillationState], None] = lambda state: None
-    """Called with the state when one is due; an exception that it raises ends the run there."""
 
 
 def distill(
@@ -80,48 +63,83 @@ def distill(
         CheckpointError: `resume` belongs to another run.
         SettingsError: the network does not fit the images.
     """
-    hooks = hooks or Hooks()
-    if settings.lambda_cc and not extractors:
-        raise DistillationError(f"lambda_cc is {settings.lambda_cc}, which needs a pool of extractors; none was given")
-    base = _base(dataset, settings, seed)
-    state = resume or _start(dataset, settings, ipc=ipc, seed=seed)
-    if resume is not None:
-        _check_fits(resume, dataset, ipc)
-        base.restore(state.source, state.iteration)
+    cell = Cell(settings=settings, resume=resume, hooks=hooks or Hooks())
+    (ended,) = distill_cohort(dataset, [cell], ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk)
+    if isinstance(ended, Exception):
+        raise ended
+    return ended
+
+
+def distill_cohort(
+    dataset: Dataset,
+    cells: Sequence[Cell],
+    *,
+    ipc: int,
+    seed: int,
+    extractors: ExtractorPool | None = None,
+    class_chunk: int | None = None,
+) -> list[DistillationState | Exception]:
+    """Distil several sets at once; each is, bit for bit on a CPU, what `distill` makes of it alone.
+
+    A cell that fails (a loss that is not finite, an exception of its hooks) ends alone. Cells that are ahead wait until
+    the others have caught up, so that cells of cohorts that were stopped at different iterations can be joined. The
+    seconds in a state are an equal share of the time of the iterations that it took part in.
+
+    Args:
+        dataset: see `distill`, also for the other arguments, which all cells share.
+        cells: the sets, equal in `settings.of_cohort`.
+        ipc: stored images per class.
+        seed: number of the set.
+        extractors: needed where a λ_CC is above 0.
+        class_chunk: classes in memory at once.
+
+    Returns:
+        For each cell its last state, or what ended it.
+
+    Raises:
+        ValueError: there are no cells, or they cannot share their draws.
+        DistillationError, CheckpointError, SettingsError: as `distill`, where no cell can start.
+    """
+    shared = {cell.settings.of_cohort for cell in cells}
+    if len(shared) != 1 or (None in shared and len(cells) > 1):
+        raise ValueError("the cells of a cohort may differ in weights, losses and the optimiser of the pixels alone")
+    runs = _start(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
+    settings = cells[0].settings
     chunk = class_chunk or chunks.class_chunk(
         classes=len(dataset.info.classes),
         image_size=dataset.info.image_size,
         real=min(settings.batch_real, max(dataset.train.counts)),
         synthetic=ipc * settings.partition**2,
     )
-    iteration = _Iteration(dataset, settings, base, extractors, seed, chunk)
-    began = time.monotonic() - state.seconds
-    every = max(1, settings.iterations // RECORDS)
-    recorded, recorded_at = state.iteration, time.monotonic()
+    cohort = _Cohort(
+        dataset=dataset,
+        settings=settings,
+        source=runs[0].base,
+        extractors=extractors,
+        seed=seed,
+        class_chunk=chunk,
+    )
     with arithmetic(settings.precision):
-        while state.iteration < settings.iterations:
-            losses = iteration.advance(state)
-            values: dict[str, float] = {}
-            if state.iteration % every == 0 or state.iteration in (1, settings.iterations):
-                values = _finite(losses, state)
-                state.curve.append(state.iteration, values)
-                now = time.monotonic()
-                values = values | {"seconds_per_iteration": (now - recorded_at) / (state.iteration - recorded)}
-                recorded, recorded_at = state.iteration, now
-            hooks.progress(state.iteration, settings.iterations, values)
-            if state.iteration < settings.iterations and hooks.checkpoint_due():
-                _finite({}, state)
-                state.source, state.seconds = base.tensors(), time.monotonic() - began
-                hooks.checkpoint(state)
-    state.seconds = time.monotonic() - began
-    return state
+        while going := [run for run in runs if run.going]:
+            cohort.advance(going)
+    return [run.state if run.error is None else run.error for run in runs]
 
 
-def _base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
-    if settings.base is not None:
-        own: Base = find(settings.base)(dataset, settings, seed)
-        return own
-    return DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
+def _start(
+    dataset: Dataset, cells: Sequence[Cell], *, ipc: int, seed: int, extractors: ExtractorPool | None
+) -> list[Run]:
+    """Put each cell where it stands: at its own state, or at the initial images, which are the same for all."""
+    initial = functools.cache(lambda: initial_images(dataset, cells[0].settings, ipc=ipc, seed=seed))
+    runs = []
+    for cell in cells:
+        if cell.settings.lambda_cc and not extractors:
+            raise DistillationError(
+                f"lambda_cc is {cell.settings.lambda_cc}, which needs a pool of extractors; none was given"
+            )
+        state = DistillationState.at_start(initial()) if cell.resume is None else cell.resume
+        _check_fits(state, dataset, ipc)
+        runs.append(Run(cell=cell, state=state, base=_base(dataset, cell.settings, seed)))
+    return runs
 
 
 def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
@@ -133,106 +151,87 @@ def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
         )
 
 
-def initial_images(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> Tensor:
-    """Return the images that a distillation starts from, (K, ipc, C, H, W), normalised.
-
-    The first images of a class are the same whatever the method, so methods are compared from one start.
-
-    Raises:
-        DistillationError: a class has too few images, or the partition does not fit the image size.
-    """
-    info, images = dataset.info, dataset.train
-    try:
-        require_divisible(info.image_size, settings.partition)
-    except ValueError as error:
-        raise DistillationError(f"partition {settings.partition} on {info.name}: {error}") from error
-    draws = generator("initial images", info.name, seed)
-    if settings.init == "noise":
-        shape = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
-        return torch.randn(shape, generator=draws).to(images.device)
-    cells = settings.partition**2
-    real = images.normalised(draw_initial(dataset, ipc * cells, seed=seed))
-    if cells == 1:
-        return real
-    # The first ipc images become the first cells, so that canvases share them with methods without a partition.
-    return torch.stack([tile(of_class, settings.partition) for of_class in real])
+def _base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
+    if settings.base is not None:
+        own: Base = find(settings.base)(dataset, settings, seed)
+        return own
+    return DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
 
 
-def draw_initial(dataset: Dataset, count: int, *, seed: int) -> Tensor:
-    """Draw indices (K, count) of distinct real training images of each class; a larger count extends a smaller one.
-
-    Raises:
-        DistillationError: a class has fewer images than `count`.
-    """
-    smallest = min(dataset.train.counts)
-    if smallest < count:
-        raise DistillationError(
-            f"{count} images of each class are needed, but the smallest class of {dataset.info.name} has {smallest}; "
-            "lower ipc"
-        )
-    return dataset.train.draw(generator("initial images", dataset.info.name, seed), count)
-
-
-@dataclass(frozen=True)
-class _Iteration:
-    """Everything that one iteration needs besides the state it changes."""
+@dataclass(kw_only=True)
+class _Cohort:
+    """What the cells share: everything that an iteration needs besides their states."""
 
     dataset: Dataset
     settings: DistillationSettings
-    base: Base
+    """Of any cell: only what all of them share is read."""
+    source: Base
+    """Where the networks come from."""
     extractors: ExtractorPool | None
     seed: int
     class_chunk: int
+    at: int = 0
+    """Iterations that the source has done."""
+    clock: float = field(default_factory=time.monotonic)
+    """When time was last shared out."""
 
-    def advance(self, state: DistillationState) -> dict[str, Tensor]:
-        """Advance `state` by one iteration; return its losses and the gradient's norm, still on the device."""
-        settings, images, iteration = self.settings, self.dataset.train, state.iteration
-        matching = self.base.draw(iteration)
-        extractor = self._extractor(iteration)
-        objective = Objective(
-            network=matching.network,
-            extractor=extractor,
-            settings=settings,
-            ce_weight=matching.ce_weight,
-            forward_images=chunks.forward_images(images.device.type, images.image_size),
-        )
-        indices = images.draw(self._draws("real batch", iteration), settings.batch_real)
+    def advance(self, going: Sequence[Run]) -> None:
+        """Advance the cells that are furthest behind by one iteration; the others wait for them."""
+        iteration = min(run.state.iteration for run in going)
+        runs = [run for run in going if run.state.iteration == iteration]
+        if iteration != self.at:
+            self.source.restore(runs[0].state.source, iteration)
+        results = self._gradients(runs, iteration)
+        for run, (gradient, _) in zip(runs, results, strict=True):
+            run.update(gradient)
+        self.source.after(iteration)
+        self.at = iteration + 1
+        self._share_time(runs)
+        for run, (gradient, losses) in zip(runs, results, strict=True):
+            run.follow(losses, gradient, self.source)
+        self._share_time(runs)
+
+    def _gradients(self, runs: Sequence[Run], iteration: int) -> list[tuple[Tensor, Losses]]:
+        images = self.dataset.train
+        matching = self.source.draw(iteration)
+        extractor = self._extractor(runs, iteration)
+        objectives = [
+            Objective(
+                network=matching.network,
+                extractor=extractor,
+                settings=run.cell.settings,
+                ce_weight=matching.ce_weight,
+                forward_images=chunks.forward_images(images.device.type, images.image_size),
+            )
+            for run in runs
+        ]
+        indices = images.draw(self._draws("real batch", iteration), self.settings.batch_real)
         draw = draw_augmentation(
-            settings.dsa_strategy,
+            self.settings.dsa_strategy,
             groups=len(indices),
             image_size=self.dataset.info.image_size,
             generator=self._draws("augmentation", iteration),
             device=images.device,
         )
-        gradient, losses = objective.gradient(
-            state.images, lambda classes: images.normalised(indices[classes]), draw, class_chunk=self.class_chunk
+        return gradients(
+            objectives,
+            [run.state.images for run in runs],
+            lambda classes: images.normalised(indices[classes]),
+            draw,
+            class_chunk=self.class_chunk,
         )
-        last = iteration + 1 == settings.iterations
-        state.images, state.velocity = self.base.update(state.images, state.velocity, gradient, last=last)
-        self.base.after(iteration)
-        state.iteration += 1
-        return losses | {"gradient_norm": gradient.norm()}
 
-    def _extractor(self, iteration: int) -> Network | None:
-        if self.extractors is None or not self.settings.lambda_cc:
+    def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
+        if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):
             return None
         return self.extractors.draw(self._draws("extractor", iteration))
 
     def _draws(self, purpose: str, iteration: int) -> torch.Generator:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
 
-
-def _start(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> DistillationState:
-    images = initial_images(dataset, settings, ipc=ipc, seed=seed)
-    return DistillationState(iteration=0, images=images, velocity=torch.zeros_like(images))
-
-
-def _finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, float]:
-    """Return losses as numbers; DistillationError if one of them, or a pixel, is not finite."""
-    values = {name: float(loss) for name, loss in losses.items()}
-    for name, value in (values | {"the largest pixel": float(state.images.abs().max())}).items():
-        if not math.isfinite(value):
-            raise DistillationError(
-                f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights lambda_cc and lambda_cm"
-            )
-    return values
+    def _share_time(self, runs: Sequence[Run]) -> None:
+        """Count the time since the last call as an equal share to each of some cells."""
+        now = time.monotonic()
+        for run in runs:
+            run.state.seconds += (now - self.clock) / len(runs)
+        self.clock = now

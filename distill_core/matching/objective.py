@@ -1,7 +1,11 @@
-"""The objective of IID on one batch of classes: L = L_base + λ_CC·L_CC + λ_CM·L_CM, and its gradient on the images."""
+"""The objective of IID on one batch of classes: L = L_base + λ_CC·L_CC + λ_CM·L_CM, and its gradient on the images.
 
-from collections.abc import Callable, Iterator
+Cells of one cohort differ in the weights; they match the same real images in the same network.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -11,14 +15,32 @@ from distill_core.augment import Draw, augment
 from distill_core.extensions import find
 from distill_core.losses import (
     class_centralization,
-    covariance_matching,
     global_covariance_matching,
-    mean_matching,
+    local_covariance,
+    squared_distance,
 )
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
 from distill_core.precision import autocast, forward_only
 from distill_core.settings import DistillationSettings, SettingsError
+
+
+@dataclass(frozen=True, eq=False)
+class RealFeatures:
+    """Features of the real images of some classes, and what the losses make of them, computed once for all cells."""
+
+    maps: Tensor
+    """(K, N, C, H, W), float32, without gradient."""
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """(K, C·H·W): mean features of each class."""
+        return self.maps.flatten(2).mean(dim=1)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """(K, C, C): see `local_covariance`."""
+        return local_covariance(self.maps.flatten(3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,38 +65,40 @@ class Objective:
         """Whether features depend on the other images of a pass: batch norm in train mode, as DM has it."""
         return self.network.training and uses_batch_statistics(self.network)
 
-    def losses(self, real: Tensor, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def real_features(self, real: Tensor) -> RealFeatures:
+        """Pass real images (K, N, C, H, W), augmented, through φ."""
+        forward = forward_only(self.network.feature_map, None if self.batch_statistics else self.forward_images)
+        return RealFeatures(self._features(forward, real))
+
+    def losses(self, real: RealFeatures, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Compute the losses, summed over classes, before their weights; those with weight 0 are left out.
 
         Args:
-            real: (K, N, C, H, W) augmented real images.
+            real: features of the real images.
             synthetic: (K, M, C, H, W) augmented synthetic images.
             labels: (K,) the classes.
         """
-        with torch.no_grad():
-            real_map = self._features(
-                forward_only(self.network.feature_map, None if self.batch_statistics else self.forward_images), real
-            )
-        synthetic_map = self._features(self.network.feature_map, synthetic)
-        losses = {"mean": mean_matching(real_map.flatten(2), synthetic_map.flatten(2))}
+        maps = self._features(self.network.feature_map, synthetic)
+        losses = {"mean": squared_distance(real.mean, maps.flatten(2).mean(dim=1))}
         if self.settings.lambda_cc and self.extractor is not None:
             features = self._features(self.extractor.embed, synthetic)
             losses["cc"] = class_centralization(features, alpha=self.settings.cc_alpha, beta=self.settings.cc_beta)
         if self.settings.lambda_cm:
-            losses["cm"] = self._covariance_loss(real_map, synthetic_map)
+            losses["cm"] = self._covariance_loss(real, maps)
         if self.settings.loss is not None:
-            losses["own"] = _own_loss(self.settings.loss, real_map, synthetic_map)
+            losses["own"] = _own_loss(self.settings.loss, real.maps.clone(), maps)
         if self.ce_weight:
-            logits = self.network.logits(synthetic_map.flatten(0, 1))
+            logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
             # A class's cross entropy is the mean over its images; classes are summed like the other losses.
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
 
-    def _covariance_loss(self, real_map: Tensor, synthetic_map: Tensor) -> Tensor:
+    def _covariance_loss(self, real: RealFeatures, synthetic: Tensor) -> Tensor:
         if self.settings.covariance == "global":
-            return global_covariance_matching(real_map.flatten(2), synthetic_map.flatten(2))
-        return covariance_matching(real_map.flatten(3), synthetic_map.flatten(3))
+            return global_covariance_matching(real.maps.flatten(2), synthetic.flatten(2))
+        return squared_distance(real.covariance, local_covariance(synthetic.flatten(3)))
 
     def _features(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Map images (K, N, C, H, W) to float32 features (K, N, …)."""
@@ -94,36 +118,57 @@ class Objective:
         }
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
-    def gradient(
-        self, images: Tensor, real: Callable[[slice], Tensor], draw: Draw | None, *, class_chunk: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the gradient of the total on the synthetic images, and the losses.
 
-        Args:
-            images: (K, M, C, H, W) stored synthetic images, normalised.
-            real: gives the normalised real images (k, N, C, H, W) of some of the classes.
-            draw: Siamese augmentation, one operation a class, or None.
-            class_chunk: classes in memory at once; it changes nothing but rounding. It is ignored where φ uses batch
-                statistics, which span all classes.
+Losses = dict[str, Tensor]
+"""Detached losses by name, with their weighted sum as "total"."""
 
-        Returns:
-            Gradient (K, M, C, H, W), and the detached losses by name with their weighted sum as "total".
-        """
-        if self.batch_statistics:
-            class_chunk = len(images)
-        gradient = torch.empty_like(images)
-        sums: dict[str, Tensor] = {}
-        for classes in chunks(len(images), class_chunk):
-            leaf = images[classes].detach().requires_grad_()
-            part = None if draw is None else draw.of(classes)
-            synthetic = augment(decode(leaf, self.settings.partition), part)
-            labels = torch.arange(classes.start, classes.stop, device=images.device)
-            losses = self.losses(augment(real(classes), part), synthetic, labels)
-            total = self.total(losses)
-            (gradient[classes],) = torch.autograd.grad(total, leaf)
-            for name, loss in (*losses.items(), ("total", total)):
-                sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach()
-        return gradient, sums
+
+def gradients(
+    objectives: Sequence[Objective],
+    images: Sequence[Tensor],
+    real: Callable[[slice], Tensor],
+    draw: Draw | None,
+    *,
+    class_chunk: int,
+) -> list[tuple[Tensor, Losses]]:
+    """Return the gradient of each objective's total on its synthetic images, and the losses.
+
+    The objectives share φ and the real images, whose features are computed once for all of them.
+
+    Args:
+        objectives: one a cell.
+        images: (K, M, C, H, W) stored synthetic images of each cell, normalised.
+        real: gives the normalised real images (k, N, C, H, W) of some of the classes.
+        draw: Siamese augmentation, one operation a class, or None.
+        class_chunk: classes in memory at once; it changes nothing but rounding. It is ignored where φ uses batch
+            statistics, which span all classes.
+
+    Returns:
+        Gradient (K, M, C, H, W) and losses of each cell.
+    """
+    first, classes = objectives[0], len(images[0])
+    results: list[tuple[Tensor, Losses]] = [(torch.empty_like(own), {}) for own in images]
+    for part in chunks(classes, classes if first.batch_statistics else class_chunk):
+        augmentation = None if draw is None else draw.of(part)
+        features = first.real_features(augment(real(part), augmentation))
+        for objective, own, (gradient, sums) in zip(objectives, images, results, strict=True):
+            gradient[part], losses = _gradient(objective, own[part], features, augmentation, part.start)
+            for name, loss in losses.items():
+                sums[name] = sums[name] + loss if name in sums else loss
+    return results
+
+
+def _gradient(
+    objective: Objective, images: Tensor, real: RealFeatures, draw: Draw | None, first_class: int
+) -> tuple[Tensor, Losses]:
+    """Return gradient and losses of one cell's images (k, M, C, H, W) of the classes from `first_class` on."""
+    leaf = images.detach().requires_grad_()
+    synthetic = augment(decode(leaf, objective.settings.partition), draw)
+    labels = torch.arange(first_class, first_class + len(images), device=images.device)
+    losses = objective.losses(real, synthetic, labels)
+    total = objective.total(losses)
+    (gradient,) = torch.autograd.grad(total, leaf)
+    return gradient, {name: loss.detach() for name, loss in (*losses.items(), ("total", total))}
 
 
 def _own_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:

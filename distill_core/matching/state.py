@@ -10,6 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
+class DistillationError(RuntimeError):
+    """A distillation cannot start or go on; the message says where and why."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint is damaged or belongs to another run; the message names the file."""
 
@@ -45,6 +49,11 @@ class DistillationState:
     curve: Curve = field(default_factory=Curve)
     seconds: float = 0.0
     """Time spent so far, over all continuations."""
+
+    @classmethod
+    def at_start(cls, images: Tensor) -> "DistillationState":
+        """Return the state before the first iteration."""
+        return cls(iteration=0, images=images, velocity=torch.zeros_like(images))
 
     def save(self, path: Path) -> None:
         """Write the state as one safetensors file."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.features import describe
-from distill_core.matching.loop import draw_initial, initial_images
+from distill_core.matching.initial import draw_initial, initial_images
 from distill_core.matching.objective import decode
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.context import UnitContext

@@ -11,7 +11,8 @@ from torchvision.utils import make_grid
 from distill_core.baselines import select
 from distill_core.datasets.load import Dataset
 from distill_core.library import synthetic_set
-from distill_core.matching.loop import Hooks, distill
+from distill_core.matching.cell import Hooks
+from distill_core.matching.loop import distill
 from distill_core.matching.state import DistillationState
 from orchestrator.context import UnitContext
 from orchestrator.methods import unit_method

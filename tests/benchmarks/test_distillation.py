@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from distill_core.augment import draw_augmentation
-from distill_core.matching.objective import Objective
+from distill_core.matching.objective import Objective, gradients
 from distill_core.networks import build_network
 from distill_core.settings import DSA_ALL, DistillationSettings
 
@@ -25,6 +25,6 @@ def test_batched_and_looped_gradients_agree(image):
     objective = Objective(network=network, extractor=extractor.eval(), settings=settings, forward_images=7)
     real, images = image(30, 3, 32, 32, 1).unflatten(0, (3, 10)), image(12, 3, 32, 32, 2).unflatten(0, (3, 4))
     draw = draw_augmentation(DSA_ALL, 3, 32, torch.Generator().manual_seed(0))
-    batched, _ = objective.gradient(images, real.__getitem__, draw, class_chunk=3)
+    ((batched, _),) = gradients([objective], [images], real.__getitem__, draw, class_chunk=3)
     looped = benchmark.looped_gradient(objective, images, real, draw)
     assert (batched - looped).abs().max() <= 1e-4 * looped.abs().max()

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from distill_core.baselines import herding, k_center, select
-from distill_core.matching.loop import DistillationError, draw_initial
+from distill_core.matching.initial import draw_initial
+from distill_core.matching.state import DistillationError
 from distill_core.networks import build_network
 
 

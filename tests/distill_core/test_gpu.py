@@ -7,7 +7,8 @@ import torch
 
 from distill_core.evaluation import TrainingSet, evaluate_network
 from distill_core.extractors import ExtractorPool, train_extractor
-from distill_core.matching.loop import Hooks, distill
+from distill_core.matching.cell import Hooks
+from distill_core.matching.loop import distill
 from distill_core.matching.state import DistillationState
 from distill_core.networks import build_network
 from distill_core.passes import captured, eager

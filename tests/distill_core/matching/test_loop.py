@@ -4,15 +4,11 @@ import pytest
 import torch
 
 from distill_core.extractors import ExtractorPool
-from distill_core.matching.loop import (
-    DistillationError,
-    Hooks,
-    distill,
-    draw_initial,
-    initial_images,
-)
+from distill_core.matching.cell import Hooks
+from distill_core.matching.initial import draw_initial, initial_images
+from distill_core.matching.loop import distill
 from distill_core.matching.objective import decode
-from distill_core.matching.state import CheckpointError, DistillationState
+from distill_core.matching.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import build_network
 from distill_core.settings import DistillationSettings, QueueSettings
 

@@ -8,7 +8,7 @@ import torch
 from distill_core.losses import class_centralization, covariance_matching, global_covariance_matching, mean_matching
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import class_steps
-from distill_core.matching.objective import Objective, decode
+from distill_core.matching.objective import Objective, decode, gradients
 from distill_core.networks import build_network
 from distill_core.settings import DistillationSettings
 
@@ -29,9 +29,18 @@ def objective(networks, *, cc, cm, partition=1, ce_weight=0.0):
     return Objective(network=networks[0], extractor=networks[1], settings=settings, ce_weight=ce_weight)
 
 
+def gradient_of(matching, images, real, draw, *, class_chunk):
+    """The gradient of one cell."""
+    return gradients([matching], [images], real, draw, class_chunk=class_chunk)[0]
+
+
+def losses_of(matching, real, synthetic, labels):
+    return matching.losses(matching.real_features(real), synthetic, labels)
+
+
 def test_losses_of_a_step(networks, image, golden):
     real, synthetic = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
-    losses = objective(networks, cc=0.05, cm=0.01).losses(real, synthetic, torch.arange(3))
+    losses = losses_of(objective(networks, cc=0.05, cm=0.01), real, synthetic, torch.arange(3))
     values = torch.stack([losses[name] for name in ("mean", "cc", "cm")])
     torch.testing.assert_close(values, golden["step/plain/losses"].float(), rtol=1e-4, atol=0)
 
@@ -39,7 +48,7 @@ def test_losses_of_a_step(networks, image, golden):
 @pytest.mark.parametrize(("name", "cc", "cm"), [("total", 0.05, 0.01)])
 def test_total_gradient(networks, image, golden, name, cc, cm):
     real, synthetic = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
-    gradient, _ = objective(networks, cc=cc, cm=cm).gradient(synthetic, lambda s: real[s], None, class_chunk=3)
+    gradient, _ = gradient_of(objective(networks, cc=cc, cm=cm), synthetic, lambda s: real[s], None, class_chunk=3)
     close(gradient, golden[f"step/plain/grad_{name}"])
 
 
@@ -62,7 +71,7 @@ def test_three_steps(networks, image, golden, tiny_dataset):
     velocity = torch.zeros_like(images)
     base = DM(tiny_dataset, DistillationSettings(network="ConvNetW8D2", lr_img=1.0, momentum_img=0.5), seed=0)
     for step in range(3):
-        gradient, _ = objective(networks, cc=0.05, cm=0.01).gradient(images, lambda s: real[s], None, class_chunk=2)
+        gradient, _ = gradient_of(objective(networks, cc=0.05, cm=0.01), images, lambda s: real[s], None, class_chunk=2)
         images, velocity = base.update(images, velocity, gradient, last=step == 2)
     close(images, golden["step/plain/syn_after_3"])
 
@@ -70,7 +79,7 @@ def test_three_steps(networks, image, golden, tiny_dataset):
 def test_global_covariance_is_that_of_the_flattened_feature_map(networks, image):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
     matching = with_covariance(objective(networks, cc=0, cm=0.01), "global")
-    losses = matching.losses(real, images, torch.arange(3))
+    losses = losses_of(matching, real, images, torch.arange(3))
     real_map, synthetic_map = (by_class(networks[0].feature_map(x.flatten(0, 1)).flatten(1)) for x in (real, images))
     assert set(losses) == {"mean", "cm"}
     torch.testing.assert_close(losses["cm"], global_covariance_matching(real_map, synthetic_map), rtol=1e-4, atol=0)
@@ -82,7 +91,7 @@ def test_idm_iterations(networks, image, golden, name, cc, cm, ce_weight):
     matching = objective(networks, cc=cc, cm=cm, partition=2, ce_weight=ce_weight)
     velocity = torch.zeros_like(images)
     for iteration in range(3):
-        gradient, _ = matching.gradient(images, lambda s: real[s], None, class_chunk=3)
+        gradient, _ = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
         images, velocity = class_steps(images, velocity, gradient, lr=0.2, momentum=0.5, last=iteration == 2)
     close(images, golden[f"idm/{name}/syn_after_3"])
 
@@ -91,7 +100,7 @@ def test_idm_first_losses(networks, image, golden):
     real, images = by_class(image(24, 3, 32, 32, 41)), by_class(image(6, 3, 32, 32, 42))
     matching = objective(networks, cc=0.01, cm=0.03, partition=2, ce_weight=1.0)
     for c, expected in enumerate(golden["idm/iid/first_losses"]):
-        losses = matching.losses(real[c : c + 1], decode(images[c : c + 1], 2), torch.tensor([c]))
+        losses = losses_of(matching, real[c : c + 1], decode(images[c : c + 1], 2), torch.tensor([c]))
         values = torch.stack([losses[name] for name in ("mean", "cc", "cm", "ce")])
         torch.testing.assert_close(values, expected.float(), rtol=1e-4, atol=0)
 
@@ -100,8 +109,8 @@ def test_idm_first_losses(networks, image, golden):
 def test_chunks_of_classes_change_only_rounding(networks, image, chunk, covariance):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
     matching = with_covariance(objective(networks, cc=0.05, cm=0.01, ce_weight=2.0), covariance)
-    whole, losses = matching.gradient(images, lambda s: real[s], None, class_chunk=3)
-    parts, part_losses = matching.gradient(images, lambda s: real[s], None, class_chunk=chunk)
+    whole, losses = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
+    parts, part_losses = gradient_of(matching, images, lambda s: real[s], None, class_chunk=chunk)
     close(parts, whole)
     for name, loss in losses.items():
         torch.testing.assert_close(part_losses[name], loss, rtol=1e-4, atol=0)
@@ -111,16 +120,16 @@ def test_parts_of_the_forward_pass_change_only_rounding(networks, image):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
     whole = objective(networks, cc=0.0, cm=0.01)
     parts = replace(whole, forward_images=5)
-    expected, _ = whole.gradient(images, lambda s: real[s], None, class_chunk=3)
-    close(parts.gradient(images, lambda s: real[s], None, class_chunk=3)[0], expected)
+    expected, _ = gradient_of(whole, images, lambda s: real[s], None, class_chunk=3)
+    close(gradient_of(parts, images, lambda s: real[s], None, class_chunk=3)[0], expected)
 
 
 def test_bfloat16_is_close(networks, image):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))
     exact = objective(networks, cc=0.05, cm=0.01)
     rounded = replace(exact, settings=replace(exact.settings, precision="bf16"))
-    expected, _ = exact.gradient(images, lambda s: real[s], None, class_chunk=3)
-    gradient, losses = rounded.gradient(images, lambda s: real[s], None, class_chunk=3)
+    expected, _ = gradient_of(exact, images, lambda s: real[s], None, class_chunk=3)
+    gradient, losses = gradient_of(rounded, images, lambda s: real[s], None, class_chunk=3)
     assert losses["mean"].dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(gradient.flatten(), expected.flatten(), dim=0) > 0.98
     assert not torch.equal(gradient, expected)
@@ -131,7 +140,7 @@ def test_every_backbone_gets_both_losses(name, image):
     network = build_network(name, channels=3, classes=3, image_size=32).requires_grad_(False)
     real, images = by_class(image(12, 3, 32, 32, 21)), by_class(image(6, 3, 32, 32, 22))
     matching = objective([network, network], cc=1.0, cm=1.0)
-    losses = matching.losses(real, images.requires_grad_(), torch.arange(3))
+    losses = losses_of(matching, real, images.requires_grad_(), torch.arange(3))
     assert set(losses) == {"mean", "cc", "cm"}
     for loss in losses.values():
         (gradient,) = torch.autograd.grad(loss, images, retain_graph=True)
