@@ -94,6 +94,7 @@ def launch(
     address: str | None = None,
     console: Console | None = None,
     runner: str = RUNNER,
+    cohorts: bool = False,
     checkpoint_seconds: float = 30.0,
     tensorboard: bool = True,
 ) -> Summary:
@@ -110,6 +111,7 @@ def launch(
         address: "auto" or host:port of a Ray cluster to join; by default Ray is started on this machine.
         console: where progress is shown.
         runner: unit function as module:name.
+        cohorts: whether sets that differ in weights alone are distilled together (see `orchestrator.cohorts`).
         checkpoint_seconds: pause between the checkpoints of a unit.
         tensorboard: whether units write TensorBoard logs.
 
@@ -142,7 +144,8 @@ def launch(
         tensorboard=tensorboard,
     )
     record = _record(space, overrides, address)
-    stopped = _compute(plan, done, store, settings, asked, record, board, console or Console(stderr=True))
+    console = console or Console(stderr=True)
+    stopped = _compute(plan, done, store, settings, asked, record, board, console, cohorts=cohorts)
     ended = _summary(settings.run, board, began, stopped=stopped)
     folders = {"store": store.root, "data": data_root}
     unusual = {name: str(folder) for name, folder in folders.items() if folder != Path(name).resolve()}
@@ -255,6 +258,8 @@ def _compute(
     record: Mapping[str, object],
     board: Board,
     console: Console,
+    *,
+    cohorts: bool,
 ) -> bool:
     """Run what is not done, and return whether that was stopped."""
     from orchestrator import tuning
@@ -266,12 +271,12 @@ def _compute(
             nodes, trial = _survey(asked.address, store, settings, board, console)
             gpu = wants_gpu(nodes, asked.gpus)
             estimates = estimate(plan, gpu=gpu, store_tables=store.tables, done=done)
-            need = gpu_need(board.units.values(), estimates)
+            need = gpu_need(board.units.values(), estimates, cohorts=cohorts)
             room = share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)
             settings = replace(settings, cpus=room.cpus, report_seconds=max(settings.report_seconds, room.slots / 40))
             board.expected = {key: value.seconds for key, value in estimates.items()}
-            schedule = Schedule(plan, done, board.expected)
+            schedule = Schedule(plan, done, board.expected, slots=room.slots if cohorts else 0)
             console.print(_opening(board, room), soft_wrap=True, highlight=False)
             with display(board, console):
                 tuning.run_units(

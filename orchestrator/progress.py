@@ -48,6 +48,8 @@ class Running:
 
     unit: Unit
     since: float
+    together: int = 1
+    """Units of its trial, which share a worker."""
     first_step: int | None = None
     first_time: float = 0.0
     report: Report | None = None
@@ -103,10 +105,10 @@ class Board:
     def __post_init__(self) -> None:
         self.pending = Counter(unit.kind for unit in self.units.values())
 
-    def started(self, unit: Unit) -> None:
-        """Note that a worker has a unit."""
+    def started(self, unit: Unit, together: int = 1) -> None:
+        """Note that a worker has a unit, one of so many in the same trial."""
         self.awaited.pop(unit.key, None)
-        self.running[unit.key] = Running(unit=unit, since=time.monotonic())
+        self.running[unit.key] = Running(unit=unit, since=time.monotonic(), together=together)
 
     def progressed(self, unit: Unit, report: Report) -> None:
         """Note how far it is."""
@@ -164,14 +166,15 @@ class Board:
             if key in self.settled or key in self.failures or key in self.blocked:
                 continue
             running = self.running.get(key)
-            left = running.seconds_left if running is not None else None
+            left = running.seconds_left / running.together if running is not None and running.seconds_left else None
             if left is None:
                 if key not in self.expected:
                     return None
                 left = self.expected[key] * self._correction(unit.kind)
-                left -= time.monotonic() - running.since if running is not None else 0.0
+                left -= (time.monotonic() - running.since) / running.together if running is not None else 0.0
             work += max(0.0, left)
-        return work / max(1, len(self.running))
+        workers = sum(1 / running.together for running in list(self.running.values()))
+        return work / max(1.0, workers)
 
     def _block(self) -> None:
         self.blocked = blocked_by(self.failures, self.units)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.cohorts import added_bytes, likeness
 from orchestrator.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.launch import LaunchError
 from orchestrator.trials import needs_gpu
@@ -63,10 +64,12 @@ def wants_gpu(nodes: Iterable[Node], gpus: float | None) -> bool:
     return any(node.gpus >= 1 for node in nodes) if gpus is None else gpus > 0
 
 
-def gpu_need(units: Iterable[Unit], estimates: Mapping[str, Estimate]) -> Need:
-    """Return what those of the units need that compute on a GPU."""
-    costs = [estimates[unit.key] for unit in units if needs_gpu(unit)]
-    return Need(units=len(costs), memory=max(map(_with_margin, costs), default=0))
+def gpu_need(units: Iterable[Unit], estimates: Mapping[str, Estimate], *, cohorts: bool = False) -> Need:
+    """Return what those of the units need that compute on a GPU, alone or in the largest cohort they may be in."""
+    computing = [unit for unit in units if needs_gpu(unit)]
+    added = added_bytes(computing) if cohorts else {}
+    memories = [_with_margin(estimates[unit.key]) + added.get(likeness(unit), 0) for unit in computing]
+    return Need(units=len(computing), memory=max(memories, default=0))
 
 
 def share_out(nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: Need) -> Capacity:

@@ -3,12 +3,13 @@
 import heapq
 from collections.abc import Iterable, Mapping
 
+from orchestrator import cohorts
 from orchestrator.plan import Plan, pending
 from orchestrator.units import KINDS, Unit
 
 
 class Schedule:
-    """A plan while it is carried out: hands out the units that still have to run, each once.
+    """A plan while it is carried out: hands out the units that still have to run, each once, alone or as a cohort.
 
     A unit is ready when its parents are done. Of the ready ones the kind with more work behind it goes first
     (extractors, then sets, then evaluations), so that evaluations never hold back the sets that others wait for. Within
@@ -19,9 +20,13 @@ class Schedule:
         plan: what to do.
         done: keys of units that need not run; those that nobody needs any more are left out too.
         seconds: how long units are expected to take; none are known if left out.
+        slots: trials that run at the same time, over which sets that can be distilled together are shared out; with 0
+            every unit comes alone.
     """
 
-    def __init__(self, plan: Plan, done: Iterable[str] = (), seconds: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, done: Iterable[str] = (), seconds: Mapping[str, float] | None = None, *, slots: int = 0
+    ) -> None:
         done = frozenset(done)
         order = pending(plan, done)
         self.units = {key: plan.units[key] for key in order}
@@ -43,16 +48,25 @@ class Schedule:
                 if parent in self.units:
                     self._children[parent].append(key)
                     self._missing[key] += 1
+        self._slots = slots
+        self._alike = cohorts.alike(self.units.values()) if slots else {}
+        self._cohorts: dict[str, tuple[Unit, ...]] = {}
+        """Cohorts that are ready, by the key of their first unit."""
+        self._waiting = {key for key in self._alike if not self._missing[key]}
+        """Units that are ready and in no cohort yet."""
         self._ready = [(self._rank[key], key) for key in order if not self._missing[key]]
         heapq.heapify(self._ready)
 
-    def next(self) -> Unit | None:
-        """Hand out the next unit; None while nothing is ready (see `exhausted`)."""
+    def next(self) -> tuple[Unit, ...]:
+        """Hand out the next unit, or cohort of units; nothing while nothing is ready (see `exhausted`)."""
         if not self._ready:
-            return None
+            return ()
         key = heapq.heappop(self._ready)[1]
-        self.running.add(key)
-        return self.units[key]
+        if key in self._waiting:
+            self._form_cohorts(key)
+        units = self._cohorts.pop(key, (self.units[key],))
+        self.running.update(unit.key for unit in units)
+        return units
 
     def settle(self, key: str, ok: bool) -> None:
         """Take note that a unit that was handed out is done, or failed for good."""
@@ -66,10 +80,23 @@ class Schedule:
             self._missing[child] -= 1
             if not self._missing[child] and child not in self.blocked:
                 heapq.heappush(self._ready, (self._rank[child], child))
+                if child in self._alike:
+                    self._waiting.add(child)
 
     def exhausted(self) -> bool:
         """Tell whether everything is handed out, or blocked, and settled."""
         return not self._ready and not self.running
+
+    def _form_cohorts(self, key: str) -> None:
+        """Share the first of the ready units and all that are like it out into cohorts, each led by its first unit."""
+        ready = sorted(self._waiting.intersection(self._alike[key]), key=self._rank.__getitem__)
+        formed = cohorts.share_out([self.units[key] for key in ready], self._slots)
+        self._cohorts |= {units[0].key: units for units in formed}
+        self._waiting.difference_update(ready)
+        led = {unit.key for units in formed for unit in units[1:]}
+        if led:
+            self._ready = [entry for entry in self._ready if entry[1] not in led]
+            heapq.heapify(self._ready)
 
     def _block(self, key: str) -> None:
         reached = [key]

@@ -1,7 +1,8 @@
 """The plan as a Ray Tune searcher: it suggests the units that are ready, which gives Tune a graph of dependencies."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -20,8 +21,16 @@ MAX_DEATHS = 3
 """Workers that may die of a unit before it counts as failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one trial is to compute: a unit or a cohort of them, and the GPUs it gets."""
+
+    units: tuple[Unit, ...]
+    gpus: float
+
+
 class PlanSearcher(Searcher):
-    """Suggests a plan's units in order of their dependencies.
+    """Suggests a plan's units in order of their dependencies, cohorts as one trial.
 
     Args:
         schedule: what is ready, what is blocked.
@@ -49,9 +58,9 @@ class PlanSearcher(Searcher):
         self._gpus = gpus
         self._board = board
         self._stopping = stopping
-        self._running: dict[str, tuple[Unit, float]] = {}
-        self._again: list[tuple[float, Unit, float]] = []
-        """Units to be tried again: not before when, and with how many GPUs."""
+        self._running: dict[str, Attempt] = {}
+        self._again: list[tuple[float, Attempt]] = []
+        """What is to be tried again, and not before when."""
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None while nothing is ready, FINISHED at the end.
@@ -62,23 +71,23 @@ class PlanSearcher(Searcher):
         if self._stopping() or self._board.halted is not None:
             return Searcher.FINISHED
         while (candidate := self._next()) is not None:
-            unit, gpus = candidate
-            if self._store.is_done(unit):
-                self._board.finished(unit, Result(status="present"))
-                self._schedule.settle(unit.key, ok=True)
-            elif leases.is_held(self._store.leases, unit.key, but=self._settings.run):
-                self._board.awaiting(unit)
-                self._try_again(unit, gpus, after=BUSY_SECONDS)
-            else:
-                self._running[trial_id] = candidate
-                return trial_config(unit, self._settings, gpus=gpus)
+            attempt = replace(candidate, units=tuple(u for u in candidate.units if self._is_to_do(u, candidate.gpus)))
+            if attempt.units:
+                self._running[trial_id] = attempt
+                return trial_config(attempt.units, self._settings, gpus=attempt.gpus)
         return Searcher.FINISHED if self._schedule.exhausted() else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Release a unit's dependants, block them, or have the unit tried again."""
-        unit, gpus = self._running.pop(trial_id)
-        result = result or {}
-        match "failed" if error else result.get("status"):
+        """Release a unit's dependants, block them, or have the unit tried again: for every unit of the trial."""
+        attempt = self._running.pop(trial_id)
+        ended = (result or {}).get("results") or [{}] * len(attempt.units)
+        if error:
+            ended = [{"status": "failed" if len(attempt.units) == 1 else "apart"}] * len(attempt.units)
+        for unit, result_of_unit in zip(attempt.units, ended, strict=True):
+            self._settle(unit, attempt.gpus, result_of_unit)
+
+    def _settle(self, unit: Unit, gpus: float, result: Mapping[str, Any]) -> None:
+        match result.get("status"):
             case "done" | "present":
                 self._schedule.settle(unit.key, ok=True)
             case "failed" if result.get("out_of_memory") and 0 < gpus < 1:
@@ -87,6 +96,8 @@ class PlanSearcher(Searcher):
                 self._schedule.settle(unit.key, ok=False)
                 if result.get("disk_full"):
                     self._board.halted = str(result.get("reason"))
+            case "apart":
+                self._try_again(unit, gpus)
             case "busy" if self._board.deaths[unit.key] <= MAX_DEATHS:
                 self._try_again(unit, gpus, after=BUSY_SECONDS)
             case "busy":
@@ -103,8 +114,20 @@ class PlanSearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its searcher for a resume that we do not use
 
+    def _is_to_do(self, unit: Unit, gpus: float) -> bool:
+        """Whether to start a unit now, which another launch may have done meanwhile, or be at."""
+        if self._store.is_done(unit):
+            self._board.finished(unit, Result(status="present"))
+            self._schedule.settle(unit.key, ok=True)
+            return False
+        if leases.is_held(self._store.leases, unit.key, but=self._settings.run):
+            self._board.awaiting(unit)
+            self._try_again(unit, gpus, after=BUSY_SECONDS)
+            return False
+        return True
+
     def _try_again(self, unit: Unit, gpus: float, *, after: float = 0.0) -> None:
-        self._again.append((time.monotonic() + after, unit, gpus))
+        self._again.append((time.monotonic() + after, Attempt((unit,), gpus)))
 
     def _give_up(self, unit: Unit, error: str, reason: str) -> None:
         result = Result(status="failed", error=error, reason=reason)
@@ -112,11 +135,11 @@ class PlanSearcher(Searcher):
         note_failure(unit, self._store, run=self._settings.run, device="", result=result)
         self._schedule.settle(unit.key, ok=False)
 
-    def _next(self) -> tuple[Unit, float] | None:
+    def _next(self) -> Attempt | None:
         now = time.monotonic()
-        for place, (when, unit, gpus) in enumerate(self._again):
+        for place, (when, attempt) in enumerate(self._again):
             if when <= now:
                 del self._again[place]
-                return unit, gpus
+                return attempt
         ready = self._schedule.next()
-        return None if ready is None else (ready, self._gpus if needs_gpu(ready) else 0.0)
+        return Attempt(ready, self._gpus if needs_gpu(ready[0]) else 0.0) if ready else None

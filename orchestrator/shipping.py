@@ -121,7 +121,7 @@ def trial_on_cluster(parcels: Mapping[str, Parcel]) -> Callable[[dict[str, Any]]
 
 
 def _run(config: dict[str, Any], parcels: Mapping[str, Parcel]) -> None:
-    root = data_root_for(from_json(config["unit"]).dataset, Path(config["data_root"]), parcels)
+    root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), parcels)
     run_trial({**config, "data_root": str(root)})
 
 

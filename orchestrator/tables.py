@@ -75,6 +75,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("lambda_cm", pa.float64()),
             ("lr_img", pa.float64()),
             ("extractors", pa.int64()),
+            ("cohort", pa.int64()),  # sets distilled together; `seconds` is an equal share of their time
             ("seconds_per_iteration", pa.float64()),
             ("loss", pa.float64()),  # losses of the last iteration, summed over classes, before their weights
             ("loss_mean", pa.float64()),

@@ -1,6 +1,7 @@
 """What a Ray Tune trial does: lease, unit function, commit. It works the same in this process, without Ray.
 
-A unit that fails is a result like any other: its exception is recorded in table `failures` and reported. Only what is
+A trial has one unit, or a cohort of sets that are distilled together and in all else are units like any other. A unit
+that fails is a result like any other: its exception is recorded in table `failures` and reported. Only what is
 wrong with the machinery (a worker killed, a runner that cannot be imported) is raised, and makes Tune try again.
 """
 
@@ -11,8 +12,10 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,11 +29,15 @@ from orchestrator.tensorboard_log import TensorBoardLog
 from orchestrator.units import ImportExtractor, Select, Unit, from_json, to_json
 
 RUNNER = "orchestrator.work:run_unit"
+COHORT_RUNNER = "orchestrator.work:run_cohort"
 
-Status = Literal["done", "present", "failed", "busy", "stopped"]
-"""done: computed here; present: another launch had it; busy: another launch is at it; stopped: to be continued."""
+Status = Literal["done", "present", "failed", "busy", "stopped", "apart"]
+"""done: computed here; present: another launch had it; busy: another launch is at it; stopped: to be continued; apart:
+its cohort could not go on as a whole, so that it is to be tried alone."""
 
 UnitFunction = Callable[[Unit, UnitContext], Outcome]
+CohortFunction = Callable[[Sequence[Unit], Sequence[UnitContext]], Sequence[Outcome | Exception]]
+"""Returns for each unit its outcome, or what ended it; raises what ends all of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +50,8 @@ class TrialSettings:
     git_commit: str | None = None
     runner: str = RUNNER
     """Unit function as module:name; imported in the worker only."""
+    cohort_runner: str = COHORT_RUNNER
+    """Cohort function, likewise."""
     cpus: float = 1.0
     checkpoint_seconds: float = 30.0
     report_seconds: float = 0.5
@@ -55,6 +64,7 @@ class Result:
 
     status: Status
     seconds: float = 0.0
+    """Of a unit of a cohort its share: the time of the cohort, divided by its units."""
     error: str | None = None
     """Class of the exception of a unit that failed."""
     reason: str | None = None
@@ -66,9 +76,9 @@ class Result:
     """Whether the disk was full, or the store could not be written: no unit can do better."""
 
 
-def trial_config(unit: Unit, settings: TrialSettings, *, gpus: float) -> dict[str, Any]:
-    """Return the configuration of the Tune trial that computes a unit."""
-    return {"unit": to_json(unit), "gpus": gpus, **asdict(settings)}
+def trial_config(units: Sequence[Unit], settings: TrialSettings, *, gpus: float) -> dict[str, Any]:
+    """Return the configuration of the Tune trial that computes a unit, or a cohort of them."""
+    return {"units": [to_json(unit) for unit in units], "gpus": gpus, **asdict(settings)}
 
 
 def needs_gpu(unit: Unit) -> bool:
@@ -82,38 +92,67 @@ def trial_resources(config: Mapping[str, Any]) -> dict[str, float]:
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """Compute one unit in a Tune trial and report how it ended."""
+    """Compute the units of a Tune trial and report how each of them ended."""
     from ray import tune
 
     shared = dict(config)
-    unit, gpus = from_json(shared.pop("unit")), shared.pop("gpus")
+    units, gpus = [from_json(text) for text in shared.pop("units")], shared.pop("gpus")
     settings = TrialSettings(**shared)
     prepare_process(cpus=settings.cpus, gpus=gpus)
 
-    def report(progress: Report) -> None:
-        tune.report({"status": "running", "step": progress.step, "total": progress.total, "values": progress.values})
+    def report(place: int, progress: Report) -> None:
+        tune.report({"place": place, "step": progress.step, "total": progress.total, "values": progress.values})
 
-    result = compute(unit, settings, device="cuda" if gpus else "cpu", report=report)
-    tune.report(asdict(result))
+    results = compute_together(units, settings, device="cuda" if gpus else "cpu", report=report)
+    tune.report({"results": [asdict(result) for result in results]})
 
 
 def compute(
     unit: Unit, settings: TrialSettings, *, device: str, report: Callable[[Report], None] | None = None
 ) -> Result:
     """Compute a unit and commit it to the store, unless that is done or somebody else is at it."""
+    placed = None if report is None else lambda place, progress: report(progress)
+    (result,) = compute_together([unit], settings, device=device, report=placed)
+    return result
+
+
+def compute_together(
+    units: Sequence[Unit],
+    settings: TrialSettings,
+    *,
+    device: str,
+    report: Callable[[int, Report], None] | None = None,
+) -> list[Result]:
+    """Compute a unit, or a cohort of them, and commit each of them to the store; those that are done or that somebody
+    else is at are left out.
+
+    Args:
+        units: at least one.
+        settings: shared by all trials.
+        device: "cpu" or "cuda".
+        report: takes the place of a unit among `units`, and how far it is.
+    """
     store = Store(Path(settings.store))
     if stop_file(store, settings.run).exists():
-        return Result(status="stopped")
+        return [Result(status="stopped") for _ in units]
+    results: dict[str, Result] = {}
     try:
-        with leases.hold(store.leases, unit.key, settings.run) as lease:
-            if store.is_done(unit):
-                store.publish_missing_rows([unit])
-                return Result(status="present")
-            if lease is None:
-                return Result(status="busy")
-            return _compute_leased(unit, store, settings, lease, device, report)
+        with ExitStack() as held:
+            tasks = []
+            for place, unit in enumerate(units):
+                lease = held.enter_context(leases.hold(store.leases, unit.key, settings.run))
+                if store.is_done(unit):
+                    store.publish_missing_rows([unit])
+                    results[unit.key] = Result(status="present")
+                elif lease is None:
+                    results[unit.key] = Result(status="busy")
+                else:
+                    tasks.append(_Task(unit, lease, None if report is None else partial(report, place)))
+            if tasks:
+                results |= _compute_leased(tasks, store, settings, device)
     except StoreError as error:  # it cannot even be noted who is working on what
-        return _failed(unit, store, settings, device, error)
+        results = {u.key: _failed(u, store, settings, device, error) for u in units if u.key not in results} | results
+    return [results[unit.key] for unit in units]
 
 
 def stop_file(store: Store, run: str) -> Path:
@@ -144,68 +183,116 @@ def prepare_process(*, cpus: float, gpus: float) -> None:
             torch.cuda.reset_peak_memory_stats()
 
 
-def _compute_leased(
-    unit: Unit,
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A unit that is ours to compute."""
+
+    unit: Unit
+    lease: Lease
+    report: Callable[[Report], None] | None
+
+
+class _Apart(Exception):
+    """A cohort could not go on as a whole."""
+
+
+def _compute_leased(tasks: Sequence[_Task], store: Store, settings: TrialSettings, device: str) -> dict[str, Result]:
+    """Compute some units together, then settle one after the other."""
+    began = time.monotonic()
+    with ExitStack() as folders:
+        with ExitStack() as logs:
+            contexts = [_context(task, store, settings, device, len(tasks), folders, logs) for task in tasks]
+            outcomes = _outcomes(tasks, contexts, settings)
+        share = (time.monotonic() - began) / len(tasks)
+        return {
+            task.unit.key: _settled(task, context.workdir, outcome, share, store, settings, device)
+            for task, context, outcome in zip(tasks, contexts, outcomes, strict=True)
+        }
+
+
+def _outcomes(
+    tasks: Sequence[_Task], contexts: Sequence[UnitContext], settings: TrialSettings
+) -> Sequence[Outcome | Exception]:
+    try:
+        if len(tasks) == 1:
+            unit_function: UnitFunction = _import(settings.runner)
+            return [unit_function(tasks[0].unit, contexts[0])]
+        cohort_function: CohortFunction = _import(settings.cohort_runner)
+        return cohort_function([task.unit for task in tasks], contexts)
+    except Exception as error:
+        alone = len(tasks) == 1 or isinstance(error, Stopped)
+        return [error if alone else _Apart() for _ in tasks]
+
+
+def _context(
+    task: _Task,
     store: Store,
     settings: TrialSettings,
-    lease: Lease,
     device: str,
-    report: Callable[[Report], None] | None,
+    together: int,
+    folders: ExitStack,
+    logs: ExitStack,
+) -> UnitContext:
+    """Return what the unit function sees; its folder and its log last as long as the two stacks."""
+    log = TensorBoardLog(store.tensorboard_folder(task.unit)) if settings.tensorboard else None
+    if log is not None:
+        logs.callback(log.close)
+    stop = stop_file(store, settings.run)
+    return UnitContext(
+        store=store,
+        unit=task.unit,
+        workdir=folders.enter_context(store.scratch(task.unit)),
+        data_root=Path(settings.data_root),
+        device=device,
+        threads=_threads(settings.cpus),
+        checkpoint_seconds=settings.checkpoint_seconds,
+        report_seconds=settings.report_seconds * together,
+        report=task.report,
+        stopping=lambda: task.lease.lost.is_set() or stop.exists(),
+        log=log,
+    )
+
+
+def _settled(
+    task: _Task,
+    workdir: Path,
+    outcome: Outcome | Exception,
+    seconds: float,
+    store: Store,
+    settings: TrialSettings,
+    device: str,
 ) -> Result:
+    """Commit what a unit came to, or tell what ended it."""
     began = time.monotonic()
     try:
-        first = _run_and_commit(unit, store, settings, lease, device, report)
+        if isinstance(outcome, Exception):
+            raise outcome
+        first = _commit(task.unit, workdir, outcome, store, settings, device)
+    except _Apart:
+        return Result(status="apart")
     except Stopped:
-        return Result(status="busy" if lease.lost.is_set() else "stopped")
+        return Result(status="busy" if task.lease.lost.is_set() else "stopped")
     except Exception as error:
-        lease.touch()
-        if lease.lost.is_set():  # its new holder works with the same files
+        task.lease.touch()
+        if task.lease.lost.is_set():  # its new holder works with the same files
             return Result(status="busy")
-        return _failed(unit, store, settings, device, error)
-    return Result(status="done" if first else "present", seconds=time.monotonic() - began)
+        return _failed(task.unit, store, settings, device, error)
+    return Result(status="done" if first else "present", seconds=seconds + time.monotonic() - began)
 
 
-def _run_and_commit(
-    unit: Unit,
-    store: Store,
-    settings: TrialSettings,
-    lease: Lease,
-    device: str,
-    report: Callable[[Report], None] | None,
-) -> bool:
-    runner = _import(settings.runner)
-    log = TensorBoardLog(store.tensorboard_folder(unit)) if settings.tensorboard else None
-    stop = stop_file(store, settings.run)
-    with store.scratch(unit) as workdir:
-        context = UnitContext(
-            store=store,
-            unit=unit,
-            workdir=workdir,
-            data_root=Path(settings.data_root),
-            device=device,
-            threads=_threads(settings.cpus),
-            checkpoint_seconds=settings.checkpoint_seconds,
-            report_seconds=settings.report_seconds,
-            report=report,
-            stopping=lambda: lease.lost.is_set() or stop.exists(),
-            log=log,
-        )
-        try:
-            outcome = runner(unit, context)
-        finally:
-            if log is not None:
-                log.close()
-        if outcome.fingerprint is not None:
-            store.check_fingerprint(unit.dataset, outcome.fingerprint)
-        provenance = Provenance(
-            run=settings.run,
-            device=device_name(device),
-            fingerprint=outcome.fingerprint,
-            git_commit=settings.git_commit,
-        )
-        shared = provenance.columns(unit)
-        rows = [{**shared, **row} for row in outcome.rows]
-        return store.commit(unit, workdir, rows, run=settings.run, finished=shared["finished"].isoformat())
+def _commit(unit: Unit, workdir: Path, outcome: Outcome, store: Store, settings: TrialSettings, device: str) -> bool:
+    """Put a unit into the store; False if another launch was first."""
+    if outcome.fingerprint is not None:
+        store.check_fingerprint(unit.dataset, outcome.fingerprint)
+    provenance = Provenance(
+        run=settings.run,
+        device=device_name(device),
+        fingerprint=outcome.fingerprint,
+        git_commit=settings.git_commit,
+    )
+    shared = provenance.columns(unit)
+    rows = [{**shared, **row} for row in outcome.rows]
+    return store.commit(unit, workdir, rows, run=settings.run, finished=shared["finished"].isoformat())
 
 
 def _failed(unit: Unit, store: Store, settings: TrialSettings, device: str, error: Exception) -> Result:
@@ -249,7 +336,6 @@ def _threads(cpus: float) -> int:
     return max(1, int(cpus))
 
 
-def _import(runner: str) -> UnitFunction:
+def _import(runner: str) -> Any:
     module, _, name = runner.partition(":")
-    function: UnitFunction = getattr(importlib.import_module(module), name)
-    return function
+    return getattr(importlib.import_module(module), name)

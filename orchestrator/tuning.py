@@ -4,12 +4,11 @@ The only module that drives Tune. Tune's own resume is not used (it repeats fini
 temporary, and what is done is read from the store.
 """
 
-import dataclasses
 import logging
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -161,17 +160,21 @@ class BoardCallback(tune.Callback):
         self._run = run
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Note a unit that a worker has."""
-        self._board.started(_unit(trial))
+        """Note the units that a worker has."""
+        units = _units(trial)
+        for unit in units:
+            self._board.started(unit, len(units))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        """Note how far it is, or how it ended."""
-        if result.get("status") == "running":
-            self._board.progressed(_unit(trial), Report(**{name: result[name] for name in ("step", "total", "values")}))
-        elif "status" in result:
-            self._board.finished(_unit(trial), _result(result))
+        """Note how far one of its units is, or how all of them ended."""
+        if "results" in result:
+            for unit, ended in zip(_units(trial), result["results"], strict=True):
+                self._board.finished(unit, Result(**ended))
+        elif "place" in result:
+            report = Report(**{name: result[name] for name in ("step", "total", "values")})
+            self._board.progressed(from_json(trial.config["units"][result["place"]]), report)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Drop what nobody reads any more: Tune keeps its trials to the end, and a launch may have very many."""
@@ -180,16 +183,27 @@ class BoardCallback(tune.Callback):
         trial.config = {}
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Note a worker that died."""
-        self._board.died(_unit(trial))
+        """Note a worker that died; which unit of a cohort is to blame cannot be known."""
+        units = _units(trial)
+        for unit in units:
+            if len(units) == 1:
+                self._board.died(unit)
+            else:
+                self._board.finished(unit, Result(status="apart"))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Note a unit whose workers died again and again."""
+        """Note a unit whose workers died again and again; those of a cohort are tried alone."""
+        units = _units(trial)
+        if len(units) > 1:
+            for unit in units:
+                self._board.finished(unit, Result(status="apart"))
+            return
+        (unit,) = units
         error = trial.get_error()
         reason = f"its worker died {trial.num_failures} times; the last time: {_last_line(error)}"
         result = Result(status="failed", error="WorkerDied", reason=reason, traceback=str(error))
-        self._board.finished(_unit(trial), result)
-        note_failure(_unit(trial), self._store, run=self._run, device="", result=result)
+        self._board.finished(unit, result)
+        note_failure(unit, self._store, run=self._run, device="", result=result)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a resume that we do not use
@@ -203,13 +217,8 @@ def _trial_name(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
-def _unit(trial: Trial) -> Unit:
-    return from_json(trial.config["unit"])
-
-
-def _result(values: Mapping[str, Any]) -> Result:
-    fields: dict[str, Any] = {field.name: values[field.name] for field in dataclasses.fields(Result)}
-    return Result(**fields)
+def _units(trial: Trial) -> list[Unit]:
+    return [from_json(text) for text in trial.config["units"]]
 
 
 def _last_line(error: object) -> str:

@@ -55,6 +55,7 @@ def run(
         gpus_per_trial=gpus_per_trial,
         address=address,
         console=console,
+        cohorts=True,
     )
     show(summary, console)
     try:

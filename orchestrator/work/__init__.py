@@ -3,6 +3,7 @@
 This is the one room in which planning's records meet torch; it runs in workers only.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from distill_core.datasets.load import Dataset
@@ -27,7 +28,7 @@ from orchestrator.work.imported import import_set
 from orchestrator.work.inputs import SET_FILE, evaluation_images, load, training_data, visible
 from orchestrator.work.sets import distil, select_images
 
-__all__ = ["SET_FILE", "evaluation_images", "run_unit", "training_data"]
+__all__ = ["SET_FILE", "evaluation_images", "run_cohort", "run_unit", "training_data"]
 
 
 def run_unit(unit: Unit, context: UnitContext) -> Outcome:
@@ -40,7 +41,28 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
     rows = _compute(unit, visible(dataset, unit), context)
+    return _outcome(rows, peak_memory(context.device), dataset)
+
+
+def run_cohort(units: Sequence[Distill], contexts: Sequence[UnitContext]) -> list[Outcome | Exception]:
+    """Distil sets together that have their draws in common (see `orchestrator.cohorts`).
+
+    Returns:
+        For each unit its outcome, or what ended it alone.
+
+    Raises:
+        DatasetError, ExtractorError, …: what ends all of them.
+    """
+    first, context = units[0], contexts[0]
+    dataset = load(replace(first.dataset, classes=()), context.data_root, context.device)
+    context.check_fingerprint(dataset.fingerprint)
+    reset_peak_memory(context.device)
+    ended = distil(units, visible(dataset, first), contexts)
     peak = peak_memory(context.device)
+    return [rows if isinstance(rows, Exception) else _outcome(rows, peak, dataset) for rows in ended]
+
+
+def _outcome(rows: list[Row], peak: int, dataset: Dataset) -> Outcome:
     return Outcome(rows=[{"peak_memory": peak, **row} for row in rows], fingerprint=dataset.fingerprint)
 
 
@@ -55,7 +77,10 @@ def _compute(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row]:
         case Select():
             return select_images(unit, dataset, context)
         case Distill():
-            return distil(unit, dataset, context)
+            (rows,) = distil([unit], dataset, [context])
+            if isinstance(rows, Exception):
+                raise rows
+            return rows
         case Evaluate():
             return evaluate(unit, dataset, context)
         case Continual():

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -11,8 +12,8 @@ from torchvision.utils import make_grid
 from distill_core.baselines import select
 from distill_core.datasets.load import Dataset
 from distill_core.library import synthetic_set
-from distill_core.matching.cell import Hooks
-from distill_core.matching.loop import distill
+from distill_core.matching.cell import Cell, Hooks
+from distill_core.matching.loop import distill_cohort
 from distill_core.matching.state import DistillationState
 from orchestrator.context import UnitContext
 from orchestrator.methods import unit_method
@@ -42,22 +43,36 @@ def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[
     return [{**row, "seconds": time.monotonic() - began}]
 
 
-def distil(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Distil a synthetic set, from the last checkpoint on; the set is the artefact."""
-    settings = unit.settings
-    data = training_data(dataset, unit)
-    pool = extractors(unit.parents, data, context) if unit.parents else None
+def distil(units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]) -> list[list[Row] | Exception]:
+    """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are the artefacts.
+
+    Returns:
+        For each unit its rows, or what ended it.
+    """
+    first, context = units[0], contexts[0]
+    data = training_data(dataset, first)
+    parents = next((unit.parents for unit in units if unit.parents), ())
+    cells = [_cell(unit, own) for unit, own in zip(units, contexts, strict=True)]
+    pool = extractors(parents, data, context) if parents else None
+    ended = distill_cohort(data, cells, ipc=first.ipc, seed=first.seed, extractors=pool)
+    rows: list[list[Row] | Exception] = []
+    for unit, own, state in zip(units, contexts, ended, strict=True):
+        try:
+            rows.append([_finished(unit, data, own, state, together=len(units))])
+        except Exception as error:
+            rows.append(error)
+    return rows
+
+
+def _cell(unit: Distill, context: UnitContext) -> Cell:
+    """Return a unit as the loop takes it, where its last checkpoint left it."""
     checkpoint = context.load_checkpoint()
 
     def progress(step: int, total: int, values: dict[str, float]) -> None:
         context.progress(step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()})
 
-    state = distill(
-        data,
-        settings,
-        ipc=unit.ipc,
-        seed=unit.seed,
-        extractors=pool,
+    return Cell(
+        settings=unit.settings,
         resume=None if checkpoint is None else DistillationState.load(checkpoint, context.device),
         hooks=Hooks(
             progress=progress,
@@ -65,8 +80,16 @@ def distil(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]:
             checkpoint=lambda state: context.save_checkpoint(state.save),
         ),
     )
-    method = unit_method(unit)
-    _save_set(state.images, data, context, unit, method=method, partition=settings.partition)
+
+
+def _finished(
+    unit: Distill, dataset: Dataset, context: UnitContext, state: DistillationState | Exception, *, together: int
+) -> Row:
+    """Save the set and return its row; what ended it early is raised."""
+    if isinstance(state, Exception):
+        raise state
+    settings, method = unit.settings, unit_method(unit)
+    _save_set(state.images, dataset, context, unit, method=method, partition=settings.partition)
     row = {
         "method": method,
         "ipc": unit.ipc,
@@ -78,10 +101,11 @@ def distil(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]:
         "lambda_cm": settings.lambda_cm,
         "lr_img": settings.lr_img,
         "extractors": len(unit.parents),
+        "cohort": together,
         "seconds": state.seconds,
         "seconds_per_iteration": state.seconds / settings.iterations,
     }
-    return [row | _curve_columns(state)]
+    return row | _curve_columns(state)
 
 
 LOSS_NAMES = {

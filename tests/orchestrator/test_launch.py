@@ -106,7 +106,7 @@ def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(harness, 
     started = tuning.BoardCallback.on_trial_start
 
     def count(callback, *arguments, trial, **options):
-        trials.append(tuning._unit(trial).key)
+        trials.extend(unit.key for unit in tuning._units(trial))
         started(callback, *arguments, trial=trial, **options)
 
     monkeypatch.setattr(tuning.BoardCallback, "on_trial_start", count)

@@ -201,7 +201,8 @@ def test_extractors_whose_sets_are_done_need_not_run(plan_of):
 def test_distillation_goes_before_evaluation(plan_of):
     schedule = Schedule(plan_of())
     order = []
-    while (unit := schedule.next()) is not None:
+    while units := schedule.next():
+        (unit,) = units
         order.append(unit.kind)
         schedule.settle(unit.key, ok=True)
     first_evaluation = order.index("evaluate", 2)
@@ -222,24 +223,32 @@ def quickstart():
     return make_plan(load_space("quickstart", ["methods=[Herding,DM,DM+IID,IDM+IID]"]))
 
 
-@given(seed=st.integers(0, 10**6), workers=st.integers(1, 9), failures=st.integers(0, 6), done=st.floats(0, 1))
-def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(quickstart, seed, workers, failures, done):
+@given(
+    seed=st.integers(0, 10**6),
+    workers=st.integers(1, 9),
+    failures=st.integers(0, 6),
+    done=st.floats(0, 1),
+    slots=st.integers(0, 3),
+)
+def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(
+    quickstart, seed, workers, failures, done, slots
+):
     plan: Plan = quickstart
     draw = random.Random(seed)
     there = {key for key in plan.units if draw.random() < done}
     todo = set(pending(plan, there))
     failing = set(draw.sample(sorted(plan.units), failures)) & todo
-    schedule = Schedule(plan, there)
+    schedule = Schedule(plan, there, slots=slots)
     running, handed_out, good = [], [], set(there)
     while not schedule.exhausted():
-        while len(running) < workers and (unit := schedule.next()) is not None:
-            assert all(parent in good for parent in unit.parents)
-            running.append(unit.key)
-            handed_out.append(unit.key)
+        while len(running) < workers and (units := schedule.next()):
+            assert all(parent in good for unit in units for parent in unit.parents)
+            running += [unit.key for unit in units]
+            handed_out += [unit.key for unit in units]
         key = running.pop(draw.randrange(len(running)))
         schedule.settle(key, ok=key not in failing)
         good |= {key} - failing
-    assert not running and schedule.next() is None
+    assert not running and schedule.next() == ()
     assert len(handed_out) == len(set(handed_out))
     failed = failing & set(handed_out)
     blocked = descendants(Plan({key: plan.units[key] for key in plan.units if key in todo}, ()), failed)

@@ -7,7 +7,7 @@ from orchestrator import leases, tables
 from orchestrator import searcher as module
 from orchestrator.progress import Board
 from orchestrator.schedule import Schedule
-from orchestrator.searcher import PlanSearcher
+from orchestrator.searcher import Attempt, PlanSearcher
 from orchestrator.trials import Result, TrialSettings
 from orchestrator.units import from_json
 
@@ -30,11 +30,16 @@ class Driver:
         return self.searcher.suggest(str(self.trials))
 
     def unit(self):
-        return from_json(self.suggest()["unit"])
+        (unit,) = self.units()
+        return unit
 
-    def complete(self, status=None, **fields):
-        result = None if status is None else dataclasses.asdict(Result(status=status, **fields))
-        self.searcher.on_trial_complete(str(self.trials), result=result, error=result is None)
+    def units(self):
+        return [from_json(text) for text in self.suggest()["units"]]
+
+    def complete(self, *statuses, **fields):
+        """All units of the last trial ended so, or the trial itself with an error."""
+        results = [dataclasses.asdict(Result(status=status, **fields)) for status in statuses if status is not None]
+        self.searcher.on_trial_complete(str(self.trials), result={"results": results}, error=not results)
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def driver(harness, small_plan):
 def test_units_come_when_their_parents_are_done_and_then_the_end(driver):
     kinds = []
     while (config := driver.suggest()) != PlanSearcher.FINISHED:
-        kinds.append(from_json(config["unit"]).kind)
+        kinds += [from_json(text).kind for text in config["units"]]
         assert driver.searcher.suggest("another") is None
         driver.complete("done")
     assert kinds == ["train_extractors", "distill", "evaluate"]
@@ -102,7 +107,7 @@ def test_a_unit_whose_workers_died_too_often_fails_even_if_another_launch_had_it
     assert tables.read(harness.store.tables, "failures")["key"].to_pylist() == [unit.key]
 
 
-@pytest.mark.parametrize("result", [None, {}, {"status": "running"}, {"status": "stopped"}])
+@pytest.mark.parametrize("result", [None, {}, {"step": 1}, {"results": [{"status": "stopped"}]}])
 def test_a_trial_that_ends_without_a_result_fails_its_unit_unless_the_launch_stops(driver, harness, result):
     unit = driver.unit()
     driver.searcher.on_trial_complete("1", result=result)
@@ -110,7 +115,7 @@ def test_a_trial_that_ends_without_a_result_fails_its_unit_unless_the_launch_sto
     assert driver.board.failures[unit.key].error == "NoResult" and len(driver.board.blocked) == 2
 
 
-@pytest.mark.parametrize("result", [None, {"status": "running"}, {"status": "stopped"}])
+@pytest.mark.parametrize("result", [None, {"step": 1}, {"results": [{"status": "stopped"}]}])
 def test_a_stopped_trial_is_no_failure(driver, result):
     driver.unit()
     driver.stop = True
@@ -132,7 +137,7 @@ def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):
     driver.complete("busy")
     with harness.store.scratch(unit) as workdir:
         harness.store.commit(unit, workdir, [{"key": unit.key}], run="other", finished="")
-    driver.searcher._again = [(0.0, unit, 0.0)]
+    driver.searcher._again = [(0.0, Attempt((unit,), 0.0))]
     assert driver.unit().kind == "distill"
     assert driver.board.present == {"train_extractors": 1}
 

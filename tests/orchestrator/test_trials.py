@@ -124,8 +124,8 @@ def test_a_store_that_cannot_be_used_is_a_reason_and_no_exception(tmp_path, unit
 
 
 def test_resources_name_a_gpu_only_where_there_is_one(units, settings):
-    assert trial_resources(trial_config(units[0], settings, gpus=0)) == {"CPU": 1.0}
-    assert trial_resources(trial_config(units[0], settings, gpus=0.5)) == {"CPU": 1.0, "GPU": 0.5}
+    assert trial_resources(trial_config(units[:1], settings, gpus=0)) == {"CPU": 1.0}
+    assert trial_resources(trial_config(units[:1], settings, gpus=0.5)) == {"CPU": 1.0, "GPU": 0.5}
 
 
 def test_a_process_without_gpus_sees_none_and_keeps_its_threads():

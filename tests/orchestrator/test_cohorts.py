@@ -1,0 +1,278 @@
+"""Cohorts: which sets go together, that each is what it is alone, and what becomes of the others when one fails."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from distill_core.settings import DatasetRef, DistillationSettings
+from distill_core.synthetic_set import SyntheticSet
+from orchestrator import cohorts, leases, tables
+from orchestrator.launch import launch
+from orchestrator.plan import make_plan
+from orchestrator.progress import Board
+from orchestrator.schedule import Schedule
+from orchestrator.searcher import PlanSearcher
+from orchestrator.store import Store
+from orchestrator.trials import Result, TrialSettings, compute, compute_together, stop_file
+from orchestrator.tuning import BoardCallback
+from orchestrator.units import Distill, from_json, to_json
+from orchestrator.work import SET_FILE
+from search_spaces.space import load_space
+
+BASE = DistillationSettings(network="ConvNetW4D2", iterations=4, batch_real=4)
+WEIGHTS = [0.0, 0.01, 0.1]
+SPACE = {
+    "name": "grid",
+    "settings": {
+        "datasets": "digits",
+        "seeds": 2,
+        "distillation": {"network": "ConvNetW4D2", "iterations": 4, "batch_real": 4},
+        "extractors": {"count": 1, "network": "ConvNetW4D1", "epochs": 1, "batch_train": 128},
+        "evaluation": {"num_eval": 1, "epoch_eval_train": 1},
+    },
+    "experiments": [
+        {
+            "name": "weights",
+            "methods": ["DM+IID"],
+            "ipc": [2],
+            "architectures": ["ConvNetW4D2"],
+            "sweep": {"lambda_cc": WEIGHTS, "lambda_cm": WEIGHTS},
+        }
+    ],
+}
+COSTS = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory", "cohort", "git_commit"}
+
+
+def distill(**changes):
+    fields = {"dataset": DatasetRef(name="digits"), "protocol": "paper", "ipc": 2, "seed": 0, "settings": BASE}
+    return Distill(**{**fields, **changes})
+
+
+def cells(count=3, **changes):
+    return [distill(settings=replace(BASE, lambda_cm=0.01 * i), **changes) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    file = tmp_path_factory.mktemp("space") / "grid.yaml"
+    file.write_text(json.dumps(SPACE))
+    return make_plan(load_space(str(file)))
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"ipc": 3}, {"protocol": "strict"}, {"dataset": DatasetRef(name="mnist")}]
+)
+def test_units_of_other_draws_are_not_alike(change):
+    assert cohorts.likeness(distill(**change)) != cohorts.likeness(distill())
+    assert all(cohorts.likeness(unit) == cohorts.likeness(distill()) for unit in cells())
+
+
+def test_units_are_shared_out_over_slots_pools_and_memory():
+    units = cells(25)
+    assert [len(cohort) for cohort in cohorts.share_out(units, 2)] == [13, 12]
+    assert [len(cohort) for cohort in cohorts.share_out(units, 30)] == [1] * 25
+    pools = [distill(), *cells(2, parents=("a",)), *cells(2, parents=("b",))]
+    assert cohorts.share_out(pools, 1) == [tuple(pools[:3]), tuple(pools[3:])]
+    large = [replace(unit, dataset=DatasetRef(name="tinyimagenet"), ipc=50) for unit in units]
+    assert cohorts.most_cells(large[0]) == 2
+    assert {len(cohort) for cohort in cohorts.share_out(large, 1)} == {2, 1}
+
+
+def test_a_base_of_ones_own_stays_alone():
+    unit = distill(settings=replace(BASE, base="my:Base"))
+    assert cohorts.likeness(unit) is None and cohorts.alike([unit, unit]) == {}
+
+
+def test_a_grid_is_handed_out_as_cohorts_one_a_slot(plan):
+    schedule = Schedule(plan, slots=2)
+    ((extractor,), *without) = take(schedule)
+    assert extractor.kind == "train_extractors"
+    assert sorted(map(len, without)) == [1, 1, 2, 2]  # those with λ_CC = 0, of two seeds, on two slots
+    schedule.settle(extractor.key, ok=True)
+    rest = take(schedule)
+    assert sorted(map(len, rest)) == [3, 3, 3, 3]
+    assert all(len({unit.seed for unit in units}) == 1 for units in without + rest)
+
+
+def take(schedule):
+    """Everything that is ready."""
+    taken = []
+    while units := schedule.next():
+        taken.append(units)
+    return taken
+
+
+class Driver:
+    """Tune's part, without Ray."""
+
+    def __init__(self, store, plan, gpus=0.0):
+        self.schedule = Schedule(plan, slots=1)
+        self.board = Board(units=self.schedule.units)
+        settings = TrialSettings(store=str(store.root), data_root="", run="run")
+        self.searcher = PlanSearcher(
+            self.schedule, store=store, settings=settings, gpus=gpus, board=self.board, stopping=lambda: False
+        )
+
+    def units(self, trial):
+        config = self.searcher.suggest(trial)
+        return [from_json(text) for text in config["units"]] if isinstance(config, dict) else config
+
+    def complete(self, trial, *statuses, **fields):
+        results = [{"status": status, **fields} for status in statuses]
+        self.searcher.on_trial_complete(trial, result={"results": results}, error=not results)
+
+
+@pytest.fixture
+def driver(tmp_path, plan):
+    made = Driver(Store(tmp_path / "store"), plan)
+    made.units("extractor")
+    made.complete("extractor", "done")
+    return made
+
+
+def test_each_unit_of_a_cohort_is_settled_by_itself(driver):
+    first, second, third = driver.units("cohort")[:3]
+    assert len(driver.searcher._running["cohort"].units) == 9
+    driver.complete("cohort", "done", "failed", "apart", *["busy"] * 6)
+    assert driver.schedule.succeeded >= {first.key} and driver.schedule.failed == {second.key}
+    assert driver.units("alone") == [third]
+
+
+def test_a_cohort_whose_workers_died_is_tried_one_by_one(driver):
+    units = driver.units("cohort")
+    driver.complete("cohort")
+    assert [driver.units(f"alone {i}") for i in range(9)] == [[unit] for unit in units]
+    driver.complete("alone 0")
+    assert driver.schedule.failed == {units[0].key}
+
+
+def test_a_unit_that_another_launch_has_is_left_out_of_its_cohort(driver, tmp_path):
+    store = Store(tmp_path / "store")
+    waiting = [key for key, unit in driver.schedule.units.items() if unit.kind == "distill" and unit.seed == 0]
+    with leases.hold(store.leases, waiting[3], "other"):
+        assert {unit.key for unit in driver.units("cohort")} == {*waiting} - {waiting[3]}
+    assert set(driver.board.awaited) == {waiting[3]}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return TrialSettings(store=str(tmp_path / "store"), data_root=str(tmp_path), run="run", tensorboard=False)
+
+
+def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
+    units, store = cells(), Store(tmp_path / "store")
+    reports = []
+    fast = replace(settings, report_seconds=0.0)
+    ended = compute_together(
+        units, fast, device="cpu", report=lambda place, report: reports.append((place, report.step))
+    )
+    assert [result.status for result in ended] == ["done"] * 3
+    assert sorted(set(reports)) == [(place, step) for place in range(3) for step in range(1, 5)]
+    alone = Store(tmp_path / "alone")
+    for unit in units:
+        assert compute(unit, replace(settings, store=str(alone.root)), device="cpu").status == "done"
+    compare(store, alone, units)
+    rows = tables.read(store.tables, "distillations").to_pylist()
+    assert [row["cohort"] for row in rows] == [3] * 3
+    assert [result.status for result in compute_together(units, settings, device="cpu")] == ["present"] * 3
+
+
+def test_who_diverges_or_is_held_elsewhere_leaves_the_others_alone(settings, tmp_path):
+    wild, held, good = distill(settings=replace(BASE, lr_img=1e30)), *cells()[1:]
+    store = Store(tmp_path / "store")
+    with leases.hold(store.leases, held.key, "other"):
+        ended = compute_together([wild, held, good], settings, device="cpu")
+    assert [result.status for result in ended] == ["failed", "busy", "done"]
+    assert ended[0].error == "DistillationError" and "at iteration" in ended[0].reason
+    assert tables.read(store.tables, "failures")["key"].to_pylist() == [wild.key]
+
+
+@pytest.mark.parametrize("error", ["torch.OutOfMemoryError('no memory left')", "RuntimeError('something else')"])
+def test_what_ends_the_whole_cohort_has_its_units_tried_alone(settings, monkeypatch, tmp_path, error):
+    import torch
+
+    def fail(*arguments, **options):
+        raise eval(error, {"torch": torch})
+
+    monkeypatch.setattr("distill_core.matching.loop.gradients", fail)
+    assert [result.status for result in compute_together(cells(), settings, device="cpu")] == ["apart"] * 3
+    result = compute(cells()[0], settings, device="cpu")
+    assert result.status == "failed" and result.out_of_memory == error.startswith("torch.Out")
+    assert not list((tmp_path / "store" / "leases").iterdir())
+
+
+def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr("orchestrator.context.STOP_CHECK_SECONDS", 0.0)
+    units, store = cells(), Store(tmp_path / "store")
+    stop = stop_file(store, "run")
+
+    def report(place, progress):
+        if progress.step == 2:
+            stop.parent.mkdir(parents=True, exist_ok=True)
+            stop.touch()
+
+    fast = replace(settings, report_seconds=0.0)
+    ended = compute_together(units, fast, device="cpu", report=report)
+    assert [result.status for result in ended] == ["stopped"] * 3
+    assert all(list(store.checkpoint_folder(unit).iterdir()) for unit in units)
+    stop.unlink()
+    assert compute(units[0], settings, device="cpu").status == "done"
+    assert [result.status for result in compute_together(units[1:], settings, device="cpu")] == ["done"] * 2
+    alone = Store(tmp_path / "alone")
+    for unit in units:
+        compute(unit, replace(settings, store=str(alone.root)), device="cpu")
+    compare(store, alone, units)
+
+
+def test_time_left_counts_a_cohort_as_one_worker(plan):
+    units = [unit for unit in plan.units.values() if unit.kind == "distill"]
+    board = Board(units={unit.key: unit for unit in units}, expected={unit.key: 10.0 for unit in units})
+    for unit in units[:9]:
+        board.started(unit, together=9)
+    assert board.seconds_left() == pytest.approx(180, abs=1)
+    board.finished(units[0], Result(status="apart"))
+    assert units[0].key not in board.running and not board.failures
+
+
+def test_a_worker_that_dies_of_a_cohort_is_held_against_none_of_its_units(tmp_path):
+    units, store = cells(), Store(tmp_path / "store")
+    board = Board(units={unit.key: unit for unit in units})
+    callback = BoardCallback(board, store, "run")
+    trial = SimpleNamespace(config={"units": [to_json(unit) for unit in units]})
+    for event in (callback.on_trial_recover, callback.on_trial_error):
+        callback.on_trial_start(0, [], trial)
+        assert {running.together for running in board.running.values()} == {3}
+        event(0, [], trial)
+        assert not board.running and not board.deaths and not board.failures
+    assert tables.read(store.tables, "failures").num_rows == 0
+
+
+def compare(store, other, units):
+    """The same sets and rows, but for what tells attempts apart."""
+    for unit in units:
+        ours, theirs = (SyntheticSet.load(place.folder_of(unit.key) / SET_FILE) for place in (store, other))
+        assert ours.images.equal(theirs.images) and ours.spec == theirs.spec
+    for table in ("distillations", "evaluations"):
+        ours, theirs = (
+            {row["key"]: {name: value for name, value in row.items() if name not in COSTS} for row in rows}
+            for rows in (tables.read(place.tables, table).to_pylist() for place in (store, other))
+        )
+        assert ours == theirs
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_on_two_cores")
+def test_a_grid_on_ray_has_the_same_results_with_and_without_cohorts(plan, tmp_path):
+    together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
+    for store, cohorts_ in ((together, True), (alone, False)):
+        summary = launch(
+            plan, store=store, data_root=tmp_path, space="grid", tensorboard=False, cohorts=cohorts_,
+        )  # fmt: skip
+        assert summary.exit_code == 0 and summary.computed["distill"] == 18
+    units = [unit for unit in plan.units.values() if unit.kind == "distill"]
+    compare(together, alone, units)
+    sizes = [row["cohort"] for row in tables.read(together.tables, "distillations").to_pylist()]
+    assert max(sizes) >= 3 and {row["cohort"] for row in tables.read(alone.tables, "distillations").to_pylist()} == {1}
+    assert tables.read(together.tables, "evaluations").num_rows == 18
