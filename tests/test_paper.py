@@ -57,7 +57,7 @@ def table(folder, slug):
 def slugs(folder, pattern):
     """Names of the report's tables that match, without those of spread and differences."""
     names = [path.stem for path in (folder / "report" / "tables").glob("*.csv") if re.search(pattern, path.stem)]
-    return sorted(name for name in names if not name.endswith(("-spread", "-differences", "-classes")))
+    return sorted(name for name in names if not name.endswith(("-spread", "-differences", "-changes")))
 
 
 @pytest.mark.slow

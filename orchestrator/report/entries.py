@@ -90,11 +90,11 @@ def spread_entries(accuracies: Mapping[int, Array], summary: Summary, keys: tupl
 
 
 def ranks(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
-    """Best and second by the printed mean, so that equal figures look alike; a single one has no rank."""
+    """Best and second by the printed mean, so that equal figures look alike; where all are equal none has a rank."""
     means = {name: percent(summary.mean) for name, summary in competing.items() if summary}
-    if len(means) < 2:
-        return {}
     ordered = sorted(set(means.values()), key=float, reverse=True)
+    if len(ordered) < 2:
+        return {}
     emphasis = dict(zip(ordered, _RANKS, strict=False))
     return {name: emphasis[mean] for name, mean in means.items() if mean in emphasis}
 

@@ -55,8 +55,8 @@ def render_html(files: ReportFiles, results: Results) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Return a heading that may be broken after a slash or an underscore."""
-    return Markup(re.sub(r"(?<=[/_])", "<wbr>", str(escape(text))))
+    """Return a heading that may be broken after a slash or an underscore, but not inside of λ_CC."""
+    return Markup(re.sub(r"(?<=[/_])(?<!λ_)", "<wbr>", str(escape(text))))
 
 
 def _failures(files: ReportFiles, results: Results) -> tuple[Failure, ...]:

@@ -50,7 +50,7 @@ def _cells(measurements: Sequence[Measurement]) -> Iterable[tuple[tuple[_Row, st
     """Yield the measurements by place and method; the whole training set is in every row of its data set."""
     for scope in scopes(measurements):
         here = [m for m in measurements if m.scope == scope]
-        sizes = sorted({m.ipc for m in here if m.ipc is not None}) or [None]
+        sizes: list[int | None] = [*sorted({m.ipc for m in here if m.ipc is not None})] or [None]
         for size in sizes:
             for m in here:
                 if m.ipc in (size, None):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from orchestrator.plan import Cell, Plan
+from orchestrator.report.figures.drawing import headline
 from orchestrator.report.model import Picture, ReportError, slug
 from orchestrator.report.results import Results, Scope
 from orchestrator.report.style import INK, MUTED, house_style, new_figure, save
@@ -108,7 +109,7 @@ def _comparisons(results: Results, store: Path, out: Path) -> Iterator[Picture]:
         ipc, paths = _sets_at_largest_ipc([each for each in shown if each.scope == scope])
         if len(paths) > 1 and not drawn.issuperset(paths.values()):
             drawn.update(paths.values())
-            title = f"{scope.dataset}, IPC {ipc}: the same classes by each method"
+            title = headline(scope, f"IPC {ipc}", "the same classes by each method")
             path = Path("pictures") / f"{slug(*scope.name, 'methods', f'ipc{ipc}')}.png"
             with house_style():
                 save(comparison({method: read_set(file) for method, file in paths.items()}), out / path)

@@ -13,6 +13,7 @@ from orchestrator.report.figures.drawing import (
     evidence,
     headline,
     legend,
+    name_ticks,
     panels,
     percents,
 )
@@ -31,8 +32,6 @@ from orchestrator.report.style import colours
 MATCHING = "distillation.network"
 _BAR = 0.17
 """Inches."""
-_LONGEST = 8
-"""Names of networks with more letters are set aslant."""
 
 
 def charts(results: Results) -> Iterator[Chart]:
@@ -84,7 +83,8 @@ def bar_figure(chosen: Sequence[Measurement], title: str, axis: str, group: Call
     palette = colours(methods)
     handles: dict[str, Artist] = {}
     width = 0.8 / len(methods)
-    figure = panels(title, 1, 1, width=0.8 + len(groups) * (_BAR * len(methods) + 0.3), height=2.9)
+    across = _BAR * len(methods) + 0.3
+    figure = panels(title, 1, 1, width=0.8 + len(groups) * across, height=2.9)
     (ax,) = figure.axes
     for i, method in enumerate(methods):
         mine = [m for m in chosen if m.method == method]
@@ -93,8 +93,7 @@ def bar_figure(chosen: Sequence[Measurement], title: str, axis: str, group: Call
         ax.bar(x, percents(summaries), width=0.9 * width, color=palette[method])
         handles[method] = Patch(color=palette[method])
         ax.vlines(x, *bounds(summaries), color="black", linewidth=1)
-    slant = 30 if max(map(len, groups)) > _LONGEST else 0
-    ax.set_xticks(range(len(groups)), groups, rotation=slant, ha="right" if slant else "center", rotation_mode="anchor")
+    name_ticks(ax.xaxis, groups, across)
     ax.set_xlim(-0.6, len(groups) - 0.4)
     ax.grid(False, axis="x")
     ax.tick_params(axis="x", length=0)
@@ -129,10 +128,10 @@ def matching_figure(chosen: Sequence[Measurement], title: str) -> Figure:
     down = -(-len(maps) // across)
     width, height = 1.15 * WIDTH * len(columns) + 0.9, HEIGHT * len(rows) + 0.9
     figure = panels(title, down, across, width=width, height=height, beside=0.9)
-    limits, handles = limits_of(list(maps.values())), {}
+    limits, handles = limits_of(list(maps.values())), dict[str, Artist]()
     for ax, (method, shown) in zip(figure.axes, maps.items(), strict=False):
         draw_heat_map(ax, shown, limits)
-        handles["best"] = mark_best(ax, best(shown.values, axis=0))
+        handles |= mark_best(ax, best(shown.values, axis=0))
         ax.set_title(method)
         ax.label_outer()
     for ax in figure.axes[len(maps) :]:

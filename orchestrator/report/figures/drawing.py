@@ -26,6 +26,8 @@ _COLOURS = 256
 """Of a PNG."""
 _TITLE_WIDTH = 0.092
 """Inches a letter."""
+_TICK_LETTER = 0.075
+"""Inches a letter of a tick."""
 _LEAST_WIDTH = 4.6
 _TICK_GAP = 0.06
 """Ticks with labels keep so much of the axis between them."""
@@ -117,6 +119,18 @@ def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> N
             kept.append(i)
     axis.set_ticks([values[i] for i in kept], [labels[i] for i in kept])
     axis.set_minor_locator(NullLocator())
+
+
+def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
+    """Put names at 0, 1, …: broken after underscores, and aslant where they are still wider than the room in inches."""
+    letters = int(room / _TICK_LETTER)
+    broken = ["\n".join(textwrap.wrap(name.replace("_", "_ "), letters, break_long_words=False)) for name in names]
+    broken = [name.replace("_ ", "_") for name in broken]
+    longest = max((len(line) for name in broken for line in name.split("\n")), default=0)
+    if longest > letters:
+        axis.set_ticks(range(len(names)), broken, rotation=30, ha="right", rotation_mode="anchor")
+    else:
+        axis.set_ticks(range(len(names)), broken)
 
 
 def spans_far(values: ArrayLike) -> bool:

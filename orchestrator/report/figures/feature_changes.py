@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from orchestrator.report.figures.drawing import Chart, legend, panels, scale_from_zero, span
+from orchestrator.report.figures.drawing import Chart, legend, name_ticks, panels, scale_from_zero, span
 from orchestrator.report.results import FeatureView
 from orchestrator.report.style import INK, MUTED, colours
 
 Array = NDArray[np.float64]
 
+_ACROSS = 0.75
+"""Of a method, in inches."""
 _MEASURES = {
     "spread": ("Spread", "variance of a class, summed over features"),
     "covariance_distance": ("Covariance", "Frobenius distance to real images"),
@@ -40,7 +42,7 @@ def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Fig
         title: of the figure.
     """
     palette = colours(sets)
-    figure = panels(title, 1, 2, width=1.0 + 0.75 * max(len(sets), 3), height=3.1, beside=1.1)
+    figure = panels(title, 1, 2, width=1.0 + _ACROSS * max(len(sets), 3), height=3.1, beside=1.1)
     for ax, (measure, (name, unit)) in zip(figure.axes, _MEASURES.items(), strict=True):
         drawn = [np.zeros(0)]
         for place, (method, frames) in enumerate(sets.items()):
@@ -48,8 +50,7 @@ def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Fig
         if measure == "spread":
             drawn.append(_real_line(ax, sets))
         scale_from_zero(ax, np.concatenate(drawn))
-        slant = 30 if max(map(len, sets)) > 6 and len(sets) > 3 else 0
-        ax.set_xticks(range(len(sets)), list(sets), rotation=slant, ha="right" if slant else "center")
+        name_ticks(ax.xaxis, list(sets), _ACROSS)
         ax.set_xlim(-0.6, len(sets) - 0.4)
         ax.grid(False, axis="x")
         ax.set_title(name)

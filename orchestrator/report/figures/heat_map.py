@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from orchestrator.report.entries import percent
+from orchestrator.report.figures.drawing import name_ticks
 from orchestrator.report.model import MISSING
 from orchestrator.report.style import INK, SEQUENTIAL
 
@@ -47,7 +48,7 @@ def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None
         dark = (value - low) / (high - low) > _DARK
         text = MISSING if np.isnan(value) else percent(value)
         ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color="white" if dark else INK, gid="value")
-    ax.set_xticks(range(len(shown.columns)), shown.columns)
+    name_ticks(ax.xaxis, shown.columns, WIDTH)
     ax.set_yticks(range(len(shown.rows)), shown.rows)
     ax.set_xticks(np.arange(len(shown.columns) + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(len(shown.rows) + 1) - 0.5, minor=True)
@@ -72,14 +73,15 @@ def best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
     return marked
 
 
-def mark_best(ax: Axes, where: NDArray[np.bool_]) -> Artist:
-    """Print squares bold with a star in their corner, and return the star for a legend."""
+def mark_best(ax: Axes, where: NDArray[np.bool_]) -> dict[str, Artist]:
+    """Print squares bold with a star in their corner, and return the star for a legend if there is any."""
     texts = {text.get_position(): text for text in ax.texts if text.get_gid() == "value"}
     for y, x in np.argwhere(where):
         text = texts[x, y]
         text.set_fontweight("bold")
         ax.plot(x + 0.36, y + 0.3, marker="*", markersize=5, color=text.get_color(), markeredgewidth=0)
-    return Line2D([], [], linestyle="none", marker="*", markersize=7, color=INK, markeredgewidth=0)
+    star = Line2D([], [], linestyle="none", marker="*", markersize=7, color=INK, markeredgewidth=0)
+    return {"best": star} if where.any() else {}
 
 
 def outline(ax: Axes, row: int, column: int) -> Artist:

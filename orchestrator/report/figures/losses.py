@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import (
     Chart,
+    headline,
     legend,
     panels,
     scale_from_zero,
@@ -56,7 +57,7 @@ def charts(results: Results) -> Iterator[Chart]:
             if not curves or drawn.issuperset(sets):
                 continue
             drawn.update(sets)
-            title = f"{scope.dataset}, {size(ipc)}"
+            title = headline(scope, size(ipc), "losses")
             yield Chart(
                 figure=loss_figure(curves, title),
                 name=(*scope.name, "losses", f"ipc{ipc}"),

@@ -16,6 +16,7 @@ from orchestrator.report.figures.drawing import (
     headline,
     label_ticks,
     legend,
+    name_ticks,
     panels,
     percents,
     spans_far,
@@ -34,6 +35,8 @@ from orchestrator.report.results import Measurement, Results, size
 from orchestrator.report.style import colours
 from orchestrator.report.swept import is_number, setting, usual_setting, value_text
 
+_ACROSS = 0.9
+"""Of a value that is no number, in inches."""
 _MATHEMATICAL = {"λ_CC": r"$\lambda_\mathrm{CC}$", "λ_CM": r"$\lambda_\mathrm{CM}$"}
 
 
@@ -60,9 +63,9 @@ def _groups(measurements: Sequence[Measurement], *further: str) -> Iterator[tupl
 def _heat_map_chart(names: Sequence[str], chosen: Sequence[Measurement]) -> Chart:
     first = chosen[0]
     title = headline(first.scope, size(first.ipc), f"{first.method} on {first.network}")
-    figure, usual = heat_map_figure(chosen, title)
-    text = "Accuracy in %; star: the best of the map"
-    text += f"; frame: the {usual} setting. " if usual else ". "
+    figure, marks = heat_map_figure(chosen, title)
+    named = {"best": "star: the best of the map"}
+    text = "; ".join(["Accuracy in %", *(named.get(mark, f"frame: the {mark} setting") for mark in marks)]) + ". "
     widths = [50 * (m.summary.interval[1] - m.summary.interval[0]) for m in chosen if m.summary and m.summary.interval]
     if widths:
         text += f"Half of a 95 % interval is {min(widths):.1f} to {max(widths):.1f} points wide. "
@@ -75,11 +78,11 @@ def _heat_map_chart(names: Sequence[str], chosen: Sequence[Measurement]) -> Char
     )
 
 
-def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, str]:
+def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, tuple[str, ...]]:
     """Draw the measurements of a sweep over two settings; the first setting goes upwards, the second to the right.
 
     Returns:
-        The figure, and whose setting is framed, as in `usual_setting`; empty where it is not on the grid.
+        The figure, and what is marked in it: "best", and whose setting is framed, as in `usual_setting`.
     """
     (row_name, _), (column_name, _) = chosen[0].sweep
     rows, columns = (_categories([m.sweep[i][1] for m in chosen]) for i in (0, 1))
@@ -97,13 +100,12 @@ def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, 
     figure = panels(title, 1, 1, width=WIDTH * len(columns) + 0.9, height=HEIGHT * len(rows) + 0.6, beside=1.2)
     (ax,) = figure.axes
     draw_heat_map(ax, shown, limits_of([shown]))
-    handles = {"best": mark_best(ax, best(values))}
+    handles = mark_best(ax, best(values))
     point, whose = usual_setting(chosen[0])
-    on_grid = point is not None and point[0] in rows and point[1] in columns
-    if on_grid and point is not None:
+    if point is not None and point[0] in rows and point[1] in columns:
         handles[whose] = outline(ax, rows.index(point[0]), columns.index(point[1]))
     legend(figure, handles)
-    return figure, whose if on_grid else ""
+    return figure, tuple(handles)
 
 
 def _line_chart(name: str, chosen: Sequence[Measurement]) -> Chart:
@@ -127,7 +129,7 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
     methods = list(dict.fromkeys(m.method for m in chosen))
     palette, handles = colours(methods), {}
     numeric = all(map(is_number, values))
-    figure = panels(title, 1, 1, width=4.6 if numeric else 1.4 + 0.9 * len(values), height=2.9)
+    figure = panels(title, 1, 1, width=4.6 if numeric else 1.4 + _ACROSS * len(values), height=2.9)
     (ax,) = figure.axes
     if numeric:
         _scale(ax, [float(value) for value in values])
@@ -143,7 +145,7 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
     if numeric:
         label_ticks(ax.xaxis, [float(value) for value in values], [value_text(value) for value in values])
     else:
-        ax.set_xticks(range(len(values)), [value_text(value) for value in values])
+        name_ticks(ax.xaxis, [value_text(value) for value in values], _ACROSS)
         ax.set_xlim(-0.6, len(values) - 0.4)
     ax.set_xlabel(_axis_title(name))
     ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
