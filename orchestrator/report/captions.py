@@ -14,5 +14,5 @@ SPREAD = (
 SPREAD_HEADER = ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
 DIFFERENCE = (
     "Difference of accuracy in points, paired by seed and network, with its 95 % interval (two-level bootstrap); "
-    "bold where a t test over the sets' differences, two-sided at 5 %, says that it is not zero."
+    "bold where both the interval and a t test over the sets' differences, two-sided at 5 %, exclude zero."
 )

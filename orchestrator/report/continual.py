@@ -28,7 +28,8 @@ _SPREAD = (
 )
 _DIFFERENCE = (
     "Difference of accuracy in points, paired by class order and network, with its 95 % interval (two-level "
-    "bootstrap); bold where a t test over the orders' differences, two-sided at 5 %, says that it is not zero."
+    "bootstrap); bold where both the interval and a t test over the orders' differences, two-sided at 5 %, "
+    "exclude zero."
 )
 
 Part = Callable[[Array], Array]

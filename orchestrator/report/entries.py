@@ -79,7 +79,9 @@ def paired_entry(first: Mapping[int, Array], second: Mapping[int, Array], keys: 
         return Entry(text=signed(summary.mean, 2), keys=keys)
     low, high = summary.interval
     text = f"{signed(summary.mean, 2)} [{signed(low, 2)}, {signed(high, 2)}]"
-    return Entry(text=text, emphasis="clear" if differs_from_zero(differences) else None, keys=keys)
+    # sets whose means agree by chance pass the test, however much their networks differ
+    clear = differs_from_zero(differences) and not low <= 0 <= high
+    return Entry(text=text, emphasis="clear" if clear else None, keys=keys)
 
 
 def spread_entries(accuracies: Mapping[int, Array], summary: Summary, keys: tuple[str, ...]) -> tuple[Entry, ...]:

@@ -91,6 +91,14 @@ def test_a_difference_whose_interval_covers_zero_is_not_marked(grid, tmp_path):
     assert _table(text, "Methods × IPC on ConvNet: differences")[1] == ["DM − Random", "−0.50 [−2.00, +1.00]"]
 
 
+def test_sets_that_agree_by_chance_do_not_mark_a_difference_whose_interval_covers_zero(grid, tmp_path):
+    for seed in (0, 1):
+        grid.cell("Random", 1, seed, [0.50, 0.50])
+        grid.cell("DM", 1, seed, [0.44, 0.58])  # the mean difference is 1 point on both
+    _, text = _text(grid, tmp_path / "report")
+    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == ["DM − Random", "+1.00 [−6.00, +8.00]"]
+
+
 def test_missing_cells(small, tmp_path):
     small.cell("IDM", 10, 0)
     files, text = _text(small, tmp_path / "report", "my space", overrides=["seeds=2"])
