@@ -69,7 +69,7 @@ def search_space(
         search.console.print(Text(f"The report could not be written: {error}", style="red"))
         return code or 1
     search.console.print(terminal_table(report.summary))
-    search.console.print(f"Report: {report.markdown}", highlight=False, markup=False, soft_wrap=True)
+    search.console.print(f"Report: {report.markdown} and {report.html}", highlight=False, markup=False, soft_wrap=True)
     if report.found is not None:
         search.console.print(f"Found settings: iid run {report.found}", highlight=False, markup=False, soft_wrap=True)
     return code

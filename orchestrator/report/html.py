@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -34,6 +35,23 @@ def render_html(files: ReportFiles, results: Results) -> str:
     Raises:
         OSError: a picture cannot be read.
     """
+    return render_page(
+        "report.html.jinja",
+        files.folder,
+        files=files,
+        report=files.report,
+        captioned=captioned(files.report),
+        failures=_failures(files, results),
+        evidence=evidence(files.report, results),
+    )
+
+
+def render_page(template: str, folder: Path, **content: object) -> str:
+    """Return a page from one of the templates beside this module; pictures are read from the report's folder.
+
+    Raises:
+        OSError: a picture cannot be read.
+    """
     environment = Environment(
         loader=PackageLoader("orchestrator.report"),
         autoescape=True,
@@ -43,15 +61,8 @@ def render_html(files: ReportFiles, results: Results) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False, "separators": (",", ":")}
     environment.filters["breakable"] = breakable
-    environment.filters["inline"] = lambda picture: inline(files.folder / picture.path)
-    return environment.get_template("report.html.jinja").render(
-        files=files,
-        report=files.report,
-        captioned=captioned(files.report),
-        figure_scale=_FIGURE_SCALE,
-        failures=_failures(files, results),
-        evidence=evidence(files.report, results),
-    )
+    environment.filters["inline"] = lambda picture: inline(folder / picture.path)
+    return environment.get_template(template).render(figure_scale=_FIGURE_SCALE, **content)
 
 
 def breakable(text: str) -> Markup:

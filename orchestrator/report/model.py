@@ -13,9 +13,11 @@ from orchestrator.files import StoreError
 
 Emphasis = Literal["best", "second", "clear"]
 
-Group = Literal["compression", "architectures", "sensitivity", "continual", "features", "comparison", "sheet", "losses"]
+Group = Literal[
+    "compression", "architectures", "sensitivity", "continual", "features", "comparison", "sheet", "losses", "search"
+]
 """What a picture shows: accuracy against size, bars an architecture, maps of two swept settings, accuracy after each
-step of class-incremental learning, features in the plane; methods side by side, one set, loss curves."""
+step of class-incremental learning, features in the plane; methods side by side, one set, loss curves; a search."""
 
 FIGURES: dict[Group, str] = {
     "compression": "Accuracy against size",
@@ -24,6 +26,7 @@ FIGURES: dict[Group, str] = {
     "continual": "Class-incremental learning",
     "features": "Features in the plane",
     "losses": "Loss curves",
+    "search": "Search",
 }
 """Groups of figures, in the order of the report, with their headings; a figure is a PNG and an SVG."""
 

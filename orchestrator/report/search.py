@@ -8,8 +8,9 @@ from pathlib import Path
 from orchestrator.report import manifest
 from orchestrator.report.entries import interval_text, percent, signed, summary_text
 from orchestrator.report.figures.search import figures
+from orchestrator.report.html import render_page
 from orchestrator.report.markdown import escape, markdown_table
-from orchestrator.report.model import MISSING, Entry, ReportError, Table, row, slug
+from orchestrator.report.model import MISSING, Entry, Picture, ReportError, Table, row, slug
 from orchestrator.report.style import house_style, save
 from orchestrator.search.records import Trial
 from orchestrator.search.result import Finalist, StudyResult, found_space
@@ -23,7 +24,22 @@ SUMMARY = (
     "its 95 % interval (two-level bootstrap); bold where it excludes zero. The best of several trials is chosen on the "
     "same images, which flatters it: what it is worth is what the test images say, read once with the found settings."
 )
+FIGURE_TITLES = {
+    "map": "where the search looked",
+    "slices": "accuracy against each setting",
+    "rungs": "trials over their rungs",
+}
 _HEADER = ("published", "best", "difference", "95 % interval")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyPage:
+    """What a report says of one study."""
+
+    title: str
+    verdict: str
+    tables: tuple[Table, ...]
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +48,7 @@ class SearchReport:
 
     summary: Table
     markdown: Path
+    html: Path
     found: Path | None
     """A search space with the found settings; None as long as nothing is found."""
 
@@ -121,30 +138,59 @@ def study_tables(result: StudyResult) -> tuple[Table, ...]:
 
 
 def _write(results: Sequence[StudyResult], name: str, out: Path, command: str, found: Path) -> SearchReport:
-    summary = summary_table(results)
-    written = [_csv(summary, out)]
-    parts = [f"# Search: {escape(name)}", _table(summary)]
+    summary, studies = summary_table(results), [_study_page(result, out) for result in results]
     has_best = any(result.best for result in results)
     if has_best:
         found.parent.mkdir(parents=True, exist_ok=True)
         found.write_text(found_space(slug(name), results), encoding="utf-8")
-        parts.append(f"The found settings are in `{found.name}`; `iid run` on it reads the test images once.")
+    shown = found.name if has_best else None
+    report = SearchReport(
+        summary=summary, markdown=out / "search.md", html=out / "index.html", found=found if has_best else None
+    )
+    tables = [_csv(table, out) for table in (summary, *(table for study in studies for table in study.tables))]
+    report.markdown.write_text(_markdown(name, summary, studies, command, shown), encoding="utf-8")
+    page = render_page(
+        "search.html.jinja",
+        out,
+        name=name,
+        summary=summary,
+        studies=studies,
+        found=shown,
+        command=command,
+        captioned={summary.slug, *(t.slug for study in studies for t in study.tables if t.caption != summary.caption)},
+        evidence={},
+    )
+    report.html.write_text(page, encoding="utf-8")
+    drawn = [out / path for study in studies for p in study.pictures for path in (p.path, p.svg) if path is not None]
+    manifest.replace(out, [*tables, *drawn])
+    return report
+
+
+def _study_page(result: StudyResult, out: Path) -> StudyPage:
+    pictures = []
+    with house_style():
+        for kind, caption, figure in figures(result):
+            path = Path("figures") / f"{slug(*_names(result.study), kind)}.png"
+            title = f"{result.study.title}: {FIGURE_TITLES[kind]}"
+            pictures.append(Picture(title=title, path=path, group="search", caption=caption))
+            for place in (path, path.with_suffix(".svg")):
+                save(figure, out / place)
+    return StudyPage(
+        title=result.study.title, verdict=_verdict(result), tables=study_tables(result), pictures=tuple(pictures)
+    )
+
+
+def _markdown(name: str, summary: Table, studies: Sequence[StudyPage], command: str, found: str | None) -> str:
+    parts = [f"# Search: {escape(name)}", _table(summary)]
+    if found is not None:
+        parts.append(f"The found settings are in `{found}`; `iid run` on it reads the test images once.")
     parts.append(f"To go on with the search: `{command}`")
-    for result in results:
-        parts.append(f"## {escape(result.study.title)}")
-        parts.append(_verdict(result))
-        for table in study_tables(result):
-            written.append(_csv(table, out))
-            parts.append(f"### {table.title}\n\n{_table(table, captioned=table.title != 'Evaluated in full')}")
-        with house_style():
-            for kind, caption, figure in figures(result):
-                path = out / "figures" / f"{slug(*_names(result.study), kind)}.png"
-                written += [save(figure, path), save(figure, path.with_suffix(".svg"))]
-                parts.append(f"![{kind}](figures/{path.name})\n\n{caption}")
-    markdown = out / "search.md"
-    markdown.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    manifest.replace(out, written)
-    return SearchReport(summary=summary, markdown=markdown, found=found if has_best else None)
+    for study in studies:
+        parts += [f"## {escape(study.title)}", study.verdict]
+        for table in study.tables:
+            parts.append(f"### {table.title}\n\n{_table(table, captioned=table.caption != summary.caption)}")
+        parts += [f"![{escape(p.title)}]({p.path.as_posix()})\n\n{p.caption}" for p in study.pictures]
+    return "\n\n".join(parts) + "\n"
 
 
 def _verdict(result: StudyResult) -> str:

@@ -12,7 +12,12 @@ from safetensors.numpy import save_file
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, FeatureSettings
 from orchestrator import tables
 from orchestrator.plan import Cell, Plan
+from orchestrator.search.records import RungResult, Trial
+from orchestrator.search.result import Finalist, StudyResult
+from orchestrator.search.study import studies
+from orchestrator.statistics import summarise
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
+from search_spaces.space import load_space
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -177,3 +182,53 @@ def make_grid():
 @pytest.fixture
 def grid(tmp_path):
     return Grid(tmp_path / "store")
+
+
+CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
+
+
+def trial(number, cc, cm, *values, state="complete"):
+    states = [*["passed"] * (len(values) - 1), state]
+    rungs = zip(values, states, (2, 6, 20), strict=False)
+    return Trial(
+        number=number,
+        origin="tpe" if number else "published",
+        parameters={CC: cc, CM: cm},
+        rungs=tuple(
+            RungResult(rung=i, iterations=n, state=s, value=v, order=10 * number + i)
+            for i, (v, s, n) in enumerate(rungs)
+        ),
+    )
+
+
+@pytest.fixture
+def search_result():
+    """Eight trials of the shipped search in its small version, two of them evaluated in full."""
+    (study,) = studies(load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha")
+    stopped = [trial(n, 10.0 ** (n - 6), 0.1, 0.4 + 0.01 * n, state="stopped") for n in range(2, 7)]
+    diverged = Trial(
+        number=7,
+        origin="tpe",
+        parameters={CC: 1.0, CM: 1.0},
+        rungs=(RungResult(rung=0, iterations=2, state="diverged"),),
+    )
+    first, best = trial(0, 0.05, 0.01, 0.5, 0.6, 0.7), trial(1, 0.0, 0.2, 0.55, 0.65, 0.75)
+    known = {0: np.array([0.70, 0.72]), 1: np.array([0.71, 0.73])}
+    better = {seed: values + 0.05 for seed, values in known.items()}
+    return StudyResult(
+        study=study,
+        trials=(first, best, *stopped, diverged),
+        finalists=(
+            Finalist(
+                trial=best,
+                accuracies=better,
+                summary=summarise(list(better.values())),
+                difference=0.05,
+                interval=(0.04, 0.06),
+            ),
+            Finalist(
+                trial=first, accuracies=known, summary=summarise(list(known.values())), difference=None, interval=None
+            ),
+        ),
+        importance={CC: 0.75, CM: 0.25},
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.report import write_report
 from orchestrator.report.inline import inline
+from orchestrator.report.search import write_search_report
 from orchestrator.report.style import new_figure, save
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
@@ -62,19 +63,19 @@ def visit(files, browser):
     """Open the page at a width; whatever the page logs, and whatever it asks for, has to be nothing in the end."""
     contexts, problems = [], []
 
-    def go(width=1400):
+    def go(width=1400, html=files.html):
         context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: problems.append(request.url) if _leaves(request.url) else None)
-        page.goto(files.html.as_uri())
+        page.on("request", lambda request: problems.append(request.url) if _leaves(request.url, html) else None)
+        page.goto(html.as_uri())
         return page
 
-    def _leaves(url):
-        return url != files.html.as_uri() and not url.startswith("data:")
+    def _leaves(url, html):
+        return url != html.as_uri() and not url.startswith("data:")
 
     yield go
     for context in contexts:
@@ -278,3 +279,17 @@ def test_a_picture_is_exact_unless_it_is_too_large(tmp_path):
     assert (small.width, small.height, small.exact) == (300, 200, False)
     assert len(small.uri) < 4 / 3 * 20_000 + 100
     assert re.match("data:image/webp;base64,UklG", small.uri)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_of_a_search_sorts_enlarges_and_fits(visit, search_result, tmp_path, width):
+    report = write_search_report([search_result], "lambda_search", tmp_path, command="iid search lambda_search")
+    page = visit(width, report.html)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    trials = page.locator("#table-trials-weights-digits-ipc10-dm-iid")
+    heading = trials.get_by_role("button", name="lambda_cc")
+    heading.click()
+    values = [float(text) for text in trials.locator("tbody tr td:nth-child(3)").all_inner_texts()]
+    assert values == sorted(values) or values == sorted(values, reverse=True)
+    page.locator("button.zoom").first.click()
+    assert page.locator("dialog#picture").is_visible()

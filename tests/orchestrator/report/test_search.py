@@ -9,68 +9,15 @@ from orchestrator.report.figures.search import figures, surface
 from orchestrator.report.model import ReportError
 from orchestrator.report.search import finalists_table, summary_table, trials_table, write_search_report
 from orchestrator.report.style import house_style
-from orchestrator.search.records import RungResult, Trial
-from orchestrator.search.result import Finalist, StudyResult
-from orchestrator.search.study import studies
-from orchestrator.statistics import summarise
 from search_spaces.space import load_space
-
-CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
-
-
-def trial(number, cc, cm, *values, state="complete"):
-    states = [*["passed"] * (len(values) - 1), state]
-    rungs = zip(values, states, (2, 6, 20), strict=False)
-    return Trial(
-        number=number,
-        origin="tpe" if number else "published",
-        parameters={CC: cc, CM: cm},
-        rungs=tuple(
-            RungResult(rung=i, iterations=n, state=s, value=v, order=10 * number + i)
-            for i, (v, s, n) in enumerate(rungs)
-        ),
-    )
-
-
-@pytest.fixture
-def result():
-    """Eight trials of the shipped search in its small version, two of them evaluated in full."""
-    (study,) = studies(load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha")
-    stopped = [trial(n, 10.0 ** (n - 6), 0.1, 0.4 + 0.01 * n, state="stopped") for n in range(2, 7)]
-    diverged = Trial(
-        number=7,
-        origin="tpe",
-        parameters={CC: 1.0, CM: 1.0},
-        rungs=(RungResult(rung=0, iterations=2, state="diverged"),),
-    )
-    first, best = trial(0, 0.05, 0.01, 0.5, 0.6, 0.7), trial(1, 0.0, 0.2, 0.55, 0.65, 0.75)
-    known = {0: np.array([0.70, 0.72]), 1: np.array([0.71, 0.73])}
-    better = {seed: values + 0.05 for seed, values in known.items()}
-    return StudyResult(
-        study=study,
-        trials=(first, best, *stopped, diverged),
-        finalists=(
-            Finalist(
-                trial=best,
-                accuracies=better,
-                summary=summarise(list(better.values())),
-                difference=0.05,
-                interval=(0.04, 0.06),
-            ),
-            Finalist(
-                trial=first, accuracies=known, summary=summarise(list(known.values())), difference=None, interval=None
-            ),
-        ),
-        importance={CC: 0.75, CM: 0.25},
-    )
 
 
 def texts(table):
     return [[entry.text for entry in line] for line in table.rows]
 
 
-def test_the_summary_says_what_was_found_and_what_it_is_worth(result):
-    assert texts(summary_table([result])) == [
+def test_the_summary_says_what_was_found_and_what_it_is_worth(search_result):
+    assert texts(summary_table([search_result])) == [
         [
             "digits, IPC 10, DM+IID",
             "8",
@@ -82,20 +29,20 @@ def test_the_summary_says_what_was_found_and_what_it_is_worth(result):
             "+4.0 to +6.0",
         ]
     ]
-    (line,) = summary_table([result]).rows
+    (line,) = summary_table([search_result]).rows
     assert line[6].emphasis == "clear"
 
 
-def test_trials_show_the_rungs_that_they_reached(result):
-    lines = texts(trials_table(result))
+def test_trials_show_the_rungs_that_they_reached(search_result):
+    lines = texts(trials_table(search_result))
     assert lines[1] == ["1", "tpe", "0", "0.2", "55.0", "65.0", "75.0", "complete"]
     assert lines[2][4:] == ["42.0", "–", "–", "stopped"] and lines[7][4:] == ["–", "–", "–", "diverged"]
-    assert [line[0] for line in texts(finalists_table(result))] == ["1", "0"]
+    assert [line[0] for line in texts(finalists_table(search_result))] == ["1", "0"]
 
 
-def test_a_report_is_written_with_figures_tables_and_the_found_space(result, tmp_path):
+def test_a_report_is_written_with_figures_tables_and_the_found_space(search_result, tmp_path):
     out = tmp_path / "report"
-    report = write_search_report([result], "lambda_search", out, command="iid search lambda_search")
+    report = write_search_report([search_result], "lambda_search", out, command="iid search lambda_search")
     text = report.markdown.read_text()
     assert "8 trials (5 stopped early, 2 complete, 1 diverged), each of 2 seeds. The best is trial 1" in text
     assert "`iid search lambda_search`" in text and report.found == out / "found.yaml"
@@ -107,12 +54,14 @@ def test_a_report_is_written_with_figures_tables_and_the_found_space(result, tmp
     assert all(f"figures/{name}.png" in text for name in names)
     with (out / "tables" / "trials-weights-digits-ipc10-dm-iid.csv").open() as stream:
         assert len(list(csv.reader(stream))) == 9
+    page = report.html.read_text()
+    assert page.count('src="data:image/webp') == 3 and "The best is trial 1" in page
 
 
-def test_equal_rows_give_equal_files(result, tmp_path):
+def test_equal_rows_give_equal_files(search_result, tmp_path):
     for name in ("one", "two"):
         write_search_report(
-            [result], "lambda_search", tmp_path / name, command="iid search", found=tmp_path / name / "f.yaml"
+            [search_result], "lambda_search", tmp_path / name, command="iid search", found=tmp_path / name / "f.yaml"
         )
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert len(files) > 8
@@ -120,24 +69,24 @@ def test_equal_rows_give_equal_files(result, tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
 
-def test_a_search_without_results_says_so(result, tmp_path):
-    empty = dataclasses.replace(result, trials=(), finalists=(), importance={})
+def test_a_search_without_results_says_so(search_result, tmp_path):
+    empty = dataclasses.replace(search_result, trials=(), finalists=(), importance={})
     report = write_search_report([empty], "lambda_search", tmp_path, command="iid search")
     assert report.found is None and not (tmp_path / "found.yaml").exists()
     assert "0 trials (none yet)" in report.markdown.read_text()
 
 
-def test_a_folder_that_cannot_be_written_is_named(result, tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(search_result, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ReportError, match=r"file.* cannot be written .*--out"):
-        write_search_report([result], "lambda_search", tmp_path / "file" / "out", command="iid search")
+        write_search_report([search_result], "lambda_search", tmp_path / "file" / "out", command="iid search")
 
 
-def test_the_map_marks_the_published_and_the_best_settings(result):
+def test_the_map_marks_the_published_and_the_best_settings(search_result):
     with house_style():
-        by_kind = {kind: figure for kind, _, figure in figures(result)}
+        by_kind = {kind: figure for kind, _, figure in figures(search_result)}
     ax = by_kind["map"].axes[0]
-    up, across = result.study.dimensions
+    up, across = search_result.study.dimensions
     marks = {line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines}
     assert marks["s"] == (across.position(0.01), up.position(0.05))
     assert marks["*"] == (across.position(0.2), up.position(0.0))
