@@ -44,7 +44,7 @@ def load(folder: Path) -> Path | None:
     """Return the newest checkpoint that is what it was when written; warn of others and leave them out."""
     with files.translated(folder):
         for path in sorted(_found(folder), key=lambda path: path.stat().st_mtime, reverse=True):
-            if files.sha256(path) == path.stem:
+            if is_intact(path):
                 return path
             warnings.warn(f"{path} is damaged and left out; the unit continues without it", stacklevel=2)
     return None
@@ -53,7 +53,17 @@ def load(folder: Path) -> Path | None:
 def damaged(folder: Path) -> list[Path]:
     """Return the checkpoints that are not what they were when written."""
     with files.translated(folder):
-        return [path for path in sorted(_found(folder)) if files.sha256(path) != path.stem]
+        return [path for path in sorted(_found(folder)) if not is_intact(path)]
+
+
+def is_named(name: str) -> bool:
+    """Whether a file's name is that of a complete checkpoint."""
+    return name.endswith(_SUFFIX) and "/" not in name and not name.startswith(".")
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a checkpoint is what it was when written."""
+    return files.sha256(path) == path.stem
 
 
 def remove(folder: Path) -> None:
@@ -63,4 +73,4 @@ def remove(folder: Path) -> None:
 
 def _found(folder: Path) -> list[Path]:
     """List complete checkpoints; a hidden file may be one that another worker is writing."""
-    return [path for path in folder.glob(f"*{_SUFFIX}") if not path.name.startswith(".")]
+    return [path for path in folder.glob(f"*{_SUFFIX}") if is_named(path.name)]

@@ -51,7 +51,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Set an axis or a setting for all experiments; repeatable."),
 ]
 StoreOption = Annotated[
-    Path, typer.Option("--store", help="Folder of results.", file_okay=False, callback=lambda path: path.expanduser())
+    str, typer.Option("--store", metavar="FOLDER|URL", help="Where results are: a folder, or s3://BUCKET/FOLDER.")
 ]
 DataOption = Annotated[
     Path, typer.Option("--data", help="Folder of data sets.", file_okay=False, callback=lambda path: path.expanduser())
@@ -107,7 +107,7 @@ def spaces() -> None:
 @app.command()
 def plan(
     space: SpaceArgument,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     overrides: SetOption = None,
     smoke: SmokeOption = False,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to reckon with (default: this machine's).")] = None,
@@ -115,9 +115,9 @@ def plan(
 ) -> None:
     """Show what would run, what the store already has, and how long the rest takes; runs nothing."""
     from orchestrator.commands.plan import show_plan, this_machine
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
-    show_plan(request(space, overrides, smoke), Store(store), this_machine(cpus, gpus), Console())
+    show_plan(request(space, overrides, smoke), open_store(store), this_machine(cpus, gpus), Console())
 
 
 @app.command()
@@ -131,22 +131,22 @@ def datasets(data: DataOption = Path("data")) -> None:
 @app.command()
 def report(
     space: SpaceArgument,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: reports/SPACE).")] = None,
     overrides: SetOption = None,
     smoke: SmokeOption = False,
 ) -> None:
     """Write the report of a search space: tables, pictures, curves, what failed and what is missing."""
     from orchestrator.commands.report import show_report
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
-    show_report(request(space, overrides, smoke), Store(store), out, Console())
+    show_report(request(space, overrides, smoke), open_store(store), out, Console())
 
 
 @app.command()
 def run(
     space: SpaceArgument,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     data: DataOption = Path("data"),
     overrides: SetOption = None,
     smoke: SmokeOption = False,
@@ -162,11 +162,11 @@ def run(
 ) -> None:
     """Compute what the store lacks of a search space; Ctrl-C stops after checkpointing, and running again goes on."""
     from orchestrator.commands.run import run as run_space
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
     code = run_space(
         request(space, overrides, smoke),
-        Store(store),
+        open_store(store),
         data,
         Console(),
         cpus_per_trial=cpus_per_trial,
@@ -199,7 +199,7 @@ def evaluate(
         bool, typer.Option("--allow-pickle", help="Read pickles; only from who you trust.")
     ] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Import even if the pixels make no sense.")] = False,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     data: DataOption = Path("data"),
     download: Annotated[bool, typer.Option("--download", help="Fetch the data set where possible.")] = False,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs a unit, as for run.")] = None,
@@ -209,13 +209,13 @@ def evaluate(
 ) -> None:
     """Evaluate distilled sets made elsewhere, or in the store, under one protocol beside one another."""
     from orchestrator.commands.evaluate import Resources, ask, evaluate_sets, read_options
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
     options = read_options(normalised=normalised, zca=zca, factor=factor, soft_labels=soft_labels, check=not no_check)
     code = evaluate_sets(
         paths,
         ask(dataset, architectures, protocol.value, beside, overrides or [], num_eval),
-        Store(store),
+        open_store(store),
         data,
         Console(),
         options=options,
@@ -239,17 +239,17 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Read it back, train on it, and compare with the recorded accuracy.")
     ] = False,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     data: DataOption = Path("data"),
     overrides: SetOption = None,
     smoke: SmokeOption = False,
 ) -> None:
     """Write sets in the layouts that others read, with their metadata and a script that trains on them."""
     from orchestrator.commands.export import export_sets
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
     code = export_sets(
-        what, request(what, overrides, smoke), kind, out.expanduser(), Store(store), data, Console(), check=check
+        what, request(what, overrides, smoke), kind, out.expanduser(), open_store(store), data, Console(), check=check
     )
     raise typer.Exit(code)
 
@@ -264,7 +264,7 @@ def search(
     ),
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time (default: all that fit).")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Optional setting to search too, such as lr_img.")] = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     data: DataOption = Path("data"),
     overrides: SetOption = None,
     smoke: SmokeOption = False,
@@ -277,11 +277,11 @@ def search(
 ) -> None:
     """Choose settings such as the weights of both losses on held-out images; the test images are never read."""
     from orchestrator.commands.search import search_space
+    from orchestrator.opening import open_store
     from orchestrator.search.drive import Search
-    from orchestrator.store import Store
 
     how = Search(
-        store=Store(store),
+        store=open_store(store),
         data_root=data,
         trials=trials,
         console=Console(),
@@ -306,42 +306,42 @@ def search(
 
 @app.command()
 def status(
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     tracebacks: Annotated[bool, typer.Option("--tracebacks", help="Show where units failed.")] = False,
 ) -> None:
     """Show what is done, running, failed, waiting and blocked, and the reasons of failures."""
     from orchestrator.commands.status import show_status
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
-    show_status(Store(store), Console(), tracebacks=tracebacks)
+    show_status(open_store(store), Console(), tracebacks=tracebacks)
 
 
 @app.command()
 def unit(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a unit, or its beginning.")],
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     data: DataOption = Path("data"),
     device: Annotated[Device, typer.Option(help="What it runs on.")] = Device.CPU,
 ) -> None:
     """Compute one unit in this process, for debugging."""
     from orchestrator.commands.unit import run_one
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
-    raise typer.Exit(run_one(key, Store(store), data, device.value, Console()))
+    raise typer.Exit(run_one(key, open_store(store), data, device.value, Console()))
 
 
 @app.command()
 def verify(
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     repair: Annotated[
         bool, typer.Option("--repair", help="Set what is damaged aside, so that the next run computes it again.")
     ] = False,
 ) -> None:
     """Check a whole store against its hashes, and say which units have to be computed again; deletes nothing."""
     from orchestrator.commands.verify import show_verification
-    from orchestrator.store import Store
+    from orchestrator.opening import open_store
 
-    raise typer.Exit(show_verification(Store(store), Console(), mend=repair))
+    raise typer.Exit(show_verification(open_store(store), Console(), mend=repair))
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from orchestrator import checkpoints
 from orchestrator.integrity import intact_folder
 from orchestrator.store import Store
 from orchestrator.tables import Row
@@ -154,7 +153,7 @@ class UnitContext:
 
     def load_checkpoint(self) -> Path | None:
         """Return the file that the last `save_checkpoint` of this unit wrote, on any machine; None at the start."""
-        return checkpoints.load(self._store.checkpoint_folder(self._unit))
+        return self._store.load_checkpoint(self._unit)
 
     def checkpoint_due(self) -> bool:
         """Whether to call `save_checkpoint` now: its time has come, or the launch is to stop."""
@@ -171,7 +170,7 @@ class UnitContext:
             StoreError: the store cannot be written.
         """
         began = time.monotonic()
-        checkpoints.save(self._store.checkpoint_folder(self._unit), write)
+        self._store.save_checkpoint(self._unit, write)
         now = time.monotonic()
         self._next_checkpoint = now + max(self.checkpoint_seconds, 9 * (now - began))
         self.stop_if_asked()

@@ -78,13 +78,18 @@ def read_json(path: Path) -> dict[str, Any]:
         StoreError: the file is missing, unreadable, or not a JSON object.
     """
     with translated(path):
-        text = path.read_bytes()
+        data = path.read_bytes()
+    return parse_json(str(path), data)
+
+
+def parse_json(where: str, data: bytes) -> dict[str, Any]:
+    """Return the JSON object that was read at `where`; StoreError if it is none."""
     try:
-        value = json.loads(text)
+        value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"store: {path} is damaged ({error}); delete it and run again") from error
+        raise StoreError(f"store: {where} is damaged ({error}); delete it and run again") from error
     if not isinstance(value, dict):
-        raise StoreError(f"store: {path} is damaged (no JSON object); delete it and run again")
+        raise StoreError(f"store: {where} is damaged (no JSON object); delete it and run again")
     return value
 
 

@@ -20,12 +20,19 @@ def intact_folder(store: Store, key: str) -> Path:
         StoreError: it is not done, or a file is missing or another.
     """
     folder = store.folder_of(key)
-    for path, problem in differing(folder, hashes_in(files.read_json(folder / DONE))):
+    if _first_difference(folder) is not None and store.discard_copy(key):
+        folder = store.folder_of(key)
+    if (different := _first_difference(folder)) is not None:
+        path, problem = different
         raise StoreError(
-            f"store: {path} {problem}; iid verify --repair --store {store.root} sets unit {key} aside, "
+            f"store: {path} {problem}; iid verify --repair --store {store} sets unit {key} aside, "
             "and the next run computes it again"
         )
     return folder
+
+
+def _first_difference(folder: Path) -> tuple[Path, str] | None:
+    return next(differing(folder, hashes_in(files.read_json(folder / DONE))), None)
 
 
 def hashes_in(record: Mapping[str, Any]) -> dict[str, str]:

@@ -28,9 +28,10 @@ from orchestrator.costs import estimate
 from orchestrator.plan import Plan, pending
 from orchestrator.progress import Board, Failure, describe, display
 from orchestrator.schedule import Schedule
-from orchestrator.store import Store
+from orchestrator.stopping import StopSign
+from orchestrator.store import Store, StoreError
 from orchestrator.sweep import sweep
-from orchestrator.trials import RUNNER, TrialSettings, run_trial, stop_file
+from orchestrator.trials import RUNNER, TrialSettings, run_trial
 from orchestrator.units import KINDS, Unit
 from orchestrator.wording import duration
 
@@ -70,7 +71,7 @@ class Summary:
     """Why it could not go on; None if it could."""
     seconds: float
     places: Mapping[str, str] = field(default_factory=dict)
-    """Folders by the name of the option that other commands find them with; none that are where it looks by itself."""
+    """By the name of the option that other commands find them with; none that are where it looks by itself."""
 
     @property
     def exit_code(self) -> int:
@@ -123,7 +124,7 @@ def launch(
     """
     began = time.monotonic()
     asked = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
-    store = Store(store.root.expanduser().resolve())
+    store = store.resolved()
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
     store.publish_missing_rows(present)
@@ -135,7 +136,7 @@ def launch(
     store.check_writable()
     sweep(store, done)
     settings = TrialSettings(
-        store=str(store.root),
+        store=store.address,
         data_root=str(data_root),
         run=provenance.new_run_id(),
         git_commit=provenance.git_commit(),
@@ -147,8 +148,8 @@ def launch(
     console = console or Console(stderr=True)
     stopped = _compute(plan, done, store, settings, asked, record, board, console, cohorts=cohorts)
     ended = _summary(settings.run, board, began, stopped=stopped)
-    folders = {"store": store.root, "data": data_root}
-    unusual = {name: str(folder) for name, folder in folders.items() if folder != Path(name).resolve()}
+    places = {"store": store.address, "data": str(data_root)}
+    unusual = {name: place for name, place in places.items() if place != str(Path(name).resolve())}
     return replace(ended, places=unusual)
 
 
@@ -204,8 +205,8 @@ class Resources:
 class StopSwitch:
     """Ctrl-C: once asks the workers to checkpoint and stop, twice stops at once."""
 
-    def __init__(self, file: Path, console: Console) -> None:
-        self._file = file
+    def __init__(self, sign: StopSign, console: Console) -> None:
+        self._sign = sign
         self._console = console
         self._on = False
 
@@ -223,10 +224,10 @@ class StopSwitch:
             raise KeyboardInterrupt
         self._on = True
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.touch()
-        except OSError as error:
-            reason = f"the store cannot be written ({error.strerror}), so units can neither be told nor checkpoint"
+            self._sign.put_up()
+        except (OSError, StoreError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            reason = f"the store cannot be written ({why}), so units can neither be told nor checkpoint"
             self._console.print(f"Stopping at once: {reason}. They go on at their last checkpoint.", soft_wrap=True)
             raise KeyboardInterrupt from error
         self._console.print(
@@ -245,8 +246,8 @@ class StopSwitch:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            with suppress(OSError):
-                self._file.unlink(missing_ok=True)
+            with suppress(OSError, StoreError):
+                self._sign.take_down()
 
 
 def _compute(
@@ -265,12 +266,12 @@ def _compute(
     from orchestrator import tuning
     from orchestrator.resources import gpu_need, share_out, wants_gpu
 
-    switch = StopSwitch(stop_file(store, settings.run), console)
+    switch = StopSwitch(store.stop_sign(settings.run), console)
     try:
         with tuning.cluster(asked.address), switch.installed():
             nodes, trial = _survey(asked.address, store, settings, board, console)
             gpu = wants_gpu(nodes, asked.gpus)
-            estimates = estimate(plan, gpu=gpu, store_tables=store.tables, done=done)
+            estimates = estimate(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
             need = gpu_need(board.units.values(), estimates, cohorts=cohorts)
             room = share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)

@@ -1,10 +1,11 @@
 """Leases: who is working on a unit right now, so that two launches on one store do not do the same work.
 
-A lease is a file that its holder touches every few seconds. It may be taken over when its holder's process is gone from
-this machine, when a holder that cannot be seen from here has not touched it for `STALE_SECONDS`, and by the launch
-that holds it: a launch gives a unit to one worker at a time, so an earlier one is lost to it. Times are compared by the
-file system's own clock, and clocks are moved: who would take over on their word alone first watches the file for a few
-heartbeats. A lease only saves work: what makes results appear once is the store's commit.
+A lease is a file, or an object of a remote store, that its holder touches every few seconds. It may be taken over when
+its holder's process is gone from this machine, when a holder that cannot be seen from here has not touched it for
+`STALE_SECONDS`, and by the launch that holds it: a launch gives a unit to one worker at a time, so an earlier one is
+lost to it. Times are compared by the storage's own clock, and clocks are moved: who would take over on their word alone
+first watches the lease for a few heartbeats. A lease only saves work: what makes results appear once is the store's
+commit.
 """
 
 import functools
@@ -16,7 +17,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,19 +25,22 @@ from typing import Any
 
 from orchestrator import files
 from orchestrator.files import StoreError
+from orchestrator.shelves import FolderShelf, Shelf
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
 WATCH_SECONDS = 2.2 * HEARTBEAT_SECONDS
 """How long a lease that its time calls abandoned is watched for a touch before it is taken over."""
 _POLLS = 20
+_SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A unit that this process works on; `lost` is set when somebody else took it over."""
 
-    path: Path
+    shelf: Shelf
+    name: str
     token: str
     run: str
     lost: threading.Event = field(default_factory=threading.Event)
@@ -44,10 +48,10 @@ class Lease:
     def touch(self) -> None:
         """Show that the holder lives; notice a lost lease, and put back one that was deleted."""
         try:
-            token = _token(self.path)
+            token = _token(self.shelf, self.name)
             if token == self.token:
-                os.utime(self.path)
-            elif token is not None or not files.create(self.path, _record(self.token, self.run)):
+                self.shelf.touch(self.name, lambda: _record(self.token, self.run))
+            elif token is not None or not self.shelf.create(self.name, _record(self.token, self.run)):
                 self.lost.set()
         except (OSError, StoreError):
             return  # a full or unreachable disk: the next heartbeat tries again
@@ -55,13 +59,13 @@ class Lease:
     def release(self) -> None:
         """Give the lease back; one that was lost is left to its new holder."""
         with suppress(OSError, StoreError):
-            if _token(self.path) == self.token:
-                self.path.unlink(missing_ok=True)
+            if _token(self.shelf, self.name) == self.token:
+                self.shelf.remove(self.name)
 
 
 @contextmanager
 def hold(
-    folder: Path,
+    place: Path | Shelf,
     key: str,
     run: str,
     *,
@@ -72,7 +76,7 @@ def hold(
     """Hold the lease of a unit for the duration of a `with` block; None if another process holds it.
 
     Args:
-        folder: the store's folder of leases.
+        place: where the store has its leases.
         key: the unit.
         run: the launch; a lease that it has already is taken over.
         heartbeat: seconds between touches.
@@ -80,9 +84,9 @@ def hold(
         watch: seconds for which such a lease is watched first.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StoreError: it cannot be written.
     """
-    lease = acquire(folder, key, run, stale=stale, watch=watch)
+    lease = acquire(place, key, run, stale=stale, watch=watch)
     if lease is None:
         yield None
         return
@@ -98,49 +102,49 @@ def hold(
 
 
 def acquire(
-    folder: Path, key: str, run: str, *, stale: float = STALE_SECONDS, watch: float = WATCH_SECONDS
+    place: Path | Shelf, key: str, run: str, *, stale: float = STALE_SECONDS, watch: float = WATCH_SECONDS
 ) -> Lease | None:
     """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and `release` it."""
-    lease = Lease(folder / f"{key}.json", uuid.uuid4().hex, run)
+    shelf, name = _shelf(place), _name(key)
+    lease = Lease(shelf, name, uuid.uuid4().hex, run)
     record = _record(lease.token, run)
-    if files.create(lease.path, record):
+    if shelf.create(name, record):
         return lease
-    content = _content(lease.path)
+    content = shelf.read(name)
     if content is None:  # released just now
-        return lease if files.create(lease.path, record) else None
+        return lease if shelf.create(name, record) else None
     lives = _lives(content, but=run)
     if lives is None:
-        lives = _age(lease.path, _probed_time) < stale or _is_touched(lease.path, watch)
-    return lease if not lives and _take_over(lease.path, content, record, stale) else None
+        lives = shelf.age(name) < stale or _is_touched(shelf, name, watch)
+    return lease if not lives and _take_over(shelf, name, content, record, stale) else None
 
 
-def held_keys(folder: Path, *, stale: float = STALE_SECONDS) -> frozenset[str]:
+def held_keys(place: Path | Shelf, *, stale: float = STALE_SECONDS) -> frozenset[str]:
     """Return the units that somebody is working on, by this machine's clock: nothing is written."""
-    with files.translated(folder):
-        names = [path for path in folder.glob("*.json") if not path.name.startswith(".")]
-    contents = {path: _content(path) for path in names}
+    shelf = _shelf(place)
+    contents = {name: shelf.read(name) for name in shelf.names() if _is_lease(name)}
     return frozenset(
-        path.stem
-        for path, content in contents.items()
-        if content is not None and _holds(path, content, stale, lambda path: time.time())
+        name.removesuffix(_SUFFIX)
+        for name, content in contents.items()
+        if content is not None and _holds(shelf, name, content, stale, looking=True)
     )
 
 
-def is_held(folder: Path, key: str, *, but: str | None = None, stale: float = STALE_SECONDS) -> bool:
+def is_held(place: Path | Shelf, key: str, *, but: str | None = None, stale: float = STALE_SECONDS) -> bool:
     """Whether a holder that lives, as far as can be seen from here, works on a unit.
 
     Args:
-        folder: the store's folder of leases.
+        place: where the store has its leases.
         key: the unit.
         but: a launch that does not count as a holder.
         stale: seconds without a touch after which a holder that cannot be seen counts as gone.
 
     Raises:
-        StoreError: the folder cannot be used.
+        StoreError: the leases cannot be read.
     """
-    path = folder / f"{key}.json"
-    content = _content(path)
-    return content is not None and _holds(path, content, stale, _probed_time, but=but)
+    shelf, name = _shelf(place), _name(key)
+    content = shelf.read(name)
+    return content is not None and _holds(shelf, name, content, stale, but=but)
 
 
 @functools.cache
@@ -189,28 +193,11 @@ def _process_start_by_ps(pid: int) -> str | None:
     return shown.stdout.strip() or None
 
 
-def _probed_time(path: Path) -> float:
-    """Return the time by the clock of a file's file system."""
-    probe = path.with_name(f".clock.{uuid.uuid4().hex}")
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
-
-
-def _age(path: Path, now: Callable[[Path], float]) -> float:
-    """Seconds since a file was touched; a time in the future counts as long ago."""
-    with files.translated(path):
-        try:
-            return abs(now(path) - path.stat().st_mtime)
-        except FileNotFoundError:
-            return 0.0  # released just now: whoever asks tries again
-
-
-def _holds(path: Path, content: bytes, stale: float, now: Callable[[Path], float], *, but: str | None = None) -> bool:
+def _holds(
+    shelf: Shelf, name: str, content: bytes, stale: float, *, but: str | None = None, looking: bool = False
+) -> bool:
     lives = _lives(content, but=but)
-    return _age(path, now) < stale if lives is None else lives
+    return shelf.age(name, looking=looking) < stale if lives is None else lives
 
 
 def _lives(content: bytes, *, but: str | None) -> bool | None:
@@ -225,32 +212,42 @@ def _lives(content: bytes, *, but: str | None) -> bool | None:
     return None
 
 
-def _is_touched(path: Path, seconds: float) -> bool:
+def _is_touched(shelf: Shelf, name: str, seconds: float) -> bool:
     """Watch a lease, and tell whether its holder touches or releases it, whatever the clocks say."""
-    with files.translated(path), suppress(FileNotFoundError):
-        before = path.stat().st_mtime_ns
-        for _ in range(_POLLS):
-            time.sleep(seconds / _POLLS)
-            if path.stat().st_mtime_ns != before:
-                return True
-        return False
-    return True
+    before = shelf.mark(name)
+    for _ in range(_POLLS if before is not None else 0):
+        time.sleep(seconds / _POLLS)
+        if shelf.mark(name) != before:
+            return True
+    return before is None
 
 
-def _take_over(path: Path, content: bytes, record: bytes, stale: float) -> bool:
+def _take_over(shelf: Shelf, name: str, content: bytes, record: bytes, stale: float) -> bool:
     """Replace a stale lease, unless another process does: one right for each stale content, had by one process."""
-    right = path.with_name(f".{path.name}.{hashlib.sha256(content).hexdigest()[:16]}")
-    if not files.create(right, record):
-        if _age(right, _probed_time) >= stale:
-            right.unlink(missing_ok=True)  # its maker died with it: the next attempt can have it
+    right = f".{name}.{hashlib.sha256(content).hexdigest()[:16]}"
+    if not shelf.create(right, record):
+        if shelf.age(right) >= stale:
+            shelf.remove(right)  # its maker died with it: the next attempt can have it
         return False
     try:
-        if _content(path) != content:
+        if shelf.read(name) != content:
             return False
-        files.write(path, record)
+        shelf.write(name, record)
         return True
     finally:
-        right.unlink(missing_ok=True)
+        shelf.remove(right)
+
+
+def _shelf(place: Path | Shelf) -> Shelf:
+    return FolderShelf(place) if isinstance(place, Path) else place
+
+
+def _name(key: str) -> str:
+    return f"{key}{_SUFFIX}"
+
+
+def _is_lease(name: str) -> bool:
+    return name.endswith(_SUFFIX) and not name.startswith(".")
 
 
 def _record(token: str, run: str) -> bytes:
@@ -259,6 +256,7 @@ def _record(token: str, run: str) -> bytes:
     with suppress(OSError):
         started = process_start(pid)
     holder = {"token": token, "host": host_identity(), "pid": pid, "started": started, "run": run}
+    holder["touched"] = time.time()  # which tells one touch of an object from the next
     return files.to_json_bytes(holder)
 
 
@@ -271,17 +269,9 @@ def _holder(content: bytes) -> dict[str, Any]:
     return holder if isinstance(holder, dict) else {}
 
 
-def _content(path: Path) -> bytes | None:
-    with files.translated(path):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
-
-
-def _token(path: Path) -> str | None:
-    """Return the token in a lease file; None if there is no file, "" if it is damaged."""
-    content = _content(path)
+def _token(shelf: Shelf, name: str) -> str | None:
+    """Return the token in a lease; None if there is none, "" if it is damaged."""
+    content = shelf.read(name)
     return None if content is None else str(_holder(content).get("token", ""))
 
 

@@ -5,7 +5,6 @@ A node must run the same versions as this machine, see the store, and have the d
 
 import hashlib
 import subprocess
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef
-from orchestrator import files, provenance
+from orchestrator import provenance
 from orchestrator.launch import LaunchError
+from orchestrator.opening import open_store
 from orchestrator.resources import Node
 from orchestrator.shipping import Parcel, label, node_root, pack, unpack, why_not
-from orchestrator.store import Store
+from orchestrator.store import Store, StoreError
 from orchestrator.units import ImportExtractor, ImportSet, Unit
 
 ANSWER_SECONDS = 120.0
@@ -32,7 +32,9 @@ COMPARED = ("python", "ray", "torch", "iid-orchestrator", "code")
 class Question:
     """What a node is asked; plain values."""
 
+    store: str
     marker: str
+    """Something that was just put into the store."""
     data_root: str
     datasets: tuple[DatasetRef, ...]
     folders: tuple[str, ...]
@@ -45,6 +47,8 @@ class Facts:
 
     versions: Mapping[str, str]
     sees_store: bool
+    store_error: str | None
+    """Why the store cannot be looked into from there."""
     gpu_memory: int | None
     lacks: tuple[DatasetRef, ...]
     lacks_folders: tuple[str, ...]
@@ -64,7 +68,7 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
     """Look at every node of the joined cluster, and bring it the data sets that it lacks.
 
     Args:
-        store: must be seen from every node under the same path.
+        store: must be seen from every node under the same path or URL.
         data_root: folder of the data sets, here and (unless it names its own) on every node.
         units: those that are to run.
 
@@ -77,22 +81,24 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
     """
     units = list(units)
     datasets = {label(unit.dataset): unit.dataset for unit in units}
-    marker = store.root / f".marker.{uuid.uuid4().hex}"
-    question = Question(
-        marker=str(marker), data_root=str(data_root), datasets=tuple(datasets.values()), folders=_folders(units)
-    )
-    files.write(marker, b"shared\n")
-    try:
+    with store.marker() as marker:
+        question = Question(
+            store=store.address,
+            marker=marker,
+            data_root=str(data_root),
+            datasets=tuple(datasets.values()),
+            folders=_folders(units),
+        )
         answers = _ask(_alive(), question)
-    finally:
-        marker.unlink(missing_ok=True)
     ours = software()
     for node, facts in answers:
         _require_same_software(_name(node), facts.versions, ours)
+        if facts.store_error is not None:
+            raise LaunchError(f"node {_name(node)} cannot use the store: {facts.store_error}")
         if not facts.sees_store:
             raise LaunchError(
-                f"node {_name(node)} does not see the store {store.root}; put it on storage that all nodes share, "
-                "under the same path"
+                f"node {_name(node)} does not see the store {store}; put it on storage that all nodes share, "
+                "under the same path or URL"
             )
         if facts.lacks_folders and _computes(node):
             raise LaunchError(
@@ -128,9 +134,15 @@ def gpu_memory() -> int | None:
 def look(question: Question) -> Facts:
     """Answer on a node."""
     root = node_root(Path(question.data_root))
+    sees_store, store_error = False, None
+    try:
+        sees_store = open_store(question.store).sees(question.marker)
+    except StoreError as error:
+        store_error = str(error)
     return Facts(
         versions=software(),
-        sees_store=Path(question.marker).exists(),
+        sees_store=sees_store,
+        store_error=store_error,
         gpu_memory=gpu_memory(),
         lacks=tuple(ref for ref in question.datasets if locate(ref, root) is None),
         lacks_folders=tuple(name for name in question.folders if not (root / Path(name).expanduser()).exists()),

@@ -120,7 +120,7 @@ class PlanSearcher(Searcher):
             self._board.finished(unit, Result(status="present"))
             self._schedule.settle(unit.key, ok=True)
             return False
-        if leases.is_held(self._store.leases, unit.key, but=self._settings.run):
+        if leases.is_held(self._store.shelf, unit.key, but=self._settings.run):
             self._board.awaiting(unit)
             self._try_again(unit, gpus, after=BUSY_SECONDS)
             return False

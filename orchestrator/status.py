@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator import leases, tables
+from orchestrator import leases
 from orchestrator.progress import blocked_by, describe
 from orchestrator.store import Store, StoreError
 from orchestrator.units import KINDS, Unit, from_json
@@ -53,12 +53,12 @@ def read_status(store: Store) -> Status:
     Raises:
         StoreError: the store is not there or cannot be read.
     """
-    if not store.root.is_dir():
-        raise StoreError(f"store: there is none in {store.root}; name it with --store, or make one with iid run")
+    if not store.exists():
+        raise StoreError(f"store: there is none in {store}; name it with --store, or make one with iid run")
     launches = last_launches(store.runs())
     units = {key: unit for record in launches for key, unit in planned_units(store, record).items()}
     done = store.done_keys()
-    running = leases.held_keys(store.leases) - done
+    running = leases.held_keys(store.shelf) - done
     notes = tuple(note for note in _failure_notes(store) if note.unit.key not in done | running)
     failed = {note.unit.key for note in notes}
     blocked = blocked_by(failed, units)
@@ -113,7 +113,7 @@ def find_unit(store: Store, key: str) -> Unit:
             planned.update(store.planned(record))
     matches = sorted({match for match in (*planned, *store.done_keys()) if match.startswith(key)})
     if not matches:
-        raise StoreError(f"no unit of {store.root} has a key that begins with {key!r}; iid run notes what it plans")
+        raise StoreError(f"no unit of {store} has a key that begins with {key!r}; iid run notes what it plans")
     if len(matches) > 1:
         raise StoreError(
             f"{key!r} is the beginning of {len(matches)} keys, such as {', '.join(matches[:3])}; give more"
@@ -125,7 +125,7 @@ def find_unit(store: Store, key: str) -> Unit:
         unit = from_json(json.dumps(planned[match]))
         if unit.key == match:
             return unit
-    raise StoreError(f"unit {match} of {store.root} was planned by another version; run its search space again")
+    raise StoreError(f"unit {match} of {store} was planned by another version; run its search space again")
 
 
 def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:
@@ -149,7 +149,7 @@ def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType
 
 def _failure_notes(store: Store) -> list[FailureNote]:
     notes = []
-    for row in tables.read(store.tables, "failures").to_pylist():
+    for row in store.read("failures").to_pylist():
         try:
             unit = from_json(row["spec"])
         except SettingsError:

@@ -10,30 +10,36 @@
 A unit is put together in a hidden folder beside its place, `DONE` last, and appears by one rename. So a folder that is
 there is complete, and of two that finish the same unit the first wins. Its rows are published after that; whatever
 kills a process in between, the next launch publishes them.
+
+A store behind a URL is a `RemoteStore`, which has such a folder as its local copy; `opening` tells which it is.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import urllib.parse
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator import checkpoints, files, tables
 from orchestrator.files import StoreError
+from orchestrator.launch_records import encode_plan, names_in, read_records
+from orchestrator.placing import DONE, move, sealed
+from orchestrator.shelves import FolderShelf, Shelf
+from orchestrator.stopping import FileSign, StopSign
 from orchestrator.tables import TABLE_OF_KIND, Row
 from orchestrator.units import KINDS, Unit, from_json, to_json
 
-DONE = "DONE"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SPEC = "spec.json"
 ROWS = "rows.parquet"
-_RECORD = ("run", "space", "started", "plan")
 
 __all__ = ["DONE", "ROWS", "SPEC", "Store", "StoreError"]
 
@@ -47,6 +53,22 @@ class Store:
     # What is there
 
     @property
+    def address(self) -> str:
+        """What `opening.open_store` opens it by, and `--store` on the command line."""
+        return str(self.root)
+
+    def __str__(self) -> str:
+        return self.address
+
+    def resolved(self) -> "Store":
+        """Return the same store by an address that holds in any working folder."""
+        return Store(self.root.expanduser().resolve())
+
+    def exists(self) -> bool:
+        """Whether anything was ever written to it."""
+        return self.root.is_dir()
+
+    @property
     def tables(self) -> Path:
         """Folder of the Parquet tables."""
         return self.root / "tables"
@@ -55,6 +77,32 @@ class Store:
     def leases(self) -> Path:
         """Folder of the leases."""
         return self.root / "leases"
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where the leases lie."""
+        return FolderShelf(self.leases)
+
+    def stop_sign(self, run: str) -> StopSign:
+        """Return what asks the workers of a launch to checkpoint and stop."""
+        return FileSign(self.root / "runs" / f"{run}.stop")
+
+    def fresh_tables(self, *names: str, keys: Collection[str] | None = None) -> Path:
+        """Return the folder of the tables as they are now, as far as the named ones (all by default) and keys go."""
+        return self.tables
+
+    def read(self, table: str, keys: Collection[str] | None = None) -> "pa.Table":
+        """Read a table as it is now, of all units or of the given ones; see `tables.read`."""
+        return tables.read(self.fresh_tables(table, keys=keys), table, keys)
+
+    def artefact(self, unit: Unit, name: str) -> Path | None:
+        """Return a file of a unit that is done; None if it is not there."""
+        path = self.unit_folder(unit.kind, unit.key) / name
+        return path if path.exists() else None
+
+    def done_place(self, unit: Unit) -> str:
+        """Name what a user deletes to have a done unit computed again."""
+        return str(self.unit_folder(unit.kind, unit.key))
 
     def unit_folder(self, kind: str, key: str) -> Path:
         """Folder in which a unit lies once it is done."""
@@ -87,7 +135,7 @@ class Store:
             if _exists(folder / DONE):
                 return folder
         raise StoreError(
-            f"store: unit {key} is not done in {self.root}; compute it first, with iid unit {key} --store {self.root}"
+            f"store: unit {key} is not done in {self}; compute it first, with iid unit {key} --store {self}"
         )
 
     def spec_of(self, key: str) -> Unit:
@@ -97,6 +145,10 @@ class Store:
             return from_json(json.dumps(files.read_json(path)))
         except SettingsError as error:
             raise StoreError(f"store: {path} is damaged ({error}); delete its folder and run again") from error
+
+    def discard_copy(self, key: str) -> bool:
+        """Forget a damaged copy of a unit, if the original lies elsewhere; return whether there is one."""
+        return False
 
     def done_record(self, key: str) -> dict[str, Any]:
         """Return what `DONE` says: run, time, SHA-256 of each artefact and of the rows."""
@@ -129,30 +181,27 @@ class Store:
             StoreError: the disk is full, the store cannot be written, or `workdir` was taken away.
             TableError: a row does not fit its table; nothing was written.
         """
-        place, table = self.unit_folder(unit.kind, unit.key), TABLE_OF_KIND[unit.kind]
+        place = self.unit_folder(unit.kind, unit.key)
         with files.translated(workdir):
-            tables.write(workdir / ROWS, table, rows)
-            files.write(workdir / SPEC, to_json(unit).encode())
-            record = {
-                "key": unit.key,
-                "kind": unit.kind,
-                "run": run,
-                "finished": finished,
-                "table": table,
-                "rows": len(rows),
-                "sha256": _sealed(workdir),
-            }
+            record = self.seal(unit, workdir, rows, run=run, finished=finished)
             files.write(workdir / DONE, files.to_json_bytes(record))
-            first = _move(workdir, place)
+            first = move(workdir, place)
         self._publish(unit, place / ROWS)  # the winner's, whoever of two that is
         self.clear_failure(unit.key)
-        checkpoints.remove(self.checkpoint_folder(unit))
+        self.remove_checkpoints(unit)
         return first
+
+    def seal(self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str) -> dict[str, Any]:
+        """Write rows and spec beside the artefacts, and return what the mark of the finished unit has to say."""
+        table = TABLE_OF_KIND[unit.kind]
+        tables.write(workdir / ROWS, table, rows)
+        files.write(workdir / SPEC, to_json(unit).encode())
+        record: dict[str, Any] = {"key": unit.key, "kind": unit.kind, "run": run, "finished": finished}
+        return record | {"table": table, "rows": len(rows), "sha256": sealed(workdir)}
 
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
         """Publish again the rows of done units whose table file is gone; return how many there were."""
-        with files.translated(self.tables):
-            there = {table: _names(self.tables / table) for table in tables.SCHEMAS}
+        there = {table: names_in(self.tables / table) for table in tables.SCHEMAS}
         missing = [unit for unit in units if f"{unit.key}.parquet" not in there[TABLE_OF_KIND[unit.kind]]]
         for unit in missing:
             self._publish(unit, self.unit_folder(unit.kind, unit.key) / ROWS)
@@ -160,15 +209,36 @@ class Store:
 
     def record_failure(self, row: Row) -> None:
         """Note why a unit failed; a later failure replaces the note, finishing the unit removes it."""
-        path = self.tables / "failures" / f"{row['key']}.parquet"
-        with files.translated(path):
-            tables.write(path, "failures", [row])
+        self.write_rows("failures", row["key"], [row])
+
+    def write_rows(self, table: str, key: str, rows: Sequence[Row]) -> None:
+        """Write a file of a table that belongs to no unit's results, replacing what is there.
+
+        Raises:
+            StoreError: the store cannot be written.
+            TableError: a row does not fit the table.
+        """
+        tables.write(self.tables / table / f"{key}.parquet", table, rows)
 
     def clear_failure(self, key: str) -> None:
         """Remove the note of a unit's failure, if there is one."""
         path = self.tables / "failures" / f"{key}.parquet"
         with files.translated(path):
             path.unlink(missing_ok=True)
+
+    # Checkpoints of units that are not done
+
+    def save_checkpoint(self, unit: Unit, write: Callable[[Path], None]) -> None:
+        """Save the state of a unit's work, replacing the last one; see `checkpoints.save`."""
+        checkpoints.save(self.checkpoint_folder(unit), write)
+
+    def load_checkpoint(self, unit: Unit) -> Path | None:
+        """Return the file of a unit's last state, written on any machine; None if there is none."""
+        return checkpoints.load(self.checkpoint_folder(unit))
+
+    def remove_checkpoints(self, unit: Unit) -> None:
+        """Remove a unit's checkpoints."""
+        checkpoints.remove(self.checkpoint_folder(unit))
 
     # Data sets, runs, preflight
 
@@ -185,14 +255,13 @@ class Store:
         """
         path = self.dataset_record(dataset)
         record = {"name": dataset.name, "version": dataset.version, "fingerprint": fingerprint}
-        if path.exists() or not files.create(path, files.to_json_bytes(record)):
-            known = files.read_json(path).get("fingerprint")
-            if known != fingerprint:
-                raise StoreError(
-                    f"data set {dataset.name} (version {dataset.version}) has other images than those that the results "
-                    f"in {self.root} were computed from ({fingerprint} here, {known} there, see {path}); "
-                    "restore the files, or give the changed data set a new version, or use another store"
-                )
+        known = self._agreed(path, record).get("fingerprint")
+        if known != fingerprint:
+            raise StoreError(
+                f"data set {dataset.name} (version {dataset.version}) has other images than those that the results "
+                f"in {self} were computed from ({fingerprint} here, {known} there, see {self._place(path)}); "
+                "restore the files, or give the changed data set a new version, or use another store"
+            )
 
     def write_run(self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]) -> None:
         """Write the record of a launch, and once for all launches of the same plan what it set out to do.
@@ -202,25 +271,13 @@ class Store:
             record: `space` and `started` (ISO 8601) at least.
             units: by key, each after those it needs.
         """
-        lines = ",\n".join(f'"{key}": {to_json(unit)}' for key, unit in units.items())
-        plan = f"{{\n{lines}\n}}\n".encode()
-        name = hashlib.sha256(plan).hexdigest()[:16]
-        files.write(self.root / "plans" / f"{name}.json", plan)
-        files.write(self.root / "runs" / f"{run}.json", files.to_json_bytes({**record, "run": run, "plan": name}))
+        name, plan = encode_plan(units)
+        self._write(self.root / "plans" / f"{name}.json", plan)
+        self._write(self.root / "runs" / f"{run}.json", files.to_json_bytes({**record, "run": run, "plan": name}))
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the records of all launches, oldest first; a damaged one is left out."""
-        records = []
-        with files.translated(self.root / "runs"):
-            names = _names(self.root / "runs")
-        for name in names:
-            if name.endswith(".json") and not name.startswith("."):
-                try:
-                    records.append(files.read_json(self.root / "runs" / name))
-                except StoreError:
-                    continue
-        whole = [record for record in records if all(isinstance(record.get(name), str) for name in _RECORD)]
-        return sorted(whole, key=lambda record: str(record["started"]))
+        return read_records(self.root / "runs")
 
     def planned(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the units that a launch set out to compute: their JSON by key, each after those it needs.
@@ -236,21 +293,44 @@ class Store:
         Raises:
             StoreError: one of these failed.
         """
-        marker = self.root / f".marker.{uuid.uuid4().hex}"
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreError(f"store: {self.root} is a file; choose a folder with --store")
+        with self.marker():
+            pass
+
+    @contextmanager
+    def marker(self) -> Iterator[str]:
+        """Have a marker in the store that other machines can see, and give its name."""
+        name = f".marker.{uuid.uuid4().hex}"
         with files.translated(self.root):
-            if self.root.exists() and not self.root.is_dir():
-                raise StoreError(f"store: {self.root} is a file; choose a folder with --store")
             try:
-                files.write(marker, b"writable\n")
+                files.write(self.root / name, b"writable\n")
+                yield name
             finally:
-                marker.unlink(missing_ok=True)
+                (self.root / name).unlink(missing_ok=True)
+
+    def sees(self, marker: str) -> bool:
+        """Whether a marker that another machine has put is there."""
+        return (self.root / marker).exists()
 
     # Inside
+
+    def _write(self, path: Path, data: bytes) -> None:
+        files.write(path, data)
+
+    def _agreed(self, path: Path, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the record at `path`, which is this one if there was none."""
+        there = path.exists() or not files.create(path, files.to_json_bytes(record))
+        return files.read_json(path) if there else record
+
+    def _place(self, path: Path) -> str:
+        """Name a file of the store for a message."""
+        return str(path)
 
     def _done_of_kind(self, kind: str) -> Iterator[str]:
         folder = self.root / "units" / kind
         with files.translated(folder):
-            for name in _names(folder):
+            for name in names_in(folder):
                 if not name.startswith(".") and os.path.exists(f"{folder}/{name}/{DONE}"):  # noqa: PTH110 (10,000 units)
                     yield name
 
@@ -263,47 +343,3 @@ class Store:
 def _exists(path: Path) -> bool:
     with files.translated(path):
         return path.exists()
-
-
-def _sealed(workdir: Path) -> dict[str, str]:
-    """Force all files of a folder to the disk and return their SHA-256 by relative path."""
-    sums = {}
-    for path in sorted(path for path in workdir.rglob("*") if path.is_file()):
-        files.sync(path)
-        sums[path.relative_to(workdir).as_posix()] = files.sha256(path)
-    return sums
-
-
-def _move(workdir: Path, place: Path) -> bool:
-    """Rename `workdir` to `place` unless a complete unit is there; one without `DONE` makes room."""
-    while True:
-        try:
-            workdir.rename(place)
-        except OSError:
-            if not place.exists():
-                raise
-        else:
-            files.sync_folder(place.parent)
-            return True
-        if (place / DONE).exists():
-            return False
-        _discard(place)
-
-
-def _discard(place: Path) -> None:
-    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
-    try:
-        place.rename(aside)
-    except FileNotFoundError:
-        return
-    if (aside / DONE).exists():  # completed by another process in the meantime: put it back
-        aside.rename(place)
-    else:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _names(folder: Path) -> set[str]:
-    try:
-        return set(os.listdir(folder))  # noqa: PTH208 (names only, for speed)
-    except FileNotFoundError:
-        return set()

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from orchestrator import checkpoints, leases
 from orchestrator.files import StoreError
+from orchestrator.remote_store import RemoteStore
+from orchestrator.remote_sweep import DAY, sweep_remote
 from orchestrator.store import Store
-
-DAY = 86400.0
-"""Age at which a temporary file, which is written within seconds, has lost its writer, whatever the clocks say."""
 
 
 def sweep(store: Store, done: frozenset[str]) -> None:
@@ -21,6 +20,9 @@ def sweep(store: Store, done: frozenset[str]) -> None:
         store: a store that can be written.
         done: keys of its units that are done.
     """
+    if isinstance(store, RemoteStore):
+        sweep_remote(store, done)
+        return
     for path in [*_scratch(store), *_of_units(store, done), *_temporaries(store)]:
         with suppress(OSError):
             if path.is_dir():
@@ -58,5 +60,5 @@ def _temporaries(store: Store) -> Iterator[Path]:
 
 def _is_free(store: Store, key: str) -> bool:
     with suppress(StoreError):
-        return not leases.is_held(store.leases, key)
+        return not leases.is_held(store.shelf, key)
     return False

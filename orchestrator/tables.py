@@ -236,9 +236,14 @@ def write(path: Path, table: str, rows: Sequence[Row]) -> None:
         TableError: a row does not fit the table.
         StoreError: the file cannot be written.
     """
+    write_file(path, encode(table, rows))
+
+
+def encode(table: str, rows: Sequence[Row]) -> bytes:
+    """Return the file of one unit's rows; TableError if a row does not fit the table."""
     sink = pa.BufferOutputStream()
     pq.write_table(build(table, rows), sink, write_page_checksum=True)
-    write_file(path, sink.getvalue().to_pybytes())
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Table:

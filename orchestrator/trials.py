@@ -23,6 +23,7 @@ from orchestrator import leases
 from orchestrator.context import Outcome, Report, Stopped, UnitContext
 from orchestrator.files import FREE_SPACE, is_full
 from orchestrator.leases import Lease
+from orchestrator.opening import open_store
 from orchestrator.provenance import Provenance, device_name, failure_row
 from orchestrator.store import Store, StoreError
 from orchestrator.tensorboard_log import TensorBoardLog
@@ -45,6 +46,7 @@ class TrialSettings:
     """What all trials of a launch share; plain values, so that it travels as a dictionary."""
 
     store: str
+    """A path or URL that means the same on every node."""
     data_root: str
     run: str
     git_commit: str | None = None
@@ -132,15 +134,15 @@ def compute_together(
         device: "cpu" or "cuda".
         report: takes the place of a unit among `units`, and how far it is.
     """
-    store = Store(Path(settings.store))
-    if stop_file(store, settings.run).exists():
-        return [Result(status="stopped") for _ in units]
+    store = open_store(settings.store)
     results: dict[str, Result] = {}
     try:
+        if store.stop_sign(settings.run).is_up():
+            return [Result(status="stopped") for _ in units]
         with ExitStack() as held:
             tasks = []
             for place, unit in enumerate(units):
-                lease = held.enter_context(leases.hold(store.leases, unit.key, settings.run))
+                lease = held.enter_context(leases.hold(store.shelf, unit.key, settings.run))
                 if store.is_done(unit):
                     store.publish_missing_rows([unit])
                     results[unit.key] = Result(status="present")
@@ -153,11 +155,6 @@ def compute_together(
     except StoreError as error:  # it cannot even be noted who is working on what
         results = {u.key: _failed(u, store, settings, device, error) for u in units if u.key not in results} | results
     return [results[unit.key] for unit in units]
-
-
-def stop_file(store: Store, run: str) -> Path:
-    """File whose presence asks the workers of a launch to checkpoint and stop."""
-    return store.root / "runs" / f"{run}.stop"
 
 
 def prepare_process(*, cpus: float, gpus: float) -> None:
@@ -201,7 +198,8 @@ def _compute_leased(tasks: Sequence[_Task], store: Store, settings: TrialSetting
     began = time.monotonic()
     with ExitStack() as folders:
         with ExitStack() as logs:
-            contexts = [_context(task, store, settings, device, len(tasks), folders, logs) for task in tasks]
+            is_to_stop = logs.enter_context(store.stop_sign(settings.run).watched())
+            contexts = [_context(task, store, settings, device, len(tasks), is_to_stop, folders, logs) for task in tasks]
             outcomes = _outcomes(tasks, contexts, settings)
         share = (time.monotonic() - began) / len(tasks)
         return {
@@ -230,6 +228,7 @@ def _context(
     settings: TrialSettings,
     device: str,
     together: int,
+    is_to_stop: Callable[[], bool],
     folders: ExitStack,
     logs: ExitStack,
 ) -> UnitContext:
@@ -237,7 +236,6 @@ def _context(
     log = TensorBoardLog(store.tensorboard_folder(task.unit)) if settings.tensorboard else None
     if log is not None:
         logs.callback(log.close)
-    stop = stop_file(store, settings.run)
     return UnitContext(
         store=store,
         unit=task.unit,
@@ -248,7 +246,7 @@ def _context(
         checkpoint_seconds=settings.checkpoint_seconds,
         report_seconds=settings.report_seconds * together,
         report=task.report,
-        stopping=lambda: task.lease.lost.is_set() or stop.exists(),
+        stopping=lambda: task.lease.lost.is_set() or is_to_stop(),
         log=log,
     )
 

@@ -29,7 +29,8 @@ Action = Literal["recompute", "publish", "set aside", "none"]
 belongs to nothing or cannot be read; none: good to know, but the next launch sees to it or nobody has to."""
 
 DAMAGED = "damaged"
-_THREADS = 4
+THREADS = 4
+"""Units that are looked at at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,15 +79,14 @@ def verify(store: Store) -> Verification:
     with files.translated(store.root):
         folders = [path for path in sorted(store.root.glob("units/*/[!.]*")) if path.is_dir()]
         done = {path.name for path in folders if (path / DONE).exists()}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            looks = list(pool.map(lambda folder: _look(store, folder), folders))
-        findings = [finding for look in looks for finding in look.findings]
-        findings += [*_fingerprints(store, looks), *_tables(store, done), *_records(store)]
-        findings += [*_checkpoints(store), *_leftovers(store, done)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            looks = list(pool.map(lambda folder: look(store, folder), folders))
+        findings = [finding for seen in looks for finding in seen.findings]
+        findings += [*look_at_rest(store, looks, done), *_leftovers(store, done)]
     return Verification(
         units=len(done),
-        files=sum(look.files for look in looks),
-        bytes=sum(look.bytes for look in looks),
+        files=sum(seen.files for seen in looks),
+        bytes=sum(seen.bytes for seen in looks),
         findings=tuple(findings),
     )
 
@@ -126,7 +126,7 @@ def _repair_unit(store: Store, folder: Path, finding: Finding) -> None:
     kind, key = str(finding.kind), str(finding.key)
     if finding.action == "recompute":
         _move(store, folder, store.unit_folder(kind, key))
-        _move(store, folder, _published(store, kind, key))
+        _move(store, folder, published(store, kind, key))
         return
     _move(store, folder, store.root / finding.place)
     if finding.action == "publish":
@@ -145,7 +145,7 @@ def _move(store: Store, folder: Path, path: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Look:
+class Look:
     """What one unit's folder showed."""
 
     findings: tuple[Finding, ...] = ()
@@ -156,7 +156,8 @@ class _Look:
     """Of the images that it was computed from."""
 
 
-def _look(store: Store, folder: Path) -> _Look:
+def look(store: Store, folder: Path) -> Look:
+    """Look at one unit's folder, which lies in its place in a store."""
     kind, key = folder.parent.name, folder.name
 
     def found(name: str, problem: str, action: Action = "recompute") -> Finding:
@@ -164,14 +165,14 @@ def _look(store: Store, folder: Path) -> _Look:
         return Finding(place=place, problem=problem, action=action, kind=kind, key=key)
 
     if not (folder / DONE).exists():
-        return _Look(findings=(found("", "is not complete; the next launch makes room or goes on", "none"),))
+        return Look(findings=(found("", "is not complete; the next launch makes room or goes on", "none"),))
     try:
         record = files.read_json(folder / DONE)
         hashes = hashes_in(record)
     except StoreError as error:
-        return _Look(findings=(found(DONE, f"is damaged: {error.__cause__ or error}"),))
+        return Look(findings=(found(DONE, f"is damaged: {error.__cause__ or error}"),))
     there = [path for path in folder.rglob("*") if path.is_file()]
-    seen = _Look(files=len(there), bytes=sum(path.stat().st_size for path in there))
+    seen = Look(files=len(there), bytes=sum(path.stat().st_size for path in there))
     named = (record.get("kind"), record.get("key"))
     wrong = [found(DONE, f"names another unit: {named}")] if named != (kind, key) else []
     wrong += [found(path.relative_to(folder).as_posix(), problem) for path, problem in differing(folder, hashes)]
@@ -185,10 +186,10 @@ def _look(store: Store, folder: Path) -> _Look:
     fingerprint, problem = _rows(folder, kind, key, record.get("rows"))
     if problem is not None:
         findings.append(found(ROWS, problem))
-    published = _published(store, kind, key)
-    if unit is not None and problem is None and not _equal(published, folder / ROWS):
-        place = published.relative_to(store.root).as_posix()
-        state = "differs from the unit's rows" if published.exists() else "is missing: the unit's rows are in no table"
+    copy = published(store, kind, key)
+    if unit is not None and problem is None and not _equal(copy, folder / ROWS):
+        place = copy.relative_to(store.root).as_posix()
+        state = "differs from the unit's rows" if copy.exists() else "is missing: the unit's rows are in no table"
         findings.append(Finding(place=place, problem=state, action="publish", kind=kind, key=key))
     return replace(seen, findings=tuple(findings), unit=unit, fingerprint=fingerprint)
 
@@ -226,7 +227,8 @@ def _read(path: Path, table: str) -> pa.Table:
     return pq.read_table(path, schema=tables.SCHEMAS[table], page_checksum_verification=True)
 
 
-def _published(store: Store, kind: str, key: str) -> Path:
+def published(store: Store, kind: str, key: str) -> Path:
+    """Return where the rows of a unit lie in the tables."""
     return store.tables / TABLE_OF_KIND.get(kind, kind) / f"{key}.parquet"
 
 
@@ -234,12 +236,12 @@ def _equal(path: Path, other: Path) -> bool:
     return path.is_file() and path.read_bytes() == other.read_bytes()
 
 
-def _fingerprints(store: Store, looks: Iterable[_Look]) -> Iterator[Finding]:
+def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
     """Yield records of images that no unit agrees with, or else units that do not agree with the record."""
     units: dict[Path, list[tuple[Unit, str]]] = defaultdict(list)
-    for look in looks:
-        if look.unit is not None and look.fingerprint is not None:
-            units[store.dataset_record(look.unit.dataset)].append((look.unit, look.fingerprint))
+    for seen in looks:
+        if seen.unit is not None and seen.fingerprint is not None:
+            units[store.dataset_record(seen.unit.dataset)].append((seen.unit, seen.fingerprint))
     for path, computed in units.items():
         known = None
         with suppress(StoreError):
@@ -260,6 +262,11 @@ def _fingerprints(store: Store, looks: Iterable[_Look]) -> Iterator[Finding]:
 
 
 # The rest of the store
+
+
+def look_at_rest(store: Store, looks: Iterable[Look], done: set[str]) -> list[Finding]:
+    """Look at fingerprints, tables, records and checkpoints beside the units that were looked at."""
+    return [*_fingerprints(store, looks), *_tables(store, done), *_records(store), *_checkpoints(store)]
 
 
 def _tables(store: Store, done: set[str]) -> Iterator[Finding]:

@@ -179,6 +179,8 @@ def _command_on_mount(job: Job, mount: str) -> list[str]:
         raise SettingsError(f"--mount is {mount!r}; give an absolute path of plain names")
     for name in ("store", "data") + (("space",) if job.space.endswith((".yaml", ".yml")) else ()):
         path = PurePosixPath(getattr(job, name))
+        if name == "store" and "://" in job.store:
+            continue
         if not path.is_relative_to(mount) or ".." in path.parts:
             raise SettingsError(f"{name} is {path}; put it below {mount}, which all nodes share (see --mount)")
     return job.command("--out", str(PurePosixPath(mount) / "reports" / job.name.removeprefix("iid-")))

@@ -24,7 +24,7 @@ class Cloud(StrEnum):
 
 
 Space = Annotated[str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file nodes see.")]
-Store = Annotated[str, typer.Option("--store", help="Folder of results, on storage that all nodes share.")]
+Store = Annotated[str, typer.Option("--store", help="Folder of results that all nodes share, or s3://BUCKET/FOLDER.")]
 Data = Annotated[str, typer.Option("--data", help="Folder of data sets.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Machines that compute.")]
 Cpus = Annotated[int, typer.Option("--cpus", help="CPU cores of each.")]

@@ -83,7 +83,7 @@ def evaluate_sets(
     """
     check_data([question.dataset], data, download=download)
     dataset = load_dataset(question.dataset, data)
-    store = Store(store.root.expanduser().resolve())
+    store = store.resolved()
     sets: list[GivenSet] = []
     for path in paths:
         if not Path(path).expanduser().exists() and KEY.fullmatch(path):
@@ -108,7 +108,7 @@ def evaluate_sets(
     )
     show(summary, console)
     command = shlex.join(["iid", *sys.argv[1:]])
-    files = write_report(plan, title, store.root, out or REPORTS / slug(title), command=command)
+    files = write_report(plan, title, store, out or REPORTS / slug(title), command=command)
     console.print(render_terminal(files.report))
     console.print(f"Report: {files.markdown}", highlight=False, markup=False, soft_wrap=True)
     return summary.exit_code

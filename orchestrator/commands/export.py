@@ -15,7 +15,6 @@ from rich.text import Text
 from distill_core.evaluation import TrainingSet, evaluate_network
 from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
-from orchestrator import tables
 from orchestrator.commands.run import check_data
 from orchestrator.plan import Plan, make_plan
 from orchestrator.request import Request
@@ -67,8 +66,8 @@ def export_sets(
         DatasetError: the data set is not there.
     """
     chosen = find_format(kind)
-    if not store.root.is_dir():
-        raise StoreError(f"store: there is none in {store.root}; name it with --store, or make one with iid run")
+    if not store.exists():
+        raise StoreError(f"store: there is none in {store}; name it with --store, or make one with iid run")
     jobs = _jobs(what, request, out, store)
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)
@@ -109,9 +108,7 @@ def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
     done = store.done_keys()
     units = [unit for key, unit in plan.units.items() if isinstance(unit, SetUnit) and key in done]
     if not units:
-        raise ExportError(
-            f"the store {store.root} has no set of {request.name} yet; make them: {request.command('run')}"
-        )
+        raise ExportError(f"the store {store} has no set of {request.name} yet; make them: {request.command('run')}")
     return units
 
 
@@ -143,7 +140,7 @@ def _load(store: Store, unit: SetUnit) -> SyntheticSet:
 def _recorded(store: Store, keys: set[str]) -> dict[str, list[Recorded]]:
     """Read what the store knows of networks trained on some sets."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in tables.read(store.tables, "evaluations").to_pylist():
+    for row in store.read("evaluations").to_pylist():
         if row["set_key"] in keys:
             rows.setdefault(row["key"], []).append(row)
     found: dict[str, list[Recorded]] = {}

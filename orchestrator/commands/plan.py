@@ -55,7 +55,7 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
     space = request.load()
     plan = make_plan(space)
     done = store.done_keys() & plan.units.keys()
-    estimates = estimate(plan, gpu=machine.gpus > 0, store_tables=store.tables, done=done)
+    estimates = estimate(plan, gpu=machine.gpus > 0, store_tables=store.fresh_tables(), done=done)
     todo = pending(plan, done)
     counts = (
         _count(len(space.experiments), "experiment"),
@@ -96,7 +96,7 @@ def _conclusion(
     space: Space, plan: Plan, store: Store, todo: Sequence[str], estimates: Mapping[str, Estimate], machine: Machine
 ) -> list[str]:
     if not todo:
-        return [f"Nothing to run: {store.root} has everything."]
+        return [f"Nothing to run: {store} has everything."]
     total = sum(estimates[key].seconds for key in todo)
     wall = wall_seconds(plan, todo, estimates, machine.workers)
     hours = f"{total / 3600:,.2f} GPU-hours" if machine.gpus else f"{duration(total)} of one core"
@@ -105,10 +105,10 @@ def _conclusion(
     rate = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if machine.gpus else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
     if measured:
         lines.append(
-            f"Basis: rows in {store.root} for {measured:,} of them, for the others a cost model corrected by these."
+            f"Basis: rows in {store} for {measured:,} of them, for the others a cost model corrected by these."
         )
     else:
-        lines.append(f"Basis: a cost model ({rate}); there are no measured rows of such units in {store.root}.")
+        lines.append(f"Basis: a cost model ({rate}); there are no measured rows of such units in {store}.")
     own = sorted({ref.name for experiment in space.experiments for ref in experiment.datasets if ref.path is not None})
     if own:
         lines.append(

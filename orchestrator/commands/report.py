@@ -31,14 +31,14 @@ def show_report(
         ReportError: there is no store, a synthetic set is damaged, or the report cannot be written.
     """
     space = request.load()
-    if not store.root.is_dir():
+    if not store.exists():
         raise ReportError(
-            f"there is no store at {store.root}; name it with --store, or make it with {request.command('run')}"
+            f"there is no store at {store}; name it with --store, or make it with {request.command('run')}"
         )
     place = out or REPORTS / slug(space.name, *["smoke"] * request.smoke)
-    where = ["--store", str(store.root), *(["--data", str(data)] if data else [])]
+    where = ["--store", store.address, *(["--data", str(data)] if data else [])]
     command = request.command("run", *where)
-    files = write_report(make_plan(space), request.name, store.root, place, request.overrides, command)
+    files = write_report(make_plan(space), request.name, store, place, request.overrides, command)
     console.print(render_terminal(files.report))
     console.print(f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Tables: {store.tables}/*/*.parquet", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Tables: {store}/tables/*/*.parquet", highlight=False, markup=False, soft_wrap=True)

@@ -61,7 +61,7 @@ def search_space(
     search = replace(search, space=request.name, overrides=request.overrides)
     code = search.run(chosen)
     options = ["--trials", str(search.trials), "--sampler", sampler, "--scheduler", scheduler]
-    options += [word for name in also for word in ("--also", name)] + ["--store", str(search.store.root)]
+    options += [word for name in also for word in ("--also", name)] + ["--store", search.store.address]
     place = out or REPORTS / slug(request.space, *["smoke"] * request.smoke, "search")
     try:
         report = _report(chosen, search.store, request, place, found, request.command("search", *options))

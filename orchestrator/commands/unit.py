@@ -24,12 +24,12 @@ def run_one(key: str, store: Store, data: Path, device: str, console: Console, *
         StoreError: there is no such unit, or more than one, or a unit that it needs is not done.
         SettingsError: there is no GPU.
     """
-    store = Store(store.root.expanduser().resolve())
+    store = store.resolved()
     unit = find_unit(store, key)
     _check_possible(unit, store, device)
     cores = os.cpu_count() or 1
     settings = TrialSettings(
-        store=str(store.root),
+        store=store.address,
         data_root=str(data.expanduser().resolve()),
         run=provenance.new_run_id(),
         git_commit=provenance.git_commit(),
@@ -44,7 +44,7 @@ def run_one(key: str, store: Store, data: Path, device: str, console: Console, *
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on at the last checkpoint.")
         return 130
-    console.print(_outcome(result, store.unit_folder(unit.kind, unit.key)))
+    console.print(_outcome(result, store.done_place(unit)))
     return 0 if result.status in ("done", "present") else 1
 
 
@@ -63,12 +63,12 @@ def _line(report: Report) -> Text:
     return Text(f"{report.step}/{report.total}  {values}")
 
 
-def _outcome(result: Result, folder: Path) -> Text:
+def _outcome(result: Result, place: str) -> Text:
     match result.status:
         case "done":
-            return Text(f"done in {duration(result.seconds)}: {folder}")
+            return Text(f"done in {duration(result.seconds)}: {place}")
         case "present":
-            return Text(f"already done: {folder}; delete that folder to compute it again")
+            return Text(f"already done: {place}; delete that to compute it again")
         case "busy":
             return Text("a launch is computing this unit right now; see iid status")
         case "stopped":

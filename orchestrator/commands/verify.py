@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.remote_store import RemoteStore
+from orchestrator.remote_verify import repair_remote, verify_remote
 from orchestrator.store import Store
 from orchestrator.verify import Finding, Verification, repair, verify
 
@@ -23,8 +25,8 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     Raises:
         StoreError: there is no store, or it cannot be read or, to mend it, written.
     """
-    store = Store(store.root.expanduser().resolve())
-    seen = verify(store)
+    store = store.resolved()
+    seen = verify_remote(store) if isinstance(store, RemoteStore) else verify(store)
     _print_findings(seen.findings, console)
     extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
     if seen.intact:
@@ -33,14 +35,15 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     console.print(f"{extent}: {_todo(seen)}.", highlight=False, soft_wrap=True)
     if not mend:
         console.print(
-            f"iid verify --repair --store {store.root} moves what is damaged to its folder damaged and publishes rows "
+            f"iid verify --repair --store {store} moves what is damaged to its folder damaged and publishes rows "
             "again; then run the search space again. Nothing is deleted.",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
         return 1
-    folder, left = repair(store, seen.findings)
+    mended = repair_remote(store, seen.findings) if isinstance(store, RemoteStore) else repair(store, seen.findings)
+    folder, left = mended
     console.print(f"What is damaged is in {folder}; run the search space again.", markup=False, soft_wrap=True)
     for finding in left:
         console.print(Text(f"left alone: {finding.place}: somebody works on it right now"), soft_wrap=True)

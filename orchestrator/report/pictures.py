@@ -84,7 +84,7 @@ class _Shown:
     file: Path
 
 
-def write_sheets(results: Results, store: Path, out: Path) -> tuple[Picture, ...]:
+def write_sheets(results: Results, store: Store, out: Path) -> tuple[Picture, ...]:
     """Write one sheet a data set, method and IPC, of the first seed that is done."""
     pictures: dict[Path, Picture] = {}
     for shown in _shown_sets(results, store):
@@ -98,12 +98,12 @@ def write_sheets(results: Results, store: Path, out: Path) -> tuple[Picture, ...
     return tuple(pictures.values())
 
 
-def write_comparisons(results: Results, store: Path, out: Path) -> tuple[Picture, ...]:
+def write_comparisons(results: Results, store: Store, out: Path) -> tuple[Picture, ...]:
     """Write the methods beside one another, one picture an experiment and data set, at its largest IPC."""
     return tuple(_comparisons(results, store, out))
 
 
-def _comparisons(results: Results, store: Path, out: Path) -> Iterator[Picture]:
+def _comparisons(results: Results, store: Store, out: Path) -> Iterator[Picture]:
     shown, drawn = _shown_sets(results, store), set[Path]()
     for scope in dict.fromkeys(each.scope for each in shown):
         ipc, paths = _sets_at_largest_ipc([each for each in shown if each.scope == scope])
@@ -230,7 +230,7 @@ def _text_width(texts: Iterable[str], size: int = 12) -> int:
     return 14 + round(0.66 * size * max((len(text) for text in texts), default=0))
 
 
-def _shown_sets(results: Results, store: Path) -> list[_Shown]:
+def _shown_sets(results: Results, store: Store) -> list[_Shown]:
     """Return the sets that are pictured: those whose accuracy or features are measured; swept settings are left out."""
     measured = [(m.scope, m.cells) for m in results.measurements if not m.sweep]
     viewed = [(view.scope, (view.cell,)) for view in results.views if not view.cell.sweep]
@@ -239,11 +239,11 @@ def _shown_sets(results: Results, store: Path) -> list[_Shown]:
     ]
 
 
-def _first_stored(plan: Plan, store: Path, scope: Scope, cells: Sequence[Cell]) -> _Shown | None:
+def _first_stored(plan: Plan, store: Store, scope: Scope, cells: Sequence[Cell]) -> _Shown | None:
     for cell in cells:
         if cell.set_key is None or cell.ipc is None:
             continue
-        file = Store(store).unit_folder(plan.units[cell.set_key].kind, cell.set_key) / ARTEFACT
-        if file.exists():
+        file = store.artefact(plan.units[cell.set_key], ARTEFACT)
+        if file is not None:
             return _Shown(scope=scope, method=cell.method, ipc=cell.ipc, seed=cell.seed, file=file)
     return None

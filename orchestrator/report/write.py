@@ -17,10 +17,11 @@ from orchestrator.report.pictures import write_comparisons, write_sheets
 from orchestrator.report.results import Results, read_results
 from orchestrator.report.settings import settings
 from orchestrator.request import Request
+from orchestrator.store import Store
 
 
 def build_report(
-    results: Results, space_name: str, store: Path, overrides: Sequence[str] = (), command: str | None = None
+    results: Results, space_name: str, store: Store, overrides: Sequence[str] = (), command: str | None = None
 ) -> Report:
     """Return all tables of a report; nothing is written. Arguments as for `write_report`."""
     request = Request(space=space_name, overrides=tuple(overrides))
@@ -28,7 +29,7 @@ def build_report(
     sections = (*tables.sections(results), *continual.sections(results), *features.sections(results))
     return Report(
         space=space_name,
-        command=command or request.command("run", "--store", str(store)),
+        command=command or request.command("run", "--store", store.address),
         planned_cells=planned,
         missing_cells=missing,
         overview=overview.overview(results, space_name, overrides),
@@ -44,7 +45,7 @@ def build_report(
 def write_report(
     plan: Plan,
     space_name: str,
-    store: Path,
+    store: Store,
     out: Path,
     overrides: Sequence[str] = (),
     command: str | None = None,
@@ -56,7 +57,7 @@ def write_report(
     Args:
         plan: the cells and units of the search space.
         space_name: what the user calls the space; the report's title.
-        store: folder of the store; results come from its Parquet tables, pictures from its synthetic sets.
+        store: results come from its Parquet tables, pictures from its synthetic sets.
         out: folder for the report, made if needed; files of an earlier report are replaced.
         overrides: the `--set` arguments that the plan was made with; the report names them.
         command: the command line that computes what is missing; `iid run` with the arguments above if None.
@@ -65,7 +66,7 @@ def write_report(
         TableError: a table file is damaged.
         ReportError: a synthetic set is damaged, or the folder cannot be written.
     """
-    results = read_results(plan, store)
+    results = read_results(plan, store.fresh_tables().parent)
     report = build_report(results, space_name, store, overrides, command)
     try:
         return _write(results, report, store, out)
@@ -74,7 +75,7 @@ def write_report(
         raise ReportError(f"{where} cannot be written ({error.strerror}); choose another folder with --out") from error
 
 
-def _write(results: Results, report: Report, store: Path, out: Path) -> ReportFiles:
+def _write(results: Results, report: Report, store: Store, out: Path) -> ReportFiles:
     written = [_write_csv(table, out / "tables" / f"{table.slug}.csv") for table in report.tables]
     everything = out / "tables" / "results.csv"
     tables.results_frame(results).to_csv(everything, index=False)

@@ -18,7 +18,7 @@ from orchestrator.search.result import full_evaluations, winners
 from orchestrator.search.run import StudyRun
 from orchestrator.search.study import Study, settings_text
 from orchestrator.store import Store
-from orchestrator.trials import RUNNER, TrialSettings, stop_file
+from orchestrator.trials import RUNNER, TrialSettings
 
 if TYPE_CHECKING:
     from orchestrator.resources import Capacity
@@ -54,7 +54,7 @@ class Search:
             LaunchError: resources are impossible, the cluster cannot be reached or broke down, or another search is at
                 the same study.
         """
-        search = replace(self, store=Store(self.store.root.expanduser().resolve()))
+        search = replace(self, store=self.store.resolved())
         search.store.check_writable()
         with ExitStack() as stack:
             if any(search._is_unfinished(study) for study in studies):
@@ -75,7 +75,7 @@ class Search:
     def _study(self, study: Study) -> int:
         self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
         run = provenance.new_run_id()
-        with leases.hold(self.store.leases, study.key, run) as lease:
+        with leases.hold(self.store.shelf, study.key, run) as lease:
             if lease is None:
                 raise LaunchError(f"another search is at study {study.key} ({study.title}); wait for it, or stop it")
             pool = study.extractors()
@@ -111,7 +111,7 @@ class Search:
         from orchestrator.search.tuner import run_study
 
         settings = TrialSettings(
-            store=str(self.store.root),
+            store=self.store.address,
             data_root=str(self.data_root.expanduser().resolve()),
             run=run,
             git_commit=provenance.git_commit(),
@@ -119,7 +119,7 @@ class Search:
             checkpoint_seconds=self.checkpoint_seconds,
             tensorboard=self.tensorboard,
         )
-        switch = StopSwitch(stop_file(self.store, run), self.console)
+        switch = StopSwitch(self.store.stop_sign(run), self.console)
         journal = Journal.open(study, self.store, space=self.space, run=run)
         with switch.installed():
             room, parcels = self._room(study)
@@ -158,7 +158,7 @@ class Search:
             if alone
             else preflight.check(self.store, self.data_root, plan.units.values())
         )
-        costs = estimate(plan, gpu=wants_gpu(nodes, asked.gpus), store_tables=self.store.tables)
+        costs = estimate(plan, gpu=wants_gpu(nodes, asked.gpus), store_tables=self.store.fresh_tables())
         need = gpu_need(units.values(), costs)
         need = replace(need, units=max(need.units, self.trials))
         return share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), parcels

@@ -11,11 +11,12 @@ from pkgutil import resolve_name
 from typing import Any, SupportsFloat
 
 from distill_core.matching.state import CheckpointError, Curve, DistillationState
-from orchestrator import checkpoints, leases
+from orchestrator import leases
 from orchestrator.context import Stopped, UnitContext
+from orchestrator.opening import open_store
 from orchestrator.search.rungs import record_interval
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, stop_file
+from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill
 
 
@@ -55,10 +56,10 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
         settings: of the trial.
         device: "cpu" or "cuda".
     """
-    store = Store(Path(settings.store))
-    if store.is_done(unit) or store.is_done(following) or checkpoints.load(store.checkpoint_folder(following)):
+    store = open_store(settings.store)
+    if store.is_done(unit) or store.is_done(following) or store.load_checkpoint(following):
         return
-    with leases.hold(store.leases, unit.key, settings.run) as lease:
+    with leases.hold(store.shelf, unit.key, settings.run) as lease:
         if lease is None:
             return
         with suppress(Exception):
@@ -71,8 +72,8 @@ def _bring(unit: Distill, store: Store, settings: TrialSettings, device: str, *,
     before = _state(unit, store)
     if last < 1 or (before is not None and before.iteration >= last):
         return
-    stop = stop_file(store, settings.run)
-    with store.scratch(unit) as workdir, suppress(Stopped):
+    watched = store.stop_sign(settings.run).watched()
+    with store.scratch(unit) as workdir, watched as is_to_stop, suppress(Stopped):
         context = UpTo(
             last=last,
             store=store,
@@ -82,7 +83,7 @@ def _bring(unit: Distill, store: Store, settings: TrialSettings, device: str, *,
             device=device,
             threads=max(1, int(settings.cpus)),
             checkpoint_seconds=settings.checkpoint_seconds,
-            stopping=lambda: stopping() or stop.exists(),
+            stopping=lambda: stopping() or is_to_stop(),
         )
         resolve_name(settings.runner)(unit, context)
 
@@ -95,7 +96,7 @@ def _hand_on(unit: Distill, following: Distill, store: Store) -> None:
     if longer % shorter:
         return  # the longer one's loss curve would lack points
     state.curve = thinned(state.curve, longer)
-    checkpoints.save(store.checkpoint_folder(following), state.save)
+    store.save_checkpoint(following, state.save)
 
 
 def thinned(curve: Curve, interval: int) -> Curve:
@@ -108,7 +109,7 @@ def thinned(curve: Curve, interval: int) -> Curve:
 
 
 def _state(unit: Distill, store: Store) -> DistillationState | None:
-    path = checkpoints.load(store.checkpoint_folder(unit))
+    path = store.load_checkpoint(unit)
     with suppress(CheckpointError):
         return None if path is None else DistillationState.load(path)
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from orchestrator import provenance, tables
+from orchestrator import provenance
 from orchestrator.search.study import Parameters, Study
 from orchestrator.store import Store
 
@@ -112,7 +112,7 @@ class Journal:
     def _keep(self, trial: Trial) -> Trial:
         key = self.study.trial_key(trial.number)
         rows = [self._row(key, trial, result) for result in trial.rungs]
-        tables.write(self.store.tables / "trials" / f"{key}.parquet", "trials", rows)
+        self.store.write_rows("trials", key, rows)
         self.trials[trial.number] = trial
         return trial
 
@@ -155,7 +155,7 @@ def read_trials(study: Study, store: Store) -> dict[int, Trial]:
     Raises:
         TableError: the table is damaged.
     """
-    rows = [row for row in tables.read(store.tables, "trials").to_pylist() if row["study"] == study.key]
+    rows = [row for row in store.read("trials").to_pylist() if row["study"] == study.key]
     by_number: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_number.setdefault(row["trial"], []).append(row)

@@ -8,7 +8,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from orchestrator import tables
 from orchestrator.search.records import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
 from orchestrator.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
@@ -193,7 +192,7 @@ def _accuracies(study: Study, trial: Trial, store: Store) -> dict[int, Array]:
     found: dict[int, Array] = {}
     for seed, units in study.full_units(trial.parameters).items():
         keys = [unit.key for unit in units.evaluations]
-        rows = [row for row in tables.read(store.tables, "evaluations", keys).to_pylist() if row["split"] != "test"]
+        rows = [row for row in store.read("evaluations", keys).to_pylist() if row["split"] != "test"]
         if {row["key"] for row in rows} == set(keys):
             rows.sort(key=lambda row: (keys.index(row["key"]), row["network_index"]))
             found[seed] = np.array([row["accuracy"] for row in rows])

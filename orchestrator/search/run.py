@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrator import checkpoints, leases
+from orchestrator import leases
 from orchestrator.search.records import Journal, RungResult, State, Trial
 from orchestrator.search.sampler import suggest
 from orchestrator.search.study import RungUnits, Study
@@ -144,5 +144,5 @@ class StudyRun:
     def _forget(self, units: dict[int, RungUnits]) -> None:
         """Remove the checkpoints of sets that will not be needed, unless somebody is at them."""
         for seed in units.values():
-            if not leases.is_held(self.store.leases, seed.distill.key):
-                checkpoints.remove(self.store.checkpoint_folder(seed.distill))
+            if not leases.is_held(self.store.shelf, seed.distill.key):
+                self.store.remove_checkpoints(seed.distill)

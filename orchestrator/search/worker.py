@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow.compute as pc
 
 from orchestrator import tables
+from orchestrator.opening import open_store
 from orchestrator.search.study import RungUnits
 from orchestrator.store import Store
-from orchestrator.trials import Result, TrialSettings, compute, prepare_process, stop_file
+from orchestrator.trials import Result, TrialSettings, compute, prepare_process
 from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _report(measured: Measured, reduction: int) -> dict[str, Any]:
 
 def measure(work: RungWork, settings: TrialSettings, *, device: str) -> Measured:
     """Compute a rung's units that the store lacks, and return what it says of them all."""
-    store = Store(Path(settings.store))
+    store = open_store(settings.store)
     units: list[Unit] = []
     for distill, following, evaluations in zip(work.distill, work.following, work.evaluations, strict=True):
         for unit in map(from_json, (distill, *evaluations)):
@@ -120,7 +121,7 @@ def _computed(unit: Unit, longer: Unit | None, store: Store, settings: TrialSett
         result = compute(unit, settings, device=device)
         if result.status != "busy":
             return result
-        if stop_file(store, settings.run).exists():
+        if store.stop_sign(settings.run).is_up():
             return Result(status="stopped")
         time.sleep(BUSY_SECONDS)
 
@@ -130,7 +131,7 @@ def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
     by_seed: dict[int, list[float]] = {}
     for unit in units:
         if isinstance(unit, Evaluate):
-            rows = tables.read(store.tables, "evaluations", [unit.key])
+            rows = store.read("evaluations", [unit.key])
             by_seed.setdefault(unit.seed, []).append(pc.mean(rows["accuracy"]).as_py())
     values = tuple(sum(found) / len(found) for found in by_seed.values())
     spent = sum(_seconds(store, tables.TABLE_OF_KIND[unit.kind], [unit.key]) for unit in units)
@@ -139,7 +140,7 @@ def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
 
 
 def _seconds(store: Store, table: str, keys: Sequence[str]) -> float:
-    return float(pc.sum(tables.read(store.tables, table, keys)["seconds"]).as_py() or 0.0)
+    return float(pc.sum(store.read(table, keys)["seconds"]).as_py() or 0.0)
 
 
 def _failed(rung: int, result: Result) -> Measured:

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from orchestrator.opening import open_store
 from orchestrator.store import Store
 
 HARNESS = Path(__file__).parent / "harness"
@@ -45,7 +47,7 @@ class Harness:
 
     def drive(self, sets):
         """Launch the small plan in a process group of its own."""
-        command = [sys.executable, str(HARNESS / "driver.py"), str(self.store.root), str(self.data), str(sets)]
+        command = [sys.executable, str(HARNESS / "driver.py"), self.store.address, str(self.data), str(sets)]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
@@ -54,6 +56,52 @@ class Harness:
 @pytest.fixture
 def harness(tmp_path, harness_modules):
     made = Harness(Store(tmp_path / "store"), tmp_path / "data")
+    made.behave()
+    return made
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """A local server of S3; its address and credentials are in the environment, where users have theirs."""
+    import logging
+
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "user",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield server
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_server, tmp_path, monkeypatch):
+    """URL of a folder in a new bucket; this machine's local copy is below `tmp_path`."""
+    import fsspec
+
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    fsspec.filesystem("s3").mkdir(bucket)
+    monkeypatch.setenv("IID_STORE_CACHE", str(tmp_path / "copies"))
+    return f"s3://{bucket}/some/store"
+
+
+@pytest.fixture
+def s3_harness(tmp_path, s3_url, harness_modules):
+    """The harness with its store on S3."""
+    made = Harness(open_store(s3_url), tmp_path / "data")
     made.behave()
     return made
 

@@ -120,7 +120,7 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
         with pytest.raises(LaunchError, match="has other code of this package"):
             preflight.check(harness.store, harness.data, [])
         monkeypatch.undo()
-        monkeypatch.setattr(preflight.files, "write", lambda *written: None)
+        monkeypatch.setattr("orchestrator.files.write", lambda *written: None)
         with pytest.raises(LaunchError, match="does not see the store"):
             preflight.check(harness.store, harness.data, [])
     finally:

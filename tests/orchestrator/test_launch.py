@@ -19,6 +19,7 @@ from orchestrator.launch import LaunchError, Resources, StopSwitch, Summary, sho
 from orchestrator.progress import Board, Failure, plain_line, render
 from orchestrator.resources import Capacity
 from orchestrator.searcher import MAX_DEATHS
+from orchestrator.stopping import FileSign
 from orchestrator.store import StoreError
 from orchestrator.trials import Report, Result, TrialSettings, compute
 
@@ -227,7 +228,7 @@ class Unwritable:
 
 def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
     console = Console(file=io.StringIO(), width=200)
-    switch = StopSwitch(Unwritable(), console)
+    switch = StopSwitch(FileSign(Unwritable()), console)
     with pytest.raises(KeyboardInterrupt), switch.installed():
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(10)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator import leases
+from orchestrator import leases, shelves
 from orchestrator.files import StoreError
 
 KEY = "0123456789abcdef"
@@ -33,7 +33,7 @@ def test_a_lease_is_held_once_and_given_back(folder):
         assert mine is not None and leases.held_keys(folder) == {KEY}
         with leases.hold(folder, KEY, "b") as theirs:
             assert theirs is None
-        assert mine.path.exists()
+        assert (folder / f"{KEY}.json").exists()
     assert not list(folder.iterdir())
     with pytest.raises(ZeroDivisionError), leases.hold(folder, KEY, "a"):
         raise ZeroDivisionError
@@ -89,7 +89,7 @@ def test_a_launch_takes_its_own_lease_over_and_the_earlier_worker_notices(folder
     second.touch()
     assert first.lost.is_set() and not second.lost.is_set()
     first.release()
-    assert second.path.exists()
+    assert (folder / f"{KEY}.json").exists()
 
 
 def test_looking_writes_nothing(folder, monkeypatch):
@@ -136,12 +136,12 @@ def test_a_damaged_lease_counts_by_its_age(folder, content):
 
 
 def test_the_heartbeat_touches(folder):
-    with leases.hold(folder, KEY, "a", heartbeat=0.02) as mine:
-        os.utime(mine.path, (1, 1))
+    with leases.hold(folder, KEY, "a", heartbeat=0.02):
+        os.utime(folder / f"{KEY}.json", (1, 1))
         deadline = time.monotonic() + 5
-        while mine.path.stat().st_mtime == 1 and time.monotonic() < deadline:
+        while (folder / f"{KEY}.json").stat().st_mtime == 1 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert time.time() - mine.path.stat().st_mtime < 10
+        assert time.time() - (folder / f"{KEY}.json").stat().st_mtime < 10
 
 
 def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(folder):
@@ -153,9 +153,9 @@ def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(folder):
 
 def test_a_deleted_lease_is_put_back(folder):
     lease = leases.acquire(folder, KEY, "a")
-    lease.path.unlink()
+    (folder / f"{KEY}.json").unlink()
     lease.touch()
-    record = json.loads(lease.path.read_text())
+    record = json.loads((folder / f"{KEY}.json").read_text())
     assert (record["token"], record["run"]) == (lease.token, "a") and not lease.lost.is_set()
 
 
@@ -196,9 +196,9 @@ def test_a_takeover_that_was_killed_half_way_is_repeated(folder, monkeypatch):
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_moved_by_an_hour_takes_no_lease_from_a_holder_that_lives(folder, monkeypatch, hours):
     with leases.hold(folder, KEY, "theirs", heartbeat=0.02) as theirs:
-        record = json.loads(theirs.path.read_text()) | {"host": "another machine"}
-        theirs.path.write_text(json.dumps(record))
-        monkeypatch.setattr(leases, "_probed_time", lambda path: time.time() + hours * 3600)
+        path = folder / f"{KEY}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another machine"}))
+        monkeypatch.setattr(shelves, "probed_time", lambda path: time.time() + hours * 3600)
         assert not leases.is_held(folder, KEY)  # by the clock
         assert leases.acquire(folder, KEY, "a", watch=1.0) is None
         time.sleep(0.1)

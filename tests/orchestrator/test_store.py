@@ -124,7 +124,7 @@ def test_rows_appear_after_the_unit_and_not_before(store, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("orchestrator.store._move", killed)
+        patch.setattr("orchestrator.store.move", killed)
         commit(store, unit)
     assert rows(store, unit) == [] and not store.is_done(unit)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

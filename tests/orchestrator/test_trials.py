@@ -6,7 +6,7 @@ import pytest
 from orchestrator import leases, tables
 from orchestrator.context import Report, Stopped, UnitContext
 from orchestrator.store import Store, StoreError
-from orchestrator.trials import TrialSettings, compute, stop_file, trial_config, trial_resources
+from orchestrator.trials import TrialSettings, compute, trial_config, trial_resources
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_rows_that_a_killed_worker_did_not_publish_are_published_by_the_next(har
 
 
 def test_a_stopped_unit_continues_at_its_checkpoint(harness, units, settings, monkeypatch):
-    stop = stop_file(harness.store, "run")
+    stop = harness.store.stop_sign("run").file
 
     def report(progress):
         if progress.step == 3:

@@ -5,7 +5,7 @@ import pytest
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings
 from orchestrator import context
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute, stop_file
+from orchestrator.trials import TrialSettings, compute
 from orchestrator.units import Distill, TrainExtractor
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
@@ -26,8 +26,7 @@ def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
         def report(progress):
             steps.append(progress.step)
             if progress.step == stop_at:
-                stop_file(store, run).parent.mkdir(exist_ok=True)
-                stop_file(store, run).touch()
+                store.stop_sign(run).put_up()
 
         settings = TrialSettings(
             store=str(store.root), data_root=str(tmp_path), run=run, tensorboard=False,

@@ -10,13 +10,13 @@ from plans import make_small_plan
 from rich.console import Console
 
 from orchestrator.launch import launch, show
-from orchestrator.store import Store
+from orchestrator.opening import open_store
 
 if __name__ == "__main__":
     store, data, *sizes = sys.argv[1:]
     summary = launch(
         make_small_plan(**dict(zip(("sets", "evaluations"), map(int, sizes), strict=False))),
-        store=Store(Path(store)),
+        store=open_store(store),
         data_root=Path(data),
         space="small",
         runner="fake_runner:run_unit",

@@ -15,6 +15,7 @@ from rich.console import Console
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import ReportError
 from orchestrator.report.settings import distinct
+from orchestrator.store import Store
 
 NOTE = "one image a class: this is DM"
 
@@ -32,7 +33,7 @@ def _table(markdown, title):
 
 
 def _text(grid, out, name="space", **options):
-    files = write_report(grid.plan, name, grid.store, out, **options)
+    files = write_report(grid.plan, name, Store(grid.store), out, **options)
     return files, files.markdown.read_text(encoding="utf-8")
 
 
@@ -348,7 +349,7 @@ def test_terminal_shows_the_result_tables(small, tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(small, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"file.*cannot be written.*--out"):
-        write_report(small.plan, "space", small.store, tmp_path / "file" / "report")
+        write_report(small.plan, "space", Store(small.store), tmp_path / "file" / "report")
 
 
 def test_other_tools_read_the_rows(small):

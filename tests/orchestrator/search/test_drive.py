@@ -14,6 +14,7 @@ from rich.console import Console
 
 from orchestrator import leases, tables
 from orchestrator.launch import LaunchError
+from orchestrator.opening import open_store
 from orchestrator.search.drive import Search
 from orchestrator.search.records import read_trials
 from orchestrator.search.result import study_result
@@ -134,3 +135,20 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_t
     assert len(result.trials) == 24 and result.count("stopped") >= 8
     assert result.published is not None and result.importance
     assert {row["split"] for row in tables.read(store.tables, "evaluations").to_pylist()} == {"validation"}
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_behind_a_url_from_another_machine(
+    make_study, tmp_path, s3_url, monkeypatch, ray_on_two_cores
+):
+    study, store = make_study("seeds=1"), open_store(s3_url)
+    first = search(store, 2, data_root=tmp_path, max_concurrent=2)
+    assert first.run([study]) == 0, first.console.file.getvalue()
+    monkeypatch.setenv("IID_STORE_CACHE", str(tmp_path / "elsewhere"))
+    elsewhere = open_store(s3_url)
+    trials = read_trials(study, elsewhere)
+    assert list(trials) == [0, 1] and all(trial.finished for trial in trials.values())
+    assert study_result(study, elsewhere).best.summary.networks == 2
+    before = elsewhere.remote.entries()
+    assert search(elsewhere, 2, data_root=tmp_path).run([study]) == 0 and elsewhere.remote.entries() == before
+    assert not any(name.startswith(("checkpoints/", "leases/")) for name in before)

@@ -3,7 +3,7 @@ import pytest
 from orchestrator import leases, tables
 from orchestrator.search.worker import measure, rung_work
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute, stop_file
+from orchestrator.trials import TrialSettings, compute
 from orchestrator.units import Evaluate
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
@@ -74,7 +74,7 @@ def test_a_trial_stops_when_its_launch_does_even_while_it_waits(make_study, plac
     study = make_study()
     store, settings = place(study, "store")
     first, *_ = works(study, {CC: 0.0, CM: 0.0})
-    stop = stop_file(store, settings.run)
+    stop = store.stop_sign(settings.run).file
     unit = study.rung_units({CC: 0.0, CM: 0.0}, 0)[0].distill
     monkeypatch.setattr("orchestrator.search.worker.time.sleep", lambda seconds: stop.touch())
     stop.parent.mkdir(parents=True)

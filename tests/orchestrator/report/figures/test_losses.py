@@ -5,6 +5,7 @@ from orchestrator.report import write_report
 from orchestrator.report.figures.losses import charts, loss_curves
 from orchestrator.report.results import read_results
 from orchestrator.report.style import colours
+from orchestrator.store import Store
 from search_spaces.methods import METHODS
 
 
@@ -33,7 +34,7 @@ def test_a_loss_has_the_methods_that_have_it(curves):
 
 
 def test_figures_are_written_as_svg_and_png_and_linked(curves, tmp_path):
-    files = write_report(curves.plan, "space", curves.store, tmp_path)
+    files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
     assert [picture.path.as_posix() for picture in files.of("losses")] == ["figures/main-digits-losses-ipc10.png"]
     assert (tmp_path / "figures/main-digits-losses-ipc10.png").read_bytes()[:4] == b"\x89PNG"
     svg = (tmp_path / "figures/main-digits-losses-ipc10.svg").read_text()
@@ -44,14 +45,14 @@ def test_figures_are_written_as_svg_and_png_and_linked(curves, tmp_path):
 def test_a_second_experiment_with_the_same_sets_draws_nothing_twice(curves, tmp_path):
     for seed in (0, 1):
         curves.cell("DM", 10, seed, [0.4], experiment="other", network="AlexNet")
-    files = write_report(curves.plan, "space", curves.store, tmp_path)
+    files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
     assert len(files.of("losses")) == 1
 
 
 def test_a_failed_run_with_infinite_losses_can_still_be_drawn(grid, tmp_path):
     cell = grid.cell("DM", 10, 0, [0.1])
     grid.distillation(cell, curve_iteration=[0, 1, 2], curve_loss_mean=[1.0, float("inf"), float("nan")])
-    assert len(write_report(grid.plan, "space", grid.store, tmp_path).of("losses")) == 1
+    assert len(write_report(grid.plan, "space", Store(grid.store), tmp_path).of("losses")) == 1
 
 
 def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):

@@ -1,0 +1,133 @@
+"""Verifying a remote store: every object is fetched once, laid out as in a folder, and looked at like a store there.
+
+What is looked at lies in a temporary folder of this machine's local copy, a few units at a time.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from orchestrator import files, leases
+from orchestrator.files import StoreError
+from orchestrator.placing import DONE
+from orchestrator.remote_store import RemoteStore, attempt_of, done_name
+from orchestrator.remote_sweep import attempts_left
+from orchestrator.store import Store
+from orchestrator.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
+from orchestrator.working_copy import is_plain
+
+_WHOLE = ("tables", "datasets", "runs", "plans", "checkpoints")
+"""Folders that are small enough to be fetched as they are."""
+
+
+def verify_remote(store: RemoteStore) -> Verification:
+    """Look at everything in a remote store; nothing is changed.
+
+    Raises:
+        StoreError: there is no store, or it cannot be read.
+    """
+    if not store.exists():
+        raise StoreError(f"store: there is none in {store}; name it with --store")
+    with files.translated(store.root):
+        store.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".verify-", dir=store.root) as folder:
+            mirror = Store(Path(folder))
+            _fetch_records(store, mirror)
+            done = store.done_keys()
+            with ThreadPoolExecutor(THREADS) as pool:
+                looks = list(pool.map(lambda key: _look(store, mirror, key), sorted(done)))
+            findings = [finding for look in looks for finding in look.findings]
+            findings += look_at_rest(mirror, looks, set(done))
+    findings += _leftovers(store, done)
+    return Verification(
+        units=len(done),
+        files=sum(look.files for look in looks),
+        bytes=sum(look.bytes for look in looks),
+        findings=tuple(findings),
+    )
+
+
+def repair_remote(store: RemoteStore, findings: Iterable[Finding]) -> tuple[str, list[Finding]]:
+    """Move what is damaged below `damaged/<number>/`; see `verify.repair`."""
+    numbers = [int(first) for name in store.remote.entries(DAMAGED) if (first := name.split("/")[0]).isdecimal()]
+    folder = f"{DAMAGED}/{max(numbers, default=0) + 1}"
+    left = []
+    for finding in findings:
+        if finding.action == "none":
+            continue
+        if finding.key is None:
+            _set_aside(store, folder, finding.place)
+            continue
+        with leases.hold(store.shelf, finding.key, "verify") as lease:
+            if lease is None:
+                left.append(finding)
+            else:
+                _repair_unit(store, folder, finding)
+    return store.remote.where(folder), left
+
+
+def _repair_unit(store: RemoteStore, folder: str, finding: Finding) -> None:
+    kind, key = str(finding.kind), str(finding.key)
+    if finding.action == "recompute":
+        _set_aside(store, folder, done_name(key))  # first: what has no mark is not there
+        _set_aside(store, folder, f"units/{kind}/{key}")
+        _set_aside(store, folder, published(store, kind, key).relative_to(store.root).as_posix())
+        store.discard_copy(key)
+        return
+    _set_aside(store, folder, finding.place)
+    if finding.action == "publish":
+        store.publish_missing_rows([store.spec_of(key)])
+
+
+def _set_aside(store: RemoteStore, folder: str, place: str) -> None:
+    """Move an object, or all below a folder."""
+    for name in store.remote.entries(place):
+        store.remote.move(f"{place}/{name}", f"{folder}/{place}/{name}")
+    if store.remote.entry(place) is not None:
+        store.remote.move(place, f"{folder}/{place}")
+
+
+def _fetch_records(store: RemoteStore, mirror: Store) -> None:
+    for folder in _WHOLE:
+        names = [f"{folder}/{name}" for name in store.remote.entries(folder) if is_plain(name)]
+        for name, data in store.remote.get_many(names):
+            files.write(mirror.root / name, data)
+
+
+def _look(store: RemoteStore, mirror: Store, key: str) -> Look:
+    """Fetch the winning attempt of a unit, look at it, and throw it away again."""
+    mark, record = done_name(key), {}
+    try:
+        record = store.done_record(key)
+        attempt = attempt_of(record, key)
+    except StoreError as error:
+        kind = str(record.get("kind", "unknown"))
+        finding = Finding(place=mark, problem=f"is damaged: {error}", action="recompute", kind=kind, key=key)
+        return Look(findings=(finding,))
+    place = mirror.unit_folder(attempt.split("/")[1], key)
+    names = [name for name in store.remote.entries(attempt) if is_plain(name)]
+    try:
+        store.remote.download({f"{attempt}/{name}": place / name for name in names})
+        files.write(place / DONE, files.to_json_bytes(record))
+        seen = look(mirror, place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    at_mark = {f"{place.relative_to(mirror.root).as_posix()}/{DONE}": mark}
+    return replace(seen, findings=tuple(replace(f, place=at_mark.get(f.place, f.place)) for f in seen.findings))
+
+
+def _leftovers(store: RemoteStore, done: frozenset[str]) -> Iterator[Finding]:
+    for attempt in sorted({str(PurePosixPath(name).parent) for name in attempts_left(store, done)}):
+        yield Finding(
+            place=attempt, problem="is of an attempt that did not win; the next launch removes it", action="none"
+        )
+    for name in sorted(store.shelf.names()):
+        key = name.removesuffix(".json")
+        with suppress(StoreError):
+            if key in done and not leases.is_held(store.shelf, key):
+                problem = "is the lease of a unit that is done; the next launch removes it"
+                yield Finding(place=f"leases/{name}", problem=problem, action="none")

@@ -1,0 +1,158 @@
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from orchestrator.files import StoreError
+from orchestrator.remote import Remote
+
+
+@pytest.fixture(params=["s3", "memory"])
+def remote(request, tmp_path):
+    if request.param == "s3":
+        return Remote.connect(request.getfixturevalue("s3_url"))
+    return Remote.connect(f"memory://{tmp_path.name}/store")
+
+
+def test_objects_are_put_listed_read_and_removed(remote):
+    assert remote.is_empty() and remote.entries() == {} and remote.get("a/b") is None and remote.entry("a/b") is None
+    remote.put("a/b", b"one")
+    remote.put("a/c/d", b"three")
+    assert not remote.is_empty()
+    assert {name: entry.size for name, entry in remote.entries("a").items()} == {"b": 3, "c/d": 5}
+    assert dict(remote.get_many(["a/b", "a/none", "a/c/d"])) == {"a/b": b"one", "a/c/d": b"three"}
+    before = remote.entry("a/b")
+    remote.put("a/b", b"two")
+    assert remote.get("a/b") == b"two" and remote.entry("a/b").mark != before.mark
+    assert abs(remote.now("a") - remote.entry("a/b").changed) < 5
+    remote.move("a/b", "z/b")
+    remote.remove("a/c/d", "a/none")
+    assert list(remote.entries()) == ["z/b"]
+
+
+def test_a_name_that_begins_alike_is_another_folder(remote):
+    remote.put("units/select/a", b"")
+    remote.put("units/select-more/b", b"")
+    assert list(remote.entries("units/select")) == ["a"]
+
+
+def test_files_travel(remote, tmp_path):
+    (tmp_path / "large").write_bytes(bytes(3_000_000))
+    remote.upload({"x/large": tmp_path / "large"})
+    remote.download({"x/large": tmp_path / "deep" / "copy"})
+    assert (tmp_path / "deep" / "copy").stat().st_size == 3_000_000
+    with pytest.raises(StoreError, match="none: it is not there"):
+        remote.download({"x/none": tmp_path / "none"})
+
+
+def test_an_object_is_created_once(remote):
+    assert remote.create("one", b"mine")
+    assert not remote.create("one", b"theirs") and remote.get("one") == b"mine"
+    assert remote.create("one", b"mine")  # as after an answer that was lost on the way
+
+
+def test_of_many_that_create_an_object_one_does(s3_url):
+    def compete(number):
+        return Remote.connect(s3_url).create(f"race/{number // 8}", str(number).encode())
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [number for number, first in enumerate(pool.map(compete, range(80))) if first]
+    contents = dict(Remote.connect(s3_url).get_many(f"race/{number}" for number in range(10)))
+    assert sorted(int(data) for data in contents.values()) == won and len(won) == 10
+
+
+def test_a_conflict_is_tried_again(s3_url, monkeypatch):
+    remote = Remote.connect(s3_url)
+    answers = [_refusal("ConditionalRequestConflict"), _refusal("ConditionalRequestConflict"), None]
+
+    def pipe_file(path, data, mode):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(remote.fs, "pipe_file", pipe_file)
+    assert remote.create("name", b"data") and not answers
+
+
+def test_a_precondition_told_in_other_words_is_understood(s3_url, monkeypatch):
+    remote = Remote.connect(s3_url)
+    remote.put("name", b"theirs")
+
+    def pipe_file(path, data, mode):
+        raise _refusal("PreconditionFailed")
+
+    monkeypatch.setattr(remote.fs, "pipe_file", pipe_file)
+    assert not remote.create("name", b"data")
+
+
+def _refusal(code):
+    error = OSError(22, "no")
+    error.__cause__ = Exception(code)
+    error.__cause__.response = {"Error": {"Code": code}}
+    return error
+
+
+def test_what_cannot_be_a_store_is_refused():
+    with pytest.raises(StoreError, match=r"not known of ftp:// .*the first wins; use a folder, or s3://"):
+        Remote.connect("ftp://host/store")
+    with pytest.raises(StoreError, match="names no bucket; give s3://BUCKET/FOLDER"):
+        Remote.connect("s3://")
+
+
+def test_a_missing_bucket_is_named(s3_server):
+    remote = Remote.connect("s3://there-is-none/store")
+    for use in (remote.is_empty, remote.entries, lambda: remote.put("a", b""), lambda: remote.create("a", b"")):
+        with pytest.raises(StoreError, match=r"s3://there-is-none/store.*there is no such bucket; make it, or"):
+            use()
+
+
+def in_a_process(url, first="", **environment):
+    """Try to write a store with other variables in the environment; return how that failed."""
+    code = f"""
+{first}
+from orchestrator.files import StoreError
+from orchestrator.remote import Remote
+try:
+    Remote.connect({url!r}).put("a", b"")
+except StoreError as error:
+    print(error)
+"""
+    ended = subprocess.run(
+        ["env", *[f"{name}={value}" for name, value in environment.items()], sys.executable, "-c", code],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return ended.stdout.strip()
+
+
+def test_a_server_that_is_not_there_is_named(s3_url):
+    said = in_a_process(s3_url, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
+    assert "does not answer" in said and "http://127.0.0.1:9" in said and "AWS_ENDPOINT_URL" in said
+    assert "\n" not in said
+
+
+def test_a_missing_package_is_named():
+    said = in_a_process("s3://bucket/store", "import sys; sys.modules['s3fs'] = None")
+    assert "pip install 'iid-orchestrator[s3]'" in said and "\n" not in said
+
+
+def test_missing_credentials_are_named(s3_url, tmp_path):
+    nowhere = str(tmp_path / "none")
+    said = in_a_process(
+        s3_url, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", HOME=nowhere, AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=nowhere, AWS_SHARED_CREDENTIALS_FILE=nowhere,
+    )  # fmt: skip
+    assert "access is refused" in said and "check the credentials" in said and "\n" not in said
+
+
+def test_fsspec_is_imported_for_a_url_only():
+    code = """
+import sys, json
+from pathlib import Path
+from orchestrator.opening import open_store
+import orchestrator.launch, orchestrator.commands.status
+open_store("store").exists(), open_store(Path("store")).done_keys(), open_store("file:///tmp/store").runs()
+print(json.dumps(sorted({"fsspec", "s3fs", "ray", "torch"} & set(sys.modules))))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(ended.stdout) == []
