@@ -198,8 +198,8 @@ def _compute_leased(tasks: Sequence[_Task], store: Store, settings: TrialSetting
     began = time.monotonic()
     with ExitStack() as folders:
         with ExitStack() as logs:
-            is_to_stop = logs.enter_context(store.stop_sign(settings.run).watched())
-            contexts = [_context(task, store, settings, device, len(tasks), is_to_stop, folders, logs) for task in tasks]
+            stopping = logs.enter_context(store.stop_sign(settings.run).watched())
+            contexts = [_context(task, store, settings, device, len(tasks), stopping, folders, logs) for task in tasks]
             outcomes = _outcomes(tasks, contexts, settings)
         share = (time.monotonic() - began) / len(tasks)
         return {
@@ -228,7 +228,7 @@ def _context(
     settings: TrialSettings,
     device: str,
     together: int,
-    is_to_stop: Callable[[], bool],
+    stopping: Callable[[], bool],
     folders: ExitStack,
     logs: ExitStack,
 ) -> UnitContext:
@@ -246,7 +246,7 @@ def _context(
         checkpoint_seconds=settings.checkpoint_seconds,
         report_seconds=settings.report_seconds * together,
         report=task.report,
-        stopping=lambda: task.lease.lost.is_set() or is_to_stop(),
+        stopping=lambda: task.lease.lost.is_set() or stopping(),
         log=log,
     )
 

@@ -15,7 +15,7 @@ from orchestrator.progress import Board
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import PlanSearcher
 from orchestrator.store import Store
-from orchestrator.trials import Result, TrialSettings, compute, compute_together, stop_file
+from orchestrator.trials import Result, TrialSettings, compute, compute_together
 from orchestrator.tuning import BoardCallback
 from orchestrator.units import Distill, from_json, to_json
 from orchestrator.work import SET_FILE
@@ -206,7 +206,7 @@ def test_what_ends_the_whole_cohort_has_its_units_tried_alone(settings, monkeypa
 def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(settings, monkeypatch, tmp_path):
     monkeypatch.setattr("orchestrator.context.STOP_CHECK_SECONDS", 0.0)
     units, store = cells(), Store(tmp_path / "store")
-    stop = stop_file(store, "run")
+    stop = store.stop_sign("run").file
 
     def report(place, progress):
         if progress.step == 2:
