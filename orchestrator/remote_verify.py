@@ -20,8 +20,8 @@ from orchestrator.store import Store
 from orchestrator.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
 from orchestrator.working_copy import is_plain
 
-_WHOLE = ("tables", "datasets", "runs", "plans", "checkpoints")
-"""Folders that are small enough to be fetched as they are."""
+_WHOLE = ("tables", "datasets", "runs", "plans")
+"""Folders of small objects."""
 
 
 def verify_remote(store: RemoteStore) -> Verification:
@@ -96,6 +96,8 @@ def _fetch_records(store: RemoteStore, mirror: Store) -> None:
         names = [f"{folder}/{name}" for name in store.remote.entries(folder) if is_plain(name)]
         for name, data in store.remote.get_many(names):
             files.write(mirror.root / name, data)
+    names = [f"checkpoints/{name}" for name in store.remote.entries("checkpoints") if is_plain(name)]
+    store.remote.download({name: mirror.root / name for name in names})
 
 
 def _look(store: RemoteStore, mirror: Store, key: str) -> Look:

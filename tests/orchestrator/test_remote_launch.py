@@ -1,5 +1,6 @@
 """Launches on a store behind s3://, with local copies thrown away in between, as on other machines."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -163,6 +164,17 @@ def test_a_missing_store_and_a_missing_bucket_are_told_in_one_line(s3_url, iid):
         for command in ("status", "verify"):
             code, said = iid(command, "--store", url)
             assert code == 2 and reason in said and said.count("\n") == 1
+
+
+def test_a_node_says_whether_it_sees_the_store(s3_harness, ray_on_two_cores):
+    from orchestrator import preflight
+
+    nodes, _ = preflight.check(s3_harness.store, s3_harness.data, [])
+    assert len(nodes) == 1 and s3_harness.store.remote.entries() == {}
+    question = preflight.Question(store="", marker=".marker.a", data_root="", datasets=(), folders=())
+    elsewhere = preflight.look(dataclasses.replace(question, store="s3://there-is-none/store"))
+    assert not elsewhere.sees_store and elsewhere.store_error is None
+    assert "use a folder, or s3://" in preflight.look(dataclasses.replace(question, store="ftp://a/b")).store_error
 
 
 # Verifying

@@ -151,6 +151,11 @@ def check_rayjob(text):
     return made
 
 
+def test_a_store_behind_a_url_needs_no_mount():
+    for made in (kuberay(job(store="s3://bucket/x"), image="i", claim="c"), slurm(job(store="s3://bucket/x"))):
+        assert "--store s3://bucket/x" in made
+
+
 def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
     made = check_rayjob(kuberay(job(time="02:00:00"), image="me/iid:1", claim="shared-claim"))
     assert made["metadata"]["name"] == "iid-quickstart" and made["spec"]["activeDeadlineSeconds"] == 7200
