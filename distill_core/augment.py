@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_core.device import to_device
 from distill_core.settings import DSA_OPS, dsa_ops
 
 BRIGHTNESS, SATURATION, CONTRAST = 1.0, 2.0, 0.5
@@ -53,7 +54,10 @@ class Draw:
     def of(self, groups: slice) -> "Draw":
         """Return the draw of some of the groups."""
         values = {f.name: getattr(self, f.name)[groups] for f in fields(self) if f.name != "ops"}
-        return replace(self, **values)
+        op = values["op"]
+        # A GPU would have to be waited for, and does more operations than a part needs faster than that.
+        ops = frozenset(DSA_OPS[i] for i in op.tolist()) if op.device.type == "cpu" else self.ops
+        return replace(self, ops=ops, **values)
 
 
 def draw_augmentation(
@@ -100,7 +104,11 @@ def draw_augmentation(
         "cutout_row": centres[0],
         "cutout_column": centres[1],
     }
-    on_device = {name: value.to(device, non_blocking=True) for name, value in values.items()}
+    packed = to_device(torch.stack([value.to(torch.float32) for value in values.values()]), device)  # one transfer
+    on_device = {
+        name: row if value.is_floating_point() else row.long()
+        for row, (name, value) in zip(packed.unbind(), values.items(), strict=True)
+    }
     return Draw(ops=frozenset(DSA_OPS[i] for i in chosen.tolist()), **on_device)
 
 

@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 from typing import Literal
 
-from distill_core.chunks import class_chunk
+from distill_core.chunks import class_chunk, forward_images
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef, EvaluationSettings, is_own
@@ -37,6 +37,10 @@ PROCESS_BYTES = 600_000_000
 
 FORWARD, TRAINING = 2.0, 6.0
 """Floating-point operations for each multiply-add of a forward pass, and of a forward and a backward pass."""
+
+_STATES, _COPIES = 6, 8
+"""Tensors as large as the synthetic images (they themselves, momentum, gradient, each old and new), and copies of the
+real images while they are augmented."""
 
 _LAYOUT = 1e8
 """Operations of t-SNE an image."""
@@ -164,14 +168,14 @@ def model(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
         gpu: whether it runs on a GPU or on a CPU core.
     """
     shape = shape_of(unit.dataset)
-    load = _load(unit, parent, shape)
+    load = _load(unit, parent, shape, gpu=gpu)
     rate = GPU_FLOPS if gpu else CPU_FLOPS
     seconds = UNIT_SECONDS + load.flops / rate + load.steps * STEP_SECONDS
     images = (shape.train_images + shape.test_images) * shape.channels * shape.image_size**2
     return Estimate(seconds=seconds, memory=int(PROCESS_BYTES + images + 4 * load.activations), basis="model")
 
 
-def _load(unit: Unit, parent: Unit | None, shape: Shape) -> _Load:
+def _load(unit: Unit, parent: Unit | None, shape: Shape, *, gpu: bool) -> _Load:
     if isinstance(unit, ImportExtractor | ImportSet):
         return _Load(0, 0, 0)
     if isinstance(unit, TrainExtractor):
@@ -183,7 +187,7 @@ def _load(unit: Unit, parent: Unit | None, shape: Shape) -> _Load:
         features = _work(parent.settings.network, shape).macs if isinstance(parent, TrainExtractor) else 0.0
         return _Load(shape.train_images * FORWARD * features, 0, 0)
     if isinstance(unit, Distill):
-        return _distillation(unit, parent, shape)
+        return _distillation(unit, parent, shape, "cuda" if gpu else "cpu")
     if isinstance(unit, Embed):
         return _embedding(unit, parent, shape)
     if isinstance(unit, Continual):
@@ -191,19 +195,24 @@ def _load(unit: Unit, parent: Unit | None, shape: Shape) -> _Load:
     return _evaluation(unit, parent, shape)
 
 
-def _distillation(unit: Distill, parent: Unit | None, shape: Shape) -> _Load:
+def _distillation(unit: Distill, parent: Unit | None, shape: Shape, device: str) -> _Load:
     settings = unit.settings
     work = _work(settings.network, shape)
     real = shape.classes * min(settings.batch_real, shape.train_images / shape.classes)
     synthetic = shape.classes * unit.ipc * settings.partition**2
     flops = (real * FORWARD + synthetic * TRAINING) * work.macs
     chunk = class_chunk(
+        device,
         classes=shape.classes,
         image_size=shape.image_size,
         real=max(1, round(real / shape.classes)),
         synthetic=unit.ipc * settings.partition**2,
     )
     at_once = chunk * unit.ipc * settings.partition**2
+    pixels = shape.channels * shape.image_size**2
+    state = _STATES * shape.classes * unit.ipc * pixels
+    images = _COPIES * chunk * max(1, real / shape.classes) * pixels
+    forward = min(chunk * real / shape.classes, forward_images(device, shape.image_size)) * work.activations
     steps, activations = 1.0, at_once * work.activations
     if isinstance(parent, TrainExtractor | ImportExtractor):
         extractor = _work(parent.settings.network if isinstance(parent, TrainExtractor) else parent.network, shape)
@@ -214,7 +223,7 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape) -> _Load:
         trained = settings.queue.trained_networks * settings.queue.train_steps
         flops += trained * settings.queue.batch_train * TRAINING * work.macs
         steps += trained
-    return _Load(settings.iterations * flops, settings.iterations * steps, activations)
+    return _Load(settings.iterations * flops, settings.iterations * steps, max(activations, forward) + state + images)
 
 
 def _evaluation(unit: Evaluate, parent: Unit | None, shape: Shape) -> _Load:

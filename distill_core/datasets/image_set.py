@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.info import DatasetError
+from distill_core.device import to_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,11 @@ class ImageSet:
         chosen = keys.masked_fill_(self._absent, -1).topk(m, dim=1).indices
         if m > min(self.counts):
             chosen = chosen.gather(1, torch.arange(m) % torch.tensor(self.counts)[:, None])
-        return (chosen + torch.tensor(self.offsets)[:, None]).to(self.device)
+        return to_device(chosen + torch.tensor(self.offsets)[:, None], self.device)
 
     def draw_batch(self, generator: torch.Generator, n: int) -> Tensor:
         """Draw min(n, N) distinct images uniformly from the whole set: int64 indices; the generator is a CPU one."""
-        return torch.randperm(len(self), generator=generator)[:n].to(self.device)
+        return to_device(torch.randperm(len(self), generator=generator)[:n], self.device)
 
     def subset(self, indices: Tensor) -> "ImageSet":
         """Return the images at int64 indices (M,) as a set with the same classes and statistics."""

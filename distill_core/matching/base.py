@@ -13,7 +13,8 @@ class MatchingNetwork:
     """The network of one iteration and the weight of its cross entropy on the synthetic images."""
 
     network: Network
-    ce_weight: float = 0.0
+    ce_weight: float | Tensor = 0.0
+    """A tensor without dimensions where it is known on the device alone; 0.0 leaves the cross entropy out."""
 
 
 class Base(Protocol):

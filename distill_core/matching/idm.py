@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_core.chunks import forward_images
 from distill_core.datasets.load import Dataset
 from distill_core.matching.base import MatchingNetwork
-from distill_core.networks import Network, network_for
+from distill_core.networks import Network, network_for, uses_batch_statistics
 from distill_core.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, QueueSettings
@@ -30,12 +31,12 @@ class Member:
     """Real images it trained on."""
 
     @property
-    def accuracy(self) -> float:
-        """Training accuracy in percent over all its steps; 0 before it was trained.
+    def accuracy(self) -> Tensor:
+        """Training accuracy in percent over all its steps, a scalar on the device; 0 before it was trained.
 
         The release forgets the count whenever it evaluates the images; here nothing is evaluated on the way.
         """
-        return 100 * float(self.correct) / self.seen if self.seen else 0.0
+        return 100 * self.correct.double() / max(1, self.seen)
 
 
 class IDM:
@@ -55,7 +56,9 @@ class IDM:
         place = torch.randint(len(self._members), (), generator=generator("queue draw", *self._identity, iteration))
         member = self._members[int(place)]
         network = member.network.eval().requires_grad_(False)
-        return MatchingNetwork(network, ce_weight=self._queue.ce_weight * member.accuracy)
+        weighted = self._queue.ce_weight and member.seen
+        weight = (self._queue.ce_weight * member.accuracy).float() if weighted else 0.0
+        return MatchingNetwork(network, ce_weight=weight)
 
     def update(self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
         """Take the C optimiser steps of an iteration at once; see `class_steps`."""
@@ -122,15 +125,19 @@ class IDM:
 
     def _train(self, member: Member, draws: torch.Generator) -> None:
         member.network.train().requires_grad_(True)
+        images = self._dataset.train
+        whole = uses_batch_statistics(member.network)
+        at_once = self._queue.batch_train if whole else forward_images(images.device.type, images.image_size)
         for _ in range(self._queue.train_steps):
             batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
             labels = self._dataset.train.labels[batch]
-            with autocast(self._settings.precision, labels.device):
-                logits = member.network(self._dataset.train.normalised(batch))
             member.optimizer.zero_grad()
-            F.cross_entropy(logits.float(), labels).backward()
+            for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
+                with autocast(self._settings.precision, labels.device):
+                    logits = member.network(self._dataset.train.normalised(part))
+                (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
+                member.correct += (logits.argmax(1) == targets).sum()
             member.optimizer.step()
-            member.correct += (logits.argmax(1) == labels).sum()
             member.seen += len(labels)
 
 

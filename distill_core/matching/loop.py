@@ -17,6 +17,7 @@ from torch import Tensor
 from distill_core import chunks
 from distill_core.augment import draw_augmentation
 from distill_core.datasets.load import Dataset
+from distill_core.device import free_memory
 from distill_core.extensions import find
 from distill_core.extractors import ExtractorPool
 from distill_core.matching.base import Base
@@ -106,10 +107,12 @@ def distill_cohort(
     runs = _start(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
     settings = cells[0].settings
     chunk = class_chunk or chunks.class_chunk(
+        dataset.train.device.type,
         classes=len(dataset.info.classes),
         image_size=dataset.info.image_size,
         real=min(settings.batch_real, max(dataset.train.counts)),
         synthetic=ipc * settings.partition**2,
+        free=free_memory(dataset.train.device),
     )
     cohort = _Cohort(
         dataset=dataset,

@@ -55,7 +55,7 @@ class Objective:
     extractor: Network | None
     """Feature extractor ψ of class centralization; None where λ_CC is 0."""
     settings: DistillationSettings
-    ce_weight: float = 0.0
+    ce_weight: float | Tensor = 0.0
     """Weight of the cross entropy in this iteration: IDM's ce_weight · running accuracy in percent."""
     forward_images: int | None = None
     """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
@@ -88,7 +88,7 @@ class Objective:
             losses["cm"] = self._covariance_loss(real, maps)
         if self.settings.loss is not None:
             losses["own"] = _own_loss(self.settings.loss, real.maps.clone(), maps)
-        if self.ce_weight:
+        if isinstance(self.ce_weight, Tensor) or self.ce_weight:
             logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
             # A class's cross entropy is the mean over its images; classes are summed like the other losses.

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from distill_core.device import to_device
+
 EMBEDDING_STD = 0.02
 
 
@@ -39,6 +41,6 @@ def _fill_uniform(parameters: list[tuple[Tensor, float]], generator: torch.Gener
     """Fill each parameter with numbers uniform in ±bound: one draw and one transfer for all of them."""
     sizes = [parameter.numel() for parameter, _ in parameters]
     drawn = torch.empty(sum(sizes), device=generator.device).uniform_(-1, 1, generator=generator)
-    pieces = torch.split(drawn.to(parameters[0][0].device), sizes)
+    pieces = torch.split(to_device(drawn, parameters[0][0].device), sizes)
     for (parameter, bound), piece in zip(parameters, pieces, strict=True):
         parameter.copy_(piece.view_as(parameter)).mul_(bound)

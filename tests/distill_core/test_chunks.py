@@ -4,21 +4,29 @@ from distill_core.chunks import class_chunk, forward_images
 
 
 @pytest.mark.parametrize(
-    ("classes", "image_size", "real", "synthetic", "expected"),
+    ("classes", "image_size", "real", "synthetic", "gpu", "cpu"),
     [
-        (10, 32, 256, 10, 10),
-        (10, 32, 256, 50, 10),
-        (10, 32, 256, 200, 2),
-        (100, 32, 256, 10, 32),
-        (200, 64, 256, 200, 1),
-        (10, 32, 10**6, 1, 1),
-        (10, 32, 1, 10**6, 1),
+        (10, 32, 256, 1, 10, 10),
+        (10, 32, 256, 10, 10, 6),
+        (10, 32, 256, 50, 10, 1),
+        (10, 32, 256, 200, 2, 1),
+        (100, 32, 256, 10, 32, 6),
+        (200, 64, 256, 200, 1, 1),
+        (10, 32, 10**6, 1, 1, 1),
+        (10, 32, 1, 10**6, 1, 1),
     ],
 )
-def test_as_many_classes_as_fit(classes, image_size, real, synthetic, expected):
-    assert class_chunk(classes=classes, image_size=image_size, real=real, synthetic=synthetic) == expected
+def test_as_many_classes_as_fit(classes, image_size, real, synthetic, gpu, cpu):
+    sizes = {"classes": classes, "image_size": image_size, "real": real, "synthetic": synthetic}
+    assert (class_chunk("cuda", **sizes), class_chunk("cpu", **sizes)) == (gpu, cpu)
+
+
+def test_little_free_memory_makes_chunks_smaller_and_much_of_it_makes_none_larger():
+    sizes = {"classes": 100, "image_size": 32, "real": 1, "synthetic": 50}
+    found = [class_chunk("cuda", **sizes, free=int(free)) for free in (80e9, 24e9, 4e9, 1e9, 0)]
+    assert found[0] == found[1] == class_chunk("cuda", **sizes) == 10 and found[2:] == [3, 1, 1]
 
 
 def test_forward_passes_are_bounded_in_pixels():
-    assert forward_images("cpu", 32) == 4 * forward_images("cpu", 64) == 256
+    assert forward_images("cpu", 32) == 4 * forward_images("cpu", 64) == 32
     assert forward_images("cuda", 10_000) == 1

@@ -41,8 +41,8 @@ def test_the_weight_is_ce_weight_times_accuracy_in_percent(queue):
     queue.after(0)
     for member in queue._members:
         assert member.accuracy == pytest.approx(100 * int(member.correct) / member.seen if member.seen else 0)
-    weights = {queue.draw(2 * i + 1).ce_weight for i in range(40)}
-    assert weights <= {0.5 * member.accuracy for member in queue._members}
+    weights = {float(queue.draw(2 * i + 1).ce_weight) for i in range(40)}
+    assert weights <= {float((0.5 * member.accuracy).float()) for member in queue._members}
     assert max(weights) > 5
 
 
@@ -77,3 +77,25 @@ def test_training_goes_on_with_its_momentum_after_a_restart(tiny_dataset):
 def test_idm_needs_a_queue(tiny_dataset):
     with pytest.raises(ValueError, match="queue"):
         IDM(tiny_dataset, replace(SETTINGS, queue=None), seed=0)
+
+
+@pytest.mark.parametrize(("network", "parts"), [("ConvNetW8D2", 4), ("ConvNetW8D2BN", 1)])
+def test_training_in_parts_is_one_step_on_the_whole_batch(tiny_dataset, monkeypatch, network, parts):
+    """The mean over a batch, its momentum and its count; batch norm needs the batch in one piece."""
+    settings = replace(SETTINGS, network=network)
+    whole, cut = (IDM(tiny_dataset, settings, seed=0) for _ in range(2))
+    for queue, images in ((whole, 16), (cut, 4)):
+        monkeypatch.setattr("distill_core.matching.idm.forward_images", lambda *_, images=images: images)
+        passes = count_passes(queue)
+        queue.after(0)
+    assert len(passes) == 2 * 5 * parts
+    assert [int(member.correct) for member in whole._members] == [int(member.correct) for member in cut._members]
+    for ours, theirs in zip(parameters(cut), parameters(whole), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def count_passes(queue):
+    passes = []
+    for member in queue._members:
+        member.network.register_forward_hook(lambda *_: passes.append(1))
+    return passes
