@@ -1,31 +1,44 @@
-"""Time one DM+IID iteration, batched over classes, against the same mathematics as a loop over classes and images.
+"""Time one iteration of DM+IID and IDM+IID, ours against a plain loop and against the authors' release, and its parts.
 
-    python benchmarks/distillation.py [--ipc 10] [--rounds 5] [--device cpu] [--out benchmarks/results/NAME.json]
+    python benchmarks/distillation.py [--official IID] [--methods DM+IID IDM+IID] [--ipc 1 10 50] [--rounds 5]
+                                      [--device cpu] [--threads 2] [--out benchmarks/results/NAME.json]
 
-Both sides compute the gradient of mean matching, class centralization and covariance matching on the same synthetic
-images, for the same matching network, extractor, real batch and augmentation; rounds are interleaved, and the first
-round of each side is not counted. The loop is a plain reading of the formulas: one class after the other, and within a
-class one image after the other where a sum over images stands.
+CIFAR-10's shapes, noise, 256 real images a class, a ResNet18 as extractor. A call of a side is one whole iteration:
+draws, augmentation, passes, update of the pixels, IDM's queue training. The sides alternate, and the first round is not
+counted. "ours" is what `distill` does. "whole batches" is the same without parts: all classes and all real images in
+one pass, and the queue's batches in one piece; it stands for the readable path. "loop" is a plain reading of DM+IID's
+formulas, one class after the other, and within a class one image after the other where a sum over images stands.
+"release" is the checkout's own iteration. On one thread of a busy machine look at the processor's seconds.
 """
 
 import argparse
 import json
-import platform
-import statistics
-import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from cases import noise, pool, settings_for
+from clock import interleaved, machine, spread, timed
+from official import OfficialError, distillation_side
 from torch import Tensor
 
+from distill_core import chunks
 from distill_core.augment import Draw, augment, draw_augmentation
-from distill_core.chunks import forward_images as forward_images_of
-from distill_core.matching.objective import Objective
-from distill_core.networks import build_network
-from distill_core.settings import DSA_ALL, DistillationSettings
+from distill_core.datasets.load import Dataset
+from distill_core.extractors import ExtractorPool
+from distill_core.losses import class_centralization
+from distill_core.matching.cell import Cell
+from distill_core.matching.idm import IDM
+from distill_core.matching.loop import Cohort, start
+from distill_core.matching.objective import Objective, decode, gradients
+from distill_core.networks import initialise
+from distill_core.seeds import generator
+from distill_core.settings import DistillationSettings
 
-CLASSES, SIZE = 10, 32
+Side = Callable[[], dict[str, float]]
+ITERATIONS = 10**6
 
 
 def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Draw) -> Tensor:
@@ -54,84 +67,209 @@ def looped_covariance(maps: Tensor) -> Tensor:
     return sum(image @ image.T for image in centred) / len(maps)
 
 
-def measure(ipc: int, rounds: int, device: torch.device, forward_images: int | None) -> dict[str, object]:
-    """Return times in seconds and the relative difference of the two gradients."""
-    network, extractor = (
-        build_network(name, channels=3, classes=CLASSES, image_size=SIZE).to(device).requires_grad_(False)
-        for name in ("ConvNet", "ResNet18")
+def loop_iteration(data: Dataset, extractors: ExtractorPool, cohort: Cohort, settings: DistillationSettings) -> None:
+    """Do what `Cohort.advance` does for DM+IID, with the looped gradient."""
+    (run,) = cohort.runs
+    iteration = run.state.iteration
+    indices = data.train.draw(generator("real batch", iteration), settings.batch_real)
+    draw = drawn_augmentation(data, settings, iteration)
+    objective = objective_of(cohort, extractors, iteration, settings)
+    run.update(looped_gradient(objective, run.state.images, data.train.normalised(indices), draw))
+
+
+def objective_of(
+    cohort: Cohort, extractors: ExtractorPool, iteration: int, settings: DistillationSettings, *, whole: bool = False
+) -> Objective:
+    matching = cohort.source.draw(iteration)
+    images = cohort.dataset.train
+    return Objective(
+        network=matching.network,
+        extractor=extractors.networks[0],
+        settings=settings,
+        ce_weight=matching.ce_weight,
+        forward_images=None if whole else chunks.forward_images(images.device.type, images.image_size),
     )
-    objective = Objective(
-        network=network,
-        extractor=extractor.eval(),
-        settings=DistillationSettings(lambda_cc=0.05, lambda_cm=0.01),
-        forward_images=forward_images,
-    )
-    draws = torch.Generator().manual_seed(0)
-    real = torch.randn(CLASSES, 256, 3, SIZE, SIZE, generator=draws).to(device)
-    images = torch.randn(CLASSES, ipc, 3, SIZE, SIZE, generator=draws).to(device)
-    draw = draw_augmentation(DSA_ALL, CLASSES, SIZE, draws, device=device)
-    sides = {
-        "batched": lambda: gradients([objective], [images], real.__getitem__, draw, class_chunk=CLASSES)[0][0],
-        "looped": lambda: looped_gradient(objective, images, real, draw),
+
+
+def drawn_augmentation(data: Dataset, settings: DistillationSettings, iteration: int) -> Draw:
+    draws = generator("augmentation", iteration)
+    size, groups = data.info.image_size, len(data.info.classes)
+    draw = draw_augmentation(settings.dsa_strategy, groups, size, draws, device=data.train.device)
+    assert draw is not None
+    return draw
+
+
+@contextmanager
+def without_parts() -> Iterator[None]:
+    """Have real images and the queue's batches in one pass."""
+    before = dict(chunks.FORWARD_PIXELS)
+    chunks.FORWARD_PIXELS.update(dict.fromkeys(before, 2**60))
+    try:
+        yield
+    finally:
+        chunks.FORWARD_PIXELS.update(before)
+
+
+def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -> dict[str, Side]:
+    """Return our sides by name."""
+    settings, device = settings_for(method, data.info.name, iterations=ITERATIONS), data.train.device
+
+    def fresh(class_chunk: int | None = None) -> Cohort:
+        cell = Cell(settings=settings)
+        return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
+
+    ours, whole, looped = fresh(), fresh(len(data.info.classes)), fresh()
+
+    def plain() -> dict[str, float]:
+        with without_parts():
+            return timed("iteration", whole.advance, device)
+
+    sides: dict[str, Side] = {"ours": lambda: timed("iteration", ours.advance, device), "whole batches": plain}
+    if settings.queue is None:
+        sides["loop"] = lambda: timed("iteration", lambda: loop_iteration(data, extractors, looped, settings), device)
+    return sides
+
+
+def parts(method: str, ipc: int, data: Dataset, extractors: ExtractorPool, rounds: int) -> dict[str, object]:
+    """Return seconds and processor seconds of the parts of our iteration, each timed by itself."""
+    settings, device = settings_for(method, data.info.name, iterations=ITERATIONS), data.train.device
+    cohort = start(data, [Cell(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
+    classes, images = len(data.info.classes), cohort.runs[0].state.images
+    objective = objective_of(cohort, extractors, 1, settings)
+    draw = drawn_augmentation(data, settings, 1)
+    indices = data.train.draw(generator("real batch", 1), settings.batch_real)
+    slices = [slice(c, min(c + cohort.class_chunk, classes)) for c in range(0, classes, cohort.class_chunk)]
+    real = [augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices]
+    features = [objective.real_features(batch) for batch in real]
+    base = objective_of(cohort, extractors, 1, settings_for("DM+IID", data.info.name, iterations=ITERATIONS))
+
+    def through(work: Callable[[Tensor, int], Tensor]) -> None:
+        for number, part in enumerate(slices):
+            leaf = images[part].detach().requires_grad_()
+            loss = work(augment(decode(leaf, settings.partition), draw.of(part)), number)
+            torch.autograd.grad(loss, leaf)
+
+    def matched(synthetic: Tensor, number: int) -> Tensor:
+        losses = objective.losses(features[number], synthetic, torch.arange(len(synthetic), device=device))
+        losses.pop("cc", None)
+        return torch.stack(list(losses.values())).sum()
+
+    objective = Objective(network=base.network, extractor=None, settings=settings, ce_weight=objective.ce_weight)
+    work: dict[str, Callable[[], object]] = {
+        "matching network": lambda: initialise(base.network, generator("matching network", 1)),
+        "real images drawn, normalised, augmented": lambda: [
+            augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices
+        ],
+        "real images through φ, statistics": lambda: [
+            (found.mean, found.covariance) for found in map(base.real_features, real)
+        ],
+        "synthetic images through φ and back, losses": lambda: through(matched),
+        "synthetic images through ψ and back": lambda: through(
+            lambda synthetic, _: class_centralization(extractors.networks[0].embed(synthetic.flatten(0, 1))[None])
+        ),
     }
-    gradients = {name: side() for name, side in sides.items()}
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, side in sides.items():
-            times[name].append(seconds(side, device))
-    difference = (gradients["batched"] - gradients["looped"]).abs().max() / gradients["looped"].abs().max()
-    ratios = [loop / batch for loop, batch in zip(times["looped"], times["batched"], strict=True)]
+    if isinstance(cohort.source, IDM):
+        work["queue's networks trained"] = lambda: cohort.source.after(1)
+        del work["matching network"]
+    sides = {name: (lambda do=do: timed("part", do, device)) for name, do in work.items()}
+    times = interleaved(sides, rounds)
+    return {name: _spreads(ours) for name, ours in times.items()}
+
+
+def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, object]:
+    """Return a case: seconds of every side, ratios to ours round by round, parts of ours."""
+    device = arguments.device
+    data = noise("cifar10", device)
+    extractors = pool(data)
+    with ExitStack() as open_sides:
+        sides = own_sides(method, ipc, data, extractors)
+        if arguments.official:
+            sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
+        times = interleaved(sides, arguments.rounds)
     return {
-        "case": f"DM+IID, ConvNet 128, ResNet18, {CLASSES} classes, 256 real images a class, IPC {ipc}",
-        "machine": machine(device),
-        "date": datetime.now(UTC).date().isoformat(),
-        "seconds": {name: spread(values) for name, values in times.items()},
-        "looped / batched": spread(ratios),
-        "relative difference of the gradients": float(difference),
+        "method": method,
+        "ipc": ipc,
+        "sides": {name: _spreads(ours) for name, ours in times.items()},
+        "ratios": {
+            f"{name} / ours": {
+                part: spread([own[part] / ours[part] for own, ours in zip(others, times["ours"], strict=True)])
+                for part in ("iteration", "iteration processor")
+            }
+            for name, others in times.items()
+            if name != "ours"
+        },
+        "parts": parts(method, ipc, data, extractors, arguments.rounds),
     }
 
 
-def seconds(side: object, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter()
-    side()  # type: ignore[operator]
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+def agreement() -> dict[str, float]:
+    """Return the largest difference of the gradients of two sides from ours, relative to the largest entry."""
+    data = noise("cifar10", "cpu", images_a_class=64)
+    extractors, settings = pool(data), settings_for("DM+IID", "cifar10", iterations=1)
+    cohort = start(data, [Cell(settings=settings)], ipc=4, seed=0, extractors=extractors)
+    images, draw = cohort.runs[0].state.images, drawn_augmentation(data, settings, 0)
+    real = data.train.normalised(data.train.draw(generator("real batch", 0), 32))
+
+    def gradient(*, whole: bool) -> Tensor:
+        objective = objective_of(cohort, extractors, 0, settings, whole=whole)
+        ((found, _),) = gradients([objective], [images], real.__getitem__, draw, class_chunk=10 if whole else 2)
+        return found
+
+    ours = gradient(whole=False)
+    looped = looped_gradient(objective_of(cohort, extractors, 0, settings), images, real, draw)
+    return {
+        name: float((other - ours).abs().max() / ours.abs().max())
+        for name, other in (("whole batches", gradient(whole=True)), ("loop", looped))
+    }
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
+def _spreads(times: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {part: spread([time[part] for time in times]) for part in times[0]}
 
 
-def machine(device: torch.device) -> dict[str, object]:
-    name = torch.cuda.get_device_name() if device.type == "cuda" else processor()
-    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+def show(case: dict[str, object]) -> None:
+    """Print a case."""
+    sides, ratios, own_parts = case["sides"], case["ratios"], case["parts"]
+    assert isinstance(sides, dict) and isinstance(ratios, dict) and isinstance(own_parts, dict)
+    print(f"{case['method']} IPC {case['ipc']}: seconds (and of the processor), median")
+    for name, values in sides.items():
+        line = f"  {name:46s} {_medians(values, 'iteration')}"
+        ratio = ratios.get(f"{name} / ours")
+        print(line if ratio is None else f"{line}   {_medians(ratio, 'iteration')} × ours")
+    for name, values in own_parts.items():
+        print(f"    {name:44s} {_medians(values, 'part')}")
 
 
-def processor() -> str:
-    """Name of the processor, where the system tells it."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def _medians(values: dict[str, dict[str, float]], part: str) -> str:
+    return f"{values[part]['median']:8.3f} ({values[f'{part} processor']['median']:.3f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ipc", type=int, default=10)
+    parser.add_argument("--official", type=Path, help="folder of a checkout of the authors' release")
+    parser.add_argument("--methods", nargs="+", default=["DM+IID", "IDM+IID"], choices=["DM+IID", "IDM+IID"])
+    parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--forward-images", type=int, help="real images in one forward pass (default: as `distill`)")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    forward_images = arguments.forward_images or forward_images_of(arguments.device.type, SIZE)
-    result = measure(arguments.ipc, arguments.rounds, arguments.device, forward_images)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    torch.set_num_threads(arguments.threads)
+    result: dict[str, object] = {
+        "machine": machine(arguments.device),
+        "date": datetime.now(UTC).date().isoformat(),
+        "relative difference of the gradients": agreement(),
+        "cases": (cases := []),
+    }
+    try:
+        for method in arguments.methods:
+            for ipc in arguments.ipc:
+                cases.append(measure(method, ipc, arguments))
+                show(cases[-1])
+                if arguments.out:
+                    arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    except OfficialError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -102,6 +102,11 @@ _WORK_AT_32: dict[tuple[str, int | None], Work] = {
 """Counted on the networks of `distill_core.networks` for images of 32×32×3, without variants; a test counts again."""
 
 
+_PARAMETERS = {("ResNet", 18): 11.2e6, ("ResNet", 34): 21.3e6, ("ResNet", 50): 23.5e6, ("VGG", 11): 9.2e6}
+FEW_PARAMETERS = 4e6
+"""Of networks that are not listed."""
+
+
 @functools.cache
 def network_work(name: str, channels: int, image_size: int) -> Work:
     """Return the work of a network on one image; exact for ConvNets but for the head, scaled from 32×32 for others.
@@ -117,6 +122,13 @@ def network_work(name: str, channels: int, image_size: int) -> Work:
         thinner = architecture.width / 64
         work = Work(work.macs * thinner**2, work.activations * thinner)
     return work.scaled((image_size / 32) ** 2)
+
+
+def parameters(name: str) -> float:
+    """Return the parameters of a network of the extractor pool, roughly; exact enough for ResNets of 10 classes."""
+    architecture = parse_network_name("ConvNet" if is_own(name) else name)
+    width = (architecture.width or 64) / 64 if architecture.family == "ResNet" else 1
+    return _PARAMETERS.get((architecture.family, architecture.depth), FEW_PARAMETERS) * width**2
 
 
 def _convnet(width: int, depth: int, channels: int, image_size: int, pooled: bool) -> Work:
@@ -155,7 +167,7 @@ class _Load:
     flops: float
     steps: float
     activations: float
-    """Numbers kept for the largest backward pass."""
+    """Numbers in memory at the peak: most of them kept for the largest backward pass."""
 
 
 def model(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
@@ -213,9 +225,10 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape, device: str)
     state = _STATES * shape.classes * unit.ipc * pixels
     images = _COPIES * chunk * max(1, real / shape.classes) * pixels
     forward = min(chunk * real / shape.classes, forward_images(device, shape.image_size)) * work.activations
-    steps, activations = 1.0, at_once * work.activations
+    steps, activations, pool = 1.0, at_once * work.activations, 0.0
     if isinstance(parent, TrainExtractor | ImportExtractor):
-        extractor = _work(parent.settings.network if isinstance(parent, TrainExtractor) else parent.network, shape)
+        name = parent.settings.network if isinstance(parent, TrainExtractor) else parent.network
+        extractor, pool = _work(name, shape), len(unit.parents) * parameters(name)
         flops += synthetic * TRAINING * extractor.macs
         activations += at_once * extractor.activations
         steps += 1
@@ -223,7 +236,8 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape, device: str)
         trained = settings.queue.trained_networks * settings.queue.train_steps
         flops += trained * settings.queue.batch_train * TRAINING * work.macs
         steps += trained
-    return _Load(settings.iterations * flops, settings.iterations * steps, max(activations, forward) + state + images)
+    numbers = max(activations, forward) + state + images + pool
+    return _Load(settings.iterations * flops, settings.iterations * steps, numbers)
 
 
 def _evaluation(unit: Evaluate, parent: Unit | None, shape: Shape) -> _Load:

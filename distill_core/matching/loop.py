@@ -101,11 +101,28 @@ def distill_cohort(
         ValueError: there are no cells, or they cannot share their draws.
         DistillationError, CheckpointError, SettingsError: as `distill`, where no cell can start.
     """
+    cohort = start(dataset, cells, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk)
+    with arithmetic(cohort.settings.precision):
+        while cohort.advance():
+            pass
+    return [run.state if run.error is None else run.error for run in cohort.runs]
+
+
+def start(
+    dataset: Dataset,
+    cells: Sequence[Cell],
+    *,
+    ipc: int,
+    seed: int,
+    extractors: ExtractorPool | None = None,
+    class_chunk: int | None = None,
+) -> "Cohort":
+    """Return a cohort before its next iteration; arguments and errors are those of `distill_cohort`."""
     shared = {cell.settings.of_cohort for cell in cells}
     if len(shared) != 1 or (None in shared and len(cells) > 1):
         raise ValueError("the cells of a cohort may differ in weights, losses and the optimiser of the pixels alone")
-    runs = _start(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
     settings = cells[0].settings
+    runs = _runs(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
     chunk = class_chunk or chunks.class_chunk(
         dataset.train.device.type,
         classes=len(dataset.info.classes),
@@ -114,21 +131,18 @@ def distill_cohort(
         synthetic=ipc * settings.partition**2,
         free=free_memory(dataset.train.device),
     )
-    cohort = _Cohort(
+    return Cohort(
         dataset=dataset,
         settings=settings,
+        runs=runs,
         source=runs[0].base,
         extractors=extractors,
         seed=seed,
         class_chunk=chunk,
     )
-    with arithmetic(settings.precision):
-        while going := [run for run in runs if run.going]:
-            cohort.advance(going)
-    return [run.state if run.error is None else run.error for run in runs]
 
 
-def _start(
+def _runs(
     dataset: Dataset, cells: Sequence[Cell], *, ipc: int, seed: int, extractors: ExtractorPool | None
 ) -> list[Run]:
     """Put each cell where it stands: at its own state, or at the initial images, which are the same for all."""
@@ -162,12 +176,13 @@ def _base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
 
 
 @dataclass(kw_only=True)
-class _Cohort:
-    """What the cells share: everything that an iteration needs besides their states."""
+class Cohort:
+    """Cells on their way, and everything that their iterations share."""
 
     dataset: Dataset
     settings: DistillationSettings
     """Of any cell: only what all of them share is read."""
+    runs: Sequence[Run]
     source: Base
     """Where the networks come from."""
     extractors: ExtractorPool | None
@@ -178,8 +193,11 @@ class _Cohort:
     clock: float = field(default_factory=time.monotonic)
     """When time was last shared out."""
 
-    def advance(self, going: Sequence[Run]) -> None:
-        """Advance the cells that are furthest behind by one iteration; the others wait for them."""
+    def advance(self) -> bool:
+        """Advance the cells that are furthest behind by one iteration; False where all have ended."""
+        going = [run for run in self.runs if run.going]
+        if not going:
+            return False
         iteration = min(run.state.iteration for run in going)
         runs = [run for run in going if run.state.iteration == iteration]
         if iteration != self.at:
@@ -193,6 +211,7 @@ class _Cohort:
         for run, (gradient, losses) in zip(runs, results, strict=True):
             run.follow(losses, gradient, self.source)
         self._share_time(runs)
+        return True
 
     def _gradients(self, runs: Sequence[Run], iteration: int) -> list[tuple[Tensor, Losses]]:
         images = self.dataset.train

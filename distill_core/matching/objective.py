@@ -82,7 +82,7 @@ class Objective:
         maps = self._features(self.network.feature_map, synthetic)
         losses = {"mean": squared_distance(real.mean, maps.flatten(2).mean(dim=1))}
         if self.settings.lambda_cc and self.extractor is not None:
-            features = self._features(self.extractor.embed, synthetic)
+            features = self._embedded(synthetic)
             losses["cc"] = class_centralization(features, alpha=self.settings.cc_alpha, beta=self.settings.cc_beta)
         if self.settings.lambda_cm:
             losses["cm"] = self._covariance_loss(real, maps)
@@ -94,6 +94,12 @@ class Objective:
             # A class's cross entropy is the mean over its images; classes are summed like the other losses.
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
+
+    def _embedded(self, synthetic: Tensor) -> Tensor:
+        """Return the features (K, M, D) of class centralization; a single image is its own mean in any features."""
+        if synthetic.shape[1] == 1 or self.extractor is None:
+            return synthetic.flatten(2)
+        return self._features(self.extractor.embed, synthetic)
 
     def _covariance_loss(self, real: RealFeatures, synthetic: Tensor) -> Tensor:
         if self.settings.covariance == "global":

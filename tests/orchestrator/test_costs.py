@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from distill_core.networks import build_network
-from distill_core.settings import DatasetRef
-from orchestrator import tables
+from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings, QueueSettings
+from orchestrator import cohorts, tables
 from orchestrator.cost_model import (
     CPU_FLOPS,
     STEP_SECONDS,
@@ -16,11 +16,12 @@ from orchestrator.cost_model import (
     Estimate,
     model,
     network_work,
+    parameters,
     shape_of,
 )
 from orchestrator.costs import estimate, wall_seconds
 from orchestrator.plan import make_plan
-from orchestrator.units import Distill, Evaluate
+from orchestrator.units import Distill, Evaluate, TrainExtractor
 from search_spaces.space import load_space
 
 
@@ -158,3 +159,27 @@ def test_wall_time_is_shared_but_no_shorter_than_the_longest_chain(plan):
     assert wall_seconds(plan, everything, unit_second, 2) == len(everything) / 2
     assert wall_seconds(plan, everything, unit_second, 10_000) == 3  # extractor, set, evaluation
     assert wall_seconds(plan, [], unit_second, 2) == 0
+
+
+SMALL_GPU = 24e9
+IDM = {"partition": 2, "lr_img": 0.2, "queue": QueueSettings()}
+
+
+@pytest.mark.parametrize("changes", [{}, IDM], ids=["DM+IID", "IDM+IID"])
+@pytest.mark.parametrize(("name", "network"), [("tinyimagenet", "ConvNetD4"), ("cifar100", "ConvNet")])
+def test_the_largest_published_sets_fit_on_a_gpu_of_24_gb(name, network, changes):
+    """With a pool of a hundred ResNet18 on the device, alone and as a cohort."""
+    dataset = DatasetRef(name=name)
+    extractor = TrainExtractor(dataset=dataset, protocol="paper", settings=ExtractorSettings(), index=0)
+    settings = DistillationSettings(network=network, lambda_cc=0.1, lambda_cm=0.1, **changes)
+    unit = Distill(dataset=dataset, protocol="paper", ipc=50, settings=settings, seed=0, parents=("k",) * 100)
+    memory = model(unit, extractor, gpu=True).memory
+    assert 8e9 < memory < SMALL_GPU
+    assert memory + cohorts.added_bytes([unit] * 25)[cohorts.likeness(unit)] < SMALL_GPU
+    assert model(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory < memory - 99 * 4 * 11e6
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "ResNet34", "ResNet50", "ResNet18W16", "VGG11"])
+def test_parameters_of_a_pool_are_counted(name):
+    network = build_network(name, channels=3, classes=10, image_size=32)
+    assert parameters(name) == pytest.approx(sum(p.numel() for p in network.parameters()), rel=0.05)

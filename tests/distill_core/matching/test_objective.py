@@ -105,6 +105,17 @@ def test_idm_first_losses(networks, image, golden):
         torch.testing.assert_close(values, expected.float(), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("alpha", [None, 0.001])
+def test_one_image_a_class_has_no_spread_in_any_features(networks, image, monkeypatch, alpha):
+    real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(3, 3, 32, 32, 22))
+    matching = objective(networks, cc=0.05, cm=0.01)
+    matching = replace(matching, settings=replace(matching.settings, cc_alpha=alpha, cc_beta=0.25))
+    (skipped, losses) = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
+    monkeypatch.setattr(Objective, "_embedded", lambda self, s: self._features(self.extractor.embed, s))
+    (through, expected) = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
+    assert torch.equal(skipped, through) and losses == expected
+
+
 @pytest.mark.parametrize(("chunk", "covariance"), [(1, "local"), (2, "local"), (1, "global"), (2, "global")])
 def test_chunks_of_classes_change_only_rounding(networks, image, chunk, covariance):
     real, images = by_class(image(24, 3, 32, 32, 21)), by_class(image(12, 3, 32, 32, 22))

@@ -1,0 +1,50 @@
+"""Cases that the benchmarks of distillation share: data as large as the published ones, made of noise."""
+
+from dataclasses import replace
+
+import torch
+
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.info import REGISTRY
+from distill_core.datasets.load import Dataset
+from distill_core.extractors import ExtractorPool
+from distill_core.networks import network_for
+from distill_core.settings import DistillationSettings, QueueSettings
+
+IID = {"lambda_cc": 0.05, "lambda_cm": 0.01}
+METHODS = {
+    "DM+IID": DistillationSettings(**IID),
+    "IDM+IID": DistillationSettings(**IID, partition=2, lr_img=0.2, queue=QueueSettings()),
+}
+NETWORKS = {"cifar10": "ConvNet", "tinyimagenet": "ConvNetD4"}
+"""Matching networks by data set, as published."""
+
+
+def noise(name: str, device: torch.device | str, images_a_class: int | None = None) -> Dataset:
+    """Return a data set with the shape and, unless told otherwise, the size of a registered one."""
+    info = REGISTRY[name]
+    classes, side = len(info.classes), info.image_size
+    count = classes * (images_a_class or info.train_images // classes)
+    draws = torch.Generator().manual_seed(0)
+    train = ImageSet.build(
+        torch.randint(0, 256, (count, info.channels, side, side), dtype=torch.uint8, generator=draws),
+        torch.arange(count) % classes,
+        classes=classes,
+        name=info.name,
+        mean=info.mean,
+        std=info.std,
+        device=device,
+    )
+    nothing = train.subset(torch.arange(0, device=device))
+    return Dataset(info=info, train=train, test=nothing, fingerprint="noise")
+
+
+def pool(dataset: Dataset) -> ExtractorPool:
+    """Return one untrained ResNet18: what it computes costs what a trained one's does."""
+    network = network_for(dataset.info, "ResNet18", dataset.train.device)
+    return ExtractorPool([network.eval().requires_grad_(False)])
+
+
+def settings_for(method: str, name: str, *, iterations: int) -> DistillationSettings:
+    """Return a method's settings with the data set's network."""
+    return replace(METHODS[method], network=NETWORKS[name], iterations=iterations)
