@@ -102,7 +102,12 @@ _WORK_AT_32: dict[tuple[str, int | None], Work] = {
 """Counted on the networks of `distill_core.networks` for images of 32×32×3, without variants; a test counts again."""
 
 
-_PARAMETERS = {("ResNet", 18): 11.2e6, ("ResNet", 34): 21.3e6, ("ResNet", 50): 23.5e6, ("VGG", 11): 9.2e6}
+_PARAMETERS: dict[tuple[str, int | None], float] = {
+    ("ResNet", 18): 11.2e6,
+    ("ResNet", 34): 21.3e6,
+    ("ResNet", 50): 23.5e6,
+    ("VGG", 11): 9.2e6,
+}
 FEW_PARAMETERS = 4e6
 """Of networks that are not listed."""
 

@@ -1,8 +1,8 @@
-"""Both sides of the benchmark compute the same thing."""
+"""All sides of the benchmarks compute the same thing, and every case is timed and written."""
 
-import importlib.util
-from pathlib import Path
+import json
 
+import pytest
 import torch
 
 from distill_core.augment import draw_augmentation
@@ -10,13 +10,9 @@ from distill_core.matching.objective import Objective, gradients
 from distill_core.networks import build_network
 from distill_core.settings import DSA_ALL, DistillationSettings
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "distillation.py"
 
-
-def test_batched_and_looped_gradients_agree(image):
-    spec = importlib.util.spec_from_file_location("distillation_benchmark", SCRIPT)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+def test_batched_and_looped_gradients_agree(benchmark_script, image):
+    benchmark = benchmark_script("distillation")
     network, extractor = (
         build_network(name, channels=3, classes=3, image_size=32).requires_grad_(False)
         for name in ("ConvNetW16", "ResNet18W8")
@@ -28,3 +24,44 @@ def test_batched_and_looped_gradients_agree(image):
     ((batched, _),) = gradients([objective], [images], real.__getitem__, draw, class_chunk=3)
     looped = benchmark.looped_gradient(objective, images, real, draw)
     assert (batched - looped).abs().max() <= 1e-4 * looped.abs().max()
+
+
+@pytest.fixture
+def small(benchmark_script, monkeypatch):
+    """Cases with few images and small networks."""
+    cases = benchmark_script("cases")
+    noise = cases.noise
+    monkeypatch.setattr(cases, "noise", lambda name, device, images_a_class=None: noise(name, device, 16))
+    monkeypatch.setitem(cases.NETWORKS, "cifar10", "ConvNetW4D2")
+    extractor = build_network("ConvNetW4D1", channels=3, classes=10, image_size=32).eval().requires_grad_(False)
+    monkeypatch.setattr(cases, "pool", lambda data: cases.ExtractorPool([extractor]))
+
+
+def test_both_methods_are_timed_on_every_side_and_in_parts(small, benchmark_script, monkeypatch, tmp_path, capsys):
+    benchmark, out = benchmark_script("distillation"), tmp_path / "out.json"
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("sys.argv", ["distillation.py", *f"--ipc 2 --rounds 1 --threads 1 --out {out}".split()])
+    benchmark.main()
+    torch.set_num_threads(threads)
+    result = json.loads(out.read_text())
+    dm, idm = result["cases"]
+    assert dm["sides"].keys() == {"ours", "whole batches", "loop"} and idm["sides"].keys() == {"ours", "whole batches"}
+    assert "queue's networks trained" in idm["parts"] and "matching network" in dm["parts"]
+    assert max(result["relative difference of the gradients"].values()) < 1e-3
+    assert "IDM+IID IPC 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_grid_is_timed_as_a_cohort_and_singly(small, benchmark_script, apart):
+    result = benchmark_script("cohort").measure(2, 1, torch.device("cpu"), apart=apart)
+    assert sum(result["single runs in the grid"].values()) == 25
+    assert {"cohort of 25"} if not apart else {"cohort of 5", "cohort of 20"} <= result["seconds an iteration"].keys()
+
+
+def test_floors_are_the_operations_of_the_passes(benchmark_script):
+    floors, cases = benchmark_script("floors_distillation"), benchmark_script("cases")
+    least = floors.floor("cifar10", 10, cases.METHODS["DM+IID"])
+    assert least.real == pytest.approx(2560 * 2 * 50.7e6, rel=0.01)
+    assert least.extractor == pytest.approx(2 * 100 * 2 * 555e6, rel=0.01)
+    assert floors.floor("cifar10", 1, cases.METHODS["DM+IID"]).extractor == 0
+    assert floors.floor("cifar10", 1, cases.METHODS["IDM+IID"]).queue > 1e12
