@@ -1,7 +1,8 @@
 """Time the evaluation of one network, ours against the authors' release and against a plain loop.
 
     python benchmarks/evaluation.py [--official IID] [--networks ConvNet ResNet18] [--ipc 1 10 50] [--rounds 5]
-                                    [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0] [--out NAME.json]
+                                    [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0]
+                                    [--give-memory-back] [--out NAME.json]
 
 CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, batches of 256. A round trains one fresh network on every side
 for a few epochs and tests it once on some images. An epoch costs the same whenever it comes, and so does a test image:
@@ -9,7 +10,8 @@ a whole evaluation is taken to be 1,001 epochs and 10,000 test images. Compilati
 counted and is given apart. `--accuracy N` also trains N networks a way on digits, to the end of a short schedule, and
 gives their accuracies. With `--out`, what is measured is written after every case.
 
-Sides: "ours" is the way that a whole evaluation of 20 networks takes, "plain loop" the same training without
+Our sides keep the memory they free, as units of a launch do, unless told not to; the release's process is as Python
+starts it. Sides: "ours" is the way that a whole evaluation of 20 networks takes, "plain loop" the same training without
 compilation, graphs or a data loader, "graphs" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
 """
 
@@ -27,6 +29,7 @@ from official import OfficialError, evaluation_side
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import load_dataset
+from distill_core.device import keep_memory
 from distill_core.evaluation import TrainingSet, correct_by_class, evaluate_network, training_schedule
 from distill_core.networks import Network, build_network
 from distill_core.passes import Passes, captured, choose_passes, eager
@@ -183,10 +186,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--accuracy", type=int, default=0, help="networks to train a way on digits")
+    parser.add_argument("--give-memory-back", action="store_true", help="our sides run without keep_memory()")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    kept = not arguments.give_memory_back and keep_memory()
     result: dict[str, object] = {
+        "our memory is kept": kept,
         "machine": machine(arguments.device),
         "date": datetime.now(UTC).date().isoformat(),
         "cases": (cases := []),

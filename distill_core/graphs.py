@@ -6,7 +6,7 @@ first step of a kind runs as it is, which also warms up what a capture cannot ho
 """
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class Replayed:
 
     def _record(self, index: Tensor, draw: Draw | None) -> tuple[list[Tensor], Replay]:
         buffers = [value.clone(memory_format=torch.contiguous_format) for value in tensors(index, draw)]
-        static = None if draw is None else replace(draw, **dict(zip(_names(draw), buffers[1:], strict=True)))
+        static = draw and Draw(ops=draw.ops, **dict(zip(_names(draw), buffers[1:], strict=True)))
         return buffers, self.capture(lambda: self.step(buffers[0], static))
 
 

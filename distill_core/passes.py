@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from distill_core.graphs import Capture, capture_on_gpu
 from distill_core.networks import Network
 
-PAYING_OPERATIONS = 10**13
-"""Operations from which a computation repays its compilation: about three minutes on two cores."""
+PAYING_OPERATIONS = 3 * 10**13
+"""Operations from which a computation repays its compilation: about four minutes on two cores."""
 COMPILERS = ("g++", "clang++", "c++")
 LIMIT = 64
 """Architectures and batch shapes that one process compiles for; any more run eagerly."""
@@ -98,7 +98,7 @@ def compiled() -> Passes:
 
     def run(network: Network, images: Tensor) -> Tensor:
         if type(network) not in failed:
-            with suppress(TorchDynamoException), torch._dynamo.config.patch(recompile_limit=LIMIT):  # type: ignore[attr-defined]
+            with suppress(TorchDynamoException), torch._dynamo.config.patch(recompile_limit=LIMIT):
                 return fast(network, images.contiguous())  # another order in memory would be compiled anew
             failed.add(type(network))
         return _through(network, images)

@@ -40,6 +40,10 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch has its own, which lets units checkpoint
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    # As `distill_core.device.keep_memory`, which workers would call too late: their units run in threads.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "2147483647",
 }
 
 
