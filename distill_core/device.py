@@ -22,6 +22,7 @@ def free_memory(device: torch.device | str) -> int | None:
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + unused
 
+
 _MALLOPT = {"ARENA_MAX": (-8, 1), "MMAP_MAX": (-4, 0), "TRIM_THRESHOLD": (-1, 2**31 - 1)}
 """Parameters of glibc's mallopt: one heap for all threads, nothing beside it, and nothing of it given back."""
 
