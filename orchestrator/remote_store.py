@@ -1,23 +1,21 @@
 """A store behind a URL, for machines that share no disk: objects are the store, a folder on each machine its copy.
 
     <url>/units/<kind>/<key>/<attempt>/      spec.json, the artefacts, rows.parquet of each attempt to finish a unit
-    <url>/done/<key>.json                    which attempt won, with the SHA-256 of its files
+    <url>/units/<kind>/<key>/DONE            which attempt won, with the SHA-256 of its files
     <url>/tables/ · checkpoints/ · datasets/ · runs/ · plans/ · leases/ · damaged/      as in a folder
 
-There are no renames here. What makes a unit done is one object that is created only where there is none: of two that
-finish the same unit the first wins, and an attempt that it does not name was never there. The marks of all units lie
-together, so that one listing tells what is done.
+There are no renames here. What makes a unit done is `DONE`, which is created only where there is none: of two that
+finish the same unit the first wins, and an attempt that it does not name was never there.
 """
 
 import hashlib
-import re
 import shutil
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from distill_core.settings import SettingsError
@@ -25,10 +23,11 @@ from orchestrator import checkpoints, files, tables, working_copy
 from orchestrator.files import StoreError
 from orchestrator.placing import DONE, move
 from orchestrator.remote import Remote
+from orchestrator.remote_names import attempt_of, checkpoints_name, done_name, table_name
 from orchestrator.shelves import RemoteShelf, Shelf
 from orchestrator.stopping import RemoteSign, StopSign
 from orchestrator.store import ROWS, SPEC, Store
-from orchestrator.tables import SCHEMAS, TABLE_OF_KIND, Row
+from orchestrator.tables import SCHEMAS, Row
 from orchestrator.units import KINDS, Unit, from_json
 from orchestrator.working_copy import FEW, is_plain, pull
 
@@ -75,24 +74,30 @@ class RemoteStore(Store):
 
     def is_done(self, unit: Unit) -> bool:
         """Whether a unit's artefacts and rows are complete."""
-        return self.remote.entry(done_name(unit.key)) is not None
+        return self.remote.entry(done_name(unit.kind, unit.key)) is not None
 
     def done_keys(self) -> frozenset[str]:
         """Keys of all units that are done: one listing."""
-        return frozenset(name.removesuffix(".json") for name in self.remote.entries("done"))
+        return frozenset(self.done_kinds())
+
+    def done_kinds(self) -> dict[str, str]:
+        """Kinds of all units that are done, by key."""
+        paths = (PurePosixPath(name).parts for name in self.remote.entries("units"))
+        return {path[1]: path[0] for path in paths if len(path) == 3 and path[2] == DONE}
 
     def done_place(self, unit: Unit) -> str:
         """Name what a user deletes to have a done unit computed again."""
-        return self.remote.where(done_name(unit.key))
+        return self.remote.where(done_name(unit.kind, unit.key))
 
     def done_record(self, key: str) -> dict[str, Any]:
         """Return what the mark of a done unit says; StoreError if it is not done, or the mark is damaged."""
-        data = self.remote.get(done_name(key))
-        if data is None:
-            raise StoreError(
-                f"store: unit {key} is not done in {self}; compute it first, with iid unit {key} --store {self}"
-            )
-        return self._parsed(done_name(key), data)
+        for kind in KINDS:
+            data = self.remote.get(done_name(kind, key))
+            if data is not None:
+                return self._parsed(done_name(kind, key), data)
+        raise StoreError(
+            f"store: unit {key} is not done in {self}; compute it first, with iid unit {key} --store {self}"
+        )
 
     def folder_of(self, key: str) -> Path:
         """Return the local folder of a unit that is done, which is fetched if this machine has not got it yet."""
@@ -125,7 +130,7 @@ class RemoteStore(Store):
         source = attempt_of(record, key)
         hashes = record.get("sha256")
         if not isinstance(hashes, dict) or not all(map(is_plain, hashes)):
-            raise StoreError(f"store: {self.remote.where(done_name(key))} is damaged (sha256); {_mend(self)}")
+            raise StoreError(f"store: {DONE} of unit {key} in {self} is damaged (sha256); {_mend(self)}")
         self.remote.download({f"{source}/{name}": folder / name for name in hashes})
         for name, expected in hashes.items():
             if files.sha256(folder / name) != expected:
@@ -167,10 +172,10 @@ class RemoteStore(Store):
             data = (workdir / ROWS).read_bytes()
         self.remote.upload({f"{attempt}/{name}": workdir / name for name in record["sha256"]})
         mark = files.to_json_bytes(record)
-        first = self.remote.create(done_name(unit.key), mark)
+        first = self.remote.create(done_name(unit.kind, unit.key), mark)
         if first:
             self._keep(unit, workdir, mark)
-            self.remote.put(_table_name(unit), data)
+            self.remote.put(table_name(unit), data)
         else:
             self._publish_winner(unit)
         self.remove_attempts(unit.key, unit.kind, attempt if first else None)
@@ -183,16 +188,17 @@ class RemoteStore(Store):
         winner = winner or attempt_of(self.done_record(key), key)
         folder = f"units/{kind}/{key}"
         names = [f"{folder}/{name}" for name in self.remote.entries(folder)]
-        self.remote.remove(*(name for name in names if not name.startswith(f"{winner}/")))
+        kept = (f"{winner}/", done_name(kind, key))
+        self.remote.remove(*(name for name in names if not name.startswith(kept)))
 
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
         """Publish again the rows of done units whose table object is gone; return how many there were."""
         units = list(units)
         if len(units) <= FEW:
-            missing = [unit for unit in units if self.remote.entry(_table_name(unit)) is None]
+            missing = [unit for unit in units if self.remote.entry(table_name(unit)) is None]
         else:
             there = self.remote.entries("tables")
-            missing = [unit for unit in units if _table_name(unit).removeprefix("tables/") not in there]
+            missing = [unit for unit in units if table_name(unit).removeprefix("tables/") not in there]
         for unit in missing:
             self._publish_winner(unit)
         return len(missing)
@@ -210,14 +216,14 @@ class RemoteStore(Store):
     def save_checkpoint(self, unit: Unit, write: Callable[[Path], None]) -> None:
         """Save the state of a unit's work here, then remotely, replacing the last one."""
         path = checkpoints.save(self.checkpoint_folder(unit), write)
-        folder = _checkpoints_name(unit)
+        folder = checkpoints_name(unit)
         self.remote.upload({f"{folder}/{path.name}": path})
         others = [name for name in self.remote.entries(folder) if name != path.name]
         self.remote.remove(*(f"{folder}/{name}" for name in others))
 
     def load_checkpoint(self, unit: Unit) -> Path | None:
         """Return the file of a unit's last state, fetched if another machine wrote it; None if there is none."""
-        folder, place = _checkpoints_name(unit), self.checkpoint_folder(unit)
+        folder, place = checkpoints_name(unit), self.checkpoint_folder(unit)
         there = {name: entry for name, entry in self.remote.entries(folder).items() if checkpoints.is_named(name)}
         for name in sorted(there, key=lambda name: there[name].changed, reverse=True):
             if not (place / name).exists():
@@ -232,7 +238,7 @@ class RemoteStore(Store):
 
     def remove_checkpoints(self, unit: Unit) -> None:
         """Remove a unit's checkpoints."""
-        folder = _checkpoints_name(unit)
+        folder = checkpoints_name(unit)
         self.remote.remove(*(f"{folder}/{name}" for name in self.remote.entries(folder)))
         checkpoints.remove(self.checkpoint_folder(unit))
 
@@ -287,7 +293,7 @@ class RemoteStore(Store):
             move(workdir, self.unit_folder(unit.kind, unit.key))
 
     def _publish_winner(self, unit: Unit) -> None:
-        self.remote.put(_table_name(unit), self._file(unit.key, ROWS))
+        self.remote.put(table_name(unit), self._file(unit.key, ROWS))
 
     def _file(self, key: str, name: str) -> bytes:
         """Return one file of a done unit; StoreError if it is not what was written."""
@@ -319,30 +325,6 @@ class RemoteStore(Store):
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def done_name(key: str) -> str:
-    """Name of the object whose presence makes a unit done."""
-    return f"done/{key}.json"
-
-
-def attempt_of(record: Mapping[str, Any], key: str) -> str:
-    """Return the folder of the attempt that a unit's mark names; StoreError if it names none."""
-    attempt = record.get("attempt")
-    if isinstance(attempt, str) and (found := _ATTEMPT.fullmatch(attempt)) and found["key"] == key:
-        return attempt
-    raise StoreError(f"store: {done_name(key)} is damaged: {attempt!r} is no attempt at unit {key}; delete it")
-
-
-_ATTEMPT = re.compile(r"units/[a-z_]+/(?P<key>[0-9a-f]+)/[0-9a-f]+")
-
-
-def _table_name(unit: Unit) -> str:
-    return f"tables/{TABLE_OF_KIND[unit.kind]}/{unit.key}.parquet"
-
-
-def _checkpoints_name(unit: Unit) -> str:
-    return f"checkpoints/{unit.kind}/{unit.key}"
 
 
 def _mend(store: Store) -> str:

@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 
 from orchestrator import leases
 from orchestrator.files import StoreError
+from orchestrator.placing import DONE
 from orchestrator.remote import Entry
-from orchestrator.remote_store import RemoteStore, attempt_of
+from orchestrator.remote_names import attempt_of
+from orchestrator.remote_store import RemoteStore
 
 DAY = 86400.0
 """Age at which what is written within minutes has lost its writer, whatever the clocks say."""
@@ -36,7 +38,8 @@ def attempts_left(store: RemoteStore, done: frozenset[str]) -> Iterator[str]:
     attempts: dict[str, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
     for name, entry in store.remote.entries("units").items():
         kind, key, attempt = (*PurePosixPath(name).parts, "", "", "")[:3]
-        attempts[key][f"units/{kind}/{key}/{attempt}"][f"units/{name}"] = entry
+        if attempt != DONE:
+            attempts[key][f"units/{kind}/{key}/{attempt}"][f"units/{name}"] = entry
     for key, found in attempts.items():
         if key in done and len(found) > 1:
             with suppress(StoreError):

@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from orchestrator import files, leases
 from orchestrator.files import StoreError
 from orchestrator.placing import DONE
-from orchestrator.remote_store import RemoteStore, attempt_of, done_name
+from orchestrator.remote_names import attempt_of, done_name
+from orchestrator.remote_store import RemoteStore
 from orchestrator.remote_sweep import attempts_left
 from orchestrator.store import Store
 from orchestrator.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
@@ -37,9 +37,10 @@ def verify_remote(store: RemoteStore) -> Verification:
         with tempfile.TemporaryDirectory(prefix=".verify-", dir=store.root) as folder:
             mirror = Store(Path(folder))
             _fetch_records(store, mirror)
-            done = store.done_keys()
+            kinds = store.done_kinds()
+            done = frozenset(kinds)
             with ThreadPoolExecutor(THREADS) as pool:
-                looks = list(pool.map(lambda key: _look(store, mirror, key), sorted(done)))
+                looks = list(pool.map(lambda key: _look(store, mirror, kinds[key], key), sorted(done)))
             findings = [finding for look in looks for finding in look.findings]
             findings += look_at_rest(mirror, looks, set(done))
     findings += _leftovers(store, done)
@@ -73,7 +74,7 @@ def repair_remote(store: RemoteStore, findings: Iterable[Finding]) -> tuple[str,
 def _repair_unit(store: RemoteStore, folder: str, finding: Finding) -> None:
     kind, key = str(finding.kind), str(finding.key)
     if finding.action == "recompute":
-        _set_aside(store, folder, done_name(key))  # first: what has no mark is not there
+        _set_aside(store, folder, done_name(kind, key))  # first: what has no mark is not there
         _set_aside(store, folder, f"units/{kind}/{key}")
         _set_aside(store, folder, published(store, kind, key).relative_to(store.root).as_posix())
         store.discard_copy(key)
@@ -100,14 +101,13 @@ def _fetch_records(store: RemoteStore, mirror: Store) -> None:
     store.remote.download({name: mirror.root / name for name in names})
 
 
-def _look(store: RemoteStore, mirror: Store, key: str) -> Look:
+def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:
     """Fetch the winning attempt of a unit, look at it, and throw it away again."""
-    mark, record = done_name(key), {}
+    mark = done_name(kind, key)
     try:
         record = store.done_record(key)
         attempt = attempt_of(record, key)
     except StoreError as error:
-        kind = str(record.get("kind", "unknown"))
         finding = Finding(place=mark, problem=f"is damaged: {error}", action="recompute", kind=kind, key=key)
         return Look(findings=(finding,))
     place = mirror.unit_folder(attempt.split("/")[1], key)
@@ -115,11 +115,9 @@ def _look(store: RemoteStore, mirror: Store, key: str) -> Look:
     try:
         store.remote.download({f"{attempt}/{name}": place / name for name in names})
         files.write(place / DONE, files.to_json_bytes(record))
-        seen = look(mirror, place)
+        return look(mirror, place)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    at_mark = {f"{place.relative_to(mirror.root).as_posix()}/{DONE}": mark}
-    return replace(seen, findings=tuple(replace(f, place=at_mark.get(f.place, f.place)) for f in seen.findings))
 
 
 def _leftovers(store: RemoteStore, done: frozenset[str]) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def test_a_launch_computes_everything_once_and_nothing_again(s3_harness, small_p
     assert sorted(keys) == sorted(key for key, unit in plan.units.items() if unit.kind == "evaluate")
     assert set(read_status(store).counts["done"]) == {"train_extractors", "distill", "evaluate"}
     left = {name.split("/")[0] for name in store.remote.entries()}
-    assert left == {"units", "done", "tables", "datasets", "runs", "plans"}
+    assert left == {"units", "tables", "datasets", "runs", "plans"}
     assert verify_remote(store).findings == () and verify_remote(store).units == len(plan.units)
 
 
@@ -149,7 +149,7 @@ def test_the_command_line_works_on_a_url(tmp_path, s3_url, iid, ray_on_two_cores
     opened = open_store(s3_url)
     key = next(key for key in opened.done_keys() if opened.spec_of(key).kind == "distill")
     assert iid("export", key, "--format", "dc", "--out", "set", *store)[0] == 0 and (tmp_path / "set").is_dir()
-    assert f"already done: {s3_url}/done/{key}.json; delete that" in iid("unit", key, *store)[1]
+    assert f"already done: {s3_url}/units/distill/{key}/DONE; delete that" in iid("unit", key, *store)[1]
     sets = ("--architectures", "MLP", "--num-eval", "1", "--set", "epoch_eval_train=1")
     code, said = iid("evaluate", key, "--dataset", "digits", *sets, *store, "--out", "measured")
     assert code == 0, said
@@ -217,7 +217,7 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
     assert show_verification(store, console, mend=True) == 0
     assert not store.is_done(unit) and f"{attempt[:6]}" == "units/"
     aside = store.remote.entries("damaged/1")
-    assert {f"done/{unit.key}.json", f"{attempt}/chain.txt", "runs/broken.json"} <= set(aside)
+    assert {f"units/{unit.kind}/{unit.key}/DONE", f"{attempt}/chain.txt", "runs/broken.json"} <= set(aside)
     assert harness.launch(plan).exit_code == 0 and harness.events("end").count(unit.key) == 2
     assert chains(open_store(store.address), plan) == before and verify_remote(store).findings == ()
 
@@ -228,10 +228,10 @@ def test_a_damaged_mark_is_set_aside(made, damage):
 
     harness, plan = made
     store, unit = harness.store, of_kind(plan, "evaluate")
-    store.remote.put(f"done/{unit.key}.json", damage)
+    store.remote.put(f"units/{unit.kind}/{unit.key}/DONE", damage)
     findings = verify_remote(store).findings
     assert [(f.place, f.action, f.key) for f in findings if f.action == "recompute"] == [
-        (f"done/{unit.key}.json", "recompute", unit.key)
+        (f"units/{unit.kind}/{unit.key}/DONE", "recompute", unit.key)
     ]
     repair_remote(store, findings)
     assert harness.launch(plan).exit_code == 0

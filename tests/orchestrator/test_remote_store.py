@@ -16,7 +16,8 @@ from orchestrator.files import StoreError
 from orchestrator.integrity import intact_folder
 from orchestrator.opening import open_store
 from orchestrator.remote import Remote
-from orchestrator.remote_store import RemoteStore, done_name
+from orchestrator.remote_names import done_name
+from orchestrator.remote_store import RemoteStore
 from orchestrator.sweep import sweep
 from orchestrator.units import Select
 
@@ -93,7 +94,7 @@ def test_a_damaged_object_is_refused(machine):
 def test_a_damaged_mark_is_refused(store, damage):
     unit = a_unit()
     commit(store, unit)
-    store.remote.put(done_name(unit.key), damage)
+    store.remote.put(done_name(unit.kind, unit.key), damage)
     with pytest.raises(StoreError, match="is damaged"):
         store.folder_of(unit.key)
 
@@ -102,7 +103,7 @@ def test_a_mark_that_names_files_elsewhere_writes_nothing_there(machine):
     here, there, unit = machine("here"), machine("there"), a_unit()
     commit(here, unit)
     record = here.done_record(unit.key)
-    here.remote.put(done_name(unit.key), json.dumps(record | {"sha256": {"../../../escaped": "0"}}).encode())
+    here.remote.put(done_name(unit.kind, unit.key), json.dumps(record | {"sha256": {"../../../escaped": "0"}}).encode())
     with pytest.raises(StoreError, match="is damaged"):
         there.folder_of(unit.key)
 
