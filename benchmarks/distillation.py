@@ -32,7 +32,7 @@ from distill_core.losses import class_centralization
 from distill_core.matching.cell import Cell
 from distill_core.matching.idm import IDM
 from distill_core.matching.loop import Cohort, start
-from distill_core.matching.objective import Objective, decode, gradients
+from distill_core.matching.objective import PLAIN, Objective, decode, gradients
 from distill_core.networks import initialise
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
@@ -120,6 +120,9 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
 
     ours, whole, looped = fresh(), fresh(len(data.info.classes)), fresh()
 
+    whole.passes = PLAIN
+    vars(whole.source)["_passes"] = PLAIN  # of IDM's queue
+
     def plain() -> dict[str, float]:
         with without_parts():
             return timed("iteration", whole.advance, device)
@@ -183,6 +186,7 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
     extractors = pool(data)
     with ExitStack() as open_sides:
         sides = own_sides(method, ipc, data, extractors)
+        sides = {name: side for name, side in sides.items() if name == "ours" or name in (arguments.sides or sides)}
         if arguments.official:
             sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
         times = interleaved(sides, arguments.rounds)
@@ -249,6 +253,7 @@ def main() -> None:
     parser.add_argument("--official", type=Path, help="folder of a checkout of the authors' release")
     parser.add_argument("--methods", nargs="+", default=["DM+IID", "IDM+IID"], choices=["DM+IID", "IDM+IID"])
     parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
+    parser.add_argument("--sides", nargs="+", help="only these of our sides (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))

@@ -13,7 +13,9 @@ from torch import Tensor
 from distill_core.chunks import forward_images
 from distill_core.datasets.load import Dataset
 from distill_core.matching.base import MatchingNetwork
+from distill_core.matching.passes import passes_for
 from distill_core.networks import Network, network_for, uses_batch_statistics
+from distill_core.passes import Passes
 from distill_core.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, QueueSettings
@@ -115,6 +117,10 @@ class IDM:
         first = max(0, self._queue.networks - self._queue.max_networks)
         return [self._new(number) for number in range(first, self._queue.networks)]
 
+    @cached_property
+    def _passes(self) -> Passes:
+        return passes_for(self._dataset, self._settings)
+
     def _new(self, number: int) -> Member:
         return self._build(generator("queue network", *self._identity, number))
 
@@ -134,7 +140,7 @@ class IDM:
             member.optimizer.zero_grad()
             for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
                 with autocast(self._settings.precision, labels.device):
-                    logits = member.network(self._dataset.train.normalised(part))
+                    logits = self._passes.run(member.network, images.normalised(part))
                 (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
                 member.correct += (logits.argmax(1) == targets).sum()
             member.optimizer.step()

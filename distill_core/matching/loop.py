@@ -26,8 +26,10 @@ from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.initial import initial_images
 from distill_core.matching.objective import Losses, Objective, gradients
+from distill_core.matching.passes import passes_for
 from distill_core.matching.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import Network
+from distill_core.passes import Passes
 from distill_core.precision import arithmetic
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
@@ -139,6 +141,7 @@ def start(
         extractors=extractors,
         seed=seed,
         class_chunk=chunk,
+        passes=passes_for(dataset, settings),
     )
 
 
@@ -188,6 +191,7 @@ class Cohort:
     extractors: ExtractorPool | None
     seed: int
     class_chunk: int
+    passes: Passes
     at: int = 0
     """Iterations that the source has done."""
     clock: float = field(default_factory=time.monotonic)
@@ -224,6 +228,7 @@ class Cohort:
                 settings=run.cell.settings,
                 ce_weight=matching.ce_weight,
                 forward_images=chunks.forward_images(images.device.type, images.image_size),
+                passes=self.passes,
             )
             for run in runs
         ]

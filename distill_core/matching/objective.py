@@ -5,7 +5,7 @@ Cells of one cohort differ in the weights; they match the same real images in th
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +19,14 @@ from distill_core.losses import (
     local_covariance,
     squared_distance,
 )
+from distill_core.matching.passes import FeatureMap
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
+from distill_core.passes import Passes, eager
 from distill_core.precision import autocast, forward_only
 from distill_core.settings import DistillationSettings, SettingsError
+
+PLAIN = eager("the readable path")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,8 @@ class Objective:
     """Weight of the cross entropy in this iteration: IDM's ce_weight · running accuracy in percent."""
     forward_images: int | None = None
     """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
+    passes: Passes = PLAIN
+    """How real images go through φ."""
 
     @property
     def batch_statistics(self) -> bool:
@@ -68,7 +74,8 @@ class Objective:
     @torch.no_grad()
     def real_features(self, real: Tensor) -> RealFeatures:
         """Pass real images (K, N, C, H, W), augmented, through φ."""
-        forward = forward_only(self.network.feature_map, None if self.batch_statistics else self.forward_images)
+        maps = partial(self.passes.run, FeatureMap(self.network))
+        forward = forward_only(maps, None if self.batch_statistics else self.forward_images)
         return RealFeatures(self._features(forward, real))
 
     def losses(self, real: RealFeatures, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
