@@ -14,8 +14,8 @@ from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
 from orchestrator.commands.cluster import app as cluster
 from orchestrator.files import StoreError
-from orchestrator.launch import LaunchError
 from orchestrator.request import Request
+from orchestrator.resources import LaunchError
 from orchestrator.tables import TableError
 from search_spaces.errors import SpaceError
 

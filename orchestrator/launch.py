@@ -3,7 +3,6 @@
 Ray is imported only when there is something to compute.
 """
 
-import math
 import os
 import shlex
 import signal
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +26,7 @@ from orchestrator import provenance
 from orchestrator.costs import estimate
 from orchestrator.plan import Plan, pending
 from orchestrator.progress import Board, Failure, describe, display
+from orchestrator.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.schedule import Schedule
 from orchestrator.stopping import StopSign
 from orchestrator.store import Store, StoreError
@@ -35,19 +35,10 @@ from orchestrator.trials import RUNNER, TrialSettings, run_trial
 from orchestrator.units import KINDS, Unit
 from orchestrator.wording import duration
 
-if TYPE_CHECKING:
-    from orchestrator.resources import Capacity, Node
-
 Trial = Callable[[dict[str, Any]], None]
 """What a worker does with a trial's configuration."""
 
 SHOWN_FAILURES = 10
-LEAST_SHARE = 0.01
-"""Smallest part of a CPU or GPU that a trial may have."""
-
-
-class LaunchError(RuntimeError):
-    """A launch cannot start or go on, on this cluster; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,28 +171,6 @@ def show(summary: Summary, console: Console) -> None:
     console.print(f"{duration(summary.seconds)}, launch {summary.run}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
-    """What a user asks for.
-
-    Raises:
-        LaunchError: there can be no such trial.
-    """
-
-    cpus: float | None
-    gpus: float | None
-    address: str | None
-
-    def __post_init__(self) -> None:
-        if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus >= LEAST_SHARE):
-            raise LaunchError(f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least {LEAST_SHARE:g}")
-        if self.gpus is not None and self.gpus != 0 and not LEAST_SHARE <= self.gpus <= 1:
-            raise LaunchError(
-                f"--gpus-per-trial is {self.gpus:g}; a unit computes on one GPU: give 1, a part of it of at least "
-                f"{LEAST_SHARE:g}, or 0 to compute on CPUs"
-            )
-
-
 class StopSwitch:
     """Ctrl-C: once asks the workers to checkpoint and stop, twice stops at once."""
 
@@ -264,7 +233,6 @@ def _compute(
 ) -> bool:
     """Run what is not done, and return whether that was stopped."""
     from orchestrator import tuning
-    from orchestrator.resources import gpu_need, share_out, wants_gpu
 
     switch = StopSwitch(store.stop_sign(settings.run), console)
     try:
@@ -296,7 +264,7 @@ def _compute(
 
 def _survey(
     address: str | None, store: Store, settings: TrialSettings, board: Board, console: Console
-) -> "tuple[list[Node], Trial]":
+) -> tuple[list[Node], Trial]:
     """Look at the machines, see that they can do the work, and return them and what runs on them."""
     from orchestrator import preflight, shipping
 
@@ -310,7 +278,7 @@ def _survey(
     return nodes, shipping.trial_on_cluster(parcels)
 
 
-def _opening(board: Board, room: "Capacity") -> str:
+def _opening(board: Board, room: Capacity) -> str:
     kinds = ", ".join(f"{board.pending[kind]} {kind}" for kind in KINDS if board.pending[kind])
     each = f"{room.cpus:g} CPU" + (f" and {room.gpus:g} GPU" if room.gpus else "")
     opening = f"{kinds} to compute, {board.already} already there; {room.slots} at a time with {each} each"

@@ -17,9 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef
 from orchestrator import provenance
-from orchestrator.launch import LaunchError
 from orchestrator.opening import open_store
-from orchestrator.resources import Node
+from orchestrator.resources import LaunchError, Node
 from orchestrator.shipping import Parcel, label, node_root, pack, unpack, why_not
 from orchestrator.store import Store, StoreError
 from orchestrator.units import ImportExtractor, ImportSet, Unit

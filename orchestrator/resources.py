@@ -10,16 +10,43 @@ from dataclasses import dataclass
 
 from orchestrator.cohorts import added_bytes, likeness
 from orchestrator.cost_model import PROCESS_BYTES, Estimate
-from orchestrator.launch import LaunchError
 from orchestrator.trials import needs_gpu
 from orchestrator.units import Unit
 
+LEAST_SHARE = 0.01
+"""Smallest part of a CPU or GPU that a trial may have."""
 MOST_SHARING = 4
 """Units on one GPU unless told otherwise: more of them mostly wait for each other."""
 USABLE = 0.95
 """Part of a GPU's memory to give away."""
 MARGINS = {"measured": 1.2, "model": 1.5}
 """Factors on the memory of a unit: an allocator holds more than tensors need, and a model errs."""
+
+
+class LaunchError(RuntimeError):
+    """A launch cannot start or go on, on this cluster; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What a user asks for.
+
+    Raises:
+        LaunchError: there can be no such trial.
+    """
+
+    cpus: float | None
+    gpus: float | None
+    address: str | None
+
+    def __post_init__(self) -> None:
+        if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus >= LEAST_SHARE):
+            raise LaunchError(f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least {LEAST_SHARE:g}")
+        if self.gpus is not None and self.gpus != 0 and not LEAST_SHARE <= self.gpus <= 1:
+            raise LaunchError(
+                f"--gpus-per-trial is {self.gpus:g}; a unit computes on one GPU: give 1, a part of it of at least "
+                f"{LEAST_SHARE:g}, or 0 to compute on CPUs"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

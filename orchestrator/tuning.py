@@ -20,10 +20,9 @@ from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 
 from orchestrator.context import Report
-from orchestrator.launch import LaunchError
 from orchestrator.preflight import is_cluster
 from orchestrator.progress import Board
-from orchestrator.resources import Capacity
+from orchestrator.resources import Capacity, LaunchError
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.store import Store

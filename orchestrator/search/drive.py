@@ -11,8 +11,9 @@ from rich.text import Text
 
 from orchestrator import leases, provenance
 from orchestrator.costs import estimate
-from orchestrator.launch import LaunchError, Resources, StopSwitch, Summary, launch, show
+from orchestrator.launch import StopSwitch, Summary, launch, show
 from orchestrator.plan import Plan
+from orchestrator.resources import Capacity, LaunchError, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.search.records import Journal, RungResult, Trial
 from orchestrator.search.result import full_evaluations, winners
 from orchestrator.search.run import StudyRun
@@ -21,7 +22,6 @@ from orchestrator.store import Store
 from orchestrator.trials import RUNNER, TrialSettings
 
 if TYPE_CHECKING:
-    from orchestrator.resources import Capacity
     from orchestrator.shipping import Parcel
 
 
@@ -147,7 +147,6 @@ class Search:
     def _room(self, study: Study) -> "tuple[Capacity, dict[str, Parcel] | None]":
         """Look at the machines; return what each trial gets of them, and what was sent to a cluster's nodes."""
         from orchestrator import preflight
-        from orchestrator.resources import gpu_need, share_out, wants_gpu
 
         asked = Resources(cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address)
         units, wanted = full_evaluations(study, study.published)

@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.launch import LaunchError
+from orchestrator.resources import LaunchError
 from orchestrator.search.run import StudyRun
 from orchestrator.search.worker import Measured, run_search_trial
 from orchestrator.searcher import MAX_DEATHS

@@ -11,7 +11,7 @@ from ray.cluster_utils import Cluster
 
 from distill_core.datasets.info import DatasetError
 from orchestrator import preflight, shipping, tables
-from orchestrator.launch import LaunchError
+from orchestrator.resources import LaunchError
 from orchestrator.units import ImportExtractor
 
 pytestmark = pytest.mark.slow

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from orchestrator import leases, tables, tuning
 from orchestrator.cost_model import Estimate
-from orchestrator.launch import LaunchError, Resources, StopSwitch, Summary, show
+from orchestrator.launch import StopSwitch, Summary, show
 from orchestrator.progress import Board, Failure, plain_line, render
-from orchestrator.resources import Capacity
+from orchestrator.resources import Capacity, LaunchError, Resources
 from orchestrator.searcher import MAX_DEATHS
 from orchestrator.stopping import FileSign
 from orchestrator.store import StoreError

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator import leases, tables
-from orchestrator.launch import LaunchError
 from orchestrator.opening import open_store
+from orchestrator.resources import LaunchError
 from orchestrator.search.drive import Search
 from orchestrator.search.records import read_trials
 from orchestrator.search.result import study_result
