@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.remote_store import RemoteStore
+from orchestrator.remote.store import RemoteStore
 from orchestrator.store import Store
 
 

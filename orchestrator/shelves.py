@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator import files
-from orchestrator.remote import Remote
+from orchestrator.remote.objects import Remote
 
 
 class Shelf(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.files import StoreError
-from orchestrator.remote import Remote
+from orchestrator.remote.objects import Remote
 
 LOOK_SECONDS = 1.0
 """Pause between two looks at a remote store."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orchestrator import checkpoints, leases
 from orchestrator.files import StoreError
-from orchestrator.remote_store import RemoteStore
-from orchestrator.remote_sweep import DAY, sweep_remote
+from orchestrator.remote.store import RemoteStore
+from orchestrator.remote.sweep import DAY, sweep_remote
 from orchestrator.store import Store
 
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.remote_store import RemoteStore
-from orchestrator.remote_verify import repair_remote, verify_remote
+from orchestrator.remote.store import RemoteStore
+from orchestrator.remote.verify import repair_remote, verify_remote
 from orchestrator.store import Store
 from orchestrator.verify import Finding, Verification, repair, verify
 

@@ -19,17 +19,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from distill_core.settings import SettingsError
-from orchestrator import checkpoints, files, tables, working_copy
+from orchestrator import checkpoints, files, tables
 from orchestrator.files import StoreError
 from orchestrator.placing import DONE, move
-from orchestrator.remote import Remote
-from orchestrator.remote_names import attempt_of, checkpoints_name, done_name, table_name
+from orchestrator.remote.names import attempt_of, checkpoints_name, done_name, table_name
+from orchestrator.remote.objects import Remote
+from orchestrator.remote.working_copy import FEW, is_plain, place_for, pull
 from orchestrator.shelves import RemoteShelf, Shelf
 from orchestrator.stopping import RemoteSign, StopSign
 from orchestrator.store import ROWS, SPEC, Store
 from orchestrator.tables import SCHEMAS, Row
 from orchestrator.units import KINDS, Unit, from_json
-from orchestrator.working_copy import FEW, is_plain, pull
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RemoteStore(Store):
             StoreError: there cannot be a store at such a place.
         """
         remote = Remote.connect(url)
-        return cls(working_copy.place_for(remote.url), remote)
+        return cls(place_for(remote.url), remote)
 
     # What is there
 

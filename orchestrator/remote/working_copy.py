@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator import files
 from orchestrator.files import StoreError
-from orchestrator.remote import Entry, Remote
+from orchestrator.remote.objects import Entry, Remote
 
 CACHE = "IID_STORE_CACHE"
 """Variable of the environment that names another folder for local copies."""

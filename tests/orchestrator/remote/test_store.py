@@ -15,9 +15,9 @@ from orchestrator import leases, tables
 from orchestrator.files import StoreError
 from orchestrator.integrity import intact_folder
 from orchestrator.opening import open_store
-from orchestrator.remote import Remote
-from orchestrator.remote_names import done_name
-from orchestrator.remote_store import RemoteStore
+from orchestrator.remote.names import done_name
+from orchestrator.remote.objects import Remote
+from orchestrator.remote.store import RemoteStore
 from orchestrator.sweep import sweep
 from orchestrator.units import Select
 
@@ -161,7 +161,7 @@ def test_rows_that_a_killed_process_did_not_publish_are_published(machine, monke
     for other in others:
         commit(here, other)
     there.remote.remove(f"tables/distillations/{others[0].key}.parquet")
-    monkeypatch.setattr("orchestrator.remote_store.FEW", 1)  # by a listing
+    monkeypatch.setattr("orchestrator.remote.store.FEW", 1)  # by a listing
     assert there.publish_missing_rows([unit, *others]) == 1 and len(rows(there)) == 3
 
 

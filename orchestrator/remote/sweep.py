@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from orchestrator import leases
 from orchestrator.files import StoreError
 from orchestrator.placing import DONE
-from orchestrator.remote import Entry
-from orchestrator.remote_names import attempt_of
-from orchestrator.remote_store import RemoteStore
+from orchestrator.remote.names import attempt_of
+from orchestrator.remote.objects import Entry
+from orchestrator.remote.store import RemoteStore
 
 DAY = 86400.0
 """Age at which what is written within minutes has lost its writer, whatever the clocks say."""

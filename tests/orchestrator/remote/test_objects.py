@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from orchestrator.files import StoreError
-from orchestrator.remote import Remote
+from orchestrator.remote.objects import Remote
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -112,7 +112,7 @@ def in_a_process(url, first="", **environment):
     code = f"""
 {first}
 from orchestrator.files import StoreError
-from orchestrator.remote import Remote
+from orchestrator.remote.objects import Remote
 try:
     Remote.connect({url!r}).put("a", b"")
 except StoreError as error:

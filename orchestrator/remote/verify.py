@@ -13,12 +13,12 @@ from pathlib import Path, PurePosixPath
 from orchestrator import files, leases
 from orchestrator.files import StoreError
 from orchestrator.placing import DONE
-from orchestrator.remote_names import attempt_of, done_name
-from orchestrator.remote_store import RemoteStore
-from orchestrator.remote_sweep import attempts_left
+from orchestrator.remote.names import attempt_of, done_name
+from orchestrator.remote.store import RemoteStore
+from orchestrator.remote.sweep import attempts_left
+from orchestrator.remote.working_copy import is_plain
 from orchestrator.store import Store
 from orchestrator.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
-from orchestrator.working_copy import is_plain
 
 _WHOLE = ("tables", "datasets", "runs", "plans")
 """Folders of small objects."""
