@@ -115,7 +115,7 @@ def told(command):
 def launch_here(store, plan, data, runner):
     """Launch a plan as `iid run` does, with units computed one after the other in this process instead of on Ray."""
 
-    def one_by_one(plan, done, store, settings, asked, record, board: Board, *more):
+    def one_by_one(plan, done, store, settings, asked, record, board: Board, *more, **options):
         store.write_run(settings.run, record, plan.units)
         failed = set()
         for key, unit in plan.units.items():
@@ -131,7 +131,7 @@ def launch_here(store, plan, data, runner):
         os.utime(lease, (1, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "_compute", one_by_one)
-        patch.setattr(leases, "_is_touched", lambda path, seconds: False)
+        patch.setattr(leases, "_is_touched", lambda *watched: False)
         return launch.launch(
             plan, store=store, data_root=data, space="small", runner=runner, tensorboard=False,
             console=Console(file=io.StringIO()), checkpoint_seconds=1e9,
