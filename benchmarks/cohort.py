@@ -20,6 +20,7 @@ import torch
 from cases import noise, pool, settings_for
 from clock import interleaved, machine, spread, timed
 
+from distill_core.device import keep_memory
 from distill_core.matching.cell import Cell
 from distill_core.matching.loop import start
 from distill_core.settings import DistillationSettings
@@ -63,7 +64,10 @@ def measure(ipc: int, rounds: int, device: torch.device, *, apart: bool) -> dict
         "machine": machine(device),
         "date": datetime.now(UTC).date().isoformat(),
         "single runs in the grid": counts,
-        "seconds an iteration": {name: spread([time["iteration"] for time in ours]) for name, ours in times.items()},
+        **{
+            f"{unit} an iteration": {name: spread([time[part] for time in ours]) for name, ours in times.items()}
+            for unit, part in (("seconds", "iteration"), ("processor seconds", "iteration processor"))
+        },
         **{
             f"cohort / 25 single runs, {unit}": spread(_ratios(times, counts, part))
             for unit, part in (("wall", "iteration"), ("processor", "iteration processor"))
@@ -85,10 +89,17 @@ def show(result: dict[str, object]) -> None:
     """Print the table."""
     print(result["case"])
     print(result["machine"])
-    rows = [("seconds an iteration", name, values) for name, values in result["seconds an iteration"].items()]  # type: ignore[attr-defined]
-    rows += [("", name, values) for name, values in result.items() if name.startswith("cohort /")]
-    for _, name, values in rows:
-        print(f"{name:38s} {values['median']:8.2f}  ({values['min']:.2f} … {values['max']:.2f}, n = {values['n']})")
+    for unit in ("seconds", "processor seconds"):
+        for name, values in result[f"{unit} an iteration"].items():  # type: ignore[attr-defined]
+            _row(f"{name}, {unit} an iteration", values)
+    for name, values in result.items():
+        if name.startswith("cohort /"):
+            assert isinstance(values, dict)
+            _row(name, values)
+
+
+def _row(name: str, values: dict[str, float]) -> None:
+    print(f"{name:44s} {values['median']:8.2f}  ({values['min']:.2f} … {values['max']:.2f}, n = {values['n']})")
 
 
 def main() -> None:
@@ -102,6 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    keep_memory()
     result = measure(arguments.ipc, arguments.rounds, arguments.device, apart=arguments.apart)
     show(result)
     if arguments.out:

@@ -27,6 +27,7 @@ from torch import Tensor
 from distill_core import chunks
 from distill_core.augment import Draw, augment, draw_augmentation
 from distill_core.datasets.load import Dataset
+from distill_core.device import keep_memory
 from distill_core.extractors import ExtractorPool
 from distill_core.losses import class_centralization
 from distill_core.matching.cell import Cell
@@ -88,6 +89,7 @@ def objective_of(
         settings=settings,
         ce_weight=matching.ce_weight,
         forward_images=None if whole else chunks.forward_images(images.device.type, images.image_size),
+        passes=PLAIN if whole else cohort.passes,
     )
 
 
@@ -257,11 +259,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--give-memory-back", action="store_true", help="our sides run without keep_memory()")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    kept = not arguments.give_memory_back and keep_memory()
     result: dict[str, object] = {
         "machine": machine(arguments.device),
+        "our process keeps its memory, as a worker does": kept,
         "date": datetime.now(UTC).date().isoformat(),
         "relative difference of the gradients": agreement(),
         "cases": (cases := []),
