@@ -6,10 +6,10 @@ order, in which the eager norm is slow. Results agree within rounding. Which way
 never on the clock, so that a run which is resumed goes the same way. What was measured stands in benchmarks/README.md.
 """
 
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -40,6 +40,12 @@ class Passes:
     """Such as "eager: too short to repay compilation"."""
     capture: Capture | None = None
     """How training steps are captured to be replayed; None runs each of them anew."""
+    failed: Mapping[type[Network], str] = field(default_factory=dict)
+    """Why networks of a type run eagerly all the same."""
+
+    def told(self, network: Network) -> str:
+        """Return how a network was run, and why."""
+        return self.failed.get(type(network), self.reason)
 
 
 def _through(network: Network, images: Tensor) -> Tensor:
@@ -93,14 +99,17 @@ def compiled() -> Passes:
 
     What cannot be compiled runs eagerly.
     """
+    os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
     fast = torch.compile(_through, dynamic=False)
-    failed: set[type[Network]] = set()
+    failed: dict[type[Network], str] = {}
 
     def run(network: Network, images: Tensor) -> Tensor:
         if type(network) not in failed:
-            with suppress(TorchDynamoException), torch._dynamo.config.patch(recompile_limit=LIMIT):
-                return fast(network, images.contiguous())  # another order in memory would be compiled anew
-            failed.add(type(network))
+            try:
+                with torch._dynamo.config.patch(recompile_limit=LIMIT):
+                    return fast(network, images.contiguous())  # another order in memory would be compiled anew
+            except TorchDynamoException as error:
+                failed[type(network)] = f"eager: compilation failed ({type(error).__name__})"
         return _through(network, images)
 
-    return Passes(run, "compiled")
+    return Passes(run, "compiled", failed=failed)

@@ -170,7 +170,7 @@ class _Steps:
                 self.schedule.dsa_strategy, len(batch), self.size, draws, device=device, same_op=True
             )
             step(batch.to(device, non_blocking=True), draw)
-        return Fit(float(self.correct) / count, float(self.loss_sum) / count, self.passes.reason)
+        return Fit(float(self.correct) / count, float(self.loss_sum) / count, self.passes.told(self.network))
 
     def _first_image(self) -> Tensor:
         return self.images(torch.zeros(1, dtype=torch.int64, device=self.labels.device))

@@ -68,6 +68,7 @@ class UnitContext:
         device: "cpu" or "cuda".
         threads: CPU threads the unit may use.
         checkpoint_seconds: pause between checkpoints; a tenth of the time at most goes into writing them.
+        together: units that are computed together, each of which writes its own.
         report_seconds: pause between reports.
         report: takes a report, for a display.
         stopping: asked now and then whether to stop.
@@ -84,6 +85,7 @@ class UnitContext:
         device: str = "cpu",
         threads: int = 1,
         checkpoint_seconds: float = 30.0,
+        together: int = 1,
         report_seconds: float = 0.5,
         report: Callable[[Report], None] | None = None,
         stopping: Callable[[], bool] = _never,
@@ -94,6 +96,7 @@ class UnitContext:
         self.device = device
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
+        self._together = together
         self._store = store
         self._unit = unit
         self._report = report
@@ -172,7 +175,7 @@ class UnitContext:
         began = time.monotonic()
         self._store.save_checkpoint(self._unit, write)
         now = time.monotonic()
-        self._next_checkpoint = now + max(self.checkpoint_seconds, 9 * (now - began))
+        self._next_checkpoint = now + max(self.checkpoint_seconds, 9 * self._together * (now - began))
         self.stop_if_asked()
 
     def should_stop(self) -> bool:

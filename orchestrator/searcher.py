@@ -70,7 +70,8 @@ class PlanSearcher(Searcher):
         """
         if self._stopping() or self._board.halted is not None:
             return Searcher.FINISHED
-        while (candidate := self._next()) is not None:
+        now = time.monotonic()  # one for all: what is put off below must not come due while the others are looked at
+        while not self._stopping() and (candidate := self._next(now)) is not None:
             attempt = replace(candidate, units=tuple(u for u in candidate.units if self._is_to_do(u, candidate.gpus)))
             if attempt.units:
                 self._running[trial_id] = attempt
@@ -135,8 +136,7 @@ class PlanSearcher(Searcher):
         note_failure(unit, self._store, run=self._settings.run, device="", result=result)
         self._schedule.settle(unit.key, ok=False)
 
-    def _next(self) -> Attempt | None:
-        now = time.monotonic()
+    def _next(self, now: float) -> Attempt | None:
         for place, (when, attempt) in enumerate(self._again):
             if when <= now:
                 del self._again[place]

@@ -244,6 +244,7 @@ def _context(
         device=device,
         threads=_threads(settings.cpus),
         checkpoint_seconds=settings.checkpoint_seconds,
+        together=together,
         report_seconds=settings.report_seconds * together,
         report=task.report,
         stopping=lambda: task.lease.lost.is_set() or stopping(),

@@ -39,11 +39,15 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch has its own, which lets units checkpoint
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+}
+_DEFAULTS = {
     # As `distill_core.device.keep_memory`, which workers would call too late: their units run in threads.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "2147483647",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
+"""What a user may have set otherwise."""
 
 
 @contextmanager
@@ -55,7 +59,7 @@ def cluster(address: str | None) -> Iterator[None]:
     """
     os.environ.update(_ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a worker that died is tried again, or told by the board
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})
     if ray.is_initialized():
         yield
         return

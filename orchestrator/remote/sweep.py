@@ -23,11 +23,20 @@ def sweep_remote(store: RemoteStore, done: frozenset[str]) -> None:
     for name in [*attempts_left(store, done), *_of_done_units(store, done), *_temporaries(store)]:
         with suppress(StoreError):
             store.remote.remove(name)
+    _sweep_copy(store, done)
+
+
+def _sweep_copy(store: RemoteStore, done: frozenset[str]) -> None:
+    """Remove what killed processes left in this machine's copy, and checkpoints of units that another one finished."""
     then = time.time() - DAY
     for folder in store.root.glob("units/*/.*"):
+        key = folder.name.removeprefix(".").removeprefix("fetched.").partition(".")[0]
         with suppress(OSError):
-            if folder.stat().st_mtime < then:
+            if folder.stat().st_mtime < then and not _is_held(store, key):
                 shutil.rmtree(folder, ignore_errors=True)
+    for folder in store.root.glob("checkpoints/*/*"):
+        if folder.name in done and not _is_held(store, folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def attempts_left(store: RemoteStore, done: frozenset[str]) -> Iterator[str]:

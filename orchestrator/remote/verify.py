@@ -98,7 +98,12 @@ def _fetch_records(store: RemoteStore, mirror: Store) -> None:
         for name, data in store.remote.get_many(names):
             files.write(mirror.root / name, data)
     names = [f"checkpoints/{name}" for name in store.remote.entries("checkpoints") if is_plain(name)]
-    store.remote.download({name: mirror.root / name for name in names})
+    for name in names:
+        try:
+            store.remote.download({name: mirror.root / name})
+        except StoreError:
+            if store.remote.entry(name) is not None:  # otherwise a running unit replaced it meanwhile
+                raise
 
 
 def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:

@@ -48,10 +48,12 @@ def pull(remote: Remote, folder: str, root: Path, names: Collection[str] | None 
     with _locked(place):
         known = _read_index(place)
         there = _entries(remote, folder, names)
-        gone = [name for name in known if name not in there and (names is None or name in names)]
+        # Files that the index does not know are those of a process that was killed before it wrote the index.
+        here = known.keys() | {path.name for path in place.iterdir() if not path.name.startswith(".")}
+        gone = [name for name in here if name not in there and (names is None or name in names)]
         for name in gone:
             (place / name).unlink(missing_ok=True)
-            del known[name]
+            known.pop(name, None)
         stale = [name for name in there if known.get(name) != there[name].mark or not (place / name).exists()]
         for path, data in remote.get_many(f"{folder}/{name}" for name in stale):
             name = path.removeprefix(f"{folder}/")

@@ -52,7 +52,8 @@ def distil(units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitCo
     first, context = units[0], contexts[0]
     data = training_data(dataset, first)
     parents = next((unit.parents for unit in units if unit.parents), ())
-    cells = [_cell(unit, own) for unit, own in zip(units, contexts, strict=True)]
+    sources: dict[int, dict[str, Tensor]] = {}
+    cells = [_cell(unit, own, sources) for unit, own in zip(units, contexts, strict=True)]
     pool = extractors(parents, data, context) if parents else None
     ended = distill_cohort(data, cells, ipc=first.ipc, seed=first.seed, extractors=pool)
     rows: list[list[Row] | Exception] = []
@@ -64,16 +65,22 @@ def distil(units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitCo
     return rows
 
 
-def _cell(unit: Distill, context: UnitContext) -> Cell:
-    """Return a unit as the loop takes it, where its last checkpoint left it."""
+def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tensor]]) -> Cell:
+    """Return a unit as the loop takes it, where its last checkpoint left it.
+
+    The source of networks after an iteration is the same for all sets of a cohort, so one of it is kept in memory.
+    """
     checkpoint = context.load_checkpoint()
+    state = None if checkpoint is None else DistillationState.load(checkpoint, context.device)
+    if state is not None:
+        state.source = sources.setdefault(state.iteration, state.source)
 
     def progress(step: int, total: int, values: dict[str, float]) -> None:
         context.progress(step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()})
 
     return Cell(
         settings=unit.settings,
-        resume=None if checkpoint is None else DistillationState.load(checkpoint, context.device),
+        resume=state,
         hooks=Hooks(
             progress=progress,
             checkpoint_due=context.checkpoint_due,

@@ -64,6 +64,25 @@ def test_a_failure_blocks_what_depends_on_it(driver, status):
     assert len(driver.schedule.blocked) == 2
 
 
+def test_many_units_of_another_launch_are_each_looked_at_once(harness, small_plan, monkeypatch):
+    """However long the looks take: what the first was put off to must not come before the last is looked at."""
+    driver = Driver(harness.store, small_plan(sets=6, evaluations=1))
+    driver.unit()
+    driver.complete("done")
+    clock, looked = [0.0], []
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def slow(shelf, key, **options):
+        clock[0] += module.BUSY_SECONDS / 2
+        looked.append(key)
+        return True
+
+    monkeypatch.setattr(module.leases, "is_held", slow)
+    assert driver.suggest() is None and len(looked) == len(set(looked)) == 6
+    driver.stop = True
+    assert driver.suggest() == PlanSearcher.FINISHED
+
+
 def test_a_busy_unit_is_asked_for_again_after_a_while(driver, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])

@@ -216,6 +216,25 @@ def test_tables_are_brought_up_to_date_by_what_changed(machine, monkeypatch):
     assert fetched == [3, 0, 0, 1]
 
 
+def test_files_of_a_process_that_was_killed_before_it_wrote_the_index_go_too(machine):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+    commit(here, unit)
+    assert len(rows(there)) == 1
+    (there.tables / "distillations" / ".index.json").unlink()
+    here.remote.remove(f"tables/distillations/{unit.key}.parquet")
+    assert rows(there) == []
+
+
+def test_a_checkpoint_that_the_store_no_longer_has_is_not_gone_on_with(machine):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+    here.save_checkpoint(unit, lambda path: path.write_text("half"))
+    assert here.load_checkpoint(unit) is not None
+    commit(there, unit)
+    assert here.load_checkpoint(unit) is None
+    sweep(here, here.done_keys())
+    assert not here.checkpoint_folder(unit).exists()
+
+
 def test_a_failure_is_noted_and_cleared(machine):
     here, there, unit = machine("here"), machine("there"), a_unit()
     here.record_failure({"key": unit.key, "kind": unit.kind, "reason": "why"})
