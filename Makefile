@@ -8,7 +8,7 @@ quickstart: $(VENV)/installed  ## run the embedded default grid and write its re
 	$(BIN)/iid run quickstart
 
 test: $(VENV)/installed-test  ## run all tests
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # threads that wait do not keep a busy machine's cores
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
