@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,14 @@ def tiny_dataset():
         source="made by the tests",
     )
     return Dataset(info=info, train=train, test=test, fingerprint="0" * 16)
+
+
+VISIBLE_GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Show each test the GPUs that the first one saw: a unit computed in this process hides them."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if VISIBLE_GPUS is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = VISIBLE_GPUS

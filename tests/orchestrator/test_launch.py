@@ -170,8 +170,8 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
     monkeypatch.setattr(tuning, "run_units", run_units)
     for gpus in (0.0, 0.5):
         room = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")
-        monkeypatch.setattr("orchestrator.resources.share_out", lambda nodes, room=room, **asked: room)
-        monkeypatch.setattr("orchestrator.resources.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0)
+        monkeypatch.setattr("orchestrator.launch.share_out", lambda nodes, room=room, **asked: room)
+        monkeypatch.setattr("orchestrator.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0)
         summary = harness.launch(small_plan())
         assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
     assert asked == [False, True]
