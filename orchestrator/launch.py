@@ -31,9 +31,10 @@ from orchestrator.schedule import Schedule
 from orchestrator.stopping import StopSign
 from orchestrator.store import Store, StoreError
 from orchestrator.sweep import sweep
-from orchestrator.trials import RUNNER, TrialSettings, run_trial
+from orchestrator.trials import RUNNER, TrialSettings
 from orchestrator.units import KINDS, Unit
 from orchestrator.wording import duration
+from orchestrator.worker import run_trial
 
 Trial = Callable[[dict[str, Any]], None]
 """What a worker does with a trial's configuration."""

@@ -10,8 +10,9 @@ from ray.tune.search import Searcher
 from orchestrator import leases
 from orchestrator.progress import Board
 from orchestrator.schedule import Schedule
+from orchestrator.settling import note_failure
 from orchestrator.store import Store
-from orchestrator.trials import Result, TrialSettings, needs_gpu, note_failure, trial_config
+from orchestrator.trials import Result, TrialSettings, needs_gpu, trial_config
 from orchestrator.units import Unit
 
 BUSY_SECONDS = 2.0

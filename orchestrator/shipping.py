@@ -20,8 +20,8 @@ import ray
 
 from distill_core.datasets.files import LAYOUTS, locate, own_folder
 from distill_core.settings import DatasetRef
-from orchestrator.trials import run_trial
 from orchestrator.units import from_json
+from orchestrator.worker import run_trial
 
 CHUNK_BYTES = 32 * 2**20
 NODE_DATA, NODE_CACHE = "IID_NODE_DATA", "IID_NODE_CACHE"

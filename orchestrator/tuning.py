@@ -25,10 +25,12 @@ from orchestrator.progress import Board
 from orchestrator.resources import Capacity, LaunchError
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
+from orchestrator.settling import note_failure
 from orchestrator.store import Store
 from orchestrator.tokens import keep_token_private
-from orchestrator.trials import Result, TrialSettings, note_failure, run_trial, trial_resources
+from orchestrator.trials import Result, TrialSettings, trial_resources
 from orchestrator.units import Unit, from_json
+from orchestrator.worker import run_trial
 
 OBJECT_STORE_BYTES = 100 * 2**20
 KNOCK_SECONDS = 10.0

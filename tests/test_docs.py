@@ -17,9 +17,10 @@ from distill_core.settings import DatasetRef, DistillationSettings, SettingsErro
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator import tables
 from orchestrator.cli import app
+from orchestrator.computing import compute
 from orchestrator.plan import make_plan
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, from_json, to_json
 from search_spaces.space import load_space
 

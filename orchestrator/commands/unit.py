@@ -8,13 +8,15 @@ from rich.text import Text
 
 from distill_core.settings import SettingsError
 from orchestrator import provenance
+from orchestrator.computing import compute
 from orchestrator.context import Report
 from orchestrator.progress import describe
 from orchestrator.status import find_unit
 from orchestrator.store import Store
-from orchestrator.trials import RUNNER, Result, TrialSettings, compute, prepare_process
+from orchestrator.trials import RUNNER, Result, TrialSettings
 from orchestrator.units import Unit
 from orchestrator.wording import duration
+from orchestrator.worker import prepare_process
 
 
 def run_one(key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER) -> int:

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
 from orchestrator import tables
 from orchestrator.cli import app
+from orchestrator.computing import compute
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, Evaluate, Select
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}

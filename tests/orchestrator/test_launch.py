@@ -14,6 +14,8 @@ from ray.tune.error import TuneError
 from rich.console import Console
 
 from orchestrator import leases, tables, tuning
+from orchestrator.computing import compute
+from orchestrator.context import Report
 from orchestrator.cost_model import Estimate
 from orchestrator.launch import StopSwitch, Summary, show
 from orchestrator.progress import Board, Failure, plain_line, render
@@ -21,7 +23,7 @@ from orchestrator.resources import Capacity, LaunchError, Resources
 from orchestrator.searcher import MAX_DEATHS
 from orchestrator.stopping import FileSign
 from orchestrator.store import StoreError
-from orchestrator.trials import Report, Result, TrialSettings, compute
+from orchestrator.trials import Result, TrialSettings
 
 RUNNER = "fake_runner:run_unit"
 SUMMARY = functools.partial(

@@ -4,9 +4,10 @@ import sys
 import pytest
 
 from orchestrator import leases, tables
+from orchestrator.computing import compute
 from orchestrator.context import Report, Stopped, UnitContext
 from orchestrator.store import Store, StoreError
-from orchestrator.trials import TrialSettings, compute, trial_config, trial_resources
+from orchestrator.trials import TrialSettings, trial_config, trial_resources
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_resources_name_a_gpu_only_where_there_is_one(units, settings):
 
 def test_a_process_without_gpus_sees_none_and_keeps_its_threads():
     code = (
-        "from orchestrator.trials import prepare_process; prepare_process(cpus=1, gpus=0)\n"
+        "from orchestrator.worker import prepare_process; prepare_process(cpus=1, gpus=0)\n"
         "import os, sys; assert 'torch' not in sys.modules\n"
         "import torch; assert torch.get_num_threads() == 1 and torch.cuda.device_count() == 0\n"
         "first = torch.rand(2); prepare_process(cpus=2, gpus=0)\n"

@@ -6,9 +6,10 @@ from rich.console import Console
 
 from orchestrator import checkpoints, leases, tables
 from orchestrator.commands.verify import show_verification
+from orchestrator.computing import compute
 from orchestrator.integrity import intact_folder
 from orchestrator.store import DONE, ROWS, SPEC, Store, StoreError
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.verify import repair, verify
 
 RUNNER = "fake_runner:run_unit"

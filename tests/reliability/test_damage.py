@@ -14,11 +14,12 @@ from orchestrator import tables
 from orchestrator.commands.report import show_report
 from orchestrator.commands.status import show_status
 from orchestrator.commands.verify import show_verification
+from orchestrator.computing import compute
 from orchestrator.plan import make_plan, pending
 from orchestrator.report.results import read_results
 from orchestrator.request import Request
 from orchestrator.store import Store
-from orchestrator.trials import RUNNER, TrialSettings, compute
+from orchestrator.trials import RUNNER, TrialSettings
 from orchestrator.verify import verify
 from search_spaces.space import load_space
 

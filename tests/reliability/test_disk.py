@@ -10,9 +10,10 @@ from full_disk import FullDisk
 from harm import DRIVER, Grid, compute_here, results
 
 from orchestrator import leases
+from orchestrator.computing import compute
 from orchestrator.store import StoreError
 from orchestrator.sweep import sweep
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.verify import verify
 
 QUICK = {"steps": 2}

@@ -4,8 +4,9 @@ import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings
 from orchestrator import context
+from orchestrator.computing import compute
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, TrainExtractor
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}

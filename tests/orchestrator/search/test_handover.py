@@ -6,11 +6,12 @@ import pytest
 
 from distill_core.matching.state import Curve
 from orchestrator import checkpoints, tables
+from orchestrator.computing import compute
 from orchestrator.files import sha256
 from orchestrator.search import handover
 from orchestrator.search.handover import advance, thinned
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.work import SET_FILE
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"

@@ -1,9 +1,10 @@
 import pytest
 
 from orchestrator import leases, tables
+from orchestrator.computing import compute
 from orchestrator.search.worker import measure, rung_work
 from orchestrator.store import Store
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.units import Evaluate
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"

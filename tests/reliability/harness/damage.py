@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from orchestrator import checkpoints, cli, launch, leases
+from orchestrator.computing import compute
 from orchestrator.progress import Board
 from orchestrator.provenance import failure_row
 from orchestrator.store import Store
-from orchestrator.trials import compute
 
 KINDS = ("flip", "truncate", "delete", "replace", "append")
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from plans import make_small_plan
 
 from orchestrator import tables
+from orchestrator.computing import compute
 from orchestrator.store import DONE, ROWS, Store
-from orchestrator.trials import TrialSettings, compute
+from orchestrator.trials import TrialSettings
 from orchestrator.verify import verify
 
 SEED = int(os.environ.get("IID_HARM_SEED", "20250131"))

@@ -1,0 +1,102 @@
+"""How a unit's work ends: its artefacts and rows committed, or what ended it told.
+
+A unit that fails is a result like any other: its exception is recorded in table `failures` and reported.
+"""
+
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from orchestrator.context import Outcome, Stopped
+from orchestrator.files import FREE_SPACE, is_full
+from orchestrator.leases import Lease
+from orchestrator.provenance import Provenance, device_name, failure_row
+from orchestrator.store import Store, StoreError
+from orchestrator.trials import Result, TrialSettings
+from orchestrator.units import Unit
+
+
+class Apart(Exception):
+    """A cohort could not go on as a whole."""
+
+
+def settled(
+    unit: Unit,
+    lease: Lease,
+    workdir: Path,
+    outcome: Outcome | Exception,
+    seconds: float,
+    store: Store,
+    settings: TrialSettings,
+    device: str,
+) -> Result:
+    """Commit what a unit came to, or tell what ended it."""
+    began = time.monotonic()
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        first = _commit(unit, workdir, outcome, store, settings, device)
+    except Apart:
+        return Result(status="apart")
+    except Stopped:
+        return Result(status="busy" if lease.lost.is_set() else "stopped")
+    except Exception as error:
+        lease.touch()
+        if lease.lost.is_set():  # its new holder works with the same files
+            return Result(status="busy")
+        return failed(unit, store, settings, device, error)
+    return Result(status="done" if first else "present", seconds=seconds + time.monotonic() - began)
+
+
+def _commit(unit: Unit, workdir: Path, outcome: Outcome, store: Store, settings: TrialSettings, device: str) -> bool:
+    """Put a unit into the store; False if another launch was first."""
+    if outcome.fingerprint is not None:
+        store.check_fingerprint(unit.dataset, outcome.fingerprint)
+    provenance = Provenance(
+        run=settings.run,
+        device=device_name(device),
+        fingerprint=outcome.fingerprint,
+        git_commit=settings.git_commit,
+    )
+    shared = provenance.columns(unit)
+    rows = [{**shared, **row} for row in outcome.rows]
+    return store.commit(unit, workdir, rows, run=settings.run, finished=shared["finished"].isoformat())
+
+
+def failed(unit: Unit, store: Store, settings: TrialSettings, device: str, error: Exception) -> Result:
+    """Tell what ended a unit, and record it."""
+    reason = str(error) or type(error).__name__
+    if is_full(error) and not isinstance(error, StoreError):
+        reason = f"{reason}; {FREE_SPACE}"
+    result = Result(
+        status="failed",
+        error=type(error).__name__,
+        reason=reason,
+        traceback="".join(traceback.format_exception(error)),
+        out_of_memory=_is_out_of_memory(error),
+        disk_full=is_full(error),
+    )
+    note_failure(unit, store, run=settings.run, device=device_name(device), result=result)
+    return result
+
+
+def note_failure(unit: Unit, store: Store, *, run: str, device: str, result: Result) -> None:
+    """Record a failed result in table `failures`, if the store can still be written."""
+    row = failure_row(
+        unit,
+        run=run,
+        device=device,
+        error=result.error or "",
+        reason=result.reason or "",
+        traceback=result.traceback or "",
+    )
+    try:
+        store.record_failure(row)
+    except StoreError:
+        return  # a full disk is a likely reason for the failure itself; the launch's summary still tells it
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

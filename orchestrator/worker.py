@@ -1,0 +1,56 @@
+"""What a worker does with a Ray Tune trial, in a process that may have had another one before.
+
+How its units ended is reported, failures too. Only what is wrong with the machinery (a worker killed) is raised, and
+makes Tune try again.
+"""
+
+import gc
+import os
+import random
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.computing import compute_together
+from orchestrator.context import Report
+from orchestrator.trials import TrialSettings, cpu_threads
+from orchestrator.units import from_json
+
+
+def run_trial(config: dict[str, Any]) -> None:
+    """Compute the units of a Tune trial and report how each of them ended."""
+    from ray import tune
+
+    shared = dict(config)
+    units, gpus = [from_json(text) for text in shared.pop("units")], shared.pop("gpus")
+    settings = TrialSettings(**shared)
+    prepare_process(cpus=settings.cpus, gpus=gpus)
+
+    def report(place: int, progress: Report) -> None:
+        tune.report({"place": place, "step": progress.step, "total": progress.total, "values": progress.values})
+
+    results = compute_together(units, settings, device="cuda" if gpus else "cpu", report=report)
+    tune.report({"results": [asdict(result) for result in results]})
+
+
+def prepare_process(*, cpus: float, gpus: float) -> None:
+    """Make a process, new or used by another unit before, as good as new.
+
+    Hides the GPUs from a unit that asked for none, limits the CPU threads, resets global generators and frees memory
+    that a predecessor left on the device.
+    """
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    threads = cpu_threads(cpus)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    random.seed(0)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        torch.set_grad_enabled(True)
+        if gpus and torch.cuda.is_initialized():
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
