@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.opening import open_store
 from orchestrator.store import Store
+from orchestrator.trials import TrialSettings
 
 HARNESS = Path(__file__).parent / "harness"
 RUNNER = "fake_runner:run_unit"
@@ -112,6 +113,21 @@ def small_plan(harness_modules):
     from plans import make_small_plan
 
     return make_small_plan
+
+
+@pytest.fixture
+def units(harness, small_plan):
+    """A unit on each level: extractors, a set, an evaluation."""
+    return list(small_plan(sets=1, evaluations=1).units.values())
+
+
+@pytest.fixture
+def settings(harness):
+    """Of trials with the harness's unit function, which reports and saves every step."""
+    return TrialSettings(
+        store=str(harness.store.root), data_root=str(harness.data), run="run", runner=RUNNER,
+        tensorboard=False, report_seconds=0.0, checkpoint_seconds=0.0,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
