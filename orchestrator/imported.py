@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from distill_core.settings import DatasetRef, EvaluationSettings, Protocol, SettingsError
 from orchestrator.plan import Cell, Plan, make_plan
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, Unit
+from search_spaces.experiments import Experiment, Space
+from search_spaces.layers import published_rules
 from search_spaces.resolution import resolve
 from search_spaces.rules import Case
 from search_spaces.schema import SAME
-from search_spaces.space import Experiment, Space, published_rules
 
 EXPERIMENT = "evaluate"
 

@@ -30,12 +30,12 @@ from orchestrator.units import (
     Unit,
 )
 from search_spaces.errors import SpaceError
+from search_spaces.experiments import Experiment, Space
 from search_spaces.leaves import ExtractorPool, brief
 from search_spaces.methods import WHOLE
 from search_spaces.resolution import ResolvedSettings, resolve
 from search_spaces.rules import Case
 from search_spaces.schema import SAME, Measure
-from search_spaces.space import Experiment, Space
 
 MAX_CELLS = 200_000
 

@@ -18,9 +18,9 @@ from distill_core.settings import (
     QueueSettings,
 )
 from search_spaces.errors import SpaceError
+from search_spaces.experiments import Experiment
 from search_spaces.leaves import LEAVES, ExtractorPool
 from search_spaces.rules import Case
-from search_spaces.space import Experiment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ from orchestrator.request import Request
 from orchestrator.store import Store
 from orchestrator.units import KINDS
 from orchestrator.wording import duration
-from search_spaces.space import Space
+from search_spaces.experiments import Space
 
 
 @dataclass(frozen=True, slots=True)

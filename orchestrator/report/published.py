@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search_spaces.space import FOLDER
+from search_spaces import FOLDER
 
 JPEG = "-jpeg"
 """Suffix of data sets whose images were encoded anew as JPEG; they are compared with the original images' figures."""

@@ -14,9 +14,9 @@ from orchestrator.search.dimensions import Dimension
 from orchestrator.search.rungs import rung_iterations
 from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonical
 from search_spaces.errors import SpaceError, nearest
+from search_spaces.experiments import Experiment, Space
 from search_spaces.resolution import ResolvedSettings, resolve
 from search_spaces.rules import Case
-from search_spaces.space import Experiment, Space
 
 Sampler = Literal["tpe", "random", "grid"]
 Scheduler = Literal["asha", "none"]
