@@ -9,7 +9,7 @@ from distill_core.datasets.info import REGISTRY
 from distill_core.datasets.load import Dataset
 from distill_core.extractors import ExtractorPool
 from distill_core.networks import network_for
-from distill_core.settings import DistillationSettings, QueueSettings
+from distill_core.settings import DistillationSettings, Precision, QueueSettings
 
 IID = {"lambda_cc": 0.05, "lambda_cm": 0.01}
 METHODS = {
@@ -45,6 +45,6 @@ def pool(dataset: Dataset) -> ExtractorPool:
     return ExtractorPool([network.eval().requires_grad_(False)])
 
 
-def settings_for(method: str, name: str, *, iterations: int) -> DistillationSettings:
+def settings_for(method: str, name: str, *, iterations: int, precision: Precision = "tf32") -> DistillationSettings:
     """Return a method's settings with the data set's network."""
-    return replace(METHODS[method], network=NETWORKS[name], iterations=iterations)
+    return replace(METHODS[method], network=NETWORKS[name], iterations=iterations, precision=precision)

@@ -1,20 +1,22 @@
 """Time one iteration of DM+IID and IDM+IID, ours against a plain loop and against the authors' release, and its parts.
 
     python benchmarks/distillation.py [--official IID] [--methods DM+IID IDM+IID] [--ipc 1 10 50] [--rounds 5]
-                                      [--device cpu] [--threads 2] [--out benchmarks/results/NAME.json]
+                                      [--device cpu] [--threads 2] [--bf16] [--out benchmarks/results/NAME.json]
 
 CIFAR-10's shapes, noise, 256 real images a class, a ResNet18 as extractor. A call of a side is one whole iteration:
 draws, augmentation, passes, update of the pixels, IDM's queue training. The sides alternate, and the first round is not
 counted. "ours" is what `distill` does. "whole batches" is the same without parts: all classes and all real images in
 one pass, and the queue's batches in one piece; it stands for the readable path. "loop" is a plain reading of DM+IID's
 formulas, one class after the other, and within a class one image after the other where a sum over images stands.
-"release" is the checkout's own iteration. On one thread of a busy machine look at the processor's seconds.
+"ours in bf16" is ours with `precision: bf16`, "release" the checkout's own iteration. On one thread of a busy machine
+look at the processor's seconds.
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,11 +37,14 @@ from distill_core.matching.idm import IDM
 from distill_core.matching.loop import Cohort, start
 from distill_core.matching.objective import PLAIN, Objective, decode, gradients
 from distill_core.networks import initialise
+from distill_core.precision import autocast
 from distill_core.seeds import generator
-from distill_core.settings import DistillationSettings
+from distill_core.settings import DistillationSettings, Precision
 
 Side = Callable[[], dict[str, float]]
 ITERATIONS = 10**6
+OURS, IN_BF16 = "ours", "ours in bf16"
+PRECISIONS: dict[str, Precision] = {OURS: "tf32", IN_BF16: "bf16"}
 
 
 def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Draw) -> Tensor:
@@ -116,11 +121,11 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
     """Return our sides by name."""
     settings, device = settings_for(method, data.info.name, iterations=ITERATIONS), data.train.device
 
-    def fresh(class_chunk: int | None = None) -> Cohort:
-        cell = Cell(settings=settings)
+    def fresh(class_chunk: int | None = None, precision: Precision = "tf32") -> Cohort:
+        cell = Cell(settings=replace(settings, precision=precision))
         return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
 
-    ours, whole, looped = fresh(), fresh(len(data.info.classes)), fresh()
+    ours, in_bf16, whole, looped = fresh(), fresh(precision="bf16"), fresh(len(data.info.classes)), fresh()
 
     whole.passes = PLAIN
     vars(whole.source)["_passes"] = PLAIN  # of IDM's queue
@@ -129,15 +134,24 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
         with without_parts():
             return timed("iteration", whole.advance, device)
 
-    sides: dict[str, Side] = {"ours": lambda: timed("iteration", ours.advance, device), "whole batches": plain}
+    sides: dict[str, Side] = {
+        OURS: lambda: timed("iteration", ours.advance, device),
+        IN_BF16: lambda: timed("iteration", in_bf16.advance, device),
+        "whole batches": plain,
+    }
     if settings.queue is None:
         sides["loop"] = lambda: timed("iteration", lambda: loop_iteration(data, extractors, looped, settings), device)
     return sides
 
 
-def parts(method: str, ipc: int, data: Dataset, extractors: ExtractorPool, rounds: int) -> dict[str, object]:
+def parts(
+    method: str, ipc: int, data: Dataset, extractors: ExtractorPool, rounds: int, precision: Precision
+) -> dict[str, object]:
     """Return seconds and processor seconds of the parts of our iteration, each timed by itself."""
-    settings, device = settings_for(method, data.info.name, iterations=ITERATIONS), data.train.device
+    device = data.train.device
+    settings, of_dm = (
+        settings_for(name, data.info.name, iterations=ITERATIONS, precision=precision) for name in (method, "DM+IID")
+    )
     cohort = start(data, [Cell(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
     classes, images = len(data.info.classes), cohort.runs[0].state.images
     objective = objective_of(cohort, extractors, 1, settings)
@@ -146,7 +160,7 @@ def parts(method: str, ipc: int, data: Dataset, extractors: ExtractorPool, round
     slices = [slice(c, min(c + cohort.class_chunk, classes)) for c in range(0, classes, cohort.class_chunk)]
     real = [augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices]
     features = [objective.real_features(batch) for batch in real]
-    base = objective_of(cohort, extractors, 1, settings_for("DM+IID", data.info.name, iterations=ITERATIONS))
+    base = objective_of(cohort, extractors, 1, of_dm)
 
     def through(work: Callable[[Tensor, int], Tensor]) -> None:
         for number, part in enumerate(slices):
@@ -159,6 +173,11 @@ def parts(method: str, ipc: int, data: Dataset, extractors: ExtractorPool, round
         losses.pop("cc", None)
         return torch.stack(list(losses.values())).sum()
 
+    def centralized(synthetic: Tensor, number: int) -> Tensor:
+        with autocast(precision, device):
+            features = extractors.networks[0].embed(synthetic.flatten(0, 1))
+        return class_centralization(features.float().unflatten(0, synthetic.shape[:2]))
+
     objective = Objective(network=base.network, extractor=None, settings=settings, ce_weight=objective.ce_weight)
     work: dict[str, Callable[[], object]] = {
         "matching network": lambda: initialise(base.network, generator("matching network", 1)),
@@ -169,9 +188,7 @@ def parts(method: str, ipc: int, data: Dataset, extractors: ExtractorPool, round
             (found.mean, found.covariance) for found in map(base.real_features, real)
         ],
         "synthetic images through φ and back, losses": lambda: through(matched),
-        "synthetic images through ψ and back": lambda: through(
-            lambda synthetic, _: class_centralization(extractors.networks[0].embed(synthetic.flatten(0, 1))[None])
-        ),
+        "synthetic images through ψ and back": lambda: through(centralized),
     }
     if isinstance(cohort.source, IDM):
         work["queue's networks trained"] = lambda: cohort.source.after(1)
@@ -188,7 +205,9 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
     extractors = pool(data)
     with ExitStack() as open_sides:
         sides = own_sides(method, ipc, data, extractors)
-        sides = {name: side for name, side in sides.items() if name == "ours" or name in (arguments.sides or sides)}
+        asked = set(arguments.sides or sides) - {IN_BF16}
+        wanted = asked | {OURS} | ({IN_BF16} if arguments.bf16 else set())
+        sides = {name: side for name, side in sides.items() if name in wanted}
         if arguments.official:
             sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
         times = interleaved(sides, arguments.rounds)
@@ -197,14 +216,19 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
         "ipc": ipc,
         "sides": {name: _spreads(ours) for name, ours in times.items()},
         "ratios": {
-            f"{name} / ours": {
-                part: spread([own[part] / ours[part] for own, ours in zip(others, times["ours"], strict=True)])
+            f"{other} / {own}": {
+                part: spread([b[part] / a[part] for a, b in zip(times[own], times[other], strict=True)])
                 for part in ("iteration", "iteration processor")
             }
-            for name, others in times.items()
-            if name != "ours"
+            for own in (OURS, IN_BF16)
+            for other in times
+            if own in times and other != own
         },
-        "parts": parts(method, ipc, data, extractors, arguments.rounds),
+        "parts": {
+            name: parts(method, ipc, data, extractors, arguments.rounds, precision)
+            for name, precision in PRECISIONS.items()
+            if name in times
+        },
     }
 
 
@@ -223,10 +247,8 @@ def agreement() -> dict[str, float]:
 
     ours = gradient(whole=False)
     looped = looped_gradient(objective_of(cohort, extractors, 0, settings), images, real, draw)
-    return {
-        name: float((other - ours).abs().max() / ours.abs().max())
-        for name, other in (("whole batches", gradient(whole=True)), ("loop", looped))
-    }
+    others = {"whole batches": gradient(whole=True), "loop": looped}
+    return {name: float((other - ours).abs().max() / ours.abs().max()) for name, other in others.items()}
 
 
 def _spreads(times: list[dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -239,11 +261,11 @@ def show(case: dict[str, object]) -> None:
     assert isinstance(sides, dict) and isinstance(ratios, dict) and isinstance(own_parts, dict)
     print(f"{case['method']} IPC {case['ipc']}: seconds (and of the processor), median")
     for name, values in sides.items():
-        line = f"  {name:46s} {_medians(values, 'iteration')}"
-        ratio = ratios.get(f"{name} / ours")
-        print(line if ratio is None else f"{line}   {_medians(ratio, 'iteration')} × ours")
-    for name, values in own_parts.items():
-        print(f"    {name:44s} {_medians(values, 'part')}")
+        print(f"  {name:46s} {_medians(values, 'iteration')}")
+        for part, seconds in own_parts.get(name, {}).items():
+            print(f"    {part:44s} {_medians(seconds, 'part')}")
+    for name, ratio in ratios.items():
+        print(f"  {name:46s} {_medians(ratio, 'iteration')}", flush=True)
 
 
 def _medians(values: dict[str, dict[str, float]], part: str) -> str:
@@ -259,6 +281,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--bf16", action="store_true", help="also ours with precision: bf16")
     parser.add_argument("--give-memory-back", action="store_true", help="our sides run without keep_memory()")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

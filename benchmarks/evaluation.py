@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation.py [--official IID] [--networks ConvNet ResNet18] [--ipc 1 10 50] [--rounds 5]
                                     [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0]
-                                    [--give-memory-back] [--out NAME.json]
+                                    [--bf16] [--give-memory-back] [--out NAME.json]
 
 CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, batches of 256. A round trains one fresh network on every side
 for a few epochs and tests it once on some images. An epoch costs the same whenever it comes, and so does a test image:
@@ -11,7 +11,8 @@ counted and is given apart. `--accuracy N` also trains N networks a way on digit
 gives their accuracies. With `--out`, what is measured is written after every case.
 
 Our sides keep the memory they free, as units of a launch do, unless told not to; the release's process is as Python
-starts it. Sides: "ours" is the way that a whole evaluation of 20 networks takes, "plain loop" the same training without
+starts it. Sides: "ours" is the way that a whole evaluation of 20 networks takes, "ours in bf16" the same with
+`precision: bf16`, "plain loop" the same training without
 compilation, graphs or a data loader, "graphs" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
 """
 
@@ -33,10 +34,11 @@ from distill_core.device import keep_memory
 from distill_core.evaluation import TrainingSet, correct_by_class, evaluate_network, training_schedule
 from distill_core.networks import Network, build_network
 from distill_core.passes import Passes, captured, choose_passes, eager
-from distill_core.settings import DatasetRef, EvaluationSettings
+from distill_core.settings import DatasetRef, EvaluationSettings, Precision
 from distill_core.training import fit
 
 PUBLISHED_EPOCHS, PUBLISHED_TEST_IMAGES, NETWORKS_A_SET, CLASSES = 1001, 10_000, 20, 10
+IN_BF16 = "ours in bf16"
 Side = Callable[[], dict[str, float]]
 
 
@@ -49,19 +51,23 @@ def ways(network: Network, ipc: int, device: torch.device) -> dict[str, Passes]:
     return {"ours": chosen, "plain loop": eager("asked for"), **graphs}
 
 
-def own_side(name: str, passes: Passes, ipc: int, epochs: int, test: ImageSet, device: torch.device) -> Side:
+def own_side(
+    name: str, passes: Passes, ipc: int, epochs: int, test: ImageSet, device: torch.device, precision: Precision
+) -> Side:
     """Return what trains and tests one fresh network: {"train": s, "test": s}, and their processor seconds."""
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(CLASSES * ipc, 3, 32, 32, generator=draws)
     training = TrainingSet.of_tensors(images, torch.arange(CLASSES).repeat_interleave(ipc), device)
-    schedule = replace(training_schedule(EvaluationSettings()), epochs=epochs, drop_after=epochs // 2 + 1)
+    schedule = replace(
+        training_schedule(EvaluationSettings(precision=precision)), epochs=epochs, drop_after=epochs // 2 + 1
+    )
 
     def side() -> dict[str, float]:
         network = build_network(name, channels=3, classes=CLASSES, image_size=32, generator=draws).to(device)
         train = timed(
             "train", lambda: fit(network, training.images, training.labels, schedule, draws, passes=passes), device
         )
-        return train | timed("test", lambda: correct_by_class(network, test, CLASSES, "tf32", passes), device)
+        return train | timed("test", lambda: correct_by_class(network, test, CLASSES, precision, passes), device)
 
     return side
 
@@ -83,8 +89,10 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
     chosen = ways(probe, ipc, device)
     with ExitStack() as open_sides:
         sides: dict[str, Side] = {
-            side: own_side(name, passes, ipc, arguments.epochs, test, device) for side, passes in chosen.items()
+            side: own_side(name, passes, ipc, arguments.epochs, test, device, "tf32") for side, passes in chosen.items()
         }
+        if arguments.bf16:
+            sides[IN_BF16] = own_side(name, chosen["ours"], ipc, arguments.epochs, test, device, "bf16")
         if arguments.official:
             theirs = evaluation_side(
                 arguments.official, name, ipc, device, epochs=arguments.epochs, test_images=arguments.test_images
@@ -100,7 +108,12 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
         "ours is": chosen["ours"].reason,
         "first round": warm_up,
         "sides": {side: summary(rounds, scale) for side, rounds in times.items()},
-        "ratios": {side: ratios(times["ours"], times[side], scale) for side in times if side != "ours"},
+        "ratios": {
+            f"{side} / {own}": ratios(times[own], times[side], scale)
+            for own in ("ours", IN_BF16)
+            for side in times
+            if own in times and side != own
+        },
     }
 
 
@@ -170,7 +183,7 @@ def row(case: dict[str, object]) -> str:
     assert isinstance(sides, dict)
     assert isinstance(ratio, dict)
     per_side = "  ".join(f"{side} {values['epoch']['median']:.3f} s" for side, values in sides.items())
-    against = "  ".join(f"{side} / ours {values['evaluation']['median']:.2f}" for side, values in ratio.items())
+    against = "  ".join(f"{pair} {values['evaluation']['median']:.2f}" for pair, values in ratio.items())
     processor = "  ".join(f"{values['evaluation processor']['median']:.2f}" for values in ratio.values())
     return f"{case['network']:9} IPC {case['ipc']:2}  epoch: {per_side}   {against}  (processor {processor})"
 
@@ -186,6 +199,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--accuracy", type=int, default=0, help="networks to train a way on digits")
+    parser.add_argument("--bf16", action="store_true", help="also ours with precision: bf16")
     parser.add_argument("--give-memory-back", action="store_true", help="our sides run without keep_memory()")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

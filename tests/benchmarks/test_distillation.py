@@ -40,13 +40,16 @@ def small(benchmark_script, monkeypatch):
 def test_both_methods_are_timed_on_every_side_and_in_parts(small, benchmark_script, monkeypatch, tmp_path, capsys):
     benchmark, out = benchmark_script("distillation"), tmp_path / "out.json"
     threads = torch.get_num_threads()
-    monkeypatch.setattr("sys.argv", ["distillation.py", *f"--ipc 2 --rounds 1 --threads 1 --out {out}".split()])
+    monkeypatch.setattr("sys.argv", ["distillation.py", *f"--ipc 2 --rounds 1 --threads 1 --bf16 --out {out}".split()])
     benchmark.main()
     torch.set_num_threads(threads)
     result = json.loads(out.read_text())
     dm, idm = result["cases"]
-    assert dm["sides"].keys() == {"ours", "whole batches", "loop"} and idm["sides"].keys() == {"ours", "whole batches"}
-    assert "queue's networks trained" in idm["parts"] and "matching network" in dm["parts"]
+    ours = {"ours", "ours in bf16"}
+    assert dm["sides"].keys() == ours | {"whole batches", "loop"} and idm["sides"].keys() == ours | {"whole batches"}
+    assert dm["ratios"].keys() >= {"loop / ours", "loop / ours in bf16", "ours / ours in bf16"}
+    assert dm["parts"].keys() == idm["parts"].keys() == ours
+    assert "queue's networks trained" in idm["parts"]["ours"] and "matching network" in dm["parts"]["ours in bf16"]
     assert max(result["relative difference of the gradients"].values()) < 1e-3
     assert "IDM+IID IPC 2" in capsys.readouterr().out
 

@@ -7,15 +7,16 @@ import torch
 def test_every_case_is_timed_on_every_side_and_written(benchmark_script, monkeypatch, tmp_path, capsys):
     benchmark = benchmark_script("evaluation")
     out = tmp_path / "out.json"
-    tiny = f"--networks ConvNetW4D1 --ipc 1 --epochs 2 --rounds 2 --test-images 20 --threads 1 --out {out}"
+    tiny = f"--networks ConvNetW4D1 --ipc 1 --epochs 2 --rounds 2 --test-images 20 --threads 1 --bf16 --out {out}"
     threads = torch.get_num_threads()
     monkeypatch.setattr("sys.argv", ["evaluation.py", *tiny.split()])
     benchmark.main()
     torch.set_num_threads(threads)
     (case,) = json.loads(out.read_text())["cases"]
-    assert case["sides"].keys() == {"ours", "plain loop"}
+    assert case["sides"].keys() == {"ours", "plain loop", "ours in bf16"}
     assert case["ours is"] == "eager: too short to repay compilation"
-    assert case["ratios"]["plain loop"]["evaluation"]["n"] == 2
+    assert case["ratios"]["plain loop / ours"]["evaluation"]["n"] == 2
+    assert "plain loop / ours in bf16" in case["ratios"]
     assert "ConvNetW4D1 IPC  1" in capsys.readouterr().out
 
 
