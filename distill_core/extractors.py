@@ -1,7 +1,8 @@
-"""Feature extractors ψ of class centralization: networks trained on the real images, kept in memory as a pool."""
+"""Feature extractors ψ of class centralization: networks trained on the real images, drawn from as a pool."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
+from distill_core.device import free_memory
 from distill_core.networks import Network, network_for
 from distill_core.seeds import generator
 from distill_core.settings import ExtractorSettings
+from distill_core.streaming import Streamed, fit_together
 from distill_core.training import Checkpoints, Fit, Progress, Schedule, fit
 
 
@@ -31,8 +34,16 @@ class ExtractorPool:
         return len(self.networks)
 
     def draw(self, draws: torch.Generator) -> Network:
-        """Return one network, drawn uniformly."""
-        return self.networks[int(torch.randint(len(self.networks), (), generator=draws))]
+        """Return one network, drawn uniformly; it is good until the next draw."""
+        return self.networks[self._place(draws)]
+
+    def ahead(self, draws: torch.Generator) -> None:
+        """Make ready, in the background, what `draw` will return for a generator in the same state."""
+        if isinstance(self.networks, Streamed):
+            self.networks.ahead(self._place(draws))
+
+    def _place(self, draws: torch.Generator) -> int:
+        return int(torch.randint(len(self.networks), (), generator=draws))
 
     @classmethod
     def load(
@@ -40,10 +51,24 @@ class ExtractorPool:
     ) -> "ExtractorPool":
         """Load parameter files (safetensors, as `save_parameters` writes them) of networks for a data set.
 
+        They lie on the device together where that takes no more than a quarter of its free memory; otherwise they stay
+        in their files and are read as they are drawn.
+
         Raises:
-            ExtractorError: a file is missing, damaged, or of another architecture.
+            ExtractorError: a file is missing, damaged, or of another architecture; of a pool that is streamed this is
+                seen when the file is read.
         """
-        return cls([_load(file, network, info, device) for file in files])
+        try:
+            together = fit_together(files, free_memory(device))
+        except OSError as error:
+            raise ExtractorError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+        def filled(shell: Network, file: Path, parameters: dict[str, Tensor]) -> Network:
+            return _with_parameters(shell, parameters, _misfit(file, network, info))
+
+        if together:
+            return cls([filled(network_for(info, network, device), file, _read(file)) for file in files])
+        return cls(Streamed(files, _read, partial(filled, network_for(info, network, device))))
 
 
 def train_extractor(
@@ -97,12 +122,11 @@ def import_parameters(file: Path, network: str, info: DatasetInfo, device: torch
     return _with_parameters(network_for(info, network, device), parameters, _misfit(file, network, info))
 
 
-def _load(file: Path, network: str, info: DatasetInfo, device: torch.device | str) -> Network:
+def _read(file: Path) -> dict[str, Tensor]:
     try:
-        parameters = load_file(file)
+        return load_file(file)
     except (OSError, SafetensorError) as error:
         raise ExtractorError(f"{file} cannot be read: {error}") from error
-    return _with_parameters(network_for(info, network, device), parameters, _misfit(file, network, info))
 
 
 def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], misfit: str) -> Network:

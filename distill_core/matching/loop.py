@@ -251,7 +251,9 @@ class Cohort:
     def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
         if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):
             return None
-        return self.extractors.draw(self._draws("extractor", iteration))
+        drawn = self.extractors.draw(self._draws("extractor", iteration))
+        self.extractors.ahead(self._draws("extractor", iteration + 1))
+        return drawn
 
     def _draws(self, purpose: str, iteration: int) -> torch.Generator:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
