@@ -84,7 +84,7 @@ def convert(
     if raw.own is not None:
         _require_same(raw.own, raw.where, info)
         made = {**spec, "made": raw.own.spec}
-        return replace(raw.own, method=method, mean=info.mean, std=info.std, spec=made, key=key)
+        return _trainable(replace(raw.own, method=method, mean=info.mean, std=info.std, spec=made, key=key), raw.where)
     raw = _with_channels_of(raw, info)
     _require_size(raw.images, raw.where, info, reading.partition)
     pixels = _pixels(raw, reading, dataset)
@@ -95,7 +95,7 @@ def convert(
             f"{raw_pixels.likeness}. --no-check imports them all the same"
         )
     labels, soft = _labels(raw, reading.soft_labels, info)
-    return SyntheticSet(
+    converted = SyntheticSet(
         images=pixels,
         labels=labels,
         soft_labels=soft,
@@ -110,6 +110,13 @@ def convert(
         spec=dict(spec),
         key=key,
     )
+    return _trainable(converted, raw.where)
+
+
+def _trainable(converted: SyntheticSet, where: str) -> SyntheticSet:
+    if not bool(converted.training_images()[0].isfinite().all()):
+        raise ImportSetError(f"{where}: images hold numbers so large that they overflow when they are normalised")
+    return converted
 
 
 def images_per_class(images: int, classes: int) -> int:

@@ -90,9 +90,10 @@ def images_of(value: object, where: str) -> Tensor:
         return tensor.float() / 255
     if not tensor.is_floating_point():
         raise ImportSetError(f"{where}: images of type {tensor.dtype}; expected float or uint8")
+    tensor = tensor.float().contiguous()  # float64 may hold what float32 does not
     if not tensor.isfinite().all():
         raise ImportSetError(f"{where}: images hold NaN or infinity")
-    return tensor.float().contiguous()
+    return tensor
 
 
 def labels_of(value: object, count: int, where: str) -> Tensor:

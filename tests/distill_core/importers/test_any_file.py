@@ -246,6 +246,7 @@ def test_a_pickle_is_not_opened_unasked(tmp_path):
         (lambda path: torch.save([IMAGES.permute(0, 2, 3, 1), LABELS], path), "channels last"),
         (lambda path: torch.save([IMAGES, LABELS[:4]], path), r"labels of shape \(4,\) for 6 images"),
         (lambda path: torch.save([IMAGES / 0, LABELS], path), "NaN or infinity"),
+        (lambda path: torch.save([IMAGES.double() * 1e300, LABELS], path), "NaN or infinity"),
         (lambda path: torch.save([IMAGES, [2**70] * 6], path), "labels hold a number beyond"),
     ],
 )
@@ -254,6 +255,17 @@ def test_the_message_says_what_was_found_and_where(tmp_path, make, says):
     with pytest.raises(ImportSetError, match=says) as refusal:
         recognise(tmp_path / "set")
     assert str(tmp_path / "set") in str(refusal.value)
+
+
+def test_numbers_that_overflow_in_training_are_refused(tmp_path, tiny_dataset):
+    path = tmp_path / "own.safetensors"
+    info = tiny_dataset.info
+    metadata = {"dataset": info.name, "class_names": info.classes, "mean": info.mean, "std": info.std}
+    images = torch.full((6, 1, 16, 16), 3e38)
+    SyntheticSet(images=images, labels=LABELS, ipc=2, method="ours", **metadata).save(path)
+    found = recognise(path)
+    with pytest.raises(ImportSetError, match=r"own\.safetensors.*overflow"):
+        convert(found.sets[0], decide(found, 0, OPTIONS[0]), tiny_dataset, method="any", spec={})
 
 
 @pytest.mark.nightly
