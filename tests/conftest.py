@@ -40,6 +40,12 @@ def _fill_parameters(network):
     return network
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "nightly" in item.keywords and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(2 * 3600))
+
+
 @pytest.fixture(scope="session")
 def wave():
     return _wave
