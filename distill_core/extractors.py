@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from distill_core.datasets.info import DatasetInfo
@@ -17,6 +17,7 @@ from distill_core.networks import Network, network_for
 from distill_core.seeds import generator
 from distill_core.settings import ExtractorSettings
 from distill_core.streaming import Streamed, fit_together
+from distill_core.tensors import write_tensors
 from distill_core.training import Checkpoints, Fit, Progress, Schedule, fit
 
 
@@ -99,7 +100,7 @@ def train_extractor(
 
 def save_parameters(network: Network, path: Path) -> None:
     """Write a network's `state_dict` as one safetensors file."""
-    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, path)
+    write_tensors(network.state_dict(), path)
 
 
 def import_parameters(file: Path, network: str, info: DatasetInfo, device: torch.device | str) -> Network:

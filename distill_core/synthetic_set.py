@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from distill_core.partition import partition
+from distill_core.tensors import write_tensors
 
 HEADER = "iid"
 FORMAT_VERSION = 2
@@ -92,7 +92,7 @@ class SyntheticSet:
         version = 1 if self.soft_labels is None else FORMAT_VERSION
         header = {HEADER: json.dumps({"format": version, **metadata}, allow_nan=False)}
         tensors = {name: value for name in TENSORS if (value := getattr(self, name)) is not None}
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, path, metadata=header)
+        write_tensors(tensors, path, metadata=header)
 
     @classmethod
     def load(cls, path: Path) -> "SyntheticSet":

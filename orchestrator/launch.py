@@ -273,8 +273,8 @@ def _survey(
         return preflight.this_machine(), run_trial
     nodes, parcels = preflight.check(store, Path(settings.data_root), board.units.values())
     console.print(f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False)
-    if parcels:
-        sent = ", ".join(f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.items())
+    if parcels.sent:
+        sent = ", ".join(f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.sent.items())
         console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
     return nodes, shipping.trial_on_cluster(parcels)
 

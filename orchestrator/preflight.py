@@ -19,7 +19,7 @@ from distill_core.settings import DatasetRef
 from orchestrator import provenance
 from orchestrator.opening import open_store
 from orchestrator.resources import LaunchError, Node
-from orchestrator.shipping import Parcel, label, node_root, pack, unpack, why_not
+from orchestrator.shipping import Parcel, Parcels, label, node_root, open_depot, pack, unpack, why_not
 from orchestrator.store import Store, StoreError
 from orchestrator.units import ImportExtractor, ImportSet, Unit
 
@@ -47,7 +47,7 @@ class Facts:
     versions: Mapping[str, str]
     sees_store: bool
     store_error: str | None
-    """Why the store cannot be looked into from there."""
+    """Why the store cannot be read or written from there."""
     gpu_memory: int | None
     lacks: tuple[DatasetRef, ...]
     lacks_folders: tuple[str, ...]
@@ -63,7 +63,7 @@ def this_machine() -> list[Node]:
     return [_node(node, gpu_memory()) for node in _alive()]
 
 
-def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[Node], dict[str, Parcel]]:
+def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[Node], Parcels]:
     """Look at every node of the joined cluster, and bring it the data sets that it lacks.
 
     Args:
@@ -72,7 +72,7 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
         units: those that are to run.
 
     Returns:
-        The nodes, and by `shipping.label` the data sets that were sent; nodes that join later ask for them.
+        The nodes, and the data sets that were sent or can be; nodes that join later ask for them.
 
     Raises:
         LaunchError: a node cannot be used; names it and the remedy.
@@ -105,7 +105,8 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
                 "all nodes share, under the same path"
             )
     parcels = _bring_data(answers, data_root)
-    return [_node(node, facts.gpu_memory) for node, facts in answers], parcels
+    nodes = [_node(node, facts.gpu_memory) for node, facts in answers]
+    return nodes, Parcels(parcels, open_depot(data_root))
 
 
 def software() -> dict[str, str]:
@@ -135,7 +136,10 @@ def look(question: Question) -> Facts:
     root = node_root(Path(question.data_root))
     sees_store, store_error = False, None
     try:
-        sees_store = open_store(question.store).sees(question.marker)
+        store = open_store(question.store)
+        sees_store = store.sees(question.marker)
+        if sees_store:
+            store.check_writable()
     except StoreError as error:
         store_error = str(error)
     return Facts(

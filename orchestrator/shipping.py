@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import LAYOUTS, locate, own_folder
 from distill_core.settings import DatasetRef
@@ -105,22 +106,61 @@ def node_root(root: Path) -> Path:
     return Path(os.environ.get(NODE_DATA) or root).expanduser()
 
 
-def data_root_for(ref: DatasetRef, root: Path, parcels: Mapping[str, Parcel]) -> Path:
+@dataclass(frozen=True, slots=True)
+class Parcels:
+    """What the machine that launches can send: to nodes that join later, when they ask for it."""
+
+    sent: Mapping[str, Parcel]
+    """By `label`: what nodes lacked as the launch began."""
+    depot: Any = None
+    """A handle of `Depot`."""
+
+    def of(self, ref: DatasetRef) -> Parcel | None:
+        """Return the parcel of a data set; None where it cannot be sent."""
+        if label(ref) in self.sent or self.depot is None:
+            return self.sent.get(label(ref))
+        found: Parcel | None = ray.get(self.depot.parcel.remote(ref))
+        return found
+
+
+class Depot:
+    """An actor on the machine that launches, which packs a data set when the first node asks for it."""
+
+    def __init__(self, root: str) -> None:
+        self._root = Path(root)
+        self._packed: dict[str, Parcel] = {}
+
+    def parcel(self, ref: DatasetRef) -> Parcel | None:
+        """Return a data set as a parcel; None where it is not here or cannot be sent."""
+        if label(ref) not in self._packed:
+            if locate(ref, self._root) is None or why_not(ref) is not None:
+                return None
+            self._packed[label(ref)] = pack(ref, self._root)
+        return self._packed[label(ref)]
+
+
+def open_depot(root: Path) -> Any:
+    """Start a depot on this machine's node of the joined cluster; it ends with the launch."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Depot).options(scheduling_strategy=here).remote(str(root.expanduser().resolve()))
+
+
+def data_root_for(ref: DatasetRef, root: Path, parcels: Parcels) -> Path:
     """Return the folder below which a unit finds its data set on this node."""
     own = node_root(root)
-    if label(ref) in parcels and locate(ref, own) is None:
-        return Path(unpack(parcels[label(ref)]))
+    if locate(ref, own) is None and (parcel := parcels.of(ref)) is not None:
+        return Path(unpack(parcel))
     return own
 
 
-def trial_on_cluster(parcels: Mapping[str, Parcel]) -> Callable[[dict[str, Any]], None]:
+def trial_on_cluster(parcels: Parcels) -> Callable[[dict[str, Any]], None]:
     """Return a trial that looks for data where its node has them."""
     from ray import tune
 
-    return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, parcels=dict(parcels)))
+    return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, parcels=parcels))
 
 
-def _run(config: dict[str, Any], parcels: Mapping[str, Parcel]) -> None:
+def _run(config: dict[str, Any], parcels: Parcels) -> None:
     root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), parcels)
     run_trial({**config, "data_root": str(root)})
 

@@ -130,6 +130,8 @@ def find_unit(store: Store, key: str) -> Unit:
 
 def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:
     """Draw a status: a row a kind, then the failures with their reasons."""
+    if not status.spaces and status.others:
+        return Text(f"{status.others} units are done, but no launch has a record that can be read: see iid verify.")
     if not status.spaces:
         return Text("Nothing was launched on this store yet.")
     table = Table(title=f"search spaces: {', '.join(status.spaces)}", title_justify="left", box=None, pad_edge=False)

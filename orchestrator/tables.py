@@ -276,6 +276,7 @@ def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Tabl
 
 
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+_REMEDY = "iid verify --repair sets it aside and publishes the rows again"
 
 
 def _is_garbled(schema: pa.Schema) -> bool:
@@ -297,9 +298,9 @@ def _damaged(files: Sequence[Path], table: str, reason: str) -> str:
                 return f"{file} was written by a newer version (schema {version}, ours is {SCHEMA_VERSION}); update"
             pq.read_table(file, schema=SCHEMAS[table], page_checksum_verification=True)
         except (*_DAMAGE, ValueError) as damage:
-            return f"{file} cannot be read ({_line(damage)}); delete it and run again, its unit will be repaired"
+            return f"{file} cannot be read ({_line(damage)}); {_REMEDY}"
         if _is_garbled(schema):
-            return f"{file} is damaged ({reason}); delete it and run again, its unit will be repaired"
+            return f"{file} is damaged ({reason}); {_REMEDY}"
     return f"table {files[0].parent} cannot be read: {reason}"
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -34,6 +34,9 @@ from orchestrator.worker import run_trial
 
 OBJECT_STORE_BYTES = 100 * 2**20
 KNOCK_SECONDS = 10.0
+_SETTINGS_FRAME = 4
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
+"""What a client of gRPC begins with, and its empty settings; the server answers with a frame of settings (RFC 9113)."""
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints even when told to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -71,9 +74,10 @@ def cluster(address: str | None) -> Iterator[None]:
         if address is None:
             keep_token_private()
         else:
-            _knock(_running_cluster() if address == "auto" else address)
+            address = _running_cluster() if address == "auto" else address
+            _knock(address)
         ray.init(address or "local", **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if address is None:
             raise LaunchError(f"Ray cannot be started on this machine: {error}") from error
         raise LaunchError(
@@ -87,18 +91,38 @@ def cluster(address: str | None) -> Iterator[None]:
 
 
 def _running_cluster() -> str:
-    """Return host:port of the cluster that `auto` means: of RAY_ADDRESS, or the last one started on this machine.
+    """Return host:port of the cluster that `auto` means: of RAY_ADDRESS, or the last that `ray start` started here.
+
+    Ray itself would also take the private one of another launch on this machine.
 
     Raises:
         ConnectionError: there is none.
     """
-    return str(services.get_ray_address_from_environment("auto", None))
+    found = os.environ.get("RAY_ADDRESS") or services.find_bootstrap_address(None)
+    if not found or found == "auto":
+        raise ConnectionError("ray start has started none on this machine, and RAY_ADDRESS names none")
+    return str(found)
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens at host:port, for which Ray itself takes minutes."""
+    """See that a server of gRPC listens at host:port, for which Ray itself takes minutes.
+
+    Raises:
+        ValueError: this is no host:port.
+        OSError: nobody answers, or somebody else.
+    """
     host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    if not host or not port.isdecimal():
+        raise ValueError(f"{address!r} is not host:port")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        connection.sendall(_HTTP2_PREFACE)
+        with suppress(ConnectionError):
+            answer = connection.recv(9, socket.MSG_WAITALL)
+            if len(answer) == 9 and answer[3] == _SETTINGS_FRAME:
+                return
+    raise ConnectionError("what listens there is not Ray")
 
 
 def run_units(

@@ -29,6 +29,8 @@ Action = Literal["recompute", "publish", "set aside", "none"]
 belongs to nothing or cannot be read; none: good to know, but the next launch sees to it or nobody has to."""
 
 DAMAGED = "damaged"
+PARTS = ("units", "tables", "runs", "plans")
+"""Folders of a store, of which one at least is there once it was written to."""
 THREADS = 4
 """Units that are looked at at a time."""
 
@@ -76,6 +78,10 @@ def verify(store: Store) -> Verification:
     """
     if not store.root.is_dir():
         raise StoreError(f"store: there is none in {store.root}; name it with --store")
+    if any(store.root.iterdir()) and not any((store.root / name).exists() for name in PARTS):
+        raise StoreError(
+            f"store: {store.root} is something else, it has none of {', '.join(PARTS)}; name it with --store"
+        )
     with files.translated(store.root):
         folders = [path for path in sorted(store.root.glob("units/*/[!.]*")) if path.is_dir()]
         done = {path.name for path in folders if (path / DONE).exists()}

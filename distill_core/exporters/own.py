@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from distill_core.exporters.content import Content, Format, line
 from distill_core.exporters.metadata import metadata
 from distill_core.synthetic_set import SyntheticSet
+from distill_core.tensors import write_tensors
 
 FILE = "synthetic_set.safetensors"
 HEADER = "export"
@@ -20,7 +20,9 @@ def _write(content: Content, folder: Path) -> None:
     content.source.save(path)
     with safe_open(path, framework="pt") as file:
         header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(tensors, path, metadata={**header, HEADER: json.dumps(metadata(content, SAFETENSORS), allow_nan=False)})
+    write_tensors(
+        tensors, path, metadata={**header, HEADER: json.dumps(metadata(content, SAFETENSORS), allow_nan=False)}
+    )
 
 
 def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:

@@ -87,10 +87,11 @@ def _guarded(path: Path, read: Callable[[], object]) -> object:
         raise
     except Exception as error:  # what a damaged byte makes an unpickler raise is not foreseeable
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        line = str(error).strip().partition("\n")[0]
+        reason = re.split(r"(?<=\w)\. ", line)[0][:200] or type(error).__name__
         if name is not None:
             reason = f"it names {name[1]}, which is no part of a set of images"
-        elif "weights_only" in reason:  # torch goes on to advise what must not be done
+        elif "weights_only" in line:  # torch goes on to advise what must not be done
             reason = "it holds more than tensors, numbers and containers"
         raise ImportSetError(f"{path} cannot be read safely, or is damaged: {reason}") from error
 

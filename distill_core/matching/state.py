@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
+
+from distill_core.tensors import write_tensors
 
 
 class DistillationError(RuntimeError):
@@ -66,7 +67,7 @@ class DistillationState:
         tensors = {"images": self.images, "velocity": self.velocity}
         tensors |= {f"source.{name}": value for name, value in self.source.items()}
         on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(on_cpu, path, metadata={"state": json.dumps(record)})
+        write_tensors(on_cpu, path, metadata={"state": json.dumps(record)})
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> "DistillationState":

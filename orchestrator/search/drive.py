@@ -22,7 +22,7 @@ from orchestrator.store import Store
 from orchestrator.trials import RUNNER, TrialSettings
 
 if TYPE_CHECKING:
-    from orchestrator.shipping import Parcel
+    from orchestrator.shipping import Parcels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ class Search:
                 return 130
         return self._outcome(running, stopped=switch.is_on())
 
-    def _room(self, study: Study) -> "tuple[Capacity, dict[str, Parcel] | None]":
+    def _room(self, study: Study) -> "tuple[Capacity, Parcels | None]":
         """Look at the machines; return what each trial gets of them, and what was sent to a cluster's nodes."""
         from orchestrator import preflight
 

@@ -6,7 +6,6 @@ order in which they came; the suggestions follow from the journal too.
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +20,7 @@ from orchestrator.resources import LaunchError
 from orchestrator.search.run import StudyRun
 from orchestrator.search.worker import Measured, run_search_trial
 from orchestrator.searcher import MAX_DEATHS
-from orchestrator.shipping import Parcel
+from orchestrator.shipping import Parcels
 from orchestrator.trials import trial_resources
 
 TIE = 1e-9
@@ -29,7 +28,7 @@ TIE = 1e-9
 _MEASURED = [field.name for field in dataclasses.fields(Measured)]
 
 
-def run_study(run: StudyRun, *, slots: int, parcels: Mapping[str, Parcel] | None = None) -> None:
+def run_study(run: StudyRun, *, slots: int, parcels: Parcels | None = None) -> None:
     """Run a study's trials on the joined cluster until there are as many as there are to be.
 
     Args:
@@ -43,7 +42,7 @@ def run_study(run: StudyRun, *, slots: int, parcels: Mapping[str, Parcel] | None
     """
     trial: Any = run_search_trial
     if parcels is not None:
-        trial = tune.with_parameters(run_search_trial, parcels=dict(parcels))
+        trial = tune.with_parameters(run_search_trial, parcels=parcels)
     try:
         with tempfile.TemporaryDirectory(prefix="iid-search-", ignore_cleanup_errors=True) as folder:
             tune.Tuner(

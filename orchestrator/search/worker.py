@@ -19,7 +19,7 @@ from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
 from orchestrator.worker import prepare_process
 
 if TYPE_CHECKING:
-    from orchestrator.shipping import Parcel
+    from orchestrator.shipping import Parcels
 
 BUSY_SECONDS = 1.0
 """Pause before a unit that somebody else is working on is looked at again."""
@@ -67,7 +67,7 @@ def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
     )
 
 
-def run_search_trial(config: dict[str, Any], parcels: "Mapping[str, Parcel] | None" = None) -> None:
+def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -> None:
     """Climb the rungs of a trial in Tune, reporting each; the scheduler ends it where it is not worth going on.
 
     Args:

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from distill_core.datasets.load import Dataset
 from distill_core.extractors import import_parameters, save_parameters, train_extractor
 from distill_core.settings import SettingsError
+from distill_core.tensors import write_tensors
 from distill_core.training import Checkpoints, State
 from orchestrator.context import UnitContext
 from orchestrator.tables import Row
@@ -27,7 +28,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
 
     def save(state: State) -> None:
         spent = {"seconds": torch.tensor(time.monotonic() - began, dtype=torch.float64)}
-        context.save_checkpoint(lambda path: save_file(state | spent, path))
+        context.save_checkpoint(lambda path: write_tensors(state | spent, path))
 
     network, fit = train_extractor(
         training_data(dataset, unit),

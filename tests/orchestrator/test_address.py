@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import shutil
+import socket
+import threading
 import time
 
 import pytest
@@ -10,7 +12,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from distill_core.datasets.info import DatasetError
-from orchestrator import preflight, shipping, tables
+from orchestrator import preflight, shipping, tables, tuning
 from orchestrator.resources import LaunchError
 from orchestrator.units import ImportExtractor
 
@@ -67,7 +69,7 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
 
 def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folders, pets, runner):
     kept = folders[shipping.NODE_CACHE]
-    plan = runner.make_plan(units=4)
+    plan = runner.make_plan(units=16)
     summary = harness.launch(plan, address=cluster.address, runner="data_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
     rows = tables.read(harness.store.tables, "distillations")
@@ -78,7 +80,8 @@ def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folder
     shown = place.stat().st_ino
 
     assert (
-        harness.launch(runner.make_plan(units=6), address=cluster.address, runner="data_runner:run_unit").exit_code == 0
+        harness.launch(runner.make_plan(units=20), address=cluster.address, runner="data_runner:run_unit").exit_code
+        == 0
     )
     assert [path.stat().st_ino for path in kept.iterdir()] == [shown]  # it is still there, nothing was put beside it
 
@@ -101,11 +104,29 @@ def test_what_a_node_cannot_get_is_said_before_anything_starts(harness, cluster,
     assert len(harness.store.runs()) == 1
 
 
+def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(harness, cluster, folders, pets, runner):
+    ray.init(cluster.address, logging_level="error", log_to_driver=False)
+    try:
+        _, parcels = preflight.check(harness.store, harness.data, [])
+        assert parcels.sent == {}
+        places = [
+            ray.get(preflight._on(node, shipping.data_root_for).remote(dataset, harness.data, parcels))
+            for node in ray.nodes()
+            for dataset in (runner.DATASET, dataclasses.replace(runner.DATASET, path=str(pets)))
+        ]
+    finally:
+        ray.shutdown()
+    kept = folders[shipping.NODE_CACHE]
+    assert sum(place == harness.data for place in places) == 2  # here, and what is no part of the data folder
+    (sent,) = (place for place in places if place.parent == kept)
+    assert (sent / "pets/train/cat/1.png").read_bytes() == b"cat" * 1000
+
+
 def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner, monkeypatch):
     ray.init(cluster.address, logging_level="error", log_to_driver=False)
     try:
         nodes, parcels = preflight.check(harness.store, harness.data, [])
-        assert [(node.cpus, node.gpus) for node in nodes] == [(1, 0), (1, 0)] and parcels == {}
+        assert [(node.cpus, node.gpus) for node in nodes] == [(1, 0), (1, 0)] and parcels.sent == {}
         pool = ImportExtractor(dataset=runner.DATASET, network="ConvNet", pool="mine", index=0, folder="/nowhere/pool")
         pool = dataclasses.replace(
             pool, dataset=dataclasses.replace(runner.DATASET, name="digits", format=None, path=None)
@@ -130,7 +151,7 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
 def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(harness, small_plan, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # as its file says after a cluster that ended without cleaning up
     began = time.monotonic()
-    with pytest.raises(LaunchError, match="no Ray cluster can be reached at auto"):
+    with pytest.raises(LaunchError, match=r"no Ray cluster can be reached at 127\.0\.0\.1:1"):
         harness.launch(small_plan(), address="auto")
     assert time.monotonic() - began < 30
 
@@ -138,3 +159,39 @@ def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(harness, sm
 def test_a_cluster_that_is_not_there_is_named(harness, small_plan):
     with pytest.raises(LaunchError, match=r"127\.0\.0\.1:1"):
         harness.launch(small_plan(), address="127.0.0.1:1")
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", None], ids=["hangs up", "HTTP", "silent"])
+def test_somebody_else_at_the_address_is_told_at_once(harness, small_plan, monkeypatch, answer):
+    monkeypatch.setattr(tuning, "KNOCK_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = threading.Event()
+        threading.Thread(target=_answer, args=(server, answer, done), daemon=True).start()
+        address = "{}:{}".format(*server.getsockname())
+        with pytest.raises(LaunchError, match=f"no Ray cluster can be reached at {address}"):
+            harness.launch(small_plan(), address=address)
+        done.set()
+
+
+def _answer(server, answer, done):
+    connection, _ = server.accept()
+    with connection:
+        if answer is None:
+            done.wait(30)
+        else:
+            connection.recv(100)
+            connection.sendall(answer)
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:", "127.0.0.1:ray", ":6379"])
+def test_an_address_is_host_and_port(harness, small_plan, address):
+    with pytest.raises(LaunchError, match="is not host:port"):
+        harness.launch(small_plan(), address=address)
+
+
+def test_auto_is_a_cluster_that_was_started_to_be_joined(harness, small_plan, cluster, monkeypatch):
+    """Not the private one of another launch, which Ray would take."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda folder: None)
+    with pytest.raises(LaunchError, match="at auto: ray start has started none on this machine"):
+        harness.launch(small_plan(), address="auto")

@@ -67,13 +67,13 @@ def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
 
 
 def test_a_unit_reads_its_own_nodes_folder_first_and_what_was_sent_otherwise(root, tmp_path, monkeypatch):
-    parcels = {"pets@1": shipping.pack(PETS, root)}
+    parcels = shipping.Parcels({"pets@1": shipping.pack(PETS, root)})
     assert shipping.data_root_for(PETS, root, parcels) == root
-    sent = shipping.cache() / f"pets@1-{parcels['pets@1'].digest}"
+    sent = shipping.cache() / f"pets@1-{parcels.sent['pets@1'].digest}"
     assert shipping.data_root_for(PETS, tmp_path / "empty", parcels) == sent
     monkeypatch.setenv(shipping.NODE_DATA, str(tmp_path / "empty"))
     assert shipping.data_root_for(PETS, root, parcels) == sent
-    assert shipping.data_root_for(PETS, root, {}) == tmp_path / "empty"
+    assert shipping.data_root_for(PETS, root, shipping.Parcels({})) == tmp_path / "empty"
 
 
 @pytest.mark.parametrize("path", ["/abs/pets", "~/pets", "../pets", "a/../../pets"])

@@ -102,6 +102,15 @@ def test_a_unit_is_found_by_the_beginning_of_its_key(harness, units):
     assert find_unit(harness.store, other.key) == other
 
 
+def test_done_units_without_a_record_are_not_passed_over(harness, units):
+    commit(harness.store, units[0])
+    for path in (harness.store.root / "runs").glob("*.json"):
+        path.write_text("{")
+    out = io.StringIO()
+    Console(file=out, width=200).print(render_status(read_status(harness.store)))
+    assert "1 units are done, but no launch has a record that can be read: see iid verify" in out.getvalue()
+
+
 def test_there_is_no_status_without_a_store(tmp_path):
     with pytest.raises(StoreError, match="--store"):
         read_status(Store(tmp_path / "nowhere"))

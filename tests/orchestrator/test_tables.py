@@ -90,7 +90,7 @@ def test_columns_that_damage_renamed_are_not_read_as_missing(tmp_path):
     write(tmp_path, "00000000000000aa")
     path = tmp_path / "evaluations" / "00000000000000aa.parquet"
     path.write_bytes(path.read_bytes().replace(b"accuracy", b"accurady"))
-    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*delete it and run again"):
+    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"):
         tables.read(tmp_path, "evaluations")
 
 
@@ -100,5 +100,5 @@ def test_a_flipped_value_is_not_read(tmp_path):
     content, value = path.read_bytes(), struct.pack("<d", ROW["accuracy"])
     assert value in content[: len(content) // 2]
     path.write_bytes(content.replace(value, struct.pack("<d", 0.999), 1))
-    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*delete it and run again"):
+    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"):
         tables.read(tmp_path, "evaluations")

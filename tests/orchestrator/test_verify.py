@@ -55,6 +55,12 @@ def damages(folder, published):
 NAMES = list(damages(None, None))
 
 
+def test_a_folder_that_is_no_store_is_not_called_whole(tmp_path):
+    (tmp_path / "notes.txt").write_text("something else")
+    with pytest.raises(StoreError, match="is something else, it has none of units"):
+        verify(Store(tmp_path))
+
+
 def test_a_store_that_is_whole(made):
     store, *_ = made
     seen = verify(store)
