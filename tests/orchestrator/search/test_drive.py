@@ -85,7 +85,7 @@ def test_trials_that_fail_say_so_and_how_many(make_study, tmp_path, ray_on_two_c
     assert "2 trials failed; run the same command again" in failing.console.file.getvalue()
 
 
-@pytest.mark.nightly  # a killed search was seen to wait for minutes before it went on: to be mended
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [20250131])
 def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(make_study, tiny_space, tmp_path, seed):
