@@ -70,9 +70,14 @@ class Job:
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
     @property
-    def each(self) -> str:
-        """What a node has, in words."""
-        return " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in ((self.cpus, "CPU core"), (self.gpus, "GPU")))
+    def behind_url(self) -> bool:
+        """Whether the store is not in a folder, as on S3."""
+        return "://" in self.store
+
+    def machines(self, noun: str) -> str:
+        """What it runs on in words, such as "2 nodes, each with 8 CPU cores and 1 GPU"."""
+        sizes = [f"{n} {what}{'s' * (n != 1)}" for n, what in ((self.cpus, "CPU core"), (self.gpus, "GPU")) if n]
+        return f"{self.nodes} {noun}{'s, each' * (self.nodes != 1)} with {' and '.join(sizes)}"
 
     def command(self, *more: str) -> list[str]:
         """Return the command that runs on the first node."""
@@ -179,7 +184,7 @@ def _command_on_mount(job: Job, mount: str) -> list[str]:
         raise SettingsError(f"--mount is {mount!r}; give an absolute path of plain names")
     for name in ("store", "data") + (("space",) if job.space.endswith((".yaml", ".yml")) else ()):
         path = PurePosixPath(getattr(job, name))
-        if name == "store" and "://" in job.store:
+        if name == "store" and job.behind_url:
             continue
         if not path.is_relative_to(mount) or ".." in path.parts:
             raise SettingsError(f"{name} is {path}; put it below {mount}, which all nodes share (see --mount)")

@@ -83,7 +83,7 @@ def machine(tmp_path):
     """Stands in for Slurm and for Ray: one node, on which the command runs."""
     tools = {
         "scontrol": 'echo "node1"; echo "node2"',
-        "srun": 'while [ "$1" != ray ]; do shift; done; "$@"',
+        "srun": 'echo "$@" > srun-arguments; while [ "$1" != ray ]; do shift; done; "$@"',
         "ray": 'echo "$@" > ray-arguments; env > ray-environment; ls -l "$RAY_AUTH_TOKEN_PATH" > token-mode\n'
         'cat "$RAY_AUTH_TOKEN_PATH" > token; [ -e broken ] && exit 0\n'
         'while [ "$1" != -- ]; do shift; done; shift; "$@"',
@@ -99,6 +99,7 @@ def machine(tmp_path):
         "SLURM_JOB_NODELIST": "node[1-3]",
         "SLURM_JOB_NUM_NODES": "3",
         "SLURM_JOB_ID": "12345",
+        "SLURM_CPUS_PER_TASK": "8",
     }
 
     def run(script):
@@ -117,6 +118,7 @@ def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its
     told = ["run", name, "--address", "auto", "--store", str(store), "--data", "/shared/data"]
     assert arguments == [*told, "--set", "methods=[DM, DM+IID]"]
     assert (tmp_path / "ray-arguments").read_text().startswith("symmetric-run --address node1:22345 --min-nodes 3 ")
+    assert (tmp_path / "srun-arguments").read_text().startswith("--nodes=3 --ntasks=3 --cpus-per-task=8 ray ")
     assert "RAY_AUTH_MODE=token" in (tmp_path / "ray-environment").read_text()
     assert (tmp_path / "token-mode").read_text().startswith("-rw-------")
     assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "token").read_text())
@@ -124,6 +126,15 @@ def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its
 
     (tmp_path / "broken").touch()
     assert machine(script) == 1  # although symmetric-run itself ends with 0
+
+
+def test_a_slurm_script_makes_no_folder_of_a_stores_url(machine, tmp_path):
+    script = slurm(job(store="s3://bucket/x"), setup=("true",))
+    check_bash(script)
+    assert machine(script) == 3
+    assert "s3://bucket/x" in (tmp_path / "iid-arguments").read_text().splitlines()
+    assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "token").read_text())
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["bin"]  # neither s3: nor what was private
 
 
 # KubeRay
@@ -201,6 +212,21 @@ def test_ray_itself_takes_the_cluster_file(provider):
 
 
 # All of them
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({}, "3 nodes, each with 8 CPU cores and 2 GPUs"),
+        ({"nodes": 1, "cpus": 1, "gpus": 1}, "1 node with 1 CPU core and 1 GPU"),
+        ({"nodes": 1, "gpus": 0}, "1 node with 8 CPU cores"),
+    ],
+)
+def test_files_say_in_words_what_they_ask_for(sizes, words):
+    assert f"# quickstart on {words}.\n" in slurm(job(**sizes))
+    assert f"# quickstart on {words.replace('node', 'pod')}, and" in kuberay(job(**sizes), image="i", claim="c")
+    text = ray_up(job(**sizes), provider="aws", image="i", nfs="h:/a")
+    assert text.startswith(f"# quickstart on {words.replace('node', 'aws machine')}, and")
 
 
 @pytest.mark.parametrize("value", HOSTILE)
