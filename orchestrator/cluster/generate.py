@@ -176,6 +176,7 @@ def ray_up(
         machine_image=machine_image or (_GCP_IMAGE if provider == "gcp" else None),
         spot=spot,
         command=_command_on_mount(job, mount),
+        folders=[*([] if job.behind_url else [job.store]), job.data, str(PurePosixPath(mount) / "reports")],
     )
 
 

@@ -159,6 +159,7 @@ def check_rayjob(text):
         volumes = {volume["name"] for volume in group["template"]["spec"]["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
         assert all(isinstance(value, str) for value in container["resources"]["limits"].values())
+        assert group["template"]["spec"]["securityContext"]["fsGroup"] == 1000  # or only root may write to the claim
     return made
 
 
@@ -199,8 +200,28 @@ def test_a_cluster_file_fits_rays_own_schema(provider, spot):
     head = " ".join(made["head_start_ray_commands"])
     assert "--dashboard-host=127.0.0.1" in head and "RAY_AUTH_MODE=token ray start --head" in head
     assert "RAY_AUTH_MODE=token ray start --address" in " ".join(made["worker_start_ray_commands"])
-    for command in (*made["initialization_commands"], *made["head_start_ray_commands"]):
+    for command in (*made["initialization_commands"], *made["setup_commands"], *made["head_start_ray_commands"]):
         subprocess.run(["bash", "-n"], input=command, text=True, check=True)
+
+
+@pytest.mark.parametrize("name", ["plain", *HOSTILE])
+def test_folders_that_storage_lacks_are_made_for_the_containers_user(name, tmp_path, monkeypatch):
+    mount = tmp_path / "shared"
+    (mount / "data").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    sudo = tmp_path / "bin" / "sudo"
+    sudo.write_text(f'#!/bin/bash\necho "${{@:1:6}}" >> {tmp_path}/asked\nexec "$@"\n')
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sudo.parent}:{os.environ['PATH']}")
+    told = job(store=str(mount / name), data=str(mount / "data"))
+    (command,) = yaml.safe_load(ray_up(told, provider="aws", image="i", nfs="h:/", mount=str(mount)))["setup_commands"]
+    for _ in range(2):  # the second machine finds them there
+        subprocess.run(["bash", "-c", command], check=True)
+    assert {path.name for path in mount.iterdir()} == {name, "data", "reports"}
+    made = f"install -d -o {os.getuid()} -g {os.getgid()}"
+    assert (tmp_path / "asked").read_text().splitlines() == [made] * 2
+    remote = ray_up(job(store="s3://bucket/x"), provider="aws", image="i", nfs="h:/")
+    assert "s3:" not in yaml.safe_load(remote)["setup_commands"][0]
 
 
 @pytest.mark.parametrize("provider", ["aws", "gcp"])
