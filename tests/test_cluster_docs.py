@@ -16,6 +16,12 @@ TEXT = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
 COMMANDS = re.findall(r"^iid cluster (?:.*\\\n)*.*$", TEXT, re.MULTILINE)
 
 
+def test_an_image_gets_nothing_that_git_ignores():
+    root = Path(__file__).parents[1]
+    left_out = {line.strip("/").removeprefix("**/") for line in (root / ".dockerignore").read_text().split()}
+    assert left_out == {".git", *(line.strip("/") for line in (root / ".gitignore").read_text().split())}
+
+
 def test_it_shows_every_kind_of_file():
     assert [line.split()[2] for line in COMMANDS] == ["slurm", "kuberay", "ray-up"]
 
