@@ -15,6 +15,7 @@ Provider = Literal["aws", "gcp"]
 
 _TIME = re.compile(r"(?:(\d{1,3})-)?(\d{1,3}):([0-5]\d):([0-5]\d)")
 _WORD = re.compile(r"[\w./:@+=-]+", re.ASCII)
+_KUBERNETES_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _GCP_IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu128-ubuntu-2204-nvidia-570"
 HEAD_TYPES: dict[Provider, str] = {"aws": "m6i.large", "gcp": "n2-standard-2"}
 WORKER_TYPES: dict[Provider, str] = {"aws": "g6.4xlarge", "gcp": "g2-standard-16"}
@@ -104,10 +105,12 @@ def kuberay(job: Job, *, image: str, claim: str, mount: str = "/shared") -> str:
         mount: where they mount it.
 
     Raises:
-        SettingsError: the store, the data or the search space lie outside of it.
+        SettingsError: the store, the data or the search space lie outside of it, or no claim can have this name.
     """
     for name, value in (("image", image), ("claim", claim)):
         _require_word(name, value)
+    if len(claim) > 253 or _KUBERNETES_NAME.fullmatch(claim) is None:
+        raise SettingsError(f"--claim is {claim!r}; Kubernetes names have small letters, digits, - and . alone")
     return _fill(
         "kuberay.yaml",
         job,

@@ -1,5 +1,6 @@
 """`iid cluster`: print ready files for clusters, or write them."""
 
+import os
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from orchestrator.cluster import generate
 from orchestrator.cluster.generate import Job
 from orchestrator.files import StoreError
+from orchestrator.request import Request
 
 app = typer.Typer(
     help="Print ready files for a cluster: a Slurm script, a KubeRay job, a ray up cluster.", no_args_is_help=True
@@ -131,7 +133,7 @@ def _job(
         options = tuple(shlex.split(run_options))
     except ValueError as error:
         raise typer.BadParameter(f"{error}", param_hint="--run-options") from error
-    return Job(
+    job = Job(
         space=space,
         store=store,
         data=data,
@@ -142,6 +144,15 @@ def _job(
         time=time,
         options=options,
     )
+    if not _is_elsewhere(space):
+        Request(space=space).load()
+    return job
+
+
+def _is_elsewhere(space: str) -> bool:
+    """Whether a search space is a file that this machine does not see; the nodes may."""
+    path = Path(space)
+    return (path.suffix in {".yaml", ".yml"} or path.is_absolute()) and not os.path.exists(space)  # noqa: PTH110
 
 
 def _give(text: str, out: Path | None) -> None:

@@ -168,6 +168,19 @@ def test_a_store_behind_a_url_needs_no_mount():
         assert "--store s3://bucket/x" in made
 
 
+def test_a_file_says_what_a_store_behind_a_url_needs():
+    cloud = {"provider": "aws", "image": "i", "nfs": "h:/"}
+    remote = job(store="s3://b/x")
+    for made, local in (
+        (kuberay(remote, image="i", claim="c"), kuberay(job(), image="i", claim="c")),
+        (ray_up(remote, **cloud), ray_up(job(), **cloud)),
+    ):
+        told = "\n".join(line for line in made.splitlines() if line.startswith("#"))
+        assert "AWS_ACCESS_KEY_ID" in told and "pip install s3fs" in told
+        assert "AWS_" not in local and "s3fs" not in local
+    check_rayjob(kuberay(remote, image="i", claim="c"))
+
+
 def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
     made = check_rayjob(kuberay(job(time="02:00:00"), image="me/iid:1", claim="shared-claim"))
     assert made["metadata"]["name"] == "iid-quickstart" and made["spec"]["activeDeadlineSeconds"] == 7200
@@ -311,6 +324,33 @@ def test_what_other_machines_cannot_see_is_refused(changed, message):
         kuberay(job(**changed), image="i", claim="c")
     with pytest.raises(SettingsError, match=message):
         ray_up(job(**changed), provider="aws", image="i", nfs="h:/a")
+
+
+@pytest.mark.parametrize("claim", ["Shared_Files", "-a", "a.", "a..b", "a/b", "a" * 254])
+def test_a_claim_that_kubernetes_would_not_take_is_refused(claim):
+    with pytest.raises(SettingsError, match="--claim is"):
+        kuberay(job(), image="i", claim=claim)
+    check_rayjob(kuberay(job(), image="i", claim="shared-files.2"))
+
+
+def test_a_space_that_cannot_be_loaded_is_refused_unless_only_the_nodes_see_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.yaml").write_text("name: [")
+    Path("wrong.yaml").write_text("nme: x")
+
+    def make(space):
+        return CliRunner().invoke(app, ["cluster", "slurm", space])
+
+    for space, message in (
+        ("paper/mian", "there is no search space 'paper/mian'"),
+        ("broken.yaml", "broken.yaml"),
+        ("wrong.yaml", "wrong.yaml"),
+        (str(tmp_path), "error: "),
+    ):
+        made = make(space)
+        assert made.exit_code == 2 and message in made.output, made.output
+    for space in ("paper/main", "elsewhere.yaml", "/scratch/me/elsewhere.yml", "/scratch/me/elsewhere"):
+        assert make(space).exit_code == 0
 
 
 def test_what_a_cloud_needs_is_asked_for():
