@@ -1,9 +1,11 @@
 """`iid export`: sets of a store in the layouts that others read, checked by reading them back and training on them."""
 
+import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from distill_core.evaluation import TrainingSet, evaluate_network
 from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
+from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.commands.run import check_data
 from orchestrator.plan import Plan, make_plan
@@ -72,7 +75,7 @@ def export_sets(
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)
         for job in jobs:
-            _reference(job)
+            _reference(job, store, data)
     inside = True
     for job in jobs:
         content = export(job.source, chosen, job.folder, tuple(accuracy for _, accuracy in job.recorded))
@@ -171,23 +174,50 @@ def _accuracy(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
     )
 
 
-def _reference(job: Job) -> Recorded:
-    """Choose the evaluation that an export is checked against: with the matching network if there is one."""
-    if not job.recorded:
-        raise ExportError(f"set {job.unit.key}: the store has no evaluation of it to check against; leave --check out")
+def _reference(job: Job, store: Store, data: Path) -> Recorded:
+    """Choose the evaluation that an export is checked against: with the matching network if there is one.
+
+    Raises:
+        ExportError: no evaluation has an interval; the message has the command that makes one.
+    """
     matching = job.unit.settings.network if isinstance(job.unit, Distill) else None
-    unit, accuracy = next((pair for pair in job.recorded if pair[0].network == matching), job.recorded[0])
-    if accuracy.interval is None:
-        raise ExportError(
-            f"set {job.unit.key}: a single network was trained on it, which has no interval to check against; "
-            "evaluate it with num_eval=2 or more, or leave --check out"
+    with_interval = [pair for pair in job.recorded if pair[1].interval is not None]
+    if not with_interval:
+        networks = [unit.network for unit, _ in job.recorded]
+        network = matching or next(iter(networks), "ConvNet")
+        problem = (
+            "a single network was trained on it, which has no interval to check against"
+            if networks
+            else "the store has no evaluation of it to check against"
         )
-    return unit, accuracy
+        command = _evaluation_command(job.unit, network, store, data)
+        raise ExportError(f"set {job.unit.key}: {problem}; make one with {command}, or leave --check out")
+    return next((pair for pair in with_interval if pair[0].network == matching), with_interval[0])
+
+
+def _evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -> str:
+    """Return the command line that trains two networks on a set."""
+    words = ["iid", "evaluate", unit.key, "--dataset", dataset_text(unit.dataset), "--architectures", network]
+    if unit.protocol != "paper":
+        words += ["--protocol", unit.protocol]
+    if str(store) != "store":
+        words += ["--store", str(store)]
+    if data != Path("data"):
+        words += ["--data", str(data)]
+    return shlex.join([*words, "--num-eval", "2"])
+
+
+def dataset_text(dataset: DatasetRef) -> str:
+    """Write a data set as --dataset takes it: by name, or with what else belongs to it."""
+    entries = {
+        entry.name: value for entry in fields(dataset) if (value := getattr(dataset, entry.name)) != entry.default
+    }
+    return dataset.name if entries.keys() == {"name"} else json.dumps(entries)
 
 
 def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -> bool:
     """Train networks on what the format's reader finds, as recorded; print both means."""
-    unit, accuracy = _reference(job)
+    unit, accuracy = _reference(job, store, data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = load(unit.dataset, data, device)
     store.check_fingerprint(unit.dataset, dataset.fingerprint)

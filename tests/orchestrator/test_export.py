@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
 from orchestrator import tables
 from orchestrator.cli import app
+from orchestrator.commands.evaluate import ask
+from orchestrator.commands.export import dataset_text
 from orchestrator.computing import compute
 from orchestrator.store import Store
 from orchestrator.trials import TrialSettings
@@ -32,8 +34,8 @@ experiments:
 """
 
 
-def evaluation(unit, num_eval=4):
-    settings = EvaluationSettings(num_eval=num_eval, epoch_eval_train=8, dsa_strategy="none", batch_train=8)
+def evaluation(unit, num_eval=4, epochs=8):
+    settings = EvaluationSettings(num_eval=num_eval, epoch_eval_train=epochs, dsa_strategy="none", batch_train=8)
     return Evaluate(
         **DIGITS, split="test", network="ConvNetW4D2", settings=settings, seed=unit.seed, parents=(unit.key,)
     )
@@ -136,6 +138,20 @@ def test_without_an_interval_there_is_nothing_to_check(iid, store, tmp_path):
     single = iid(unit.key, "--format", "dc", "--out", tmp_path / "out", "--check")
     assert single.exit_code == 2 and "a single network" in single.output
     assert not (tmp_path / "out").exists()
+    command = f"iid evaluate {unit.key} --dataset digits --architectures ConvNetW4D2 --store {store.root} --num-eval 2"
+    assert command in " ".join(single.output.split())
+
+
+def test_an_evaluation_with_an_interval_is_taken_before_one_without(iid, store, tmp_path):
+    """A single network that was trained longer comes first by rank, and has nothing to check against."""
+    unit = Select(**DIGITS, method="random", ipc=1, seed=6)
+    settings = TrialSettings(store=str(store.root), data_root=str(store.root), run="run", tensorboard=False)
+    for each in (unit, evaluation(unit, num_eval=1, epochs=20), evaluation(unit, num_eval=2)):
+        assert compute(each, settings, device="cpu").status == "done"
+    result = iid(unit.key, "--format", "dc", "--out", tmp_path / "out", "--check")
+    assert result.exit_code == 0 and "2 networks: recorded" in result.output, result.output
+    mine = DatasetRef(name="mine", format="imagefolder", path="a b")
+    assert ask(dataset_text(mine), "", "paper", "", [], None).dataset == mine
 
 
 CIFAR = """
