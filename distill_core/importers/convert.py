@@ -36,13 +36,15 @@ def decide(found: Found, number: int, options: Options) -> Reading:
     soft = _soft_labels(raw, options.soft_labels)
     open_questions = [
         *(["whether they are ZCA-whitened (--zca yes or no)"] if whitened is None else []),
-        *(["whether they are normalised (--normalised yes, no or MEAN,STD)"] if normalised is None else []),
+        *(["whether they are normalised (--normalised yes, no or MEANS,STDS)"] if normalised is None else []),
         *(["into how many cells a side an image is cut (--factor 1, 2, …)"] if cells is None else []),
     ]
-    if open_questions or whitened is None or normalised is None or cells is None:
-        look = PixelStatistics.of(raw.images)
-        hint = f". They have {look}: this looks like {look.likeness}" if None in (whitened, normalised) else ""
-        raise ImportSetError(f"{raw.where}: the file does not say of its images {', nor '.join(open_questions)}{hint}")
+    if open_questions or soft == "open" or whitened is None or normalised is None or cells is None:
+        unsaid = f"the file does not say of its images {', nor '.join(open_questions)}" if open_questions else ""
+        if None in (whitened, normalised):
+            unsaid += f". They have {_hint(PixelStatistics.of(raw.images), whitened, normalised)}"
+        labels = _labels_question(raw) if soft == "open" else ""
+        raise ImportSetError(f"{raw.where}: {'. Besides, '.join(part for part in (unsaid, labels) if part)}")
     return Reading(
         layout=found.layout,
         number=number,
@@ -92,7 +94,7 @@ def convert(
         raw_pixels = PixelStatistics.of(raw.images)
         raise ImportSetError(
             f"{raw.where}: read as {_words(reading)}, {problem}. As stored they have {raw_pixels}: this looks like "
-            f"{raw_pixels.likeness}. --no-check imports them all the same"
+            f"{raw_pixels.likeness}{_other_reading(raw_pixels, reading)}. --no-check imports them all the same"
         )
     labels, soft = _labels(raw, reading.soft_labels, info)
     converted = SyntheticSet(
@@ -184,17 +186,42 @@ def _a_channel(values: tuple[float, ...], raw: RawSet) -> tuple[float, ...]:
     return values * channels if len(values) == 1 else values
 
 
-def _soft_labels(raw: RawSet, asked: SoftLabels | None) -> SoftLabels | None:
+def _other_reading(look: PixelStatistics, reading: Reading) -> str:
+    """Suggest the options that images look like and that were not what they were read with."""
+    read = {"--zca": "no" if reading.zca == "no" else "yes", "--normalised": "yes" if reading.normalised else "no"}
+    likely = {"--zca": look.zca, "--normalised": look.normalised}
+    other = [f"{option} {value}" for option, value in likely.items() if value and value != read[option]]
+    return f"; pass {' '.join(other)}" if other else ""
+
+
+def _hint(look: PixelStatistics, whitened: bool | None, normalised: bool | None) -> str:
+    """Say what images look like, and which of the options that are still open say so."""
+    suggested = [
+        *([f"--zca {look.zca}"] if whitened is None and look.zca else []),
+        *([f"--normalised {look.normalised}"] if normalised is None and look.normalised else []),
+    ]
+    if whitened is False and look.zca == "yes":  # what was said is contradicted, so that nothing follows for the rest
+        suggested = []
+    return f"{look}: this looks like {look.likeness}" + (f"; pass {' '.join(suggested)}" if suggested else "")
+
+
+def _soft_labels(raw: RawSet, asked: SoftLabels | None) -> SoftLabels | Literal["open"] | None:
+    """Say what the labels are if they are not classes; "open" if neither the numbers nor the user say it."""
     if raw.labels is None or raw.labels.dim() == 1:
         return None
     if asked is not None:
         return asked
     if bool((raw.labels >= 0).all()) and bool(((raw.labels.double().sum(1) - 1).abs() < 1e-3).all()):
         return "probabilities"
-    raise ImportSetError(
-        f"{raw.where}: the labels are numbers for each class between {float(raw.labels.min()):.2f} and "
-        f"{float(raw.labels.max()):.2f} that do not sum to 1; pass --soft-labels logits (DATM) or "
-        "--soft-labels probabilities (negative ones become 0, and each image's are scaled to sum to 1)"
+    return "open"
+
+
+def _labels_question(raw: RawSet) -> str:
+    labels = torch.as_tensor(raw.labels)
+    between = f"{float(labels.min()):.2f} and {float(labels.max()):.2f}".replace("-", "−")
+    return (
+        f"the labels are numbers for each class between {between} that do not sum to 1; pass --soft-labels logits "
+        "(DATM) or --soft-labels probabilities (negative ones become 0, and each image's are scaled to sum to 1)"
     )
 
 

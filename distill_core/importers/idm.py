@@ -12,5 +12,6 @@ def find(content: Content) -> Found | None:
     images = images_of(pair[0], where)
     labels = labels_of(pair[1], len(images), where)
     found = RawSet(where=where, images=images, labels=labels, normalised=True, zca=False, partition=2)
-    reason = "a pickle of (images, labels): IDM, stored normalised as 2 × 2 canvases"
+    kind = "a pickle of (images, labels): IDM, stored normalised as 2 × 2 canvases"
+    reason = f"{kind} (--factor 1 if these are whole images)"
     return Found(layout="idm", reason=reason, sets=(found,), files=(content.path,))

@@ -52,20 +52,34 @@ class PixelStatistics:
 
     @property
     def likeness(self) -> str:
-        """What images with such numbers usually are, and the option that says so."""
+        """What images with such numbers usually are."""
+        return self._guess[0]
+
+    @property
+    def zca(self) -> str | None:
+        """The value of --zca that says so; None where there is none."""
+        return self._guess[1]
+
+    @property
+    def normalised(self) -> str | None:
+        """The value of --normalised that says so; None where there is none."""
+        return self._guess[2]
+
+    @property
+    def _guess(self) -> tuple[str, str | None, str | None]:
         largest_mean = max(abs(value) for value in self.mean)
         spread = sum(self.std) / len(self.std)
         if self.high > 20:
-            return "bytes from 0 to 255; pass --normalised 0,0.00392156862745098"
+            return "bytes from 0 to 255", "no", "0,0.00392156862745098"
         if spread < 0.01:
-            return "nearly constant images, which are no set at all"
+            return "nearly constant images, which are no set at all", None, None
         if self.outside < 0.1 and self.low > -MARGIN and self.high < 1 + MARGIN:
-            return "pixels in [0, 1]; pass --normalised no"
+            return "pixels in [0, 1]", "no", "no"
         if largest_mean < 0.2 and spread < 0.6:
-            return "ZCA-whitened images; pass --zca yes"
+            return "ZCA-whitened images", "yes", "no"
         if self.outside > MOST_OUTSIDE:
-            return "normalised images; pass --normalised yes"
-        return "pixels of which some lie outside [0, 1]; pass --normalised no"
+            return "normalised images", "no", "yes"
+        return "pixels of which some lie outside [0, 1]", "no", "no"
 
 
 def contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:

@@ -99,6 +99,12 @@ def test_files_of_the_old_torch_save_and_of_numpy(tmp_path, digits, own_set, nor
         torch.testing.assert_close(imported.images, images)
 
 
+def test_canvases_that_a_layout_only_supposes_are_said_with_the_way_out(write, digits):
+    path = write("idm").path
+    assert "(--factor 1 if these are whole images)" in recognise(path, allow_pickle=True).reason
+    assert take(path, digits, partition=1).partition == 1
+
+
 def test_undone_whitening_is_recognised_by_the_name(tmp_path, digits, own_set):
     torch.save(own_set.images, tmp_path / "images_zca_1000.pt")
     torch.save(own_set.labels, tmp_path / "labels_1000.pt")
@@ -142,9 +148,21 @@ def test_content_is_a_name_for_the_files(write, tmp_path):
     ("layout", "options", "asks"),
     [
         ("idc", {}, r"--factor"),
-        ("ncfm", {}, r"--normalised yes, no or MEAN,STD.*--factor.*looks like pixels in \[0, 1\]"),
-        ("mtt_hard", {}, r"--zca yes or no.*looks like normalised images; pass --normalised yes"),
-        ("mtt_whitened", {}, r"looks like ZCA-whitened images; pass --zca yes"),
+        (
+            "ncfm",
+            {},
+            r"--normalised yes, no or MEANS,STDS.*--factor.*looks like pixels in \[0, 1\]; pass --normalised no$",
+        ),
+        ("mtt_hard", {}, r"--zca yes or no.*looks like normalised images; pass --zca no --normalised yes$"),
+        (
+            "mtt_hard",
+            {"zca": False},
+            r"of its images whether they are normalised .*normalised images; pass --normalised yes$",
+        ),
+        ("mtt_hard", {"normalised": True}, r"whether they are ZCA-whitened .*normalised images; pass --zca no$"),
+        ("mtt_whitened", {"zca": False}, r"looks like ZCA-whitened images$"),
+        ("mtt_whitened", {}, r"looks like ZCA-whitened images; pass --zca yes --normalised no$"),
+        ("mtt", {}, r"--zca no --normalised yes\. Besides, the labels are .* between −\d.*--soft-labels logits"),
         ("mtt", {"normalised": True, "zca": False}, r"--soft-labels logits"),
     ],
 )
