@@ -183,15 +183,23 @@ def evaluate(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, or keys of sets in the store.")],
     dataset: Annotated[str, typer.Option(help="What the sets stand for, by name as in a search space.")],
     architectures: Annotated[str, typer.Option(help="Networks, such as ConvNet,ResNet18.")] = "",
-    protocol: Annotated[ProtocolName, typer.Option(help="See the documentation.")] = ProtocolName.PAPER,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="Whether training images are held out: docs/search-spaces.md, Protocol strict.")
+    ] = ProtocolName.PAPER,
     beside: Annotated[str, typer.Option(help="Methods to compare with, such as Random,Herding,Whole.")] = "",
     name: Annotated[str | None, typer.Option(help="Name of the sets' method (default: the file's).")] = None,
     num_eval: Annotated[int | None, typer.Option(help="Networks trained on each set.")] = None,
     overrides: SetOption = None,
-    normalised: Annotated[str | None, typer.Option(help="How images are stored: yes, no, or MEANS,STDS.")] = None,
-    zca: Annotated[str | None, typer.Option(help="Whether they are ZCA-whitened: yes, no, or a file of it.")] = None,
-    factor: Annotated[int | None, typer.Option(min=1, help="Cells a side into which an image is cut.")] = None,
-    soft_labels: Annotated[str | None, typer.Option(help="What soft labels are: logits or probabilities.")] = None,
+    normalised: Annotated[str | None, typer.Option(help="How every PATH is stored: yes, no, or MEANS,STDS.")] = None,
+    zca: Annotated[
+        str | None, typer.Option(help="Whether every PATH is ZCA-whitened: yes, no, or a file of it.")
+    ] = None,
+    factor: Annotated[
+        int | None, typer.Option(min=1, help="Cells a side into which images of every PATH are cut.")
+    ] = None,
+    soft_labels: Annotated[
+        str | None, typer.Option(help="What every PATH's soft labels are: logits or probabilities.")
+    ] = None,
     lr_net: Annotated[
         str | None, typer.Option(help="Learning rate instead of the protocol's: a number, or file.")
     ] = None,
@@ -207,7 +215,11 @@ def evaluate(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, as for run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
 ) -> None:
-    """Evaluate distilled sets made elsewhere, or in the store, under one protocol beside one another."""
+    """Evaluate distilled sets made elsewhere, or in the store, under one protocol beside one another.
+
+    Options of how sets are stored apply to every PATH that is no key, and win over what a file says. For sets that
+    need different ones, give each its own command first, and then their keys together.
+    """
     from orchestrator.commands.evaluate import Resources, ask, evaluate_sets, read_options
     from orchestrator.opening import open_store
 

@@ -42,7 +42,7 @@ def kind_of(path: Path) -> Literal["safetensors", "torch", "pickle"]:
     if head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle"):
         return "pickle"
     raise ImportSetError(
-        f"{path} is neither a file of torch.save nor a pickle nor safetensors; see the documentation for the layouts"
+        f"{path} is neither a file of torch.save nor a pickle nor safetensors; docs/importing.md has the layouts"
     )
 
 

@@ -158,6 +158,8 @@ def read_options(
     mean, std = _normalisation(normalised)
     if soft_labels not in (None, "logits", "probabilities"):
         raise SettingsError(f"--soft-labels {soft_labels}: say logits or probabilities")
+    if zca not in (None, "yes", "no") and not Path(zca).expanduser().exists():
+        raise SettingsError(f"--zca {zca}: say yes, no, or name a file of the whitening")
     return Options(
         normalised=None if normalised is None else normalised != "no",
         mean=mean,
@@ -240,7 +242,7 @@ def _name(found: Found, raw: RawSet, path: Path) -> str:
 
 
 def _decision(unit: ImportSet, reading: Reading) -> str:
-    words = [f"Set {unit.seed} of {unit.method}", f"IPC {unit.ipc}"]
+    words = [f"Set {unit.seed} of {unit.method} [{unit.key[:6]}]", f"IPC {unit.ipc}"]
     words.append("normalised" if reading.normalised else "pixels in [0, 1]")
     if reading.zca != "no":
         words.append("whitened")

@@ -1,5 +1,6 @@
 """`iid evaluate`: what it asks for, what it refuses, and what it makes of a file."""
 
+import re
 import subprocess
 import sys
 
@@ -37,6 +38,7 @@ def published(tmp_path_factory):
         method="same images",
     )
     own.save(folder / "own.safetensors")
+    (folder / "text.txt").write_text("something else")
     return folder
 
 
@@ -59,26 +61,27 @@ def invoke(*arguments):
         (["{}/res_DM.pt", "--dataset", "digits", "--soft-labels", "x"], "logits or probabilities"),
         (["{}/res_DM.pt", "--dataset", "digits", "--set", "seeds=3"], "--set seeds"),
         (["{}/res_DM.pt", "--dataset", "digits", "--set", "epoch_eval_trai=3"], "epoch_eval_train"),
-        (["{}/res_DM.pt", "--dataset", "digits", "--zca", "nothing.pt"], "nothing.pt cannot be read"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--zca", "nothing.pt"], "--zca nothing.pt: say yes, no, or"),
+        (["{}/res_DM.pt", "--dataset", "digits", "--zca", "maybe"], "--zca maybe: say yes, no, or name a file"),
+        (["{}/text.txt", "--dataset", "digits"], "docs/importing.md has the layouts"),
         (["{}/res_DM.pt", "--dataset", "digits", "--name", "Random", "--beside", "Random"], "another name"),
     ],
 )
 def test_wrong_input_ends_in_a_message(published, tmp_path, arguments, says):
-    import re
-
     result = invoke(*(a.format(published) for a in arguments), "--store", tmp_path / "store", "--data", tmp_path)
     assert result.exit_code == 2, result.output
     assert result.output.splitlines()[-1].startswith("error: ") and re.search(says, result.output), result.output
     assert not (tmp_path / "store" / "units").exists()
 
 
-def test_options():
+def test_options(tmp_path):
     options = read_options(normalised="0.4,0.5,0.6,0.1,0.2,0.3", zca="no", factor=2, soft_labels=None, check=True)
     assert (options.normalised, options.mean, options.std) == (True, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
     assert (options.zca, options.zca_path, options.partition) == (False, None, 2)
-    assert read_options(normalised="no", zca="x.pt", factor=None, soft_labels=None, check=True).zca_path.endswith(
-        "x.pt"
-    )
+    whitening = tmp_path / "x.pt"
+    whitening.touch()
+    options = read_options(normalised="no", zca=str(whitening), factor=None, soft_labels=None, check=True)
+    assert options.zca_path == str(whitening)
     for wrong in ("1", "1,2,3", "0.5,0", "0.5,nan", "nan,0.5", "inf,0.5", ""):
         with pytest.raises(SettingsError, match="--normalised"):
             read_options(normalised=wrong, zca=None, factor=None, soft_labels=None, check=True)
@@ -110,6 +113,9 @@ def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(published, 
     output = run()
     assert "DC, DSA or DM, stored normalised" in output and "safetensors file of ours" in output
     rows = pd.read_parquet(tmp_path / "store" / "tables" / "evaluations")
+    assert {f"[{key[:6]}]" for key in rows["set_key"][rows["method"] != "Random"]} == set(
+        re.findall(r"Set \d of .* (\[\w{6}\]), IPC", output)
+    )
     accuracies = {
         key: group.sort_values("network_index")["accuracy"].tolist() for key, group in rows.groupby("set_key")
     }
