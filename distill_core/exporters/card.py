@@ -92,14 +92,16 @@ def _accuracies(accuracies: tuple[Accuracy, ...]) -> str:
     if not accuracies:
         return "No network was trained on this set yet."
     lines = [
-        "| network | protocol | images | networks | accuracy in % | 95 % interval |",
-        "| :-- | :-- | :-- | --: | --: | :-- |",
+        "| network | protocol | images | epochs | lr_net | networks | accuracy in % | 95 % interval |",
+        "| :-- | :-- | :-- | --: | --: | --: | --: | :-- |",
     ]
     for a in accuracies:
         interval = "–" if a.interval is None else f"{100 * a.interval[0]:.2f} to {100 * a.interval[1]:.2f}"
+        spread = f" ± {100 * a.std:.2f}" if len(a.accuracies) > 1 else ""
+        schedule = f"{a.settings.get('epoch_eval_train', '–')} | {a.settings.get('lr_net', '–')}"
         lines.append(
-            f"| {a.network} | {a.protocol} | {a.split} | {len(a.accuracies)} "
-            f"| {100 * a.mean:.2f} ± {100 * a.std:.2f} | {interval} |"
+            f"| {a.network} | {a.protocol} | {a.split} | {schedule} | {len(a.accuracies)} "
+            f"| {100 * a.mean:.2f}{spread} | {interval} |"
         )
     return "\n".join(lines)
 

@@ -1,10 +1,12 @@
 """The index of formats, and the one way to write a set in one of them."""
 
+import dataclasses
 import difflib
 import json
 import shutil
 import uuid
 from pathlib import Path
+from typing import Any
 
 from distill_core.exporters.card import card
 from distill_core.exporters.content import Accuracy, Content, ExportError, Format
@@ -49,6 +51,7 @@ def export(source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[A
     if source.soft_labels is not None and not kind.soft_labels:
         able = ", ".join(other.name for other in FORMATS.values() if other.soft_labels)
         raise ExportError(f"this set has soft labels, which the format {kind.name} cannot hold; choose one of {able}")
+    source = dataclasses.replace(source, spec={name: _published(value) for name, value in source.spec.items()})
     content = Content.of(source, accuracies, by_class=kind.by_class)
     _check_free(folder, source, kind)
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
@@ -65,6 +68,18 @@ def export(source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[A
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return content
+
+
+def _published(value: Any) -> Any:
+    """Leave of an absolute path the name alone: where files lie on its maker's machine is not to be published."""
+    match value:
+        case dict():
+            return {name: _published(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_published(each) for each in value]
+        case str() if Path(value).is_absolute():
+            return Path(value).name
+    return value
 
 
 def _move(scratch: Path, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Every format is read back with the library that its users have, and its card's script runs as it stands there."""
 
+import dataclasses
 import json
 import re
 
@@ -112,6 +113,29 @@ def test_the_script_learns_the_set(tmp_path, monkeypatch):
     torch.manual_seed(0)
     exec(script(tmp_path / "out").replace("range(300)", "range(30)").replace("128", "16"), names)
     assert names["loss"] < 0.5
+
+
+def test_evaluations_of_another_schedule_are_told_apart_and_one_network_has_no_spread(tmp_path):
+    long = dataclasses.replace(ACCURACY, settings={"epoch_eval_train": 1000, "lr_net": 0.01})
+    single = dataclasses.replace(long, accuracies=(0.5,), mean=0.5, std=0.0, interval=None, settings={"lr_net": 0.02})
+    export(SETS["grey"], FORMATS["dc"], tmp_path / "out", (long, single))
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "| ConvNet | paper | test | 1000 | 0.01 | 2 | 55.00 ± 5.00 | 50.00 to 60.00 |" in text
+    assert "| ConvNet | paper | test | – | 0.02 | 1 | 50.00 | – |" in text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_where_files_lay_is_not_published(name, tmp_path):
+    read = {"zca_path": "/home/anna/zca.pt", "zca": "0123abcd"}
+    spec = {"path": "/home/anna/sets/res.pt", "content": "89abcdef", "reading": read, "made": {"path": "own/data"}}
+    source = dataclasses.replace(SETS["grey"], spec=spec)
+    export(source, FORMATS[name], tmp_path / "out")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not [path for path in files if b"anna" in path.read_bytes()]
+    known = json.loads((tmp_path / "out" / "metadata.json").read_text())["spec"]
+    assert known == {**spec, "path": "res.pt", "reading": {**read, "zca_path": "zca.pt"}}
+    assert source.spec["path"] == "/home/anna/sets/res.pt"
+    export(source, FORMATS[name], tmp_path / "out")
 
 
 def test_dc_has_the_structure_that_its_readers_expect(tmp_path):
