@@ -37,8 +37,8 @@ def own(tmp_path, monkeypatch):
     for text in (*blocks("docs/extending.md", "python"), *blocks("docs/extending.md", "yaml")):
         if name := re.match(r"# (my_\w+\.\w+)\n", text):
             (tmp_path / name[1]).write_text(text)
-    (tmp_path / "stripes").mkdir()
-    (tmp_path / "stripes" / "count.txt").write_text("12")
+    (make,) = re.findall("^mkdir .*$", (ROOT / "docs/extending.md").read_text(), re.MULTILINE)
+    subprocess.run(make, shell=True, check=True, cwd=tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -54,7 +54,7 @@ def test_the_library_page_runs(tmp_path, monkeypatch, capsys):
     for text in blocks("docs/library.md", "python"):
         exec(text, names)
     printed = capsys.readouterr().out
-    assert "20/20 {'mean'" in printed
+    assert re.search(r"^20/20 \d+\.\d$", printed, re.MULTILINE)
     assert "IDM+IID (10, 1, 32, 32)" in printed and "(40, 1, 32, 32) (40,)" in printed
     assert "# IDM+IID on digits, 1 image a class" in printed
     assert all(network.accuracy > 0.5 for network in names["networks"])

@@ -83,11 +83,14 @@ def how_to_get(name: str) -> str:
 def missing(ref: DatasetRef, root: Path) -> DatasetError:
     """Return the error for a data set that `locate` does not find: what is missing, where, and what to do."""
     if ref.path is not None:
-        folder = own_folder(ref, root)
-        if is_own(ref.format or ""):
-            return DatasetError(f"{ref.name}: there is no {folder}; check the path of this data set")
+        folder = own_folder(ref, root).resolve()
+        remedy = f"check the path of this data set ({ref.path})"
+        if not Path(ref.path).expanduser().is_absolute():
+            remedy += " and --data, the folder that it counts from"
+        if not folder.exists():
+            return DatasetError(f"{ref.name}: there is no folder {folder}; {remedy}")
         expected = "train.parquet or train-*.parquet" if ref.format == "parquet" else "train/<class>/<images>"
-        return DatasetError(f"{ref.name}: no {expected} in {folder}; check the path of this data set")
+        return DatasetError(f"{ref.name}: no {expected} in {folder}; {remedy}")
     remedy = how_to_get(ref.name)
     if ref.name == "cifar10" and locate("cifar10-jpeg", root) is not None:
         remedy += f"; {root / 'cifar10' / 'train.parquet'} is the data set 'cifar10-jpeg'"

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from distill_core.datasets.files import LAYOUTS, how_to_get, locate, missing, parquet_shards
@@ -51,6 +53,15 @@ def test_own_data_is_found_by_absolute_and_relative_path(tmp_path):
     folder = DatasetRef(name="mine", format="imagefolder", path="mine")
     assert locate(folder, tmp_path) is None
     assert f"no train/<class>/<images> in {tmp_path / 'mine'}" in str(missing(folder, tmp_path))
+
+
+@pytest.mark.parametrize("layout", ["imagefolder", "parquet", "my_data:stripes"])
+def test_a_folder_that_is_not_there_is_said_in_full(tmp_path, monkeypatch, layout):
+    monkeypatch.chdir(tmp_path)
+    message = str(missing(DatasetRef(name="mine", format=layout, path="stripes"), Path()))
+    assert f"there is no folder {tmp_path.resolve() / 'stripes'}; " in message and "and --data" in message
+    absolute = str(missing(DatasetRef(name="mine", format=layout, path=str(tmp_path / "stripes")), Path("data")))
+    assert f"there is no folder {tmp_path.resolve() / 'stripes'}; " in absolute and "--data" not in absolute
 
 
 @pytest.mark.parametrize(
