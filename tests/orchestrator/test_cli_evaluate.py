@@ -74,6 +74,12 @@ def test_wrong_input_ends_in_a_message(published, tmp_path, arguments, says):
     assert not (tmp_path / "store" / "units").exists()
 
 
+def test_each_set_is_printed_with_its_key(published, tmp_path):
+    asked = ["--dataset", "digits", "--name", "Random", "--beside", "Random"]  # refused after the sets were read
+    result = invoke(f"{published}/res_DM.pt", *asked, "--store", tmp_path / "store", "--data", tmp_path)
+    assert len(set(re.findall(r"Set [01] of Random \[([0-9a-f]{6})\], IPC 2", result.output))) == 2, result.output
+
+
 def test_options(tmp_path):
     options = read_options(normalised="0.4,0.5,0.6,0.1,0.2,0.3", zca="no", factor=2, soft_labels=None, check=True)
     assert (options.normalised, options.mean, options.std) == (True, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
