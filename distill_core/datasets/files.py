@@ -87,10 +87,10 @@ def missing(ref: DatasetRef, root: Path) -> DatasetError:
         remedy = f"check the path of this data set ({ref.path})"
         if not Path(ref.path).expanduser().is_absolute():
             remedy += " and --data, the folder that it counts from"
-        if not folder.exists():
-            return DatasetError(f"{ref.name}: there is no folder {folder}; {remedy}")
-        expected = "train.parquet or train-*.parquet" if ref.format == "parquet" else "train/<class>/<images>"
-        return DatasetError(f"{ref.name}: no {expected} in {folder}; {remedy}")
+        known = {"parquet": "train.parquet or train-*.parquet", "imagefolder": "train/<class>/<images>"}
+        expected = known.get(ref.format or "", "files")
+        where = f"{folder}, which is not there" if not folder.exists() else folder
+        return DatasetError(f"{ref.name}: no {expected} in {where}; {remedy}")
     remedy = how_to_get(ref.name)
     if ref.name == "cifar10" and locate("cifar10-jpeg", root) is not None:
         remedy += f"; {root / 'cifar10' / 'train.parquet'} is the data set 'cifar10-jpeg'"
