@@ -1,4 +1,4 @@
-"""The README of an export: what the set is, how well it does, and a script that trains on it with PyTorch alone."""
+"""The README of an export: what the set is, how well it does, and a script that trains on it with plain PyTorch."""
 
 import json
 from typing import Any

@@ -12,7 +12,9 @@ FILE = "dc.pt"
 
 
 def _write(content: Content, folder: Path) -> None:
-    reached = {accuracy.network: list(accuracy.accuracies) for accuracy in content.accuracies}
+    reached: dict[str, list[float]] = {}
+    for accuracy in content.accuracies:  # the layout does not tell schedules of one network apart
+        reached.setdefault(accuracy.network, []).extend(accuracy.accuracies)
     torch.save({"data": [[content.images, content.labels]], "accs_all_exps": reached}, folder / FILE)
 
 

@@ -110,7 +110,7 @@ def evaluate_sets(
     command = shlex.join(["iid", *sys.argv[1:]])
     files = write_report(plan, title, store, out or REPORTS / slug(title), command=command)
     console.print(render_terminal(files.report))
-    console.print(f"Report: {files.markdown}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True)
     return summary.exit_code
 
 

@@ -71,7 +71,7 @@ def export_sets(
     chosen = find_format(kind)
     if not store.exists():
         raise StoreError(f"store: there is none in {store}; name it with --store, or make one with iid run")
-    jobs = _jobs(what, request, out, store)
+    jobs = _jobs(what, request, out, store, console)
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)
         for job in jobs:
@@ -89,7 +89,7 @@ def export_sets(
     return 0 if inside else 1
 
 
-def _jobs(what: str, request: Request, out: Path, store: Store) -> list[Job]:
+def _jobs(what: str, request: Request, out: Path, store: Store, console: Console) -> list[Job]:
     if re.fullmatch(r"[0-9a-f]{4,16}", what) and not Path(what).exists():
         unit = find_unit(store, what)
         if not isinstance(unit, SetUnit):
@@ -97,7 +97,11 @@ def _jobs(what: str, request: Request, out: Path, store: Store) -> list[Job]:
         units: list[SetUnit] = [unit]
         folders = [out]
     else:
-        units = _sets_of(make_plan(request.load()), request, store)
+        plan = make_plan(request.load())
+        units = _sets_of(plan, request, store)
+        if lacking := sum(isinstance(unit, SetUnit) for unit in plan.units.values()) - len(units):
+            missing = f"{len(units)} sets; {lacking} more of {request.name} are not there yet: {request.command('run')}"
+            console.print(missing, highlight=False, markup=False, soft_wrap=True)
         folders = []
     sources = [_load(store, unit) for unit in units]
     recorded = _recorded(store, {unit.key for unit in units})

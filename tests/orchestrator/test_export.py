@@ -109,6 +109,8 @@ def test_the_sets_of_a_space_lie_in_folders_of_their_names(iid, tmp_path):
     result = iid(tmp_path / "tiny.yaml", "--format", "mtt", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "Random" / "digits" / "ipc2" / "seed0" / "images_best.pt").exists()
+    some = iid(tmp_path / "tiny.yaml", "--format", "mtt", "--out", tmp_path / "some", "--set", "seeds=[0, 7]")
+    assert some.exit_code == 0 and "more of" in some.output and "are not there yet: iid run" in some.output
     nothing = iid(tmp_path / "tiny.yaml", "--format", "mtt", "--out", tmp_path / "out", "--set", "seeds=[7]")
     assert nothing.exit_code == 2 and "has no set of" in nothing.output and "iid run" in nothing.output
 

@@ -139,13 +139,14 @@ def test_where_files_lay_is_not_published(name, tmp_path):
 
 
 def test_dc_has_the_structure_that_its_readers_expect(tmp_path):
-    export(SETS["canvases"], FORMATS["dc"], tmp_path / "out", (ACCURACY,))
+    longer = dataclasses.replace(ACCURACY, accuracies=(0.7,), settings={"epoch_eval_train": 1000})
+    export(SETS["canvases"], FORMATS["dc"], tmp_path / "out", (ACCURACY, longer))
     content = torch.load(tmp_path / "out" / "dc.pt", weights_only=True)
     assert content.keys() == {"data", "accs_all_exps"}
     ((images, labels),) = content["data"]
     assert images.shape == (24, 3, 16, 16) and images.dtype == torch.float32
     assert labels.shape == (24,) and labels.dtype == torch.int64
-    assert content["accs_all_exps"] == {"ConvNet": [0.5, 0.6]}
+    assert content["accs_all_exps"] == {"ConvNet": [0.5, 0.6, 0.7]}
 
 
 def test_dd_ranking_gets_equally_many_images_of_each_class_in_order(tmp_path):
