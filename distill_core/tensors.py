@@ -12,5 +12,5 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
 
     The library's own `save_file` makes files for their owner alone, which nobody else can read in a shared store.
     """
-    on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.write_bytes(save(on_cpu, None if metadata is None else dict(metadata)))

@@ -78,11 +78,11 @@ def verify(store: Store) -> Verification:
     """
     if not store.root.is_dir():
         raise StoreError(f"store: there is none in {store.root}; name it with --store")
-    if any(store.root.iterdir()) and not any((store.root / name).exists() for name in PARTS):
-        raise StoreError(
-            f"store: {store.root} is something else, it has none of {', '.join(PARTS)}; name it with --store"
-        )
     with files.translated(store.root):
+        if any(store.root.iterdir()) and not any((store.root / name).exists() for name in PARTS):
+            raise StoreError(
+                f"store: {store.root} is something else, it has none of {', '.join(PARTS)}; name it with --store"
+            )
         folders = [path for path in sorted(store.root.glob("units/*/[!.]*")) if path.is_dir()]
         done = {path.name for path in folders if (path / DONE).exists()}
         with ThreadPoolExecutor(THREADS) as pool:

@@ -66,8 +66,7 @@ class DistillationState:
         }
         tensors = {"images": self.images, "velocity": self.velocity}
         tensors |= {f"source.{name}": value for name, value in self.source.items()}
-        on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        write_tensors(on_cpu, path, metadata={"state": json.dumps(record)})
+        write_tensors(tensors, path, metadata={"state": json.dumps(record)})
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> "DistillationState":
