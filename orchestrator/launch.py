@@ -52,6 +52,8 @@ class Summary:
     """Units computed by this launch, by kind."""
     already: int
     """Units that were in the store, or that another launch brought there meanwhile."""
+    deaths: int
+    """Workers that died, be it with their node; their units were tried again."""
     failures: tuple[Failure, ...]
     blocked: tuple[Unit, ...]
     """Units that were not tried, because one that they need failed."""
@@ -156,6 +158,9 @@ def show(summary: Summary, console: Console) -> None:
     counts = (sum(summary.computed.values()), summary.already, len(summary.failures), len(summary.blocked))
     table.add_row(*map(str, (*counts, summary.waiting)))
     console.print(table)
+    if summary.deaths:
+        died = f"{summary.deaths} worker{'s' * (summary.deaths > 1)} died"
+        console.print(f"{died}, by themselves or with their node; their units were tried again", highlight=False)
     for failure in summary.failures[:SHOWN_FAILURES]:
         line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
         console.print(line, soft_wrap=True)
@@ -237,7 +242,7 @@ def _compute(
 
     switch = StopSwitch(store.stop_sign(settings.run), console)
     try:
-        with tuning.cluster(asked.address), switch.installed():
+        with tuning.cluster(asked.address, console), switch.installed():
             nodes, trial = _survey(asked.address, store, settings, board, console)
             gpu = wants_gpu(nodes, asked.gpus)
             estimates = estimate(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
@@ -292,6 +297,7 @@ def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> S
         run=run,
         computed=dict(board.computed),
         already=board.already + board.present.total(),
+        deaths=board.deaths.total(),
         failures=tuple(board.failures.values()),
         blocked=tuple(board.blocked.values()),
         waiting=len(board.units) - settled,

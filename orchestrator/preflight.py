@@ -3,8 +3,8 @@
 A node must run the same versions as this machine, see the store, and have the data sets (or get them, see `shipping`).
 """
 
-import hashlib
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef
-from orchestrator import provenance
 from orchestrator.opening import open_store
 from orchestrator.resources import LaunchError, Node
 from orchestrator.shipping import Parcel, Parcels, label, node_root, open_depot, pack, unpack, why_not
+from orchestrator.software import difference, software
 from orchestrator.store import Store, StoreError
 from orchestrator.units import ImportExtractor, ImportSet, Unit
 
 ANSWER_SECONDS = 120.0
-COMPARED = ("python", "ray", "torch", "iid-orchestrator", "code")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,34 +90,23 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
         answers = _ask(_alive(), question)
     ours = software()
     for node, facts in answers:
-        _require_same_software(_name(node), facts.versions, ours)
+        if (differs := difference(node["name"], facts.versions, ours)) is not None:
+            raise LaunchError(differs)
         if facts.store_error is not None:
-            raise LaunchError(f"node {_name(node)} cannot use the store: {facts.store_error}")
+            raise LaunchError(f"node {node['name']} cannot use the store: {facts.store_error}")
         if not facts.sees_store:
             raise LaunchError(
-                f"node {_name(node)} does not see the store {store}; put it on storage that all nodes share, "
+                f"node {node['name']} does not see the store {store}; put it on storage that all nodes share, "
                 "under the same path or URL"
             )
         if facts.lacks_folders and _computes(node):
             raise LaunchError(
-                f"node {_name(node)} does not see {facts.lacks_folders[0]}, which units read; put it on storage that "
+                f"node {node['name']} does not see {facts.lacks_folders[0]}, which units read; put it on storage that "
                 "all nodes share, under the same path"
             )
     parcels = _bring_data(answers, data_root)
     nodes = [_node(node, facts.gpu_memory) for node, facts in answers]
-    return nodes, Parcels(parcels, open_depot(data_root))
-
-
-def software() -> dict[str, str]:
-    """Return what must be equal on all nodes: versions without their build, and a hash of this package's code."""
-    versions = provenance.versions()
-    found = {name: versions[name].partition("+")[0] for name in COMPARED if name in versions}
-    found["python"] = ".".join(found["python"].split(".")[:2])
-    code = hashlib.sha256()
-    for package in ("distill_core", "orchestrator"):
-        for path in sorted((provenance.CHECKOUT / package).rglob("*.py")):
-            code.update(path.relative_to(provenance.CHECKOUT).as_posix().encode() + path.read_bytes())
-    return {**found, "code": code.hexdigest()[:8]}
+    return nodes, Parcels(parcels, open_depot(data_root), ours)
 
 
 def gpu_memory() -> int | None:
@@ -160,24 +148,10 @@ def _ask(nodes: Sequence[dict[str, Any]], question: Question) -> list[tuple[dict
             answers.append((node, ray.get(answer, timeout=ANSWER_SECONDS)))
         except RayError as error:
             raise LaunchError(
-                f"node {_name(node)} cannot run this package: {_last_line(error)}; install the same iid-orchestrator "
+                f"node {node['name']} cannot run this package: {_last_line(error)}; install the same iid-orchestrator "
                 "there, into the Python that runs Ray, and see that the node is up"
             ) from error
     return answers
-
-
-def _require_same_software(name: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    for part, version in ours.items():
-        if (other := theirs.get(part)) == version:
-            continue
-        if part == "code":
-            raise LaunchError(
-                f"node {name} has other code of this package than this machine, under the same version; install the "
-                "same commit on all nodes"
-            )
-        raise LaunchError(
-            f"node {name} has {part} {other or 'not at all'}, this machine has {version}; install the same on all nodes"
-        )
 
 
 def _bring_data(answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path) -> dict[str, Parcel]:
@@ -194,11 +168,11 @@ def _bring_data(answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path
             if len(nodes) == sum(_computes(node) for node, _ in answers):
                 raise missing(refs[name], data_root)
             raise LaunchError(
-                f"node {_name(nodes[0])} does not have data set {name}, nor does this machine, which could send it; "
+                f"node {nodes[0]['name']} does not have data set {name}, nor does this machine, which could send it; "
                 f"put it into {data_root} here or there"
             )
         if (reason := why_not(refs[name])) is not None:
-            raise LaunchError(f"node {_name(nodes[0])} does not have data set {name}, and {reason}")
+            raise LaunchError(f"node {nodes[0]['name']} does not have data set {name}, and {reason}")
         parcels[name] = pack(refs[name], data_root)
         _deliver(parcels[name], nodes)
     return parcels
@@ -210,7 +184,7 @@ def _deliver(parcel: Parcel, nodes: Sequence[dict[str, Any]]) -> None:
             ray.get(place)
         except (RayError, OSError) as error:
             raise LaunchError(
-                f"node {_name(node)} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f} MB): "
+                f"node {node['name']} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f} MB): "
                 f"{_last_line(error)}; make room, or name another folder there with IID_NODE_CACHE"
             ) from error
 
@@ -227,20 +201,22 @@ def _folders(units: Iterable[Unit]) -> tuple[str, ...]:
 
 
 def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    """Return what Ray says of its nodes, each with a "name": its address, and where several share one, more."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    at = Counter(node["NodeManagerAddress"] for node in nodes)
+    for node in nodes:
+        address = str(node["NodeManagerAddress"])
+        node["name"] = address if at[address] == 1 else f"{address}/{node['NodeID'][:6]}"
+    return nodes
 
 
 def _node(node: Mapping[str, Any], memory: int | None) -> Node:
     resources = node["Resources"]
-    return Node(name=_name(node), cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0), gpu_memory=memory)
+    return Node(name=node["name"], cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0), gpu_memory=memory)
 
 
 def _computes(node: Mapping[str, Any]) -> bool:
     return bool(node["Resources"].get("CPU", 0))
-
-
-def _name(node: Mapping[str, Any]) -> str:
-    return str(node["NodeManagerAddress"])
 
 
 def _last_line(error: object) -> str:

@@ -96,7 +96,7 @@ class PlanSearcher(Searcher):
                 self._try_again(unit, 1.0)
             case "failed":
                 self._schedule.settle(unit.key, ok=False)
-                if result.get("disk_full"):
+                if result.get("hopeless"):
                     self._board.halted = str(result.get("reason"))
             case "apart":
                 self._try_again(unit, gpus)

@@ -75,7 +75,7 @@ def failed(unit: Unit, store: Store, settings: TrialSettings, device: str, error
         reason=reason,
         traceback="".join(traceback.format_exception(error)),
         out_of_memory=_is_out_of_memory(error),
-        disk_full=is_full(error),
+        hopeless=is_full(error),
     )
     note_failure(unit, store, run=settings.run, device=device_name(device), result=result)
     return result

@@ -12,15 +12,18 @@ import shutil
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import ray
+from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import LAYOUTS, locate, own_folder
 from distill_core.settings import DatasetRef
+from orchestrator.software import difference, software
+from orchestrator.trials import Result
 from orchestrator.units import from_json
 from orchestrator.worker import run_trial
 
@@ -114,6 +117,8 @@ class Parcels:
     """By `label`: what nodes lacked as the launch began."""
     depot: Any = None
     """A handle of `Depot`."""
+    software: Mapping[str, str] = field(default_factory=dict)
+    """Of the machine that launches; see `orchestrator.software`."""
 
     def of(self, ref: DatasetRef) -> Parcel | None:
         """Return the parcel of a data set; None where it cannot be sent."""
@@ -121,6 +126,11 @@ class Parcels:
             return self.sent.get(label(ref))
         found: Parcel | None = ray.get(self.depot.parcel.remote(ref))
         return found
+
+    def misfit(self) -> str | None:
+        """Say why this node must not compute for the launch; None if it may. Nodes that join later are asked here."""
+        here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        return difference(here, software(), self.software)
 
 
 class Depot:
@@ -155,12 +165,14 @@ def data_root_for(ref: DatasetRef, root: Path, parcels: Parcels) -> Path:
 
 def trial_on_cluster(parcels: Parcels) -> Callable[[dict[str, Any]], None]:
     """Return a trial that looks for data where its node has them."""
-    from ray import tune
-
     return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, parcels=parcels))
 
 
 def _run(config: dict[str, Any], parcels: Parcels) -> None:
+    if (reason := parcels.misfit()) is not None:
+        refused = asdict(Result(status="failed", error="OtherSoftware", reason=reason, hopeless=True))
+        tune.report({"results": [refused] * len(config["units"])})
+        return
     root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), parcels)
     run_trial({**config, "data_root": str(root)})
 

@@ -50,8 +50,8 @@ class Result:
     traceback: str | None = None
     out_of_memory: bool = False
     """Whether it was a device's memory that ran out."""
-    disk_full: bool = False
-    """Whether the disk was full, or the store could not be written: no unit can do better."""
+    hopeless: bool = False
+    """Whether no unit can do better: the disk is full, the store cannot be written, or the node has other software."""
 
 
 def trial_config(units: Sequence[Unit], settings: TrialSettings, *, gpus: float) -> dict[str, Any]:

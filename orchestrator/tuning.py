@@ -6,20 +6,20 @@ temporary, and what is done is read from the store.
 
 import logging
 import os
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
 from ray import tune
-from ray._private import services
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
+from rich.console import Console
 
 from orchestrator.context import Report
+from orchestrator.head import knock, running_cluster, watched
 from orchestrator.preflight import is_cluster
 from orchestrator.progress import Board
 from orchestrator.resources import Capacity, LaunchError
@@ -33,10 +33,6 @@ from orchestrator.units import Unit, from_json
 from orchestrator.worker import run_trial
 
 OBJECT_STORE_BYTES = 100 * 2**20
-KNOCK_SECONDS = 10.0
-_SETTINGS_FRAME = 4
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0])
-"""What a client of gRPC begins with, and its empty settings; the server answers with a frame of settings (RFC 9113)."""
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints even when told to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -56,8 +52,12 @@ _DEFAULTS = {
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[None]:
+def cluster(address: str | None, console: Console) -> Iterator[None]:
     """Have Ray for the duration of the block: the given cluster, one of this machine, or the one already joined.
+
+    Args:
+        address: "auto" or host:port of a cluster; None for one of this machine.
+        console: where it is said when the head of a joined cluster is gone.
 
     Raises:
         LaunchError: there is no cluster at `address`.
@@ -74,8 +74,8 @@ def cluster(address: str | None) -> Iterator[None]:
         if address is None:
             keep_token_private()
         else:
-            address = _running_cluster() if address == "auto" else address
-            _knock(address)
+            address = running_cluster() if address == "auto" else address
+            knock(address)
         ray.init(address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if address is None:
@@ -85,44 +85,10 @@ def cluster(address: str | None) -> Iterator[None]:
             "host:port, and if it asks for a token have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
         ) from error
     try:
-        yield
+        with nullcontext() if address is None else watched(address, console):
+            yield
     finally:
         ray.shutdown()
-
-
-def _running_cluster() -> str:
-    """Return host:port of the cluster that `auto` means: of RAY_ADDRESS, or the last that `ray start` started here.
-
-    Ray itself would also take the private one of another launch on this machine.
-
-    Raises:
-        ConnectionError: there is none.
-    """
-    found = os.environ.get("RAY_ADDRESS") or services.find_bootstrap_address(None)
-    if not found or found == "auto":
-        raise ConnectionError("ray start has started none on this machine, and RAY_ADDRESS names none")
-    return str(found)
-
-
-def _knock(address: str) -> None:
-    """See that a server of gRPC listens at host:port, for which Ray itself takes minutes.
-
-    Raises:
-        ValueError: this is no host:port.
-        OSError: nobody answers, or somebody else.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError(f"{address!r} is not host:port")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS) as connection:
-        if os.environ.get("RAY_USE_TLS", "0") != "0":
-            return
-        connection.sendall(_HTTP2_PREFACE)
-        with suppress(ConnectionError):
-            answer = connection.recv(9, socket.MSG_WAITALL)
-            if len(answer) == 9 and answer[3] == _SETTINGS_FRAME:
-                return
-    raise ConnectionError("what listens there is not Ray")
 
 
 def run_units(

@@ -60,7 +60,7 @@ class Search:
             if any(search._is_unfinished(study) for study in studies):
                 from orchestrator import tuning
 
-                stack.enter_context(tuning.cluster(self.address))
+                stack.enter_context(tuning.cluster(self.address, self.console))
             codes = []
             for study in studies:
                 codes.append(search._study(study))

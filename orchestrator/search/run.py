@@ -91,7 +91,7 @@ class StudyRun:
         trial = self.journal.note(number, result)
         if result.state == "failed":
             self.given_up.add(number)
-            self.halted = measured.reason if measured.disk_full else self.halted
+            self.halted = measured.reason if measured.hopeless else self.halted
         if result.state in ("stopped", "diverged") and result.rung + 1 < len(units):
             self._forget(units[result.rung + 1])
         self.tell(trial, result)

@@ -51,7 +51,7 @@ class Measured:
     seconds: float = 0.0
     error: str | None = None
     reason: str | None = None
-    disk_full: bool = False
+    hopeless: bool = False
 
 
 def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
@@ -80,6 +80,10 @@ def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -
     if parcels is not None:
         from orchestrator.shipping import data_root_for
 
+        if (reason := parcels.misfit()) is not None:
+            refused = Measured(rung=config["work"][0]["rung"], outcome="failed", reason=reason, hopeless=True)
+            tune.report(_report(refused, config["reduction"]))
+            return
         dataset = from_json(config["work"][0]["distill"][0]).dataset
         settings = replace(settings, data_root=str(data_root_for(dataset, Path(settings.data_root), parcels)))
     prepare_process(cpus=settings.cpus, gpus=config["gpus"])
@@ -146,4 +150,4 @@ def _seconds(store: Store, table: str, keys: Sequence[str]) -> float:
 
 
 def _failed(rung: int, result: Result) -> Measured:
-    return Measured(rung=rung, outcome="failed", error=result.error, reason=result.reason, disk_full=result.disk_full)
+    return Measured(rung=rung, outcome="failed", error=result.error, reason=result.reason, hopeless=result.hopeless)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import socket
 import threading
@@ -12,7 +13,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from distill_core.datasets.info import DatasetError
-from orchestrator import preflight, shipping, tables, tuning
+from orchestrator import head, preflight, shipping, tables
 from orchestrator.resources import LaunchError
 from orchestrator.units import ImportExtractor
 
@@ -135,7 +136,8 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
             preflight.check(harness.store, harness.data, [pool])
         ours = preflight.software()
         monkeypatch.setattr(preflight, "software", lambda: ours | {"torch": "1.0"})
-        with pytest.raises(LaunchError, match=r"node [\d.]+ has torch .*, this machine has 1\.0; install the same"):
+        there = r"node [\d.]+/[0-9a-f]{6}"  # two nodes of one machine are told apart
+        with pytest.raises(LaunchError, match=rf"{there} has torch .*, the machine that launches has 1\.0; install"):
             preflight.check(harness.store, harness.data, [])
         monkeypatch.setattr(preflight, "software", lambda: ours | {"code": "12345678"})
         with pytest.raises(LaunchError, match="has other code of this package"):
@@ -146,6 +148,20 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
             preflight.check(harness.store, harness.data, [])
     finally:
         ray.shutdown()
+
+
+def test_a_node_that_joins_later_with_other_software_ends_the_launch(harness, cluster, pets, runner, monkeypatch):
+    check = preflight.check
+
+    def asked_too_early(*asked):
+        nodes, parcels = check(*asked)
+        return nodes, dataclasses.replace(parcels, software=parcels.software | {"code": "12345678"})
+
+    monkeypatch.setattr(preflight, "check", asked_too_early)
+    summary = harness.launch(runner.make_plan(units=7), address=cluster.address, runner="data_runner:run_unit")
+    assert summary.exit_code == 1 and not summary.computed
+    assert re.match(r"node [\d.]+ has other code of this package than the machine that launches", summary.halted)
+    assert not harness.store.done_keys() and tables.read(harness.store.tables, "failures").num_rows == 0
 
 
 def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(harness, small_plan, monkeypatch):
@@ -163,7 +179,7 @@ def test_a_cluster_that_is_not_there_is_named(harness, small_plan):
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", None], ids=["hangs up", "HTTP", "silent"])
 def test_somebody_else_at_the_address_is_told_at_once(harness, small_plan, monkeypatch, answer):
-    monkeypatch.setattr(tuning, "KNOCK_SECONDS", 1.0)
+    monkeypatch.setattr(head, "KNOCK_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = threading.Event()
         threading.Thread(target=_answer, args=(server, answer, done), daemon=True).start()

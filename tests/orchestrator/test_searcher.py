@@ -146,7 +146,7 @@ def test_a_stopped_trial_is_no_failure(driver, result):
 def test_nothing_is_suggested_after_a_full_disk(harness, small_plan):
     driver = Driver(harness.store, small_plan(sets=2, extractors=2))
     driver.unit()
-    driver.complete("failed", disk_full=True, reason="the disk is full")
+    driver.complete("failed", hopeless=True, reason="the disk is full")
     assert driver.suggest() == PlanSearcher.FINISHED
     assert driver.board.halted == "the disk is full"
 

@@ -31,9 +31,9 @@ def test_a_worker_that_lost_its_lease_records_no_failure(harness, units, setting
 
 def test_a_full_disk_is_told_apart(harness, units, settings):
     harness.behave({"full": True})
-    assert compute(units[0], settings, device="cpu").disk_full
+    assert compute(units[0], settings, device="cpu").hopeless
     harness.behave({"fail": "something else"})
-    assert not compute(units[0], settings, device="cpu").disk_full
+    assert not compute(units[0], settings, device="cpu").hopeless
 
 
 def test_other_images_under_the_same_name_are_refused(harness, units, settings):

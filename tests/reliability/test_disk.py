@@ -46,7 +46,7 @@ def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, s
         met = disk.count >= number
         failed = [result for result in ended if result.status == "failed"]
         if failed:
-            assert failed[0].disk_full and "free some space and run the same command again" in failed[0].reason
+            assert failed[0].hopeless and "free some space and run the same command again" in failed[0].reason
         assert all(result.status in ("done", "present", "failed") for result in ended)
         for unit in grid.plan.units.values():  # what counts as done is right, whatever was refused
             if grid.store.is_done(unit):

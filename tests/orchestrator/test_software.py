@@ -1,0 +1,51 @@
+"""What must be the same on all nodes, and how a difference is told."""
+
+import pytest
+
+from orchestrator import provenance
+from orchestrator.software import difference, software
+
+OURS = {"python": "3.12", "ray": "2.60.0", "torch": "2.14.1", "code": "0123abcd"}
+
+
+@pytest.fixture
+def fresh():
+    software.cache_clear()
+    yield
+    software.cache_clear()
+
+
+def test_the_same_is_no_difference():
+    assert difference("a", dict(OURS), OURS) is None
+    assert difference("a", OURS | {"numpy": "1.0"}, OURS) is None  # not compared
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        (OURS | {"torch": "2.11.0"}, "node a has torch 2.11.0, the machine that launches has 2.14.1; install the same"),
+        ({k: v for k, v in OURS.items() if k != "ray"}, "node a has ray not at all, "),
+        (OURS | {"code": "ffffffff"}, "node a has other code of this package"),
+        (OURS | {"code": "ffffffff", "python": "3.11"}, "node a has python 3.11"),
+    ],
+)
+def test_a_difference_names_node_and_remedy(theirs, message):
+    assert difference("a", theirs, OURS).startswith(message)
+
+
+def test_code_counts_by_content_and_place_and_builds_do_not(fresh, tmp_path, monkeypatch):
+    for package in ("distill_core", "orchestrator"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(provenance, "versions", lambda: {"python": "3.12.4", "torch": "2.14.1+cu130"})
+    first = software()
+    assert (first["python"], first["torch"]) == ("3.12", "2.14.1")
+    software.cache_clear()
+    assert software() == first
+    (tmp_path / "orchestrator" / "a.py").rename(tmp_path / "orchestrator" / "b.py")
+    software.cache_clear()
+    moved = software()
+    (tmp_path / "orchestrator" / "b.py").write_text("x = 2\n")
+    software.cache_clear()
+    assert len({first["code"], moved["code"], software()["code"]}) == 3
