@@ -13,6 +13,9 @@ from orchestrator.cluster.generate import Job
 from orchestrator.files import StoreError
 from orchestrator.request import Request
 
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of click, or of Typer's own copy of it."""
+
 app = typer.Typer(
     help="Print ready files for a cluster: a Slurm script, a KubeRay job, a ray up cluster.", no_args_is_help=True
 )
@@ -144,9 +147,24 @@ def _job(
         time=time,
         options=options,
     )
+    request = _request(space, options)
     if not _is_elsewhere(space):
-        Request(space=space).load()
+        request.load()
     return job
+
+
+def _request(space: str, options: tuple[str, ...]) -> Request:
+    """Read the options as `iid run` will, so that a slip shows here rather than when the job starts."""
+    from orchestrator.cli import app as iid
+    from orchestrator.cli import request
+
+    run = typer.main.get_command(iid).commands["run"]  # type: ignore[attr-defined]
+    try:
+        given = run.make_context("iid run", [space, *options]).params
+    except USAGE_ERROR as error:
+        told = error.format_message()  # type: ignore[attr-defined]
+        raise typer.BadParameter(told, param_hint="--run-options") from error
+    return request(space, given["overrides"], given["smoke"])
 
 
 def _is_elsewhere(space: str) -> bool:

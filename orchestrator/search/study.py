@@ -194,7 +194,8 @@ def studies(space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Seque
     ]
     if not found:
         raise SpaceError(
-            f"search space {space.name}: nothing is left to search; its settings are fixed, or no method uses them"
+            f"search space {space.name}: nothing is left to search; its settings are fixed, or no method uses them "
+            "(with one training image a class, IPC 1 without partition, both losses of IID have no gradient)"
         )
     return found
 
@@ -220,24 +221,32 @@ def _dimensions(experiment: Experiment, also: Sequence[str]) -> tuple[Dimension,
                 f"--also {name[:80]}: {experiment.name} has no such optional setting{nearest(name, names)}"
             )
     asked = {names[name] for name in also}
-    (method,) = experiment.methods
+    alone = _training_images(experiment) == 1
     return tuple(
         Dimension(path, values)
         for path, values in experiment.search
-        if (not values.optional or path in asked) and _matters(path, method)
+        if (not values.optional or path in asked) and _matters(path, experiment.methods[0], alone)
     )
 
 
-def _matters(path: str, method: str) -> bool:
-    """Tell whether a method reads a setting."""
+def _training_images(experiment: Experiment) -> int:
+    """Return the images a class that a set decodes to."""
+    (dataset,), (method,), (ipc,) = experiment.datasets, experiment.methods, experiment.ipc
+    case = Case(dataset=dataset.name, method=method, ipc=ipc, protocol=experiment.protocol)
+    return int(ipc * resolve(experiment, case, {}).distillation.partition ** 2)
+
+
+def _matters(path: str, method: str, alone: bool) -> bool:
+    """Tell whether a method reads a setting; a single image is its own mean and has no covariance, so that both losses
+    of IID have no gradient."""
     base, _, addition = method.partition("+")
     match path.split("."):
         case [_, "queue", _]:
             return base == "IDM"
         case [_, "lambda_cc" | "cc_beta"]:
-            return addition in ("IID", "CC")
+            return addition in ("IID", "CC") and not alone
         case [_, "lambda_cm"]:
-            return addition in ("IID", "CM")
+            return addition in ("IID", "CM") and not alone
         case _:
             return True
 

@@ -362,6 +362,21 @@ def test_what_a_cloud_needs_is_asked_for():
         kuberay(job(), image="i", claim="c", mount="/a b")
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("'", "No closing quotation"),
+        ("--sett seeds=3", "--sett"),
+        ("--gpus-per-trial half", "--gpus-per-trial"),
+        ("--set seedz=3", "seedz"),
+        ("paper/ablation", "unexpected extra"),
+    ],
+)
+def test_what_iid_run_would_refuse_is_refused_before_the_job_starts(options, told):
+    answer = CliRunner().invoke(app, ["cluster", "slurm", "paper/main", "--run-options", options])
+    assert answer.exit_code == 2 and told in answer.output, answer.output
+
+
 def test_the_command_line_prints_or_writes(tmp_path):
     out = tmp_path / "jobs" / "job.sh"
     sizes = ["--nodes", "4", "--gpus", "0", "--store", str(tmp_path / "store"), "--setup", "true"]
@@ -371,7 +386,6 @@ def test_the_command_line_prints_or_writes(tmp_path):
     assert "--set seeds=3" in printed.stdout
     assert CliRunner().invoke(app, [*command, "--out", str(out)]).exit_code == 0
     assert out.read_text() == printed.stdout
-    assert CliRunner().invoke(app, ["cluster", "slurm", "x", "--run-options", "'"]).exit_code == 2
     wrong = CliRunner().invoke(app, ["cluster", "slurm", "x", "--nodes", "0"])
     assert wrong.exit_code == 2 and "error: --nodes is 0" in wrong.output
     for name in (["kuberay", "--claim", "c"], ["ray-up", "--nfs", "h:/a", "--provider", "aws"]):

@@ -70,6 +70,13 @@ def test_a_method_is_not_searched_for_what_it_does_not_use(make_study):
         make_study("methods=DM")
 
 
+def test_a_single_image_has_no_weights_to_search(make_study):
+    with pytest.raises(SpaceError, match="one training image a class"):
+        make_study("ipc=1")
+    assert [d.name for d in make_study("ipc=1", also=["lr_img"]).dimensions] == ["lr_img"]
+    assert [d.name for d in make_study("ipc=1", "methods=IDM+IID").dimensions] == ["lambda_cc", "lambda_cm"]  # in parts
+
+
 def test_what_cannot_be_searched(tiny_space):
     with pytest.raises(SpaceError, match="no experiment with a block search"):
         studies(load_space("quickstart"), sampler="tpe", scheduler="asha")
