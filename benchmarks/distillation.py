@@ -128,7 +128,7 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
     ours, in_bf16, whole, looped = fresh(), fresh(precision="bf16"), fresh(len(data.info.classes)), fresh()
 
     whole.passes = PLAIN
-    vars(whole.source)["_passes"] = PLAIN  # of IDM's queue
+    vars(whole.source)["passes"] = PLAIN  # of IDM's queue
 
     def plain() -> dict[str, float]:
         with without_parts():

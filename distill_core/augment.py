@@ -5,7 +5,7 @@ class, and the same `Draw` is applied to its real and its synthetic images (Siam
 evaluation a group is one image. Draws are made on the CPU, so the device never has to be waited for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -51,13 +51,25 @@ class Draw:
     cutout_column: Tensor
     """int64 centre of the cut-out window."""
 
+    def tensors(self) -> list[Tensor]:
+        """Return what lies on the device, in a fixed order."""
+        return [getattr(self, name) for name in _ON_DEVICE]
+
+    @classmethod
+    def of_tensors(cls, ops: frozenset[str], tensors: Sequence[Tensor]) -> "Draw":
+        """Put a draw together from its operations and what `tensors` returned."""
+        return cls(ops=ops, **dict(zip(_ON_DEVICE, tensors, strict=True)))
+
     def of(self, groups: slice) -> "Draw":
         """Return the draw of some of the groups."""
-        values = {f.name: getattr(self, f.name)[groups] for f in fields(self) if f.name != "ops"}
+        values = {name: getattr(self, name)[groups] for name in _ON_DEVICE}
         op = values["op"]
         # A GPU would have to be waited for, and does more operations than a part needs faster than that.
         ops = frozenset(DSA_OPS[i] for i in op.tolist()) if op.device.type == "cpu" else self.ops
         return replace(self, ops=ops, **values)
+
+
+_ON_DEVICE = tuple(field.name for field in fields(Draw) if field.name != "ops")
 
 
 def draw_augmentation(

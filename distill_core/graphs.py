@@ -1,63 +1,57 @@
-"""Training steps captured once and replayed: on a GPU, small sets are bound by the launches of a step's kernels.
+"""Work captured once and replayed: on a GPU, small computations are bound by the launches of their kernels.
 
-A step reads a batch's indices and its augmentation from buffers that stay where they are. Which kernels it launches
-depends on the number of images and on the operation of the augmentation, so there is one graph for each of these. The
-first step of a kind runs as it is, which also warms up what a capture cannot hold; the second is captured.
+The work reads its inputs from buffers that stay where they are. Which kernels it launches depends on more than these (a
+number of images, an operation of the augmentation): that is the kind of the call, and each kind has a graph of its own.
+The first call of a kind runs as it is, which also warms up what a capture cannot hold; the second is captured.
 """
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from distill_core.augment import Draw
-
-Step = Callable[[Tensor, Draw | None], None]
-"""One update of the parameters, given indices (B,) on the device and the batch's augmentation."""
+Kind = TypeVar("Kind", bound=Hashable)
+Result = TypeVar("Result")
 Replay = Callable[[], object]
 Capture = Callable[[Callable[[], None]], Replay]
 """Records the kernels that a function launches, without running them, and returns what runs them."""
 
 
-class Replayed:
-    """A step like any other, which launches one graph from the third step of a kind on.
+class Replayed(Generic[Kind, Result]):
+    """A function of tensors like any other, which launches one graph from the third call of a kind on.
 
-    A step must be the same from its second call on: an optimiser that starts anew needs a new one.
+    The work must be the same from its second call of a kind on, but for the values of its inputs and of what it keeps
+    in place: an optimiser that starts anew needs a new one. What it returns is good until the next call.
     """
 
-    def __init__(self, step: Step, capture: Capture) -> None:
-        self.step, self.capture = step, capture
-        self.seen: set[object] = set()
-        self.recorded: dict[object, tuple[list[Tensor], Replay]] = {}
+    def __init__(self, work: Callable[[Kind, Sequence[Tensor]], Result], capture: Capture) -> None:
+        self._work, self._capture = work, capture
+        self._seen: set[Kind] = set()
+        self._recorded: dict[Kind, tuple[list[Tensor], Replay, dict[str, Any]]] = {}
 
-    def __call__(self, index: Tensor, draw: Draw | None) -> None:
-        """Take the step."""
-        kind = (len(index), None if draw is None else draw.ops)
-        if kind not in self.seen:
-            self.seen.add(kind)
-            self.step(index, draw)
-            return
-        if kind not in self.recorded:
-            self.recorded[kind] = self._record(index, draw)
-        buffers, replay = self.recorded[kind]
-        for buffer, value in zip(buffers, tensors(index, draw), strict=True):
+    def __call__(self, kind: Kind, inputs: Sequence[Tensor]) -> Result:
+        """Do the work; inputs of one kind have the same shapes."""
+        if kind not in self._seen:
+            self._seen.add(kind)
+            return self._work(kind, inputs)
+        if kind not in self._recorded:
+            self._recorded[kind] = self._record(kind, inputs)
+        buffers, replay, made = self._recorded[kind]
+        for buffer, value in zip(buffers, inputs, strict=True):
             buffer.copy_(value, non_blocking=True)
         replay()
+        result: Result = made["result"]
+        return result
 
-    def _record(self, index: Tensor, draw: Draw | None) -> tuple[list[Tensor], Replay]:
-        buffers = [value.clone(memory_format=torch.contiguous_format) for value in tensors(index, draw)]
-        static = draw and Draw(ops=draw.ops, **dict(zip(_names(draw), buffers[1:], strict=True)))
-        return buffers, self.capture(lambda: self.step(buffers[0], static))
+    def _record(self, kind: Kind, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Replay, dict[str, Any]]:
+        buffers = [value.clone(memory_format=torch.contiguous_format) for value in inputs]
+        made: dict[str, Any] = {}
 
+        def work() -> None:
+            made["result"] = self._work(kind, buffers)
 
-def tensors(index: Tensor, draw: Draw | None) -> list[Tensor]:
-    """Return what a step reads, in a fixed order."""
-    return [index] if draw is None else [index, *(getattr(draw, name) for name in _names(draw))]
-
-
-def _names(draw: Draw) -> list[str]:
-    return [f.name for f in fields(draw) if f.name != "ops"]
+        return buffers, self._capture(work), made
 
 
 def capture_on_gpu(work: Callable[[], None]) -> Replay:

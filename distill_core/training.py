@@ -1,19 +1,23 @@
 """Training one network on labelled images that lie on the device: what evaluation and the extractor pool share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.augment import Draw, augment, draw_augmentation
-from distill_core.graphs import Replayed, Step
+from distill_core.graphs import Replayed
 from distill_core.networks import Network
 from distill_core.passes import Passes, choose_passes
 from distill_core.precision import arithmetic, autocast
 from distill_core.settings import Precision
+
+Step = Callable[[Tensor, Draw | None], None]
+"""One update of the parameters, given indices (B,) on the device and the batch's augmentation."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with epochs done, epochs in all, and the latest values by name."""
@@ -155,10 +159,20 @@ class _Steps:
     def by(self, optimizer: torch.optim.Optimizer) -> Step:
         """Return the step that an optimiser takes."""
 
-        def step(index: Tensor, draw: Draw | None) -> None:
-            self._take(optimizer, index, draw)
+        if self.passes.capture is None:
+            return partial(self._take, optimizer)
 
-        return step if self.passes.capture is None else Replayed(step, self.passes.capture)
+        def work(kind: tuple[int, frozenset[str] | None], inputs: Sequence[Tensor]) -> None:
+            index, *drawn = inputs
+            self._take(optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn))
+
+        replayed = Replayed(work, self.passes.capture)
+
+        def step(index: Tensor, draw: Draw | None) -> None:
+            ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())
+            replayed((len(index), ops), [index, *drawn])
+
+        return step
 
     def epoch(self, step: Step, draws: torch.Generator) -> Fit:
         """Pass over all images once, in a new order."""

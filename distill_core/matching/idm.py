@@ -3,42 +3,18 @@
 The partition of images, IDM's third part, is in `distill_core.partition`; its cross-entropy term is in the objective.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from distill_core.chunks import forward_images
 from distill_core.datasets.load import Dataset
 from distill_core.matching.base import MatchingNetwork
 from distill_core.matching.passes import passes_for
-from distill_core.networks import Network, network_for, uses_batch_statistics
+from distill_core.matching.queue import Member, Trainer
 from distill_core.passes import Passes
-from distill_core.precision import autocast
 from distill_core.seeds import generator
-from distill_core.settings import DistillationSettings, QueueSettings
-
-
-@dataclass
-class Member:
-    """One network of the queue, its optimiser, and its running training accuracy."""
-
-    network: Network
-    optimizer: torch.optim.SGD
-    correct: Tensor
-    """Scalar: real images that the network got right while it trained."""
-    seen: int = 0
-    """Real images it trained on."""
-
-    @property
-    def accuracy(self) -> Tensor:
-        """Training accuracy in percent over all its steps, a scalar on the device; 0 before it was trained.
-
-        The release forgets the count whenever it evaluates the images; here nothing is evaluated on the way.
-        """
-        return 100 * self.correct.double() / max(1, self.seen)
+from distill_core.settings import DistillationSettings
 
 
 class IDM:
@@ -73,7 +49,7 @@ class IDM:
         draws = generator("queue training", *self._identity, iteration)
         chosen = torch.randperm(len(self._members), generator=draws)[: self._queue.trained_networks]
         for place in chosen.tolist():
-            self._train(self._members[place], draws)
+            self._trainer.train(self._members[place], draws)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all parameters, momenta and counters of the queue."""
@@ -81,10 +57,8 @@ class IDM:
         for place, member in enumerate(self._members):
             for name, value in member.network.state_dict().items():
                 tensors[f"{place}.network.{name}"] = value
-            for name, parameter in member.network.named_parameters():
-                momentum = member.optimizer.state[parameter].get("momentum_buffer")
-                if momentum is not None:
-                    tensors[f"{place}.momentum.{name}"] = momentum
+            for name, momentum in member.momenta.items():
+                tensors[f"{place}.momentum.{name}"] = momentum
             tensors[f"{place}.counts"] = torch.stack((member.correct, torch.full_like(member.correct, member.seen)))
         return tensors
 
@@ -98,9 +72,9 @@ class IDM:
             member.network.load_state_dict(
                 {n.removeprefix("network."): value for n, value in own.items() if n.startswith("network.")}
             )
-            for name, parameter in member.network.named_parameters():
-                if f"momentum.{name}" in own:
-                    member.optimizer.state[parameter]["momentum_buffer"] = own[f"momentum.{name}"].clone()
+            member.set_momenta(
+                {n.removeprefix("momentum."): value for n, value in own.items() if n.startswith("momentum.")}
+            )
             member.correct, member.seen = own["counts"][0].clone(), int(own["counts"][1])
             self._members.append(member)
 
@@ -118,33 +92,19 @@ class IDM:
         return [self._new(number) for number in range(first, self._queue.networks)]
 
     @cached_property
-    def _passes(self) -> Passes:
+    def passes(self) -> Passes:
+        """How the queue's networks are run while they train."""
         return passes_for(self._dataset, self._settings)
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return Trainer(self._dataset, self._settings, self._queue, self.passes)
 
     def _new(self, number: int) -> Member:
         return self._build(generator("queue network", *self._identity, number))
 
     def _build(self, draws: torch.Generator | None = None) -> Member:
-        device = self._dataset.train.device
-        network = network_for(self._dataset.info, self._settings.network, device, draws)
-        return Member(network, _optimizer(network, self._queue), torch.zeros((), dtype=torch.int64, device=device))
-
-    def _train(self, member: Member, draws: torch.Generator) -> None:
-        member.network.train().requires_grad_(True)
-        images = self._dataset.train
-        whole = uses_batch_statistics(member.network)
-        at_once = self._queue.batch_train if whole else forward_images(images.device.type, images.image_size)
-        for _ in range(self._queue.train_steps):
-            batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
-            labels = self._dataset.train.labels[batch]
-            member.optimizer.zero_grad()
-            for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
-                with autocast(self._settings.precision, labels.device):
-                    logits = self._passes.run(member.network, images.normalised(part))
-                (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
-                member.correct += (logits.argmax(1) == targets).sum()
-            member.optimizer.step()
-            member.seen += len(labels)
+        return Member.build(self._dataset, self._settings.network, self._queue, draws)
 
 
 def class_steps(
@@ -172,9 +132,3 @@ def class_steps(
     steps = classes - torch.arange(classes, device=images.device) if last else torch.full((classes,), classes)
     reach = (1 - momentum ** steps.to(images)) / (1 - momentum)
     return images - lr * reach.view(-1, 1, 1, 1, 1) * velocity, velocity
-
-
-def _optimizer(network: Network, queue: QueueSettings) -> torch.optim.SGD:
-    return torch.optim.SGD(
-        network.parameters(), lr=queue.lr_net, momentum=queue.momentum, weight_decay=queue.weight_decay
-    )

@@ -10,9 +10,9 @@ import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from distill_core import chunks
 from distill_core.augment import draw_augmentation
@@ -25,7 +25,8 @@ from distill_core.matching.cell import Cell, Hooks, Run
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.initial import initial_images
-from distill_core.matching.objective import Losses, Objective, gradients
+from distill_core.matching.iteration import Iteration, ReplayedIterations, Results
+from distill_core.matching.objective import Objective, gradients
 from distill_core.matching.passes import passes_for
 from distill_core.matching.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import Network
@@ -217,21 +218,10 @@ class Cohort:
         self._share_time(runs)
         return True
 
-    def _gradients(self, runs: Sequence[Run], iteration: int) -> list[tuple[Tensor, Losses]]:
+    def _gradients(self, runs: Sequence[Run], iteration: int) -> Results:
         images = self.dataset.train
         matching = self.source.draw(iteration)
         extractor = self._extractor(runs, iteration)
-        objectives = [
-            Objective(
-                network=matching.network,
-                extractor=extractor,
-                settings=run.cell.settings,
-                ce_weight=matching.ce_weight,
-                forward_images=chunks.forward_images(images.device.type, images.image_size),
-                passes=self.passes,
-            )
-            for run in runs
-        ]
         indices = images.draw(self._draws("real batch", iteration), self.settings.batch_real)
         draw = draw_augmentation(
             self.settings.dsa_strategy,
@@ -240,13 +230,44 @@ class Cohort:
             generator=self._draws("augmentation", iteration),
             device=images.device,
         )
+        compute = self.computed if self.passes.capture is None else self._replayed
+        return compute(
+            Iteration(
+                settings=tuple(run.cell.settings for run in runs),
+                images=tuple(run.state.images for run in runs),
+                matching=matching,
+                extractor=extractor,
+                indices=indices,
+                draw=draw,
+            )
+        )
+
+    def computed(self, iteration: Iteration) -> Results:
+        """Return each cell's gradient and losses."""
+        images = self.dataset.train
+        objectives = [
+            Objective(
+                network=iteration.matching.network,
+                extractor=iteration.extractor,
+                settings=settings,
+                ce_weight=iteration.matching.ce_weight,
+                forward_images=chunks.forward_images(images.device.type, images.image_size),
+                passes=self.passes,
+            )
+            for settings in iteration.settings
+        ]
         return gradients(
             objectives,
-            [run.state.images for run in runs],
-            lambda classes: images.normalised(indices[classes]),
-            draw,
+            iteration.images,
+            lambda classes: images.normalised(iteration.indices[classes]),
+            iteration.draw,
             class_chunk=self.class_chunk,
         )
+
+    @cached_property
+    def _replayed(self) -> ReplayedIterations:
+        assert self.passes.capture is not None
+        return ReplayedIterations(self.computed, self.passes.capture)
 
     def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
         if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):

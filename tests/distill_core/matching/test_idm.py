@@ -85,7 +85,7 @@ def test_training_in_parts_is_one_step_on_the_whole_batch(tiny_dataset, monkeypa
     settings = replace(SETTINGS, network=network)
     whole, cut = (IDM(tiny_dataset, settings, seed=0) for _ in range(2))
     for queue, images in ((whole, 16), (cut, 4)):
-        monkeypatch.setattr("distill_core.matching.idm.forward_images", lambda *_, images=images: images)
+        monkeypatch.setattr("distill_core.matching.queue.forward_images", lambda *_, images=images: images)
         passes = count_passes(queue)
         queue.after(0)
     assert len(passes) == 2 * 5 * parts

@@ -1,0 +1,121 @@
+"""The gradients of one iteration as a function of tensors alone, so that a GPU can replay them as one graph.
+
+Networks change from iteration to iteration, a graph reads fixed memory: the parameters of an iteration's φ and ψ are
+copied into networks that stay in place, which costs two launches.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from distill_core.augment import Draw
+from distill_core.graphs import Capture, Replayed
+from distill_core.matching.base import MatchingNetwork
+from distill_core.matching.objective import Losses
+from distill_core.networks import Network
+from distill_core.settings import DistillationSettings, dsa_ops
+
+Results = list[tuple[Tensor, Losses]]
+"""Of each cell its gradient (K, M, C, H, W) and its losses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iteration:
+    """What the gradients of one iteration follow from."""
+
+    settings: tuple[DistillationSettings, ...]
+    """Of each cell."""
+    images: tuple[Tensor, ...]
+    """Of each cell its stored images (K, M, C, H, W), normalised."""
+    matching: MatchingNetwork
+    """φ."""
+    extractor: Network | None
+    """ψ; None where no cell needs one."""
+    indices: Tensor
+    """int64 (K, N): the real images of each class."""
+    draw: Draw | None
+    """Siamese augmentation, one operation a class."""
+
+
+_Architecture = tuple[object, ...]
+"""What networks have in common that can take over each other's parameters."""
+
+
+class _Kind(NamedTuple):
+    """What decides which kernels an iteration launches, beside shapes that never change."""
+
+    settings: tuple[DistillationSettings, ...]
+    matching: _Architecture
+    extractor: _Architecture | None
+    weighted: bool
+    """Whether there is a cross entropy."""
+    augmented: bool
+
+
+class ReplayedIterations:
+    """Gradients like those of `compute`, replayed from the third iteration of a kind on; good until the next call."""
+
+    def __init__(self, compute: Callable[[Iteration], Results], capture: Capture) -> None:
+        self._compute = compute
+        self._replayed = Replayed(self._work, capture)
+        self._in_place: dict[_Architecture, Network] = {}
+
+    def __call__(self, iteration: Iteration) -> Results:
+        """Compute one iteration's gradients."""
+        extractor = None if iteration.extractor is None else self._put("ψ", iteration.extractor)
+        weight, draw = iteration.matching.ce_weight, iteration.draw
+        weights = [weight] if isinstance(weight, Tensor) else []
+        drawn = [] if draw is None else draw.tensors()
+        kind = _Kind(
+            settings=iteration.settings,
+            matching=self._put("φ", iteration.matching.network),
+            extractor=extractor,
+            weighted=bool(weights),
+            augmented=draw is not None,
+        )
+        return self._replayed(kind, [*iteration.images, iteration.indices, *weights, *drawn])
+
+    def _work(self, kind: _Kind, inputs: Sequence[Tensor]) -> Results:
+        cells = len(kind.settings)
+        images, (indices, *rest) = inputs[:cells], inputs[cells:]
+        weight = rest.pop(0) if kind.weighted else 0.0
+        return self._compute(
+            Iteration(
+                settings=kind.settings,
+                images=tuple(images),
+                matching=MatchingNetwork(self._in_place[kind.matching], ce_weight=weight),
+                extractor=None if kind.extractor is None else self._in_place[kind.extractor],
+                indices=indices,
+                draw=Draw.of_tensors(_all_ops(kind.settings[0]), rest) if kind.augmented else None,
+            )
+        )
+
+    def _put(self, role: str, network: Network) -> _Architecture:
+        """Copy a network's parameters and statistics into the one that stays in place."""
+        held = held_by(network)
+        architecture = (role, type(network), network.training, *(tensor.shape for tensor in held))
+        if architecture in self._in_place:
+            copy_all(held_by(self._in_place[architecture]), held)
+        else:
+            self._in_place[architecture] = copy.deepcopy(network)
+        return architecture
+
+
+def held_by(network: Network) -> list[Tensor]:
+    """Return a network's parameters and statistics, in the order in which another of its architecture has them."""
+    return [*network.parameters(), *network.buffers()]
+
+
+@torch.no_grad()
+def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Copy tensors into others of their shapes, with few launches for all of them."""
+    torch._foreach_copy_(list(targets), list(sources), non_blocking=True)
+
+
+def _all_ops(settings: DistillationSettings) -> frozenset[str]:
+    """Return all operations of a strategy: what an iteration launches must not depend on which of them it drew."""
+    return frozenset(dsa_ops(settings.dsa_strategy))
