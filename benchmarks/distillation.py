@@ -8,8 +8,8 @@ draws, augmentation, passes, update of the pixels, IDM's queue training. The sid
 counted. "ours" is what `distill` does. "whole batches" is the same without parts: all classes and all real images in
 one pass, and the queue's batches in one piece; it stands for the readable path. "loop" is a plain reading of DM+IID's
 formulas, one class after the other, and within a class one image after the other where a sum over images stands.
-"ours in bf16" is ours with `precision: bf16`, "release" the checkout's own iteration. On one thread of a busy machine
-look at the processor's seconds.
+"ours in bf16" is ours with `precision: bf16`, "graphs" and "graphs in bf16" (GPU only) are these replayed as CUDA
+graphs, "release" is the checkout's own iteration. On one thread of a busy machine look at the processor's seconds.
 """
 
 import argparse
@@ -37,13 +37,16 @@ from distill_core.matching.idm import IDM
 from distill_core.matching.loop import Cohort, start
 from distill_core.matching.objective import PLAIN, Objective, decode, gradients
 from distill_core.networks import initialise
+from distill_core.passes import captured
 from distill_core.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, Precision
 
 Side = Callable[[], dict[str, float]]
 ITERATIONS = 10**6
-OURS, IN_BF16 = "ours", "ours in bf16"
+UNTIL_CAPTURED = 12
+"""Iterations after which every kind of them has been recorded, nearly always."""
+OURS, IN_BF16, GRAPHS, GRAPHS_IN_BF16 = "ours", "ours in bf16", "graphs", "graphs in bf16"
 PRECISIONS: dict[str, Precision] = {OURS: "tf32", IN_BF16: "bf16"}
 
 
@@ -125,6 +128,16 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
         cell = Cell(settings=replace(settings, precision=precision))
         return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
 
+    def in_graphs(precision: Precision) -> Side:
+        cohort = fresh(precision=precision)
+        cohort.passes = captured()
+        if isinstance(cohort.source, IDM):
+            cohort.source.passes = captured()
+
+        for _ in range(UNTIL_CAPTURED):
+            cohort.advance()
+        return lambda: timed("iteration", cohort.advance, device)
+
     ours, in_bf16, whole, looped = fresh(), fresh(precision="bf16"), fresh(len(data.info.classes)), fresh()
 
     whole.passes = PLAIN
@@ -139,6 +152,8 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
         IN_BF16: lambda: timed("iteration", in_bf16.advance, device),
         "whole batches": plain,
     }
+    if device.type == "cuda":
+        sides |= {GRAPHS: in_graphs("tf32"), GRAPHS_IN_BF16: in_graphs("bf16")}
     if settings.queue is None:
         sides["loop"] = lambda: timed("iteration", lambda: loop_iteration(data, extractors, looped, settings), device)
     return sides
@@ -205,8 +220,8 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
     extractors = pool(data)
     with ExitStack() as open_sides:
         sides = own_sides(method, ipc, data, extractors)
-        asked = set(arguments.sides or sides) - {IN_BF16}
-        wanted = asked | {OURS} | ({IN_BF16} if arguments.bf16 else set())
+        asked = set(arguments.sides or sides) - {IN_BF16, GRAPHS_IN_BF16}
+        wanted = asked | {OURS} | ({IN_BF16, GRAPHS_IN_BF16} if arguments.bf16 else set())
         sides = {name: side for name, side in sides.items() if name in wanted}
         if arguments.official:
             sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
@@ -220,7 +235,7 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
                 part: spread([b[part] / a[part] for a, b in zip(times[own], times[other], strict=True)])
                 for part in ("iteration", "iteration processor")
             }
-            for own in (OURS, IN_BF16)
+            for own in (OURS, IN_BF16, GRAPHS, GRAPHS_IN_BF16)
             for other in times
             if own in times and other != own
         },

@@ -52,8 +52,6 @@ class Summary:
     """Units computed by this launch, by kind."""
     already: int
     """Units that were in the store, or that another launch brought there meanwhile."""
-    deaths: int
-    """Workers that died, be it with their node; their units were tried again."""
     failures: tuple[Failure, ...]
     blocked: tuple[Unit, ...]
     """Units that were not tried, because one that they need failed."""
@@ -64,6 +62,8 @@ class Summary:
     halted: str | None
     """Why it could not go on; None if it could."""
     seconds: float
+    deaths: int = 0
+    """Workers that died, be it with their node; their units were tried again."""
     places: Mapping[str, str] = field(default_factory=dict)
     """By the name of the option that other commands find them with; none that are where it looks by itself."""
 
@@ -159,8 +159,8 @@ def show(summary: Summary, console: Console) -> None:
     table.add_row(*map(str, (*counts, summary.waiting)))
     console.print(table)
     if summary.deaths:
-        died = f"{summary.deaths} worker{'s' * (summary.deaths > 1)} died"
-        console.print(f"{died}, by themselves or with their node; their units were tried again", highlight=False)
+        died = "A worker" if summary.deaths == 1 else f"{summary.deaths} workers"
+        console.print(f"{died} died, alone or with a node; what was lost was tried again", highlight=False)
     for failure in summary.failures[:SHOWN_FAILURES]:
         line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
         console.print(line, soft_wrap=True)

@@ -227,6 +227,8 @@ def render(board: Board) -> RenderableType:
         trials.add_row(f"and {len(running) - SHOWN_TRIALS} more")
     if board.awaited:
         trials.add_row(_awaited(board))
+    if board.deaths:
+        trials.add_row(_deaths(board))
     return Group(kinds, Text(), trials, Text(), Text(_times(board), style="dim"))
 
 
@@ -237,6 +239,8 @@ def plain_line(board: Board) -> str:
     if board.failures:
         parts.append(f"{len(board.failures)} failed")
     parts.append(f"{len(board.running)} running")
+    if board.deaths:
+        parts.append(_deaths(board))
     if board.awaited:
         parts.append(_awaited(board))
     for unit in list(board.running.values())[:2]:
@@ -271,6 +275,11 @@ def describe(unit: Unit) -> str:
 
 def _awaited(board: Board) -> str:
     return f"waiting for another launch, which is at {len(board.awaited)} of these units"
+
+
+def _deaths(board: Board) -> str:
+    died = board.deaths.total()
+    return "a worker died" if died == 1 else f"{died} workers died"
 
 
 def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:

@@ -68,24 +68,26 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    found = address
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES} if address is None else {}
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, **own}
     try:
         if address is None:
             keep_token_private()
         else:
-            address = running_cluster() if address == "auto" else address
-            knock(address)
-        ray.init(address or "local", **options)
+            found = running_cluster() if address == "auto" else address
+            knock(found)
+        ray.init(address or "local", **options)  # as "auto", which lets Ray see by itself whether there is a token
     except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if address is None:
             raise LaunchError(f"Ray cannot be started on this machine: {error}") from error
         raise LaunchError(
-            f"no Ray cluster can be reached at {address}: {error}; see that it is up (ray status), give auto or "
-            "host:port, and if it asks for a token have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
+            f"no Ray cluster can be reached at {found}: {error}; see that it is up (ray status), start one (ray start "
+            "--head), or give the host:port of another; if it asks for a token have it in ~/.ray/auth_token and set "
+            "RAY_AUTH_MODE=token"
         ) from error
     try:
-        with nullcontext() if address is None else watched(address, console):
+        with nullcontext() if found is None else watched(found, console):
             yield
     finally:
         ray.shutdown()
@@ -199,7 +201,8 @@ class BoardCallback(tune.Callback):
             return
         (unit,) = units
         error = trial.get_error()
-        reason = f"its worker died {trial.num_failures} times; the last time: {_last_line(error)}"
+        last = f"; the last time: {_last_line(error)}" if error else ""
+        reason = f"its worker died {trial.num_failures} times{last}"
         result = Result(status="failed", error="WorkerDied", reason=reason, traceback=str(error))
         self._board.finished(unit, result)
         note_failure(unit, self._store, run=self._run, device="", result=result)

@@ -36,7 +36,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
     A name inside a folder ("paper/main") is close to its own last part ("main"), a word to what it is called here.
     """
-    names = list(known)
+    names = list(dict.fromkeys(known))
     meant = other_words(name, names)
     if meant:
         return meant

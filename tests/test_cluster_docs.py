@@ -13,6 +13,7 @@ from orchestrator.cli import app
 from orchestrator.resources import Need, Node, gpu_share
 
 TEXT = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
+LONGER = "run pets.yaml --address auto --set seeds=6 --out longer"
 COMMANDS = re.findall(r"^iid cluster (?:.*\\\n)*.*$", TEXT, re.MULTILINE)
 
 
@@ -38,9 +39,11 @@ def test_the_small_data_set_of_the_walk_can_be_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (script,) = re.findall(r"^python - <<'EOF'\n(.*?)^EOF$", TEXT, re.DOTALL | re.MULTILINE)
     subprocess.run([sys.executable, "-c", script], check=True)
-    for line in ("run pets.yaml --address auto", "run quickstart --address auto --set seeds=1 --set ipc=1"):
+    for line in ("run pets.yaml --address auto", "run quickstart --address auto --set seeds=1 --set ipc=1", LONGER):
         assert f"iid {line}\n" in TEXT
-        planned = shlex.split(line.replace("run", "plan", 1).replace(" --address auto", ""))
+        planned = shlex.split(
+            line.replace("run", "plan", 1).replace(" --address auto", "").replace(" --out longer", "")
+        )
         assert CliRunner().invoke(app, planned).exit_code == 0
 
 

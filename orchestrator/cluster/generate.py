@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from distill_core.settings import SettingsError
+from orchestrator.remote.objects import check_protocol
 
 Provider = Literal["aws", "gcp"]
 
@@ -19,7 +20,8 @@ _KUBERNETES_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-
 _GCP_IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu128-ubuntu-2204-nvidia-570"
 HEAD_TYPES: dict[Provider, str] = {"aws": "m6i.large", "gcp": "n2-standard-2"}
 WORKER_TYPES: dict[Provider, str] = {"aws": "g6.4xlarge", "gcp": "g2-standard-16"}
-"""One NVIDIA L4 and 16 CPU cores each."""
+WORKER_CPUS, WORKER_GPUS = 16, 1
+"""Of these; the GPU is an NVIDIA L4."""
 REGIONS: dict[Provider, str] = {"aws": "us-west-2", "gcp": "us-west1"}
 
 
@@ -29,6 +31,7 @@ class Job:
 
     Raises:
         SettingsError: a size cannot be; names the option.
+        StoreError: the store's URL is of a kind that no store can have.
     """
 
     space: str
@@ -52,10 +55,14 @@ class Job:
             if (value := getattr(self, name)) < least:
                 raise SettingsError(f"--{name} is {value}; give at least {least}")
         if _TIME.fullmatch(self.time) is None or self.seconds == 0:
-            raise SettingsError(f"--time is {self.time!r}; give hours, minutes and seconds as HH:MM:SS or D-HH:MM:SS")
+            raise SettingsError(
+                f"--time is {self.time!r}; give HH:MM:SS or D-HH:MM:SS, more than 0, with minutes and seconds below 60"
+            )
         for name in ("space", "store", "data"):
             if not (value := getattr(self, name)).strip() or not value.isprintable():
-                raise SettingsError(f"{name} is {value!r}; give a name or a path")
+                raise SettingsError(f"{_spelt(name)} is {value!r}; give a name or a path")
+        if self.behind_url:
+            check_protocol(self.store)
 
     @property
     def name(self) -> str:
@@ -83,7 +90,7 @@ class Job:
     def command(self, *more: str) -> list[str]:
         """Return the command that runs on the first node."""
         where = ["--address", "auto", "--store", self.store, "--data", self.data]
-        return ["iid", "run", self.space, *where, *self.options, *more]
+        return ["iid", "run", self.space, *where, *more, *self.options]
 
 
 def slurm(job: Job, *, partition: str | None = None, account: str | None = None, setup: tuple[str, ...] = ()) -> str:
@@ -158,6 +165,16 @@ def ray_up(
     """
     if provider == "gcp" and not project:
         raise SettingsError("--project is missing; gcp needs the id of your project")
+    if provider != "gcp" and project:
+        raise SettingsError(f"--project is {project!r}, which is for gcp alone; leave it out, or give --provider gcp")
+    region = region or REGIONS[provider]
+    if zone is not None and not zone.startswith(region):
+        raise SettingsError(f"--zone is {zone!r}, which is not in --region {region}; give a zone of that region")
+    if worker_type is None and (job.cpus > WORKER_CPUS or job.gpus > WORKER_GPUS):
+        raise SettingsError(
+            f"{WORKER_TYPES[provider]} has {WORKER_CPUS} CPU cores and {WORKER_GPUS} GPU, not {job.cpus} and "
+            f"{job.gpus}; name a machine type that has them with --instance-type"
+        )
     if re.fullmatch(r"[^\s:]+:/\S*", nfs) is None:
         raise SettingsError(f"--nfs is {nfs!r}; give a network file system as host:/path")
     named = {"image": image, "region": region, "zone": zone, "project": project, "instance-type": worker_type}
@@ -171,8 +188,8 @@ def ray_up(
         nfs=nfs,
         mount=mount,
         file=file,
-        region=region or REGIONS[provider],
-        zone=zone or (f"{region or REGIONS[provider]}-a" if provider == "gcp" else None),
+        region=region,
+        zone=zone or (f"{region}-a" if provider == "gcp" else None),
         project=project,
         head_type=HEAD_TYPES[provider],
         worker_type=worker_type or WORKER_TYPES[provider],
@@ -191,8 +208,14 @@ def _command_on_mount(job: Job, mount: str) -> list[str]:
         if name == "store" and job.behind_url:
             continue
         if not path.is_relative_to(mount) or ".." in path.parts:
-            raise SettingsError(f"{name} is {path}; put it below {mount}, which all nodes share (see --mount)")
+            raise SettingsError(
+                f"{_spelt(name)} is '{path}'; put it below {mount}, which all nodes share (see --mount)"
+            )
     return job.command("--out", str(PurePosixPath(mount) / "reports" / job.name.removeprefix("iid-")))
+
+
+def _spelt(name: str) -> str:
+    return name.upper() if name == "space" else f"--{name}"
 
 
 def _require_word(name: str, value: str | None) -> None:

@@ -13,6 +13,12 @@ from orchestrator.cluster.generate import Job
 from orchestrator.files import StoreError
 from orchestrator.request import Request
 
+OWN_OPTIONS = {
+    "store": "give it to iid cluster itself",
+    "data": "give it to iid cluster itself",
+    "address": "leave it out",
+}
+"""Of `iid run`, which the files set themselves."""
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Of click, or of Typer's own copy of it."""
 
@@ -150,6 +156,10 @@ def _job(
     request = _request(space, options)
     if not _is_elsewhere(space):
         request.load()
+    else:
+        typer.echo(
+            f"note: {space} is not here, so nobody looked at it; the nodes have to see it under this name", err=True
+        )
     return job
 
 
@@ -160,11 +170,16 @@ def _request(space: str, options: tuple[str, ...]) -> Request:
 
     run = typer.main.get_command(iid).commands["run"]  # type: ignore[attr-defined]
     try:
-        given = run.make_context("iid run", [space, *options]).params
+        context = run.make_context("iid run", [space, *options])
     except USAGE_ERROR as error:
         told = error.format_message()  # type: ignore[attr-defined]
         raise typer.BadParameter(told, param_hint="--run-options") from error
-    return request(space, given["overrides"], given["smoke"])
+    for name in OWN_OPTIONS:
+        if context.get_parameter_source(name).name == "COMMANDLINE":
+            raise typer.BadParameter(
+                f"--{name} is written by iid cluster; {OWN_OPTIONS[name]}", param_hint="--run-options"
+            )
+    return request(space, context.params["overrides"], context.params["smoke"])
 
 
 def _is_elsewhere(space: str) -> bool:

@@ -38,6 +38,21 @@ class Entry:
     """When it was written, in seconds by the storage's clock."""
 
 
+def check_protocol(url: str) -> str:
+    """Return the protocol of a store's URL.
+
+    Raises:
+        StoreError: it cannot promise that the first of two writers wins, as far as is known.
+    """
+    protocol = url.partition("://")[0]
+    if protocol not in PROTOCOLS:
+        raise StoreError(
+            f"store: {url}: nobody has looked whether {protocol}:// lets the first of two writers win, which a store "
+            "needs; use a folder, or s3://BUCKET/FOLDER"
+        )
+    return protocol
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """A folder of objects; names are relative to it, with slashes."""
@@ -56,12 +71,7 @@ class Remote:
             StoreError: the protocol is unknown or cannot promise that the first of two writers wins, or its package is
                 missing.
         """
-        protocol = url.partition("://")[0]
-        if protocol not in PROTOCOLS:
-            raise StoreError(
-                f"store: {url}: it is not known of {protocol}:// that of two that finish the same unit the first wins; "
-                "use a folder, or s3://BUCKET/FOLDER"
-            )
+        protocol = check_protocol(url)
         try:
             import fsspec
 

@@ -7,11 +7,12 @@ import torch
 
 from distill_core.evaluation import TrainingSet, evaluate_network
 from distill_core.extractors import ExtractorPool, train_extractor
-from distill_core.matching.cell import Hooks
-from distill_core.matching.loop import distill
+from distill_core.matching.cell import Cell, Hooks
+from distill_core.matching.loop import distill, start
 from distill_core.matching.state import DistillationState
 from distill_core.networks import build_network
 from distill_core.passes import captured, eager
+from distill_core.precision import arithmetic
 from distill_core.settings import (
     DSA_ALL,
     DistillationSettings,
@@ -60,6 +61,25 @@ def test_fast_arithmetic_is_close(tiny_dataset, on_gpu, precision):
     cpu = distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool("cpu"))
     gpu = distill(on_gpu, replace(DM_IID, precision=precision), ipc=2, seed=0, extractors=pool("cuda"))
     torch.testing.assert_close(gpu.images.cpu(), cpu.images, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("settings", [DM_IID, IDM_IID], ids=["DM+IID", "IDM+IID"])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_captured_iterations_agree_with_iterations_that_run_anew(on_gpu, settings, precision):
+    """CUDA graphs of the gradients and of the queue's steps, through networks that enter and leave the queue."""
+    settings = replace(settings, iterations=12, precision=precision)
+    images = []
+    for way in (eager("asked for"), captured()):
+        cohort = start(on_gpu, [Cell(settings=settings)], ipc=2, seed=0, extractors=pool("cuda"))
+        cohort.passes = way
+        if settings.queue is not None:
+            cohort.source.passes = way
+        with arithmetic(precision):
+            while cohort.advance():
+                pass
+        images.append(cohort.runs[0].state.images)
+    near = 1e-3 if precision == "float32" else 0.05
+    torch.testing.assert_close(images[1], images[0], rtol=near, atol=near)
 
 
 def test_a_checkpoint_moves_between_devices(tmp_path, tiny_dataset, on_gpu):

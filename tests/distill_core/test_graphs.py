@@ -1,4 +1,4 @@
-"""What may be captured waits for nothing and copies nothing to the device: seen on tensors that have no values at all."""
+"""What may be captured waits for nothing and copies nothing to the device: seen on tensors without values."""
 
 from contextlib import nullcontext
 from dataclasses import replace

@@ -205,6 +205,22 @@ def test_an_address_is_host_and_port(harness, small_plan, address):
         harness.launch(small_plan(), address=address)
 
 
+def test_auto_leaves_it_to_ray_whether_there_is_a_token(harness, small_plan, monkeypatch):
+    """An address of host and port would not use the token that `ray start --head` found."""
+    asked = []
+
+    def init(address, **options):
+        asked.append(address)
+        raise ConnectionError("not now")
+
+    monkeypatch.setattr("orchestrator.tuning.running_cluster", lambda: "10.0.0.1:6379")
+    monkeypatch.setattr("orchestrator.tuning.knock", asked.append)
+    monkeypatch.setattr("orchestrator.tuning.ray.init", init)
+    with pytest.raises(LaunchError, match=r"at 10\.0\.0\.1:6379: not now"):
+        harness.launch(small_plan(), address="auto")
+    assert asked == ["10.0.0.1:6379", "auto"]
+
+
 def test_auto_is_a_cluster_that_was_started_to_be_joined(harness, small_plan, cluster, monkeypatch):
     """Not the private one of another launch, which Ray would take."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from distill_core.settings import SettingsError
 from orchestrator.cli import app
-from orchestrator.cluster.generate import Job, kuberay, ray_up, slurm
+from orchestrator.cluster import generate
+from orchestrator.cluster.generate import Job, kuberay, slurm
+from orchestrator.files import StoreError
 
 SIZES = {"nodes": 3, "cpus": 8, "gpus": 2, "memory": 64}
 HOSTILE = ["a b", "a'b", 'a"b', "a;b", "$(touch x)", "a`b`", "{{ 7*7 }}", "a: b", "#a", "- a", "é"]
@@ -37,6 +39,12 @@ WORKERS = {
     "groupName", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas", "numOfHosts", "priority",
     "rayStartParams", "replicas", "resources", "scaleStrategy", "suspend", "template",
 }  # fmt: skip
+
+
+def ray_up(asked, *, provider, **options):
+    """On a machine type that has the sizes, and with a project where the cloud wants one."""
+    fitting = {"worker_type": "big.one", "project": "lab" if provider == "gcp" else None}
+    return generate.ray_up(asked, provider=provider, **fitting | options)
 
 
 def job(**changed):
@@ -200,8 +208,8 @@ def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
 @pytest.mark.parametrize("spot", [False, True])
 def test_a_cluster_file_fits_rays_own_schema(provider, spot):
     text = ray_up(
-        job(), provider=provider, image="me/iid:1", nfs="files.internal:/export", project="lab", spot=spot,
-        machine_image="ami-123", region="eu-central-1", zone="eu-central-1a", worker_type="big.one",
+        job(), provider=provider, image="me/iid:1", nfs="files.internal:/export", spot=spot,
+        machine_image="ami-123", region="eu-central-1", zone="eu-central-1a",
     )  # fmt: skip
     made = yaml.safe_load(text)
     schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
@@ -241,7 +249,7 @@ def test_folders_that_storage_lacks_are_made_for_the_containers_user(name, tmp_p
 def test_ray_itself_takes_the_cluster_file(provider):
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    config = yaml.safe_load(ray_up(job(), provider=provider, image="me/iid:1", nfs="h:/", project="lab"))
+    config = yaml.safe_load(ray_up(job(), provider=provider, image="me/iid:1", nfs="h:/"))
     validate_config(prepare_config(config))
 
 
@@ -303,7 +311,7 @@ def test_jobs_are_named_after_their_space(space, name):
         ({"time": "00:00:00"}, "--time"),
         ({"time": "1:60:00"}, "--time"),
         ({"store": "a\nb"}, "store is 'a\\\\nb'"),
-        ({"space": " "}, "space is ' '"),
+        ({"space": " "}, "SPACE is ' '"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(changed, message):
@@ -314,9 +322,9 @@ def test_sizes_that_cannot_be_are_refused(changed, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"store": "store"}, "store is store; put it below /shared"),
-        ({"data": "/shared/../data"}, "data is"),
-        ({"space": "found.yaml"}, "space is found.yaml"),
+        ({"store": "store"}, "--store is 'store'; put it below /shared"),
+        ({"data": "/shared/../data"}, "--data is"),
+        ({"space": "found.yaml"}, "SPACE is 'found.yaml'"),
     ],
 )
 def test_what_other_machines_cannot_see_is_refused(changed, message):
@@ -355,7 +363,7 @@ def test_a_space_that_cannot_be_loaded_is_refused_unless_only_the_nodes_see_it(t
 
 def test_what_a_cloud_needs_is_asked_for():
     with pytest.raises(SettingsError, match="--project is missing"):
-        ray_up(job(), provider="gcp", image="i", nfs="h:/a")
+        ray_up(job(), provider="gcp", image="i", nfs="h:/a", project=None)
     with pytest.raises(SettingsError, match="--nfs is 'h'"):
         ray_up(job(), provider="aws", image="i", nfs="h")
     with pytest.raises(SettingsError, match="--mount"):
@@ -370,11 +378,38 @@ def test_what_a_cloud_needs_is_asked_for():
         ("--gpus-per-trial half", "--gpus-per-trial"),
         ("--set seedz=3", "seedz"),
         ("paper/ablation", "unexpected extra"),
+        ("--store elsewhere", "--store is written by iid cluster"),
+        ("--address auto", "--address is written by iid cluster"),
     ],
 )
 def test_what_iid_run_would_refuse_is_refused_before_the_job_starts(options, told):
     answer = CliRunner().invoke(app, ["cluster", "slurm", "paper/main", "--run-options", options])
     assert answer.exit_code == 2 and told in answer.output, answer.output
+
+
+def test_a_search_space_that_is_not_here_is_noted(tmp_path):
+    answer = CliRunner().invoke(app, ["cluster", "slurm", str(tmp_path / "mine.yaml")])
+    assert answer.exit_code == 0 and "mine.yaml is not here" in answer.stderr and "mine.yaml" in answer.stdout
+
+
+def test_a_store_that_cannot_be_is_refused():
+    with pytest.raises(StoreError, match="gs://"):
+        job(store="gs://bucket/folder")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "told"),
+    [
+        ({"gpus": 4}, {}, "g6.4xlarge has 16 CPU cores and 1 GPU, not 16 and 4; .* --instance-type"),
+        ({"cpus": 64}, {}, "not 64 and 1"),
+        ({}, {"region": "eu-central-1", "zone": "us-west-2a"}, "--zone is 'us-west-2a', which is not in --region eu"),
+        ({}, {"project": "mine"}, "--project is 'mine', which is for gcp alone"),
+    ],
+)
+def test_machines_that_no_cloud_has_are_refused(sizes, options, told):
+    with pytest.raises(SettingsError, match=told):
+        asked = job(**{"cpus": 16, "gpus": 1, **sizes})
+        ray_up(asked, provider="aws", image="i", nfs="h:/a", worker_type=None, **options)
 
 
 def test_the_command_line_prints_or_writes(tmp_path):

@@ -94,7 +94,7 @@ def _refusal(code):
 
 
 def test_what_cannot_be_a_store_is_refused():
-    with pytest.raises(StoreError, match=r"not known of ftp:// .*the first wins; use a folder, or s3://"):
+    with pytest.raises(StoreError, match=r"nobody has looked whether ftp:// .*; use a folder, or s3://"):
         Remote.connect("ftp://host/store")
     with pytest.raises(StoreError, match="names no bucket; give s3://BUCKET/FOLDER"):
         Remote.connect("s3://")
