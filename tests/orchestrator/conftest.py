@@ -144,8 +144,8 @@ def harness_modules():
 
 
 @pytest.fixture(scope="module")
-def ray_on_two_cores(harness_modules):
-    """Ray with two CPUs, for all tests of a module."""
+def ray_on_two_cores(harness_modules, s3_server):
+    """Ray with two CPUs, for all tests of a module; its workers know where the server of S3 is."""
     import ray
 
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
