@@ -39,6 +39,22 @@ class Reading:
         if self.number < 0 or self.partition < 1:
             raise SettingsError(f"number is {self.number} and partition {self.partition}; they start at 0 and 1")
 
+    def __str__(self) -> str:
+        """Say in words what was decided."""
+        own = f"mean {_numbers(self.mean)} and std {_numbers(self.std)}" if self.mean else "the data set's mean and std"
+        parts = [f"normalised by {own}" if self.normalised else "pixels in [0, 1]"]
+        if self.zca != "no":
+            parts.append("ZCA undone with statistics of " + ("real images" if self.zca == "real data" else "a file"))
+        if self.partition > 1:
+            parts.append(f"each cut into {self.partition} × {self.partition} images")
+        if self.soft_labels is not None:
+            parts.append(f"soft labels ({self.soft_labels})")
+        return ", ".join(parts)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "/".join(f"{value:g}" for value in values)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:

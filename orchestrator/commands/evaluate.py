@@ -242,14 +242,7 @@ def _name(found: Found, raw: RawSet, path: Path) -> str:
 
 
 def _decision(unit: ImportSet, reading: Reading) -> str:
-    words = [f"Set {unit.seed} of {unit.method} [{unit.key[:6]}]", f"IPC {unit.ipc}"]
-    words.append("normalised" if reading.normalised else "pixels in [0, 1]")
-    if reading.zca != "no":
-        words.append("whitened")
-    words.append(f"{reading.partition} × {reading.partition} cells an image" if reading.partition > 1 else "no cells")
-    if reading.soft_labels:
-        words.append(f"soft labels given as {reading.soft_labels}")
-    return ", ".join(words)
+    return f"Set {unit.seed} of {unit.method} [{unit.key[:6]}], IPC {unit.ipc}, {reading}"
 
 
 def _rate(raw: RawSet, lr_net: str | None) -> float | None:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from distill_core.settings import DistillationSettings, EvaluationSettings
 from orchestrator.plan import Cell, Plan
 from orchestrator.report.model import Table, row
-from orchestrator.units import Continual, Distill, Evaluate, ImportExtractor, TrainExtractor, Unit
+from orchestrator.units import Continual, Distill, Evaluate, ImportExtractor, ImportSet, TrainExtractor, Unit
 
 _LISTED = 4
 """Distinct values up to this many are listed, more are given as a range."""
 
-_COLUMNS = {
+_ALWAYS = {
     "matching network": "network",
     "iterations": "iterations",
     "batch_real": "batch_real",
@@ -21,6 +22,15 @@ _COLUMNS = {
     "num_eval": "num_eval",
     "epoch_eval_train": "epoch_eval_train",
 }
+_WHERE_CHANGED: dict[str, tuple[str, Any]] = {
+    "lr_net": ("lr_net", EvaluationSettings().lr_net),
+    "own loss": ("own_loss", ""),
+    "sets made in": ("distillation_precision", DistillationSettings().precision),
+    "networks trained in": ("evaluation_precision", EvaluationSettings().precision),
+    "files read as": ("reading", ""),
+}
+"""Columns that are there if a value is not the usual one."""
+_WORDS = ("Experiment", "Data set", "Method", "matching network", "own loss", "files read as")
 
 
 def settings(plan: Plan) -> Table | None:
@@ -29,22 +39,35 @@ def settings(plan: Plan) -> Table | None:
     for cell in plan.cells:
         size = "all" if cell.ipc is None else cell.ipc
         groups.setdefault((cell.experiment, cell.dataset, cell.method, size), []).append(cell)
-    lines = []
-    for place, cells in groups.items():
-        units = dict.fromkeys(key for cell in cells for key in _unit_keys(plan, cell))
-        found: dict[str, dict[Any, None]] = {}
-        for name, value in (pair for key in units for pair in _values(plan, plan.units[key])):
-            found.setdefault(name, {})[value] = None
-        lines.append(row(*place, *(distinct(found.get(name, ())) for name in _COLUMNS.values())))
+    found = {place: _found(plan, cells) for place, cells in groups.items()}
+    changed = {
+        heading: name
+        for heading, (name, usual) in _WHERE_CHANGED.items()
+        if any(set(values.get(name, ())) - {usual} for values in found.values())
+    }
+    columns = _ALWAYS | changed
+    lines = [
+        row(*place, *(distinct(values.get(name, ())) for name in columns.values())) for place, values in found.items()
+    ]
     caption = (
         "Names as in the search space. extractors: networks of the pool × epochs that they are trained; num_eval: "
         "networks trained on each set. Several values: those of swept settings, or of sets that experiments share."
     )
-    header = ("Experiment", "Data set", "Method", "IPC", *_COLUMNS)
+    header = ("Experiment", "Data set", "Method", "IPC", *columns)
+    words = tuple(place for place, heading in enumerate(header) if heading in _WORDS)
     table = Table(
-        slug="settings", title="Settings", header=header, rows=tuple(lines), caption=caption, text_columns=(0, 1, 2, 4)
+        slug="settings", title="Settings", header=header, rows=tuple(lines), caption=caption, text_columns=words
     )
     return table if lines else None
+
+
+def _found(plan: Plan, cells: Iterable[Cell]) -> dict[str, dict[Any, None]]:
+    """Return the distinct values of each setting of some cells, in the order in which they come."""
+    found: dict[str, dict[Any, None]] = {}
+    units = dict.fromkeys(key for cell in cells for key in _unit_keys(plan, cell))
+    for name, value in (pair for key in units for pair in _values(plan, plan.units[key])):
+        found.setdefault(name, {})[value] = None
+    return found
 
 
 def distinct(values: Iterable[Any]) -> str:
@@ -71,7 +94,14 @@ def _values(plan: Plan, unit: Unit) -> Iterator[tuple[str, Any]]:
     if isinstance(unit, Evaluate | Continual):
         for name in ("num_eval", "epoch_eval_train"):
             yield name, getattr(unit.settings, name)
+        yield "lr_net", unit.settings.lr_net
+        yield "evaluation_precision", unit.settings.precision
+    if isinstance(unit, ImportSet):
+        yield "reading", f"{unit.reading.layout}: {unit.reading}"
     if isinstance(unit, Distill):
+        yield "distillation_precision", unit.settings.precision
+        if unit.settings.loss is not None:
+            yield "own_loss", f"{unit.settings.lambda_loss:g} × {unit.settings.loss}"
         for name in ("network", "iterations", "batch_real"):
             yield name, getattr(unit.settings, name)
         for name in ("lr_img", "lambda_cc", "lambda_cm"):

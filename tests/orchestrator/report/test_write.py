@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import ReportError
-from orchestrator.report.settings import distinct
+from orchestrator.report.settings import distinct, settings
 from orchestrator.store import Store
 
 NOTE = "one image a class: this is DM"
@@ -151,6 +152,17 @@ def test_settings_of_each_method(small, tmp_path):
     assert rows["main", "digits", "Random", "10"] == ["", "", "", "", "", "", "", "2", "1,000"]
     assert rows["main", "digits", "DM", "10"] == ["ConvNet", "7, 20,000", "256", "2", "0", "0", "", "2", "1,000"]
     assert dict(_table(text, "space"))["Changed on the command line"] == "seeds=2, iterations=7"
+
+
+def test_settings_that_are_seldom_changed_have_a_column_where_they_are(small):
+    usual = settings(small.plan).header
+    evaluation = small.units[small.cells[0].evaluation_key]
+    changed = replace(evaluation.settings, lr_net=0.0025, precision="bf16")
+    small.units[evaluation.key] = replace(evaluation, settings=changed)
+    table = settings(small.plan)
+    assert table.header == (*usual, "lr_net", "networks trained in")
+    values = {tuple(entry.text for entry in line[len(usual) :]) for line in table.rows}
+    assert values == {("0.01", "tf32"), ("0.0025, 0.01", "bf16, tf32")}
 
 
 def test_many_values_of_a_setting_are_a_range():
