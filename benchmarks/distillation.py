@@ -134,9 +134,12 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
         if isinstance(cohort.source, IDM):
             cohort.source.passes = captured()
 
-        for _ in range(UNTIL_CAPTURED):
-            cohort.advance()
-        return lambda: timed("iteration", cohort.advance, device)
+        def side() -> dict[str, float]:
+            while cohort.at < UNTIL_CAPTURED:  # in the round that is not counted, and only where the side is wanted
+                cohort.advance()
+            return timed("iteration", cohort.advance, device)
+
+        return side
 
     ours, in_bf16, whole, looped = fresh(), fresh(precision="bf16"), fresh(len(data.info.classes)), fresh()
 

@@ -15,7 +15,8 @@ Kind = TypeVar("Kind", bound=Hashable)
 Result = TypeVar("Result")
 Replay = Callable[[], object]
 Capture = Callable[[Callable[[], None]], Replay]
-"""Records the kernels that a function launches, without running them, and returns what runs them."""
+"""Records the kernels that a function launches, without running them, and returns what runs them. What one capture
+recorded shares memory, so it must not be replayed at the same time, nor leave anything there for another."""
 
 
 class Replayed(Generic[Kind, Result]):
@@ -54,9 +55,14 @@ class Replayed(Generic[Kind, Result]):
         return buffers, self._capture(work), made
 
 
-def capture_on_gpu(work: Callable[[], None]) -> Replay:
-    """Capture as a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    return graph.replay
+def capture_on_gpu() -> Capture:
+    """Return a capture as CUDA graphs, all in one pool of memory: each alone would keep the peak of its work."""
+    pool = torch.cuda.graph_pool_handle()
+
+    def capture(work: Callable[[], None]) -> Replay:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool):
+            work()
+        return graph.replay
+
+    return capture

@@ -38,8 +38,8 @@ class Passes:
     """Maps a network and images (B, C, H, W) to logits (B, classes)."""
     reason: str
     """Such as "eager: too short to repay compilation"."""
-    capture: Capture | None = None
-    """How training steps are captured to be replayed; None runs each of them anew."""
+    capture: Callable[[], Capture] | None = None
+    """Makes what captures steps that are replayed; None runs each of them anew."""
     failed: Mapping[type[Network], str] = field(default_factory=dict)
     """Why networks of a type run eagerly all the same."""
 

@@ -166,7 +166,7 @@ class _Steps:
             index, *drawn = inputs
             self._take(optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn))
 
-        replayed = Replayed(work, self.passes.capture)
+        replayed = Replayed(work, self.passes.capture())
 
         def step(index: Tensor, draw: Draw | None) -> None:
             ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())

@@ -160,7 +160,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(table)
     if summary.deaths:
         died = "A worker" if summary.deaths == 1 else f"{summary.deaths} workers"
-        console.print(f"{died} died, alone or with a node; what was lost was tried again", highlight=False)
+        console.print(f"{died} died, alone or with a node; their units were tried again, or failed", highlight=False)
     for failure in summary.failures[:SHOWN_FAILURES]:
         line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
         console.print(line, soft_wrap=True)
@@ -297,7 +297,7 @@ def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> S
         run=run,
         computed=dict(board.computed),
         already=board.already + board.present.total(),
-        deaths=board.deaths.total(),
+        deaths=board.workers_died,
         failures=tuple(board.failures.values()),
         blocked=tuple(board.blocked.values()),
         waiting=len(board.units) - settled,

@@ -89,7 +89,9 @@ class Board:
     awaited: dict[str, Unit] = field(default_factory=dict)
     """Units that another launch is working on."""
     deaths: Counter[str] = field(default_factory=Counter)
-    """How often the worker of a unit died, by key."""
+    """How often the worker of a unit died, by key; those that died with a cohort are nobody's."""
+    workers_died: int = 0
+    """All of them."""
     halted: str | None = None
     """Why no more units are started although some are left."""
     expected: Mapping[str, float] = field(default_factory=dict)
@@ -227,7 +229,7 @@ def render(board: Board) -> RenderableType:
         trials.add_row(f"and {len(running) - SHOWN_TRIALS} more")
     if board.awaited:
         trials.add_row(_awaited(board))
-    if board.deaths:
+    if board.workers_died:
         trials.add_row(_deaths(board))
     return Group(kinds, Text(), trials, Text(), Text(_times(board), style="dim"))
 
@@ -239,7 +241,7 @@ def plain_line(board: Board) -> str:
     if board.failures:
         parts.append(f"{len(board.failures)} failed")
     parts.append(f"{len(board.running)} running")
-    if board.deaths:
+    if board.workers_died:
         parts.append(_deaths(board))
     if board.awaited:
         parts.append(_awaited(board))
@@ -278,8 +280,7 @@ def _awaited(board: Board) -> str:
 
 
 def _deaths(board: Board) -> str:
-    died = board.deaths.total()
-    return "a worker died" if died == 1 else f"{died} workers died"
+    return "a worker died" if board.workers_died == 1 else f"{board.workers_died} workers died"
 
 
 def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:

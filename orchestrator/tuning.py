@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
@@ -77,7 +78,9 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
         else:
             found = running_cluster() if address == "auto" else address
             knock(found)
-        ray.init(address or "local", **options)  # as "auto", which lets Ray see by itself whether there is a token
+            if address == "auto" and not os.environ.get("RAY_ADDRESS"):
+                maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init("auto") does
+        ray.init(found or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if address is None:
             raise LaunchError(f"Ray cannot be started on this machine: {error}") from error
@@ -185,6 +188,7 @@ class BoardCallback(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Note a worker that died; which unit of a cohort is to blame cannot be known."""
+        self._board.workers_died += 1
         units = _units(trial)
         for unit in units:
             if len(units) == 1:
@@ -194,6 +198,7 @@ class BoardCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """Note a unit whose workers died again and again; those of a cohort are tried alone."""
+        self._board.workers_died += 1
         units = _units(trial)
         if len(units) > 1:
             for unit in units:

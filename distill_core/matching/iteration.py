@@ -1,13 +1,15 @@
 """The gradients of one iteration as a function of tensors alone, so that a GPU can replay them as one graph.
 
 Networks change from iteration to iteration, a graph reads fixed memory: the parameters of an iteration's φ and ψ are
-copied into networks that stay in place, which costs two launches.
+copied into networks that stay in place.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -41,8 +43,8 @@ class Iteration:
     """Siamese augmentation, one operation a class."""
 
 
-_Architecture = tuple[object, ...]
-"""What networks have in common that can take over each other's parameters."""
+_Architecture = tuple[str, str, bool]
+"""φ or ψ, layers in words, and whether in train mode: such networks can take over each other's parameters."""
 
 
 class _Kind(NamedTuple):
@@ -59,16 +61,22 @@ class _Kind(NamedTuple):
 class ReplayedIterations:
     """Gradients like those of `compute`, replayed from the third iteration of a kind on; good until the next call."""
 
-    def __init__(self, compute: Callable[[Iteration], Results], capture: Capture) -> None:
-        self._compute = compute
-        self._replayed = Replayed(self._work, capture)
+    def __init__(self, compute: Callable[[Iteration], Results], capture: Callable[[], Capture]) -> None:
+        self._compute, self._capture = compute, capture
         self._in_place: dict[_Architecture, Network] = {}
+        self._architectures: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
+        self._settings: tuple[DistillationSettings, ...] = ()
+        self._replayed: Replayed[_Kind, Results] = self._unrecorded()
 
     def __call__(self, iteration: Iteration) -> Results:
         """Compute one iteration's gradients."""
+        if iteration.settings != self._settings:  # cells that ended do not come back, and graphs take memory
+            self._settings = iteration.settings
+            self._replayed = self._unrecorded()
         extractor = None if iteration.extractor is None else self._put("ψ", iteration.extractor)
         weight, draw = iteration.matching.ce_weight, iteration.draw
-        weights = [weight] if isinstance(weight, Tensor) else []
+        weighted = isinstance(weight, Tensor) or weight
+        weights = [torch.as_tensor(weight, dtype=torch.float32, device=iteration.indices.device)] if weighted else []
         drawn = [] if draw is None else draw.tensors()
         kind = _Kind(
             settings=iteration.settings,
@@ -79,30 +87,41 @@ class ReplayedIterations:
         )
         return self._replayed(kind, [*iteration.images, iteration.indices, *weights, *drawn])
 
-    def _work(self, kind: _Kind, inputs: Sequence[Tensor]) -> Results:
-        cells = len(kind.settings)
-        images, (indices, *rest) = inputs[:cells], inputs[cells:]
-        weight = rest.pop(0) if kind.weighted else 0.0
-        return self._compute(
-            Iteration(
-                settings=kind.settings,
-                images=tuple(images),
-                matching=MatchingNetwork(self._in_place[kind.matching], ce_weight=weight),
-                extractor=None if kind.extractor is None else self._in_place[kind.extractor],
-                indices=indices,
-                draw=Draw.of_tensors(_all_ops(kind.settings[0]), rest) if kind.augmented else None,
-            )
-        )
+    def _unrecorded(self) -> "Replayed[_Kind, Results]":
+        return Replayed(partial(_work, self._compute, self._in_place), self._capture())
 
     def _put(self, role: str, network: Network) -> _Architecture:
         """Copy a network's parameters and statistics into the one that stays in place."""
-        held = held_by(network)
-        architecture = (role, type(network), network.training, *(tensor.shape for tensor in held))
+        if network not in self._architectures:
+            self._architectures[network] = str(network)
+        architecture = (role, self._architectures[network], network.training)
         if architecture in self._in_place:
-            copy_all(held_by(self._in_place[architecture]), held)
+            copy_all(held_by(self._in_place[architecture]), held_by(network))
         else:
             self._in_place[architecture] = copy.deepcopy(network)
         return architecture
+
+
+def _work(
+    compute: Callable[[Iteration], Results],
+    in_place: Mapping[_Architecture, Network],
+    kind: _Kind,
+    inputs: Sequence[Tensor],
+) -> Results:
+    """Compute an iteration of a kind from its tensors; a function of its own, as a cycle would keep a GPU's memory."""
+    cells = len(kind.settings)
+    images, (indices, *rest) = inputs[:cells], inputs[cells:]
+    weight = rest.pop(0) if kind.weighted else 0.0
+    return compute(
+        Iteration(
+            settings=kind.settings,
+            images=tuple(images),
+            matching=MatchingNetwork(in_place[kind.matching], ce_weight=weight),
+            extractor=None if kind.extractor is None else in_place[kind.extractor],
+            indices=indices,
+            draw=Draw.of_tensors(_all_ops(kind.settings[0]), rest) if kind.augmented else None,
+        )
+    )
 
 
 def held_by(network: Network) -> list[Tensor]:
@@ -112,8 +131,10 @@ def held_by(network: Network) -> list[Tensor]:
 
 @torch.no_grad()
 def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
-    """Copy tensors into others of their shapes, with few launches for all of them."""
-    torch._foreach_copy_(list(targets), list(sources), non_blocking=True)
+    """Copy tensors into others of their shapes and types, with few launches for all of one type."""
+    for dtype in {source.dtype for source in sources}:
+        pairs = [pair for pair in zip(targets, sources, strict=True) if pair[1].dtype == dtype]
+        torch._foreach_copy_([target for target, _ in pairs], [source for _, source in pairs], non_blocking=True)
 
 
 def _all_ops(settings: DistillationSettings) -> frozenset[str]:

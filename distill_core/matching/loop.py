@@ -8,14 +8,15 @@ each set is what it would have been alone.
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
 from distill_core import chunks
 from distill_core.augment import draw_augmentation
+from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
 from distill_core.device import free_memory
 from distill_core.extensions import find
@@ -230,8 +231,7 @@ class Cohort:
             generator=self._draws("augmentation", iteration),
             device=images.device,
         )
-        compute = self.computed if self.passes.capture is None else self._replayed
-        return compute(
+        return self._compute(
             Iteration(
                 settings=tuple(run.cell.settings for run in runs),
                 images=tuple(run.state.images for run in runs),
@@ -242,32 +242,10 @@ class Cohort:
             )
         )
 
-    def computed(self, iteration: Iteration) -> Results:
-        """Return each cell's gradient and losses."""
-        images = self.dataset.train
-        objectives = [
-            Objective(
-                network=iteration.matching.network,
-                extractor=iteration.extractor,
-                settings=settings,
-                ce_weight=iteration.matching.ce_weight,
-                forward_images=chunks.forward_images(images.device.type, images.image_size),
-                passes=self.passes,
-            )
-            for settings in iteration.settings
-        ]
-        return gradients(
-            objectives,
-            iteration.images,
-            lambda classes: images.normalised(iteration.indices[classes]),
-            iteration.draw,
-            class_chunk=self.class_chunk,
-        )
-
     @cached_property
-    def _replayed(self) -> ReplayedIterations:
-        assert self.passes.capture is not None
-        return ReplayedIterations(self.computed, self.passes.capture)
+    def _compute(self) -> Callable[[Iteration], Results]:
+        anew = partial(computed, images=self.dataset.train, passes=self.passes, class_chunk=self.class_chunk)
+        return anew if self.passes.capture is None else ReplayedIterations(anew, self.passes.capture)
 
     def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
         if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):
@@ -285,3 +263,32 @@ class Cohort:
         for run in runs:
             run.state.seconds += (now - self.clock) / len(runs)
         self.clock = now
+
+
+def computed(iteration: Iteration, *, images: ImageSet, passes: Passes, class_chunk: int) -> Results:
+    """Return each cell's gradient and losses.
+
+    Args:
+        iteration: what they follow from.
+        images: real training images.
+        passes: how real images go through φ.
+        class_chunk: classes in memory at once.
+    """
+    objectives = [
+        Objective(
+            network=iteration.matching.network,
+            extractor=iteration.extractor,
+            settings=settings,
+            ce_weight=iteration.matching.ce_weight,
+            forward_images=chunks.forward_images(images.device.type, images.image_size),
+            passes=passes,
+        )
+        for settings in iteration.settings
+    ]
+    return gradients(
+        objectives,
+        iteration.images,
+        lambda classes: images.normalised(iteration.indices[classes]),
+        iteration.draw,
+        class_chunk=class_chunk,
+    )

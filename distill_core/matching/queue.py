@@ -1,21 +1,22 @@
 """A network of IDM's queue, and how such networks train: on real batches, without augmentation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.chunks import forward_images
+from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
 from distill_core.graphs import Replayed
 from distill_core.matching.iteration import copy_all, held_by
 from distill_core.networks import Network, network_for, uses_batch_statistics
 from distill_core.passes import Passes
 from distill_core.precision import autocast
-from distill_core.settings import DistillationSettings, QueueSettings
+from distill_core.settings import DistillationSettings, Precision, QueueSettings
 
 
 @dataclass
@@ -64,45 +65,32 @@ class Member:
 
 
 class Trainer:
-    """Trains members of a queue."""
+    """Trains members of a queue; where steps are captured, in a member that stays in place."""
 
     def __init__(self, dataset: Dataset, settings: DistillationSettings, queue: QueueSettings, passes: Passes) -> None:
-        self._images, self._settings, self._queue, self._passes = dataset.train, settings, queue, passes
-        self._dataset = dataset
+        self._dataset, self._settings, self._queue, self._passes = dataset, settings, queue, passes
+        self._step = partial(
+            train_step, images=dataset.train, batch_train=queue.batch_train, precision=settings.precision, passes=passes
+        )
 
     def train(self, member: Member, draws: torch.Generator) -> None:
         """Take the steps that a network takes after an iteration."""
         member.network.train().requires_grad_(True)
-        taking = member if self._passes.capture is None else self._in_place(member)
+        step = partial(self._step, member) if self._passes.capture is None else self._replayed_from(member)
         for _ in range(self._queue.train_steps):
-            batch = self._images.draw_batch(draws, self._queue.batch_train)
-            if taking is member:
-                self._step(member, batch)
-            else:
-                self._replayed(len(batch), [batch])
+            batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
+            step(batch)
             member.seen += len(batch)
-        if taking is not member:
-            copy_all(_state(member), _state(taking))
+        if self._passes.capture is not None:
+            copy_all(_state(member), _state(self._still))
 
-    def _step(self, member: Member, batch: Tensor) -> None:
-        images, labels = self._images, self._images.labels[batch]
-        whole = uses_batch_statistics(member.network)
-        at_once = self._queue.batch_train if whole else forward_images(images.device.type, images.image_size)
-        member.optimizer.zero_grad()
-        for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
-            with autocast(self._settings.precision, labels.device):
-                logits = self._passes.run(member.network, images.normalised(part))
-            (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
-            member.correct += (logits.argmax(1) == targets).sum()
-        member.optimizer.step()
-
-    def _in_place(self, member: Member) -> Member:
-        """Put a member where graphs find it; a momentum of zero is none yet."""
-        for of in (member, self._still):
+    def _replayed_from(self, member: Member) -> Callable[[Tensor], None]:
+        """Return the replayed steps of the member in place, which starts where another stands."""
+        for of in (member, self._still):  # a momentum of zero is none yet
             missing = {name: p for name, p in of.network.named_parameters() if name not in of.momenta}
             of.set_momenta({name: torch.zeros_like(parameter) for name, parameter in missing.items()})
         copy_all(_state(self._still), _state(member))
-        return self._still
+        return lambda batch: self._replayed(len(batch), [batch])
 
     @cached_property
     def _still(self) -> Member:
@@ -112,11 +100,29 @@ class Trainer:
 
     @cached_property
     def _replayed(self) -> Replayed[int, None]:
+        step = partial(self._step, self._still)  # of nothing that holds this object: a cycle keeps a GPU's memory
+
         def work(size: int, inputs: Sequence[Tensor]) -> None:
-            self._step(self._still, inputs[0])
+            step(inputs[0])
 
         assert self._passes.capture is not None
-        return Replayed(work, self._passes.capture)
+        return Replayed(work, self._passes.capture())
+
+
+def train_step(
+    member: Member, batch: Tensor, *, images: ImageSet, batch_train: int, precision: Precision, passes: Passes
+) -> None:
+    """Take one step on the images at int64 indices (B,), in parts where the network allows it."""
+    labels = images.labels[batch]
+    whole = uses_batch_statistics(member.network)
+    at_once = batch_train if whole else forward_images(images.device.type, images.image_size)
+    member.optimizer.zero_grad()
+    for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
+        with autocast(precision, labels.device):
+            logits = passes.run(member.network, images.normalised(part))
+        (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
+        member.correct += (logits.argmax(1) == targets).sum()
+    member.optimizer.step()
 
 
 def _state(member: Member) -> list[Tensor]:

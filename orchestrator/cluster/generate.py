@@ -168,7 +168,7 @@ def ray_up(
     if provider != "gcp" and project:
         raise SettingsError(f"--project is {project!r}, which is for gcp alone; leave it out, or give --provider gcp")
     region = region or REGIONS[provider]
-    if zone is not None and not zone.startswith(region):
+    if zone is not None and re.fullmatch(re.escape(region) + r"-?[a-z].*", zone) is None:
         raise SettingsError(f"--zone is {zone!r}, which is not in --region {region}; give a zone of that region")
     if worker_type is None and (job.cpus > WORKER_CPUS or job.gpus > WORKER_GPUS):
         raise SettingsError(

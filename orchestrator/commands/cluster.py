@@ -17,8 +17,9 @@ OWN_OPTIONS = {
     "store": "give it to iid cluster itself",
     "data": "give it to iid cluster itself",
     "address": "leave it out",
+    "download": "no job on a cluster can fetch data sets; do that before, with iid run on one machine",
 }
-"""Of `iid run`, which the files set themselves."""
+"""Of `iid run`, which the files set themselves, or which cannot be."""
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Of click, or of Typer's own copy of it."""
 
@@ -176,9 +177,7 @@ def _request(space: str, options: tuple[str, ...]) -> Request:
         raise typer.BadParameter(told, param_hint="--run-options") from error
     for name in OWN_OPTIONS:
         if context.get_parameter_source(name).name == "COMMANDLINE":
-            raise typer.BadParameter(
-                f"--{name} is written by iid cluster; {OWN_OPTIONS[name]}", param_hint="--run-options"
-            )
+            raise typer.BadParameter(f"--{name} has no place there; {OWN_OPTIONS[name]}", param_hint="--run-options")
     return request(space, context.params["overrides"], context.params["smoke"])
 
 

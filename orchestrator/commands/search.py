@@ -15,7 +15,7 @@ from orchestrator.report.terminal import terminal_table
 from orchestrator.request import Request
 from orchestrator.search.drive import Search
 from orchestrator.search.result import study_result
-from orchestrator.search.study import Sampler, Scheduler, Study, studies
+from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched
 from orchestrator.store import Store, StoreError
 from orchestrator.tables import TableError
 from orchestrator.units import ImportExtractor
@@ -51,7 +51,10 @@ def search_space(
         StoreError: the store cannot be written.
         LaunchError: the cluster cannot be reached or is too small, or another search is at the same study.
     """
-    chosen = studies(request.load(), sampler=sampler, scheduler=scheduler, also=also)
+    space = request.load()
+    chosen = studies(space, sampler=sampler, scheduler=scheduler, also=also)
+    for title in unsearched(space, also):
+        search.console.print(f"{title}: left out, none of the searched settings has an effect", highlight=False)
     if search.address is None:
         check_data((study.dataset for study in chosen), search.data_root, download=download)
         pools = [unit for study in chosen for unit in study.extractors().values()]

@@ -198,7 +198,7 @@ def test_replayed_steps_equal_steps_that_run_anew():
 
     (plain, expected), (replayed, parameters) = (
         trained("ConvNetW8", passes, epochs=12, drop_after=5)
-        for passes in (eager("asked for"), replace(captured(), capture=capture))
+        for passes in (eager("asked for"), replace(captured(), capture=lambda: capture))
     )
     assert (replayed.accuracy, replayed.loss) == (plain.accuracy, plain.loss)
     assert all(torch.equal(parameters[name], value) for name, value in expected.items())

@@ -205,20 +205,29 @@ def test_an_address_is_host_and_port(harness, small_plan, address):
         harness.launch(small_plan(), address=address)
 
 
-def test_auto_leaves_it_to_ray_whether_there_is_a_token(harness, small_plan, monkeypatch):
-    """An address of host and port would not use the token that `ray start --head` found."""
+@pytest.mark.parametrize("named", [False, True])
+def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(harness, small_plan, monkeypatch, named):
+    """As Ray does: `ray start --head` found the token on this machine, and others have not asked for it."""
     asked = []
+    if named:
+        monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    else:
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
     def init(address, **options):
         asked.append(address)
         raise ConnectionError("not now")
 
+    def use_token(*, warn_if_disabled):
+        asked.append("token")
+
+    monkeypatch.setattr("orchestrator.tuning.maybe_enable_token_auth_if_token_available", use_token)
     monkeypatch.setattr("orchestrator.tuning.running_cluster", lambda: "10.0.0.1:6379")
     monkeypatch.setattr("orchestrator.tuning.knock", asked.append)
     monkeypatch.setattr("orchestrator.tuning.ray.init", init)
     with pytest.raises(LaunchError, match=r"at 10\.0\.0\.1:6379: not now"):
         harness.launch(small_plan(), address="auto")
-    assert asked == ["10.0.0.1:6379", "auto"]
+    assert asked == ["10.0.0.1:6379", *([] if named else ["token"]), "10.0.0.1:6379"]
 
 
 def test_auto_is_a_cluster_that_was_started_to_be_joined(harness, small_plan, cluster, monkeypatch):

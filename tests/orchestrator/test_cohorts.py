@@ -12,7 +12,7 @@ from orchestrator import cohorts, leases, tables
 from orchestrator.computing import compute, compute_together
 from orchestrator.launch import launch
 from orchestrator.plan import make_plan
-from orchestrator.progress import Board
+from orchestrator.progress import Board, plain_line
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import PlanSearcher
 from orchestrator.store import Store
@@ -248,6 +248,7 @@ def test_a_worker_that_dies_of_a_cohort_is_held_against_none_of_its_units(tmp_pa
         event(0, [], trial)
         assert not board.running and not board.deaths and not board.failures
     assert tables.read(store.tables, "failures").num_rows == 0
+    assert board.workers_died == 2 and "2 workers died" in plain_line(board)
 
 
 def compare(store, other, units):

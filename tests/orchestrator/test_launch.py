@@ -98,7 +98,8 @@ def test_a_killed_worker_is_replaced_and_the_unit_continues(harness, small_plan,
     plan = small_plan(sets=1, evaluations=1)
     (distill,) = by_kind(plan, "distill")
     harness.behave(**{distill.key: {"kill_once": True, "steps": 5}})
-    assert harness.launch(plan).exit_code == 0
+    summary = harness.launch(plan)
+    assert (summary.exit_code, summary.deaths) == (0, 1) and "A worker died, alone or with a node" in shown(summary)
     assert harness.events("start").count(distill.key) == 2 and harness.events("end").count(distill.key) == 1
     assert [line[3] in "12" for line in harness.log() if line[0] == "resume"] == [True]
     assert "Traceback" not in capfd.readouterr().err

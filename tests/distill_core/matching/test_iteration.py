@@ -1,16 +1,21 @@
 """Replayed iterations are what iterations are that run anew, with a capture that merely calls the work again."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from distill_core.extractors import ExtractorPool
+from distill_core.matching.base import MatchingNetwork
 from distill_core.matching.cell import Cell, Hooks
-from distill_core.matching.loop import start
+from distill_core.matching.iteration import Iteration, ReplayedIterations
+from distill_core.matching.loop import computed, start
 from distill_core.matching.state import DistillationState
 from distill_core.networks import build_network
-from distill_core.passes import captured
+from distill_core.passes import captured, eager
 from distill_core.settings import DistillationSettings, QueueSettings
 
 DM = DistillationSettings(network="ConvNetW8D2", iterations=8, batch_real=10, lambda_cc=0.05, lambda_cm=0.01)
@@ -31,19 +36,43 @@ CASES = {
 
 
 class Capture:
-    """Counts what it recorded and replayed; the work is called again each time."""
+    """Counts what it recorded and replayed; the work is called again each time, on tensors that must not have moved."""
 
     def __init__(self):
         self.recorded = self.replayed = 0
 
-    def __call__(self, work):
+    def __call__(self):
+        return self.record
+
+    def record(self, work):
         self.recorded += 1
+        places = {}
 
         def replay():
             self.replayed += 1
-            work()
+            with ParametersStay(places):
+                work()
 
         return replay
+
+
+class ParametersStay(TorchDispatchMode):
+    """Remembers where a work's large operands lay that it did not make itself, and refuses others at the next call."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.places, self.made, self.calls = places, [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, torch.Tensor) and not any(leaf is own for own in self.made):
+                storage = leaf.untyped_storage().data_ptr()
+                if storage not in {own.untyped_storage().data_ptr() for own in self.made}:
+                    self.calls += 1
+                    assert self.places.setdefault(self.calls, storage) == storage, f"{function} reads what was moved"
+        result = function(*args, **(kwargs or {}))
+        self.made += [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        return result
 
 
 @pytest.fixture
@@ -98,7 +127,9 @@ def test_a_cohort_of_which_one_cell_comes_later(advanced, tmp_path):
         return Cell(settings=replace(DM, lambda_cm=0.0), resume=DistillationState.load(tmp_path / "checkpoint"))
 
     others = [Cell(settings=replace(DM, lambda_cc=0.0)), Cell(settings=DM)]
-    replayed, anew = advanced(late(), *others, capture=Capture()), advanced(late(), *others)
+    capture = Capture()
+    replayed, anew = advanced(late(), *others, capture=capture), advanced(late(), *others)
+    assert 0 < capture.recorded < capture.replayed
     for one, other in zip(replayed, anew, strict=True):
         equal(one, other)
 
@@ -113,5 +144,34 @@ def test_a_queue_goes_on_in_graphs_where_it_stopped_without(advanced, tmp_path):
     due = iter([False, False, False, False, True, *[False] * 9])
     (whole,) = advanced(Cell(settings=IDM, hooks=Hooks(checkpoint_due=lambda: next(due), checkpoint=save)))
     state = DistillationState.load(tmp_path / "checkpoint")
-    (resumed,) = advanced(Cell(settings=IDM, resume=state), capture=Capture())
-    assert saved == {"at": 5} and torch.equal(resumed.images, whole.images)
+    capture = Capture()
+    (resumed,) = advanced(Cell(settings=IDM, resume=state), capture=capture)
+    assert saved == {"at": 5} and torch.equal(resumed.images, whole.images) and capture.replayed
+
+
+def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
+    """Weights that are numbers, and networks with the same parameters and other layers."""
+    images, passes = tiny_dataset.train, eager("asked for")
+    settings = DistillationSettings(batch_real=10, lambda_cc=0.0, lambda_cm=0.0)
+    draws = torch.Generator().manual_seed(0)
+    anew = partial(computed, images=images, passes=passes, class_chunk=3)
+    capture = Capture()
+    replayed = ReplayedIterations(anew, capture)
+    networks = [
+        build_network(name, channels=1, classes=3, image_size=16, generator=draws).requires_grad_(False)
+        for name in ("ConvNetW8D2AP", "ConvNetW8D2MP", "ConvNetW8D2AP")
+    ]
+    for round_ in range(3):
+        for network in networks:
+            for weight in (0.0, 0.5 + round_):
+                iteration = Iteration(
+                    settings=(settings,),
+                    images=(torch.randn(3, 2, 1, 16, 16, generator=draws),),
+                    matching=MatchingNetwork(network, ce_weight=weight),
+                    extractor=None,
+                    indices=images.draw(draws, 10),
+                    draw=None,
+                )
+                ((one, losses),), ((other, expected),) = replayed(iteration), anew(iteration)
+                assert torch.equal(one, other) and losses == expected and ("ce" in losses) == (weight > 0)
+    assert capture.recorded == 4

@@ -378,8 +378,9 @@ def test_what_a_cloud_needs_is_asked_for():
         ("--gpus-per-trial half", "--gpus-per-trial"),
         ("--set seedz=3", "seedz"),
         ("paper/ablation", "unexpected extra"),
-        ("--store elsewhere", "--store is written by iid cluster"),
-        ("--address auto", "--address is written by iid cluster"),
+        ("--store elsewhere", "--store has no place there"),
+        ("--address auto", "--address has no place there"),
+        ("--download", "--download has no place there"),
     ],
 )
 def test_what_iid_run_would_refuse_is_refused_before_the_job_starts(options, told):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from orchestrator.search.study import settings_text, studies
+from orchestrator.search.study import settings_text, studies, unsearched
 from search_spaces.errors import SpaceError
 from search_spaces.space import load_space
 
@@ -70,10 +70,13 @@ def test_a_method_is_not_searched_for_what_it_does_not_use(make_study):
         make_study("methods=DM")
 
 
-def test_a_single_image_has_no_weights_to_search(make_study):
+def test_a_single_image_has_no_weights_to_search(make_study, tiny_space):
     with pytest.raises(SpaceError, match="one training image a class"):
         make_study("ipc=1")
     assert [d.name for d in make_study("ipc=1", also=["lr_img"]).dimensions] == ["lr_img"]
+    both = load_space(tiny_space, ["ipc=[1, 2]"])
+    assert [study.ipc for study in studies(both, sampler="tpe", scheduler="asha")] == [2]
+    assert unsearched(both) == ["digits, IPC 1, DM+IID"] and unsearched(both, ["lr_img"]) == []
     assert [d.name for d in make_study("ipc=1", "methods=IDM+IID").dimensions] == ["lambda_cc", "lambda_cm"]  # in parts
 
 
