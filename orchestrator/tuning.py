@@ -64,6 +64,7 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
         LaunchError: there is no cluster at `address`.
     """
     os.environ.update(_ENVIRONMENT)
+    logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init below; some of it warns before that
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a worker that died is tried again, or told by the board
     os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})
     if ray.is_initialized():
