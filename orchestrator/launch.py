@@ -160,7 +160,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(table)
     if summary.deaths:
         died = "A worker" if summary.deaths == 1 else f"{summary.deaths} workers"
-        console.print(f"{died} died, alone or with a node; their units were tried again, or failed", highlight=False)
+        console.print(f"{died} died, alone or with a node; the units at hand were tried again", highlight=False)
     for failure in summary.failures[:SHOWN_FAILURES]:
         line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
         console.print(line, soft_wrap=True)

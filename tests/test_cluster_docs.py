@@ -13,7 +13,7 @@ from orchestrator.cli import app
 from orchestrator.resources import Need, Node, gpu_share
 
 TEXT = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
-LONGER = "run pets.yaml --address auto --set seeds=6 --out longer"
+LONGER = "run pets.yaml --address auto --set seeds=20 --out longer"
 COMMANDS = re.findall(r"^iid cluster (?:.*\\\n)*.*$", TEXT, re.MULTILINE)
 
 
