@@ -14,11 +14,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from distill_core import chunks
 from distill_core.augment import Draw
+from distill_core.datasets.image_set import ImageSet
 from distill_core.graphs import Capture, Replayed
 from distill_core.matching.base import MatchingNetwork
-from distill_core.matching.objective import Losses
+from distill_core.matching.objective import Losses, Objective, gradients
 from distill_core.networks import Network
+from distill_core.passes import Passes
 from distill_core.settings import DistillationSettings, dsa_ops
 
 Results = list[tuple[Tensor, Losses]]
@@ -41,6 +44,35 @@ class Iteration:
     """int64 (K, N): the real images of each class."""
     draw: Draw | None
     """Siamese augmentation, one operation a class."""
+
+
+def computed(iteration: Iteration, *, images: ImageSet, passes: Passes, class_chunk: int) -> Results:
+    """Return each cell's gradient and losses.
+
+    Args:
+        iteration: what they follow from.
+        images: real training images.
+        passes: how real images go through φ.
+        class_chunk: classes in memory at once.
+    """
+    objectives = [
+        Objective(
+            network=iteration.matching.network,
+            extractor=iteration.extractor,
+            settings=settings,
+            ce_weight=iteration.matching.ce_weight,
+            forward_images=chunks.forward_images(images.device.type, images.image_size),
+            passes=passes,
+        )
+        for settings in iteration.settings
+    ]
+    return gradients(
+        objectives,
+        iteration.images,
+        lambda classes: images.normalised(iteration.indices[classes]),
+        iteration.draw,
+        class_chunk=class_chunk,
+    )
 
 
 _Architecture = tuple[str, str, bool]

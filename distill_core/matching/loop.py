@@ -16,7 +16,6 @@ import torch
 
 from distill_core import chunks
 from distill_core.augment import draw_augmentation
-from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
 from distill_core.device import free_memory
 from distill_core.extensions import find
@@ -26,8 +25,7 @@ from distill_core.matching.cell import Cell, Hooks, Run
 from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.initial import initial_images
-from distill_core.matching.iteration import Iteration, ReplayedIterations, Results
-from distill_core.matching.objective import Objective, gradients
+from distill_core.matching.iteration import Iteration, ReplayedIterations, Results, computed
 from distill_core.matching.passes import passes_for
 from distill_core.matching.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import Network
@@ -263,32 +261,3 @@ class Cohort:
         for run in runs:
             run.state.seconds += (now - self.clock) / len(runs)
         self.clock = now
-
-
-def computed(iteration: Iteration, *, images: ImageSet, passes: Passes, class_chunk: int) -> Results:
-    """Return each cell's gradient and losses.
-
-    Args:
-        iteration: what they follow from.
-        images: real training images.
-        passes: how real images go through φ.
-        class_chunk: classes in memory at once.
-    """
-    objectives = [
-        Objective(
-            network=iteration.matching.network,
-            extractor=iteration.extractor,
-            settings=settings,
-            ce_weight=iteration.matching.ce_weight,
-            forward_images=chunks.forward_images(images.device.type, images.image_size),
-            passes=passes,
-        )
-        for settings in iteration.settings
-    ]
-    return gradients(
-        objectives,
-        iteration.images,
-        lambda classes: images.normalised(iteration.indices[classes]),
-        iteration.draw,
-        class_chunk=class_chunk,
-    )

@@ -12,8 +12,7 @@ from torch.utils._pytree import tree_leaves
 from distill_core import chunks
 from distill_core.augment import Draw, draw_augmentation
 from distill_core.matching.base import MatchingNetwork
-from distill_core.matching.iteration import Iteration
-from distill_core.matching.loop import computed
+from distill_core.matching.iteration import Iteration, computed
 from distill_core.matching.queue import Member, train_step
 from distill_core.networks import build_network
 from distill_core.passes import eager

@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves
 from distill_core.extractors import ExtractorPool
 from distill_core.matching.base import MatchingNetwork
 from distill_core.matching.cell import Cell, Hooks
-from distill_core.matching.iteration import Iteration, ReplayedIterations
-from distill_core.matching.loop import computed, start
+from distill_core.matching.iteration import Iteration, ReplayedIterations, computed
+from distill_core.matching.loop import start
 from distill_core.matching.state import DistillationState
 from distill_core.networks import build_network
 from distill_core.passes import captured, eager
