@@ -22,6 +22,7 @@ from orchestrator.shipping import Parcel, Parcels, label, node_root, open_depot,
 from orchestrator.software import difference, software
 from orchestrator.store import Store, StoreError
 from orchestrator.units import ImportExtractor, ImportSet, Unit
+from orchestrator.wording import last_line
 
 ANSWER_SECONDS = 120.0
 
@@ -148,7 +149,7 @@ def _ask(nodes: Sequence[dict[str, Any]], question: Question) -> list[tuple[dict
             answers.append((node, ray.get(answer, timeout=ANSWER_SECONDS)))
         except RayError as error:
             raise LaunchError(
-                f"node {node['name']} cannot run this package: {_last_line(error)}; install the same iid-orchestrator "
+                f"node {node['name']} cannot run this package: {last_line(error)}; install the same iid-orchestrator "
                 "there, into the Python that runs Ray, and see that the node is up"
             ) from error
     return answers
@@ -185,7 +186,7 @@ def _deliver(parcel: Parcel, nodes: Sequence[dict[str, Any]]) -> None:
         except (RayError, OSError) as error:
             raise LaunchError(
                 f"node {node['name']} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f} MB): "
-                f"{_last_line(error)}; make room, or name another folder there with IID_NODE_CACHE"
+                f"{last_line(error)}; make room, or name another folder there with IID_NODE_CACHE"
             ) from error
 
 
@@ -217,8 +218,3 @@ def _node(node: Mapping[str, Any], memory: int | None) -> Node:
 
 def _computes(node: Mapping[str, Any]) -> bool:
     return bool(node["Resources"].get("CPU", 0))
-
-
-def _last_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "unknown"

@@ -31,6 +31,7 @@ from orchestrator.store import Store
 from orchestrator.tokens import keep_token_private
 from orchestrator.trials import Result, TrialSettings, trial_resources
 from orchestrator.units import Unit, from_json
+from orchestrator.wording import last_line
 from orchestrator.worker import run_trial
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -151,7 +152,7 @@ def _ray_troubles() -> Iterator[None]:
         yield
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {_last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
+            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
             "folder) and that the cluster is up, then run the same command again: what is done stays done"
         ) from error
 
@@ -207,7 +208,7 @@ class BoardCallback(tune.Callback):
             return
         (unit,) = units
         error = trial.get_error()
-        last = f"; the last time: {_last_line(error)}" if error else ""
+        last = f"; the last time: {last_line(error)}" if error else ""
         reason = f"its worker died {trial.num_failures} times{last}"
         result = Result(status="failed", error="WorkerDied", reason=reason, traceback=str(error))
         self._board.finished(unit, result)
@@ -227,8 +228,3 @@ def _trial_name(trial: Trial) -> str:
 
 def _units(trial: Trial) -> list[Unit]:
     return [from_json(text) for text in trial.config["units"]]
-
-
-def _last_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "unknown"

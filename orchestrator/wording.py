@@ -1,4 +1,4 @@
-"""How numbers are written for people."""
+"""How numbers and errors are written for people."""
 
 
 def duration(seconds: float) -> str:
@@ -12,3 +12,9 @@ def duration(seconds: float) -> str:
         if whole < size:
             return f"{whole // part} {unit} {whole % part * 60 // part:02d} {smaller}"
     return f"{whole // 86400:,} d {whole % 86400 // 3600:02d} h"
+
+
+def last_line(error: object) -> str:
+    """Return the line of an error's text that says what is wrong, which Ray puts last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown"

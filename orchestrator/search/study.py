@@ -61,7 +61,7 @@ class Study:
     @property
     def title(self) -> str:
         """What people call it."""
-        return f"{self.dataset.name}, IPC {self.ipc}, {self.method}"
+        return _title(self.experiment)
 
     @cached_property
     def iterations(self) -> tuple[int, ...]:
@@ -203,13 +203,17 @@ def studies(space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Seque
 def unsearched(space: Space, also: Sequence[str] = ()) -> list[str]:
     """Return in words what has a block `search` and yet no study, as its method and IPC use nothing of it."""
     experiments = [narrow for experiment in space.experiments if experiment.search for narrow in _narrowed(experiment)]
-    left = [narrow for narrow in experiments if not _dimensions(narrow, also)]
-    return [f"{narrow.datasets[0].name}, IPC {narrow.ipc[0]}, {narrow.methods[0]}" for narrow in left]
+    return [_title(narrow) for narrow in experiments if not _dimensions(narrow, also)]
 
 
 def settings_text(parameters: Parameters) -> str:
     """Write searched settings for people: "lambda_cc 0.05, lambda_cm 0"."""
     return ", ".join(f"{path.rpartition('.')[2]} {value:g}" for path, value in parameters.items())
+
+
+def _title(narrow: Experiment) -> str:
+    """Name an experiment that has one data set, IPC and method."""
+    return f"{narrow.datasets[0].name}, IPC {narrow.ipc[0]}, {narrow.methods[0]}"
 
 
 def _narrowed(experiment: Experiment) -> Iterator[Experiment]:

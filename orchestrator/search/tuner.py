@@ -22,6 +22,7 @@ from orchestrator.search.worker import Measured, run_search_trial
 from orchestrator.searcher import MAX_DEATHS
 from orchestrator.shipping import Parcels
 from orchestrator.trials import trial_resources
+from orchestrator.wording import last_line
 
 TIE = 1e-9
 """Far less than one image more or less."""
@@ -65,7 +66,7 @@ def run_study(run: StudyRun, *, slots: int, parcels: Parcels | None = None) -> N
             ).fit()
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {_last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
+            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
             "folder) and that the cluster is up, then run the same command again: what is done stays done"
         ) from error
 
@@ -154,7 +155,3 @@ def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
 
 def _name(trial: TuneTrial) -> str:
     return str(trial.trial_id)
-
-
-def _last_line(error: Exception) -> str:
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "unknown")
