@@ -36,6 +36,7 @@ from distill_core.matching.cell import Cell
 from distill_core.matching.idm import IDM
 from distill_core.matching.loop import Cohort, start
 from distill_core.matching.objective import PLAIN, Objective, decode, gradients
+from distill_core.matching.passes import Embedding
 from distill_core.networks import initialise
 from distill_core.passes import captured
 from distill_core.precision import autocast
@@ -98,6 +99,7 @@ def objective_of(
         ce_weight=matching.ce_weight,
         forward_images=None if whole else chunks.forward_images(images.device.type, images.image_size),
         passes=PLAIN if whole else cohort.passes,
+        extractor_passes=PLAIN if whole else cohort.extractor_passes,
     )
 
 
@@ -130,7 +132,7 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
 
     def in_graphs(precision: Precision) -> Side:
         cohort = fresh(precision=precision)
-        cohort.passes = captured()
+        cohort.passes = cohort.extractor_passes = captured()
         if isinstance(cohort.source, IDM):
             cohort.source.passes = captured()
 
@@ -143,7 +145,7 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
 
     ours, in_bf16, whole, looped = fresh(), fresh(precision="bf16"), fresh(len(data.info.classes)), fresh()
 
-    whole.passes = PLAIN
+    whole.passes = whole.extractor_passes = PLAIN
     vars(whole.source)["passes"] = PLAIN  # of IDM's queue
 
     def plain() -> dict[str, float]:
@@ -193,10 +195,10 @@ def parts(
 
     def centralized(synthetic: Tensor, number: int) -> Tensor:
         with autocast(precision, device):
-            features = extractors.networks[0].embed(synthetic.flatten(0, 1))
+            features = cohort.extractor_passes.run(Embedding(extractors.networks[0]), synthetic.flatten(0, 1))
         return class_centralization(features.float().unflatten(0, synthetic.shape[:2]))
 
-    objective = Objective(network=base.network, extractor=None, settings=settings, ce_weight=objective.ce_weight)
+    objective = replace(objective, network=base.network, extractor=None)
     work: dict[str, Callable[[], object]] = {
         "matching network": lambda: initialise(base.network, generator("matching network", 1)),
         "real images drawn, normalised, augmented": lambda: [

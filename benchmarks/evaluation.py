@@ -12,8 +12,8 @@ gives their accuracies. With `--out`, what is measured is written after every ca
 
 Our sides keep the memory they free, as units of a launch do, unless told not to; the release's process is as Python
 starts it. Sides: "ours" is the way that a whole evaluation of 20 networks takes, "ours in bf16" the same with
-`precision: bf16`, "plain loop" the same training without
-compilation, graphs or a data loader, "graphs" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
+`precision: bf16`, "plain loop" the same training without compilation, graphs or a data loader, "graphs" and "graphs in
+bf16" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
 """
 
 import argparse
@@ -38,32 +38,48 @@ from distill_core.settings import DatasetRef, EvaluationSettings, Precision
 from distill_core.training import fit
 
 PUBLISHED_EPOCHS, PUBLISHED_TEST_IMAGES, NETWORKS_A_SET, CLASSES = 1001, 10_000, 20, 10
-IN_BF16 = "ours in bf16"
+OURS, IN_BF16 = "ours", "ours in bf16"
 Side = Callable[[], dict[str, float]]
 
 
-def ways(network: Network, ipc: int, device: torch.device) -> dict[str, Passes]:
-    """Return what runs a network on our sides."""
-    trained = 3 * PUBLISHED_EPOCHS * CLASSES * ipc
+@dataclass(frozen=True)
+class Way:
+    """How one of our sides runs a network."""
+
+    passes: Passes
+    precision: Precision = "tf32"
+
+
+def ways(network: Network, ipc: int, device: torch.device, *, bf16: bool) -> dict[str, Way]:
+    """Return our sides by name."""
+    images = NETWORKS_A_SET * (3 * PUBLISHED_EPOCHS * CLASSES * ipc + PUBLISHED_TEST_IMAGES)
     image = torch.zeros(1, 3, 32, 32, device=device)
-    chosen = choose_passes(network, lambda: image, NETWORKS_A_SET * (trained + PUBLISHED_TEST_IMAGES))
-    graphs = {"graphs": captured()} if device.type == "cuda" else {}
-    return {"ours": chosen, "plain loop": eager("asked for"), **graphs}
+
+    def chosen(precision: Precision) -> Way:
+        return Way(choose_passes(network, lambda: image, images, precision), precision)
+
+    sides = {OURS: chosen("tf32"), "plain loop": Way(eager("asked for"))}
+    if bf16:
+        sides[IN_BF16] = chosen("bf16")
+    if device.type == "cuda":
+        sides["graphs"] = Way(captured())
+    if device.type == "cuda" and bf16:
+        sides["graphs in bf16"] = Way(captured(), "bf16")
+    return sides
 
 
-def own_side(
-    name: str, passes: Passes, ipc: int, epochs: int, test: ImageSet, device: torch.device, precision: Precision
-) -> Side:
+def own_side(name: str, way: Way, ipc: int, epochs: int, test: ImageSet, device: torch.device) -> Side:
     """Return what trains and tests one fresh network: {"train": s, "test": s}, and their processor seconds."""
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(CLASSES * ipc, 3, 32, 32, generator=draws)
     training = TrainingSet.of_tensors(images, torch.arange(CLASSES).repeat_interleave(ipc), device)
     schedule = replace(
-        training_schedule(EvaluationSettings(precision=precision)), epochs=epochs, drop_after=epochs // 2 + 1
+        training_schedule(EvaluationSettings(precision=way.precision)), epochs=epochs, drop_after=epochs // 2 + 1
     )
 
     def side() -> dict[str, float]:
         network = build_network(name, channels=3, classes=CLASSES, image_size=32, generator=draws).to(device)
+        passes, precision = way.passes, way.precision
         train = timed(
             "train", lambda: fit(network, training.images, training.labels, schedule, draws, passes=passes), device
         )
@@ -86,13 +102,11 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
     device, test = arguments.device, noise(arguments.test_images, arguments.device)
     scale = Scale(arguments.epochs, arguments.test_images)
     probe = build_network(name, channels=3, classes=CLASSES, image_size=32).to(device)
-    chosen = ways(probe, ipc, device)
+    own = ways(probe, ipc, device, bf16=arguments.bf16)
     with ExitStack() as open_sides:
         sides: dict[str, Side] = {
-            side: own_side(name, passes, ipc, arguments.epochs, test, device, "tf32") for side, passes in chosen.items()
+            side: own_side(name, way, ipc, arguments.epochs, test, device) for side, way in own.items()
         }
-        if arguments.bf16:
-            sides[IN_BF16] = own_side(name, chosen["ours"], ipc, arguments.epochs, test, device, "bf16")
         if arguments.official:
             theirs = evaluation_side(
                 arguments.official, name, ipc, device, epochs=arguments.epochs, test_images=arguments.test_images
@@ -105,14 +119,14 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
         "ipc": ipc,
         "epochs": arguments.epochs,
         "test images": arguments.test_images,
-        "ours is": chosen["ours"].reason,
+        "ours is": {side: own[side].passes.reason for side in (OURS, IN_BF16) if side in own},
         "first round": warm_up,
         "sides": {side: summary(rounds, scale) for side, rounds in times.items()},
         "ratios": {
-            f"{side} / {own}": ratios(times[own], times[side], scale)
-            for own in ("ours", IN_BF16)
+            f"{side} / {ours}": ratios(times[ours], times[side], scale)
+            for ours in (OURS, IN_BF16)
             for side in times
-            if own in times and side != own
+            if ours in times and side != ours
         },
     }
 

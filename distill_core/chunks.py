@@ -5,6 +5,8 @@ networks, a forward pass over real images in parts of 32 takes three quarters of
 training two thirds (see `benchmarks/README.md`). A GPU wants as many as fill it. The sizes change nothing but rounding.
 """
 
+import math
+
 REAL_PIXELS = 8192 * 32 * 32
 """Pixels of real images, augmented."""
 SYNTHETIC_PIXELS = {"cpu": 64 * 32 * 32, "cuda": 512 * 32 * 32}
@@ -22,6 +24,8 @@ def class_chunk(
 ) -> int:
     """Return how many classes are matched at once: as many as keep real and synthetic images within bounds.
 
+    Where that is not all of them, the chunks are as equal as can be: each size of chunk is compiled for.
+
     Args:
         device: "cpu" or "cuda".
         classes: of the data set.
@@ -34,7 +38,8 @@ def class_chunk(
     most = SYNTHETIC_PIXELS[device]
     if free is not None:
         most = min(most, int(FREE_SHARE * free / BYTES_A_PIXEL))
-    return max(1, min(classes, REAL_PIXELS // (real * pixels), most // (synthetic * pixels)))
+    bound = max(1, min(classes, REAL_PIXELS // (real * pixels), most // (synthetic * pixels)))
+    return math.ceil(classes / math.ceil(classes / bound))
 
 
 def forward_images(device: str, image_size: int) -> int:

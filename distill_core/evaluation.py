@@ -104,7 +104,8 @@ def evaluate_network(
 def _passes(network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings) -> Passes:
     """Choose for all networks that are evaluated on a set, which share what is compiled."""
     trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
-    return choose_passes(network, lambda: test.normalised(torch.arange(1)), settings.num_eval * (trained + len(test)))
+    images = settings.num_eval * (trained + len(test))
+    return choose_passes(network, lambda: test.normalised(torch.arange(1)), images, settings.precision)
 
 
 def training_schedule(settings: EvaluationSettings) -> Schedule:

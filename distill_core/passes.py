@@ -1,9 +1,10 @@
-"""How a network's passes run while it trains: eagerly, or compiled where that was measured to win and a run is long.
+"""How a network's passes run: eagerly, or compiled where that was measured to win and a run is long.
 
 On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling, each of which reads
 and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
-order, in which the eager norm is slow. Results agree within rounding. Which way is taken depends on the task alone,
-never on the clock, so that a run which is resumed goes the same way. What was measured stands in benchmarks/README.md.
+order, in which the eager norm is slow. A ResNet is nearly all convolutions, so it gains in bf16 alone, where these are
+quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so that a run
+which is resumed goes the same way. What was measured stands in benchmarks/README.md.
 """
 
 import os
@@ -20,9 +21,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from distill_core.graphs import Capture, capture_on_gpu
 from distill_core.networks import Network
 from distill_core.networks.plain import ConvNet
+from distill_core.networks.resnet import ResNet
+from distill_core.settings import Precision
 
 PAYING_OPERATIONS = 3 * 10**13
-"""Operations from which a computation repays its compilation: about four minutes on two cores."""
+"""Operations from which a ConvNet repays its compilation: one to four minutes on two cores."""
+PAYING_OPERATIONS_OF_RESNETS = 2 * 10**14
+"""The same for a ResNet in bf16, which compiles for longer and gains less."""
+GAINING = "only ConvNets with instance or group norm, and in bf16 ResNets with one,"
 COMPILERS = ("g++", "clang++", "c++")
 LIMIT = 64
 """Architectures and batch shapes that one process compiles for; any more run eagerly."""
@@ -63,24 +69,35 @@ def captured() -> Passes:
     return Passes(_through, "captured", capture_on_gpu)
 
 
-def choose_passes(network: Network, image: Callable[[], Tensor], images: float) -> Passes:
+def choose_passes(network: Network, image: Callable[[], Tensor], images: float, precision: Precision) -> Passes:
     """Choose for a computation.
 
     Args:
         network: on the device where it computes.
         image: gives one of the images, (1, C, H, W).
         images: forward passes of one image that the computation amounts to; a training step has three for each.
+        precision: of the passes.
     """
     device = next(network.parameters()).device
     if device.type != "cpu":
         return eager(f"nothing else has been measured on {device.type}")
-    if not isinstance(network, ConvNet) or not any(isinstance(layer, nn.GroupNorm) for layer in network.features):
-        return eager("only ConvNets with instance or group norm were measured to gain from compilation")
-    if images * forward_operations(network, image()) < PAYING_OPERATIONS:
+    paying = _paying_operations(network, precision)
+    if paying is None:
+        return eager(f"{GAINING} were measured to gain from compilation")
+    if images * forward_operations(network, image()) < paying:
         return eager("too short to repay compilation")
     if not any(map(shutil.which, COMPILERS)):
         return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
     return compiled()
+
+
+def _paying_operations(network: Network, precision: Precision) -> float | None:
+    """Return the operations from which compilation pays; None where it was not measured to."""
+    if not any(isinstance(layer, nn.GroupNorm) for layer in network.modules()):
+        return None
+    if isinstance(network, ConvNet):
+        return PAYING_OPERATIONS
+    return PAYING_OPERATIONS_OF_RESNETS if isinstance(network, ResNet) and precision == "bf16" else None
 
 
 @torch.no_grad()
@@ -97,16 +114,18 @@ def forward_operations(network: Network, image: Tensor) -> int:
 def compiled() -> Passes:
     """Return the way that compiles for each architecture and batch shape, once in a process, kept on disk.
 
-    What cannot be compiled runs eagerly.
+    What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the forward ones.
     """
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
     fast = torch.compile(_through, dynamic=False)
+    limit = torch._dynamo.config.patch(recompile_limit=LIMIT)  # made once: making them takes longer than a small pass
+    at_once = torch._functorch.config.patch(force_non_lazy_backward_lowering=True)
     failed: dict[type[Network], str] = {}
 
     def run(network: Network, images: Tensor) -> Tensor:
         if type(network) not in failed:
             try:
-                with torch._dynamo.config.patch(recompile_limit=LIMIT):
+                with limit, at_once:
                     return fast(network, images.contiguous())  # another order in memory would be compiled anew
             except TorchDynamoException as error:
                 failed[type(network)] = f"eager: compilation failed ({type(error).__name__})"

@@ -152,7 +152,8 @@ class _Steps:
         passes: Passes | None,
     ) -> None:
         self.network, self.images, self.labels, self.schedule = network, images, labels, schedule
-        self.passes = passes or choose_passes(network, self._first_image, 3 * schedule.epochs * len(labels))
+        trained = 3 * schedule.epochs * len(labels)
+        self.passes = passes or choose_passes(network, self._first_image, trained, schedule.precision)
         self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
         self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
 

@@ -46,13 +46,16 @@ class Iteration:
     """Siamese augmentation, one operation a class."""
 
 
-def computed(iteration: Iteration, *, images: ImageSet, passes: Passes, class_chunk: int) -> Results:
+def computed(
+    iteration: Iteration, *, images: ImageSet, passes: Passes, extractor_passes: Passes, class_chunk: int
+) -> Results:
     """Return each cell's gradient and losses.
 
     Args:
         iteration: what they follow from.
         images: real training images.
-        passes: how real images go through φ.
+        passes: how images go through φ.
+        extractor_passes: how images go through ψ.
         class_chunk: classes in memory at once.
     """
     objectives = [
@@ -63,6 +66,7 @@ def computed(iteration: Iteration, *, images: ImageSet, passes: Passes, class_ch
             ce_weight=iteration.matching.ce_weight,
             forward_images=chunks.forward_images(images.device.type, images.image_size),
             passes=passes,
+            extractor_passes=extractor_passes,
         )
         for settings in iteration.settings
     ]

@@ -26,7 +26,7 @@ from distill_core.matching.dm import DM
 from distill_core.matching.idm import IDM
 from distill_core.matching.initial import initial_images
 from distill_core.matching.iteration import Iteration, ReplayedIterations, Results, computed
-from distill_core.matching.passes import passes_for
+from distill_core.matching.passes import extractor_passes_for, passes_for
 from distill_core.matching.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import Network
 from distill_core.passes import Passes
@@ -142,6 +142,7 @@ def start(
         seed=seed,
         class_chunk=chunk,
         passes=passes_for(dataset, settings),
+        extractor_passes=extractor_passes_for(extractors, dataset, settings, ipc),
     )
 
 
@@ -192,6 +193,7 @@ class Cohort:
     seed: int
     class_chunk: int
     passes: Passes
+    extractor_passes: Passes
     at: int = 0
     """Iterations that the source has done."""
     clock: float = field(default_factory=time.monotonic)
@@ -242,7 +244,13 @@ class Cohort:
 
     @cached_property
     def _compute(self) -> Callable[[Iteration], Results]:
-        anew = partial(computed, images=self.dataset.train, passes=self.passes, class_chunk=self.class_chunk)
+        anew = partial(
+            computed,
+            images=self.dataset.train,
+            passes=self.passes,
+            extractor_passes=self.extractor_passes,
+            class_chunk=self.class_chunk,
+        )
         return anew if self.passes.capture is None else ReplayedIterations(anew, self.passes.capture)
 
     def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:

@@ -19,7 +19,7 @@ from distill_core.losses import (
     local_covariance,
     squared_distance,
 )
-from distill_core.matching.passes import FeatureMap
+from distill_core.matching.passes import Embedding, FeatureMap
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
 from distill_core.passes import Passes, eager
@@ -64,7 +64,9 @@ class Objective:
     forward_images: int | None = None
     """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
     passes: Passes = PLAIN
-    """How real images go through φ."""
+    """How images go through φ."""
+    extractor_passes: Passes = PLAIN
+    """How images go through ψ."""
 
     @property
     def batch_statistics(self) -> bool:
@@ -74,8 +76,7 @@ class Objective:
     @torch.no_grad()
     def real_features(self, real: Tensor) -> RealFeatures:
         """Pass real images (K, N, C, H, W), augmented, through φ."""
-        maps = partial(self.passes.run, FeatureMap(self.network))
-        forward = forward_only(maps, None if self.batch_statistics else self.forward_images)
+        forward = forward_only(self._feature_map, None if self.batch_statistics else self.forward_images)
         return RealFeatures(self._features(forward, real))
 
     def losses(self, real: RealFeatures, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -86,7 +87,7 @@ class Objective:
             synthetic: (K, M, C, H, W) augmented synthetic images.
             labels: (K,) the classes.
         """
-        maps = self._features(self.network.feature_map, synthetic)
+        maps = self._features(self._feature_map, synthetic)
         losses = {"mean": squared_distance(real.mean, maps.flatten(2).mean(dim=1))}
         if self.settings.lambda_cc and self.extractor is not None:
             features = self._embedded(synthetic)
@@ -102,11 +103,14 @@ class Objective:
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
 
+    def _feature_map(self, images: Tensor) -> Tensor:
+        return self.passes.run(FeatureMap(self.network), images)
+
     def _embedded(self, synthetic: Tensor) -> Tensor:
         """Return the features (K, M, D) of class centralization; a single image is its own mean in any features."""
         if synthetic.shape[1] == 1 or self.extractor is None:
             return synthetic.flatten(2)
-        return self._features(self.extractor.embed, synthetic)
+        return self._features(partial(self.extractor_passes.run, Embedding(self.extractor)), synthetic)
 
     def _covariance_loss(self, real: RealFeatures, synthetic: Tensor) -> Tensor:
         if self.settings.covariance == "global":

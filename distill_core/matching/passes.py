@@ -1,15 +1,16 @@
-"""How φ's passes without a gradient on the pixels run: real images, and the training of IDM's queue.
+"""How φ's and ψ's passes run: real and synthetic images, and the training of IDM's queue.
 
-They are most of an iteration's work on a CPU, where `distill_core.passes` compiles them for runs that are long enough.
-The choice depends on what all sets of a cohort share, so a set goes the same way alone, in a cohort and resumed.
+On a CPU `distill_core.passes` compiles them where that pays, for runs that are long enough. The choice depends on what
+all sets of a cohort share, so a set goes the same way alone, in a cohort and resumed.
 """
 
 import torch
 from torch import Tensor
 
 from distill_core.datasets.load import Dataset
+from distill_core.extractors import ExtractorPool
 from distill_core.networks import Network, network_for
-from distill_core.passes import Passes, choose_passes
+from distill_core.passes import Passes, choose_passes, eager
 from distill_core.settings import DistillationSettings
 
 
@@ -29,11 +30,36 @@ class FeatureMap(Network):
         return self.network.feature_map(x)
 
 
+class Embedding(FeatureMap):
+    """A network that ends at what its head would see."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the network's embedding, (N, D)."""
+        return self.network.embed(x)
+
+
 def passes_for(dataset: Dataset, settings: DistillationSettings) -> Passes:
-    """Choose for all iterations of a distillation."""
+    """Choose for φ, over all iterations of a distillation."""
     images, queue = dataset.train, settings.queue
     real = images.classes * min(settings.batch_real, max(images.counts))
     trained = 0 if queue is None else 3 * queue.trained_networks * queue.train_steps * queue.batch_train
     network = network_for(dataset.info, settings.network, images.device)
-    first = torch.zeros(1, dtype=torch.int64, device=images.device)
-    return choose_passes(network, lambda: images.normalised(first), settings.iterations * (real + trained))
+    return _chosen(network, dataset, settings, real + trained)
+
+
+def extractor_passes_for(
+    extractors: ExtractorPool | None, dataset: Dataset, settings: DistillationSettings, ipc: int
+) -> Passes:
+    """Choose for ψ, over all iterations of a distillation of `ipc` stored images a class."""
+    if extractors is None:
+        return eager("there are no extractors")
+    images = dataset.train.classes * ipc * settings.partition**2
+    return _chosen(extractors.networks[0], dataset, settings, 2 * images)  # forward, and back to the pixels
+
+
+def _chosen(network: Network, dataset: Dataset, settings: DistillationSettings, images: int) -> Passes:
+    """Choose for a number of forward passes of one image in each iteration."""
+    first = torch.zeros(1, dtype=torch.int64, device=dataset.train.device)
+    return choose_passes(
+        network, lambda: dataset.train.normalised(first), settings.iterations * images, settings.precision
+    )

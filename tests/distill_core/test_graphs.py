@@ -73,7 +73,9 @@ def test_gradients(data, changes):
         draw=draw(3),
     )
     with Alone():
-        (gradient, losses), _ = computed(step, images=data.train, passes=eager("asked for"), class_chunk=2)
+        (gradient, losses), _ = computed(
+            step, images=data.train, passes=eager("asked for"), extractor_passes=eager("asked for"), class_chunk=2
+        )
     assert gradient.shape == (3, 2, 1, 16, 16) and losses.keys() == {"mean", "cc", "cm", "ce", "total"}
 
 

@@ -1,15 +1,13 @@
-import re
 import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch._dynamo.exc import TorchDynamoException
 
 from distill_core.augment import draw_augmentation
 from distill_core.networks import build_network
-from distill_core.passes import COMPILERS, captured, choose_passes, compiled, eager
+from distill_core.passes import COMPILERS, captured, compiled, eager
 from distill_core.settings import EvaluationSettings
 from distill_core.training import Checkpoints, Schedule, TrainingError, augment_each, fit
 
@@ -216,35 +214,3 @@ def test_compiled_steps_agree_with_eager_ones():
     assert fast.loss == pytest.approx(plain.loss, rel=1e-3)
     for name, value in expected.items():
         torch.testing.assert_close(parameters[name], value, rtol=1e-3, atol=1e-4)
-
-
-def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
-    tries = []
-
-    def broken(*arguments):
-        tries.append(arguments)
-        raise TorchDynamoException("the compiler lacks a header")
-
-    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
-    passes = compiled.__wrapped__()
-    network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
-    for _ in range(2):
-        assert torch.equal(passes.run(network, images), network(images))
-    assert len(tries) == 1 and passes.told(network) == "eager: compilation failed (TorchDynamoException)"
-
-
-@pytest.mark.parametrize(
-    ("network", "images", "compiler", "reason"),
-    [
-        ("ConvNetW8", 1e12, True, "compiled"),
-        ("ConvNetW8", 1e2, True, "eager: too short"),
-        ("ConvNetW8BN", 1e12, True, "eager: only ConvNets with instance or group norm"),
-        ("ResNet18W8", 1e12, True, "eager: only ConvNets"),
-        ("ConvNetW8", 1e12, False, "eager: there is no C.. compiler"),
-    ],
-)
-def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, compiler, reason):
-    monkeypatch.setattr(shutil, "which", lambda name: "/bin/cc" if compiler else None)
-    built = build_network(network, channels=3, classes=3, image_size=32)
-    assert re.match(reason, choose_passes(built, lambda: torch.zeros(1, 3, 32, 32), images).reason)
-    assert built.training

@@ -154,7 +154,7 @@ def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
     images, passes = tiny_dataset.train, eager("asked for")
     settings = DistillationSettings(batch_real=10, lambda_cc=0.0, lambda_cm=0.0)
     draws = torch.Generator().manual_seed(0)
-    anew = partial(computed, images=images, passes=passes, class_chunk=3)
+    anew = partial(computed, images=images, passes=passes, extractor_passes=passes, class_chunk=3)
     capture = Capture()
     replayed = ReplayedIterations(anew, capture)
     networks = [

@@ -1,0 +1,72 @@
+"""What is compiled, and what becomes of networks that cannot be."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.custom_graph_pass import CustomGraphPass
+
+from distill_core.networks import build_network
+from distill_core.passes import COMPILERS, choose_passes, compiled
+
+
+def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
+    tries = []
+
+    def broken(*arguments):
+        tries.append(arguments)
+        raise TorchDynamoException("the compiler lacks a header")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    passes = compiled.__wrapped__()
+    network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
+    for _ in range(2):
+        assert torch.equal(passes.run(network, images), network(images))
+    assert len(tries) == 1 and passes.told(network) == "eager: compilation failed (TorchDynamoException)"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
+def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one():
+    """It would be compiled at its first call, out of reach, and end the run."""
+
+    class NoBackward(CustomGraphPass):
+        def __call__(self, graph):
+            if any(node.op == "placeholder" and "tangents" in node.name for node in graph.nodes):
+                raise RuntimeError("the compiler lacks a header")
+
+        def uuid(self):
+            return "no backward pass"
+
+    torch._dynamo.reset()
+    passes = compiled.__wrapped__()
+    network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
+    with torch._inductor.config.patch(post_grad_custom_pre_pass=NoBackward()):
+        logits = passes.run(network, images)
+    logits.sum().backward()
+    assert torch.equal(logits, network(images)) and network.head.weight.grad is not None
+    assert passes.told(network).startswith("eager: compilation failed")
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "precision", "compiler", "reason"),
+    [
+        ("ConvNetW8", 1e12, "tf32", True, "compiled"),
+        ("ConvNetW8", 1e12, "bf16", True, "compiled"),
+        ("ConvNetW8", 1e2, "tf32", True, "eager: too short"),
+        ("ConvNetW8BN", 1e12, "tf32", True, "eager: only ConvNets with instance or group norm"),
+        ("ResNet18W8", 1e12, "tf32", True, "eager: only ConvNets"),
+        ("ResNet18W8", 1e12, "bf16", True, "compiled"),
+        ("ResNet18W8", 1e2, "bf16", True, "eager: too short"),
+        ("ResNet18W8BN", 1e12, "bf16", True, "eager: only ConvNets"),
+        ("ConvNetW8", 1e12, "tf32", False, "eager: there is no C.. compiler"),
+    ],
+)
+def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, precision, compiler, reason):
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/cc" if compiler else None)
+    built = build_network(network, channels=3, classes=3, image_size=32)
+    chosen = choose_passes(built, lambda: torch.zeros(1, 3, 32, 32), images, precision)
+    assert re.match(reason, chosen.reason)
+    assert built.training
