@@ -8,8 +8,9 @@ draws, augmentation, passes, update of the pixels, IDM's queue training. The sid
 counted. "ours" is what `distill` does. "whole batches" is the same without parts: all classes and all real images in
 one pass, and the queue's batches in one piece; it stands for the readable path. "loop" is a plain reading of DM+IID's
 formulas, one class after the other, and within a class one image after the other where a sum over images stands.
-"ours in bf16" is ours with `precision: bf16`, "graphs" and "graphs in bf16" (GPU only) are these replayed as CUDA
-graphs, "release" is the checkout's own iteration. On one thread of a busy machine look at the processor's seconds.
+"graphs" and "compiled" (GPU only) are ours replayed as CUDA graphs and compiled, "release" is the checkout's own
+iteration. With `--bf16` each of ours is also timed with `precision: bf16`. On one thread of a busy machine look at the
+processor's seconds.
 """
 
 import argparse
@@ -22,7 +23,9 @@ from pathlib import Path
 
 import torch
 from cases import noise, pool, settings_for
+from ceiling import ceiling
 from clock import interleaved, machine, spread, timed
+from floors_distillation import floor
 from official import OfficialError, distillation_side
 from torch import Tensor
 
@@ -38,7 +41,7 @@ from distill_core.matching.loop import Cohort, start
 from distill_core.matching.objective import PLAIN, Objective, decode, gradients
 from distill_core.matching.passes import Embedding
 from distill_core.networks import initialise
-from distill_core.passes import captured
+from distill_core.passes import Passes, captured, compiled
 from distill_core.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, Precision
@@ -47,8 +50,9 @@ Side = Callable[[], dict[str, float]]
 ITERATIONS = 10**6
 UNTIL_CAPTURED = 12
 """Iterations after which every kind of them has been recorded, nearly always."""
-OURS, IN_BF16, GRAPHS, GRAPHS_IN_BF16 = "ours", "ours in bf16", "graphs", "graphs in bf16"
-PRECISIONS: dict[str, Precision] = {OURS: "tf32", IN_BF16: "bf16"}
+OURS = "ours"
+REAL_FORWARD = "real images through φ, statistics"
+SUFFIXES: dict[str, Precision] = {"": "tf32", " in bf16": "bf16"}
 
 
 def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Draw) -> Tensor:
@@ -130,23 +134,25 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
         cell = Cell(settings=replace(settings, precision=precision))
         return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
 
-    def in_graphs(precision: Precision) -> Side:
-        cohort = fresh(precision=precision)
-        cohort.passes = cohort.extractor_passes = captured()
+    def run_by(passes: Passes, precision: Precision = "tf32", class_chunk: int | None = None) -> Cohort:
+        cohort = fresh(class_chunk, precision)
+        cohort.passes = cohort.extractor_passes = passes
         if isinstance(cohort.source, IDM):
-            cohort.source.passes = captured()
+            cohort.source.passes = passes
+        return cohort
+
+    def made_ready(cohort: Cohort) -> Side:
+        """Return a side that captures or compiles in the round that is not counted, if the side is wanted at all."""
 
         def side() -> dict[str, float]:
-            while cohort.at < UNTIL_CAPTURED:  # in the round that is not counted, and only where the side is wanted
+            while cohort.at < UNTIL_CAPTURED:
                 cohort.advance()
             return timed("iteration", cohort.advance, device)
 
         return side
 
-    ours, in_bf16, whole, looped = fresh(), fresh(precision="bf16"), fresh(len(data.info.classes)), fresh()
-
-    whole.passes = whole.extractor_passes = PLAIN
-    vars(whole.source)["passes"] = PLAIN  # of IDM's queue
+    ours, in_bf16, looped = fresh(), fresh(precision="bf16"), fresh()
+    whole = run_by(PLAIN, class_chunk=len(data.info.classes))
 
     def plain() -> dict[str, float]:
         with without_parts():
@@ -154,11 +160,13 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
 
     sides: dict[str, Side] = {
         OURS: lambda: timed("iteration", ours.advance, device),
-        IN_BF16: lambda: timed("iteration", in_bf16.advance, device),
+        f"{OURS} in bf16": lambda: timed("iteration", in_bf16.advance, device),
         "whole batches": plain,
     }
     if device.type == "cuda":
-        sides |= {GRAPHS: in_graphs("tf32"), GRAPHS_IN_BF16: in_graphs("bf16")}
+        for suffix, precision in SUFFIXES.items():
+            sides[f"graphs{suffix}"] = made_ready(run_by(captured(), precision))
+            sides[f"compiled{suffix}"] = made_ready(run_by(compiled(), precision))
     if settings.queue is None:
         sides["loop"] = lambda: timed("iteration", lambda: loop_iteration(data, extractors, looped, settings), device)
     return sides
@@ -166,7 +174,7 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
 
 def parts(
     method: str, ipc: int, data: Dataset, extractors: ExtractorPool, rounds: int, precision: Precision
-) -> dict[str, object]:
+) -> dict[str, dict[str, dict[str, float]]]:
     """Return seconds and processor seconds of the parts of our iteration, each timed by itself."""
     device = data.train.device
     settings, of_dm = (
@@ -204,9 +212,7 @@ def parts(
         "real images drawn, normalised, augmented": lambda: [
             augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices
         ],
-        "real images through φ, statistics": lambda: [
-            (found.mean, found.covariance) for found in map(base.real_features, real)
-        ],
+        REAL_FORWARD: lambda: [(found.mean, found.covariance) for found in map(base.real_features, real)],
         "synthetic images through φ and back, losses": lambda: through(matched),
         "synthetic images through ψ and back": lambda: through(centralized),
     }
@@ -225,12 +231,18 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
     extractors = pool(data)
     with ExitStack() as open_sides:
         sides = own_sides(method, ipc, data, extractors)
-        asked = set(arguments.sides or sides) - {IN_BF16, GRAPHS_IN_BF16}
-        wanted = asked | {OURS} | ({IN_BF16, GRAPHS_IN_BF16} if arguments.bf16 else set())
-        sides = {name: side for name, side in sides.items() if name in wanted}
+        asked = {OURS, *(arguments.sides or sides)}
+        suffixes = [suffix for suffix, precision in SUFFIXES.items() if arguments.bf16 or precision != "bf16"]
+        sides = {
+            name: sides[name] for name in sides if name in {f"{of}{suffix}" for of in asked for suffix in suffixes}
+        }
         if arguments.official:
             sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
         times = interleaved(sides, arguments.rounds)
+    ours = {f"{OURS}{suffix}": SUFFIXES[suffix] for suffix in suffixes}
+    of_ours = {
+        name: parts(method, ipc, data, extractors, arguments.rounds, precision) for name, precision in ours.items()
+    }
     return {
         "method": method,
         "ipc": ipc,
@@ -240,16 +252,23 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
                 part: spread([b[part] / a[part] for a, b in zip(times[own], times[other], strict=True)])
                 for part in ("iteration", "iteration processor")
             }
-            for own in (OURS, IN_BF16, GRAPHS, GRAPHS_IN_BF16)
+            for own in times
             for other in times
-            if own in times and other != own
+            if other != own and own.removesuffix(" in bf16") in (OURS, "graphs", "compiled")
         },
-        "parts": {
-            name: parts(method, ipc, data, extractors, arguments.rounds, precision)
-            for name, precision in PRECISIONS.items()
-            if name in times
+        "parts": of_ours,
+        "share of the matrix ceiling in the real forward": {
+            name: share(method, ipc, of_ours[name][REAL_FORWARD]["part"]["median"], precision, device)
+            for name, precision in ours.items()
         },
     }
+
+
+def share(method: str, ipc: int, seconds: float, precision: Precision, device: torch.device) -> dict[str, float]:
+    """Return operations a second of real images through φ, those of a product of matrices, and their ratio."""
+    reached = floor("cifar10", ipc, settings_for(method, "cifar10", iterations=1)).real / seconds
+    most = ceiling(device, precision)
+    return {"operations a second": reached, "of a product of matrices": most, "share": reached / most}
 
 
 def agreement() -> dict[str, float]:
@@ -285,7 +304,11 @@ def show(case: dict[str, object]) -> None:
         for part, seconds in own_parts.get(name, {}).items():
             print(f"    {part:44s} {_medians(seconds, 'part')}")
     for name, ratio in ratios.items():
-        print(f"  {name:46s} {_medians(ratio, 'iteration')}", flush=True)
+        print(f"  {name:46s} {_medians(ratio, 'iteration')}")
+    shares = case["share of the matrix ceiling in the real forward"]
+    assert isinstance(shares, dict)
+    for name, found in shares.items():
+        print(f"  {name}: {found['share']:.0%} of the matrix ceiling in the real forward", flush=True)
 
 
 def _medians(values: dict[str, dict[str, float]], part: str) -> str:

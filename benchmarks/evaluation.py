@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation.py [--official IID] [--networks ConvNet ResNet18] [--ipc 1 10 50] [--rounds 5]
                                     [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0]
-                                    [--bf16] [--give-memory-back] [--out NAME.json]
+                                    [--sides ours] [--bf16] [--give-memory-back] [--out NAME.json]
 
 CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, batches of 256. A round trains one fresh network on every side
 for a few epochs and tests it once on some images. An epoch costs the same whenever it comes, and so does a test image:
@@ -11,9 +11,9 @@ counted and is given apart. `--accuracy N` also trains N networks a way on digit
 gives their accuracies. With `--out`, what is measured is written after every case.
 
 Our sides keep the memory they free, as units of a launch do, unless told not to; the release's process is as Python
-starts it. Sides: "ours" is the way that a whole evaluation of 20 networks takes, "ours in bf16" the same with
-`precision: bf16`, "plain loop" the same training without compilation, graphs or a data loader, "graphs" and "graphs in
-bf16" (GPU only) CUDA graphs, "release" the checkout's `evaluate_synset`.
+starts it. Sides: "ours" is the way that a whole evaluation of 20 networks takes, "plain loop" the same training without
+compilation, graphs or a data loader, "graphs" and "compiled" (GPU only) CUDA graphs and compiled passes, "release" the
+checkout's `evaluate_synset`. With `--bf16` ours are also timed with `precision: bf16`.
 """
 
 import argparse
@@ -33,12 +33,13 @@ from distill_core.datasets.load import load_dataset
 from distill_core.device import keep_memory
 from distill_core.evaluation import TrainingSet, correct_by_class, evaluate_network, training_schedule
 from distill_core.networks import Network, build_network
-from distill_core.passes import Passes, captured, choose_passes, eager
+from distill_core.passes import Passes, captured, choose_passes, compiled, eager
 from distill_core.settings import DatasetRef, EvaluationSettings, Precision
 from distill_core.training import fit
 
 PUBLISHED_EPOCHS, PUBLISHED_TEST_IMAGES, NETWORKS_A_SET, CLASSES = 1001, 10_000, 20, 10
-OURS, IN_BF16 = "ours", "ours in bf16"
+OURS = "ours"
+SUFFIXES: dict[str, Precision] = {"": "tf32", " in bf16": "bf16"}
 Side = Callable[[], dict[str, float]]
 
 
@@ -50,22 +51,22 @@ class Way:
     precision: Precision = "tf32"
 
 
-def ways(network: Network, ipc: int, device: torch.device, *, bf16: bool) -> dict[str, Way]:
-    """Return our sides by name."""
+def ways(network: Network, ipc: int, device: torch.device, *, asked: list[str] | None, bf16: bool) -> dict[str, Way]:
+    """Return our sides by name: those that are asked for, or all."""
     images = NETWORKS_A_SET * (3 * PUBLISHED_EPOCHS * CLASSES * ipc + PUBLISHED_TEST_IMAGES)
     image = torch.zeros(1, 3, 32, 32, device=device)
 
-    def chosen(precision: Precision) -> Way:
-        return Way(choose_passes(network, lambda: image, images, precision), precision)
-
-    sides = {OURS: chosen("tf32"), "plain loop": Way(eager("asked for"))}
-    if bf16:
-        sides[IN_BF16] = chosen("bf16")
-    if device.type == "cuda":
-        sides["graphs"] = Way(captured())
-    if device.type == "cuda" and bf16:
-        sides["graphs in bf16"] = Way(captured(), "bf16")
-    return sides
+    sides = {"plain loop": Way(eager("asked for"))}
+    for suffix, precision in SUFFIXES.items():
+        sides[f"{OURS}{suffix}"] = Way(choose_passes(network, lambda: image, images, precision), precision)
+        if device.type == "cuda":
+            sides |= {f"graphs{suffix}": Way(captured(), precision), f"compiled{suffix}": Way(compiled(), precision)}
+    wanted = {OURS, *(asked or sides)}
+    return {
+        name: way
+        for name, way in sides.items()
+        if name.removesuffix(" in bf16") in wanted and (bf16 or way.precision != "bf16")
+    }
 
 
 def own_side(name: str, way: Way, ipc: int, epochs: int, test: ImageSet, device: torch.device) -> Side:
@@ -102,7 +103,7 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
     device, test = arguments.device, noise(arguments.test_images, arguments.device)
     scale = Scale(arguments.epochs, arguments.test_images)
     probe = build_network(name, channels=3, classes=CLASSES, image_size=32).to(device)
-    own = ways(probe, ipc, device, bf16=arguments.bf16)
+    own = ways(probe, ipc, device, asked=arguments.sides, bf16=arguments.bf16)
     with ExitStack() as open_sides:
         sides: dict[str, Side] = {
             side: own_side(name, way, ipc, arguments.epochs, test, device) for side, way in own.items()
@@ -119,14 +120,14 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
         "ipc": ipc,
         "epochs": arguments.epochs,
         "test images": arguments.test_images,
-        "ours is": {side: own[side].passes.reason for side in (OURS, IN_BF16) if side in own},
+        "ours is": {side: own[side].passes.reason for side in own if side.startswith(OURS)},
         "first round": warm_up,
         "sides": {side: summary(rounds, scale) for side, rounds in times.items()},
         "ratios": {
             f"{side} / {ours}": ratios(times[ours], times[side], scale)
-            for ours in (OURS, IN_BF16)
+            for ours in times
             for side in times
-            if ours in times and side != ours
+            if side != ours and ours.startswith(OURS)
         },
     }
 
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
     parser.add_argument("--epochs", type=int, default=3, help="epochs a round, which stand for 1,001")
     parser.add_argument("--test-images", type=int, default=2_000, help="test images a round, which stand for 10,000")
+    parser.add_argument("--sides", nargs="+", help="only these of our sides (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))

@@ -1,11 +1,12 @@
-"""Time a training step of several networks: one after the other, stacked by `torch.func`, or as grouped convolutions.
+"""Time a training step of several networks: in turn, on streams, stacked by `torch.func`, as grouped convolutions.
 
     python benchmarks/stacking.py [--networks 4] [--images 10 100] [--rounds 5] [--threads 2] [--device cpu]
                                   [--out NAME.json]
 
 ConvNet (width 128, three blocks with instance norm) on images of 3 × 32 × 32; a step is forward, backward and the plain
 SGD update of all networks, each of which sees images of its own. Sides alternate, and the first round is not counted.
-All sides compute the same gradients (tests/benchmarks/test_stacking.py).
+All sides compute the same gradients (tests/benchmarks/test_stacking.py). On a GPU the networks are also run on a stream
+each, and the step of every way is also replayed as one graph of all networks.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from clock import interleaved, machine, spread, timed
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 
+from distill_core.graphs import Capture, capture_on_gpu
 from distill_core.networks import Network, build_network
 
 Gradients = dict[str, Tensor]
@@ -67,14 +69,30 @@ def grouped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradient
     return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
 
 
-WAYS: dict[str, Callable[[list[Network], Tensor, Tensor], Gradients]] = {
+def on_streams(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
+    """Take gradients of each network on a stream of its own; needs a GPU."""
+    here = torch.cuda.current_stream()
+    each = []
+    for network, batch in zip(networks, images, strict=True):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
+            each.append((stream, looped([network], batch[None], labels)))
+    for stream, _ in each:
+        here.wait_stream(stream)
+    return {name: torch.cat([gradients[name] for _, gradients in each]) for name in each[0][1]}
+
+
+Way = Callable[[list[Network], Tensor, Tensor], Gradients]
+WAYS: dict[str, Way] = {
     "one after the other": looped,
     "torch.func": stacked,
     "grouped convolutions": grouped,
 }
+WAYS_ON_GPUS: dict[str, Way] = {**WAYS, "a stream each": on_streams}
 
 
-def step(way: Callable[..., Gradients], networks: list[Network], images: Tensor, labels: Tensor) -> None:
+def step(way: Way, networks: list[Network], images: Tensor, labels: Tensor) -> None:
     gradients = way(networks, images, labels)
     with torch.no_grad():
         for index, network in enumerate(networks):
@@ -82,14 +100,36 @@ def step(way: Callable[..., Gradients], networks: list[Network], images: Tensor,
                 parameter -= 0.01 * gradients[name][index]
 
 
-def measure(count: int, batch: int, rounds: int, device: torch.device) -> dict[str, object]:
-    """Time all ways for `count` networks and batches of `batch` images."""
+def steps(count: int, batch: int, device: torch.device, capture: Capture | None) -> dict[str, Callable[[], object]]:
+    """Return a step of `count` networks on batches of `batch` images by way, each way with networks of its own."""
     images = torch.randn(count, batch, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
     labels = (torch.arange(batch) % 10).to(device)
-    sides = {}
-    for name, way in WAYS.items():
-        networks = [build_network("ConvNet", channels=3, classes=10, image_size=32).to(device) for _ in range(count)]
-        sides[name] = partial(timed, "step", partial(step, way, networks, images, labels), device)
+
+    def own(way: Way) -> Callable[[], None]:
+        draws = torch.Generator().manual_seed(1)
+        networks = [
+            build_network("ConvNet", channels=3, classes=10, image_size=32, generator=draws).to(device)
+            for _ in range(count)
+        ]
+        return partial(step, way, networks, images, labels)
+
+    ways = WAYS_ON_GPUS if device.type == "cuda" else WAYS
+    made: dict[str, Callable[[], object]] = {name: own(way) for name, way in ways.items()}
+    if capture is not None:
+        made |= {f"{name}, one graph": replayed(own(way), capture) for name, way in ways.items()}
+    return made
+
+
+def replayed(work: Callable[[], None], capture: Capture) -> Callable[[], object]:
+    """Return what replays `work`, which is run once before: that makes ready what a capture cannot hold."""
+    work()
+    return capture(work)
+
+
+def measure(count: int, batch: int, rounds: int, device: torch.device) -> dict[str, object]:
+    """Time all ways for `count` networks and batches of `batch` images."""
+    capture = capture_on_gpu() if device.type == "cuda" else None
+    sides = {name: partial(timed, "step", work, device) for name, work in steps(count, batch, device, capture).items()}
     times = interleaved(sides, rounds)
     parts = ("step", "step processor")
     return {

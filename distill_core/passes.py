@@ -2,8 +2,8 @@
 
 On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling, each of which reads
 and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
-order, in which the eager norm is slow. A ResNet is nearly all convolutions, so it gains in bf16 alone, where these are
-quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so that a run
+order, in which the eager norm is slow. ResNets and VGGs are nearly all convolutions, so they gain in bf16 alone, where
+these are quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so that a run
 which is resumed goes the same way. What was measured stands in benchmarks/README.md.
 """
 
@@ -20,15 +20,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distill_core.graphs import Capture, capture_on_gpu
 from distill_core.networks import Network
-from distill_core.networks.plain import ConvNet
+from distill_core.networks.plain import VGG, ConvNet
 from distill_core.networks.resnet import ResNet
 from distill_core.settings import Precision
 
 PAYING_OPERATIONS = 3 * 10**13
-"""Operations from which a ConvNet repays its compilation: one to four minutes on two cores."""
-PAYING_OPERATIONS_OF_RESNETS = 2 * 10**14
-"""The same for a ResNet in bf16, which compiles for longer and gains less."""
-GAINING = "only ConvNets with instance or group norm, and in bf16 ResNets with one,"
+"""Operations from which a computation repays its compilation: one to four minutes on two cores."""
+GAINING = "only ConvNets, and in bf16 ResNets and VGGs, with instance or group norm"
 COMPILERS = ("g++", "clang++", "c++")
 LIMIT = 64
 """Architectures and batch shapes that one process compiles for; any more run eagerly."""
@@ -81,23 +79,20 @@ def choose_passes(network: Network, image: Callable[[], Tensor], images: float, 
     device = next(network.parameters()).device
     if device.type != "cpu":
         return eager(f"nothing else has been measured on {device.type}")
-    paying = _paying_operations(network, precision)
-    if paying is None:
+    if not _gains(network, precision):
         return eager(f"{GAINING} were measured to gain from compilation")
-    if images * forward_operations(network, image()) < paying:
+    if images * forward_operations(network, image()) < PAYING_OPERATIONS:
         return eager("too short to repay compilation")
     if not any(map(shutil.which, COMPILERS)):
         return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
     return compiled()
 
 
-def _paying_operations(network: Network, precision: Precision) -> float | None:
-    """Return the operations from which compilation pays; None where it was not measured to."""
+def _gains(network: Network, precision: Precision) -> bool:
+    """Return whether compilation was measured to make a network faster."""
     if not any(isinstance(layer, nn.GroupNorm) for layer in network.modules()):
-        return None
-    if isinstance(network, ConvNet):
-        return PAYING_OPERATIONS
-    return PAYING_OPERATIONS_OF_RESNETS if isinstance(network, ResNet) and precision == "bf16" else None
+        return False
+    return isinstance(network, ConvNet) or (isinstance(network, (ResNet, VGG)) and precision == "bf16")
 
 
 @torch.no_grad()

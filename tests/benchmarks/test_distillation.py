@@ -51,6 +51,8 @@ def test_both_methods_are_timed_on_every_side_and_in_parts(small, benchmark_scri
     assert dm["parts"].keys() == idm["parts"].keys() == ours
     assert "queue's networks trained" in idm["parts"]["ours"] and "matching network" in dm["parts"]["ours in bf16"]
     assert max(result["relative difference of the gradients"].values()) < 1e-3
+    shares = dm["share of the matrix ceiling in the real forward"]
+    assert shares.keys() == ours and all(found["share"] > 0 for found in shares.values())
     assert "IDM+IID IPC 2" in capsys.readouterr().out
 
 

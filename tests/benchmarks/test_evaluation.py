@@ -1,7 +1,10 @@
 import json
+from functools import partial
 
 import pytest
 import torch
+
+from distill_core.precision import arithmetic
 
 
 def test_every_case_is_timed_on_every_side_and_written(benchmark_script, monkeypatch, tmp_path, capsys):
@@ -32,20 +35,58 @@ def test_a_folder_that_is_not_the_release_ends_without_a_traceback(benchmark_scr
         benchmark.main()
 
 
-def test_three_ways_of_several_networks_agree(benchmark_script):
-    stacking = benchmark_script("stacking")
+def several(stacking, device):
+    """Three networks, five images for each of them, and labels."""
     networks = [
         stacking.build_network(
             "ConvNetW8", channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(index)
-        )
+        ).to(device)
         for index in range(3)
     ]
     images = torch.randn(3, 5, 3, 32, 32, generator=torch.Generator().manual_seed(9))
-    expected, *others = (way(networks, images, torch.arange(5)) for way in stacking.WAYS.values())
+    return networks, images.to(device), torch.arange(5, device=device)
+
+
+def test_three_ways_of_several_networks_agree(benchmark_script):
+    stacking = benchmark_script("stacking")
+    expected, *others = (way(*several(stacking, "cpu")) for way in stacking.WAYS.values())
     for other in others:
         assert other.keys() == expected.keys()
         for name, value in expected.items():
             torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_every_way_of_several_networks_is_also_captured(benchmark_script):
+    stacking = benchmark_script("stacking")
+    recorded = []
+
+    def capture(work):
+        recorded.append(work)
+        return work
+
+    sides = stacking.steps(2, 3, torch.device("cpu"), capture)
+    for side in sides.values():
+        side()
+    assert sides.keys() == {*stacking.WAYS, *(f"{name}, one graph" for name in stacking.WAYS)}
+    assert len(recorded) == len(stacking.WAYS)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_the_ways_agree_on_streams_and_captured(benchmark_script):
+    stacking = benchmark_script("stacking")
+    networks, images, labels = several(stacking, "cuda")
+    made: dict[str, torch.Tensor] = {}
+    with arithmetic("float32"):
+        expected = stacking.looped(networks, images, labels)
+        for way in stacking.WAYS_ON_GPUS.values():
+            work = partial(lambda way: made.update(way(networks, images, labels)), way)
+            replay = stacking.replayed(work, stacking.capture_on_gpu())
+            for value in made.values():
+                value.zero_()
+            replay()
+            for name, value in expected.items():
+                torch.testing.assert_close(made[name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_floors_of_a_network_counted_by_hand(benchmark_script):

@@ -67,7 +67,6 @@ def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
     run = partial(distill, tiny_dataset, ipc=2, seed=0, extractors=extractors)
     plain = run(settings)
     monkeypatch.setattr(passes, "PAYING_OPERATIONS", 0)
-    monkeypatch.setattr(passes, "PAYING_OPERATIONS_OF_RESNETS", 0)
     assert passes_for(tiny_dataset, settings).reason == "compiled"
     fast = run(settings)
     torch.testing.assert_close(fast.images, plain.images, rtol=0, atol=close)

@@ -1,0 +1,245 @@
+"""Distil one cell at full length with `distill_core` alone and evaluate it: by the clock, beside the published figure.
+
+    python benchmarks/full_length.py --data DIR --work DIR [--dataset cifar10-jpeg] [--method DM+IID] [--ipc 10]
+                                     [--iterations 20000] [--extractors 5] [--extractor-epochs 20] [--networks 5]
+                                     [--precision tf32] [--graphs] [--device cuda] [--minutes 7.5]
+
+What is done lies in the folder `--work`: extractors, a checkpoint, the set, accuracies, `result.json`. The same command
+goes on from there, so that a machine that is lent for minutes can do it in several calls, each of which ends after
+`--minutes`. Settings are the published ones (DM: lr_img 1; IDM: lr_img 0.2, partition 2; both λ), but for the pool,
+which has as many networks as are asked for, and `--graphs`, which replays CUDA graphs.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import get_args
+
+import torch
+from cases import METHODS, NETWORKS
+from clock import machine
+
+from distill_core.datasets.load import Dataset, load_dataset
+from distill_core.device import keep_memory
+from distill_core.evaluation import TrainingSet, evaluate_network
+from distill_core.extractors import ExtractorPool, save_parameters, train_extractor
+from distill_core.library import synthetic_set
+from distill_core.matching.cell import Cell, Hooks
+from distill_core.matching.idm import IDM
+from distill_core.matching.loop import start
+from distill_core.matching.state import DistillationState
+from distill_core.passes import captured
+from distill_core.precision import arithmetic
+from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, ExtractorSettings, Precision
+from distill_core.synthetic_set import SyntheticSet
+
+PUBLISHED = Path(__file__).parents[1] / "search_spaces" / "published.csv"
+SECONDS_A_CHECKPOINT = 60.0
+WITHOUT = {"lambda_cc": 0.0, "lambda_cm": 0.0}
+CELLS = METHODS | {"DM": replace(METHODS["DM+IID"], **WITHOUT), "IDM": replace(METHODS["IDM+IID"], **WITHOUT)}
+INTERVAL_OF_ONE_IMAGE = 5
+"""Iterations after which IDM's queue grows where a class has one image."""
+
+
+class OutOfTime(Exception):
+    """The minutes are over; what was done so far is in the folder."""
+
+
+@dataclass
+class Watch:
+    """Tells when a call has to end and when a checkpoint is due, and adds up seconds by part over all calls."""
+
+    minutes: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() - self.began > 60 * self.minutes
+
+    def due(self) -> bool:
+        return self.over or time.monotonic() - self.saved > SECONDS_A_CHECKPOINT
+
+    def check(self) -> None:
+        self.saved = time.monotonic()
+        if self.over:
+            raise OutOfTime
+
+    def add(self, part: str, since: float) -> None:
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - since
+
+
+def settings_of(arguments: argparse.Namespace) -> DistillationSettings:
+    """Return the published settings of a cell."""
+    settings = replace(
+        CELLS[arguments.method],
+        network=arguments.network,
+        iterations=arguments.iterations,
+        batch_real=arguments.batch_real,
+        precision=arguments.precision,
+    )
+    if settings.queue is not None and arguments.ipc == 1:
+        return replace(settings, queue=replace(settings.queue, interval=INTERVAL_OF_ONE_IMAGE))
+    return settings
+
+
+def extractors(data: Dataset, settings: ExtractorSettings, count: int, work: Path, watch: Watch) -> ExtractorPool:
+    """Train the networks that the folder lacks, one after the other."""
+    files = [work / f"extractor-{index}.safetensors" for index in range(count)]
+    for index, file in enumerate(files):
+        if not file.exists():
+            watch.check()
+            since = time.monotonic()
+            network, fitted = train_extractor(data, settings, index=index)
+            save_parameters(network, file)
+            watch.add("extractors", since)
+            print(f"extractor {index}: {100 * fitted.accuracy:.1f} % of the training images", flush=True)
+    return ExtractorPool.load(files, settings.network, data.info, data.train.device)
+
+
+def distilled(
+    data: Dataset,
+    settings: DistillationSettings,
+    ipc: int,
+    pool: ExtractorPool | None,
+    work: Path,
+    watch: Watch,
+    *,
+    graphs: bool,
+) -> SyntheticSet:
+    """Distil the set that the folder lacks, from its checkpoint on."""
+    file, checkpoint, device = work / "set.safetensors", work / "checkpoint.safetensors", data.train.device
+    if file.exists():
+        return SyntheticSet.load(file)
+
+    def save(state: DistillationState) -> None:
+        state.save(checkpoint)
+        watch.seconds["distillation"] = state.seconds
+        print(f"iteration {state.iteration}: {state.seconds:.0f} s", flush=True)
+        watch.check()
+
+    resume = DistillationState.load(checkpoint, device) if checkpoint.exists() else None
+    hooks = Hooks(checkpoint_due=watch.due, checkpoint=save)
+    cells = [Cell(settings=settings, resume=resume, hooks=hooks)]
+    cohort = start(data, cells, ipc=ipc, seed=0, extractors=pool)
+    if graphs:
+        cohort.passes = cohort.extractor_passes = captured()
+        if isinstance(cohort.source, IDM):
+            cohort.source.passes = captured()
+    with arithmetic(settings.precision):
+        while cohort.advance():
+            pass
+    (run,) = cohort.runs
+    if run.error is not None:
+        raise run.error
+    watch.seconds["distillation"] = run.state.seconds
+    made = synthetic_set(run.state.images, data.info, method=settings.method, partition=settings.partition)
+    made.save(file)
+    return made
+
+
+def accuracies(
+    synthetic: SyntheticSet,
+    data: Dataset,
+    settings: EvaluationSettings,
+    network: str,
+    known: list[float],
+    watch: Watch,
+) -> list[float]:
+    """Train and test the networks that are not known yet; those that are come first."""
+    training = TrainingSet.of_tensors(*synthetic.training_images(), data.test.device)
+    for index in range(len(known), settings.num_eval):
+        watch.check()
+        since = time.monotonic()
+        found = evaluate_network(training, data.test, data.info, settings, network=network, seed=0, index=index)
+        known.append(found.accuracy)
+        watch.add("evaluation", since)
+        print(f"network {index}: {100 * found.accuracy:.2f} %", flush=True)
+    return known
+
+
+def published(dataset: str, ipc: int, method: str) -> dict[str, str] | None:
+    """Return the published row of a cell, on the original images; None where nobody published one."""
+    with PUBLISHED.open(newline="") as file:
+        asked = (dataset.removesuffix("-jpeg"), str(ipc), method)
+        rows = (row for row in csv.DictReader(file) if (row["dataset"], row["ipc"], row["method"]) == asked)
+        return next(rows, None)
+
+
+def summary(result: dict[str, object]) -> str:
+    """Return what a run has come to, in lines."""
+    known, seconds = result["accuracies"], result["seconds"]
+    assert isinstance(known, list) and isinstance(seconds, dict)
+    lines = [", ".join(f"{part} {spent:.0f} s" for part, spent in seconds.items())]
+    if known:
+        spread = f" ± {100 * statistics.pstdev(known):.2f}" if len(known) > 1 else ""
+        lines.append(f"accuracy {100 * statistics.fmean(known):.2f}{spread} % of {len(known)} networks on one set")
+    if row := result["published"]:
+        assert isinstance(row, dict)
+        lines.append(f"published, original images, {row['source']}: {row['accuracy']} ± {row['std']} %")
+    return "\n".join(lines)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
+    parser.add_argument("--dataset", default="cifar10-jpeg")
+    parser.add_argument("--method", default="DM+IID", choices=CELLS)
+    parser.add_argument("--network", default=NETWORKS["cifar10"])
+    parser.add_argument("--ipc", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=20_000)
+    parser.add_argument("--batch-real", type=int, default=DistillationSettings().batch_real)
+    parser.add_argument("--extractors", type=int, default=5)
+    parser.add_argument("--extractor", default=ExtractorSettings().network, help="architecture of the pool")
+    parser.add_argument("--extractor-epochs", type=int, default=20)
+    parser.add_argument("--networks", type=int, default=5, help="networks that are evaluated")
+    parser.add_argument("--epoch-eval-train", type=int, default=EvaluationSettings().epoch_eval_train)
+    parser.add_argument("--precision", default="tf32", choices=get_args(Precision))
+    parser.add_argument("--graphs", action="store_true", help="replay iterations as CUDA graphs")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
+    parser.add_argument("--minutes", type=float, default=7.5, help="after which this call ends")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parsed()
+    keep_memory()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    file = arguments.work / "result.json"
+    asked = {name: str(value) for name, value in vars(arguments).items() if name not in ("data", "work", "minutes")}
+    before = json.loads(file.read_text()) if file.exists() else {"asked": asked, "accuracies": [], "seconds": {}}
+    if before["asked"] != asked:
+        raise SystemExit(f"{arguments.work} has the work of other options, {before['asked']}; give another --work")
+    result = before | {
+        "machine": machine(arguments.device),
+        "published": published(arguments.dataset, arguments.ipc, arguments.method),
+    }
+    watch, known = Watch(arguments.minutes, seconds=result["seconds"]), result["accuracies"]
+    data = load_dataset(DatasetRef(name=arguments.dataset), arguments.data, device=arguments.device)
+    settings = settings_of(arguments)
+    of_pool = ExtractorSettings(
+        network=arguments.extractor, epochs=arguments.extractor_epochs, precision=arguments.precision
+    )
+    evaluation = EvaluationSettings(
+        num_eval=arguments.networks, epoch_eval_train=arguments.epoch_eval_train, precision=arguments.precision
+    )
+    try:
+        count = arguments.extractors if settings.lambda_cc else 0
+        pool = extractors(data, of_pool, count, arguments.work, watch) if count else None
+        made = distilled(data, settings, arguments.ipc, pool, arguments.work, watch, graphs=arguments.graphs)
+        accuracies(made, data, evaluation, arguments.network, known, watch)
+    except OutOfTime:
+        print("out of time; the same command goes on from here")
+    finally:
+        file.write_text(json.dumps(result, indent=1) + "\n")
+    print(summary(result))
+
+
+if __name__ == "__main__":
+    main()
