@@ -3,8 +3,8 @@
 On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling, each of which reads
 and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
 order, in which the eager norm is slow. ResNets and VGGs are nearly all convolutions, so they gain in bf16 alone, where
-these are quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so that a run
-which is resumed goes the same way. What was measured stands in benchmarks/README.md.
+these are quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so
+that a run which is resumed goes the same way. What was measured stands in benchmarks/README.md.
 """
 
 import os

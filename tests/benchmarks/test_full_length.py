@@ -5,8 +5,8 @@ import json
 import pytest
 
 SMALL = (
-    "--dataset digits --network ConvNetW4D2 --ipc 1 --iterations 4 --batch-real 8 --extractors 2 --extractor ConvNetW4D1 "
-    "--extractor-epochs 1 --networks 2 --epoch-eval-train 3 --device cpu"
+    "--dataset digits --network ConvNetW4D2 --ipc 1 --iterations 4 --batch-real 8 --extractors 2 "
+    "--extractor ConvNetW4D1 --extractor-epochs 1 --networks 2 --epoch-eval-train 3 --device cpu"
 )
 
 
