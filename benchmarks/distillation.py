@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -126,8 +127,10 @@ def without_parts() -> Iterator[None]:
         chunks.FORWARD_PIXELS.update(before)
 
 
-def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -> dict[str, Side]:
-    """Return our sides by name."""
+def own_sides(
+    method: str, ipc: int, data: Dataset, extractors: ExtractorPool
+) -> tuple[dict[str, Side], dict[str, Cohort]]:
+    """Return our sides by name, and the cohorts behind them."""
     settings, device = settings_for(method, data.info.name, iterations=ITERATIONS), data.train.device
 
     def fresh(class_chunk: int | None = None, precision: Precision = "tf32") -> Cohort:
@@ -151,25 +154,29 @@ def own_sides(method: str, ipc: int, data: Dataset, extractors: ExtractorPool) -
 
         return side
 
-    ours, in_bf16, looped = fresh(), fresh(precision="bf16"), fresh()
-    whole = run_by(PLAIN, class_chunk=len(data.info.classes))
-
     def plain() -> dict[str, float]:
         with without_parts():
-            return timed("iteration", whole.advance, device)
+            return timed("iteration", cohorts["whole batches"].advance, device)
 
-    sides: dict[str, Side] = {
-        OURS: lambda: timed("iteration", ours.advance, device),
-        f"{OURS} in bf16": lambda: timed("iteration", in_bf16.advance, device),
-        "whole batches": plain,
-    }
+    cohorts = {f"{OURS}{suffix}": fresh(precision=precision) for suffix, precision in SUFFIXES.items()}
+    sides = {name: partial(timed, "iteration", cohort.advance, device) for name, cohort in cohorts.items()}
+    cohorts["whole batches"], sides["whole batches"] = run_by(PLAIN, class_chunk=len(data.info.classes)), plain
     if device.type == "cuda":
         for suffix, precision in SUFFIXES.items():
-            sides[f"graphs{suffix}"] = made_ready(run_by(captured(), precision))
-            sides[f"compiled{suffix}"] = made_ready(run_by(compiled(), precision))
+            for name, passes in (("graphs", captured()), ("compiled", compiled())):
+                cohorts[f"{name}{suffix}"] = run_by(passes, precision)
+                sides[f"{name}{suffix}"] = made_ready(cohorts[f"{name}{suffix}"])
     if settings.queue is None:
+        looped = cohorts["loop"] = fresh()
         sides["loop"] = lambda: timed("iteration", lambda: loop_iteration(data, extractors, looped, settings), device)
-    return sides
+    return sides, cohorts
+
+
+def how(cohort: Cohort) -> dict[str, object]:
+    """Return how a cohort's networks were run, and what could not be compiled all the same."""
+    of_queue = [cohort.source.passes] if isinstance(cohort.source, IDM) else []
+    failed = {why for passes in (cohort.passes, cohort.extractor_passes, *of_queue) for why in passes.failed.values()}
+    return {"φ": cohort.passes.reason, "ψ": cohort.extractor_passes.reason, "failed": sorted(failed)}
 
 
 def parts(
@@ -230,8 +237,8 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
     data = noise("cifar10", device)
     extractors = pool(data)
     with ExitStack() as open_sides:
-        sides = own_sides(method, ipc, data, extractors)
-        asked = {OURS, *(arguments.sides or sides)}
+        sides, cohorts = own_sides(method, ipc, data, extractors)
+        asked = {OURS, *(arguments.sides or (name.removesuffix(" in bf16") for name in sides))}
         suffixes = [suffix for suffix, precision in SUFFIXES.items() if arguments.bf16 or precision != "bf16"]
         sides = {
             name: sides[name] for name in sides if name in {f"{of}{suffix}" for of in asked for suffix in suffixes}
@@ -247,6 +254,7 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
         "method": method,
         "ipc": ipc,
         "sides": {name: _spreads(ours) for name, ours in times.items()},
+        "how they ran": {name: how(cohort) for name, cohort in cohorts.items() if name in times and name != "loop"},
         "ratios": {
             f"{other} / {own}": {
                 part: spread([b[part] / a[part] for a, b in zip(times[own], times[other], strict=True)])
@@ -274,7 +282,7 @@ def share(method: str, ipc: int, seconds: float, precision: Precision, device: t
 def agreement() -> dict[str, float]:
     """Return the largest difference of the gradients of two sides from ours, relative to the largest entry."""
     data = noise("cifar10", "cpu", images_a_class=64)
-    extractors, settings = pool(data), settings_for("DM+IID", "cifar10", iterations=1)
+    extractors, settings = pool(data), settings_for("DM+IID", "cifar10", iterations=ITERATIONS)
     cohort = start(data, [Cell(settings=settings)], ipc=4, seed=0, extractors=extractors)
     images, draw = cohort.runs[0].state.images, drawn_augmentation(data, settings, 0)
     real = data.train.normalised(data.train.draw(generator("real batch", 0), 32))
@@ -320,7 +328,12 @@ def main() -> None:
     parser.add_argument("--official", type=Path, help="folder of a checkout of the authors' release")
     parser.add_argument("--methods", nargs="+", default=["DM+IID", "IDM+IID"], choices=["DM+IID", "IDM+IID"])
     parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
-    parser.add_argument("--sides", nargs="+", help="only these of our sides (default: all)")
+    parser.add_argument(
+        "--sides",
+        nargs="+",
+        choices=("ours", "whole batches", "loop", "graphs", "compiled"),
+        help="only these of our sides, where the device has them (default: all)",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))

@@ -1,13 +1,14 @@
-"""Distil one cell at full length with `distill_core` alone and evaluate it: by the clock, beside the published figure.
+"""Distil one cell at full length without Ray and evaluate it: by the clock, beside the published figure, if any.
 
     python benchmarks/full_length.py --data DIR --work DIR [--dataset cifar10-jpeg] [--method DM+IID] [--ipc 10]
                                      [--iterations 20000] [--extractors 5] [--extractor-epochs 20] [--networks 5]
                                      [--precision tf32] [--graphs] [--device cuda] [--minutes 7.5]
 
-What is done lies in the folder `--work`: extractors, a checkpoint, the set, accuracies, `result.json`. The same command
-goes on from there, so that a machine that is lent for minutes can do it in several calls, each of which ends after
-`--minutes`. Settings are the published ones (DM: lr_img 1; IDM: lr_img 0.2, partition 2; both λ), but for the pool,
-which has as many networks as are asked for, and `--graphs`, which replays CUDA graphs.
+What is done lies in the folder `--work`: extractors, checkpoints, the set, accuracies, `result.json`. The same command
+goes on from there, so that a machine that is lent for minutes can do it in several calls: each ends when `--minutes`
+are over, after the epoch, the iteration or the evaluated network that it is at. Settings are those of
+`search_spaces/published_settings.yaml`, but for the pool, which is what is asked for, and the number of evaluated
+networks. `--graphs` replays CUDA graphs.
 """
 
 import argparse
@@ -15,13 +16,16 @@ import csv
 import json
 import statistics
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
-from cases import METHODS, NETWORKS
+import yaml
 from clock import machine
+from safetensors.torch import load_file
 
 from distill_core.datasets.load import Dataset, load_dataset
 from distill_core.device import keep_memory
@@ -34,15 +38,22 @@ from distill_core.matching.loop import start
 from distill_core.matching.state import DistillationState
 from distill_core.passes import captured
 from distill_core.precision import arithmetic
-from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, ExtractorSettings, Precision
+from distill_core.settings import (
+    DatasetRef,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    Precision,
+    QueueSettings,
+)
 from distill_core.synthetic_set import SyntheticSet
+from distill_core.tensors import write_tensors
+from distill_core.training import Checkpoints, State
+from search_spaces.rules import Case, Rule
 
-PUBLISHED = Path(__file__).parents[1] / "search_spaces" / "published.csv"
+SPACES = Path(__file__).parents[1] / "search_spaces"
 SECONDS_A_CHECKPOINT = 60.0
-WITHOUT = {"lambda_cc": 0.0, "lambda_cm": 0.0}
-CELLS = METHODS | {"DM": replace(METHODS["DM+IID"], **WITHOUT), "IDM": replace(METHODS["IDM+IID"], **WITHOUT)}
-INTERVAL_OF_ONE_IMAGE = 5
-"""Iterations after which IDM's queue grows where a class has one image."""
+METHODS = ("DM", "DM+IID", "IDM", "IDM+IID")
 
 
 class OutOfTime(Exception):
@@ -54,7 +65,9 @@ class Watch:
     """Tells when a call has to end and when a checkpoint is due, and adds up seconds by part over all calls."""
 
     minutes: float
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float]
+    record: Callable[[], None]
+    """Writes down what is known so far."""
     began: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
@@ -66,39 +79,74 @@ class Watch:
         return self.over or time.monotonic() - self.saved > SECONDS_A_CHECKPOINT
 
     def check(self) -> None:
+        """Follow what was saved just now."""
+        self.record()
         self.saved = time.monotonic()
         if self.over:
             raise OutOfTime
 
-    def add(self, part: str, since: float) -> None:
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - since
+    @contextmanager
+    def adding(self, part: str) -> Iterator[None]:
+        """Count the time of a block, whether it ends or is broken off."""
+        since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - since
 
 
-def settings_of(arguments: argparse.Namespace) -> DistillationSettings:
-    """Return the published settings of a cell."""
-    settings = replace(
-        CELLS[arguments.method],
-        network=arguments.network,
-        iterations=arguments.iterations,
-        batch_real=arguments.batch_real,
-        precision=arguments.precision,
+def published_settings(dataset: str, method: str, ipc: int) -> dict[str, Any]:
+    """Return what the papers and their code use where it differs from the defaults, by path."""
+    case, values = Case(dataset=dataset, method=method, ipc=ipc, protocol="paper"), {}
+    for rule in yaml.safe_load((SPACES / "published_settings.yaml").read_text())["rules"]:
+        conditions = {name: tuple(of) if isinstance(of, list) else (of,) for name, of in rule["when"].items()}
+        if Rule(set=rule["set"], **conditions).matches(case):
+            values |= rule["set"]
+    return values
+
+
+def section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the settings of a section, which are the paths "name.setting"."""
+    below = {path.removeprefix(f"{name}."): value for path, value in values.items() if path.startswith(f"{name}.")}
+    return {setting: value for setting, value in below.items() if "." not in setting}
+
+
+def settings_of(arguments: argparse.Namespace) -> tuple[DistillationSettings, EvaluationSettings]:
+    """Return how the cell is distilled and evaluated: as published, unless the command line says otherwise."""
+    values = published_settings(arguments.dataset, arguments.method, arguments.ipc)
+    given = {name: getattr(arguments, name) for name in ("network", "batch_real")}
+    distillation = section(values, "distillation") | {name: value for name, value in given.items() if value is not None}
+    if "IID" not in arguments.method:
+        distillation |= {"lambda_cc": 0.0, "lambda_cm": 0.0}
+    queue = QueueSettings(**section(values, "distillation.queue")) if arguments.method.startswith("IDM") else None
+    shared = {"precision": arguments.precision}
+    evaluation = section(values, "evaluation") | shared | {"num_eval": arguments.networks}
+    return (
+        DistillationSettings(**distillation | shared | {"iterations": arguments.iterations, "queue": queue}),
+        EvaluationSettings(**evaluation | {"epoch_eval_train": arguments.epoch_eval_train}),
     )
-    if settings.queue is not None and arguments.ipc == 1:
-        return replace(settings, queue=replace(settings.queue, interval=INTERVAL_OF_ONE_IMAGE))
-    return settings
 
 
 def extractors(data: Dataset, settings: ExtractorSettings, count: int, work: Path, watch: Watch) -> ExtractorPool:
-    """Train the networks that the folder lacks, one after the other."""
+    """Train the networks that the folder lacks, one after the other, each from its checkpoint on."""
     files = [work / f"extractor-{index}.safetensors" for index in range(count)]
+    checkpoint = work / "extractor-checkpoint.safetensors"
+
+    def save(state: State) -> None:
+        write_tensors(state, checkpoint)
+        watch.check()
+
     for index, file in enumerate(files):
         if not file.exists():
-            watch.check()
-            since = time.monotonic()
-            network, fitted = train_extractor(data, settings, index=index)
+            resume = load_file(checkpoint) if checkpoint.exists() else None
+            with watch.adding("extractors"):
+                network, fitted = train_extractor(
+                    data, settings, index=index, checkpoints=Checkpoints(resume=resume, due=watch.due, save=save)
+                )
             save_parameters(network, file)
-            watch.add("extractors", since)
+            checkpoint.unlink(missing_ok=True)
             print(f"extractor {index}: {100 * fitted.accuracy:.1f} % of the training images", flush=True)
+            watch.check()
     return ExtractorPool.load(files, settings.network, data.info, data.train.device)
 
 
@@ -154,18 +202,17 @@ def accuracies(
     """Train and test the networks that are not known yet; those that are come first."""
     training = TrainingSet.of_tensors(*synthetic.training_images(), data.test.device)
     for index in range(len(known), settings.num_eval):
-        watch.check()
-        since = time.monotonic()
-        found = evaluate_network(training, data.test, data.info, settings, network=network, seed=0, index=index)
+        with watch.adding("evaluation"):
+            found = evaluate_network(training, data.test, data.info, settings, network=network, seed=0, index=index)
         known.append(found.accuracy)
-        watch.add("evaluation", since)
         print(f"network {index}: {100 * found.accuracy:.2f} %", flush=True)
+        watch.check()
     return known
 
 
 def published(dataset: str, ipc: int, method: str) -> dict[str, str] | None:
     """Return the published row of a cell, on the original images; None where nobody published one."""
-    with PUBLISHED.open(newline="") as file:
+    with (SPACES / "published.csv").open(newline="") as file:
         asked = (dataset.removesuffix("-jpeg"), str(ipc), method)
         rows = (row for row in csv.DictReader(file) if (row["dataset"], row["ipc"], row["method"]) == asked)
         return next(rows, None)
@@ -190,11 +237,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path(), help="folder of the data sets")
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
     parser.add_argument("--dataset", default="cifar10-jpeg")
-    parser.add_argument("--method", default="DM+IID", choices=CELLS)
-    parser.add_argument("--network", default=NETWORKS["cifar10"])
+    parser.add_argument("--method", default="DM+IID", choices=METHODS)
+    parser.add_argument("--network", help="matching network, which is evaluated too (default: the published one)")
     parser.add_argument("--ipc", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=20_000)
-    parser.add_argument("--batch-real", type=int, default=DistillationSettings().batch_real)
+    parser.add_argument("--batch-real", type=int, help="real images a class (default: as published)")
     parser.add_argument("--extractors", type=int, default=5)
     parser.add_argument("--extractor", default=ExtractorSettings().network, help="architecture of the pool")
     parser.add_argument("--extractor-epochs", type=int, default=20)
@@ -220,25 +267,33 @@ def main() -> None:
         "machine": machine(arguments.device),
         "published": published(arguments.dataset, arguments.ipc, arguments.method),
     }
-    watch, known = Watch(arguments.minutes, seconds=result["seconds"]), result["accuracies"]
-    data = load_dataset(DatasetRef(name=arguments.dataset), arguments.data, device=arguments.device)
-    settings = settings_of(arguments)
-    of_pool = ExtractorSettings(
-        network=arguments.extractor, epochs=arguments.extractor_epochs, precision=arguments.precision
-    )
-    evaluation = EvaluationSettings(
-        num_eval=arguments.networks, epoch_eval_train=arguments.epoch_eval_train, precision=arguments.precision
-    )
+
+    def record() -> None:
+        file.write_text(json.dumps(result, indent=1) + "\n")
+
+    watch = Watch(arguments.minutes, seconds=result["seconds"], record=record)
+    record()
     try:
-        count = arguments.extractors if settings.lambda_cc else 0
-        pool = extractors(data, of_pool, count, arguments.work, watch) if count else None
-        made = distilled(data, settings, arguments.ipc, pool, arguments.work, watch, graphs=arguments.graphs)
-        accuracies(made, data, evaluation, arguments.network, known, watch)
+        compute(arguments, result["accuracies"], watch)
     except OutOfTime:
         print("out of time; the same command goes on from here")
     finally:
-        file.write_text(json.dumps(result, indent=1) + "\n")
+        record()
     print(summary(result))
+
+
+def compute(arguments: argparse.Namespace, known: list[float], watch: Watch) -> None:
+    """Do what the folder lacks, part by part."""
+    data = load_dataset(DatasetRef(name=arguments.dataset), arguments.data, device=arguments.device)
+    settings, evaluation = settings_of(arguments)
+    of_pool = ExtractorSettings(
+        network=arguments.extractor, epochs=arguments.extractor_epochs, precision=arguments.precision
+    )
+    pool = None
+    if settings.lambda_cc:
+        pool = extractors(data, of_pool, arguments.extractors, arguments.work, watch)
+    made = distilled(data, settings, arguments.ipc, pool, arguments.work, watch, graphs=arguments.graphs)
+    accuracies(made, data, evaluation, settings.network, known, watch)
 
 
 if __name__ == "__main__":

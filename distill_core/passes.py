@@ -4,7 +4,8 @@ On a CPU a quarter of the time of a ConvNet's training step goes into norm, acti
 and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
 order, in which the eager norm is slow. ResNets and VGGs are nearly all convolutions, so they gain in bf16 alone, where
 these are quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so
-that a run which is resumed goes the same way. What was measured stands in benchmarks/README.md.
+that a run which is resumed goes the same way; only where compilation fails is it another. What was measured stands in
+benchmarks/README.md.
 """
 
 import os
@@ -15,7 +16,7 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch.utils.flop_counter import FlopCounterMode
 
 from distill_core.graphs import Capture, capture_on_gpu
@@ -25,11 +26,12 @@ from distill_core.networks.resnet import ResNet
 from distill_core.settings import Precision
 
 PAYING_OPERATIONS = 3 * 10**13
-"""Operations from which a computation repays its compilation: one to four minutes on two cores."""
+"""Operations from which a computation repays its compilation, one to four minutes on two cores: amply for a ConvNet,
+just so for a ResNet, whose next computation finds it on disk."""
 GAINING = "only ConvNets, and in bf16 ResNets and VGGs, with instance or group norm"
 COMPILERS = ("g++", "clang++", "c++")
-LIMIT = 64
-"""Architectures and batch shapes that one process compiles for; any more run eagerly."""
+LIMIT = 256
+"""Architectures and batch shapes that one process compiles for; an architecture that needs more goes on eagerly."""
 
 Run = Callable[[Network, Tensor], Tensor]
 
@@ -44,12 +46,12 @@ class Passes:
     """Such as "eager: too short to repay compilation"."""
     capture: Callable[[], Capture] | None = None
     """Makes what captures steps that are replayed; None runs each of them anew."""
-    failed: Mapping[type[Network], str] = field(default_factory=dict)
-    """Why networks of a type run eagerly all the same."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why some networks run eagerly all the same, by their layers in words."""
 
     def told(self, network: Network) -> str:
         """Return how a network was run, and why."""
-        return self.failed.get(type(network), self.reason)
+        return self.failed.get(repr(network), self.reason) if self.failed else self.reason
 
 
 def _through(network: Network, images: Tensor) -> Tensor:
@@ -113,17 +115,22 @@ def compiled() -> Passes:
     """
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
     fast = torch.compile(_through, dynamic=False)
-    limit = torch._dynamo.config.patch(recompile_limit=LIMIT)  # made once: making them takes longer than a small pass
+    # Made once: making them takes longer than a small pass.
+    limits = torch._dynamo.config.patch(
+        recompile_limit=LIMIT, accumulated_recompile_limit=LIMIT, fail_on_recompile_limit_hit=True
+    )
     at_once = torch._functorch.config.patch(force_non_lazy_backward_lowering=True)
-    failed: dict[type[Network], str] = {}
+    failed: dict[str, str] = {}
 
     def run(network: Network, images: Tensor) -> Tensor:
-        if type(network) not in failed:
+        if not failed or repr(network) not in failed:
             try:
-                with limit, at_once:
+                with limits, at_once:
                     return fast(network, images.contiguous())  # another order in memory would be compiled anew
+            except FailOnRecompileLimitHit:
+                failed[repr(network)] = f"eager: this process compiled for {LIMIT} shapes before"
             except TorchDynamoException as error:
-                failed[type(network)] = f"eager: compilation failed ({type(error).__name__})"
+                failed[repr(network)] = f"eager: compilation failed ({type(error).__name__})"
         return _through(network, images)
 
     return Passes(run, "compiled", failed=failed)

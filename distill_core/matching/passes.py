@@ -12,6 +12,7 @@ from distill_core.extractors import ExtractorPool
 from distill_core.networks import Network, network_for
 from distill_core.passes import Passes, choose_passes, eager
 from distill_core.settings import DistillationSettings
+from distill_core.streaming import Streamed
 
 
 class FeatureMap(Network):
@@ -51,8 +52,10 @@ def extractor_passes_for(
     extractors: ExtractorPool | None, dataset: Dataset, settings: DistillationSettings, ipc: int
 ) -> Passes:
     """Choose for ψ, over all iterations of a distillation of `ipc` stored images a class."""
-    if extractors is None:
+    if not extractors:
         return eager("there are no extractors")
+    if isinstance(extractors.networks, Streamed):  # to look at one would read it
+        return eager("the extractors are streamed")
     images = dataset.train.classes * ipc * settings.partition**2
     return _chosen(extractors.networks[0], dataset, settings, 2 * images)  # forward, and back to the pixels
 

@@ -56,6 +56,21 @@ def test_both_methods_are_timed_on_every_side_and_in_parts(small, benchmark_scri
     assert "IDM+IID IPC 2" in capsys.readouterr().out
 
 
+def test_without_bf16_nothing_is_timed_in_it(small, benchmark_script, monkeypatch, tmp_path):
+    benchmark, out = benchmark_script("distillation"), tmp_path / "out.json"
+    monkeypatch.setattr(benchmark, "agreement", dict)
+    arguments = f"--methods DM+IID --ipc 2 --rounds 1 --out {out}"
+    monkeypatch.setattr("sys.argv", ["distillation.py", *arguments.split()])
+    benchmark.main()
+    (case,) = json.loads(out.read_text())["cases"]
+    assert case["sides"].keys() == {"ours", "whole batches", "loop"}
+    assert case["how they ran"]["whole batches"] == {
+        "φ": "eager: the readable path",
+        "ψ": "eager: the readable path",
+        "failed": [],
+    }
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_grid_is_timed_as_a_cohort_and_singly(small, benchmark_script, apart):
     result = benchmark_script("cohort").measure(2, 1, torch.device("cpu"), apart=apart)

@@ -52,3 +52,18 @@ def test_published_figures_are_those_of_the_table(benchmark_script):
     published = benchmark_script("full_length").published
     assert published("cifar10-jpeg", 10, "IDM+IID")["accuracy"] == "59.9"
     assert published("cifar10-jpeg", 10, "DM+IID") is None
+
+
+def test_settings_are_the_published_ones_of_the_cell(benchmark_script, monkeypatch):
+    benchmark = benchmark_script("full_length")
+
+    def settings(options):
+        monkeypatch.setattr("sys.argv", ["full_length.py", "--work", "x", *options.split()])
+        return benchmark.settings_of(benchmark.parsed())[0]
+
+    idm = settings("--method IDM+IID --ipc 10")
+    assert (idm.lambda_cc, idm.lambda_cm, idm.partition, idm.queue.ce_weight) == (0.01, 0.03, 2, 0.5)
+    one = settings("--method IDM --ipc 1")
+    assert (one.method, one.batch_real, one.queue.interval) == ("IDM", 5000, 5)
+    dm = settings("--method DM+IID --ipc 10 --batch-real 64")
+    assert (dm.lambda_cc, dm.lambda_cm, dm.queue, dm.batch_real, dm.iterations) == (0.05, 0.01, None, 64, 20_000)

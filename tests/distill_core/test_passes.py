@@ -8,6 +8,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.custom_graph_pass import CustomGraphPass
 
+from distill_core import passes as module
 from distill_core.networks import build_network
 from distill_core.passes import COMPILERS, choose_passes, compiled
 
@@ -25,6 +26,23 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
     for _ in range(2):
         assert torch.equal(passes.run(network, images), network(images))
     assert len(tries) == 1 and passes.told(network) == "eager: compilation failed (TorchDynamoException)"
+    other = build_network("LeNet", channels=1, classes=2, image_size=28)
+    assert passes.told(other) == "compiled"
+    passes.run(other, torch.randn(3, 1, 28, 28))
+    assert len(tries) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
+def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
+    monkeypatch.setattr(module, "LIMIT", 1)
+    torch._dynamo.reset()
+    passes = compiled.__wrapped__()
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+    for count in (3, 4, 3):
+        images = torch.randn(count, 1, 4, 4)
+        torch.testing.assert_close(passes.run(network, images), network(images))
+    assert passes.told(network) == "eager: this process compiled for 1 shapes before"
 
 
 @pytest.mark.slow

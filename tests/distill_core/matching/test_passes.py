@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from distill_core.matching.loop import distill, distill_cohort
 from distill_core.matching.passes import Embedding, extractor_passes_for, passes_for
 from distill_core.networks import build_network
 from distill_core.settings import DistillationSettings, QueueSettings
+from distill_core.streaming import Streamed
 
 SETTINGS = DistillationSettings(
     network="ConvNetW8D2",
@@ -53,7 +55,9 @@ def test_extractors_are_compiled_for_long_runs_in_bf16(tiny_dataset, extractors)
     in_bf16 = reason(replace(long, precision="bf16"))
     assert in_bf16 == "compiled" or not any(map(shutil.which, passes.COMPILERS))
     assert reason(replace(long, precision="bf16", lambda_cc=1.0)) == in_bf16
-    assert reason(long, None) == "eager: there are no extractors"
+    assert reason(long, None) == reason(long, ExtractorPool([])) == "eager: there are no extractors"
+    unread = ExtractorPool(Streamed([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None))
+    assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
 
 
 @pytest.mark.slow
