@@ -8,7 +8,10 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import REGISTRY
 from distill_core.datasets.load import Dataset
 from distill_core.extractors import ExtractorPool
+from distill_core.matching.idm import IDM
+from distill_core.matching.loop import Cohort
 from distill_core.networks import network_for
+from distill_core.passes import Passes
 from distill_core.settings import DistillationSettings, Precision, QueueSettings
 
 IID = {"lambda_cc": 0.05, "lambda_cm": 0.01}
@@ -48,3 +51,11 @@ def pool(dataset: Dataset) -> ExtractorPool:
 def settings_for(method: str, name: str, *, iterations: int, precision: Precision = "tf32") -> DistillationSettings:
     """Return a method's settings with the data set's network."""
     return replace(METHODS[method], network=NETWORKS[name], iterations=iterations, precision=precision)
+
+
+def run_by(cohort: Cohort, passes: Passes) -> Cohort:
+    """Have all networks of a cohort that has not begun run by `passes`."""
+    cohort.passes = cohort.extractor_passes = passes
+    if isinstance(cohort.source, IDM):
+        cohort.source.passes = passes
+    return cohort

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from cases import noise, pool, settings_for
+from cases import noise, pool, run_by, settings_for
 from ceiling import ceiling
 from clock import interleaved, machine, spread, timed
 from floors_distillation import floor
@@ -42,7 +42,7 @@ from distill_core.matching.loop import Cohort, start
 from distill_core.matching.objective import PLAIN, Objective, decode, gradients
 from distill_core.matching.passes import Embedding
 from distill_core.networks import initialise
-from distill_core.passes import Passes, captured, compiled
+from distill_core.passes import captured, compiled
 from distill_core.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, Precision
@@ -137,13 +137,6 @@ def own_sides(
         cell = Cell(settings=replace(settings, precision=precision))
         return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
 
-    def run_by(passes: Passes, precision: Precision = "tf32", class_chunk: int | None = None) -> Cohort:
-        cohort = fresh(class_chunk, precision)
-        cohort.passes = cohort.extractor_passes = passes
-        if isinstance(cohort.source, IDM):
-            cohort.source.passes = passes
-        return cohort
-
     def made_ready(cohort: Cohort) -> Side:
         """Return a side that captures or compiles in the round that is not counted, if the side is wanted at all."""
 
@@ -160,11 +153,11 @@ def own_sides(
 
     cohorts = {f"{OURS}{suffix}": fresh(precision=precision) for suffix, precision in SUFFIXES.items()}
     sides = {name: partial(timed, "iteration", cohort.advance, device) for name, cohort in cohorts.items()}
-    cohorts["whole batches"], sides["whole batches"] = run_by(PLAIN, class_chunk=len(data.info.classes)), plain
+    cohorts["whole batches"], sides["whole batches"] = run_by(fresh(len(data.info.classes)), PLAIN), plain
     if device.type == "cuda":
         for suffix, precision in SUFFIXES.items():
             for name, passes in (("graphs", captured()), ("compiled", compiled())):
-                cohorts[f"{name}{suffix}"] = run_by(passes, precision)
+                cohorts[f"{name}{suffix}"] = run_by(fresh(precision=precision), passes)
                 sides[f"{name}{suffix}"] = made_ready(cohorts[f"{name}{suffix}"])
     if settings.queue is None:
         looped = cohorts["loop"] = fresh()
@@ -240,9 +233,8 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
         sides, cohorts = own_sides(method, ipc, data, extractors)
         asked = {OURS, *(arguments.sides or (name.removesuffix(" in bf16") for name in sides))}
         suffixes = [suffix for suffix, precision in SUFFIXES.items() if arguments.bf16 or precision != "bf16"]
-        sides = {
-            name: sides[name] for name in sides if name in {f"{of}{suffix}" for of in asked for suffix in suffixes}
-        }
+        wanted = {f"{of}{suffix}" for of in asked for suffix in suffixes}
+        sides = {name: side for name, side in sides.items() if name in wanted}
         if arguments.official:
             sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
         times = interleaved(sides, arguments.rounds)

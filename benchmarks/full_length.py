@@ -24,6 +24,7 @@ from typing import Any, get_args
 
 import torch
 import yaml
+from cases import run_by
 from clock import machine
 from safetensors.torch import load_file
 
@@ -33,7 +34,6 @@ from distill_core.evaluation import TrainingSet, evaluate_network
 from distill_core.extractors import ExtractorPool, save_parameters, train_extractor
 from distill_core.library import synthetic_set
 from distill_core.matching.cell import Cell, Hooks
-from distill_core.matching.idm import IDM
 from distill_core.matching.loop import start
 from distill_core.matching.state import DistillationState
 from distill_core.passes import captured
@@ -176,9 +176,7 @@ def distilled(
     cells = [Cell(settings=settings, resume=resume, hooks=hooks)]
     cohort = start(data, cells, ipc=ipc, seed=0, extractors=pool)
     if graphs:
-        cohort.passes = cohort.extractor_passes = captured()
-        if isinstance(cohort.source, IDM):
-            cohort.source.passes = captured()
+        run_by(cohort, captured())
     with arithmetic(settings.precision):
         while cohort.advance():
             pass
