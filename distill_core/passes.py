@@ -2,10 +2,10 @@
 
 On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling, each of which reads
 and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
-order, in which the eager norm is slow. ResNets and VGGs are nearly all convolutions, so they gain in bf16 alone, where
-these are quick. Results agree within rounding. Which way is taken depends on the task alone, never on the clock, so
-that a run which is resumed goes the same way; only where compilation fails is it another. What was measured stands in
-benchmarks/README.md.
+order, in which the eager norm is slow. In bf16 convolutions are quick; in float32 they take most of the time, so where
+precision `tf32` allows more rounding they are Winograd's (`distill_core.winograd`). Results agree within rounding.
+Which way is taken depends on the task and the machine alone, never on the clock, so that a run which is resumed goes
+the same way; only where compilation fails is it another. What was measured stands in benchmarks/README.md.
 """
 
 import os
@@ -24,12 +24,13 @@ from distill_core.networks import Network
 from distill_core.networks.plain import VGG, ConvNet
 from distill_core.networks.resnet import ResNet
 from distill_core.settings import Precision
+from distill_core.winograd import COMPILERS, WinogradConvolutions, built
 
 PAYING_OPERATIONS = 3 * 10**13
 """Operations from which a computation repays its compilation, one to four minutes on two cores: amply for a ConvNet,
 just so for a ResNet, whose next computation finds it on disk."""
-GAINING = "only ConvNets, and in bf16 ResNets and VGGs, with instance or group norm"
-COMPILERS = ("g++", "clang++", "c++")
+GAINING = "only ConvNets, ResNets and VGGs with instance or group norm"
+WINOGRAD = ", Winograd convolutions"
 LIMIT = 256
 """Architectures and batch shapes that one process compiles for; an architecture that needs more goes on eagerly."""
 
@@ -59,6 +60,11 @@ def _through(network: Network, images: Tensor) -> Tensor:
     return logits
 
 
+def _by_winograd(network: Network, images: Tensor) -> Tensor:
+    with WinogradConvolutions():
+        return _through(network, images.contiguous(memory_format=torch.channels_last))  # and all maps after them
+
+
 def eager(reason: str) -> Passes:
     """Return the plain way: operation by operation."""
     return Passes(_through, f"eager: {reason}")
@@ -81,20 +87,20 @@ def choose_passes(network: Network, image: Callable[[], Tensor], images: float, 
     device = next(network.parameters()).device
     if device.type != "cpu":
         return eager(f"nothing else has been measured on {device.type}")
-    if not _gains(network, precision):
+    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _normalises_groups(network)):
         return eager(f"{GAINING} were measured to gain from compilation")
     if images * forward_operations(network, image()) < PAYING_OPERATIONS:
         return eager("too short to repay compilation")
     if not any(map(shutil.which, COMPILERS)):
         return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
-    return compiled()
+    winograd = precision == "tf32" and built() is not None
+    if not (isinstance(network, ConvNet) or winograd or precision == "bf16"):
+        return eager("nearly all of it are convolutions in float32")
+    return compiled(winograd)
 
 
-def _gains(network: Network, precision: Precision) -> bool:
-    """Return whether compilation was measured to make a network faster."""
-    if not any(isinstance(layer, nn.GroupNorm) for layer in network.modules()):
-        return False
-    return isinstance(network, ConvNet) or (isinstance(network, (ResNet, VGG)) and precision == "bf16")
+def _normalises_groups(network: Network) -> bool:
+    return any(isinstance(layer, nn.GroupNorm) for layer in network.modules())
 
 
 @torch.no_grad()
@@ -108,13 +114,16 @@ def forward_operations(network: Network, image: Tensor) -> int:
 
 
 @cache
-def compiled() -> Passes:
+def compiled(winograd: bool = False) -> Passes:
     """Return the way that compiles for each architecture and batch shape, once in a process, kept on disk.
 
     What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the forward ones.
+
+    Args:
+        winograd: whether 3×3 convolutions are Winograd's, which have to be `distill_core.winograd.built`.
     """
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
-    fast = torch.compile(_through, dynamic=False)
+    fast = torch.compile(_by_winograd if winograd else _through, dynamic=False)
     # Made once: making them takes longer than a small pass.
     limits = torch._dynamo.config.patch(
         recompile_limit=LIMIT, accumulated_recompile_limit=LIMIT, fail_on_recompile_limit_hit=True
@@ -133,4 +142,4 @@ def compiled() -> Passes:
                 failed[repr(network)] = f"eager: compilation failed ({type(error).__name__})"
         return _through(network, images)
 
-    return Passes(run, "compiled", failed=failed)
+    return Passes(run, f"compiled{WINOGRAD if winograd else ''}", failed=failed)

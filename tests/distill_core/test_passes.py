@@ -1,6 +1,5 @@
 """What is compiled, and what becomes of networks that cannot be."""
 
-import re
 import shutil
 
 import pytest
@@ -10,9 +9,10 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 
 from distill_core import passes as module
 from distill_core.networks import build_network
-from distill_core.passes import COMPILERS, choose_passes, compiled
+from distill_core.passes import choose_passes, compiled, eager
+from distill_core.winograd import COMPILERS, built
 
-ONLY = "eager: only ConvNets, and in bf16 ResNets and VGGs, with instance or group norm were measured to gain"
+ONLY = "eager: only ConvNets, ResNets and VGGs with instance or group norm were measured to gain from compilation"
 
 
 def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
@@ -70,31 +70,53 @@ def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one
     assert passes.told(network).startswith("eager: compilation failed")
 
 
+WINOGRAD = "compiled, Winograd convolutions"
+
+
 @pytest.mark.parametrize(
-    ("network", "images", "precision", "compiler", "reason"),
+    ("network", "images", "precision", "available", "reason"),
     [
-        ("ConvNetW8", 1e12, "tf32", True, "compiled"),
-        ("ConvNetW8", 1e12, "bf16", True, "compiled"),
-        ("ConvNetW8", 1e2, "tf32", True, "eager: too short"),
-        (
-            "ConvNetW8BN",
-            1e12,
-            "tf32",
-            True,
-            "eager: only ConvNets, and in bf16 ResNets and VGGs, with instance or group norm were",
-        ),
-        ("ResNet18W8", 1e12, "tf32", True, ONLY),
-        ("ResNet18W8", 1e12, "bf16", True, "compiled"),
-        ("VGG11", 1e12, "bf16", True, "compiled"),
-        ("AlexNet", 1e12, "bf16", True, ONLY),
-        ("ResNet18W8", 1e2, "bf16", True, "eager: too short"),
-        ("ResNet18W8BN", 1e12, "bf16", True, ONLY),
-        ("ConvNetW8", 1e12, "tf32", False, "eager: there is no C.. compiler"),
+        ("ConvNetW8", 1e12, "tf32", "all", WINOGRAD),
+        ("ConvNetW8", 1e12, "tf32", "no transforms", "compiled"),
+        ("ConvNetW8", 1e12, "float32", "all", "compiled"),
+        ("ConvNetW8", 1e12, "bf16", "all", "compiled"),
+        ("ConvNetW8", 1e2, "tf32", "all", "eager: too short to repay compilation"),
+        ("ConvNetW8BN", 1e12, "tf32", "all", ONLY),
+        ("ResNet18W8", 1e12, "tf32", "all", WINOGRAD),
+        ("ResNet18W8", 1e12, "tf32", "no transforms", "eager: nearly all of it are convolutions in float32"),
+        ("ResNet18W8", 1e12, "float32", "all", "eager: nearly all of it are convolutions in float32"),
+        ("ResNet18W8", 1e12, "bf16", "all", "compiled"),
+        ("VGG11", 1e12, "tf32", "all", WINOGRAD),
+        ("VGG11", 1e12, "bf16", "all", "compiled"),
+        ("AlexNet", 1e12, "bf16", "all", ONLY),
+        ("ResNet18W8", 1e2, "bf16", "all", "eager: too short to repay compilation"),
+        ("ResNet18W8BN", 1e12, "bf16", "all", ONLY),
+        ("ConvNetW8", 1e12, "tf32", "no compiler", "eager: there is no C++ compiler, none of g++, clang++, c++"),
     ],
 )
-def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, precision, compiler, reason):
-    monkeypatch.setattr(shutil, "which", lambda name: "/bin/cc" if compiler else None)
-    built = build_network(network, channels=3, classes=3, image_size=32)
-    chosen = choose_passes(built, lambda: torch.zeros(1, 3, 32, 32), images, precision)
-    assert re.match(reason, chosen.reason)
-    assert built.training
+def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, precision, available, reason):
+    monkeypatch.setattr(shutil, "which", lambda name: None if available == "no compiler" else "/bin/cc")
+    monkeypatch.setattr(module, "built", lambda: "transforms" if available == "all" else None)
+    network = build_network(network, channels=3, classes=3, image_size=32)
+    chosen = choose_passes(network, lambda: torch.zeros(1, 3, 32, 32), images, precision)
+    assert chosen.reason == reason
+    assert network.training
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("network", ["ConvNetW16", "ResNet18W16"])
+def test_a_training_step_by_winograd_is_as_near_to_float64_as_rounding_is(network):
+    network = build_network(network, channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def step(way, images):
+        gradients = torch.autograd.grad(way.run(network, images).square().mean(), network.parameters())
+        return torch.cat([gradient.flatten() for gradient in gradients])
+
+    fast, plain = step(compiled(winograd=True), images), step(eager("asked for"), images)
+    assert compiled(winograd=True).told(network) == WINOGRAD
+    network.double()
+    exact = step(eager("asked for"), images.double())
+    errors = [float((way - exact).norm() / exact.norm()) for way in (fast, plain)]
+    assert errors[0] != errors[1] and errors[0] < 1e-2, errors

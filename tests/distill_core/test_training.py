@@ -7,9 +7,10 @@ import torch.nn.functional as F
 
 from distill_core.augment import draw_augmentation
 from distill_core.networks import build_network
-from distill_core.passes import COMPILERS, captured, compiled, eager
+from distill_core.passes import captured, compiled, eager
 from distill_core.settings import EvaluationSettings
 from distill_core.training import Checkpoints, Schedule, TrainingError, augment_each, fit
+from distill_core.winograd import COMPILERS
 
 PLAIN = Schedule(
     epochs=5, batch=256, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy="none", precision="float32"
