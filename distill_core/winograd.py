@@ -71,17 +71,9 @@ def _parts(maps: Tensor, channels: int) -> tuple[Tensor, ...]:
     return parts
 
 
-@torch.library.custom_op("distill_core::winograd", mutates_args=(), tags=torch.Tag.flexible_layout)
-def winograd(maps: Tensor, weight: Tensor, back: bool) -> Tensor:
-    """Convolve float32 maps (N, C, H, W) with filters, padded by one.
-
-    Args:
-        maps: the maps.
-        weight: the filters, (K, C, 3, 3), or (C, K, 3, 3) for the way back.
-        back: whether to return the gradient of a convolution's input, given its result's.
-    """
-    (n, _, h, w), filters = maps.shape, weight.shape[1 if back else 0]
-    filter_tiles = _filter_tiles(weight, back)
+def _convolved(maps: Tensor, filter_tiles: Tensor) -> Tensor:
+    """Convolve maps (N, C, H, W) with the tiles (36, C, K) of filters."""
+    (n, _, h, w), filters = maps.shape, filter_tiles.shape[2]
     results = maps.new_empty(n, h, w, filters)
     parts = _parts(maps, filters)
     for part, result in zip(parts, results.split(len(parts[0])), strict=True):
@@ -89,11 +81,18 @@ def winograd(maps: Tensor, weight: Tensor, back: bool) -> Tensor:
     return results.permute(0, 3, 1, 2)
 
 
-def _filter_tiles(weight: Tensor, back: bool) -> Tensor:
-    """Return the transformed filters of weights (K, C, 3, 3): (36, C, K), or for the way back (36, K, C)."""
+@torch.library.custom_op("distill_core::winograd", mutates_args=())
+def winograd(maps: Tensor, weight: Tensor) -> Tensor:
+    """Convolve float32 maps (N, C, H, W) with filters (K, C, 3, 3), padded by one."""
     k, c = weight.shape[:2]
-    tiles = ((_FILTERS.flip(1) if back else _FILTERS) @ weight.reshape(k * c, 9).T).view(36, k, c)
-    return tiles if back else tiles.transpose(1, 2)
+    return _convolved(maps, (_FILTERS @ weight.reshape(k * c, 9).T).view(36, k, c).transpose(1, 2))
+
+
+@torch.library.custom_op("distill_core::winograd_back", mutates_args=(), tags=torch.Tag.flexible_layout)
+def winograd_back(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Return the gradient (N, C, H, W) with respect to maps, given the result's and filters (K, C, 3, 3)."""
+    k, c = weight.shape[:2]
+    return _convolved(gradient, (_FILTERS.flip(1) @ weight.reshape(k * c, 9).T).view(36, k, c))
 
 
 @torch.library.custom_op("distill_core::winograd_weight", mutates_args=(), tags=torch.Tag.flexible_layout)
@@ -107,9 +106,15 @@ def winograd_weight(maps: Tensor, gradient: Tensor) -> Tensor:
 
 
 @winograd.register_fake
-def _(maps: Tensor, weight: Tensor, back: bool) -> Tensor:
+def _(maps: Tensor, weight: Tensor) -> Tensor:
     n, _, h, w = maps.shape
-    return maps.new_empty(n, h, w, weight.shape[1 if back else 0]).permute(0, 3, 1, 2)
+    return maps.new_empty(n, h, w, weight.shape[0]).permute(0, 3, 1, 2)
+
+
+@winograd_back.register_fake
+def _(gradient: Tensor, weight: Tensor) -> Tensor:
+    n, _, h, w = gradient.shape
+    return gradient.new_empty(n, h, w, weight.shape[1]).permute(0, 3, 1, 2)
 
 
 @winograd_weight.register_fake
@@ -117,14 +122,14 @@ def _(maps: Tensor, gradient: Tensor) -> Tensor:
     return maps.new_empty(gradient.shape[1], maps.shape[1], 3, 3)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[:2])
+def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
 
 
-def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
     maps, weight = ctx.saved_tensors
-    of_maps = winograd(gradient, weight, True) if ctx.needs_input_grad[0] else None
-    return of_maps, winograd_weight(maps, gradient) if ctx.needs_input_grad[1] else None, None
+    of_maps = winograd_back(gradient, weight) if ctx.needs_input_grad[0] else None
+    return of_maps, winograd_weight(maps, gradient) if ctx.needs_input_grad[1] else None
 
 
 winograd.register_autograd(_gradients, setup_context=_keep)
@@ -164,5 +169,5 @@ def _convolution(
 ) -> Tensor:
     if not fits(maps, weight, stride, padding, dilation, groups):
         return F.conv2d(maps, weight, bias, stride, padding, dilation, groups)
-    result: Tensor = winograd(maps, weight, False)
+    result: Tensor = winograd(maps, weight)
     return result if bias is None else result + bias.view(1, -1, 1, 1)

@@ -38,7 +38,7 @@ def test_results_and_gradients_are_those_of_float64(monkeypatch, part, order, im
     maps, weight = drawn(images, channels, height, width), drawn(filters, channels, 3, 3) / (9 * channels) ** 0.5
     back = drawn(images, filters, height, width)
     maps, back = maps.to(memory_format=order), back.to(memory_format=order)
-    found = gradients(lambda m, w: winograd(m, w, False), maps, weight, back)
+    found = gradients(winograd, maps, weight, back)
     exact = gradients(lambda m, w: F.conv2d(m, w, padding=1), maps.double(), weight.double(), back.double())
     for one, other in zip(found, exact, strict=True):
         assert float((one - other).norm() / other.norm()) < 1e-5
@@ -51,7 +51,7 @@ def test_only_what_needs_a_gradient_is_computed(monkeypatch):
     transform = module._transform
     monkeypatch.setattr(module, "_transform", lambda name, *rest: (calls.append(name), transform(name, *rest)))
     maps, weight = drawn(1, 16, 4, 4).requires_grad_(), drawn(16, 16, 3, 3)
-    winograd(maps, weight, False).sum().backward()
+    winograd(maps, weight).sum().backward()
     assert calls == ["windows", "results"] * 2 and weight.grad is None
 
 
@@ -60,7 +60,7 @@ def test_threads_do_not_change_results():
     maps, weight = drawn(4, 16, 8, 8), drawn(16, 16, 3, 3)
     threads = torch.get_num_threads()
     try:
-        results = [(torch.set_num_threads(count), winograd(maps, weight, False))[1] for count in (1, 2)]
+        results = [(torch.set_num_threads(count), winograd(maps, weight))[1] for count in (1, 2)]
     finally:
         torch.set_num_threads(threads)
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)
@@ -70,8 +70,8 @@ def test_threads_do_not_change_results():
 @pytest.mark.parametrize("tests", ["test_schema", "test_autograd_registration", "test_faketensor"])
 def test_operators_keep_the_rules_of_their_library(tests):
     maps, weight, back = drawn(2, 16, 8, 4).requires_grad_(), drawn(32, 16, 3, 3).requires_grad_(), drawn(2, 32, 8, 4)
-    torch.library.opcheck(winograd, (maps, weight, False), test_utils=tests)
-    torch.library.opcheck(winograd, (back, weight.detach(), True), test_utils=tests)
+    torch.library.opcheck(winograd, (maps, weight), test_utils=tests)
+    torch.library.opcheck(module.winograd_back, (back, weight.detach()), test_utils=tests)
     torch.library.opcheck(module.winograd_weight, (maps.detach(), back), test_utils=tests)
 
 
