@@ -9,7 +9,7 @@ import math
 
 REAL_PIXELS = 8192 * 32 * 32
 """Pixels of real images, augmented."""
-SYNTHETIC_PIXELS = {"cpu": 64 * 32 * 32, "cuda": 512 * 32 * 32}
+SYNTHETIC_PIXELS = {"cpu": 128 * 32 * 32, "cuda": 512 * 32 * 32}
 """Pixels of synthetic images in one backward pass, at most."""
 FORWARD_PIXELS = {"cpu": 32 * 32 * 32, "cuda": 4096 * 32 * 32}
 """Pixels of real images in one pass."""

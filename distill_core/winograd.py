@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 COMPILERS = ("g++", "clang++", "c++")
 SOURCE = Path(__file__).with_name("winograd.cpp")
-PART = 2**20
+PART = 2**21
 """Most numbers in the tiles of a part of a batch."""
 LEAST_TILES = 32
 """Tiles in a batch from which the transform of the weights, as much work for any batch, is repaid."""
