@@ -172,7 +172,7 @@ class DistillationSettings:
     lambda_loss: float = field(default=1.0, metadata=ADDED | CELL)
     """Weight of that loss."""
     precision: Precision = "tf32"
-    """Arithmetic of the networks; TF32 exists on GPUs only, a CPU computes in float32."""
+    """Arithmetic of the networks; TF32 exists on GPUs only; on a CPU it allows Winograd's convolutions."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_real", "partition"):
