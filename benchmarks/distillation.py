@@ -156,7 +156,7 @@ def own_sides(
     cohorts["whole batches"], sides["whole batches"] = run_by(fresh(len(data.info.classes)), PLAIN), plain
     if device.type == "cuda":
         for suffix, precision in SUFFIXES.items():
-            for name, passes in (("graphs", captured()), ("compiled", compiled())):
+            for name, passes in (("graphs", captured()), ("compiled", compiled(winograd=False))):
                 cohorts[f"{name}{suffix}"] = run_by(fresh(precision=precision), passes)
                 sides[f"{name}{suffix}"] = made_ready(cohorts[f"{name}{suffix}"])
     if settings.queue is None:

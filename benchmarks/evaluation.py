@@ -61,7 +61,10 @@ def ways(network: Network, ipc: int, device: torch.device, *, asked: list[str] |
     for suffix, precision in SUFFIXES.items():
         sides[f"{OURS}{suffix}"] = Way(choose_passes(network, lambda: image, images, precision), precision)
         if device.type == "cuda":
-            sides |= {f"graphs{suffix}": Way(captured(), precision), f"compiled{suffix}": Way(compiled(), precision)}
+            sides |= {
+                f"graphs{suffix}": Way(captured(), precision),
+                f"compiled{suffix}": Way(compiled(winograd=False), precision),
+            }
     wanted = {OURS, *(asked or sides)}
     return {
         name: way

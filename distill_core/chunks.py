@@ -2,7 +2,8 @@
 
 A processor works fastest on few images, whose activations stay in memory that it has already: measured on the published
 networks, a forward pass over real images in parts of 32 takes three quarters of the time of parts of 256, and a step of
-training two thirds (see `benchmarks/README.md`). A GPU wants as many as fill it. The sizes change nothing but rounding.
+training two thirds (see `benchmarks/README.md`). Synthetic images are 128 at once all the same: Winograd's convolutions
+transform the weights for each part. A GPU wants as many as fill it. The sizes change nothing but rounding.
 """
 
 import math

@@ -95,8 +95,9 @@ def choose_passes(network: Network, image: Callable[[], Tensor], images: float, 
         return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
     winograd = precision == "tf32" and built() is not None
     if not (isinstance(network, ConvNet) or winograd or precision == "bf16"):
-        return eager("nearly all of it are convolutions in float32")
-    return compiled(winograd)
+        why = ", and Winograd's did not compile" if precision == "tf32" else ""
+        return eager(f"nearly all of it are convolutions in float32{why}")
+    return compiled(winograd=winograd)
 
 
 def _normalises_groups(network: Network) -> bool:
@@ -114,7 +115,7 @@ def forward_operations(network: Network, image: Tensor) -> int:
 
 
 @cache
-def compiled(winograd: bool = False) -> Passes:
+def compiled(*, winograd: bool) -> Passes:
     """Return the way that compiles for each architecture and batch shape, once in a process, kept on disk.
 
     What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the forward ones.

@@ -25,6 +25,8 @@ COMPILERS = ("g++", "clang++", "c++")
 SOURCE = Path(__file__).with_name("winograd.cpp")
 PART = 2**21
 """Most numbers in the tiles of a part of a batch."""
+LANES = 16
+"""Channels that the transforms take together."""
 LEAST_TILES = 32
 """Tiles in a batch from which the transform of the weights, as much work for any batch, is repaid."""
 
@@ -35,21 +37,25 @@ _FILTERS = torch.kron(_G, _G)
 
 @cache
 def built() -> ctypes.CDLL | None:
-    """Return the compiled transforms, or None where they cannot be compiled."""
-    if (compiler := next(filter(None, map(shutil.which, COMPILERS)), None)) is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "winograd.so"
-        flags = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
+    """Return the compiled transforms, or None where no compiler can make them."""
+    flags = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+    for compiler in filter(None, map(shutil.which, COMPILERS)):
         try:
-            subprocess.run([compiler, *flags, str(SOURCE), "-o", str(library)], check=True, capture_output=True)
-            return ctypes.CDLL(str(library))
-        except (OSError, subprocess.CalledProcessError):
-            return None
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                library = Path(folder) / "winograd.so"
+                command = [compiler, *flags, str(SOURCE), "-o", str(library)]
+                subprocess.run(command, check=True, capture_output=True, timeout=60)
+                return ctypes.CDLL(str(library))
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return None
 
 
 def _transform(name: str, source: Tensor, target: Tensor, maps: Tensor) -> None:
     """Fill `target` from `source` by one of the transforms, for maps (N, H, W, C)."""
+    _, h, w, c = maps.shape
+    if h % 4 or w % 4 or c % LANES or not (source.dtype == target.dtype == torch.float32):
+        raise ValueError(f"maps {tuple(maps.shape)} in {source.dtype} do not fit Winograd's transforms; see `fits`")
     sizes, threads = map(ctypes.c_int64, maps.shape), ctypes.c_int(torch.get_num_threads())
     ends = ctypes.c_void_p(source.data_ptr()), ctypes.c_void_p(target.data_ptr())
     getattr(built(), name)(*ends, *sizes, threads)
@@ -81,6 +87,7 @@ def _convolved(maps: Tensor, filter_tiles: Tensor) -> Tensor:
     return results.permute(0, 3, 1, 2)
 
 
+# Compiled graphs on disk know operators' names and the order in memory of results: another order needs another name.
 @torch.library.custom_op("distill_core::winograd", mutates_args=())
 def winograd(maps: Tensor, weight: Tensor) -> Tensor:
     """Convolve float32 maps (N, C, H, W) with filters (K, C, 3, 3), padded by one."""
@@ -133,6 +140,8 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None
 
 
 winograd.register_autograd(_gradients, setup_context=_keep)
+for operator in (winograd, winograd_back, winograd_weight):
+    operator.register_autocast("cpu", torch.float32)  # or the products of matrices within would be in bf16
 
 
 def fits(maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
@@ -147,7 +156,7 @@ def fits(maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any,
     ):
         return False
     n, c, h, w = maps.shape
-    return not (h % 4 or w % 4 or c % 16 or len(weight) % 16) and n * h * w // 16 >= LEAST_TILES
+    return not (h % 4 or w % 4 or c % LANES or len(weight) % LANES) and n * h * w // 16 >= LEAST_TILES
 
 
 class WinogradConvolutions(TorchFunctionMode):
@@ -159,7 +168,7 @@ class WinogradConvolutions(TorchFunctionMode):
 
 
 def _convolution(
-    maps: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -167,7 +176,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    if not fits(maps, weight, stride, padding, dilation, groups):
-        return F.conv2d(maps, weight, bias, stride, padding, dilation, groups)
-    result: Tensor = winograd(maps, weight)
+    if not fits(input, weight, stride, padding, dilation, groups):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    result: Tensor = winograd(input, weight)
     return result if bias is None else result + bias.view(1, -1, 1, 1)

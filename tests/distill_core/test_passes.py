@@ -23,7 +23,7 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
         raise TorchDynamoException("the compiler lacks a header")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
-    passes = compiled.__wrapped__()
+    passes = compiled.__wrapped__(winograd=False)
     network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
     for _ in range(2):
         assert torch.equal(passes.run(network, images), network(images))
@@ -39,7 +39,7 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
 def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
     monkeypatch.setattr(module, "LIMIT", 1)
     torch._dynamo.reset()
-    passes = compiled.__wrapped__()
+    passes = compiled.__wrapped__(winograd=False)
     network = build_network("MLP", channels=1, classes=2, image_size=4)
     for count in (3, 4, 3):
         images = torch.randn(count, 1, 4, 4)
@@ -61,7 +61,7 @@ def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one
             return "no backward pass"
 
     torch._dynamo.reset()
-    passes = compiled.__wrapped__()
+    passes = compiled.__wrapped__(winograd=False)
     network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
     with torch._inductor.config.patch(post_grad_custom_pre_pass=NoBackward()):
         logits = passes.run(network, images)
@@ -71,6 +71,7 @@ def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one
 
 
 WINOGRAD = "compiled, Winograd convolutions"
+SLOW = "eager: nearly all of it are convolutions in float32"
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,8 @@ WINOGRAD = "compiled, Winograd convolutions"
         ("ConvNetW8", 1e2, "tf32", "all", "eager: too short to repay compilation"),
         ("ConvNetW8BN", 1e12, "tf32", "all", ONLY),
         ("ResNet18W8", 1e12, "tf32", "all", WINOGRAD),
-        ("ResNet18W8", 1e12, "tf32", "no transforms", "eager: nearly all of it are convolutions in float32"),
-        ("ResNet18W8", 1e12, "float32", "all", "eager: nearly all of it are convolutions in float32"),
+        ("ResNet18W8", 1e12, "tf32", "no transforms", f"{SLOW}, and Winograd's did not compile"),
+        ("ResNet18W8", 1e12, "float32", "all", SLOW),
         ("ResNet18W8", 1e12, "bf16", "all", "compiled"),
         ("VGG11", 1e12, "tf32", "all", WINOGRAD),
         ("VGG11", 1e12, "bf16", "all", "compiled"),
@@ -106,9 +107,9 @@ def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, preci
 @pytest.mark.slow
 @pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("network", ["ConvNetW16", "ResNet18W16"])
-def test_a_training_step_by_winograd_is_as_near_to_float64_as_rounding_is(network):
-    network = build_network(network, channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(0))
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+def test_a_training_step_by_winograd_is_that_of_float64_within_rounding(network):
+    network = build_network(network, channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(2))
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3))  # no ReLU's input is at its kink
 
     def step(way, images):
         gradients = torch.autograd.grad(way.run(network, images).square().mean(), network.parameters())
@@ -119,4 +120,4 @@ def test_a_training_step_by_winograd_is_as_near_to_float64_as_rounding_is(networ
     network.double()
     exact = step(eager("asked for"), images.double())
     errors = [float((way - exact).norm() / exact.norm()) for way in (fast, plain)]
-    assert errors[0] != errors[1] and errors[0] < 1e-2, errors
+    assert errors[1] < errors[0] < 1e-4, errors

@@ -208,7 +208,7 @@ def test_replayed_steps_equal_steps_that_run_anew():
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_compiled_steps_agree_with_eager_ones():
     (plain, expected), (fast, parameters) = (
-        trained("ConvNetW8D2", passes) for passes in (eager("asked for"), compiled())
+        trained("ConvNetW8D2", passes) for passes in (eager("asked for"), compiled(winograd=False))
     )
     assert fast.passes == "compiled"
     assert fast.accuracy == plain.accuracy

@@ -13,7 +13,7 @@ from distill_core import winograd as module
 from distill_core.networks import build_network
 from distill_core.winograd import COMPILERS, WinogradConvolutions, built, winograd
 
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -27,7 +27,7 @@ def gradients(convolve: Any, maps: torch.Tensor, weight: torch.Tensor, back: tor
 
 
 @needs_compiler
-@pytest.mark.parametrize("part", [1, module.PART], ids=["image by image", "at once"])
+@pytest.mark.parametrize("part", [1, 10_000, module.PART], ids=["image by image", "some at once", "at once"])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
 @pytest.mark.parametrize(
     ("images", "channels", "filters", "height", "width"),
@@ -46,6 +46,48 @@ def test_results_and_gradients_are_those_of_float64(monkeypatch, part, order, im
 
 
 @needs_compiler
+def test_gradients_without_values_of_their_own_and_weights_in_any_order():
+    maps, weight = drawn(2, 16, 8, 8), drawn(16, 32, 3, 3).transpose(0, 1)
+    back = torch.ones(()).expand(2, 32, 8, 8)
+    found = gradients(winograd, maps, weight, back)
+    exact = gradients(lambda m, w: F.conv2d(m, w, padding=1), maps.double(), weight.double(), back.double())
+    for one, other in zip(found, exact, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
+def test_within_bf16_it_computes_in_float32():
+    maps, weight, back = drawn(2, 16, 8, 8), drawn(16, 16, 3, 3), drawn(2, 16, 8, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = gradients(winograd, maps, weight, back)
+    for one, other in zip(found, gradients(winograd, maps, weight, back), strict=True):
+        assert torch.equal(one, other)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("maps", "weight"),
+    [
+        (drawn(1, 3, 8, 8), drawn(16, 3, 3, 3)),
+        (drawn(1, 16, 6, 8), drawn(16, 16, 3, 3)),
+        (drawn(1, 16, 8, 8).double(), drawn(16, 16, 3, 3).double()),
+    ],
+    ids=["channels", "height", "float64"],
+)
+def test_what_does_not_fit_is_refused(maps, weight):
+    with pytest.raises((ValueError, RuntimeError)):
+        winograd(maps, weight)
+
+
+@needs_compiler
+def test_arguments_may_be_named():
+    maps, weight = drawn(8, 16, 8, 8), drawn(16, 16, 3, 3)
+    with WinogradConvolutions():
+        found = F.conv2d(input=maps, weight=weight, padding=1)
+    assert torch.equal(found, winograd(maps, weight))
+
+
+@needs_compiler
 def test_only_what_needs_a_gradient_is_computed(monkeypatch):
     calls = []
     transform = module._transform
@@ -56,7 +98,7 @@ def test_only_what_needs_a_gradient_is_computed(monkeypatch):
 
 
 @needs_compiler
-def test_threads_do_not_change_results():
+def test_threads_change_rounding_at_most():
     maps, weight = drawn(4, 16, 8, 8), drawn(16, 16, 3, 3)
     threads = torch.get_num_threads()
     try:
@@ -84,6 +126,7 @@ class Convolution:
     kernel: int = 3
     stride: int = 1
     padding: int = 1
+    dilation: int = 1
     groups: int = 1
     dtype: torch.dtype = torch.float32
 
@@ -103,6 +146,7 @@ class Convolution:
         (Convolution(kernel=5, padding=2), False),
         (Convolution(stride=2), False),
         (Convolution(padding=0), False),
+        (Convolution(dilation=2), False),
         (Convolution(groups=2), False),
         (Convolution(dtype=torch.float64), False),
     ],
@@ -111,11 +155,8 @@ class Convolution:
 def test_convolutions_that_fit_are_replaced(monkeypatch, convolution, used, bias):
     calls = []
     monkeypatch.setattr(module, "winograd", lambda *arguments: (calls.append(1), winograd(*arguments))[1])
-    layer = torch.nn.Conv2d(
-        convolution.maps[1] if convolution.groups == 1 else 16, convolution.filters, convolution.kernel,
-        stride=convolution.stride, padding=convolution.padding, groups=convolution.groups, bias=bias,
-        dtype=convolution.dtype,
-    )  # fmt: skip
+    shape = {name: getattr(convolution, name) for name in ("stride", "padding", "dilation", "groups", "dtype")}
+    layer = torch.nn.Conv2d(convolution.maps[1], convolution.filters, convolution.kernel, bias=bias, **shape)
     maps = drawn(*convolution.maps).to(convolution.dtype)
     with WinogradConvolutions():
         result = layer(maps)
@@ -141,10 +182,20 @@ def test_without_a_compiler_there_is_none(monkeypatch):
     assert built.__wrapped__() is None
 
 
-def test_a_compiler_that_fails_leaves_none(monkeypatch):
+def test_compilers_that_fail_leave_none(monkeypatch):
+    tried = []
+
     def failing(command, **options):
-        raise subprocess.CalledProcessError(1, command)
+        tried.append(command[0])
+        raise subprocess.TimeoutExpired(command, 60)
 
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(subprocess, "run", failing)
+    assert built.__wrapped__() is None
+    assert tuple(tried) == COMPILERS
+
+
+def test_a_library_that_cannot_be_loaded_leaves_none(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
     assert built.__wrapped__() is None

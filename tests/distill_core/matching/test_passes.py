@@ -29,10 +29,11 @@ SETTINGS = DistillationSettings(
 )
 
 
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 def test_a_long_run_is_compiled_and_a_short_one_is_not(tiny_dataset):
     assert passes_for(tiny_dataset, SETTINGS).reason == "eager: too short to repay compilation"
     long = passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9))
-    assert long.reason == COMPILED["tf32"] or built() is None
+    assert long.reason == COMPILED["tf32"]
     assert passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason == long.reason
 
 
@@ -46,6 +47,7 @@ def extractors():
     return ExtractorPool([network.eval().requires_grad_(False) for network in made])
 
 
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, extractors):
     long = replace(SETTINGS, iterations=10**9, lambda_cc=0.05)
 
@@ -55,9 +57,9 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
     for precision in ("tf32", "bf16"):
         assert reason(replace(SETTINGS, precision=precision)) == "eager: too short to repay compilation"
         found = reason(replace(long, precision=precision))
-        assert found == COMPILED[precision] or built() is None
+        assert found == COMPILED[precision]
         assert reason(replace(long, precision=precision, lambda_cc=1.0)) == found
-    assert reason(replace(long, precision="float32")).startswith("eager: ")
+    assert reason(replace(long, precision="float32")) == "eager: nearly all of it are convolutions in float32"
     assert reason(long, None) == reason(long, ExtractorPool([])) == "eager: there are no extractors"
     unread = ExtractorPool(Streamed([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None))
     assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
@@ -101,7 +103,9 @@ def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_a
             features = way.run(Embedding(network), leaf)
         return torch.autograd.grad(class_centralization(features[None].to(leaf.dtype)), leaf)[0]
 
-    eager, fast = (gradient(way, images, bf16=True) for way in (passes.eager("asked for"), passes.compiled()))
+    eager, fast = (
+        gradient(way, images, bf16=True) for way in (passes.eager("asked for"), passes.compiled(winograd=False))
+    )
     network.double()
     exact = gradient(passes.eager("asked for"), images.double(), bf16=False)
     errors = [float((found - exact).norm() / exact.norm()) for found in (eager, fast)]
