@@ -87,19 +87,23 @@ def _convolved(maps: Tensor, filter_tiles: Tensor) -> Tensor:
     return results.permute(0, 3, 1, 2)
 
 
+def _filter_tiles(weight: Tensor, transform: Tensor) -> Tensor:
+    """Return the tiles (36, K, C) of filters (K, C, 3, 3), by a transform (36, 9)."""
+    k, c = weight.shape[:2]
+    return (transform @ weight.reshape(k * c, 9).T).view(36, k, c)
+
+
 # Compiled graphs on disk know operators' names and the order in memory of results: another order needs another name.
 @torch.library.custom_op("distill_core::winograd", mutates_args=())
 def winograd(maps: Tensor, weight: Tensor) -> Tensor:
     """Convolve float32 maps (N, C, H, W) with filters (K, C, 3, 3), padded by one."""
-    k, c = weight.shape[:2]
-    return _convolved(maps, (_FILTERS @ weight.reshape(k * c, 9).T).view(36, k, c).transpose(1, 2))
+    return _convolved(maps, _filter_tiles(weight, _FILTERS).transpose(1, 2))
 
 
 @torch.library.custom_op("distill_core::winograd_back", mutates_args=(), tags=torch.Tag.flexible_layout)
 def winograd_back(gradient: Tensor, weight: Tensor) -> Tensor:
     """Return the gradient (N, C, H, W) with respect to maps, given the result's and filters (K, C, 3, 3)."""
-    k, c = weight.shape[:2]
-    return _convolved(gradient, (_FILTERS.flip(1) @ weight.reshape(k * c, 9).T).view(36, k, c))
+    return _convolved(gradient, _filter_tiles(weight, _FILTERS.flip(1)))
 
 
 @torch.library.custom_op("distill_core::winograd_weight", mutates_args=(), tags=torch.Tag.flexible_layout)
