@@ -7,12 +7,12 @@ import torch
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import REGISTRY
 from distill_core.datasets.load import Dataset
-from distill_core.extractors import ExtractorPool
-from distill_core.matching.idm import IDM
-from distill_core.matching.loop import Cohort
+from distill_core.distillation.idm import IDM
+from distill_core.distillation.loop import Cohort
 from distill_core.networks import network_for
-from distill_core.passes import Passes
+from distill_core.runtime.execution import Passes
 from distill_core.settings import DistillationSettings, Precision, QueueSettings
+from distill_core.training.extractors import ExtractorPool
 
 IID = {"lambda_cc": 0.05, "lambda_cm": 0.01}
 METHODS = {

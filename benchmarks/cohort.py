@@ -20,9 +20,9 @@ import torch
 from cases import noise, pool, settings_for
 from clock import interleaved, machine, spread, timed
 
-from distill_core.device import keep_memory
-from distill_core.matching.cell import Cell
-from distill_core.matching.loop import start
+from distill_core.distillation.loop import start
+from distill_core.distillation.run import Cell
+from distill_core.runtime.device import keep_memory
 from distill_core.settings import DistillationSettings
 
 WEIGHTS = {"lambda_cc": (0.0, 0.005, 0.01, 0.05, 0.1), "lambda_cm": (0.0, 0.001, 0.01, 0.05, 0.1)}

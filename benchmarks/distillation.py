@@ -30,22 +30,22 @@ from floors_distillation import floor
 from official import OfficialError, distillation_side
 from torch import Tensor
 
-from distill_core import chunks
-from distill_core.augment import Draw, augment, draw_augmentation
+from distill_core.augmentation import Draw, augment, draw_augmentation
 from distill_core.datasets.load import Dataset
-from distill_core.device import keep_memory
-from distill_core.extractors import ExtractorPool
-from distill_core.losses import class_centralization
-from distill_core.matching.cell import Cell
-from distill_core.matching.idm import IDM
-from distill_core.matching.loop import Cohort, start
-from distill_core.matching.objective import PLAIN, Objective, decode, gradients
-from distill_core.matching.passes import Embedding
+from distill_core.distillation.execution import Embedding
+from distill_core.distillation.idm import IDM
+from distill_core.distillation.loop import Cohort, start
+from distill_core.distillation.losses import class_centralization
+from distill_core.distillation.objective import PLAIN, Objective, decode, gradients
+from distill_core.distillation.run import Cell
 from distill_core.networks import initialise
-from distill_core.passes import captured, compiled
-from distill_core.precision import autocast
+from distill_core.runtime import chunk_sizes
+from distill_core.runtime.device import keep_memory
+from distill_core.runtime.execution import captured, compiled
+from distill_core.runtime.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, Precision
+from distill_core.training.extractors import ExtractorPool
 
 Side = Callable[[], dict[str, float]]
 ITERATIONS = 10**6
@@ -102,7 +102,7 @@ def objective_of(
         extractor=extractors.networks[0],
         settings=settings,
         ce_weight=matching.ce_weight,
-        forward_images=None if whole else chunks.forward_images(images.device.type, images.image_size),
+        forward_images=None if whole else chunk_sizes.forward_images(images.device.type, images.image_size),
         passes=PLAIN if whole else cohort.passes,
         extractor_passes=PLAIN if whole else cohort.extractor_passes,
     )
@@ -119,12 +119,12 @@ def drawn_augmentation(data: Dataset, settings: DistillationSettings, iteration:
 @contextmanager
 def without_parts() -> Iterator[None]:
     """Have real images and the queue's batches in one pass."""
-    before = dict(chunks.FORWARD_PIXELS)
-    chunks.FORWARD_PIXELS.update(dict.fromkeys(before, 2**60))
+    before = dict(chunk_sizes.FORWARD_PIXELS)
+    chunk_sizes.FORWARD_PIXELS.update(dict.fromkeys(before, 2**60))
     try:
         yield
     finally:
-        chunks.FORWARD_PIXELS.update(before)
+        chunk_sizes.FORWARD_PIXELS.update(before)
 
 
 def own_sides(

@@ -31,12 +31,12 @@ from official import OfficialError, evaluation_side
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import load_dataset
-from distill_core.device import keep_memory
-from distill_core.evaluation import TrainingSet, correct_by_class, evaluate_network, training_schedule
+from distill_core.evaluation.evaluate import TrainingSet, correct_by_class, evaluate_network, training_schedule
 from distill_core.networks import Network, build_network
-from distill_core.passes import Passes, captured, choose_passes, compiled, eager
+from distill_core.runtime.device import keep_memory
+from distill_core.runtime.execution import Passes, captured, choose_passes, compiled, eager
 from distill_core.settings import DatasetRef, EvaluationSettings, Precision
-from distill_core.training import fit
+from distill_core.training.trainer import fit
 
 PUBLISHED_EPOCHS, PUBLISHED_TEST_IMAGES, NETWORKS_A_SET, CLASSES = 1001, 10_000, 20, 10
 OURS = "ours"

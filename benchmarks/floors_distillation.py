@@ -17,7 +17,7 @@ from floors_evaluation import BYTES, first_layer_operations
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import Network, build_network
-from distill_core.passes import forward_operations
+from distill_core.runtime.execution import forward_operations
 from distill_core.settings import DistillationSettings
 
 

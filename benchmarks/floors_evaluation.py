@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from distill_core.networks import Network, build_network
-from distill_core.passes import forward_operations
+from distill_core.runtime.execution import forward_operations
 
 EPOCHS, BYTES = 1001, 4
 DATASETS = {"CIFAR-10": (10, 32, 10_000), "TinyImageNet": (200, 64, 10_000)}

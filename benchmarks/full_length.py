@@ -28,16 +28,15 @@ from cases import run_by
 from clock import machine
 from safetensors.torch import load_file
 
+from distill_core.api import synthetic_set
 from distill_core.datasets.load import Dataset, load_dataset
-from distill_core.device import keep_memory
-from distill_core.evaluation import TrainingSet, evaluate_network
-from distill_core.extractors import ExtractorPool, save_parameters, train_extractor
-from distill_core.library import synthetic_set
-from distill_core.matching.cell import Cell, Hooks
-from distill_core.matching.loop import start
-from distill_core.matching.state import DistillationState
-from distill_core.passes import captured
-from distill_core.precision import arithmetic
+from distill_core.distillation.loop import start
+from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.state import DistillationState
+from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
+from distill_core.runtime.device import keep_memory
+from distill_core.runtime.execution import captured
+from distill_core.runtime.precision import arithmetic
 from distill_core.settings import (
     DatasetRef,
     DistillationSettings,
@@ -47,8 +46,9 @@ from distill_core.settings import (
     QueueSettings,
 )
 from distill_core.synthetic_set import SyntheticSet
-from distill_core.tensors import write_tensors
-from distill_core.training import Checkpoints, State
+from distill_core.tensor_files import write_tensors
+from distill_core.training.extractors import ExtractorPool, save_parameters, train_extractor
+from distill_core.training.trainer import Checkpoints, State
 from search_spaces.rules import Case, Rule
 
 SPACES = Path(__file__).parents[1] / "search_spaces"

@@ -21,8 +21,8 @@ from clock import interleaved, machine, spread, timed
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from distill_core.graphs import Capture, capture_on_gpu
 from distill_core.networks import Network, build_network
+from distill_core.runtime.cuda_graphs import Capture, capture_on_gpu
 
 Gradients = dict[str, Tensor]
 """Gradients of all networks by name of the parameter, (networks, …)."""

@@ -16,8 +16,8 @@ from distill_core.settings import (
 )
 
 if TYPE_CHECKING:
+    from distill_core.api import distill_set, evaluate_set, train_extractors
     from distill_core.datasets.load import load_dataset
-    from distill_core.library import distill_set, evaluate_set, train_extractors
     from distill_core.synthetic_set import SyntheticSet
 
 __all__ = [
@@ -35,10 +35,10 @@ __all__ = [
 
 _LOADED_AT_FIRST_USE = {
     "SyntheticSet": "synthetic_set",
-    "distill_set": "library",
-    "evaluate_set": "library",
+    "distill_set": "api",
+    "evaluate_set": "api",
     "load_dataset": "datasets.load",
-    "train_extractors": "library",
+    "train_extractors": "api",
 }
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from distill_core.partition import partition
-from distill_core.tensors import write_tensors
+from distill_core.tensor_files import write_tensors
 
 HEADER = "iid"
 FORMAT_VERSION = 2

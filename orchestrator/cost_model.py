@@ -8,9 +8,9 @@ import functools
 from dataclasses import dataclass
 from typing import Literal
 
-from distill_core.chunks import class_chunk, forward_images
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import parse_network_name
+from distill_core.runtime.chunk_sizes import class_chunk, forward_images
 from distill_core.settings import DatasetRef, EvaluationSettings, is_own
 from orchestrator.units import (
     Continual,

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from distill_core.class_order import class_steps
 from distill_core.datasets.info import REGISTRY
+from distill_core.evaluation.class_order import class_steps
 from distill_core.settings import HOLD_OUT_FRACTION, DatasetRef, ExtractorSettings, Protocol, SettingsError
 from orchestrator.methods import CORESETS, specialise
 from orchestrator.units import (

@@ -44,7 +44,7 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
 }
 _DEFAULTS = {
-    # As `distill_core.device.keep_memory`, which workers would call too late: their units run in threads.
+    # As `distill_core.runtime.device.keep_memory`, which workers would call too late: their units run in threads.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "2147483647",

@@ -16,7 +16,7 @@ from distill_core.exporters.hf import HF, dataset_info
 from distill_core.exporters.imagefolder import IMAGEFOLDER
 from distill_core.exporters.metadata import metadata
 from distill_core.exporters.mtt import MTT
-from distill_core.exporters.own import SAFETENSORS
+from distill_core.exporters.native import SAFETENSORS
 from distill_core.synthetic_set import SyntheticSet
 
 FORMATS: dict[str, Format] = {kind.name: kind for kind in (SAFETENSORS, DC, MTT, IMAGEFOLDER, HF, DDRANKING)}

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from distill_core import zca
 from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
+from distill_core.importers import zca
 from distill_core.importers.files import digest
 from distill_core.importers.pixels import PixelStatistics, contradiction
 from distill_core.importers.raw import Found, ImportSetError, RawSet

@@ -11,8 +11,8 @@ from torch import Tensor
 from distill_core.datasets.image_set import ImageSet
 from distill_core.importers.files import kind_of, load
 from distill_core.importers.raw import ImportSetError, keys_of
+from distill_core.importers.zca import Whitening, fit
 from distill_core.synthetic_set import to_normalised
-from distill_core.zca import Whitening, fit
 
 BATCH = 1024
 MEANS = ("mean", "mean_vector")

@@ -12,7 +12,7 @@ from distill_core.networks.names import Architecture, network_names, parse_netwo
 if TYPE_CHECKING:
     from distill_core.networks.base import Network
     from distill_core.networks.build import build_network, network_for
-    from distill_core.networks.initialisation import initialise, uses_batch_statistics
+    from distill_core.networks.initialization import initialise, uses_batch_statistics
 
 __all__ = [
     "Architecture",
@@ -29,8 +29,8 @@ _LOADED_AT_FIRST_USE = {
     "Network": "base",
     "build_network": "build",
     "network_for": "build",
-    "initialise": "initialisation",
-    "uses_batch_statistics": "initialisation",
+    "initialise": "initialization",
+    "uses_batch_statistics": "initialization",
 }
 
 

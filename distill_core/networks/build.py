@@ -9,7 +9,7 @@ from distill_core import seeds
 from distill_core.datasets.info import DatasetInfo
 from distill_core.extensions import find
 from distill_core.networks.base import Network
-from distill_core.networks.initialisation import initialise
+from distill_core.networks.initialization import initialise
 from distill_core.networks.names import parse_network_name
 from distill_core.networks.plain import MLP, VGG, AlexNet, ConvNet, LeNet
 from distill_core.networks.resnet import ResNet

@@ -16,7 +16,7 @@ from distill_core.datasets.load import Dataset, load_dataset
 from distill_core.importers.convert import content_of, convert, decide, images_per_class
 from distill_core.importers.raw import Found, ImportSetError, RawSet
 from distill_core.importers.reading import Options, Reading
-from distill_core.importers.recognise import recognise
+from distill_core.importers.recognize import recognise
 from distill_core.settings import DatasetRef, Protocol, SettingsError
 from orchestrator.commands.run import check_data
 from orchestrator.imported import GivenSet, Question, SetUnit, plan_evaluation

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from distill_core.evaluation import TrainingSet, evaluate_network
+from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError

@@ -10,7 +10,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, SupportsFloat
 
-from distill_core.matching.state import CheckpointError, Curve, DistillationState
+from distill_core.distillation.state import CheckpointError, Curve, DistillationState
 from orchestrator import leases
 from orchestrator.context import Stopped, UnitContext
 from orchestrator.opening import open_store

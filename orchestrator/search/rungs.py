@@ -3,7 +3,7 @@
 from search_spaces.schema import Rungs
 
 CURVE_POINTS = 200
-"""Points of a distillation's loss curve, as in `distill_core.matching.cell`, which imports torch."""
+"""Points of a distillation's loss curve, as in `distill_core.distillation.run`, which imports torch."""
 
 
 def rung_iterations(iterations: int, rungs: Rungs) -> tuple[int, ...]:

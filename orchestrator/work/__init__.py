@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from distill_core.datasets.load import Dataset
-from distill_core.device import peak_memory, reset_peak_memory
+from distill_core.runtime.device import peak_memory, reset_peak_memory
 from orchestrator.context import Outcome, UnitContext
 from orchestrator.tables import Row
 from orchestrator.units import (

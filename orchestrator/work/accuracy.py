@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from distill_core.continual import evaluate_step, memory
 from distill_core.datasets.load import Dataset
-from distill_core.evaluation import EvaluatedNetwork, TrainingSet, evaluate_network
+from distill_core.evaluation.continual import evaluate_step, memory
+from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, evaluate_network
 from distill_core.synthetic_set import SyntheticSet
-from distill_core.training import Fit
+from distill_core.training.trainer import Fit
 from orchestrator.context import UnitContext
 from orchestrator.tables import Row
 from orchestrator.units import (

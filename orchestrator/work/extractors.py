@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from distill_core.datasets.load import Dataset
-from distill_core.extractors import import_parameters, save_parameters, train_extractor
 from distill_core.settings import SettingsError
-from distill_core.tensors import write_tensors
-from distill_core.training import Checkpoints, State
+from distill_core.tensor_files import write_tensors
+from distill_core.training.extractors import import_parameters, save_parameters, train_extractor
+from distill_core.training.trainer import Checkpoints, State
 from orchestrator.context import UnitContext
 from orchestrator.tables import Row
 from orchestrator.units import (

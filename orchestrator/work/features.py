@@ -6,9 +6,9 @@ import time
 from torch import Tensor
 
 from distill_core.datasets.load import Dataset
-from distill_core.features import describe
-from distill_core.matching.initial import draw_initial, initial_images
-from distill_core.matching.objective import decode
+from distill_core.distillation.initial_images import draw_initial, initial_images
+from distill_core.distillation.objective import decode
+from distill_core.evaluation.features import describe
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.context import UnitContext
 from orchestrator.tables import Row

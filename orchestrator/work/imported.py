@@ -7,7 +7,7 @@ from pathlib import Path
 from distill_core.datasets.load import Dataset
 from distill_core.importers.convert import content_of, convert
 from distill_core.importers.raw import ImportSetError
-from distill_core.importers.recognise import recognise
+from distill_core.importers.recognize import recognise
 from orchestrator.context import UnitContext
 from orchestrator.tables import Row
 from orchestrator.units import ImportSet, to_json

@@ -11,8 +11,8 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset, load_dataset, restrict
 from distill_core.datasets.splits import hold_out
-from distill_core.extractors import ExtractorPool
 from distill_core.settings import DatasetRef, Protocol, SettingsError, Split
+from distill_core.training.extractors import ExtractorPool
 from orchestrator.context import UnitContext
 from orchestrator.units import Continual, Evaluate, ImportExtractor, TrainExtractor, Unit
 

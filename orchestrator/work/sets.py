@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from distill_core.baselines import select
+from distill_core.api import synthetic_set
 from distill_core.datasets.load import Dataset
-from distill_core.library import synthetic_set
-from distill_core.matching.cell import Cell, Hooks
-from distill_core.matching.loop import distill_cohort
-from distill_core.matching.state import DistillationState
+from distill_core.distillation.coresets import select
+from distill_core.distillation.loop import distill_cohort
+from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.state import DistillationState
 from orchestrator.context import UnitContext
 from orchestrator.methods import unit_method
 from orchestrator.tables import Row

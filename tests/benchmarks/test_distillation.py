@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from distill_core.augment import draw_augmentation
-from distill_core.matching.objective import Objective, gradients
+from distill_core.augmentation import draw_augmentation
+from distill_core.distillation.objective import Objective, gradients
 from distill_core.networks import build_network
 from distill_core.settings import DSA_ALL, DistillationSettings
 

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import torch
 
-from distill_core.precision import arithmetic
+from distill_core.runtime.precision import arithmetic
 
 
 def test_every_case_is_timed_on_every_side_and_written(benchmark_script, monkeypatch, tmp_path, capsys):

@@ -5,14 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill_core.evaluation import TrainingSet, evaluate_network
-from distill_core.extractors import ExtractorPool, train_extractor
-from distill_core.matching.cell import Cell, Hooks
-from distill_core.matching.loop import distill, start
-from distill_core.matching.state import DistillationState
+from distill_core.distillation.loop import distill, start
+from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.state import DistillationState
+from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.networks import build_network
-from distill_core.passes import captured, eager
-from distill_core.precision import arithmetic
+from distill_core.runtime.execution import captured, eager
+from distill_core.runtime.precision import arithmetic
 from distill_core.settings import (
     DSA_ALL,
     DistillationSettings,
@@ -20,7 +19,8 @@ from distill_core.settings import (
     ExtractorSettings,
     QueueSettings,
 )
-from distill_core.training import Schedule, fit
+from distill_core.training.extractors import ExtractorPool, train_extractor
+from distill_core.training.trainer import Schedule, fit
 
 pytestmark = [
     pytest.mark.gpu,

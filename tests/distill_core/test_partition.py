@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill_core.matching.objective import decode
+from distill_core.distillation.objective import decode
 from distill_core.partition import downscale, partition, tile
 
 

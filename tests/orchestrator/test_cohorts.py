@@ -197,7 +197,7 @@ def test_what_ends_the_whole_cohort_has_its_units_tried_alone(settings, monkeypa
     def fail(*arguments, **options):
         raise eval(error, {"torch": torch})
 
-    monkeypatch.setattr("distill_core.matching.iteration.gradients", fail)
+    monkeypatch.setattr("distill_core.distillation.gradients.gradients", fail)
     assert [result.status for result in compute_together(cells(), settings, device="cpu")] == ["apart"] * 3
     result = compute(cells()[0], settings, device="cpu")
     assert result.status == "failed" and result.out_of_memory == error.startswith("torch.Out")

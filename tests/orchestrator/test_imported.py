@@ -136,7 +136,7 @@ def run(tmp_path):
 
 def content(path):
     from distill_core.importers.convert import content_of
-    from distill_core.importers.recognise import recognise
+    from distill_core.importers.recognize import recognise
 
     return content_of(recognise(path), path)
 

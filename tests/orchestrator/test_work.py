@@ -100,7 +100,7 @@ def test_pool_then_set_then_evaluation(store, run):
 
 def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
     """What a table says of a set is what the stored file gives, not what was in memory."""
-    from distill_core.evaluation import TrainingSet, evaluate_network
+    from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 
     unit = distill(IDM)
     run(unit, evaluate(unit.key))

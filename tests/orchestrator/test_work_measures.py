@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from distill_core.class_order import class_steps
 from distill_core.datasets.load import load_dataset
-from distill_core.evaluation import evaluate_network
+from distill_core.evaluation.class_order import class_steps
+from distill_core.evaluation.evaluate import evaluate_network
 from distill_core.settings import (
     DatasetRef,
     DistillationSettings,
@@ -101,7 +101,7 @@ def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(run, store, 
         trained.append(kwargs)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr("distill_core.continual.evaluate_network", counted)
+    monkeypatch.setattr("distill_core.evaluation.continual.evaluate_network", counted)
     with pytest.raises(KeyboardInterrupt):
         compute(continual(sets, 0), settings, device="cpu")
     assert compute(continual(sets, 0), settings, device="cpu").status == "done"

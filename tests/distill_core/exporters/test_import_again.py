@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill_core.api import synthetic_set
 from distill_core.datasets.load import load_dataset
 from distill_core.exporters import FORMATS, export
 from distill_core.importers.convert import convert, decide
 from distill_core.importers.reading import Options
-from distill_core.importers.recognise import recognise
-from distill_core.library import synthetic_set
+from distill_core.importers.recognize import recognise
 from distill_core.settings import DatasetRef
 
 NOT_SAID = Options(normalised=True, zca=False)

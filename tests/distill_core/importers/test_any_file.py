@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from distill_core.importers.convert import content_of, convert, decide
 from distill_core.importers.raw import ImportSetError
 from distill_core.importers.reading import Options
-from distill_core.importers.recognise import recognise
+from distill_core.importers.recognize import recognise
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
 MANY = settings(

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill_core.evaluation import TrainingSet, evaluate_network
+from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import FORMATS, export
 from distill_core.importers.convert import convert, decide
 from distill_core.importers.reading import Options
-from distill_core.importers.recognise import recognise
+from distill_core.importers.recognize import recognise
 from distill_core.settings import EvaluationSettings
 
 BRIEF = EvaluationSettings(num_eval=1, epoch_eval_train=2, batch_train=8)

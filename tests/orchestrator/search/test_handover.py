@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from distill_core.matching.state import Curve
+from distill_core.distillation.state import Curve
 from orchestrator import checkpoints, tables
 from orchestrator.computing import compute
 from orchestrator.files import sha256
@@ -63,7 +63,7 @@ def test_sets_that_went_through_rungs_equal_those_distilled_at_once(make_study, 
 
 def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(make_study, workplace, monkeypatch):
     """With 2 points a curve, 2 iterations are recorded every one and 4 every second."""
-    monkeypatch.setattr("distill_core.matching.cell.RECORDS", 2)
+    monkeypatch.setattr("distill_core.distillation.run.RECORDS", 2)
     monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 2)
     store, settings = workplace("rungs")
     _, shorter, longer = rungs_of(make_study("iterations=8"), store, settings)

@@ -3,13 +3,13 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill_core.matching import cell
+from distill_core.distillation import run
 from orchestrator.search.rungs import CURVE_POINTS, record_interval, rung_iterations
 from search_spaces.schema import Rungs
 
 
 def test_the_curve_has_as_many_points_as_the_loop_records():
-    assert CURVE_POINTS == cell.RECORDS
+    assert CURVE_POINTS == run.RECORDS
 
 
 @given(iterations=st.integers(1, 100_000), count=st.integers(1, 6), reduction=st.integers(2, 6))

@@ -1,0 +1,1 @@
+"""Distillation: the base methods, their losses and the loop over iterations."""

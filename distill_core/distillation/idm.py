@@ -1,0 +1,134 @@
+"""Improved distribution matching (Zhao et al., CVPR 2023): a queue of networks that train while images are distilled.
+
+The partition of images, IDM's third part, is in `distill_core.partition`; its cross-entropy term is in the objective.
+"""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from distill_core.datasets.load import Dataset
+from distill_core.distillation.base import MatchingNetwork
+from distill_core.distillation.execution import passes_for
+from distill_core.distillation.network_queue import Member, Trainer
+from distill_core.runtime.execution import Passes
+from distill_core.seeds import generator
+from distill_core.settings import DistillationSettings
+
+
+class IDM:
+    """A queue of matching networks and one optimiser step per class."""
+
+    def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
+        if settings.queue is None:
+            raise ValueError("IDM needs settings.queue")
+        self._dataset, self._settings, self._queue = dataset, settings, settings.queue
+        self._identity = (dataset.info.name, settings.network, seed)
+        self._entered = self._queue.networks
+
+    def draw(self, iteration: int) -> MatchingNetwork:
+        """Let a new network in when it is time, and return one of the queue, in eval mode."""
+        if iteration and iteration % self._queue.interval == 0:
+            self._enter()
+        place = torch.randint(len(self._members), (), generator=generator("queue draw", *self._identity, iteration))
+        member = self._members[int(place)]
+        network = member.network.eval().requires_grad_(False)
+        weighted = self._queue.ce_weight and member.seen
+        weight = (self._queue.ce_weight * member.accuracy).float() if weighted else 0.0
+        return MatchingNetwork(network, ce_weight=weight)
+
+    def update(self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+        """Take the C optimiser steps of an iteration at once; see `class_steps`."""
+        return class_steps(
+            images, velocity, gradient, lr=self._settings.lr_img, momentum=self._settings.momentum_img, last=last
+        )
+
+    def after(self, iteration: int) -> None:
+        """Train some networks of the queue on real batches, without augmentation."""
+        draws = generator("queue training", *self._identity, iteration)
+        chosen = torch.randperm(len(self._members), generator=draws)[: self._queue.trained_networks]
+        for place in chosen.tolist():
+            self._trainer.train(self._members[place], draws)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all parameters, momenta and counters of the queue."""
+        tensors: dict[str, Tensor] = {}
+        for place, member in enumerate(self._members):
+            for name, value in member.network.state_dict().items():
+                tensors[f"{place}.network.{name}"] = value
+            for name, momentum in member.momenta.items():
+                tensors[f"{place}.momentum.{name}"] = momentum
+            tensors[f"{place}.counts"] = torch.stack((member.correct, torch.full_like(member.correct, member.seen)))
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
+        """Rebuild the queue as it was after `iteration` iterations."""
+        self._members.clear()
+        self._entered = self._queue.networks + max(0, iteration - 1) // self._queue.interval
+        for place in range(min(self._entered, self._queue.max_networks)):
+            member = self._build()
+            own = {n.removeprefix(f"{place}."): value for n, value in tensors.items() if n.startswith(f"{place}.")}
+            member.network.load_state_dict(
+                {n.removeprefix("network."): value for n, value in own.items() if n.startswith("network.")}
+            )
+            member.set_momenta(
+                {n.removeprefix("momentum."): value for n, value in own.items() if n.startswith("momentum.")}
+            )
+            member.correct, member.seen = own["counts"][0].clone(), int(own["counts"][1])
+            self._members.append(member)
+
+    def _enter(self) -> None:
+        """Append a new random network; where the queue is full the oldest leaves."""
+        if len(self._members) == self._queue.max_networks:
+            self._members.pop(0)
+        self._members.append(self._new(self._entered))
+        self._entered += 1
+
+    @cached_property
+    def _members(self) -> list[Member]:
+        """The queue, oldest first."""
+        first = max(0, self._queue.networks - self._queue.max_networks)
+        return [self._new(number) for number in range(first, self._queue.networks)]
+
+    @cached_property
+    def passes(self) -> Passes:
+        """How the queue's networks are run while they train."""
+        return passes_for(self._dataset, self._settings)
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return Trainer(self._dataset, self._settings, self._queue, self.passes)
+
+    def _new(self, number: int) -> Member:
+        return self._build(generator("queue network", *self._identity, number))
+
+    def _build(self, draws: torch.Generator | None = None) -> Member:
+        return Member.build(self._dataset, self._settings.network, self._queue, draws)
+
+
+def class_steps(
+    images: Tensor, velocity: Tensor, gradient: Tensor, *, lr: float, momentum: float, last: bool
+) -> tuple[Tensor, Tensor]:
+    """Take the K momentum steps of one IDM iteration at once, exactly.
+
+    IDM steps its optimiser after each class's gradient, so class c's images also move with their decaying momentum in
+    the K − 1 steps of the other classes: v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1 − μ)·v. After the last iteration only
+    the steps of the classes that follow are left: class c moves by lr·(1 − μ^(K−c))/(1 − μ)·v.
+
+    Args:
+        images: (K, M, C, H, W).
+        velocity: momentum of the same shape.
+        gradient: of the same shape; class c's at the point its own step is taken.
+        lr: learning rate of the pixels.
+        momentum: μ in [0, 1).
+        last: whether this is the run's last iteration.
+
+    Returns:
+        New images and velocity.
+    """
+    classes = len(images)
+    velocity = momentum**classes * velocity + gradient
+    steps = classes - torch.arange(classes, device=images.device) if last else torch.full((classes,), classes)
+    reach = (1 - momentum ** steps.to(images)) / (1 - momentum)
+    return images - lr * reach.view(-1, 1, 1, 1, 1) * velocity, velocity

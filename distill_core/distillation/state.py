@@ -1,0 +1,93 @@
+"""What a distillation remembers between iterations, and how it is written down and read back."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from distill_core.tensor_files import write_tensors
+
+
+class DistillationError(RuntimeError):
+    """A distillation cannot start or go on; the message says where and why."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged or belongs to another run; the message names the file."""
+
+
+@dataclass(kw_only=True)
+class Curve:
+    """Losses over the iterations at which they were recorded."""
+
+    iteration: list[int] = field(default_factory=list)
+    values: dict[str, list[float]] = field(default_factory=dict)
+    """One list a loss, as long as `iteration`."""
+
+    def append(self, iteration: int, values: dict[str, float]) -> None:
+        """Add one record; a loss that earlier records lack is filled with NaN there."""
+        for name in {*self.values, *values}:
+            known = self.values.setdefault(name, [float("nan")] * len(self.iteration))
+            known.append(values.get(name, float("nan")))
+        self.iteration.append(iteration)
+
+
+@dataclass(kw_only=True)
+class DistillationState:
+    """Everything a distillation needs to go on as if it had never stopped."""
+
+    iteration: int
+    """Iterations done."""
+    images: Tensor
+    """(K, M, C, H, W) stored images, normalised."""
+    velocity: Tensor
+    """Momentum of the pixels, of the same shape."""
+    source: dict[str, Tensor] = field(default_factory=dict)
+    """State of the matching networks (IDM's queue)."""
+    curve: Curve = field(default_factory=Curve)
+    seconds: float = 0.0
+    """Time spent so far, over all continuations."""
+
+    @classmethod
+    def at_start(cls, images: Tensor) -> "DistillationState":
+        """Return the state before the first iteration."""
+        return cls(iteration=0, images=images, velocity=torch.zeros_like(images))
+
+    def save(self, path: Path) -> None:
+        """Write the state as one safetensors file."""
+        record = {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "curve_iteration": self.curve.iteration,
+            "curve_values": self.curve.values,
+        }
+        tensors = {"images": self.images, "velocity": self.velocity}
+        tensors |= {f"source.{name}": value for name, value in self.source.items()}
+        write_tensors(tensors, path, metadata={"state": json.dumps(record)})
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device | str = "cpu") -> "DistillationState":
+        """Read a state that `save` wrote.
+
+        Raises:
+            CheckpointError: the file is damaged or something else.
+        """
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                record = json.loads((file.metadata() or {})["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            return cls(
+                iteration=record["iteration"],
+                seconds=record["seconds"],
+                images=tensors.pop("images"),
+                velocity=tensors.pop("velocity"),
+                source={name.removeprefix("source."): value for name, value in tensors.items()},
+                curve=Curve(iteration=record["curve_iteration"], values=record["curve_values"]),
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise CheckpointError(
+                f"{path} is not a checkpoint of a distillation ({error}); delete it to start again"
+            ) from error

@@ -1,0 +1,140 @@
+"""Evaluation as published (DC, DSA, DM, IDM): train fresh networks on a set, test each at its last epoch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from distill_core.datasets.image_set import ImageSet
+from distill_core.datasets.info import DatasetInfo
+from distill_core.networks import Network, network_for
+from distill_core.runtime.execution import Passes, choose_passes, eager
+from distill_core.runtime.precision import arithmetic, autocast, forward_only
+from distill_core.seeds import derive_seed, generator
+from distill_core.settings import EvaluationSettings, Precision
+from distill_core.training.trainer import Fit, Progress, Schedule, fit
+
+TEST_BATCH = 500
+"""Divides most test sets, so that there is one shape to compile for."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Normalised images on the device, read by index, and their labels."""
+
+    images: Callable[[Tensor], Tensor]
+    """Maps indices (B,) to images (B, C, H, W)."""
+    labels: Tensor
+    """Classes, int64 (N,), or their probabilities, float32 (N, K)."""
+
+    @classmethod
+    def of_tensors(cls, images: Tensor, labels: Tensor, device: torch.device | str) -> "TrainingSet":
+        """Use tensors, such as `SyntheticSet.training_images()` returns."""
+        on_device = images.to(device)
+        return cls(on_device.__getitem__, labels.to(device))
+
+    @classmethod
+    def of_images(cls, images: ImageSet) -> "TrainingSet":
+        """Use real images as they are."""
+        return cls(images.normalised, images.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedNetwork:
+    """What one network reached."""
+
+    index: int
+    seed: int
+    accuracy: float
+    """Fraction of the test images."""
+    class_accuracies: tuple[float, ...]
+    """Fraction of each class's test images; NaN for a class without any."""
+    fit: Fit
+
+
+def evaluate_network(
+    training: TrainingSet,
+    test: ImageSet,
+    info: DatasetInfo,
+    settings: EvaluationSettings,
+    *,
+    network: str,
+    seed: int,
+    index: int,
+    progress: Progress | None = None,
+) -> EvaluatedNetwork:
+    """Train one fresh network on a set and test it once, after the last epoch.
+
+    Args:
+        training: the set.
+        test: real images that measure the accuracy, on the same device.
+        info: classes and sizes.
+        settings: training schedule.
+        network: architecture.
+        seed: seed of the set; together with `index` it decides the network's parameters and the order of images, so
+            that methods are compared on the same networks.
+        index: number of the network.
+        progress: called after every epoch.
+    """
+    identity = (info.name, network, seed, index)
+    built = network_for(info, network, test.device, generator("evaluation network", *identity))
+    passes = _passes(built, training, test, settings)
+    result = fit(
+        built,
+        training.images,
+        training.labels,
+        training_schedule(settings),
+        generator("evaluation training", *identity),
+        progress,
+        passes=passes,
+    )
+    correct = correct_by_class(built, test, len(info.classes), settings.precision, passes)
+    images = test.labels.bincount(minlength=len(info.classes)).cpu()
+    return EvaluatedNetwork(
+        index=index,
+        seed=derive_seed("evaluation network", *identity),
+        accuracy=float(correct.sum() / images.sum()),
+        class_accuracies=tuple((correct / images).tolist()),
+        fit=result,
+    )
+
+
+def _passes(network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings) -> Passes:
+    """Choose for all networks that are evaluated on a set, which share what is compiled."""
+    trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
+    images = settings.num_eval * (trained + len(test))
+    return choose_passes(network, lambda: test.normalised(torch.arange(1)), images, settings.precision)
+
+
+def training_schedule(settings: EvaluationSettings) -> Schedule:
+    """Return the published schedule: epoch_eval_train + 1 epochs, one drop after epoch epoch_eval_train // 2 + 1."""
+    return Schedule(
+        epochs=settings.epoch_eval_train + 1,
+        batch=settings.batch_train,
+        lr=settings.lr_net,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        dsa_strategy=settings.dsa_strategy,
+        precision=settings.precision,
+        drop_after=settings.epoch_eval_train // 2 + 1,
+    )
+
+
+@torch.no_grad()
+def correct_by_class(
+    network: Network, test: ImageSet, classes: int, precision: Precision, passes: Passes | None = None
+) -> Tensor:
+    """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the CPU."""
+    network.eval()
+    forward = forward_only(partial((passes or eager("asked for")).run, network), None)
+    correct = torch.zeros(classes, dtype=torch.int64, device=test.device)
+    with arithmetic(precision):
+        for start in range(0, len(test), TEST_BATCH):
+            index = torch.arange(start, min(start + TEST_BATCH, len(test)), device=test.device)
+            with autocast(precision, test.device):
+                predicted = forward(test.normalised(index)).argmax(1)
+            labels = test.labels[index]
+            correct += torch.bincount(labels[predicted == labels], minlength=classes)
+    return correct.cpu().double()

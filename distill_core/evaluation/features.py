@@ -1,0 +1,159 @@
+"""How the features of a synthetic set lie beside those of the real images: spread, covariance, planes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from distill_core.datasets.load import Dataset
+from distill_core.distillation.losses import local_covariance
+from distill_core.networks import Network
+from distill_core.runtime.precision import arithmetic, forward_only
+from distill_core.seeds import derive_seed, generator
+from distill_core.settings import FeatureSettings
+
+FEATURE_BATCH = 512
+
+FloatArray = npt.NDArray[np.float64]
+Origin = Literal["real", "initial", "synthetic"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassFeatures:
+    """Features of one class's images of one origin."""
+
+    label: int
+    origin: Origin
+    images: int
+    """How many they are, n."""
+    spread: float
+    """Squared distance of the embeddings to their mean, summed and divided by n − 1; NaN for a single image."""
+    covariance_distance: float | None
+    """Frobenius distance of the local covariance of their feature maps to that of the class's real images; None for
+    those themselves."""
+    pca: FloatArray
+    """(n, 2): embeddings on the first two principal axes of the real images."""
+    tsne: FloatArray
+    """(n, 2): embeddings in a plane that t-SNE finds for all classes and origins together."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """One class's images of one origin before they are laid out: embeddings (n, D), covariance (C, C), float64."""
+
+    label: int
+    origin: Origin
+    embeddings: FloatArray
+    covariance: Tensor
+
+
+def describe(
+    dataset: Dataset, extractor: Network, initial: Tensor, synthetic: Tensor, settings: FeatureSettings, *, seed: int
+) -> list[ClassFeatures]:
+    """Compare real, initial and synthetic images in the features of one network, class by class.
+
+    Args:
+        dataset: only its training split is read.
+        extractor: network in eval mode on the data set's device.
+        initial: (K, M, C, H, W) what the set started from: normalised and decoded from its partition.
+        synthetic: (K, M, C, H, W) the set itself, alike.
+        settings: number of real images, perplexity.
+        seed: of the set; it decides which real images are shown, and t-SNE's state.
+
+    Returns:
+        For every class the real, the initial and the synthetic images, in this order.
+
+    Raises:
+        ValueError: initial and synthetic images are not of one shape (K, M, C, H, W), K the classes of the data set.
+    """
+    if initial.shape != synthetic.shape or synthetic.dim() != 5 or len(synthetic) != dataset.train.classes:
+        raise ValueError(
+            f"initial {tuple(initial.shape)} and synthetic {tuple(synthetic.shape)} images must both be "
+            f"(K, M, C, H, W) with K = {dataset.train.classes}"
+        )
+    groups = list(_groups(dataset, extractor, initial, synthetic, settings, seed))
+    embeddings = [group.embeddings for group in groups]
+    project = principal_plane(np.concatenate([group.embeddings for group in groups if group.origin == "real"]))
+    state = derive_seed("t-SNE", dataset.info.name, seed) % 2**32
+    ends = np.cumsum([len(part) for part in embeddings])[:-1]
+    tsne = np.split(neighbour_plane(np.concatenate(embeddings), settings.perplexity, state), ends)
+    real = {group.label: group.covariance for group in groups if group.origin == "real"}
+    return [
+        ClassFeatures(
+            label=group.label,
+            origin=group.origin,
+            images=len(group.embeddings),
+            spread=spread(group.embeddings),
+            covariance_distance=None
+            if group.origin == "real"
+            else float((group.covariance - real[group.label]).norm()),
+            pca=project(group.embeddings),
+            tsne=plane,
+        )
+        for group, plane in zip(groups, tsne, strict=True)
+    ]
+
+
+def spread(embeddings: FloatArray) -> float:
+    """Return the variance of embeddings (n, D), summed over D: divided by n − 1, so that it does not depend on n.
+
+    A single image has none: NaN.
+    """
+    if len(embeddings) < 2:
+        return float("nan")
+    return float(np.var(embeddings, axis=0, ddof=1).sum())
+
+
+def principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Return the projection of embeddings (n, D) to (n, 2) on the first two principal axes of `real`.
+
+    An axis points to where its largest entry is positive. With fewer than two axes the rest is zero.
+    """
+    fitted = PCA(n_components=min(2, *real.shape), svd_solver="full").fit(real)
+    axes = fitted.components_
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    axes = axes * np.where(largest < 0, -1.0, 1.0)
+
+    def project(embeddings: FloatArray) -> FloatArray:
+        plane: FloatArray = np.zeros((len(embeddings), 2))
+        plane[:, : len(axes)] = (embeddings - fitted.mean_) @ axes.T
+        return plane
+
+    return project
+
+
+def neighbour_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
+    """Return the plane (n, 2) of t-SNE for embeddings (n, D); the perplexity is at most (n − 1)/3."""
+    reduction = TSNE(init="pca", perplexity=min(perplexity, (len(embeddings) - 1) / 3), random_state=state, n_jobs=1)
+    # More than two threads add up its gradient in any order, and t-SNE makes much of a rounding.
+    with threadpool_limits(limits=1):
+        return np.asarray(reduction.fit_transform(embeddings), dtype=np.float64)
+
+
+def _groups(
+    dataset: Dataset, extractor: Network, initial: Tensor, synthetic: Tensor, settings: FeatureSettings, seed: int
+) -> Iterator[_Group]:
+    images = dataset.train
+    drawn = images.draw(generator("feature images", dataset.info.name, seed), settings.images)
+    for label, count in enumerate(images.counts):
+        # A class with fewer images than were drawn repeats them after its last one.
+        real = images.normalised(drawn[label, :count])
+        yield _group(extractor, label, "real", real)
+        yield _group(extractor, label, "initial", initial[label].to(images.device))
+        yield _group(extractor, label, "synthetic", synthetic[label].to(images.device))
+
+
+@torch.no_grad()
+def _group(extractor: Network, label: int, origin: Origin, images: Tensor) -> _Group:
+    with arithmetic("float32"):
+        maps = forward_only(extractor.feature_map, FEATURE_BATCH)(images)
+        embeddings = forward_only(extractor.head_input, FEATURE_BATCH)(maps)
+    covariance = local_covariance(maps.double().flatten(2).unsqueeze(0)).squeeze(0)
+    return _Group(label, origin, embeddings.double().cpu().numpy(), covariance)

@@ -1,0 +1,63 @@
+"""Our own format: one safetensors file with the images as stored, factor and all, and the metadata in its header."""
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from distill_core.exporters.content import Content, Format, line
+from distill_core.exporters.metadata import metadata
+from distill_core.synthetic_set import SyntheticSet
+from distill_core.tensor_files import write_tensors
+
+FILE = "synthetic_set.safetensors"
+HEADER = "export"
+
+
+def _write(content: Content, folder: Path) -> None:
+    path = folder / FILE
+    content.source.save(path)
+    with safe_open(path, framework="pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    write_tensors(
+        tensors, path, metadata={**header, HEADER: json.dumps(metadata(content, SAFETENSORS), allow_nan=False)}
+    )
+
+
+def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
+    return SyntheticSet.load(folder / FILE).training_images()
+
+
+def _loading(content: Content) -> str:
+    source = content.source
+    labels = "labels" if source.soft_labels is None else "soft_labels"
+    lines = [
+        "from safetensors.torch import load_file",
+        "",
+        f'tensors = load_file("{FILE}")',
+        line("mean", source.mean),
+        line("std", source.std),
+        f'images, labels = (tensors["images"] - mean) / std, tensors["{labels}"]',
+    ]
+    if source.partition > 1:
+        side = source.images.shape[-1]
+        cell = side // source.partition
+        lines += [
+            f"corners = [(i, j) for j in range(0, {side}, {cell}) for i in range(0, {side}, {cell})]",
+            f"cells = torch.cat([images[:, :, i:i + {cell}, j:j + {cell}] for i, j in corners])",
+            f'images = nn.functional.interpolate(cells, size={side}, mode="bilinear")',
+            f"labels = torch.cat([labels] * {source.partition**2})",
+        ]
+    return "\n".join(lines)
+
+
+SAFETENSORS = Format(
+    name="safetensors",
+    about=f"`{FILE}` holds `images` (pixels, nominally 0 to 1, nothing clipped) and `labels`; its header holds the "
+    "metadata as JSON.",
+    write=_write,
+    read=_read,
+    loading=_loading,
+    decoded=False,
+)

@@ -1,0 +1,1 @@
+"""Layouts of files that others write, one module for each."""

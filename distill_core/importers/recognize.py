@@ -1,0 +1,71 @@
+"""Which layout a path holds, told from its structure."""
+
+from pathlib import Path
+
+from distill_core.importers.files import kind_of, load
+from distill_core.importers.layouts import dc, ddranking, idc, idm, imagefolder, mtt, native, ncfm
+from distill_core.importers.raw import Content, Found, ImportSetError, is_images
+
+LAYOUTS = (dc.find, idm.find, idc.find, ncfm.find, mtt.find, ddranking.find)
+"""Of single files, the first that fits."""
+IMAGES = ("images_best.pt", "images.pt", "data.pt")
+"""Files that a folder stands for."""
+SUFFIXES = (".pt", ".pth", ".pkl", ".pickle")
+"""Of files that a folder stands for if there is but one."""
+
+
+def recognise(path: Path, *, allow_pickle: bool = False) -> Found:
+    """Read whatever is at a path.
+
+    Raises:
+        ImportSetError: nothing is there, it is damaged, or it has none of the known layouts; the message says what
+            was found.
+    """
+    try:
+        if path.is_dir():
+            return _folder(path, allow_pickle)
+        if not path.exists():
+            raise ImportSetError(f"there is no file or folder {path}")
+    except OSError as error:
+        raise ImportSetError(f"{path} cannot be read: {error.strerror}") from error
+    if kind_of(path) == "safetensors":
+        return native.find([path])
+    content = load(path, allow_pickle=allow_pickle)
+    for find in LAYOUTS:
+        if (found := find(content)) is not None:
+            return found
+    raise ImportSetError(f"{path} has no layout that is known: it holds {_outline(content)}")
+
+
+def _folder(folder: Path, allow_pickle: bool) -> Found:
+    if files := sorted(folder.glob("[!.]*.safetensors")):
+        return native.find(files)
+    for name in IMAGES:
+        if (folder / name).is_file():
+            return recognise(folder / name, allow_pickle=allow_pickle)
+    if (found := imagefolder.find(folder)) is not None:
+        return found
+    if len(files := [path for path in folder.glob("[!.]*") if path.suffix in SUFFIXES]) == 1:
+        return recognise(files[0], allow_pickle=allow_pickle)
+    names = sorted(path.name for path in folder.iterdir())
+    listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    raise ImportSetError(
+        f"{folder} has no layout that is known: neither safetensors files, nor {', '.join(IMAGES)}, nor a folder of "
+        f"images a class, nor a single file of torch.save; it holds {listed or 'nothing'}"
+    )
+
+
+def _outline(content: Content) -> str:
+    """Describe an object in a few words."""
+    value = content.value
+    if isinstance(value, dict):
+        return "a dictionary of " + (", ".join(f"{key!r}"[:40] for key in list(value)[:8]) or "nothing")
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}: " + ", ".join(_kind(item) for item in value[:4])
+    return _kind(value)
+
+
+def _kind(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    name = "images" if is_images(value) else type(value).__name__
+    return name if shape is None else f"{name} {tuple(shape)}"

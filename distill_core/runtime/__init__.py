@@ -1,0 +1,1 @@
+"""How work runs on a device: execution modes, precision, chunk sizes, CUDA graphs, Winograd convolutions."""

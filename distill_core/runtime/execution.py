@@ -1,0 +1,146 @@
+"""How a network's passes run: eagerly, or compiled where that was measured to win and a run is long.
+
+On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling, each of which reads
+and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
+order, in which the eager norm is slow. In bf16 convolutions are quick; in float32 they take most of the time, so where
+precision `tf32` allows more rounding they are Winograd's (`distill_core.runtime.winograd`). Results agree within
+rounding. Which way is taken depends on the task and the machine alone, never on the clock, so that a run which is
+resumed goes the same way; only where compilation fails is it another. What was measured stands in benchmarks/README.md.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill_core.networks import Network
+from distill_core.networks.plain import VGG, ConvNet
+from distill_core.networks.resnet import ResNet
+from distill_core.runtime.cuda_graphs import Capture, capture_on_gpu
+from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, built
+from distill_core.settings import Precision
+
+PAYING_OPERATIONS = 3 * 10**13
+"""Operations from which a computation repays its compilation, one to four minutes on two cores: amply for a ConvNet,
+just so for a ResNet, whose next computation finds it on disk."""
+GAINING = "only ConvNets, ResNets and VGGs with instance or group norm"
+WINOGRAD = ", Winograd convolutions"
+LIMIT = 256
+"""Architectures and batch shapes that one process compiles for; an architecture that needs more goes on eagerly."""
+
+Run = Callable[[Network, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A way to run a network forward (backward follows from it), and why it was chosen."""
+
+    run: Run
+    """Maps a network and images (B, C, H, W) to logits (B, classes)."""
+    reason: str
+    """Such as "eager: too short to repay compilation"."""
+    capture: Callable[[], Capture] | None = None
+    """Makes what captures steps that are replayed; None runs each of them anew."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why some networks run eagerly all the same, by their layers in words."""
+
+    def told(self, network: Network) -> str:
+        """Return how a network was run, and why."""
+        return self.failed.get(repr(network), self.reason) if self.failed else self.reason
+
+
+def _through(network: Network, images: Tensor) -> Tensor:
+    logits: Tensor = network(images)
+    return logits
+
+
+def _by_winograd(network: Network, images: Tensor) -> Tensor:
+    with WinogradConvolutions():
+        return _through(network, images.contiguous(memory_format=torch.channels_last))  # and all maps after them
+
+
+def eager(reason: str) -> Passes:
+    """Return the plain way: operation by operation."""
+    return Passes(_through, f"eager: {reason}")
+
+
+def captured() -> Passes:
+    """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU yet."""
+    return Passes(_through, "captured", capture_on_gpu)
+
+
+def choose_passes(network: Network, image: Callable[[], Tensor], images: float, precision: Precision) -> Passes:
+    """Choose for a computation.
+
+    Args:
+        network: on the device where it computes.
+        image: gives one of the images, (1, C, H, W).
+        images: forward passes of one image that the computation amounts to; a training step has three for each.
+        precision: of the passes.
+    """
+    device = next(network.parameters()).device
+    if device.type != "cpu":
+        return eager(f"nothing else has been measured on {device.type}")
+    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _normalises_groups(network)):
+        return eager(f"{GAINING} were measured to gain from compilation")
+    if images * forward_operations(network, image()) < PAYING_OPERATIONS:
+        return eager("too short to repay compilation")
+    if not any(map(shutil.which, COMPILERS)):
+        return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
+    winograd = precision == "tf32" and built() is not None
+    if not (isinstance(network, ConvNet) or winograd or precision == "bf16"):
+        why = ", and Winograd's did not compile" if precision == "tf32" else ""
+        return eager(f"nearly all of it are convolutions in float32{why}")
+    return compiled(winograd=winograd)
+
+
+def _normalises_groups(network: Network) -> bool:
+    return any(isinstance(layer, nn.GroupNorm) for layer in network.modules())
+
+
+@torch.no_grad()
+def forward_operations(network: Network, image: Tensor) -> int:
+    """Count the operations of convolutions and products that one image (1, C, H, W) takes, an addition being one."""
+    training = network.training
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(image)
+    network.train(training)
+    return int(counter.get_total_flops())
+
+
+@cache
+def compiled(*, winograd: bool) -> Passes:
+    """Return the way that compiles for each architecture and batch shape, once in a process, kept on disk.
+
+    What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the forward ones.
+
+    Args:
+        winograd: whether 3×3 convolutions are Winograd's, which have to be `distill_core.runtime.winograd.built`.
+    """
+    os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
+    fast = torch.compile(_by_winograd if winograd else _through, dynamic=False)
+    # Made once: making them takes longer than a small pass.
+    limits = torch._dynamo.config.patch(
+        recompile_limit=LIMIT, accumulated_recompile_limit=LIMIT, fail_on_recompile_limit_hit=True
+    )
+    at_once = torch._functorch.config.patch(force_non_lazy_backward_lowering=True)
+    failed: dict[str, str] = {}
+
+    def run(network: Network, images: Tensor) -> Tensor:
+        if not failed or repr(network) not in failed:
+            try:
+                with limits, at_once:
+                    return fast(network, images.contiguous())  # another order in memory would be compiled anew
+            except FailOnRecompileLimitHit:
+                failed[repr(network)] = f"eager: this process compiled for {LIMIT} shapes before"
+            except TorchDynamoException as error:
+                failed[repr(network)] = f"eager: compilation failed ({type(error).__name__})"
+        return _through(network, images)
+
+    return Passes(run, f"compiled{WINOGRAD if winograd else ''}", failed=failed)

@@ -1,0 +1,142 @@
+"""Feature extractors ψ of class centralization: networks trained on the real images, drawn from as a pool."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from distill_core.datasets.info import DatasetInfo
+from distill_core.datasets.load import Dataset
+from distill_core.networks import Network, network_for
+from distill_core.runtime.device import free_memory
+from distill_core.seeds import generator
+from distill_core.settings import ExtractorSettings
+from distill_core.tensor_files import write_tensors
+from distill_core.training.extractor_streaming import Streamed, fit_together
+from distill_core.training.trainer import Checkpoints, Fit, Progress, Schedule, fit
+
+
+class ExtractorError(ValueError):
+    """Parameters do not fit the architecture, or a file is damaged; the message names the file."""
+
+
+@dataclass(frozen=True)
+class ExtractorPool:
+    """Frozen networks in eval mode, of which each iteration draws one."""
+
+    networks: Sequence[Network]
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def draw(self, draws: torch.Generator) -> Network:
+        """Return one network, drawn uniformly; it is good until the next draw."""
+        return self.networks[self._place(draws)]
+
+    def ahead(self, draws: torch.Generator) -> None:
+        """Make ready, in the background, what `draw` will return for a generator in the same state."""
+        if isinstance(self.networks, Streamed):
+            self.networks.ahead(self._place(draws))
+
+    def _place(self, draws: torch.Generator) -> int:
+        return int(torch.randint(len(self.networks), (), generator=draws))
+
+    @classmethod
+    def load(
+        cls, files: Sequence[Path], network: str, info: DatasetInfo, device: torch.device | str
+    ) -> "ExtractorPool":
+        """Load parameter files (safetensors, as `save_parameters` writes them) of networks for a data set.
+
+        They lie on the device together where that takes no more than a quarter of its free memory; otherwise they stay
+        in their files and are read as they are drawn.
+
+        Raises:
+            ExtractorError: a file is missing, damaged, or of another architecture; of a pool that is streamed this is
+                seen when the file is read.
+        """
+        try:
+            together = fit_together(files, free_memory(device))
+        except OSError as error:
+            raise ExtractorError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+        def filled(shell: Network, file: Path, parameters: dict[str, Tensor]) -> Network:
+            return _with_parameters(shell, parameters, _misfit(file, network, info))
+
+        if together:
+            return cls([filled(network_for(info, network, device), file, _read(file)) for file in files])
+        return cls(Streamed(files, _read, partial(filled, network_for(info, network, device))))
+
+
+def train_extractor(
+    dataset: Dataset,
+    settings: ExtractorSettings,
+    *,
+    index: int,
+    progress: Progress | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[Network, Fit]:
+    """Train the pool's network number `index` on the real training images, on the device they lie on."""
+    identity = (dataset.info.name, settings.network, index)
+    initial = generator("extractor network", *identity)
+    network = network_for(dataset.info, settings.network, dataset.train.device, initial)
+    schedule = Schedule(
+        epochs=settings.epochs,
+        batch=settings.batch_train,
+        lr=settings.lr_net,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        dsa_strategy=settings.dsa_strategy,
+        precision=settings.precision,
+    )
+    images = dataset.train
+    draws = generator("extractor training", *identity)
+    return network, fit(network, images.normalised, images.labels, schedule, draws, progress, checkpoints)
+
+
+def save_parameters(network: Network, path: Path) -> None:
+    """Write a network's `state_dict` as one safetensors file."""
+    write_tensors(network.state_dict(), path)
+
+
+def import_parameters(file: Path, network: str, info: DatasetInfo, device: torch.device | str) -> Network:
+    """Read a `state_dict` that someone else saved with `torch.save`; nothing in the file is executed.
+
+    Parameter names of multi-GPU training ("module.…") are understood.
+
+    Raises:
+        ExtractorError: the file is damaged, holds more than tensors, or is of another architecture.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles make the unpickler raise anything
+        raise ExtractorError(f"{file} is not a state_dict of tensors: {error!r}") from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise ExtractorError(f"{file} holds something else than tensors by name, so it is not a state_dict")
+    parameters = {name.removeprefix("module."): value for name, value in content.items()}
+    return _with_parameters(network_for(info, network, device), parameters, _misfit(file, network, info))
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ExtractorError(f"{file} cannot be read: {error}") from error
+
+
+def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], misfit: str) -> Network:
+    try:
+        extractor.load_state_dict(parameters, strict=True)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ExtractorError(f"{misfit}: {error}") from error
+    return extractor.eval().requires_grad_(False)
+
+
+def _misfit(file: Path, network: str, info: DatasetInfo) -> str:
+    return f"{file} does not fit {network} for {info.name}"

@@ -1,0 +1,211 @@
+"""Training one network on labelled images that lie on the device: what evaluation and the extractor pool share."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill_core.augmentation import Draw, augment, draw_augmentation
+from distill_core.networks import Network
+from distill_core.runtime.cuda_graphs import Replayed
+from distill_core.runtime.execution import Passes, choose_passes
+from distill_core.runtime.precision import arithmetic, autocast
+from distill_core.settings import Precision
+
+Step = Callable[[Tensor, Draw | None], None]
+"""One update of the parameters, given indices (B,) on the device and the batch's augmentation."""
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called with epochs done, epochs in all, and the latest values by name."""
+
+
+State = dict[str, Tensor]
+"""Everything a training needs to go on as if it had never stopped, between two epochs."""
+
+
+class TrainingError(RuntimeError):
+    """A network's training diverged, or cannot go on from the state it was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """How a long training keeps its state; by default it does not."""
+
+    resume: State | None = None
+    """State to go on from; the result equals that of an uninterrupted training."""
+    due: Callable[[], bool] = lambda: False
+    """Asked after every epoch but the last."""
+    save: Callable[[State], None] = lambda state: None
+    """Called with the state when one is due; an exception that it raises ends the training there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """SGD as published: a constant learning rate with at most one drop to a tenth, which also clears the momentum."""
+
+    epochs: int
+    batch: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    dsa_strategy: str
+    """One operation a batch, its parameters per image."""
+    precision: Precision
+    drop_after: int | None = None
+    """0-based epoch after which the rate drops."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a network fitted the augmented training images in its last epoch."""
+
+    accuracy: float
+    """Fraction."""
+    loss: float
+    """Mean cross entropy."""
+    passes: str = ""
+    """How the network was run, and why (see `distill_core.runtime.execution`)."""
+
+
+def fit(
+    network: Network,
+    images: Callable[[Tensor], Tensor],
+    labels: Tensor,
+    schedule: Schedule,
+    draws: torch.Generator,
+    progress: Progress | None = None,
+    checkpoints: Checkpoints | None = None,
+    passes: Passes | None = None,
+) -> Fit:
+    """Train `network` in place.
+
+    Args:
+        network: on the device of the images; it is left in train mode.
+        images: returns the normalised images (B, C, H, W) of some indices (B,).
+        labels: classes, int64 (N,), or their probabilities, float32 (N, K), for soft cross entropy.
+        schedule: epochs, optimiser and augmentation.
+        draws: CPU generator of the order of images and of the augmentation.
+        progress: called after every epoch.
+        checkpoints: how the state is kept between epochs, and the one to go on from.
+        passes: how the network is run; by default what pays for this training.
+
+    Raises:
+        TrainingError: the loss is not finite at the end, or the state to go on from is another training's.
+    """
+    checkpoints = checkpoints or Checkpoints()
+    network.train().requires_grad_(True)
+    steps = _Steps(network, images, labels, schedule, passes)
+    begin = 0 if checkpoints.resume is None else int(checkpoints.resume["epochs"])
+    dropped = schedule.drop_after is not None and begin > schedule.drop_after
+    optimizer = _optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
+    if checkpoints.resume is not None:
+        _restore(checkpoints.resume, network, optimizer, draws)
+    step = steps.by(optimizer)
+    result = Fit(float("nan"), float("nan"))
+    with arithmetic(schedule.precision):
+        for epoch in range(begin, schedule.epochs):
+            result = steps.epoch(step, draws)
+            if epoch == schedule.drop_after:
+                optimizer = _optimizer(network, schedule, schedule.lr / 10)
+                step = steps.by(optimizer)
+            if progress is not None:
+                progress(epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy})
+            if epoch + 1 < schedule.epochs and checkpoints.due():
+                checkpoints.save(_state(epoch + 1, network, optimizer, draws))
+    if not math.isfinite(result.loss):
+        raise TrainingError(f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net")
+    return result
+
+
+def _state(epochs: int, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator) -> State:
+    momenta = [optimizer.state[parameter].get("momentum_buffer") for parameter in network.parameters()]
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    state |= {f"momentum.{place}": value for place, value in enumerate(momenta) if value is not None}
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    return on_cpu | {"epochs": torch.tensor(epochs), "draws": draws.get_state()}
+
+
+def _restore(state: State, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator) -> None:
+    try:
+        network.load_state_dict({name: state[f"network.{name}"] for name in network.state_dict()})
+        for place, parameter in enumerate(network.parameters()):
+            if (momentum := state.get(f"momentum.{place}")) is not None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum).detach()
+        draws.set_state(state["draws"])
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(f"the state to go on from is another training's: {error}") from error
+
+
+class _Steps:
+    """The steps of one training; what they add up stays on the device until an epoch ends."""
+
+    def __init__(
+        self,
+        network: Network,
+        images: Callable[[Tensor], Tensor],
+        labels: Tensor,
+        schedule: Schedule,
+        passes: Passes | None,
+    ) -> None:
+        self.network, self.images, self.labels, self.schedule = network, images, labels, schedule
+        trained = 3 * schedule.epochs * len(labels)
+        self.passes = passes or choose_passes(network, self._first_image, trained, schedule.precision)
+        self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
+        self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
+
+    def by(self, optimizer: torch.optim.Optimizer) -> Step:
+        """Return the step that an optimiser takes."""
+
+        if self.passes.capture is None:
+            return partial(self._take, optimizer)
+
+        def work(kind: tuple[int, frozenset[str] | None], inputs: Sequence[Tensor]) -> None:
+            index, *drawn = inputs
+            self._take(optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn))
+
+        replayed = Replayed(work, self.passes.capture())
+
+        def step(index: Tensor, draw: Draw | None) -> None:
+            ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())
+            replayed((len(index), ops), [index, *drawn])
+
+        return step
+
+    def epoch(self, step: Step, draws: torch.Generator) -> Fit:
+        """Pass over all images once, in a new order."""
+        count, device = len(self.labels), self.labels.device
+        self.correct.zero_()
+        self.loss_sum.zero_()
+        for batch in torch.randperm(count, generator=draws).split(self.schedule.batch):
+            draw = draw_augmentation(
+                self.schedule.dsa_strategy, len(batch), self.size, draws, device=device, same_op=True
+            )
+            step(batch.to(device, non_blocking=True), draw)
+        return Fit(float(self.correct) / count, float(self.loss_sum) / count, self.passes.told(self.network))
+
+    def _first_image(self) -> Tensor:
+        return self.images(torch.zeros(1, dtype=torch.int64, device=self.labels.device))
+
+    def _take(self, optimizer: torch.optim.Optimizer, index: Tensor, draw: Draw | None) -> None:
+        inputs, targets = augment_each(self.images(index), draw), self.labels[index]
+        with autocast(self.schedule.precision, inputs.device):
+            logits = self.passes.run(self.network, inputs)
+        loss = F.cross_entropy(logits.float(), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        self.correct += (logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))).sum()
+        self.loss_sum += loss.detach() * len(targets)
+
+
+def augment_each(images: Tensor, draw: Draw | None) -> Tensor:
+    """Augment images (B, C, H, W) by a draw of B groups, each image by its own parameters."""
+    return augment(images.unsqueeze(1), draw).squeeze(1)
+
+
+def _optimizer(network: Network, schedule: Schedule, lr: float) -> torch.optim.SGD:
+    return torch.optim.SGD(network.parameters(), lr=lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay)

@@ -1,0 +1,112 @@
+"""A compiled run is the plain one within rounding, in a cohort bit for bit as alone."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill_core.distillation.execution import Embedding, extractor_passes_for, passes_for
+from distill_core.distillation.loop import distill, distill_cohort
+from distill_core.distillation.losses import class_centralization
+from distill_core.distillation.run import Cell
+from distill_core.networks import build_network
+from distill_core.runtime import execution
+from distill_core.runtime.winograd import built
+from distill_core.settings import DistillationSettings, QueueSettings
+from distill_core.training.extractor_streaming import Streamed
+from distill_core.training.extractors import ExtractorPool
+
+COMPILED = {"tf32": "compiled, Winograd convolutions", "bf16": "compiled"}
+
+SETTINGS = DistillationSettings(
+    network="ConvNetW16D2",
+    iterations=4,
+    batch_real=8,
+    lambda_cm=0.01,
+    queue=QueueSettings(networks=2, interval=2, train_steps=1, batch_train=16),
+)
+
+
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+def test_a_long_run_is_compiled_and_a_short_one_is_not(tiny_dataset):
+    assert passes_for(tiny_dataset, SETTINGS).reason == "eager: too short to repay compilation"
+    long = passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9))
+    assert long.reason == COMPILED["tf32"]
+    assert passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason == long.reason
+
+
+@pytest.fixture(scope="module")
+def extractors():
+    """Two untrained residual networks."""
+    made = [
+        build_network("ResNet18W16", channels=1, classes=3, image_size=16, generator=generator)
+        for generator in (torch.Generator().manual_seed(seed) for seed in range(2))
+    ]
+    return ExtractorPool([network.eval().requires_grad_(False) for network in made])
+
+
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, extractors):
+    long = replace(SETTINGS, iterations=10**9, lambda_cc=0.05)
+
+    def reason(settings, pool=extractors):
+        return extractor_passes_for(pool, tiny_dataset, settings, 2).reason
+
+    for precision in ("tf32", "bf16"):
+        assert reason(replace(SETTINGS, precision=precision)) == "eager: too short to repay compilation"
+        found = reason(replace(long, precision=precision))
+        assert found == COMPILED[precision]
+        assert reason(replace(long, precision=precision, lambda_cc=1.0)) == found
+    assert reason(replace(long, precision="float32")) == "eager: nearly all of it are convolutions in float32"
+    assert reason(long, None) == reason(long, ExtractorPool([])) == "eager: there are no extractors"
+    unread = ExtractorPool(Streamed([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None))
+    assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize(("precision", "close"), [("tf32", 1e-4), ("bf16", 6e-2)])
+def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
+    tiny_dataset, extractors, monkeypatch, precision, close
+):
+    settings = replace(SETTINGS, lambda_cc=1e-3, lr_img=0.1, precision=precision)  # mild: kinks amplify rounding
+    other = replace(settings, lambda_cm=0.0)
+    run = partial(distill, tiny_dataset, ipc=2, seed=0, extractors=extractors)
+    plain = run(settings)
+    monkeypatch.setattr(execution, "PAYING_OPERATIONS", 0)
+    assert passes_for(tiny_dataset, settings).reason == COMPILED[precision]
+    fast = run(settings)
+    torch.testing.assert_close(fast.images, plain.images, rtol=0, atol=close)
+    assert not torch.equal(fast.images, plain.images)
+    cells = [Cell(settings=other), Cell(settings=settings)]
+    together = distill_cohort(tiny_dataset, cells, ipc=2, seed=0, extractors=extractors)
+    assert torch.equal(together[1].images, fast.images)
+    counters = torch._dynamo.utils.counters["stats"]
+    compiled = counters["unique_graphs"]
+    run(replace(settings, iterations=6))
+    assert counters["unique_graphs"] == compiled
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_as_eager_ones():
+    network = build_network(
+        "ResNet18W16", channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(0)
+    ).requires_grad_(False)
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def gradient(way, images, *, bf16):
+        leaf = images.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            features = way.run(Embedding(network), leaf)
+        return torch.autograd.grad(class_centralization(features[None].to(leaf.dtype)), leaf)[0]
+
+    eager, fast = (
+        gradient(way, images, bf16=True) for way in (execution.eager("asked for"), execution.compiled(winograd=False))
+    )
+    network.double()
+    exact = gradient(execution.eager("asked for"), images.double(), bf16=False)
+    errors = [float((found - exact).norm() / exact.norm()) for found in (eager, fast)]
+    assert 0 < errors[1] < 1.2 * errors[0] < 0.8, errors

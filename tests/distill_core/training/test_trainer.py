@@ -1,0 +1,217 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from distill_core.augmentation import draw_augmentation
+from distill_core.networks import build_network
+from distill_core.runtime.execution import captured, compiled, eager
+from distill_core.runtime.winograd import COMPILERS
+from distill_core.settings import EvaluationSettings
+from distill_core.training.trainer import Checkpoints, Schedule, TrainingError, augment_each, fit
+
+PLAIN = Schedule(
+    epochs=5, batch=256, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy="none", precision="float32"
+)
+
+
+def test_golden_steps(image, golden, fill_parameters):
+    """Five full-batch steps of a ConvNet on the synthetic images, then logits of the real ones in train mode."""
+    images, labels = image(12, 3, 32, 32, 22), torch.arange(3).repeat_interleave(4)
+    network = fill_parameters(build_network("ConvNet", channels=3, classes=3, image_size=32))
+    losses = []
+    fit(
+        network,
+        images.__getitem__,
+        labels,
+        PLAIN,
+        torch.Generator().manual_seed(0),
+        lambda epoch, epochs, values: losses.append(values["loss"]),
+    )
+    torch.testing.assert_close(torch.tensor(losses), golden["eval/losses"].float(), rtol=1e-4, atol=1e-5)
+    logits = network(image(24, 3, 32, 32, 21)).detach()
+    torch.testing.assert_close(logits, golden["eval/logits_after"].float(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_drop_also_clears_the_momentum():
+    """Against a hand-written loop on a linear problem that the network's head poses."""
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+    reference = build_network("MLP", channels=1, classes=2, image_size=4)
+    images, labels = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1] * 3)
+    schedule = Schedule(
+        epochs=4,
+        batch=6,
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        dsa_strategy="none",
+        precision="float32",
+        drop_after=1,
+    )
+    fit(network, images.__getitem__, labels, schedule, torch.Generator().manual_seed(0))
+    for rate, steps in ((0.1, 2), (0.01, 2)):
+        optimizer = torch.optim.SGD(reference.parameters(), lr=rate, momentum=0.9)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(reference(images), labels).backward()
+            optimizer.step()
+    for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_every_image_is_seen_once_an_epoch():
+    seen = []
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+
+    def images(index):
+        seen.append(index)
+        return torch.zeros(len(index), 1, 4, 4)
+
+    schedule = Schedule(
+        epochs=2, batch=4, lr=0.1, momentum=0.9, weight_decay=0.0, dsa_strategy="none", precision="float32"
+    )
+    fit(network, images, torch.tensor([0, 1] * 5), schedule, torch.Generator().manual_seed(0))
+    assert [len(index) for index in seen] == [4, 4, 2] * 2
+    first, second = torch.cat(seen[:3]), torch.cat(seen[3:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
+    assert first.tolist() != second.tolist()
+
+
+def test_each_image_is_augmented_by_itself(image):
+    same = image(1, 3, 16, 16, 1).expand(8, -1, -1, -1)
+    draw = draw_augmentation("rotate", 8, 16, torch.Generator().manual_seed(0), same_op=True)
+    augmented = augment_each(same, draw)
+    assert len(augmented.flatten(1).unique(dim=0)) == 8
+
+
+def test_a_diverged_network_is_no_result():
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+    images, labels = torch.full((4, 1, 4, 4), 1e30), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(TrainingError, match="lower lr_net"):
+        fit(network, images.__getitem__, labels, PLAIN, torch.Generator().manual_seed(0))
+
+
+def test_published_schedule():
+    from distill_core.evaluation.evaluate import training_schedule
+
+    schedule = training_schedule(EvaluationSettings(epoch_eval_train=1000))
+    assert schedule.epochs == 1001 and schedule.drop_after == 501
+
+
+def test_certain_soft_labels_train_as_classes_do():
+    """One-hot probabilities are classes; the cross entropy and the accuracy have to agree, and uniform ones differ."""
+    images, classes = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 2] * 2)
+    fits = {}
+    for name, labels in (
+        ("classes", classes),
+        ("certain", F.one_hot(classes, 3).float()),
+        ("uniform", torch.full((6, 3), 1 / 3)),
+    ):
+        network = build_network("MLP", channels=1, classes=3, image_size=8)
+        network.load_state_dict(
+            {n: 0.1 * torch.ones_like(v).cumsum(0).sin() for n, v in network.state_dict().items()}, strict=True
+        )
+        fits[name] = fit(network, images.__getitem__, labels, PLAIN, torch.Generator().manual_seed(0))
+    assert fits["certain"].accuracy == fits["classes"].accuracy
+    assert fits["certain"].loss == pytest.approx(fits["classes"].loss, rel=1e-5)
+    assert fits["uniform"].loss != pytest.approx(fits["classes"].loss, rel=1e-2)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+@pytest.mark.parametrize("network", ["ConvNetW8BN", "MLP"])
+def test_a_training_that_goes_on_equals_one_that_never_stopped(network, epochs):
+    images = torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1] * 6)
+    schedule = replace(PLAIN, batch=5, dsa_strategy="color_crop_flip", drop_after=2)
+
+    def train(checkpoints=None):
+        made = build_network(network, channels=1, classes=2, image_size=32, generator=torch.Generator().manual_seed(2))
+        fitted = fit(
+            made, images.__getitem__, labels, schedule, torch.Generator().manual_seed(0), checkpoints=checkpoints
+        )
+        return fitted, made.state_dict()
+
+    saved = []
+
+    def save(state):
+        saved.append({name: value.clone() for name, value in state.items()})
+        if len(saved) == epochs:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(Checkpoints(due=lambda: True, save=save))
+    (whole, expected), (resumed, parameters) = train(), train(Checkpoints(resume=saved[-1]))
+    assert resumed == whole
+    for name, value in expected.items():
+        assert torch.equal(parameters[name], value), name
+
+
+def test_the_state_of_another_network_is_refused():
+    images, labels = torch.zeros(4, 1, 4, 4), torch.tensor([0, 1] * 2)
+    saved = []
+
+    def train(classes, **checkpoints):
+        made = build_network("MLP", channels=1, classes=classes, image_size=4)
+        fit(made, images.__getitem__, labels, PLAIN, torch.Generator(), checkpoints=Checkpoints(**checkpoints))
+
+    train(2, due=lambda: True, save=saved.append)
+    assert [int(state["epochs"]) for state in saved] == [1, 2, 3, 4]  # after the last there is nothing to go on to
+    with pytest.raises(TrainingError, match="another training's"):
+        train(3, resume=saved[0])
+    with pytest.raises(TrainingError, match="another training's"):
+        train(2, resume={"epochs": torch.tensor(1)})
+
+
+def trained(network, passes, epochs=4, drop_after=1):
+    images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    schedule = replace(PLAIN, epochs=epochs, batch=5, dsa_strategy="color_crop_flip", drop_after=drop_after)
+    made = build_network(network, channels=3, classes=3, image_size=32, generator=torch.Generator().manual_seed(2))
+    fitted = fit(
+        made,
+        images.__getitem__,
+        torch.arange(12) % 3,
+        schedule,
+        torch.Generator().manual_seed(0),
+        passes=passes,
+    )
+    return fitted, made.state_dict()
+
+
+def test_replayed_steps_equal_steps_that_run_anew():
+    """With a capture that merely calls the work again: buffers, kinds of steps and the drop are what is tested."""
+    calls = {"recorded": 0, "replayed": 0}
+
+    def capture(work):
+        def replay():
+            calls["replayed"] += 1
+            work()
+
+        calls["recorded"] += 1
+        return replay
+
+    (plain, expected), (replayed, parameters) = (
+        trained("ConvNetW8", passes, epochs=12, drop_after=5)
+        for passes in (eager("asked for"), replace(captured(), capture=lambda: capture))
+    )
+    assert (replayed.accuracy, replayed.loss) == (plain.accuracy, plain.loss)
+    assert all(torch.equal(parameters[name], value) for name, value in expected.items())
+    assert 0 < calls["recorded"] < calls["replayed"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
+def test_compiled_steps_agree_with_eager_ones():
+    (plain, expected), (fast, parameters) = (
+        trained("ConvNetW8D2", passes) for passes in (eager("asked for"), compiled(winograd=False))
+    )
+    assert fast.passes == "compiled"
+    assert fast.accuracy == plain.accuracy
+    assert fast.loss == pytest.approx(plain.loss, rel=1e-3)
+    for name, value in expected.items():
+        torch.testing.assert_close(parameters[name], value, rtol=1e-3, atol=1e-4)
