@@ -7,7 +7,7 @@
 What is done lies in the folder `--work`: extractors, checkpoints, the set, accuracies, `result.json`. The same command
 goes on from there, so that a machine that is lent for minutes can do it in several calls: each ends when `--minutes`
 are over, after the epoch, the iteration or the evaluated network that it is at. Settings are those of
-`search_spaces/published_settings.yaml`, but for the pool, which is what is asked for, and the number of evaluated
+`search_spaces/data/published_settings.yaml`, but for the pool, which is what is asked for, and the number of evaluated
 networks. `--graphs` replays CUDA graphs.
 """
 
@@ -51,7 +51,7 @@ from distill_core.training.extractors import ExtractorPool, save_parameters, tra
 from distill_core.training.trainer import Checkpoints, State
 from search_spaces.rules import Case, Rule
 
-SPACES = Path(__file__).parents[1] / "search_spaces"
+SPACES = Path(__file__).parents[1] / "search_spaces" / "data"
 SECONDS_A_CHECKPOINT = 60.0
 METHODS = ("DM", "DM+IID", "IDM", "IDM+IID")
 

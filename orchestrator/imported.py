@@ -8,10 +8,10 @@ from distill_core.settings import DatasetRef, EvaluationSettings, Protocol, Sett
 from orchestrator.plan import Cell, Plan, make_plan
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, Unit
 from search_spaces.experiments import Experiment, Space
-from search_spaces.layers import published_rules
-from search_spaces.resolution import resolve
+from search_spaces.resolve import resolve
 from search_spaces.rules import Case
 from search_spaces.schema import SAME
+from search_spaces.setting_sources import published_rules
 
 EXPERIMENT = "evaluate"
 

@@ -20,7 +20,7 @@ def specialise(settings: DistillationSettings, method: str, ipc: int) -> tuple[D
 
     Args:
         settings: with a queue and both λ.
-        method: a base alone or with additions, as `search_spaces.methods.canonical_method` returns it.
+        method: a base alone or with additions, as `search_spaces.method_names.canonical_method` returns it.
         ipc: stored images a class.
 
     Returns:

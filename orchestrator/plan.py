@@ -31,11 +31,11 @@ from orchestrator.units import (
 )
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment, Space
-from search_spaces.leaves import ExtractorPool, brief
-from search_spaces.methods import WHOLE
-from search_spaces.resolution import ResolvedSettings, resolve
+from search_spaces.method_names import WHOLE
+from search_spaces.resolve import ResolvedSettings, resolve
 from search_spaces.rules import Case
 from search_spaces.schema import SAME, Measure
+from search_spaces.setting_paths import ExtractorPool, brief
 
 MAX_CELLS = 200_000
 

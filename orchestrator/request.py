@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from search_spaces.experiments import Space
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,5 +2,7 @@
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-"""Where the shipped files lie."""
+SHIPPED = Path(__file__).parent / "shipped"
+"""Folder of the shipped search spaces."""
+DATA = Path(__file__).parent / "data"
+"""Folder of the published settings, the published figures and the smoke settings."""

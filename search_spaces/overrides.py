@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search_spaces.document import parse_document
 from search_spaces.errors import Misfit, SpaceError, nearest, other_words
-from search_spaces.leaves import LEAVES, flatten
 from search_spaces.schema import Axes, validate
+from search_spaces.setting_paths import LEAVES, flatten
+from search_spaces.yaml_document import parse_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef, Protocol, is_own
 from search_spaces.errors import Misfit, nearest
-from search_spaces.leaves import LARGEST, brief
-from search_spaces.methods import canonical_method
+from search_spaces.method_names import canonical_method
 from search_spaces.rules import Rule, check_comparison
+from search_spaces.setting_paths import LARGEST, brief
 
 MAX_SEEDS = 10_000
 

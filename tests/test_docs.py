@@ -22,7 +22,7 @@ from orchestrator.plan import make_plan
 from orchestrator.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, from_json, to_json
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.plan import make_plan
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 PIECE = """\
 name: piece

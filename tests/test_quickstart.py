@@ -12,7 +12,7 @@ import pytest
 from orchestrator import tables
 from orchestrator.plan import make_plan
 from orchestrator.store import Store
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 BUDGET = ["iterations=2", "epoch_eval_train=1", "extractors.epochs=1", "batch_real=4", "train_steps=1"]
 TIME_LIMIT = 600

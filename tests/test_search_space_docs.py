@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.plan import make_plan
-from search_spaces.layers import published_rules
-from search_spaces.leaves import LEAVES
+from search_spaces.load import load_space
 from search_spaces.schema import DatasetEntry, ExperimentEntry, Range, RuleEntry, Rungs, SpaceEntry, When
-from search_spaces.space import load_space
+from search_spaces.setting_paths import LEAVES
+from search_spaces.setting_sources import published_rules
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "search-spaces.md").read_text()

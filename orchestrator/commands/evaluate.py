@@ -27,10 +27,10 @@ from orchestrator.report.model import slug
 from orchestrator.status import find_unit
 from orchestrator.store import Store
 from orchestrator.units import Distill, ImportSet, Select, Unit
-from search_spaces.document import parse_document
 from search_spaces.errors import Misfit, SpaceError
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SAME, Axes, validate
+from search_spaces.yaml_document import parse_document
 
 KEY = re.compile(r"[0-9a-f]{4,16}")
 FROM_FILE = "file"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from distill_core.datasets.files import how_to_get, locate
 from distill_core.datasets.info import REGISTRY
-from search_spaces.space import list_spaces
+from search_spaces.load import list_spaces
 
 
 def show_spaces(console: Console) -> None:

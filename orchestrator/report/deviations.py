@@ -10,10 +10,10 @@ from orchestrator.plan import Plan
 from orchestrator.report.results import Measurement
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
 from search_spaces.experiments import Experiment
-from search_spaces.layers import published_rules
-from search_spaces.methods import WHOLE
-from search_spaces.resolution import ResolvedSettings, resolve
+from search_spaces.method_names import WHOLE
+from search_spaces.resolve import ResolvedSettings, resolve
 from search_spaces.rules import Case, Rule
+from search_spaces.setting_sources import published_rules
 
 RELEASED_POOL = "1000 × ResNet18, 40 epochs"
 

@@ -1,11 +1,11 @@
-"""Figures that others published, from `search_spaces/published.csv`; what nobody published is not in it."""
+"""Figures that others published, from `search_spaces/data/published.csv`; what nobody published is not in it."""
 
 import csv
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search_spaces import FOLDER
+from search_spaces import DATA
 
 JPEG = "-jpeg"
 """Suffix of data sets whose images were encoded anew as JPEG; they are compared with the original images' figures."""
@@ -36,7 +36,7 @@ Key = tuple[str, int | None, str]
 @functools.cache
 def published_figures() -> Mapping[Key, Published]:
     """Return all figures by data set, IPC and method."""
-    with (FOLDER / "published.csv").open(encoding="utf-8", newline="") as stream:
+    with (DATA / "published.csv").open(encoding="utf-8", newline="") as stream:
         figures = [_figure(line) for line in csv.DictReader(stream)]
     return {(f.dataset, f.ipc, f.method): f for f in figures}
 

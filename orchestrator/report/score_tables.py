@@ -10,7 +10,7 @@ from orchestrator.report.results import Measurement, Results
 from orchestrator.report.swept import swept_name
 from orchestrator.scores import augmentation_robust_score, label_robust_score
 from orchestrator.units import Evaluate
-from search_spaces.methods import WHOLE
+from search_spaces.method_names import WHOLE
 
 AUGMENTATION = "evaluation.dsa_strategy"
 NO_AUGMENTATION = "none"

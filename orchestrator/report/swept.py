@@ -5,9 +5,9 @@ from typing import Any
 
 from orchestrator.plan import Sweep
 from orchestrator.report.results import Measurement
-from search_spaces.layers import published_rules
-from search_spaces.leaves import LEAVES
 from search_spaces.rules import Case
+from search_spaces.setting_paths import LEAVES
+from search_spaces.setting_sources import published_rules
 
 _SETTINGS = {
     "lambda_cc": "λ_CC",

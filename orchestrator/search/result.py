@@ -13,7 +13,7 @@ from orchestrator.search.study import Parameters, Study
 from orchestrator.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
 from orchestrator.store import Store
 from orchestrator.units import Unit
-from search_spaces.leaves import LEAVES, ExtractorPool
+from search_spaces.setting_paths import LEAVES, ExtractorPool
 
 WINNERS = 3
 """Trials that are evaluated in full, besides that of the published settings."""

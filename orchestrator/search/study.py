@@ -15,7 +15,7 @@ from orchestrator.search.rungs import rung_iterations
 from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonical
 from search_spaces.errors import SpaceError, nearest
 from search_spaces.experiments import Experiment, Space
-from search_spaces.resolution import ResolvedSettings, resolve
+from search_spaces.resolve import ResolvedSettings, resolve
 from search_spaces.rules import Case
 
 Sampler = Literal["tpe", "random", "grid"]

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.plan import make_plan
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from orchestrator.trials import Result, TrialSettings
 from orchestrator.tuning import BoardCallback
 from orchestrator.units import Distill, from_json, to_json
 from orchestrator.work import SET_FILE
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 BASE = DistillationSettings(network="ConvNetW4D2", iterations=4, batch_real=4)
 WEIGHTS = [0.0, 0.01, 0.1]

@@ -22,7 +22,7 @@ from orchestrator.cost_model import (
 from orchestrator.costs import estimate, wall_seconds
 from orchestrator.plan import make_plan
 from orchestrator.units import Distill, Evaluate, TrainExtractor
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 
 def counted_macs(network):

@@ -5,7 +5,7 @@ import pytest
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings
 from orchestrator.methods import specialise, unit_method
 from orchestrator.units import Distill, Select
-from search_spaces.methods import ADDITIONS, BASES, METHODS, canonical_method
+from search_spaces.method_names import ADDITIONS, BASES, METHODS, canonical_method
 
 BOTH = DistillationSettings(lambda_cc=0.05, lambda_cm=0.01, queue=QueueSettings())
 

@@ -23,7 +23,7 @@ from orchestrator.units import (
     to_json,
 )
 from search_spaces.errors import SpaceError
-from search_spaces.space import list_spaces, load_space
+from search_spaces.load import list_spaces, load_space
 
 SPACE = """\
 name: tiny

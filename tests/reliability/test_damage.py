@@ -21,7 +21,7 @@ from orchestrator.request import Request
 from orchestrator.store import Store
 from orchestrator.trials import RUNNER, TrialSettings
 from orchestrator.verify import verify
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 CHECKS = settings(
     deadline=None,

@@ -12,7 +12,7 @@ from harm import COSTS, MARKS_OF_AN_ATTEMPT, kill, replayable, results, wait_for
 from orchestrator.plan import make_plan
 from orchestrator.store import Store
 from orchestrator.verify import verify
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 DRIVER = Path(__file__).parent / "harness" / "space_driver.py"
 SPACE = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.plan import make_plan
 from search_spaces.errors import SpaceError
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 GOOD = {
     "name": "fuzz",

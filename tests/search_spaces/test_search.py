@@ -3,8 +3,8 @@
 import pytest
 
 from search_spaces.errors import SpaceError
+from search_spaces.load import load_space
 from search_spaces.schema import Range, Rungs
-from search_spaces.space import load_space
 
 SPACE = (
     "name: x\nexperiments:\n  - {{name: e, datasets: digits, methods: {methods}, ipc: 10, {rest}, search: {search}}}\n"

@@ -5,7 +5,7 @@ import pytest
 
 PROGRAM = """
 import resource, threading, torch
-from distill_core.device import keep_memory
+from distill_core.runtime.device import keep_memory
 
 def faults():
     for _ in range(40):  # the heap grows at first

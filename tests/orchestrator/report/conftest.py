@@ -17,7 +17,7 @@ from orchestrator.search.result import Finalist, StudyResult
 from orchestrator.search.study import studies
 from orchestrator.statistics import summarise
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

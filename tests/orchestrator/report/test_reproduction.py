@@ -9,8 +9,8 @@ from orchestrator.plan import make_plan
 from orchestrator.report.published import find_published, published_figures
 from orchestrator.report.reproduction import reproduction
 from orchestrator.report.results import read_results
-from search_spaces.methods import METHODS
-from search_spaces.space import load_space
+from search_spaces.load import load_space
+from search_spaces.method_names import METHODS
 
 SPACE = """
 name: small

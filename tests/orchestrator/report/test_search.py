@@ -9,7 +9,7 @@ from orchestrator.report.figures.search import figures, surface
 from orchestrator.report.model import ReportError
 from orchestrator.report.search import finalists_table, summary_table, trials_table, write_search_report
 from orchestrator.report.style import house_style
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 
 def texts(table):

@@ -12,7 +12,7 @@ from orchestrator.search.study import studies
 from orchestrator.search.worker import Measured
 from orchestrator.store import Store
 from orchestrator.trials import TrialSettings
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 SPACE = """
 name: tiny

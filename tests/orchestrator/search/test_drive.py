@@ -20,7 +20,7 @@ from orchestrator.search.records import read_trials
 from orchestrator.search.result import study_result
 from orchestrator.search.study import studies
 from orchestrator.store import Store
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 
 def search(store, trials, **options):

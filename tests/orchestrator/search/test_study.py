@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.search.study import settings_text, studies, unsearched
 from search_spaces.errors import SpaceError
-from search_spaces.space import load_space
+from search_spaces.load import load_space
 
 CC, CM, LR = "distillation.lambda_cc", "distillation.lambda_cm", "distillation.lr_img"
 
@@ -93,7 +93,7 @@ def test_settings_for_people():
 
 def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):
     code = (
-        "import sys; from search_spaces.space import load_space; from orchestrator.search.study import studies\n"
+        "import sys; from search_spaces.load import load_space; from orchestrator.search.study import studies\n"
         "from orchestrator.report import search; from orchestrator.commands import search\n"
         f"(study,) = studies(load_space({str(tiny_space)!r}), sampler='tpe', scheduler='asha')\n"
         "study.rung_units(study.published, 0); assert not {'ray', 'torch'} & set(sys.modules)"

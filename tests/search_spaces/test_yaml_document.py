@@ -1,7 +1,7 @@
 import pytest
 
-from search_spaces.document import parse_document, read_document
 from search_spaces.errors import Misfit, SpaceError
+from search_spaces.yaml_document import parse_document, read_document
 
 
 def value_of(text):

@@ -10,7 +10,7 @@ from distill_core.settings import (
     QueueSettings,
 )
 from search_spaces.errors import Misfit
-from search_spaces.leaves import LEAVES, ExtractorPool, find_leaf, flatten
+from search_spaces.setting_paths import LEAVES, ExtractorPool, find_leaf, flatten
 
 
 def test_every_field_of_every_dataclass_is_a_setting():

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search_spaces.document import YamlPath
 from search_spaces.errors import Misfit
 from search_spaces.experiments import Experiment
-from search_spaces.leaves import brief, find_leaf
-from search_spaces.methods import BASES
+from search_spaces.method_names import BASES
 from search_spaces.schema import Axes, Range
+from search_spaces.setting_paths import brief, find_leaf
+from search_spaces.yaml_document import YamlPath
 
 
 def check_sweep(

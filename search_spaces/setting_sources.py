@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill_core.datasets.info import REGISTRY
-from search_spaces import FOLDER
-from search_spaces.document import YamlPath, read_document
+from search_spaces import DATA
 from search_spaces.errors import Misfit, nearest
-from search_spaces.leaves import SECTIONS, flatten
 from search_spaces.overrides import Overrides
 from search_spaces.rules import Rule
 from search_spaces.schema import Axes, RuleEntry, RuleList, Settings, SmokeDefaults, SpaceEntry, validate
+from search_spaces.setting_paths import SECTIONS, flatten
+from search_spaces.yaml_document import YamlPath, read_document
 
-PUBLISHED = FOLDER / "published_settings.yaml"
-SMOKE = FOLDER / "smoke_settings.yaml"
+PUBLISHED = DATA / "published_settings.yaml"
+SMOKE = DATA / "smoke_settings.yaml"
 
 
 def merge_axes(*layers: Axes) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import pytest
 
 from distill_core.settings import DatasetRef
 from search_spaces.errors import SpaceError
-from search_spaces.resolution import resolve
+from search_spaces.load import list_spaces, load_space
+from search_spaces.resolve import resolve
 from search_spaces.rules import Case
-from search_spaces.space import list_spaces, load_space
 
 SPACE = """\
 name: mine

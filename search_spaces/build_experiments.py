@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from distill_core.settings import Protocol
-from search_spaces.document import Document, YamlPath
 from search_spaces.errors import Misfit
 from search_spaces.experiments import Experiment
-from search_spaces.layers import block_rule, listed_rules, merge_axes, published_rules, smoke_defaults
-from search_spaces.methods import WHOLE
+from search_spaces.method_names import WHOLE
 from search_spaces.overrides import Overrides
 from search_spaces.rules import Rule
 from search_spaces.schema import SAME, Axes, ExperimentEntry, SpaceEntry
-from search_spaces.sweeps import check_search, check_sweep
+from search_spaces.setting_sources import block_rule, listed_rules, merge_axes, published_rules, smoke_defaults
+from search_spaces.varied_settings import check_search, check_sweep
+from search_spaces.yaml_document import Document, YamlPath
 
 STEPS = "steps are of class-incremental learning alone; give measure: continual, or leave steps out"
 

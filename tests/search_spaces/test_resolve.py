@@ -4,10 +4,10 @@ import pytest
 
 from distill_core.settings import DSA_ALL, DistillationSettings, EvaluationSettings, ExtractorSettings, QueueSettings
 from search_spaces.errors import SpaceError
-from search_spaces.layers import published_rules
-from search_spaces.resolution import resolve
+from search_spaces.load import load_space
+from search_spaces.resolve import resolve
 from search_spaces.rules import Case, Rule
-from search_spaces.space import load_space
+from search_spaces.setting_sources import published_rules
 
 NO_FLIP = "color_crop_cutout_scale_rotate"
 

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from distill_core.settings import DatasetRef
-from search_spaces import FOLDER
-from search_spaces.document import Document, read_document
+from search_spaces import SHIPPED
+from search_spaces.build_experiments import Changes, experiments_of
 from search_spaces.errors import Misfit, SpaceError, nearest
 from search_spaces.experiments import Experiment, Space
-from search_spaces.grids import Changes, experiments_of
-from search_spaces.layers import PUBLISHED, SMOKE
-from search_spaces.leaves import brief
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SpaceEntry, validate
+from search_spaces.setting_paths import brief
+from search_spaces.yaml_document import Document, read_document
 
 
 def list_spaces() -> list[tuple[str, str]]:
@@ -56,8 +55,8 @@ def _find(space: str) -> Path:
 
 
 def _shipped() -> dict[str, Path]:
-    files = (path for path in sorted(FOLDER.rglob("*.yaml")) if path not in (PUBLISHED, SMOKE))
-    return {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in files}
+    files = sorted(SHIPPED.rglob("*.yaml"))
+    return {path.relative_to(SHIPPED).with_suffix("").as_posix(): path for path in files}
 
 
 def _entry(document: Document) -> SpaceEntry:

@@ -19,8 +19,8 @@ from distill_core.settings import (
 )
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment
-from search_spaces.leaves import LEAVES, ExtractorPool
 from search_spaces.rules import Case
+from search_spaces.setting_paths import LEAVES, ExtractorPool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
