@@ -31,9 +31,9 @@ from orchestrator.schedule import Schedule
 from orchestrator.stopping import StopSign
 from orchestrator.store import Store, StoreError
 from orchestrator.sweep import sweep
+from orchestrator.text import duration
 from orchestrator.trials import RUNNER, TrialSettings
 from orchestrator.units import KINDS, Unit
-from orchestrator.wording import duration
 from orchestrator.worker import run_trial
 
 Trial = Callable[[dict[str, Any]], None]

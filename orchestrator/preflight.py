@@ -21,8 +21,8 @@ from orchestrator.resources import LaunchError, Node
 from orchestrator.shipping import Parcel, Parcels, label, node_root, open_depot, pack, unpack, why_not
 from orchestrator.software import difference, software
 from orchestrator.store import Store, StoreError
+from orchestrator.text import last_line
 from orchestrator.units import ImportExtractor, ImportSet, Unit
-from orchestrator.wording import last_line
 
 ANSWER_SECONDS = 120.0
 

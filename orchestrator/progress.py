@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.context import Report
+from orchestrator.text import duration
 from orchestrator.trials import Result
 from orchestrator.units import (
     KINDS,
@@ -27,7 +28,6 @@ from orchestrator.units import (
     TrainExtractor,
     Unit,
 )
-from orchestrator.wording import duration
 
 PLAIN_SECONDS = 15.0
 SHOWN_TRIALS = 12

@@ -28,10 +28,10 @@ from orchestrator.schedule import Schedule
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.settling import note_failure
 from orchestrator.store import Store
+from orchestrator.text import last_line
 from orchestrator.tokens import keep_token_private
 from orchestrator.trials import Result, TrialSettings, trial_resources
 from orchestrator.units import Unit, from_json
-from orchestrator.wording import last_line
 from orchestrator.worker import run_trial
 
 OBJECT_STORE_BYTES = 100 * 2**20

@@ -18,10 +18,10 @@ from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
+from orchestrator.analysis.statistics import bootstrap_interval
 from orchestrator.commands.run import check_data
 from orchestrator.plan import Plan, make_plan
 from orchestrator.request import Request
-from orchestrator.statistics import bootstrap_interval
 from orchestrator.status import find_unit
 from orchestrator.store import Store, StoreError
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json

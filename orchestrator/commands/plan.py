@@ -15,8 +15,8 @@ from orchestrator.costs import estimate, wall_seconds
 from orchestrator.plan import Plan, make_plan, pending
 from orchestrator.request import Request
 from orchestrator.store import Store
+from orchestrator.text import duration
 from orchestrator.units import KINDS
-from orchestrator.wording import duration
 from search_spaces.experiments import Space
 
 

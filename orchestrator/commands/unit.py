@@ -13,9 +13,9 @@ from orchestrator.context import Report
 from orchestrator.progress import describe
 from orchestrator.status import find_unit
 from orchestrator.store import Store
+from orchestrator.text import duration
 from orchestrator.trials import RUNNER, Result, TrialSettings
 from orchestrator.units import Unit
-from orchestrator.wording import duration
 from orchestrator.worker import prepare_process
 
 

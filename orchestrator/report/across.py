@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill_core.datasets.info import REGISTRY
-from orchestrator.report.entries import comparisons, interval_text, percent
-from orchestrator.report.main_table import main_tables
-from orchestrator.report.model import Emphasis, Entry, Table, slug
-from orchestrator.report.reproduction import reproduction
-from orchestrator.report.results import Measurement, Results
-from orchestrator.report.score_tables import score_tables
-from orchestrator.statistics import (
+from orchestrator.analysis.statistics import (
     Array,
     improvement_interval,
     interquartile_mean,
     interquartile_mean_interval,
     probability_of_improvement,
 )
+from orchestrator.report.entries import comparisons, interval_text, percent
+from orchestrator.report.main_table import main_tables
+from orchestrator.report.model import Emphasis, Entry, Table, slug
+from orchestrator.report.reproduction import reproduction
+from orchestrator.report.results import Measurement, Results
+from orchestrator.report.score_tables import score_tables
 
 _QUARTILES = (
     "Interquartile mean, in %, of accuracies normalised so that chance is 0 and no error is 100, over all networks of "

@@ -3,9 +3,9 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from orchestrator.analysis.statistics import Array, Interval, Summary, differs_from_zero, paired_differences, summarise
 from orchestrator.report.model import MISSING, Emphasis, Entry
 from orchestrator.report.results import Measurement, Trajectory
-from orchestrator.statistics import Array, Interval, Summary, differs_from_zero, paired_differences, summarise
 
 T = TypeVar("T", bound=Hashable)
 

@@ -12,8 +12,8 @@ from orchestrator.report.model import Report
 from orchestrator.report.overview import describe
 from orchestrator.report.results import Results
 from orchestrator.tables import TABLE_OF_KIND
+from orchestrator.text import duration
 from orchestrator.units import to_json
-from orchestrator.wording import duration
 
 _Column = tuple[str, str, Callable[[Any], str]]
 """Heading, column of the table, and how its values are written."""

@@ -12,6 +12,7 @@ from orchestrator.plan import Plan
 from orchestrator.report.model import MISSING, Table, row
 from orchestrator.report.results import Measurement, Results, Trajectory
 from orchestrator.tables import PROVENANCE, TABLE_OF_KIND
+from orchestrator.text import duration
 from orchestrator.units import (
     KINDS,
     Continual,
@@ -24,7 +25,6 @@ from orchestrator.units import (
     TrainExtractor,
     Unit,
 )
-from orchestrator.wording import duration
 
 KIND_LABELS = {
     "train_extractors": "extractors trained",

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator import tables
+from orchestrator.analysis.statistics import Summary, summarise
 from orchestrator.plan import Cell, Plan, Sweep
-from orchestrator.statistics import Summary, summarise
 from orchestrator.units import Continual, Evaluate, Unit
 from search_spaces.schema import Measure
 

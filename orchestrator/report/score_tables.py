@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from distill_core.settings import EvaluationSettings
+from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score
 from orchestrator.plan import Sweep
 from orchestrator.report.entries import REFERENCE, interval_text, percent, signed
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Results
 from orchestrator.report.swept import swept_name
-from orchestrator.scores import augmentation_robust_score, label_robust_score
 from orchestrator.units import Evaluate
 from search_spaces.method_names import WHOLE
 

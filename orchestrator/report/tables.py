@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import pandas as pd
 
+from orchestrator.analysis.statistics import Summary
 from orchestrator.report.captions import ACCURACY, DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
 from orchestrator.report.entries import (
     accuracy_entry,
@@ -19,7 +20,6 @@ from orchestrator.report.model import MISSING, Emphasis, Entry, Section, Table, 
 from orchestrator.report.results import Measurement, Results, Scope, scopes, size
 from orchestrator.report.sweeps import reference_point, sweep_details, sweep_table
 from orchestrator.report.swept import point, setting
-from orchestrator.statistics import Summary
 
 T = TypeVar("T", bound=Hashable)
 

@@ -8,9 +8,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from orchestrator.analysis.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
 from orchestrator.search.records import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
-from orchestrator.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
 from orchestrator.store import Store
 from orchestrator.units import Unit
 from search_spaces.setting_paths import LEAVES, ExtractorPool

@@ -21,8 +21,8 @@ from orchestrator.search.run import StudyRun
 from orchestrator.search.worker import Measured, run_search_trial
 from orchestrator.searcher import MAX_DEATHS
 from orchestrator.shipping import Parcels
+from orchestrator.text import last_line
 from orchestrator.trials import trial_resources
-from orchestrator.wording import last_line
 
 TIE = 1e-9
 """Far less than one image more or less."""

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from orchestrator.analysis.statistics import Summary
 from orchestrator.report.model import Group, Picture, slug
 from orchestrator.report.results import Measurement, Scope, Trajectory
 from orchestrator.report.style import new_figure, save
-from orchestrator.statistics import Summary
 
 Array = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator import statistics
-from orchestrator.statistics import (
+from orchestrator.analysis import statistics
+from orchestrator.analysis.statistics import (
     StatisticsError,
     bootstrap_interval,
     differs_from_zero,

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.scores import augmentation_robust_score, label_robust_score, normalised_score
-from orchestrator.statistics import StatisticsError
+from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score, normalised_score
+from orchestrator.analysis.statistics import StatisticsError
 
 
 def _score(margin):

@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.wording import duration
+from orchestrator.text import duration
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from orchestrator.statistics import Group, Interval, bootstrap_means, percentile_interval, summarise
+from orchestrator.analysis.statistics import Group, Interval, bootstrap_means, percentile_interval, summarise
 
 Array = NDArray[np.float64]
 BySeed = Mapping[int, ArrayLike]

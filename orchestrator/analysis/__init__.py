@@ -1,0 +1,1 @@
+"""Statistics and scores: pure functions over arrays."""
