@@ -13,10 +13,10 @@ from rich.console import Console
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
 from orchestrator.commands.cluster import app as cluster
-from orchestrator.files import StoreError
 from orchestrator.request import Request
 from orchestrator.resources import LaunchError
-from orchestrator.tables import TableError
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.tables import TableError
 from search_spaces.errors import SpaceError
 
 OWN_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)
@@ -115,7 +115,7 @@ def plan(
 ) -> None:
     """Show what would run, what the store already has, and how long the rest takes; runs nothing."""
     from orchestrator.commands.plan import show_plan, this_machine
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     show_plan(request(space, overrides, smoke), open_store(store), this_machine(cpus, gpus), Console())
 
@@ -138,7 +138,7 @@ def report(
 ) -> None:
     """Write the report of a search space: tables, pictures, curves, what failed and what is missing."""
     from orchestrator.commands.report import show_report
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     show_report(request(space, overrides, smoke), open_store(store), out, Console())
 
@@ -162,7 +162,7 @@ def run(
 ) -> None:
     """Compute what the store lacks of a search space; Ctrl-C stops after checkpointing, and running again goes on."""
     from orchestrator.commands.run import run as run_space
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     code = run_space(
         request(space, overrides, smoke),
@@ -221,7 +221,7 @@ def evaluate(
     need different ones, give each its own command first, and then their keys together.
     """
     from orchestrator.commands.evaluate import Resources, ask, evaluate_sets, read_options
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     options = read_options(normalised=normalised, zca=zca, factor=factor, soft_labels=soft_labels, check=not no_check)
     code = evaluate_sets(
@@ -258,7 +258,7 @@ def export(
 ) -> None:
     """Write sets in the layouts that others read, with their metadata and a script that trains on them."""
     from orchestrator.commands.export import export_sets
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     code = export_sets(
         what, request(what, overrides, smoke), kind, out.expanduser(), open_store(store), data, Console(), check=check
@@ -289,8 +289,8 @@ def search(
 ) -> None:
     """Choose settings such as the weights of both losses on held-out images; the test images are never read."""
     from orchestrator.commands.search import search_space
-    from orchestrator.opening import open_store
     from orchestrator.search.drive import Search
+    from orchestrator.store.open import open_store
 
     how = Search(
         store=open_store(store),
@@ -323,7 +323,7 @@ def status(
 ) -> None:
     """Show what is done, running, failed, waiting and blocked, and the reasons of failures."""
     from orchestrator.commands.status import show_status
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     show_status(open_store(store), Console(), tracebacks=tracebacks)
 
@@ -337,7 +337,7 @@ def unit(
 ) -> None:
     """Compute one unit in this process, for debugging."""
     from orchestrator.commands.unit import run_one
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     raise typer.Exit(run_one(key, open_store(store), data, device.value, Console()))
 
@@ -351,7 +351,7 @@ def verify(
 ) -> None:
     """Check a whole store against its hashes, and say which units have to be computed again; deletes nothing."""
     from orchestrator.commands.verify import show_verification
-    from orchestrator.opening import open_store
+    from orchestrator.store.open import open_store
 
     raise typer.Exit(show_verification(open_store(store), Console(), mend=repair))
 

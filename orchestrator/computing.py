@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator import leases
 from orchestrator.context import Outcome, Report, Stopped, UnitContext
-from orchestrator.leases import Lease
-from orchestrator.opening import open_store
 from orchestrator.settling import Apart, failed, settled
-from orchestrator.store import Store, StoreError
+from orchestrator.store import leases
+from orchestrator.store.leases import Lease
+from orchestrator.store.open import open_store
+from orchestrator.store.store import Store, StoreError
 from orchestrator.tensorboard_log import TensorBoardLog
 from orchestrator.trials import Result, TrialSettings, cpu_threads
 from orchestrator.units import Unit

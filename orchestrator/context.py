@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from orchestrator.integrity import intact_folder
-from orchestrator.store import Store
-from orchestrator.tables import Row
+from orchestrator.store.integrity import intact_folder
+from orchestrator.store.store import Store
+from orchestrator.store.tables import Row
 from orchestrator.tensorboard_log import TensorBoardLog
 from orchestrator.units import Unit
 

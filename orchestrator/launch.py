@@ -22,15 +22,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator import provenance
 from orchestrator.costs import estimate
 from orchestrator.plan import Plan, pending
 from orchestrator.progress import Board, Failure, describe, display
 from orchestrator.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.schedule import Schedule
-from orchestrator.stopping import StopSign
-from orchestrator.store import Store, StoreError
-from orchestrator.sweep import sweep
+from orchestrator.store import provenance
+from orchestrator.store.cleanup import sweep
+from orchestrator.store.stop_signal import StopSign
+from orchestrator.store.store import Store, StoreError
 from orchestrator.text import duration
 from orchestrator.trials import RUNNER, TrialSettings
 from orchestrator.units import KINDS, Unit

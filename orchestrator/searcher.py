@@ -7,11 +7,11 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from orchestrator import leases
 from orchestrator.progress import Board
 from orchestrator.schedule import Schedule
 from orchestrator.settling import note_failure
-from orchestrator.store import Store
+from orchestrator.store import leases
+from orchestrator.store.store import Store
 from orchestrator.trials import Result, TrialSettings, needs_gpu, trial_config
 from orchestrator.units import Unit
 

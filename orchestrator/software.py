@@ -4,7 +4,7 @@ import functools
 import hashlib
 from collections.abc import Mapping
 
-from orchestrator import provenance
+from orchestrator.store import provenance
 
 COMPARED = ("python", "ray", "torch", "iid-orchestrator")
 

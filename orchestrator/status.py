@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator import leases
 from orchestrator.progress import blocked_by, describe
-from orchestrator.store import Store, StoreError
+from orchestrator.store import leases
+from orchestrator.store.store import Store, StoreError
 from orchestrator.units import KINDS, Unit, from_json
 
 STATES = ("done", "running", "failed", "waiting", "blocked")

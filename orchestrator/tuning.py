@@ -27,7 +27,7 @@ from orchestrator.resources import Capacity, LaunchError
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.settling import note_failure
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.text import last_line
 from orchestrator.tokens import keep_token_private
 from orchestrator.trials import Result, TrialSettings, trial_resources

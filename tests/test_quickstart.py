@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from orchestrator import tables
 from orchestrator.plan import make_plan
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 BUDGET = ["iterations=2", "epoch_eval_train=1", "extractors.epochs=1", "batch_real=4", "train_steps=1"]

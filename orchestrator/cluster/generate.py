@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from distill_core.settings import SettingsError
-from orchestrator.remote.objects import check_protocol
+from orchestrator.store.remote.objects import check_protocol
 
 Provider = Literal["aws", "gcp"]
 

@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.cluster import generate
 from orchestrator.cluster.generate import Job
-from orchestrator.files import StoreError
 from orchestrator.request import Request
+from orchestrator.store.atomic_files import StoreError
 
 OWN_OPTIONS = {
     "store": "give it to iid cluster itself",

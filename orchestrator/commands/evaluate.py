@@ -25,7 +25,7 @@ from orchestrator.methods import unit_method
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import slug
 from orchestrator.status import find_unit
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.units import Distill, ImportSet, Select, Unit
 from search_spaces.errors import Misfit, SpaceError
 from search_spaces.overrides import parse_overrides

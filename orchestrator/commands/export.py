@@ -23,7 +23,7 @@ from orchestrator.commands.run import check_data
 from orchestrator.plan import Plan, make_plan
 from orchestrator.request import Request
 from orchestrator.status import find_unit
-from orchestrator.store import Store, StoreError
+from orchestrator.store.store import Store, StoreError
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json
 from orchestrator.work.inputs import SET_FILE, evaluation_images, load
 

@@ -14,7 +14,7 @@ from orchestrator.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
 from orchestrator.costs import estimate, wall_seconds
 from orchestrator.plan import Plan, make_plan, pending
 from orchestrator.request import Request
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.units import KINDS
 from search_spaces.experiments import Space

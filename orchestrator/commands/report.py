@@ -8,7 +8,7 @@ from orchestrator.plan import make_plan
 from orchestrator.report import ReportError, render_terminal, write_report
 from orchestrator.report.model import slug
 from orchestrator.request import Request
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 REPORTS = Path("reports")
 

@@ -12,8 +12,8 @@ from orchestrator.commands.report import show_report
 from orchestrator.launch import launch, show
 from orchestrator.plan import make_plan, pending
 from orchestrator.request import Request
-from orchestrator.store import Store, StoreError
-from orchestrator.tables import TableError
+from orchestrator.store.store import Store, StoreError
+from orchestrator.store.tables import TableError
 from orchestrator.units import ImportExtractor
 
 

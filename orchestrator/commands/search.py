@@ -16,8 +16,8 @@ from orchestrator.request import Request
 from orchestrator.search.drive import Search
 from orchestrator.search.result import study_result
 from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched
-from orchestrator.store import Store, StoreError
-from orchestrator.tables import TableError
+from orchestrator.store.store import Store, StoreError
+from orchestrator.store.tables import TableError
 from orchestrator.units import ImportExtractor
 
 

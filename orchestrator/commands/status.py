@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from orchestrator.status import read_status, render_status
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 
 def show_status(store: Store, console: Console, *, tracebacks: bool = False) -> None:

@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator import provenance
 from orchestrator.computing import compute
 from orchestrator.context import Report
 from orchestrator.progress import describe
 from orchestrator.status import find_unit
-from orchestrator.store import Store
+from orchestrator.store import provenance
+from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.trials import RUNNER, Result, TrialSettings
 from orchestrator.units import Unit

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.remote.store import RemoteStore
-from orchestrator.remote.verify import repair_remote, verify_remote
-from orchestrator.store import Store
-from orchestrator.verify import Finding, Verification, repair, verify
+from orchestrator.store.remote.store import RemoteStore
+from orchestrator.store.remote.verify import repair_remote, verify_remote
+from orchestrator.store.store import Store
+from orchestrator.store.verify import Finding, Verification, repair, verify
 
 SHOWN = 50
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.files import StoreError
+from orchestrator.store.atomic_files import StoreError
 
 Emphasis = Literal["best", "second", "clear"]
 

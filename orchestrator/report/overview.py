@@ -11,7 +11,7 @@ from orchestrator.methods import unit_method
 from orchestrator.plan import Plan
 from orchestrator.report.model import MISSING, Table, row
 from orchestrator.report.results import Measurement, Results, Trajectory
-from orchestrator.tables import PROVENANCE, TABLE_OF_KIND
+from orchestrator.store.tables import PROVENANCE, TABLE_OF_KIND
 from orchestrator.text import duration
 from orchestrator.units import (
     KINDS,

@@ -21,7 +21,7 @@ from orchestrator.report.figures.drawing import headline
 from orchestrator.report.model import Picture, ReportError, slug
 from orchestrator.report.results import Results, Scope
 from orchestrator.report.style import INK, MUTED, house_style, new_figure, save
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 Image = NDArray[np.uint8]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator import tables
 from orchestrator.analysis.statistics import Summary, summarise
 from orchestrator.plan import Cell, Plan, Sweep
+from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit
 from search_spaces.schema import Measure
 

@@ -17,7 +17,7 @@ from orchestrator.report.pictures import write_comparisons, write_sheets
 from orchestrator.report.results import Results, read_results
 from orchestrator.report.settings import settings
 from orchestrator.request import Request
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 
 def build_report(

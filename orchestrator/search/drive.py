@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator import leases, provenance
 from orchestrator.costs import estimate
 from orchestrator.launch import StopSwitch, Summary, launch, show
 from orchestrator.plan import Plan
@@ -18,7 +17,8 @@ from orchestrator.search.records import Journal, RungResult, Trial
 from orchestrator.search.result import full_evaluations, winners
 from orchestrator.search.run import StudyRun
 from orchestrator.search.study import Study, settings_text
-from orchestrator.store import Store
+from orchestrator.store import leases, provenance
+from orchestrator.store.store import Store
 from orchestrator.trials import RUNNER, TrialSettings
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from orchestrator import provenance
 from orchestrator.search.study import Parameters, Study
-from orchestrator.store import Store
+from orchestrator.store import provenance
+from orchestrator.store.store import Store
 
 State = Literal["running", "passed", "stopped", "complete", "diverged", "failed"]
 """passed: goes on to the next rung; stopped: worse than others there; complete: was at the last one; diverged: its

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.analysis.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
 from orchestrator.search.records import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.units import Unit
 from search_spaces.setting_paths import LEAVES, ExtractorPool
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 
-from orchestrator import tables
 from orchestrator.computing import compute
-from orchestrator.opening import open_store
 from orchestrator.search.study import RungUnits
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.open import open_store
+from orchestrator.store.store import Store
 from orchestrator.trials import Result, TrialSettings
 from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
 from orchestrator.worker import prepare_process

@@ -9,7 +9,7 @@ from dataclasses import replace
 from distill_core.datasets.load import Dataset
 from distill_core.runtime.device import peak_memory, reset_peak_memory
 from orchestrator.context import Outcome, UnitContext
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
     Distill,

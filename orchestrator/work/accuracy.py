@@ -15,7 +15,7 @@ from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, eval
 from distill_core.synthetic_set import SyntheticSet
 from distill_core.training.trainer import Fit
 from orchestrator.context import UnitContext
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
     Evaluate,

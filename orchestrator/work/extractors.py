@@ -12,7 +12,7 @@ from distill_core.tensor_files import write_tensors
 from distill_core.training.extractors import import_parameters, save_parameters, train_extractor
 from distill_core.training.trainer import Checkpoints, State
 from orchestrator.context import UnitContext
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import (
     ImportExtractor,
     TrainExtractor,

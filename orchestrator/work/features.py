@@ -11,7 +11,7 @@ from distill_core.distillation.objective import decode
 from distill_core.evaluation.features import describe
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.context import UnitContext
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,
     Embed,

@@ -9,7 +9,7 @@ from distill_core.importers.convert import content_of, convert
 from distill_core.importers.raw import ImportSetError
 from distill_core.importers.recognize import recognise
 from orchestrator.context import UnitContext
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import ImportSet, to_json
 from orchestrator.work.inputs import SET_FILE
 

@@ -17,7 +17,7 @@ from distill_core.distillation.run import Cell, Hooks
 from distill_core.distillation.state import DistillationState
 from orchestrator.context import UnitContext
 from orchestrator.methods import unit_method
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,
     Select,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.opening import open_store
-from orchestrator.store import Store
+from orchestrator.store.open import open_store
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 
 HARNESS = Path(__file__).parent / "harness"

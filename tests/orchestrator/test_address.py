@@ -13,8 +13,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 from distill_core.datasets.info import DatasetError
-from orchestrator import head, preflight, shipping, tables
+from orchestrator import head, preflight, shipping
 from orchestrator.resources import LaunchError
+from orchestrator.store import tables
 from orchestrator.units import ImportExtractor
 
 pytestmark = pytest.mark.slow
@@ -143,7 +144,7 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
         with pytest.raises(LaunchError, match="has other code of this package"):
             preflight.check(harness.store, harness.data, [])
         monkeypatch.undo()
-        monkeypatch.setattr("orchestrator.files.write", lambda *written: None)
+        monkeypatch.setattr("orchestrator.store.atomic_files.write", lambda *written: None)
         with pytest.raises(LaunchError, match="does not see the store"):
             preflight.check(harness.store, harness.data, [])
     finally:

@@ -8,14 +8,15 @@ import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator import cohorts, leases, tables
+from orchestrator import cohorts
 from orchestrator.computing import compute, compute_together
 from orchestrator.launch import launch
 from orchestrator.plan import make_plan
 from orchestrator.progress import Board, plain_line
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import PlanSearcher
-from orchestrator.store import Store
+from orchestrator.store import leases, tables
+from orchestrator.store.store import Store
 from orchestrator.trials import Result, TrialSettings
 from orchestrator.tuning import BoardCallback
 from orchestrator.units import Distill, from_json, to_json

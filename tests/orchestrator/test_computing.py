@@ -1,8 +1,8 @@
 import pytest
 
-from orchestrator import leases, tables
 from orchestrator.computing import compute
 from orchestrator.context import Report
+from orchestrator.store import leases, tables
 from orchestrator.trials import TrialSettings
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from orchestrator.context import Stopped, UnitContext
-from orchestrator.store import Store, StoreError
+from orchestrator.store.store import Store, StoreError
 
 
 class Recorder:

@@ -9,12 +9,12 @@ import torch
 from typer.testing import CliRunner
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
-from orchestrator import tables
 from orchestrator.cli import app
 from orchestrator.commands.evaluate import ask
 from orchestrator.commands.export import dataset_text
 from orchestrator.computing import compute
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, Evaluate, Select
 

@@ -9,10 +9,10 @@ from distill_core.datasets.load import load_dataset
 from distill_core.importers.reading import Reading
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator import tables
 from orchestrator.computing import compute
 from orchestrator.imported import GivenSet, Question, plan_evaluation
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Evaluate, ImportSet, Select, from_json, to_json
 from orchestrator.work import SET_FILE

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orchestrator import tables
+from orchestrator.store import tables
 
 ROUNDS = 3
 SETS = 3

@@ -13,7 +13,7 @@ from ray.exceptions import RaySystemError
 from ray.tune.error import TuneError
 from rich.console import Console
 
-from orchestrator import leases, tables, tuning
+from orchestrator import tuning
 from orchestrator.computing import compute
 from orchestrator.context import Report
 from orchestrator.cost_model import Estimate
@@ -21,8 +21,9 @@ from orchestrator.launch import StopSwitch, Summary, show
 from orchestrator.progress import Board, Failure, plain_line, render
 from orchestrator.resources import Capacity, LaunchError, Resources
 from orchestrator.searcher import MAX_DEATHS
-from orchestrator.stopping import FileSign
-from orchestrator.store import StoreError
+from orchestrator.store import leases, tables
+from orchestrator.store.stop_signal import FileSign
+from orchestrator.store.store import StoreError
 from orchestrator.trials import Result, TrialSettings
 
 RUNNER = "fake_runner:run_unit"
@@ -324,7 +325,7 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
         assert compute(unit, settings, device="cpu").status == "done"
     code = (
         "import sys; from pathlib import Path; from plans import make_small_plan\n"
-        "from orchestrator import launch, status; from orchestrator.store import Store\n"
+        "from orchestrator import launch, status; from orchestrator.store.store import Store\n"
         f"summary = launch.launch(make_small_plan(sets=1), store=Store(Path({str(harness.store.root)!r})),\n"
         "    data_root=Path('.'), space='small')\n"
         "assert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"

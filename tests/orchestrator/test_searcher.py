@@ -3,11 +3,11 @@ import pickle
 
 import pytest
 
-from orchestrator import leases, tables
 from orchestrator import searcher as module
 from orchestrator.progress import Board
 from orchestrator.schedule import Schedule
 from orchestrator.searcher import Attempt, PlanSearcher
+from orchestrator.store import leases, tables
 from orchestrator.trials import Result, TrialSettings
 from orchestrator.units import from_json
 

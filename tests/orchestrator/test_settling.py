@@ -1,5 +1,5 @@
-from orchestrator import tables
 from orchestrator.computing import compute
+from orchestrator.store import tables
 
 
 def failures(harness):

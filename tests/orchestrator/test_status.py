@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from orchestrator import leases
-from orchestrator.provenance import failure_row
 from orchestrator.status import find_unit, read_status, render_status
-from orchestrator.store import Store, StoreError
+from orchestrator.store import leases
+from orchestrator.store.provenance import failure_row
+from orchestrator.store.store import Store, StoreError
 
 
 def record(store, plan, space, started):

@@ -20,10 +20,10 @@ from distill_core.settings import (
     SettingsError,
 )
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator import tables
 from orchestrator.computing import compute
 from orchestrator.context import Stopped, UnitContext
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor
 from orchestrator.work import SET_FILE, evaluation_images, run_unit, training_data

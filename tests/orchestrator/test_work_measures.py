@@ -19,10 +19,10 @@ from distill_core.settings import (
     QueueSettings,
 )
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator import tables
 from orchestrator import work as work_room
 from orchestrator.computing import compute
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, TrainExtractor
 from orchestrator.work import SET_FILE, inputs

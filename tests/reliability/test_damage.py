@@ -10,7 +10,6 @@ from damage import Damage, copy_of, damages, files_of, fill, launch_here, told
 from harm import Grid, results
 from hypothesis import HealthCheck, Phase, given, settings
 
-from orchestrator import tables
 from orchestrator.commands.report import show_report
 from orchestrator.commands.status import show_status
 from orchestrator.commands.verify import show_verification
@@ -18,9 +17,10 @@ from orchestrator.computing import compute
 from orchestrator.plan import make_plan, pending
 from orchestrator.report.results import read_results
 from orchestrator.request import Request
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 from orchestrator.trials import RUNNER, TrialSettings
-from orchestrator.verify import verify
 from search_spaces.load import load_space
 
 CHECKS = settings(

@@ -10,8 +10,8 @@ import pytest
 from harm import COSTS, MARKS_OF_AN_ATTEMPT, kill, replayable, results, wait_for
 
 from orchestrator.plan import make_plan
-from orchestrator.store import Store
-from orchestrator.verify import verify
+from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 from search_spaces.load import load_space
 
 DRIVER = Path(__file__).parent / "harness" / "space_driver.py"

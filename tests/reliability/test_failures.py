@@ -8,10 +8,10 @@ import ray
 from harm import MARKS_OF_AN_ATTEMPT, compute_here, results
 from rich.console import Console
 
-from orchestrator import tables
 from orchestrator.launch import launch, show
 from orchestrator.status import read_status
-from orchestrator.verify import verify
+from orchestrator.store import tables
+from orchestrator.store.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings
 from orchestrator import context
 from orchestrator.computing import compute
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, TrainExtractor
 

@@ -10,7 +10,7 @@ from plans import make_small_plan
 from rich.console import Console
 
 from orchestrator.launch import launch, show
-from orchestrator.opening import open_store
+from orchestrator.store.open import open_store
 
 if __name__ == "__main__":
     store, data, *sizes = sys.argv[1:]

@@ -10,12 +10,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, FeatureSettings
-from orchestrator import tables
 from orchestrator.analysis.statistics import summarise
 from orchestrator.plan import Cell, Plan
 from orchestrator.search.records import RungResult, Trial
 from orchestrator.search.result import Finalist, StudyResult
 from orchestrator.search.study import studies
+from orchestrator.store import tables
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
 from search_spaces.load import load_space
 

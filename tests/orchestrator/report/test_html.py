@@ -10,7 +10,7 @@ from orchestrator.report import write_report
 from orchestrator.report.inline import inline
 from orchestrator.report.search import write_search_report
 from orchestrator.report.style import new_figure, save
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
 

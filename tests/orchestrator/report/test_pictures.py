@@ -7,7 +7,7 @@ import pytest
 from orchestrator.report import write_report
 from orchestrator.report.model import ReportError
 from orchestrator.report.pictures import comparison, read_set, sheet
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 CLASSES = ("cat", "dog")
 

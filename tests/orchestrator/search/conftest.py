@@ -10,7 +10,7 @@ from orchestrator.search.records import Journal
 from orchestrator.search.run import StudyRun
 from orchestrator.search.study import studies
 from orchestrator.search.worker import Measured
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from search_spaces.load import load_space
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.search.drive import Search
 from orchestrator.search.result import full_evaluations, winners
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 
 def iid(*words):
@@ -43,7 +43,7 @@ def test_a_search_ends_with_a_report_the_found_settings_and_how_to_use_them(
         return 0
 
     def evaluate(study, trial, store):
-        from orchestrator import tables
+        from orchestrator.store import tables
 
         units, wanted = full_evaluations(study, trial.parameters)
         for key in wanted:

@@ -12,14 +12,14 @@ import time
 import pytest
 from rich.console import Console
 
-from orchestrator import leases, tables
-from orchestrator.opening import open_store
 from orchestrator.resources import LaunchError
 from orchestrator.search.drive import Search
 from orchestrator.search.records import read_trials
 from orchestrator.search.result import study_result
 from orchestrator.search.study import studies
-from orchestrator.store import Store
+from orchestrator.store import leases, tables
+from orchestrator.store.open import open_store
+from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from distill_core.distillation.state import Curve
-from orchestrator import checkpoints, tables
 from orchestrator.computing import compute
-from orchestrator.files import sha256
 from orchestrator.search import handover
 from orchestrator.search.handover import advance, thinned
-from orchestrator.store import Store
+from orchestrator.store import checkpoints, tables
+from orchestrator.store.atomic_files import sha256
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.work import SET_FILE
 

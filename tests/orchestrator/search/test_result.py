@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from orchestrator import tables
 from orchestrator.plan import make_plan
 from orchestrator.search.records import read_trials
 from orchestrator.search.result import found_space, full_evaluations, importance, study_result, winners
-from orchestrator.store import Store
+from orchestrator.store import tables
+from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"

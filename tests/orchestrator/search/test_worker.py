@@ -1,9 +1,9 @@
 import pytest
 
-from orchestrator import leases, tables
 from orchestrator.computing import compute
 from orchestrator.search.worker import measure, rung_work
-from orchestrator.store import Store
+from orchestrator.store import leases, tables
+from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings
 from orchestrator.units import Evaluate
 

@@ -12,11 +12,12 @@ from harm import compute_here
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator import checkpoints, cli, launch, leases
+from orchestrator import cli, launch
 from orchestrator.computing import compute
 from orchestrator.progress import Board
-from orchestrator.provenance import failure_row
-from orchestrator.store import Store
+from orchestrator.store import checkpoints, leases
+from orchestrator.store.provenance import failure_row
+from orchestrator.store.store import Store
 
 KINDS = ("flip", "truncate", "delete", "replace", "append")
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from orchestrator.launch import launch, show
 from orchestrator.plan import make_plan
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from orchestrator.report import write_report
 from orchestrator.report.figures.losses import charts, loss_curves
 from orchestrator.report.results import read_results
 from orchestrator.report.style import colours
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from search_spaces.method_names import METHODS
 
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator import files
-from orchestrator.files import StoreError
-from orchestrator.shelves import FolderShelf, Shelf
+from orchestrator.store import atomic_files
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.lease_storage import FolderShelf, Shelf
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
@@ -257,7 +257,7 @@ def _record(token: str, run: str) -> bytes:
         started = process_start(pid)
     holder = {"token": token, "host": host_identity(), "pid": pid, "started": started, "run": run}
     holder["touched"] = time.time()  # which tells one touch of an object from the next
-    return files.to_json_bytes(holder)
+    return atomic_files.to_json_bytes(holder)
 
 
 def _holder(content: bytes) -> dict[str, Any]:

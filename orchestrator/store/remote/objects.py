@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator import files
-from orchestrator.files import StoreError, StoreUnwritable
+from orchestrator.store import atomic_files
+from orchestrator.store.atomic_files import StoreError, StoreUnwritable
 
 PROTOCOLS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 10}}, "memory": {}}
 """Those known to leave it to the storage to create an object only where there is none, with options for fsspec.
@@ -189,7 +189,7 @@ class Remote:
     def download(self, targets: Mapping[str, Path]) -> None:
         """Write objects to files, whose folders are made; StoreError if one is not there."""
         for name, path in targets.items():
-            with files.translated(path):
+            with atomic_files.translated(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             with self._translated(name):
                 self.fs.get_file(self._path(name), str(path))
@@ -219,8 +219,8 @@ class Remote:
 
 def _told(where: str, error: Exception) -> StoreError:
     """Say what to do about a remote's error."""
-    if files.is_full(error):
-        return StoreUnwritable(f"store: {where}: the disk of its local copy is full; {files.FREE_SPACE}")
+    if atomic_files.is_full(error):
+        return StoreUnwritable(f"store: {where}: the disk of its local copy is full; {atomic_files.FREE_SPACE}")
     if _code(error) == "NoSuchBucket":
         return StoreUnwritable(f"store: {where}: there is no such bucket; make it, or correct --store")
     if isinstance(error, PermissionError) or type(error).__name__ in _NO_CREDENTIALS:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from distill_core.settings import DatasetRef
-from orchestrator import checkpoints, files, tables
-from orchestrator.store import DONE, Store, StoreError
+from orchestrator.store import atomic_files, checkpoints, tables
+from orchestrator.store.store import DONE, Store, StoreError
 from orchestrator.units import Select, from_json, to_json
 
 FINISHED = "2025-01-31T12:00:00+00:00"
@@ -44,7 +44,9 @@ def test_a_committed_unit_is_complete(store):
     folder = store.folder_of(unit.key)
     assert store.is_done(unit) and store.done_keys() == {unit.key} and store.spec_of(unit.key) == unit
     record = json.loads((folder / DONE).read_text())
-    assert record["sha256"] == {name: files.sha256(folder / name) for name in ("rows.parquet", "set.bin", "spec.json")}
+    assert record["sha256"] == {
+        name: atomic_files.sha256(folder / name) for name in ("rows.parquet", "set.bin", "spec.json")
+    }
     assert (record["run"], record["finished"], record["rows"]) == ("run", FINISHED, 1)
     assert [row["key"] for row in rows(store, unit)] == [unit.key]
     assert {path.name for path in folder.parent.iterdir()} == {unit.key}  # no scratch is left
@@ -124,7 +126,7 @@ def test_rows_appear_after_the_unit_and_not_before(store, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("orchestrator.store.move", killed)
+        patch.setattr("orchestrator.store.store.move", killed)
         commit(store, unit)
     assert rows(store, unit) == [] and not store.is_done(unit)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from orchestrator import files
-from orchestrator.files import StoreError
-from orchestrator.remote.objects import Entry, Remote
+from orchestrator.store import atomic_files
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.remote.objects import Entry, Remote
 
 CACHE = "IID_STORE_CACHE"
 """Variable of the environment that names another folder for local copies."""
@@ -57,10 +57,10 @@ def pull(remote: Remote, folder: str, root: Path, names: Collection[str] | None 
         stale = [name for name in there if known.get(name) != there[name].mark or not (place / name).exists()]
         for path, data in remote.get_many(f"{folder}/{name}" for name in stale):
             name = path.removeprefix(f"{folder}/")
-            files.write(place / name, data)
+            atomic_files.write(place / name, data)
             known[name] = there[name].mark
         if gone or stale:
-            files.write(place / _INDEX, json.dumps(known).encode())
+            atomic_files.write(place / _INDEX, json.dumps(known).encode())
 
 
 def is_plain(name: str) -> bool:
@@ -83,14 +83,16 @@ def _entries(remote: Remote, folder: str, names: Collection[str] | None) -> Mapp
 def _read_index(place: Path) -> dict[str, str]:
     with suppress(StoreError):
         if (place / _INDEX).exists():
-            return {str(name): str(mark) for name, mark in files.read_json(place / _INDEX).items() if is_plain(name)}
+            return {
+                str(name): str(mark) for name, mark in atomic_files.read_json(place / _INDEX).items() if is_plain(name)
+            }
     return {}
 
 
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
     """Keep other processes from bringing the same folder up to date at the same time."""
-    with files.translated(place):
+    with atomic_files.translated(place):
         place.mkdir(parents=True, exist_ok=True)
         with (place / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

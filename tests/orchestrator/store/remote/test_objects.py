@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.files import StoreError
-from orchestrator.remote.objects import Remote
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.remote.objects import Remote
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -111,7 +111,7 @@ def in_a_process(url, first="", **environment):
     """Try to write a store with other variables in the environment; return how that failed."""
     code = f"""
 {first}
-from orchestrator.files import StoreError
+from orchestrator.store.atomic_files import StoreError
 from orchestrator.remote.objects import Remote
 try:
     Remote.connect({url!r}).put("a", b"")
@@ -149,7 +149,7 @@ def test_fsspec_is_imported_for_a_url_only():
     code = """
 import sys, json
 from pathlib import Path
-from orchestrator.opening import open_store
+from orchestrator.store.open import open_store
 import orchestrator.launch, orchestrator.commands.status
 open_store("store").exists(), open_store(Path("store")).done_keys(), open_store("file:///tmp/store").runs()
 print(json.dumps(sorted({"fsspec", "s3fs", "ray", "torch"} & set(sys.modules))))

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distill_core.settings import SettingsError
-from orchestrator import checkpoints, files, leases, tables
-from orchestrator.files import StoreError
-from orchestrator.integrity import differing, hashes_in
-from orchestrator.store import DONE, ROWS, SPEC, Store
-from orchestrator.tables import TABLE_OF_KIND
+from orchestrator.store import atomic_files, checkpoints, leases, tables
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.integrity import differing, hashes_in
+from orchestrator.store.store import DONE, ROWS, SPEC, Store
+from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.units import KINDS, Unit, from_json
 
 Action = Literal["recompute", "publish", "set aside", "none"]
@@ -78,7 +78,7 @@ def verify(store: Store) -> Verification:
     """
     if not store.root.is_dir():
         raise StoreError(f"store: there is none in {store.root}; name it with --store")
-    with files.translated(store.root):
+    with atomic_files.translated(store.root):
         if any(store.root.iterdir()) and not any((store.root / name).exists() for name in PARTS):
             raise StoreError(
                 f"store: {store.root} is something else, it has none of {', '.join(PARTS)}; name it with --store"
@@ -140,7 +140,7 @@ def _repair_unit(store: Store, folder: Path, finding: Finding) -> None:
 
 
 def _move(store: Store, folder: Path, path: Path) -> None:
-    with files.translated(path):
+    with atomic_files.translated(path):
         if path.exists():
             place = folder / path.relative_to(store.root)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def look(store: Store, folder: Path) -> Look:
     if not (folder / DONE).exists():
         return Look(findings=(found("", "is not complete; the next launch makes room or goes on", "none"),))
     try:
-        record = files.read_json(folder / DONE)
+        record = atomic_files.read_json(folder / DONE)
         hashes = hashes_in(record)
     except StoreError as error:
         return Look(findings=(found(DONE, f"is damaged: {error.__cause__ or error}"),))
@@ -203,7 +203,7 @@ def look(store: Store, folder: Path) -> Look:
 def _spec(folder: Path, kind: str, key: str) -> tuple[Unit | None, str | None]:
     """Return the unit, and what is wrong with its record."""
     try:
-        unit = from_json(json.dumps(files.read_json(folder / SPEC)))
+        unit = from_json(json.dumps(atomic_files.read_json(folder / SPEC)))
     except StoreError as error:
         return None, f"is damaged: {error.__cause__ or error}"
     except SettingsError as error:
@@ -251,7 +251,7 @@ def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
     for path, computed in units.items():
         known = None
         with suppress(StoreError):
-            known = files.read_json(path).get("fingerprint")
+            known = atomic_files.read_json(path).get("fingerprint")
         others = [(unit, fingerprint) for unit, fingerprint in computed if fingerprint != known]
         place = path.relative_to(store.root).as_posix()
         if known is not None and len(others) == len(computed):
@@ -295,7 +295,7 @@ def _records(store: Store) -> Iterator[Finding]:
         if path.parent.name in ("datasets", "runs", "plans"):
             place = path.relative_to(store.root).as_posix()
             try:
-                record = files.read_json(path)
+                record = atomic_files.read_json(path)
             except StoreError as error:
                 yield Finding(place=place, problem=f"is damaged: {error.__cause__ or error}", action="set aside")
             else:

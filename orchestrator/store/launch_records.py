@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator import files
-from orchestrator.files import StoreError
+from orchestrator.store import atomic_files
+from orchestrator.store.atomic_files import StoreError
 from orchestrator.units import Unit, to_json
 
 _NEEDED = ("run", "space", "started", "plan")
@@ -27,14 +27,14 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     for name in names_in(folder):
         if name.endswith(".json") and not name.startswith("."):
             with suppress(StoreError):
-                records.append(files.read_json(folder / name))
+                records.append(atomic_files.read_json(folder / name))
     whole = [record for record in records if all(isinstance(record.get(name), str) for name in _NEEDED)]
     return sorted(whole, key=lambda record: str(record["started"]))
 
 
 def names_in(folder: Path) -> set[str]:
     """Return the names in a folder; none if it is not there."""
-    with files.translated(folder):
+    with atomic_files.translated(folder):
         try:
             return set(os.listdir(folder))  # noqa: PTH208 (names only, for speed)
         except FileNotFoundError:

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator import tables
-from orchestrator.tables import SCHEMAS, TableError
+from orchestrator.store import tables
+from orchestrator.store.tables import SCHEMAS, TableError
 
 ROW = {
     "key": "00000000000000aa",

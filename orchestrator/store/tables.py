@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from orchestrator.files import write as write_file
+from orchestrator.store.atomic_files import write as write_file
 
 SCHEMA_VERSION = 1
 

@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill_core.settings import DatasetRef, SettingsError
-from orchestrator import checkpoints, files, tables
-from orchestrator.files import StoreError
-from orchestrator.launch_records import encode_plan, names_in, read_records
-from orchestrator.placing import DONE, move, sealed
-from orchestrator.shelves import FolderShelf, Shelf
-from orchestrator.stopping import FileSign, StopSign
-from orchestrator.tables import TABLE_OF_KIND, Row
+from orchestrator.store import atomic_files, checkpoints, tables
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.launch_records import encode_plan, names_in, read_records
+from orchestrator.store.lease_storage import FolderShelf, Shelf
+from orchestrator.store.publish import DONE, move, sealed
+from orchestrator.store.stop_signal import FileSign, StopSign
+from orchestrator.store.tables import TABLE_OF_KIND, Row
 from orchestrator.units import KINDS, Unit, from_json, to_json
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Store:
         """Return the unit that a done key stands for; StoreError if it is not done or its file is damaged."""
         path = self.folder_of(key) / SPEC
         try:
-            return from_json(json.dumps(files.read_json(path)))
+            return from_json(json.dumps(atomic_files.read_json(path)))
         except SettingsError as error:
             raise StoreError(f"store: {path} is damaged ({error}); delete its folder and run again") from error
 
@@ -152,7 +152,7 @@ class Store:
 
     def done_record(self, key: str) -> dict[str, Any]:
         """Return what `DONE` says: run, time, SHA-256 of each artefact and of the rows."""
-        return files.read_json(self.folder_of(key) / DONE)
+        return atomic_files.read_json(self.folder_of(key) / DONE)
 
     # Finishing a unit
 
@@ -163,7 +163,7 @@ class Store:
         To be called by who holds the unit's lease: what an earlier, killed attempt left is removed.
         """
         place = self.unit_folder(unit.kind, unit.key)
-        with files.translated(place):
+        with atomic_files.translated(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             for left in place.parent.glob(f".{unit.key}.*"):
                 shutil.rmtree(left, ignore_errors=True)
@@ -182,9 +182,9 @@ class Store:
             TableError: a row does not fit its table; nothing was written.
         """
         place = self.unit_folder(unit.kind, unit.key)
-        with files.translated(workdir):
+        with atomic_files.translated(workdir):
             record = self.seal(unit, workdir, rows, run=run, finished=finished)
-            files.write(workdir / DONE, files.to_json_bytes(record))
+            atomic_files.write(workdir / DONE, atomic_files.to_json_bytes(record))
             first = move(workdir, place)
         self._publish(unit, place / ROWS)  # the winner's, whoever of two that is
         self.clear_failure(unit.key)
@@ -195,7 +195,7 @@ class Store:
         """Write rows and spec beside the artefacts, and return what the mark of the finished unit has to say."""
         table = TABLE_OF_KIND[unit.kind]
         tables.write(workdir / ROWS, table, rows)
-        files.write(workdir / SPEC, to_json(unit).encode())
+        atomic_files.write(workdir / SPEC, to_json(unit).encode())
         record: dict[str, Any] = {"key": unit.key, "kind": unit.kind, "run": run, "finished": finished}
         return record | {"table": table, "rows": len(rows), "sha256": sealed(workdir)}
 
@@ -223,7 +223,7 @@ class Store:
     def clear_failure(self, key: str) -> None:
         """Remove the note of a unit's failure, if there is one."""
         path = self.tables / "failures" / f"{key}.parquet"
-        with files.translated(path):
+        with atomic_files.translated(path):
             path.unlink(missing_ok=True)
 
     # Checkpoints of units that are not done
@@ -273,7 +273,9 @@ class Store:
         """
         name, plan = encode_plan(units)
         self._write(self.root / "plans" / f"{name}.json", plan)
-        self._write(self.root / "runs" / f"{run}.json", files.to_json_bytes({**record, "run": run, "plan": name}))
+        self._write(
+            self.root / "runs" / f"{run}.json", atomic_files.to_json_bytes({**record, "run": run, "plan": name})
+        )
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the records of all launches, oldest first; a damaged one is left out."""
@@ -285,7 +287,7 @@ class Store:
         Raises:
             StoreError: the file is missing or damaged.
         """
-        return files.read_json(self.root / "plans" / f"{record['plan']}.json")
+        return atomic_files.read_json(self.root / "plans" / f"{record['plan']}.json")
 
     def check_writable(self) -> None:
         """Write, read and delete a marker file.
@@ -302,9 +304,9 @@ class Store:
     def marker(self) -> Iterator[str]:
         """Have a marker in the store that other machines can see, and give its name."""
         name = f".marker.{uuid.uuid4().hex}"
-        with files.translated(self.root):
+        with atomic_files.translated(self.root):
             try:
-                files.write(self.root / name, b"writable\n")
+                atomic_files.write(self.root / name, b"writable\n")
                 yield name
             finally:
                 (self.root / name).unlink(missing_ok=True)
@@ -316,12 +318,12 @@ class Store:
     # Inside
 
     def _write(self, path: Path, data: bytes) -> None:
-        files.write(path, data)
+        atomic_files.write(path, data)
 
     def _agreed(self, path: Path, record: dict[str, Any]) -> dict[str, Any]:
         """Return the record at `path`, which is this one if there was none."""
-        there = path.exists() or not files.create(path, files.to_json_bytes(record))
-        return files.read_json(path) if there else record
+        there = path.exists() or not atomic_files.create(path, atomic_files.to_json_bytes(record))
+        return atomic_files.read_json(path) if there else record
 
     def _place(self, path: Path) -> str:
         """Name a file of the store for a message."""
@@ -329,17 +331,17 @@ class Store:
 
     def _done_of_kind(self, kind: str) -> Iterator[str]:
         folder = self.root / "units" / kind
-        with files.translated(folder):
+        with atomic_files.translated(folder):
             for name in names_in(folder):
                 if not name.startswith(".") and os.path.exists(f"{folder}/{name}/{DONE}"):  # noqa: PTH110 (10,000 units)
                     yield name
 
     def _publish(self, unit: Unit, rows: Path) -> None:
-        with files.translated(rows):
+        with atomic_files.translated(rows):
             data = rows.read_bytes()
-        files.write(self.tables / TABLE_OF_KIND[unit.kind] / f"{unit.key}.parquet", data)
+        atomic_files.write(self.tables / TABLE_OF_KIND[unit.kind] / f"{unit.key}.parquet", data)
 
 
 def _exists(path: Path) -> bool:
-    with files.translated(path):
+    with atomic_files.translated(path):
         return path.exists()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator import files
-from orchestrator.remote.objects import Remote
+from orchestrator.store import atomic_files
+from orchestrator.store.remote.objects import Remote
 
 
 class Shelf(Protocol):
@@ -51,17 +51,17 @@ class FolderShelf:
 
     def names(self) -> list[str]:
         """Return the names of all records."""
-        with files.translated(self.folder):
+        with atomic_files.translated(self.folder):
             return [path.name for path in self.folder.glob("*")]
 
     def create(self, name: str, data: bytes) -> bool:
         """Put a record unless there is one."""
-        return files.create(self.folder / name, data)
+        return atomic_files.create(self.folder / name, data)
 
     def read(self, name: str) -> bytes | None:
         """Return a record."""
         path = self.folder / name
-        with files.translated(path):
+        with atomic_files.translated(path):
             try:
                 return path.read_bytes()
             except FileNotFoundError:
@@ -69,24 +69,24 @@ class FolderShelf:
 
     def write(self, name: str, data: bytes) -> None:
         """Put a record, replacing what is there."""
-        files.write(self.folder / name, data)
+        atomic_files.write(self.folder / name, data)
 
     def touch(self, name: str, record: Callable[[], bytes]) -> None:
         """Make a record new again."""
         path = self.folder / name
-        with files.translated(path):
+        with atomic_files.translated(path):
             os.utime(path)
 
     def remove(self, name: str) -> None:
         """Remove a record, if it is there."""
         path = self.folder / name
-        with files.translated(path):
+        with atomic_files.translated(path):
             path.unlink(missing_ok=True)
 
     def age(self, name: str, *, looking: bool = False) -> float:
         """Seconds since a record was written or touched."""
         path = self.folder / name
-        with files.translated(path):
+        with atomic_files.translated(path):
             try:
                 return abs((time.time() if looking else probed_time(path)) - path.stat().st_mtime)
             except FileNotFoundError:
@@ -95,7 +95,7 @@ class FolderShelf:
     def mark(self, name: str) -> object | None:
         """Return the time of the last touch."""
         path = self.folder / name
-        with files.translated(path):
+        with atomic_files.translated(path):
             try:
                 return path.stat().st_mtime_ns
             except FileNotFoundError:

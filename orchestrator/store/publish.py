@@ -4,7 +4,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from orchestrator import files
+from orchestrator.store import atomic_files
 
 DONE = "DONE"
 
@@ -13,8 +13,8 @@ def sealed(workdir: Path) -> dict[str, str]:
     """Force all files of a folder to the disk and return their SHA-256 by relative path."""
     sums = {}
     for path in sorted(path for path in workdir.rglob("*") if path.is_file()):
-        files.sync(path)
-        sums[path.relative_to(workdir).as_posix()] = files.sha256(path)
+        atomic_files.sync(path)
+        sums[path.relative_to(workdir).as_posix()] = atomic_files.sha256(path)
     return sums
 
 
@@ -27,7 +27,7 @@ def move(workdir: Path, place: Path) -> bool:
             if not place.exists():
                 raise
         else:
-            files.sync_folder(place.parent)
+            atomic_files.sync_folder(place.parent)
             return True
         if (place / DONE).exists():
             return False

@@ -4,13 +4,13 @@ import json
 import pytest
 from rich.console import Console
 
-from orchestrator import checkpoints, leases, tables
 from orchestrator.commands.verify import show_verification
 from orchestrator.computing import compute
-from orchestrator.integrity import intact_folder
-from orchestrator.store import DONE, ROWS, SPEC, Store, StoreError
+from orchestrator.store import checkpoints, leases, tables
+from orchestrator.store.integrity import intact_folder
+from orchestrator.store.store import DONE, ROWS, SPEC, Store, StoreError
+from orchestrator.store.verify import repair, verify
 from orchestrator.trials import TrialSettings
-from orchestrator.verify import repair, verify
 
 RUNNER = "fake_runner:run_unit"
 

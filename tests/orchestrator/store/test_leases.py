@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator import leases, shelves
-from orchestrator.files import StoreError
+from orchestrator.store import lease_storage, leases
+from orchestrator.store.atomic_files import StoreError
 
 KEY = "0123456789abcdef"
 
@@ -198,7 +198,7 @@ def test_a_clock_moved_by_an_hour_takes_no_lease_from_a_holder_that_lives(folder
     with leases.hold(folder, KEY, "theirs", heartbeat=0.02) as theirs:
         path = folder / f"{KEY}.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another machine"}))
-        monkeypatch.setattr(shelves, "probed_time", lambda path: time.time() + hours * 3600)
+        monkeypatch.setattr(lease_storage, "probed_time", lambda path: time.time() + hours * 3600)
         assert not leases.is_held(folder, KEY)  # by the clock
         assert leases.acquire(folder, KEY, "a", watch=1.0) is None
         time.sleep(0.1)

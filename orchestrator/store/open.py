@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator.remote.store import RemoteStore
-from orchestrator.store import Store
+from orchestrator.store.remote.store import RemoteStore
+from orchestrator.store.store import Store
 
 
 def open_store(where: str | Path) -> Store:

@@ -10,10 +10,10 @@ from contextlib import suppress
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.integrity import intact_folder
-from orchestrator.opening import open_store
-from orchestrator.remote.verify import verify_remote
 from orchestrator.status import read_status
+from orchestrator.store.integrity import intact_folder
+from orchestrator.store.open import open_store
+from orchestrator.store.remote.verify import verify_remote
 
 SPACE = """
 name: tiny
@@ -224,7 +224,7 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
 
 @pytest.mark.parametrize("damage", [b"{half", b"{}", b"\xff"])
 def test_a_damaged_mark_is_set_aside(made, damage):
-    from orchestrator.remote.verify import repair_remote
+    from orchestrator.store.remote.verify import repair_remote
 
     harness, plan = made
     store, unit = harness.store, of_kind(plan, "evaluate")

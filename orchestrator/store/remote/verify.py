@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from orchestrator import files, leases
-from orchestrator.files import StoreError
-from orchestrator.placing import DONE
-from orchestrator.remote.names import attempt_of, done_name
-from orchestrator.remote.store import RemoteStore
-from orchestrator.remote.sweep import attempts_left
-from orchestrator.remote.working_copy import is_plain
-from orchestrator.store import Store
-from orchestrator.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
+from orchestrator.store import atomic_files, leases
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.publish import DONE
+from orchestrator.store.remote.names import attempt_of, done_name
+from orchestrator.store.remote.store import RemoteStore
+from orchestrator.store.remote.sweep import attempts_left
+from orchestrator.store.remote.working_copy import is_plain
+from orchestrator.store.store import Store
+from orchestrator.store.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
 
 _WHOLE = ("tables", "datasets", "runs", "plans")
 """Folders of small objects."""
@@ -32,7 +32,7 @@ def verify_remote(store: RemoteStore) -> Verification:
     """
     if not store.exists():
         raise StoreError(f"store: there is none in {store}; name it with --store")
-    with files.translated(store.root):
+    with atomic_files.translated(store.root):
         store.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".verify-", dir=store.root) as folder:
             mirror = Store(Path(folder))
@@ -96,7 +96,7 @@ def _fetch_records(store: RemoteStore, mirror: Store) -> None:
     for folder in _WHOLE:
         names = [f"{folder}/{name}" for name in store.remote.entries(folder) if is_plain(name)]
         for name, data in store.remote.get_many(names):
-            files.write(mirror.root / name, data)
+            atomic_files.write(mirror.root / name, data)
     names = [f"checkpoints/{name}" for name in store.remote.entries("checkpoints") if is_plain(name)]
     for name in names:
         try:
@@ -119,7 +119,7 @@ def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:
     names = [name for name in store.remote.entries(attempt) if is_plain(name)]
     try:
         store.remote.download({f"{attempt}/{name}": place / name for name in names})
-        files.write(place / DONE, files.to_json_bytes(record))
+        atomic_files.write(place / DONE, atomic_files.to_json_bytes(record))
         return look(mirror, place)
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -19,16 +19,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from distill_core.settings import SettingsError
-from orchestrator import checkpoints, files, tables
-from orchestrator.files import StoreError
-from orchestrator.placing import DONE, move
-from orchestrator.remote.names import attempt_of, checkpoints_name, done_name, table_name
-from orchestrator.remote.objects import Remote
-from orchestrator.remote.working_copy import FEW, is_plain, place_for, pull
-from orchestrator.shelves import RemoteShelf, Shelf
-from orchestrator.stopping import RemoteSign, StopSign
-from orchestrator.store import ROWS, SPEC, Store
-from orchestrator.tables import SCHEMAS, Row
+from orchestrator.store import atomic_files, checkpoints, tables
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.lease_storage import RemoteShelf, Shelf
+from orchestrator.store.publish import DONE, move
+from orchestrator.store.remote.names import attempt_of, checkpoints_name, done_name, table_name
+from orchestrator.store.remote.objects import Remote
+from orchestrator.store.remote.working_copy import FEW, is_plain, place_for, pull
+from orchestrator.store.stop_signal import RemoteSign, StopSign
+from orchestrator.store.store import ROWS, SPEC, Store
+from orchestrator.store.tables import SCHEMAS, Row
 from orchestrator.units import KINDS, Unit, from_json
 
 
@@ -103,16 +103,16 @@ class RemoteStore(Store):
         """Return the local folder of a unit that is done, which is fetched if this machine has not got it yet."""
         record = self.done_record(key)
         place = self.unit_folder(attempt_of(record, key).split("/")[1], key)
-        mark = files.to_json_bytes(record)
-        with files.translated(place):
+        mark = atomic_files.to_json_bytes(record)
+        with atomic_files.translated(place):
             if (place / DONE).exists() and (place / DONE).read_bytes() == mark:
                 return place
         self.discard_copy(key)
         folder = place.with_name(f".fetched.{key}.{uuid.uuid4().hex}")
         try:
             self.fetch(record, key, folder)
-            with files.translated(folder):
-                files.write(folder / DONE, mark)
+            with atomic_files.translated(folder):
+                atomic_files.write(folder / DONE, mark)
                 move(folder, place)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -133,7 +133,7 @@ class RemoteStore(Store):
             raise StoreError(f"store: {DONE} of unit {key} in {self} is damaged (sha256); {_mend(self)}")
         self.remote.download({f"{source}/{name}": folder / name for name in hashes})
         for name, expected in hashes.items():
-            if files.sha256(folder / name) != expected:
+            if atomic_files.sha256(folder / name) != expected:
                 where = self.remote.where(f"{source}/{name}")
                 raise StoreError(f"store: {where} is not what was written (its SHA-256 differs); {_mend(self)}")
 
@@ -167,11 +167,11 @@ class RemoteStore(Store):
             TableError: a row does not fit its table; nothing was written.
         """
         attempt = f"units/{unit.kind}/{unit.key}/{uuid.uuid4().hex}"
-        with files.translated(workdir):
+        with atomic_files.translated(workdir):
             record = self.seal(unit, workdir, rows, run=run, finished=finished) | {"attempt": attempt}
             data = (workdir / ROWS).read_bytes()
         self.remote.upload({f"{attempt}/{name}": workdir / name for name in record["sha256"]})
-        mark = files.to_json_bytes(record)
+        mark = atomic_files.to_json_bytes(record)
         first = self.remote.create(done_name(unit.kind, unit.key), mark)
         if first:
             self._keep(unit, workdir, mark)
@@ -229,7 +229,7 @@ class RemoteStore(Store):
             if not (place / name).exists():
                 part = place / f".{uuid.uuid4().hex}"
                 self.remote.download({f"{folder}/{name}": part})
-                with files.translated(part):
+                with atomic_files.translated(part):
                     part.replace(place / name)
             if checkpoints.is_intact(place / name):
                 return place / name
@@ -260,7 +260,7 @@ class RemoteStore(Store):
         Raises:
             StoreError: one of these failed, or the local copy cannot be written.
         """
-        with files.translated(self.root):
+        with atomic_files.translated(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
         with self.marker() as name:
             if self.remote.create(name, b"a second writer\n"):
@@ -289,7 +289,7 @@ class RemoteStore(Store):
         """Have the files of a unit that was finished here as its local copy: then nobody here has to fetch them."""
         self.discard_copy(unit.key)
         with suppress(OSError, StoreError):  # it is done all the same
-            files.write(workdir / DONE, mark)
+            atomic_files.write(workdir / DONE, mark)
             move(workdir, self.unit_folder(unit.kind, unit.key))
 
     def _publish_winner(self, unit: Unit) -> None:
@@ -313,12 +313,12 @@ class RemoteStore(Store):
     def _agreed(self, path: Path, record: dict[str, Any]) -> dict[str, Any]:
         name = self._name(path)
         there = self.remote.get(name)
-        if there is None and self.remote.create(name, files.to_json_bytes(record)):
+        if there is None and self.remote.create(name, atomic_files.to_json_bytes(record)):
             return record
         return self._parsed(name, there or self.remote.get(name) or b"")
 
     def _parsed(self, name: str, data: bytes) -> dict[str, Any]:
-        return files.parse_json(self.remote.where(name), data)
+        return atomic_files.parse_json(self.remote.where(name), data)
 
     def _place(self, path: Path) -> str:
         return self.remote.where(self._name(path))

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.files import StoreError
-from orchestrator.placing import DONE
-from orchestrator.tables import TABLE_OF_KIND
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.publish import DONE
+from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.units import Unit
 
 _ATTEMPT = re.compile(r"units/[a-z_]+/(?P<key>[0-9a-f]+)/[0-9a-f]+")

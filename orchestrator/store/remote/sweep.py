@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
 
-from orchestrator import leases
-from orchestrator.files import StoreError
-from orchestrator.placing import DONE
-from orchestrator.remote.names import attempt_of
-from orchestrator.remote.objects import Entry
-from orchestrator.remote.store import RemoteStore
+from orchestrator.store import leases
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.publish import DONE
+from orchestrator.store.remote.names import attempt_of
+from orchestrator.store.remote.objects import Entry
+from orchestrator.store.remote.store import RemoteStore
 
 DAY = 86400.0
 """Age at which what is written within minutes has lost its writer, whatever the clocks say."""

@@ -15,11 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from orchestrator.tables import Row
+from orchestrator.store.tables import Row
 from orchestrator.units import Unit, to_json
 
 PACKAGES = ("iid-orchestrator", "torch", "torchvision", "ray", "numpy", "pyarrow")
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

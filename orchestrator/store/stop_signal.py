@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.files import StoreError
-from orchestrator.remote.objects import Remote
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.remote.objects import Remote
 
 LOOK_SECONDS = 1.0
 """Pause between two looks at a remote store."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator import checkpoints, leases
-from orchestrator.files import StoreError
-from orchestrator.remote.store import RemoteStore
-from orchestrator.remote.sweep import DAY, sweep_remote
-from orchestrator.store import Store
+from orchestrator.store import checkpoints, leases
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.remote.store import RemoteStore
+from orchestrator.store.remote.sweep import DAY, sweep_remote
+from orchestrator.store.store import Store
 
 
 def sweep(store: Store, done: frozenset[str]) -> None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import files
+from orchestrator.store import atomic_files
 
 _SUFFIX = ".checkpoint"
 HALF_WRITTEN = ".*"
@@ -23,17 +23,17 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path:
     Raises:
         StoreError: the disk is full or cannot be written; the predecessor is kept.
     """
-    with files.translated(folder):
+    with atomic_files.translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}"
         try:
             write(temporary)
-            files.sync(temporary)
-            path = folder / f"{files.sha256(temporary)}{_SUFFIX}"
+            atomic_files.sync(temporary)
+            path = folder / f"{atomic_files.sha256(temporary)}{_SUFFIX}"
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        files.sync_folder(folder)
+        atomic_files.sync_folder(folder)
         for other in _found(folder):
             if other != path:
                 other.unlink(missing_ok=True)
@@ -42,7 +42,7 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path:
 
 def load(folder: Path) -> Path | None:
     """Return the newest checkpoint that is what it was when written; warn of others and leave them out."""
-    with files.translated(folder):
+    with atomic_files.translated(folder):
         for path in sorted(_found(folder), key=lambda path: path.stat().st_mtime, reverse=True):
             if is_intact(path):
                 return path
@@ -52,7 +52,7 @@ def load(folder: Path) -> Path | None:
 
 def damaged(folder: Path) -> list[Path]:
     """Return the checkpoints that are not what they were when written."""
-    with files.translated(folder):
+    with atomic_files.translated(folder):
         return [path for path in sorted(_found(folder)) if not is_intact(path)]
 
 
@@ -63,7 +63,7 @@ def is_named(name: str) -> bool:
 
 def is_intact(path: Path) -> bool:
     """Whether a checkpoint is what it was when written."""
-    return files.sha256(path) == path.stem
+    return atomic_files.sha256(path) == path.stem
 
 
 def remove(folder: Path) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator import files
-from orchestrator.files import StoreError
-from orchestrator.store import DONE, Store
+from orchestrator.store import atomic_files
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.store import DONE, Store
 
 
 def intact_folder(store: Store, key: str) -> Path:
@@ -32,7 +32,7 @@ def intact_folder(store: Store, key: str) -> Path:
 
 
 def _first_difference(folder: Path) -> tuple[Path, str] | None:
-    return next(differing(folder, hashes_in(files.read_json(folder / DONE))), None)
+    return next(differing(folder, hashes_in(atomic_files.read_json(folder / DONE))), None)
 
 
 def hashes_in(record: Mapping[str, Any]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def differing(folder: Path, hashes: Mapping[str, str]) -> Iterator[tuple[Path, s
     """Yield files of a unit that are not what `DONE` says, with what is wrong; StoreError if one cannot be read."""
     for name, expected in hashes.items():
         path = folder / name
-        with files.translated(path):
+        with atomic_files.translated(path):
             if not path.is_file():
                 yield path, "is missing"
                 continue
@@ -62,5 +62,5 @@ def differing(folder: Path, hashes: Mapping[str, str]) -> Iterator[tuple[Path, s
 
 @functools.lru_cache(maxsize=4096)
 def _sha256(path: Path, size: int, changed: int) -> str:
-    with files.translated(path):
-        return files.sha256(path)
+    with atomic_files.translated(path):
+        return atomic_files.sha256(path)

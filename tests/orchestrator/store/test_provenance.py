@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from distill_core.settings import DatasetRef, ExtractorSettings
-from orchestrator import provenance, tables
+from orchestrator.store import provenance, tables
 from orchestrator.units import TrainExtractor, from_json
 
 

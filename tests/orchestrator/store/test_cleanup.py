@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from orchestrator import checkpoints, leases
-from orchestrator.store import Store
-from orchestrator.sweep import DAY, sweep
+from orchestrator.store import checkpoints, leases
+from orchestrator.store.cleanup import DAY, sweep
+from orchestrator.store.store import Store
 
 
 @pytest.fixture

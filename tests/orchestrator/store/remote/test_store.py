@@ -11,14 +11,14 @@ import pyarrow.dataset
 import pytest
 
 from distill_core.settings import DatasetRef
-from orchestrator import leases, tables
-from orchestrator.files import StoreError
-from orchestrator.integrity import intact_folder
-from orchestrator.opening import open_store
-from orchestrator.remote.names import done_name
-from orchestrator.remote.objects import Remote
-from orchestrator.remote.store import RemoteStore
-from orchestrator.sweep import sweep
+from orchestrator.store import leases, tables
+from orchestrator.store.atomic_files import StoreError
+from orchestrator.store.cleanup import sweep
+from orchestrator.store.integrity import intact_folder
+from orchestrator.store.open import open_store
+from orchestrator.store.remote.names import done_name
+from orchestrator.store.remote.objects import Remote
+from orchestrator.store.remote.store import RemoteStore
 from orchestrator.units import Select
 
 KEY = "0123456789abcdef"
@@ -161,7 +161,7 @@ def test_rows_that_a_killed_process_did_not_publish_are_published(machine, monke
     for other in others:
         commit(here, other)
     there.remote.remove(f"tables/distillations/{others[0].key}.parquet")
-    monkeypatch.setattr("orchestrator.remote.store.FEW", 1)  # by a listing
+    monkeypatch.setattr("orchestrator.store.remote.store.FEW", 1)  # by a listing
     assert there.publish_missing_rows([unit, *others]) == 1 and len(rows(there)) == 3
 
 
@@ -282,7 +282,7 @@ def test_launches_are_known_on_other_machines(machine):
 
 
 def test_the_sign_to_stop_is_seen_on_other_machines(machine, monkeypatch):
-    monkeypatch.setattr("orchestrator.stopping.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("orchestrator.store.stop_signal.LOOK_SECONDS", 0.02)
     here, there = machine("here").stop_sign("run"), machine("there").stop_sign("run")
     assert not there.is_up()
     with there.watched() as is_up:
