@@ -13,7 +13,7 @@ from rich.console import Console
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
 from orchestrator.commands.cluster import app as cluster
-from orchestrator.request import Request
+from orchestrator.planning.request import Request
 from orchestrator.resources import LaunchError
 from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.tables import TableError

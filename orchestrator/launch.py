@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.costs import estimate
-from orchestrator.plan import Plan, pending
+from orchestrator.planning.cost_estimates import estimate
+from orchestrator.planning.plan import Plan, pending
+from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board, Failure, describe, display
 from orchestrator.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
-from orchestrator.schedule import Schedule
 from orchestrator.store import provenance
 from orchestrator.store.cleanup import sweep
 from orchestrator.store.stop_signal import StopSign
@@ -106,7 +106,7 @@ def launch(
         address: "auto" or host:port of a Ray cluster to join; by default Ray is started on this machine.
         console: where progress is shown.
         runner: unit function as module:name.
-        cohorts: whether sets that differ in weights alone are distilled together (see `orchestrator.cohorts`).
+        cohorts: whether sets that differ in weights alone are distilled together (see `orchestrator.planning.cohorts`).
         checkpoint_seconds: pause between the checkpoints of a unit.
         tensorboard: whether units write TensorBoard logs.
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board
-from orchestrator.schedule import Schedule
 from orchestrator.settling import note_failure
 from orchestrator.store import leases
 from orchestrator.store.store import Store

@@ -21,10 +21,10 @@ from rich.console import Console
 
 from orchestrator.context import Report
 from orchestrator.head import knock, running_cluster, watched
+from orchestrator.planning.ready_queue import Schedule
 from orchestrator.preflight import is_cluster
 from orchestrator.progress import Board
 from orchestrator.resources import Capacity, LaunchError
-from orchestrator.schedule import Schedule
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.settling import note_failure
 from orchestrator.store.store import Store

@@ -17,7 +17,7 @@ from distill_core.settings import DatasetRef, DistillationSettings, SettingsErro
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.cli import app
 from orchestrator.computing import compute
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings

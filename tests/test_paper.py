@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from search_spaces.load import load_space
 
 PIECE = """\

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from search_spaces.load import load_space

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from search_spaces.load import load_space
 from search_spaces.schema import DatasetEntry, ExperimentEntry, Range, RuleEntry, Rungs, SpaceEntry, When
 from search_spaces.setting_paths import LEAVES

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cluster import generate
 from orchestrator.cluster.generate import Job
-from orchestrator.request import Request
+from orchestrator.planning.request import Request
 from orchestrator.store.atomic_files import StoreError
 
 OWN_OPTIONS = {

@@ -20,8 +20,8 @@ from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import bootstrap_interval
 from orchestrator.commands.run import check_data
-from orchestrator.plan import Plan, make_plan
-from orchestrator.request import Request
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.request import Request
 from orchestrator.status import find_unit
 from orchestrator.store.store import Store, StoreError
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json

@@ -10,10 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
-from orchestrator.costs import estimate, wall_seconds
-from orchestrator.plan import Plan, make_plan, pending
-from orchestrator.request import Request
+from orchestrator.planning.cost_estimates import estimate, wall_seconds
+from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
+from orchestrator.planning.plan import Plan, make_plan, pending
+from orchestrator.planning.request import Request
 from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.units import KINDS

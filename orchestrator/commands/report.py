@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.request import Request
 from orchestrator.report import ReportError, render_terminal, write_report
 from orchestrator.report.model import slug
-from orchestrator.request import Request
 from orchestrator.store.store import Store
 
 REPORTS = Path("reports")

@@ -10,8 +10,8 @@ from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.commands.report import show_report
 from orchestrator.launch import launch, show
-from orchestrator.plan import make_plan, pending
-from orchestrator.request import Request
+from orchestrator.planning.plan import make_plan, pending
+from orchestrator.planning.request import Request
 from orchestrator.store.store import Store, StoreError
 from orchestrator.store.tables import TableError
 from orchestrator.units import ImportExtractor

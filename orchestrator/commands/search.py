@@ -9,10 +9,10 @@ from rich.text import Text
 from distill_core.settings import SettingsError
 from orchestrator.commands.report import REPORTS
 from orchestrator.commands.run import check_data, check_pools
+from orchestrator.planning.request import Request
 from orchestrator.report.model import slug
 from orchestrator.report.search import SearchReport, write_search_report
 from orchestrator.report.terminal import terminal_table
-from orchestrator.request import Request
 from orchestrator.search.drive import Search
 from orchestrator.search.result import study_result
 from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched

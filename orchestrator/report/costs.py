@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.cost_model import images_per_class
+from orchestrator.planning.cost_model import images_per_class
 from orchestrator.report.model import Table, row
 from orchestrator.report.overview import KIND_LABELS, all_rows
 from orchestrator.report.results import Results, dataset_label

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from distill_core.settings import DatasetRef, ExtractorSettings
-from orchestrator.methods import specialise
-from orchestrator.plan import Plan
+from orchestrator.planning.methods import specialise
+from orchestrator.planning.plan import Plan
 from orchestrator.report.results import Measurement
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
 from search_spaces.experiments import Experiment

@@ -7,8 +7,8 @@ from textwrap import shorten
 
 import pandas as pd
 
-from orchestrator.methods import unit_method
-from orchestrator.plan import Plan
+from orchestrator.planning.methods import unit_method
+from orchestrator.planning.plan import Plan
 from orchestrator.report.model import MISSING, Table, row
 from orchestrator.report.results import Measurement, Results, Trajectory
 from orchestrator.store.tables import PROVENANCE, TABLE_OF_KIND

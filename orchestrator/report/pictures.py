@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from orchestrator.plan import Cell, Plan
+from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.figures.drawing import headline
 from orchestrator.report.model import Picture, ReportError, slug
 from orchestrator.report.results import Results, Scope

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.plan import Plan
+from orchestrator.planning.plan import Plan
 from orchestrator.report.deviations import deviations, published_settings, remarks
 from orchestrator.report.entries import interval_text, percent, signed, summary_text
 from orchestrator.report.model import MISSING, Entry, Table

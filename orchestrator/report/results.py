@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.analysis.statistics import Summary, summarise
-from orchestrator.plan import Cell, Plan, Sweep
+from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit
 from search_spaces.schema import Measure

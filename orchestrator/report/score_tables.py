@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from distill_core.settings import EvaluationSettings
 from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score
-from orchestrator.plan import Sweep
+from orchestrator.planning.plan import Sweep
 from orchestrator.report.entries import REFERENCE, interval_text, percent, signed
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Results

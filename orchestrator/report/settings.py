@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from distill_core.settings import DistillationSettings, EvaluationSettings
-from orchestrator.plan import Cell, Plan
+from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.model import Table, row
 from orchestrator.units import Continual, Distill, Evaluate, ImportExtractor, ImportSet, TrainExtractor, Unit
 

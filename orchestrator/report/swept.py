@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from orchestrator.plan import Sweep
+from orchestrator.planning.plan import Sweep
 from orchestrator.report.results import Measurement
 from search_spaces.rules import Case
 from search_spaces.setting_paths import LEAVES

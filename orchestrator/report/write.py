@@ -4,7 +4,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.plan import Plan
+from orchestrator.planning.plan import Plan
+from orchestrator.planning.request import Request
 from orchestrator.report import continual, features, manifest, overview, tables
 from orchestrator.report.across import across
 from orchestrator.report.costs import costs
@@ -16,7 +17,6 @@ from orchestrator.report.model import Picture, Report, ReportError, ReportFiles,
 from orchestrator.report.pictures import write_comparisons, write_sheets
 from orchestrator.report.results import Results, read_results
 from orchestrator.report.settings import settings
-from orchestrator.request import Request
 from orchestrator.store.store import Store
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.costs import estimate
 from orchestrator.launch import StopSwitch, Summary, launch, show
-from orchestrator.plan import Plan
+from orchestrator.planning.cost_estimates import estimate
+from orchestrator.planning.plan import Plan
 from orchestrator.resources import Capacity, LaunchError, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.search.records import Journal, RungResult, Trial
 from orchestrator.search.result import full_evaluations, winners

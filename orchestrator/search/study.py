@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from distill_core.settings import DatasetRef
-from orchestrator.plan import Cell, Plan, make_plan
+from orchestrator.planning.plan import Cell, Plan, make_plan
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.rungs import rung_iterations
 from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonical

@@ -45,7 +45,7 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
 
 
 def run_cohort(units: Sequence[Distill], contexts: Sequence[UnitContext]) -> list[Outcome | Exception]:
-    """Distil sets together that have their draws in common (see `orchestrator.cohorts`).
+    """Distil sets together that have their draws in common (see `orchestrator.planning.cohorts`).
 
     Returns:
         For each unit its outcome, or what ended it alone.

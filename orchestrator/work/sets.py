@@ -16,7 +16,7 @@ from distill_core.distillation.loop import distill_cohort
 from distill_core.distillation.run import Cell, Hooks
 from distill_core.distillation.state import DistillationState
 from orchestrator.context import UnitContext
-from orchestrator.methods import unit_method
+from orchestrator.planning.methods import unit_method
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,

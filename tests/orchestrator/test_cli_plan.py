@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from search_spaces.load import load_space
 
 

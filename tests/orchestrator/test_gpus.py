@@ -7,7 +7,7 @@ import ray
 from rich.console import Console
 
 from orchestrator import preflight
-from orchestrator.plan import Plan
+from orchestrator.planning.plan import Plan
 from orchestrator.units import Select
 
 pytestmark = pytest.mark.slow

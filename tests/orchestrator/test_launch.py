@@ -16,8 +16,8 @@ from rich.console import Console
 from orchestrator import tuning
 from orchestrator.computing import compute
 from orchestrator.context import Report
-from orchestrator.cost_model import Estimate
 from orchestrator.launch import StopSwitch, Summary, show
+from orchestrator.planning.cost_model import Estimate
 from orchestrator.progress import Board, Failure, plain_line, render
 from orchestrator.resources import Capacity, LaunchError, Resources
 from orchestrator.searcher import MAX_DEATHS

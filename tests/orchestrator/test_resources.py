@@ -1,7 +1,7 @@
 import pytest
 
 from distill_core.settings import DatasetRef, ExtractorSettings
-from orchestrator.cost_model import PROCESS_BYTES, Estimate
+from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.resources import MARGINS, LaunchError, Need, Node, gpu_need, gpu_share, share_out, wants_gpu
 from orchestrator.units import Select, TrainExtractor
 

@@ -4,8 +4,8 @@ import pickle
 import pytest
 
 from orchestrator import searcher as module
+from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board
-from orchestrator.schedule import Schedule
 from orchestrator.searcher import Attempt, PlanSearcher
 from orchestrator.store import leases, tables
 from orchestrator.trials import Result, TrialSettings

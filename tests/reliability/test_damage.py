@@ -14,9 +14,9 @@ from orchestrator.commands.report import show_report
 from orchestrator.commands.status import show_status
 from orchestrator.commands.verify import show_verification
 from orchestrator.computing import compute
-from orchestrator.plan import make_plan, pending
+from orchestrator.planning.plan import make_plan, pending
+from orchestrator.planning.request import Request
 from orchestrator.report.results import read_results
-from orchestrator.request import Request
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from orchestrator.store.verify import verify

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harm import COSTS, MARKS_OF_AN_ATTEMPT, kill, replayable, results, wait_for
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from orchestrator.store.store import Store
 from orchestrator.store.verify import verify
 from search_spaces.load import load_space

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from search_spaces.errors import SpaceError
 from search_spaces.load import load_space
 

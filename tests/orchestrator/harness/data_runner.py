@@ -5,7 +5,7 @@ import time
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from orchestrator.context import Outcome
-from orchestrator.plan import Cell, Plan
+from orchestrator.planning.plan import Cell, Plan
 from orchestrator.units import Distill
 
 DATASET = DatasetRef(name="pets", format="imagefolder", path="pets")

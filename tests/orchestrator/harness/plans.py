@@ -1,7 +1,7 @@
 """A small plan with all levels: extractors → sets → evaluations."""
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, ExtractorSettings
-from orchestrator.plan import Cell, Plan
+from orchestrator.planning.plan import Cell, Plan
 from orchestrator.units import Distill, Evaluate, TrainExtractor
 
 DATASET = DatasetRef(name="digits")

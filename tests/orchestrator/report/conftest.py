@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, FeatureSettings
 from orchestrator.analysis.statistics import summarise
-from orchestrator.plan import Cell, Plan
+from orchestrator.planning.plan import Cell, Plan
 from orchestrator.search.records import RungResult, Trial
 from orchestrator.search.result import Finalist, StudyResult
 from orchestrator.search.study import studies

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from distill_core.settings import DatasetRef, EvaluationSettings
-from orchestrator.plan import Cell
+from orchestrator.planning.plan import Cell
 from orchestrator.report.continual import sections
 from orchestrator.report.results import read_results
 from orchestrator.units import Continual, Select

@@ -1,7 +1,7 @@
 """Tables of feature distributions, from hand-written rows."""
 
 from distill_core.settings import FeatureSettings
-from orchestrator.plan import Cell
+from orchestrator.planning.plan import Cell
 from orchestrator.report.features import sections
 from orchestrator.report.results import read_results
 from orchestrator.units import Embed

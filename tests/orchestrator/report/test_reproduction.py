@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from orchestrator.report.published import find_published, published_figures
 from orchestrator.report.reproduction import reproduction
 from orchestrator.report.results import read_results

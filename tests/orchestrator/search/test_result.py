@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from orchestrator.search.records import read_trials
 from orchestrator.search.result import found_space, full_evaluations, importance, study_result, winners
 from orchestrator.store import tables

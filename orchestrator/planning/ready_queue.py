@@ -3,8 +3,8 @@
 import heapq
 from collections.abc import Iterable, Mapping
 
-from orchestrator import cohorts
-from orchestrator.plan import Plan, pending
+from orchestrator.planning import cohorts
+from orchestrator.planning.plan import Plan, pending
 from orchestrator.units import KINDS, Unit
 
 

@@ -10,7 +10,7 @@ from distill_core.importers.reading import Reading
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.computing import compute
-from orchestrator.imported import GivenSet, Question, plan_evaluation
+from orchestrator.planning.imported_sets import GivenSet, Question, plan_evaluation
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from orchestrator.trials import TrialSettings

@@ -18,7 +18,7 @@ from typing import Any
 from distill_core.datasets.info import REGISTRY
 from distill_core.evaluation.class_order import class_steps
 from distill_core.settings import HOLD_OUT_FRACTION, DatasetRef, ExtractorSettings, Protocol, SettingsError
-from orchestrator.methods import CORESETS, specialise
+from orchestrator.planning.methods import CORESETS, specialise
 from orchestrator.units import (
     Continual,
     Distill,

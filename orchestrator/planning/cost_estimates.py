@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchestrator.cost_model import Estimate, images_per_class, model
-from orchestrator.plan import Plan
+from orchestrator.planning.cost_model import Estimate, images_per_class, model
+from orchestrator.planning.plan import Plan
 from orchestrator.store import tables
 from orchestrator.store.provenance import is_gpu
 from orchestrator.units import Continual, Embed, Evaluate, ImportExtractor, TrainExtractor, Unit

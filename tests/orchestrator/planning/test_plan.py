@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.settings import DatasetRef, DistillationSettings
-from orchestrator.plan import Plan, make_plan, pending
-from orchestrator.schedule import Schedule
+from orchestrator.planning.plan import Plan, make_plan, pending
+from orchestrator.planning.ready_queue import Schedule
 from orchestrator.units import (
     Continual,
     Distill,

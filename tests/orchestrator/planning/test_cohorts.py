@@ -8,12 +8,12 @@ import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator import cohorts
 from orchestrator.computing import compute, compute_together
 from orchestrator.launch import launch
-from orchestrator.plan import make_plan
+from orchestrator.planning import cohorts
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board, plain_line
-from orchestrator.schedule import Schedule
 from orchestrator.searcher import PlanSearcher
 from orchestrator.store import leases, tables
 from orchestrator.store.store import Store

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.cost_model import shape_of
+from orchestrator.planning.cost_model import shape_of
 from orchestrator.units import Distill, Unit
 
 STATE_BYTES = 2_000_000_000

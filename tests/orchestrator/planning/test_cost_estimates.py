@@ -7,8 +7,9 @@ from torch import nn
 
 from distill_core.networks import build_network
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings, QueueSettings
-from orchestrator import cohorts
-from orchestrator.cost_model import (
+from orchestrator.planning import cohorts
+from orchestrator.planning.cost_estimates import estimate, wall_seconds
+from orchestrator.planning.cost_model import (
     CPU_FLOPS,
     STEP_SECONDS,
     UNIT_SECONDS,
@@ -19,8 +20,7 @@ from orchestrator.cost_model import (
     parameters,
     shape_of,
 )
-from orchestrator.costs import estimate, wall_seconds
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
 from orchestrator.units import Distill, Evaluate, TrainExtractor
 from search_spaces.load import load_space

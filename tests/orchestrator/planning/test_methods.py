@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings
-from orchestrator.methods import specialise, unit_method
+from orchestrator.planning.methods import specialise, unit_method
 from orchestrator.units import Distill, Select
 from search_spaces.method_names import ADDITIONS, BASES, METHODS, canonical_method
 

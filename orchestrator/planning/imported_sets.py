@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distill_core.settings import DatasetRef, EvaluationSettings, Protocol, SettingsError
-from orchestrator.plan import Cell, Plan, make_plan
+from orchestrator.planning.plan import Cell, Plan, make_plan
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, Unit
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import resolve
