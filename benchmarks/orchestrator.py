@@ -34,7 +34,7 @@ from distill_core.settings import (  # noqa: E402
     EvaluationSettings,
     ExtractorSettings,
 )
-from orchestrator.context import Outcome, UnitContext  # noqa: E402
+from orchestrator.execution.context import Outcome, UnitContext  # noqa: E402
 from orchestrator.launch import launch  # noqa: E402
 from orchestrator.planning.plan import Cell, Plan  # noqa: E402
 from orchestrator.store import provenance  # noqa: E402

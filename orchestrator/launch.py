@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.execution.trial import RUNNER, TrialSettings
+from orchestrator.execution.worker import run_trial
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan, pending
 from orchestrator.planning.ready_queue import Schedule
@@ -32,9 +34,7 @@ from orchestrator.store.cleanup import sweep
 from orchestrator.store.stop_signal import StopSign
 from orchestrator.store.store import Store, StoreError
 from orchestrator.text import duration
-from orchestrator.trials import RUNNER, TrialSettings
 from orchestrator.units import KINDS, Unit
-from orchestrator.worker import run_trial
 
 Trial = Callable[[dict[str, Any]], None]
 """What a worker does with a trial's configuration."""

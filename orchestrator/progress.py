@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.context import Report
+from orchestrator.execution.context import Report
+from orchestrator.execution.trial import Result
 from orchestrator.text import duration
-from orchestrator.trials import Result
 from orchestrator.units import (
     KINDS,
     Continual,

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.execution.trial import needs_gpu
 from orchestrator.planning.cohorts import added_bytes, likeness
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
-from orchestrator.trials import needs_gpu
 from orchestrator.units import Unit
 
 LEAST_SHARE = 0.01

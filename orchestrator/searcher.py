@@ -7,12 +7,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from orchestrator.execution.commit import note_failure
+from orchestrator.execution.trial import Result, TrialSettings, needs_gpu, trial_config
 from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board
-from orchestrator.settling import note_failure
 from orchestrator.store import leases
 from orchestrator.store.store import Store
-from orchestrator.trials import Result, TrialSettings, needs_gpu, trial_config
 from orchestrator.units import Unit
 
 BUSY_SECONDS = 2.0

@@ -22,10 +22,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import LAYOUTS, locate, own_folder
 from distill_core.settings import DatasetRef
+from orchestrator.execution.trial import Result
+from orchestrator.execution.worker import run_trial
 from orchestrator.software import difference, software
-from orchestrator.trials import Result
 from orchestrator.units import from_json
-from orchestrator.worker import run_trial
 
 CHUNK_BYTES = 32 * 2**20
 NODE_DATA, NODE_CACHE = "IID_NODE_DATA", "IID_NODE_CACHE"

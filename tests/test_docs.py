@@ -16,11 +16,11 @@ from distill_core.extensions import find, require_importable
 from distill_core.settings import DatasetRef, DistillationSettings, SettingsError
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.cli import app
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, from_json, to_json
 from search_spaces.load import load_space
 

@@ -7,16 +7,16 @@ from rich.console import Console
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator.computing import compute
-from orchestrator.context import Report
+from orchestrator.execution.context import Report
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import RUNNER, Result, TrialSettings
+from orchestrator.execution.worker import prepare_process
 from orchestrator.progress import describe
 from orchestrator.status import find_unit
 from orchestrator.store import provenance
 from orchestrator.store.store import Store
 from orchestrator.text import duration
-from orchestrator.trials import RUNNER, Result, TrialSettings
 from orchestrator.units import Unit
-from orchestrator.worker import prepare_process
 
 
 def run_one(key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan
@@ -19,7 +20,6 @@ from orchestrator.search.run import StudyRun
 from orchestrator.search.study import Study, settings_text
 from orchestrator.store import leases, provenance
 from orchestrator.store.store import Store
-from orchestrator.trials import RUNNER, TrialSettings
 
 if TYPE_CHECKING:
     from orchestrator.shipping import Parcels

@@ -11,12 +11,12 @@ from pkgutil import resolve_name
 from typing import Any, SupportsFloat
 
 from distill_core.distillation.state import CheckpointError, Curve, DistillationState
-from orchestrator.context import Stopped, UnitContext
+from orchestrator.execution.context import Stopped, UnitContext
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.rungs import record_interval
 from orchestrator.store import leases
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill
 
 

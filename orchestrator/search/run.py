@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.records import Journal, RungResult, State, Trial
 from orchestrator.search.sampler import suggest
 from orchestrator.search.study import RungUnits, Study
 from orchestrator.search.worker import Measured, rung_work
 from orchestrator.store import leases
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 
 
 @dataclass

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.worker import prepare_process
 from orchestrator.search.study import RungUnits
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.trials import Result, TrialSettings
 from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
-from orchestrator.worker import prepare_process
 
 if TYPE_CHECKING:
     from orchestrator.shipping import Parcels

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 
 HARNESS = Path(__file__).parent / "harness"
 RUNNER = "fake_runner:run_unit"

@@ -12,10 +12,10 @@ from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSe
 from orchestrator.cli import app
 from orchestrator.commands.evaluate import ask
 from orchestrator.commands.export import dataset_text
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, Evaluate, Select
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}

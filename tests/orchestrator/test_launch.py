@@ -14,8 +14,9 @@ from ray.tune.error import TuneError
 from rich.console import Console
 
 from orchestrator import tuning
-from orchestrator.computing import compute
-from orchestrator.context import Report
+from orchestrator.execution.context import Report
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.launch import StopSwitch, Summary, show
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.progress import Board, Failure, plain_line, render
@@ -24,7 +25,6 @@ from orchestrator.searcher import MAX_DEATHS
 from orchestrator.store import leases, tables
 from orchestrator.store.stop_signal import FileSign
 from orchestrator.store.store import StoreError
-from orchestrator.trials import Result, TrialSettings
 
 RUNNER = "fake_runner:run_unit"
 SUMMARY = functools.partial(

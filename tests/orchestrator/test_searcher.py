@@ -4,11 +4,11 @@ import pickle
 import pytest
 
 from orchestrator import searcher as module
+from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board
 from orchestrator.searcher import Attempt, PlanSearcher
 from orchestrator.store import leases, tables
-from orchestrator.trials import Result, TrialSettings
 from orchestrator.units import from_json
 
 

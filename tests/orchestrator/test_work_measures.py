@@ -19,13 +19,13 @@ from distill_core.settings import (
     QueueSettings,
 )
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator import work as work_room
-from orchestrator.computing import compute
+from orchestrator.execution import unit_functions as work_room
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
+from orchestrator.execution.unit_functions import SET_FILE, inputs
 from orchestrator.store import tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, TrainExtractor
-from orchestrator.work import SET_FILE, inputs
 
 DIGITS = DatasetRef(name="digits")
 EVALUATION = EvaluationSettings(num_eval=2, epoch_eval_train=1, batch_train=64)

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from orchestrator.commands.report import show_report
 from orchestrator.commands.status import show_status
 from orchestrator.commands.verify import show_verification
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.planning.plan import make_plan, pending
 from orchestrator.planning.request import Request
 from orchestrator.report.results import read_results
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from orchestrator.store.verify import verify
-from orchestrator.trials import RUNNER, TrialSettings
 from search_spaces.load import load_space
 
 CHECKS = settings(

@@ -9,12 +9,12 @@ import pytest
 from full_disk import FullDisk
 from harm import DRIVER, Grid, compute_here, results
 
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
 from orchestrator.store.cleanup import sweep
 from orchestrator.store.store import StoreError
 from orchestrator.store.verify import verify
-from orchestrator.trials import TrialSettings
 
 QUICK = {"steps": 2}
 

@@ -3,10 +3,10 @@
 import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings
-from orchestrator import context
-from orchestrator.computing import compute
+from orchestrator.execution import context
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, TrainExtractor
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}

@@ -4,7 +4,7 @@ import os
 import time
 
 from distill_core.settings import DatasetRef, DistillationSettings
-from orchestrator.context import Outcome
+from orchestrator.execution.context import Outcome
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.units import Distill
 

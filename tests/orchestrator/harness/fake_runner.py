@@ -14,7 +14,7 @@ import os
 import signal
 import time
 
-from orchestrator.context import Outcome
+from orchestrator.execution.context import Outcome
 
 BEHAVIOUR = {
     "steps": 3,

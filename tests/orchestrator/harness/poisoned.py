@@ -4,18 +4,18 @@ import dataclasses
 import os
 from pathlib import Path
 
-import orchestrator.work
-from orchestrator.work import run_unit as ordinary
+import orchestrator.execution.unit_functions
+from orchestrator.execution.unit_functions import run_unit as ordinary
 
-visible = orchestrator.work.visible
+visible = orchestrator.execution.unit_functions.visible
 
 
 def run_unit(unit, context):
-    orchestrator.work.visible = poisoned
+    orchestrator.execution.unit_functions.visible = poisoned
     try:
         return ordinary(unit, context)
     finally:
-        orchestrator.work.visible = visible
+        orchestrator.execution.unit_functions.visible = visible
 
 
 def poisoned(dataset, unit):

@@ -8,7 +8,9 @@ import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.computing import compute, compute_together
+from orchestrator.execution.run_units import compute, compute_together
+from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.launch import launch
 from orchestrator.planning import cohorts
 from orchestrator.planning.plan import make_plan
@@ -17,10 +19,8 @@ from orchestrator.progress import Board, plain_line
 from orchestrator.searcher import PlanSearcher
 from orchestrator.store import leases, tables
 from orchestrator.store.store import Store
-from orchestrator.trials import Result, TrialSettings
 from orchestrator.tuning import BoardCallback
 from orchestrator.units import Distill, from_json, to_json
-from orchestrator.work import SET_FILE
 from search_spaces.load import load_space
 
 BASE = DistillationSettings(network="ConvNetW4D2", iterations=4, batch_real=4)
@@ -206,7 +206,7 @@ def test_what_ends_the_whole_cohort_has_its_units_tried_alone(settings, monkeypa
 
 
 def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(settings, monkeypatch, tmp_path):
-    monkeypatch.setattr("orchestrator.context.STOP_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
     units, store = cells(), Store(tmp_path / "store")
     stop = store.stop_sign("run").file
 

@@ -9,13 +9,13 @@ from distill_core.datasets.load import load_dataset
 from distill_core.importers.reading import Reading
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
+from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.planning.imported_sets import GivenSet, Question, plan_evaluation
 from orchestrator.store import tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Evaluate, ImportSet, Select, from_json, to_json
-from orchestrator.work import SET_FILE
 
 DIGITS = DatasetRef(name="digits")
 SETTINGS = {

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.records import Journal
 from orchestrator.search.run import StudyRun
 from orchestrator.search.study import studies
 from orchestrator.search.worker import Measured
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from search_spaces.load import load_space
 
 SPACE = """

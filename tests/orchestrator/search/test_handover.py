@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 
 from distill_core.distillation.state import Curve
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
+from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.search import handover
 from orchestrator.search.handover import advance, thinned
 from orchestrator.store import checkpoints, tables
 from orchestrator.store.atomic_files import sha256
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
-from orchestrator.work import SET_FILE
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 TIMES = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory"}

@@ -2,11 +2,11 @@
 
 import pytest
 
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.records import Journal, read_trials
 from orchestrator.search.run import StudyRun
 from orchestrator.store import checkpoints, tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 

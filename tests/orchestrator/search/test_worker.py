@@ -1,10 +1,10 @@
 import pytest
 
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.worker import measure, rung_work
 from orchestrator.store import leases, tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Evaluate
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"

@@ -5,12 +5,12 @@ import pytest
 from rich.console import Console
 
 from orchestrator.commands.verify import show_verification
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import checkpoints, leases, tables
 from orchestrator.store.integrity import intact_folder
 from orchestrator.store.store import DONE, ROWS, SPEC, Store, StoreError
 from orchestrator.store.verify import repair, verify
-from orchestrator.trials import TrialSettings
 
 RUNNER = "fake_runner:run_unit"
 

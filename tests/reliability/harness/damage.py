@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from orchestrator import cli, launch
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
 from orchestrator.progress import Board
 from orchestrator.store import checkpoints, leases
 from orchestrator.store.provenance import failure_row

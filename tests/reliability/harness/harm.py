@@ -14,11 +14,11 @@ from pathlib import Path
 
 from plans import make_small_plan
 
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
 from orchestrator.store.store import DONE, ROWS, Store
 from orchestrator.store.verify import verify
-from orchestrator.trials import TrialSettings
 
 SEED = int(os.environ.get("IID_HARM_SEED", "20250131"))
 SETS, EVALUATIONS = 12, 4

@@ -112,7 +112,7 @@ def in_a_process(url, first="", **environment):
     code = f"""
 {first}
 from orchestrator.store.atomic_files import StoreError
-from orchestrator.remote.objects import Remote
+from orchestrator.store.remote.objects import Remote
 try:
     Remote.connect({url!r}).put("a", b"")
 except StoreError as error:

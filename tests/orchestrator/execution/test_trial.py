@@ -1,4 +1,4 @@
-from orchestrator.trials import trial_config, trial_resources
+from orchestrator.execution.trial import trial_config, trial_resources
 
 
 def test_resources_name_a_gpu_only_where_there_is_one(units, settings):

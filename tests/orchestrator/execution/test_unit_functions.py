@@ -20,13 +20,13 @@ from distill_core.settings import (
     SettingsError,
 )
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.computing import compute
-from orchestrator.context import Stopped, UnitContext
+from orchestrator.execution.context import Stopped, UnitContext
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
+from orchestrator.execution.unit_functions import SET_FILE, evaluation_images, run_unit, training_data
 from orchestrator.store import tables
 from orchestrator.store.store import Store
-from orchestrator.trials import TrialSettings
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor
-from orchestrator.work import SET_FILE, evaluation_images, run_unit, training_data
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
 EXTRACTOR = TrainExtractor(
@@ -113,7 +113,7 @@ def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
 @pytest.fixture
 def attempt(store, tmp_path, monkeypatch):
     """Runs a unit function without committing; returns its outcome and where its artefacts are."""
-    monkeypatch.setattr("orchestrator.context.STOP_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
 
     def attempt(unit, stopping=lambda: False):
         workdir = tmp_path / uuid.uuid4().hex

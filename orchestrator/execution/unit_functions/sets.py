@@ -15,7 +15,8 @@ from distill_core.distillation.coresets import select
 from distill_core.distillation.loop import distill_cohort
 from distill_core.distillation.run import Cell, Hooks
 from distill_core.distillation.state import DistillationState
-from orchestrator.context import UnitContext
+from orchestrator.execution.context import UnitContext
+from orchestrator.execution.unit_functions.inputs import SET_FILE, extractors, training_data
 from orchestrator.planning.methods import unit_method
 from orchestrator.store.tables import Row
 from orchestrator.units import (
@@ -23,7 +24,6 @@ from orchestrator.units import (
     Select,
     to_json,
 )
-from orchestrator.work.inputs import SET_FILE, extractors, training_data
 
 PICTURE_COLUMNS = 10
 

@@ -13,7 +13,7 @@ from distill_core.datasets.load import Dataset, load_dataset, restrict
 from distill_core.datasets.splits import hold_out
 from distill_core.settings import DatasetRef, Protocol, SettingsError, Split
 from distill_core.training.extractors import ExtractorPool
-from orchestrator.context import UnitContext
+from orchestrator.execution.context import UnitContext
 from orchestrator.units import Continual, Evaluate, ImportExtractor, TrainExtractor, Unit
 
 PARAMETERS_FILE = "parameters.safetensors"

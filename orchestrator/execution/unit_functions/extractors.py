@@ -11,13 +11,13 @@ from distill_core.settings import SettingsError
 from distill_core.tensor_files import write_tensors
 from distill_core.training.extractors import import_parameters, save_parameters, train_extractor
 from distill_core.training.trainer import Checkpoints, State
-from orchestrator.context import UnitContext
+from orchestrator.execution.context import UnitContext
+from orchestrator.execution.unit_functions.inputs import PARAMETERS_FILE, training_data
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     ImportExtractor,
     TrainExtractor,
 )
-from orchestrator.work.inputs import PARAMETERS_FILE, training_data
 
 
 def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:

@@ -1,9 +1,9 @@
 import pytest
 
-from orchestrator.computing import compute
-from orchestrator.context import Report
+from orchestrator.execution.context import Report
+from orchestrator.execution.run_units import compute
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases, tables
-from orchestrator.trials import TrialSettings
 
 
 def test_a_unit_is_computed_once_and_reports(harness, units, settings):
@@ -49,7 +49,7 @@ def test_a_stopped_unit_continues_at_its_checkpoint(harness, units, settings, mo
             stop.touch()
 
     settings = TrialSettings(**{**_fields(settings), "checkpoint_seconds": 3600.0})
-    monkeypatch.setattr("orchestrator.context.STOP_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
     harness.behave({"steps": 5})
     assert compute(units[0], settings, device="cpu", report=report).status == "stopped"
     assert compute(units[0], settings, device="cpu").status == "stopped"  # not even begun
@@ -68,7 +68,7 @@ def test_a_store_that_cannot_be_used_is_a_reason_and_no_exception(tmp_path, unit
 
 def test_a_unit_logs_to_tensorboard_and_continues_its_log(harness, units, settings):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    from orchestrator.tensorboard_log import TensorBoardLog
+    from orchestrator.execution.tensorboard import TensorBoardLog
 
     folder = harness.store.tensorboard_folder(units[0])
     first = TensorBoardLog(folder)

@@ -1,4 +1,4 @@
-from orchestrator.computing import compute
+from orchestrator.execution.run_units import compute
 from orchestrator.store import tables
 
 

@@ -10,13 +10,13 @@ from distill_core.distillation.initial_images import draw_initial, initial_image
 from distill_core.distillation.objective import decode
 from distill_core.evaluation.features import describe
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.context import UnitContext
+from orchestrator.execution.context import UnitContext
+from orchestrator.execution.unit_functions.inputs import SET_FILE, extractors, network_of, training_data
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,
     Embed,
 )
-from orchestrator.work.inputs import SET_FILE, extractors, network_of, training_data
 
 
 def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:

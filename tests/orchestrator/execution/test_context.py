@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.context import Stopped, UnitContext
+from orchestrator.execution.context import Stopped, UnitContext
 from orchestrator.store.store import Store, StoreError
 
 
@@ -16,7 +16,7 @@ class Recorder:
 
 def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("orchestrator.context.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("orchestrator.execution.context.time.monotonic", lambda: clock[0])
     reports, log = [], Recorder()
     context = UnitContext(
         store=Store(tmp_path), unit=units[0], workdir=tmp_path, data_root=tmp_path, report=reports.append,

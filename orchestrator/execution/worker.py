@@ -11,9 +11,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.computing import compute_together
-from orchestrator.context import Report
-from orchestrator.trials import TrialSettings, cpu_threads
+from orchestrator.execution.context import Report
+from orchestrator.execution.run_units import compute_together
+from orchestrator.execution.trial import TrialSettings, cpu_threads
 from orchestrator.units import from_json
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from orchestrator.units import ImportExtractor, Select, Unit, to_json
 
-RUNNER = "orchestrator.work:run_unit"
-COHORT_RUNNER = "orchestrator.work:run_cohort"
+RUNNER = "orchestrator.execution.unit_functions:run_unit"
+COHORT_RUNNER = "orchestrator.execution.unit_functions:run_cohort"
 
 Status = Literal["done", "present", "failed", "busy", "stopped", "apart"]
 """done: computed here; present: another launch had it; busy: another launch is at it; stopped: to be continued; apart:

@@ -8,7 +8,13 @@ from dataclasses import replace
 
 from distill_core.datasets.load import Dataset
 from distill_core.runtime.device import peak_memory, reset_peak_memory
-from orchestrator.context import Outcome, UnitContext
+from orchestrator.execution.context import Outcome, UnitContext
+from orchestrator.execution.unit_functions.evaluation import evaluate, evaluate_steps
+from orchestrator.execution.unit_functions.extractors import import_extractor, train
+from orchestrator.execution.unit_functions.features import embed
+from orchestrator.execution.unit_functions.imported_sets import import_set
+from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, load, training_data, visible
+from orchestrator.execution.unit_functions.sets import distil, select_images
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
@@ -21,12 +27,6 @@ from orchestrator.units import (
     TrainExtractor,
     Unit,
 )
-from orchestrator.work.accuracy import evaluate, evaluate_steps
-from orchestrator.work.extractors import import_extractor, train
-from orchestrator.work.features import embed
-from orchestrator.work.imported import import_set
-from orchestrator.work.inputs import SET_FILE, evaluation_images, load, training_data, visible
-from orchestrator.work.sets import distil, select_images
 
 __all__ = ["SET_FILE", "evaluation_images", "run_cohort", "run_unit", "training_data"]
 

@@ -8,10 +8,10 @@ from distill_core.datasets.load import Dataset
 from distill_core.importers.convert import content_of, convert
 from distill_core.importers.raw import ImportSetError
 from distill_core.importers.recognize import recognise
-from orchestrator.context import UnitContext
+from orchestrator.execution.context import UnitContext
+from orchestrator.execution.unit_functions.inputs import SET_FILE
 from orchestrator.store.tables import Row
 from orchestrator.units import ImportSet, to_json
-from orchestrator.work.inputs import SET_FILE
 
 
 def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[Row]:

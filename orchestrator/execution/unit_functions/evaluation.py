@@ -14,13 +14,13 @@ from distill_core.evaluation.continual import evaluate_step, memory
 from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, evaluate_network
 from distill_core.synthetic_set import SyntheticSet
 from distill_core.training.trainer import Fit
-from orchestrator.context import UnitContext
+from orchestrator.execution.context import UnitContext
+from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, stoppable, training_data
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
     Evaluate,
 )
-from orchestrator.work.inputs import SET_FILE, evaluation_images, stoppable, training_data
 
 
 def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row]:

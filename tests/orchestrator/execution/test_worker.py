@@ -4,7 +4,7 @@ import sys
 
 def test_a_process_without_gpus_sees_none_and_keeps_its_threads():
     code = (
-        "from orchestrator.worker import prepare_process; prepare_process(cpus=1, gpus=0)\n"
+        "from orchestrator.execution.worker import prepare_process; prepare_process(cpus=1, gpus=0)\n"
         "import os, sys; assert 'torch' not in sys.modules\n"
         "import torch; assert torch.get_num_threads() == 1 and torch.cuda.device_count() == 0\n"
         "first = torch.rand(2); prepare_process(cpus=2, gpus=0)\n"

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
+from orchestrator.execution.tensorboard import TensorBoardLog
 from orchestrator.store.integrity import intact_folder
 from orchestrator.store.store import Store
 from orchestrator.store.tables import Row
-from orchestrator.tensorboard_log import TensorBoardLog
 from orchestrator.units import Unit
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.context import Outcome, Report, Stopped, UnitContext
-from orchestrator.settling import Apart, failed, settled
+from orchestrator.execution.commit import Apart, failed, settled
+from orchestrator.execution.context import Outcome, Report, Stopped, UnitContext
+from orchestrator.execution.tensorboard import TensorBoardLog
+from orchestrator.execution.trial import Result, TrialSettings, cpu_threads
 from orchestrator.store import leases
 from orchestrator.store.leases import Lease
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store, StoreError
-from orchestrator.tensorboard_log import TensorBoardLog
-from orchestrator.trials import Result, TrialSettings, cpu_threads
 from orchestrator.units import Unit
 
 UnitFunction = Callable[[Unit, UnitContext], Outcome]

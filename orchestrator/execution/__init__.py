@@ -1,0 +1,1 @@
+"""The worker process: lease, unit function, commit."""
