@@ -12,9 +12,9 @@ from rich.console import Console
 
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
+from orchestrator.cluster.resources import LaunchError
 from orchestrator.commands.cluster import app as cluster
 from orchestrator.planning.request import Request
-from orchestrator.resources import LaunchError
 from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.tables import TableError
 from search_spaces.errors import SpaceError

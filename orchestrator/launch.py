@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cluster.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan, pending
 from orchestrator.planning.ready_queue import Schedule
 from orchestrator.progress import Board, Failure, describe, display
-from orchestrator.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.store import provenance
 from orchestrator.store.cleanup import sweep
 from orchestrator.store.stop_signal import StopSign
@@ -272,7 +272,7 @@ def _survey(
     address: str | None, store: Store, settings: TrialSettings, board: Board, console: Console
 ) -> tuple[list[Node], Trial]:
     """Look at the machines, see that they can do the work, and return them and what runs on them."""
-    from orchestrator import preflight, shipping
+    from orchestrator.cluster import dataset_transfer, preflight
 
     if address is None and not preflight.is_cluster():
         return preflight.this_machine(), run_trial
@@ -281,7 +281,7 @@ def _survey(
     if parcels.sent:
         sent = ", ".join(f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.sent.items())
         console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
-    return nodes, shipping.trial_on_cluster(parcels)
+    return nodes, dataset_transfer.trial_on_cluster(parcels)
 
 
 def _opening(board: Board, room: Capacity) -> str:

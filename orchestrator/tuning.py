@@ -19,19 +19,19 @@ from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from rich.console import Console
 
+from orchestrator.cluster.auth_token import keep_token_private
+from orchestrator.cluster.head_node import knock, running_cluster, watched
+from orchestrator.cluster.preflight import is_cluster
+from orchestrator.cluster.resources import Capacity, LaunchError
 from orchestrator.execution.commit import note_failure
 from orchestrator.execution.context import Report
 from orchestrator.execution.trial import Result, TrialSettings, trial_resources
 from orchestrator.execution.worker import run_trial
-from orchestrator.head import knock, running_cluster, watched
 from orchestrator.planning.ready_queue import Schedule
-from orchestrator.preflight import is_cluster
 from orchestrator.progress import Board
-from orchestrator.resources import Capacity, LaunchError
 from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.store.store import Store
 from orchestrator.text import last_line
-from orchestrator.tokens import keep_token_private
 from orchestrator.units import Unit, from_json
 
 OBJECT_STORE_BYTES = 100 * 2**20

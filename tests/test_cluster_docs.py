@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.resources import Need, Node, gpu_share
+from orchestrator.cluster.resources import Need, Node, gpu_share
 
 TEXT = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
 LONGER = "run pets.yaml --address auto --set seeds=20 --out longer"

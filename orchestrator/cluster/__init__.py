@@ -1,1 +1,1 @@
-"""Ready files for clusters: a Slurm script, a KubeRay `RayJob`, a `ray up` cluster, with the user's sizes filled in."""
+"""Machines: their resources, the look at each node before a launch, data transfer, authentication, manifests."""

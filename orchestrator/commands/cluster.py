@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cluster import generate
-from orchestrator.cluster.generate import Job
+from orchestrator.cluster.manifests import generate
+from orchestrator.cluster.manifests.generate import Job
 from orchestrator.planning.request import Request
 from orchestrator.store.atomic_files import StoreError
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cluster.resources import Capacity, LaunchError, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan
-from orchestrator.resources import Capacity, LaunchError, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.search.records import Journal, RungResult, Trial
 from orchestrator.search.result import full_evaluations, winners
 from orchestrator.search.run import StudyRun
@@ -22,7 +22,7 @@ from orchestrator.store import leases, provenance
 from orchestrator.store.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.shipping import Parcels
+    from orchestrator.cluster.dataset_transfer import Parcels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ class Search:
 
     def _room(self, study: Study) -> "tuple[Capacity, Parcels | None]":
         """Look at the machines; return what each trial gets of them, and what was sent to a cluster's nodes."""
-        from orchestrator import preflight
+        from orchestrator.cluster import preflight
 
         asked = Resources(cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address)
         units, wanted = full_evaluations(study, study.published)

@@ -16,12 +16,12 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from orchestrator.cluster.dataset_transfer import Parcels
+from orchestrator.cluster.resources import LaunchError
 from orchestrator.execution.trial import trial_resources
-from orchestrator.resources import LaunchError
 from orchestrator.search.run import StudyRun
 from orchestrator.search.worker import Measured, run_search_trial
 from orchestrator.searcher import MAX_DEATHS
-from orchestrator.shipping import Parcels
 from orchestrator.text import last_line
 
 TIE = 1e-9

@@ -19,7 +19,7 @@ from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
 
 if TYPE_CHECKING:
-    from orchestrator.shipping import Parcels
+    from orchestrator.cluster.dataset_transfer import Parcels
 
 BUSY_SECONDS = 1.0
 """Pause before a unit that somebody else is working on is looked at again."""
@@ -78,7 +78,7 @@ def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -
 
     settings = TrialSettings(**config["settings"])
     if parcels is not None:
-        from orchestrator.shipping import data_root_for
+        from orchestrator.cluster.dataset_transfer import data_root_for
 
         if (reason := parcels.misfit()) is not None:
             refused = Measured(rung=config["work"][0]["rung"], outcome="failed", reason=reason, hopeless=True)

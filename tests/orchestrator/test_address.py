@@ -13,8 +13,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from distill_core.datasets.info import DatasetError
-from orchestrator import head, preflight, shipping
-from orchestrator.resources import LaunchError
+from orchestrator.cluster import dataset_transfer, head_node, preflight
+from orchestrator.cluster.resources import LaunchError
 from orchestrator.store import tables
 from orchestrator.units import ImportExtractor
 
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 def folders(tmp_path_factory):
     """What the second node has: a data folder, and a place for what is sent to it."""
     return {
-        shipping.NODE_DATA: tmp_path_factory.mktemp("node-data"),
-        shipping.NODE_CACHE: tmp_path_factory.mktemp("node-cache"),
+        dataset_transfer.NODE_DATA: tmp_path_factory.mktemp("node-data"),
+        dataset_transfer.NODE_CACHE: tmp_path_factory.mktemp("node-cache"),
     }
 
 
@@ -60,7 +60,7 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
     harness.behave(**{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractors"})
     for name in ("behaviour.json", "log"):  # the harness's runner talks to the test through the data folder
         (harness.data / name).touch()
-        (folders[shipping.NODE_DATA] / name).symlink_to(harness.data / name)
+        (folders[dataset_transfer.NODE_DATA] / name).symlink_to(harness.data / name)
     summary = harness.launch(plan, address=cluster.address)
     assert (summary.exit_code, sum(summary.computed.values())) == (0, len(plan.units))
     assert not ray.is_initialized()
@@ -70,7 +70,7 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
 
 
 def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folders, pets, runner):
-    kept = folders[shipping.NODE_CACHE]
+    kept = folders[dataset_transfer.NODE_CACHE]
     plan = runner.make_plan(units=16)
     summary = harness.launch(plan, address=cluster.address, runner="data_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
@@ -98,7 +98,7 @@ def test_what_a_node_cannot_get_is_said_before_anything_starts(harness, cluster,
     shutil.rmtree(pets)
     with pytest.raises(DatasetError, match="pets: no train"):
         harness.launch(runner.make_plan(units=7), **launch)
-    there = folders[shipping.NODE_DATA] / "pets" / "train"
+    there = folders[dataset_transfer.NODE_DATA] / "pets" / "train"
     there.mkdir(parents=True)
     with pytest.raises(LaunchError, match=r"does not have data set pets@1, nor does this machine"):
         harness.launch(runner.make_plan(units=7), **launch)
@@ -112,13 +112,13 @@ def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(harness, cluster, 
         _, parcels = preflight.check(harness.store, harness.data, [])
         assert parcels.sent == {}
         places = [
-            ray.get(preflight._on(node, shipping.data_root_for).remote(dataset, harness.data, parcels))
+            ray.get(preflight._on(node, dataset_transfer.data_root_for).remote(dataset, harness.data, parcels))
             for node in ray.nodes()
             for dataset in (runner.DATASET, dataclasses.replace(runner.DATASET, path=str(pets)))
         ]
     finally:
         ray.shutdown()
-    kept = folders[shipping.NODE_CACHE]
+    kept = folders[dataset_transfer.NODE_CACHE]
     assert sum(place == harness.data for place in places) == 2  # here, and what is no part of the data folder
     (sent,) = (place for place in places if place.parent == kept)
     assert (sent / "pets/train/cat/1.png").read_bytes() == b"cat" * 1000
@@ -180,7 +180,7 @@ def test_a_cluster_that_is_not_there_is_named(harness, small_plan):
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", None], ids=["hangs up", "HTTP", "silent"])
 def test_somebody_else_at_the_address_is_told_at_once(harness, small_plan, monkeypatch, answer):
-    monkeypatch.setattr(head, "KNOCK_SECONDS", 1.0)
+    monkeypatch.setattr(head_node, "KNOCK_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = threading.Event()
         threading.Thread(target=_answer, args=(server, answer, done), daemon=True).start()

@@ -6,7 +6,7 @@ import pytest
 import ray
 from rich.console import Console
 
-from orchestrator import preflight
+from orchestrator.cluster import preflight
 from orchestrator.planning.plan import Plan
 from orchestrator.units import Select
 

@@ -14,13 +14,13 @@ from ray.tune.error import TuneError
 from rich.console import Console
 
 from orchestrator import tuning
+from orchestrator.cluster.resources import Capacity, LaunchError, Resources
 from orchestrator.execution.context import Report
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.launch import StopSwitch, Summary, show
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.progress import Board, Failure, plain_line, render
-from orchestrator.resources import Capacity, LaunchError, Resources
 from orchestrator.searcher import MAX_DEATHS
 from orchestrator.store import leases, tables
 from orchestrator.store.stop_signal import FileSign

@@ -12,7 +12,7 @@ import time
 import pytest
 from rich.console import Console
 
-from orchestrator.resources import LaunchError
+from orchestrator.cluster.resources import LaunchError
 from orchestrator.search.drive import Search
 from orchestrator.search.records import read_trials
 from orchestrator.search.result import study_result

@@ -16,9 +16,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef
-from orchestrator.resources import LaunchError, Node
-from orchestrator.shipping import Parcel, Parcels, label, node_root, open_depot, pack, unpack, why_not
-from orchestrator.software import difference, software
+from orchestrator.cluster.dataset_transfer import Parcel, Parcels, label, node_root, open_depot, pack, unpack, why_not
+from orchestrator.cluster.resources import LaunchError, Node
+from orchestrator.cluster.software_check import difference, software
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store, StoreError
 from orchestrator.text import last_line

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console
 
-from orchestrator import head
+from orchestrator.cluster import head_node
 
 SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
@@ -38,13 +38,13 @@ def _greet(server):
 
 @pytest.fixture
 def console(monkeypatch):
-    monkeypatch.setattr(head, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(head_node, "WATCH_SECONDS", 0.02)
     return Console(file=io.StringIO(), width=200)
 
 
 def test_a_head_that_answers_is_not_spoken_of(console):
-    with answering() as address, head.watched(address, console):
-        head.knock(address)
+    with answering() as address, head_node.watched(address, console):
+        head_node.knock(address)
         time.sleep(0.3)
     assert console.file.getvalue() == ""
 
@@ -52,7 +52,7 @@ def test_a_head_that_answers_is_not_spoken_of(console):
 def test_a_head_that_is_gone_is_told_once(console):
     with answering() as address:
         pass
-    with head.watched(address, console):
+    with head_node.watched(address, console):
         deadline = time.monotonic() + 20
         while not console.file.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -71,7 +71,7 @@ def test_one_knock_without_an_answer_means_nothing(console, monkeypatch):
             case end if end is over:
                 over.set()
 
-    monkeypatch.setattr(head, "knock", knock)
-    with head.watched("10.0.0.1:6379", console):
+    monkeypatch.setattr(head_node, "knock", knock)
+    with head_node.watched("10.0.0.1:6379", console):
         assert over.wait(20)
     assert console.file.getvalue() == ""

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from distill_core.settings import SettingsError
 from orchestrator.cli import app
-from orchestrator.cluster import generate
-from orchestrator.cluster.generate import Job, kuberay, slurm
+from orchestrator.cluster.manifests import generate
+from orchestrator.cluster.manifests.generate import Job, kuberay, slurm
 from orchestrator.store.atomic_files import StoreError
 
 SIZES = {"nodes": 3, "cpus": 8, "gpus": 2, "memory": 64}

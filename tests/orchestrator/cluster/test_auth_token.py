@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from orchestrator.tokens import keep_token_private
+from orchestrator.cluster.auth_token import keep_token_private
 
 NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 

@@ -22,9 +22,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import LAYOUTS, locate, own_folder
 from distill_core.settings import DatasetRef
+from orchestrator.cluster.software_check import difference, software
 from orchestrator.execution.trial import Result
 from orchestrator.execution.worker import run_trial
-from orchestrator.software import difference, software
 from orchestrator.units import from_json
 
 CHUNK_BYTES = 32 * 2**20
@@ -118,7 +118,7 @@ class Parcels:
     depot: Any = None
     """A handle of `Depot`."""
     software: Mapping[str, str] = field(default_factory=dict)
-    """Of the machine that launches; see `orchestrator.software`."""
+    """Of the machine that launches; see `orchestrator.cluster.software_check`."""
 
     def of(self, ref: DatasetRef) -> Parcel | None:
         """Return the parcel of a data set; None where it cannot be sent."""

@@ -227,7 +227,7 @@ def _fill(template: str, job: Job, **values: object) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # only now: every command imports this module
 
     environment = Environment(
-        loader=PackageLoader("orchestrator.cluster"),
+        loader=PackageLoader("orchestrator.cluster.manifests"),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.software import difference, software
+from orchestrator.cluster.software_check import difference, software
 from orchestrator.store import provenance
 
 OURS = {"python": "3.12", "ray": "2.60.0", "torch": "2.14.1", "code": "0123abcd"}

@@ -1,8 +1,8 @@
 import pytest
 
 from distill_core.settings import DatasetRef, ExtractorSettings
+from orchestrator.cluster.resources import MARGINS, LaunchError, Need, Node, gpu_need, gpu_share, share_out, wants_gpu
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
-from orchestrator.resources import MARGINS, LaunchError, Need, Node, gpu_need, gpu_share, share_out, wants_gpu
 from orchestrator.units import Select, TrainExtractor
 
 GB = 10**9
