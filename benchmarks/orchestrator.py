@@ -35,7 +35,7 @@ from distill_core.settings import (  # noqa: E402
     ExtractorSettings,
 )
 from orchestrator.execution.context import Outcome, UnitContext  # noqa: E402
-from orchestrator.launch import launch  # noqa: E402
+from orchestrator.launch.launch import launch  # noqa: E402
 from orchestrator.planning.plan import Cell, Plan  # noqa: E402
 from orchestrator.store import provenance  # noqa: E402
 from orchestrator.store.store import Store  # noqa: E402

@@ -19,12 +19,12 @@ from distill_core.importers.reading import Options, Reading
 from distill_core.importers.recognize import recognise
 from distill_core.settings import DatasetRef, Protocol, SettingsError
 from orchestrator.commands.run import check_data
-from orchestrator.launch import launch, show
+from orchestrator.launch.launch import launch, show
+from orchestrator.launch.status import find_unit
 from orchestrator.planning.imported_sets import GivenSet, Question, SetUnit, plan_evaluation
 from orchestrator.planning.methods import unit_method
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import slug
-from orchestrator.status import find_unit
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, ImportSet, Select, Unit
 from search_spaces.errors import Misfit, SpaceError

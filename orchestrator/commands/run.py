@@ -9,7 +9,7 @@ from rich.text import Text
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.commands.report import show_report
-from orchestrator.launch import launch, show
+from orchestrator.launch.launch import launch, show
 from orchestrator.planning.plan import make_plan, pending
 from orchestrator.planning.request import Request
 from orchestrator.store.store import Store, StoreError

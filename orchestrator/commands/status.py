@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from orchestrator.status import read_status, render_status
+from orchestrator.launch.status import read_status, render_status
 from orchestrator.store.store import Store
 
 

@@ -11,8 +11,8 @@ from orchestrator.execution.context import Report
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import RUNNER, Result, TrialSettings
 from orchestrator.execution.worker import prepare_process
-from orchestrator.progress import describe
-from orchestrator.status import find_unit
+from orchestrator.launch.progress import describe
+from orchestrator.launch.status import find_unit
 from orchestrator.store import provenance
 from orchestrator.store.store import Store
 from orchestrator.text import duration

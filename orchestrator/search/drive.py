@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestrator.cluster.resources import Capacity, LaunchError, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.execution.trial import RUNNER, TrialSettings
-from orchestrator.launch import StopSwitch, Summary, launch, show
+from orchestrator.launch.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan
 from orchestrator.search.records import Journal, RungResult, Trial
@@ -58,9 +58,9 @@ class Search:
         search.store.check_writable()
         with ExitStack() as stack:
             if any(search._is_unfinished(study) for study in studies):
-                from orchestrator import tuning
+                from orchestrator.launch import ray_tune
 
-                stack.enter_context(tuning.cluster(self.address, self.console))
+                stack.enter_context(ray_tune.cluster(self.address, self.console))
             codes = []
             for study in studies:
                 codes.append(search._study(study))

@@ -41,7 +41,7 @@ class Harness:
         return [line[1] for line in self.log() if line[0] == event]
 
     def launch(self, plan, **options):
-        from orchestrator.launch import launch
+        from orchestrator.launch.launch import launch
 
         options = {"checkpoint_seconds": 0.0, "tensorboard": False, "space": "small", "runner": RUNNER} | options
         return launch(plan, store=self.store, data_root=self.data, **options)

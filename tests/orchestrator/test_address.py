@@ -222,10 +222,10 @@ def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(harness, sm
     def use_token(*, warn_if_disabled):
         asked.append("token")
 
-    monkeypatch.setattr("orchestrator.tuning.maybe_enable_token_auth_if_token_available", use_token)
-    monkeypatch.setattr("orchestrator.tuning.running_cluster", lambda: "10.0.0.1:6379")
-    monkeypatch.setattr("orchestrator.tuning.knock", asked.append)
-    monkeypatch.setattr("orchestrator.tuning.ray.init", init)
+    monkeypatch.setattr("orchestrator.launch.ray_tune.maybe_enable_token_auth_if_token_available", use_token)
+    monkeypatch.setattr("orchestrator.launch.ray_tune.running_cluster", lambda: "10.0.0.1:6379")
+    monkeypatch.setattr("orchestrator.launch.ray_tune.knock", asked.append)
+    monkeypatch.setattr("orchestrator.launch.ray_tune.ray.init", init)
     with pytest.raises(LaunchError, match=r"at 10\.0\.0\.1:6379: not now"):
         harness.launch(small_plan(), address="auto")
     assert asked == ["10.0.0.1:6379", *([] if named else ["token"]), "10.0.0.1:6379"]

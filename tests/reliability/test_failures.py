@@ -8,8 +8,8 @@ import ray
 from harm import MARKS_OF_AN_ATTEMPT, compute_here, results
 from rich.console import Console
 
-from orchestrator.launch import launch, show
-from orchestrator.status import read_status
+from orchestrator.launch.launch import launch, show
+from orchestrator.launch.status import read_status
 from orchestrator.store import tables
 from orchestrator.store.verify import verify
 

@@ -9,7 +9,7 @@ import ray
 from harm import replayable, wait_for
 from ray.cluster_utils import Cluster
 
-from orchestrator.launch import launch
+from orchestrator.launch.launch import launch
 
 HEALTH = {"initial_delay_ms": 0, "period_ms": 500, "timeout_ms": 500, "failure_threshold": 2}
 

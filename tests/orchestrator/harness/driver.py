@@ -9,7 +9,7 @@ from pathlib import Path
 from plans import make_small_plan
 from rich.console import Console
 
-from orchestrator.launch import launch, show
+from orchestrator.launch.launch import launch, show
 from orchestrator.store.open import open_store
 
 if __name__ == "__main__":

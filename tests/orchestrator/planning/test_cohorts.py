@@ -11,15 +11,15 @@ from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.run_units import compute, compute_together
 from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
-from orchestrator.launch import launch
+from orchestrator.launch.launch import launch
+from orchestrator.launch.plan_searcher import PlanSearcher
+from orchestrator.launch.progress import Board, plain_line
+from orchestrator.launch.ray_tune import BoardCallback
 from orchestrator.planning import cohorts
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.ready_queue import Schedule
-from orchestrator.progress import Board, plain_line
-from orchestrator.searcher import PlanSearcher
 from orchestrator.store import leases, tables
 from orchestrator.store.store import Store
-from orchestrator.tuning import BoardCallback
 from orchestrator.units import Distill, from_json, to_json
 from search_spaces.load import load_space
 

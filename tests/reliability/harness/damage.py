@@ -12,9 +12,10 @@ from harm import compute_here
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator import cli, launch
+from orchestrator import cli
 from orchestrator.execution.run_units import compute
-from orchestrator.progress import Board
+from orchestrator.launch import launch
+from orchestrator.launch.progress import Board
 from orchestrator.store import checkpoints, leases
 from orchestrator.store.provenance import failure_row
 from orchestrator.store.store import Store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.launch import launch, show
+from orchestrator.launch.launch import launch, show
 from orchestrator.planning.plan import make_plan
 from orchestrator.store.store import Store
 from search_spaces.load import load_space

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.status import read_status
+from orchestrator.launch.status import read_status
 from orchestrator.store.integrity import intact_folder
 from orchestrator.store.open import open_store
 from orchestrator.store.remote.verify import verify_remote

@@ -27,9 +27,9 @@ from orchestrator.execution.commit import note_failure
 from orchestrator.execution.context import Report
 from orchestrator.execution.trial import Result, TrialSettings, trial_resources
 from orchestrator.execution.worker import run_trial
+from orchestrator.launch.plan_searcher import MAX_DEATHS, PlanSearcher
+from orchestrator.launch.progress import Board
 from orchestrator.planning.ready_queue import Schedule
-from orchestrator.progress import Board
-from orchestrator.searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.store.store import Store
 from orchestrator.text import last_line
 from orchestrator.units import Unit, from_json

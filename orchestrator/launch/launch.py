@@ -25,10 +25,10 @@ from rich.text import Text
 from orchestrator.cluster.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
+from orchestrator.launch.progress import Board, Failure, describe, display
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan, pending
 from orchestrator.planning.ready_queue import Schedule
-from orchestrator.progress import Board, Failure, describe, display
 from orchestrator.store import provenance
 from orchestrator.store.cleanup import sweep
 from orchestrator.store.stop_signal import StopSign
@@ -238,11 +238,11 @@ def _compute(
     cohorts: bool,
 ) -> bool:
     """Run what is not done, and return whether that was stopped."""
-    from orchestrator import tuning
+    from orchestrator.launch import ray_tune
 
     switch = StopSwitch(store.stop_sign(settings.run), console)
     try:
-        with tuning.cluster(asked.address, console), switch.installed():
+        with ray_tune.cluster(asked.address, console), switch.installed():
             nodes, trial = _survey(asked.address, store, settings, board, console)
             gpu = wants_gpu(nodes, asked.gpus)
             estimates = estimate(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
@@ -254,7 +254,7 @@ def _compute(
             schedule = Schedule(plan, done, board.expected, slots=room.slots if cohorts else 0)
             console.print(_opening(board, room), soft_wrap=True, highlight=False)
             with display(board, console):
-                tuning.run_units(
+                ray_tune.run_units(
                     schedule,
                     store=store,
                     settings=settings,

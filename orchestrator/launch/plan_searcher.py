@@ -9,8 +9,8 @@ from ray.tune.search import Searcher
 
 from orchestrator.execution.commit import note_failure
 from orchestrator.execution.trial import Result, TrialSettings, needs_gpu, trial_config
+from orchestrator.launch.progress import Board
 from orchestrator.planning.ready_queue import Schedule
-from orchestrator.progress import Board
 from orchestrator.store import leases
 from orchestrator.store.store import Store
 from orchestrator.units import Unit

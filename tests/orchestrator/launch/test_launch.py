@@ -13,15 +13,15 @@ from ray.exceptions import RaySystemError
 from ray.tune.error import TuneError
 from rich.console import Console
 
-from orchestrator import tuning
 from orchestrator.cluster.resources import Capacity, LaunchError, Resources
 from orchestrator.execution.context import Report
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import Result, TrialSettings
-from orchestrator.launch import StopSwitch, Summary, show
+from orchestrator.launch import ray_tune
+from orchestrator.launch.launch import StopSwitch, Summary, show
+from orchestrator.launch.plan_searcher import MAX_DEATHS
+from orchestrator.launch.progress import Board, Failure, plain_line, render
 from orchestrator.planning.cost_model import Estimate
-from orchestrator.progress import Board, Failure, plain_line, render
-from orchestrator.searcher import MAX_DEATHS
 from orchestrator.store import leases, tables
 from orchestrator.store.stop_signal import FileSign
 from orchestrator.store.store import StoreError
@@ -108,13 +108,13 @@ def test_a_killed_worker_is_replaced_and_the_unit_continues(harness, small_plan,
 
 def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(harness, small_plan, monkeypatch):
     trials = []
-    started = tuning.BoardCallback.on_trial_start
+    started = ray_tune.BoardCallback.on_trial_start
 
     def count(callback, *arguments, trial, **options):
-        trials.extend(unit.key for unit in tuning._units(trial))
+        trials.extend(unit.key for unit in ray_tune._units(trial))
         started(callback, *arguments, trial=trial, **options)
 
-    monkeypatch.setattr(tuning.BoardCallback, "on_trial_start", count)
+    monkeypatch.setattr(ray_tune.BoardCallback, "on_trial_start", count)
     plan = small_plan(sets=1, evaluations=1)
     (extractor,) = by_kind(plan, "train_extractors")
     lease = leases.acquire(harness.store.leases, extractor.key, "other")
@@ -170,12 +170,12 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
     def run_units(schedule, *, board, **options):
         assert board.expected == dict.fromkeys(board.units, 1.0)
 
-    monkeypatch.setattr("orchestrator.launch.estimate", estimate)
-    monkeypatch.setattr(tuning, "run_units", run_units)
+    monkeypatch.setattr("orchestrator.launch.launch.estimate", estimate)
+    monkeypatch.setattr(ray_tune, "run_units", run_units)
     for gpus in (0.0, 0.5):
         room = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")
-        monkeypatch.setattr("orchestrator.launch.share_out", lambda nodes, room=room, **asked: room)
-        monkeypatch.setattr("orchestrator.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0)
+        monkeypatch.setattr("orchestrator.launch.launch.share_out", lambda nodes, room=room, **asked: room)
+        monkeypatch.setattr("orchestrator.launch.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0)
         summary = harness.launch(small_plan())
         assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
     assert asked == [False, True]

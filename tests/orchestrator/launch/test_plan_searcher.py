@@ -3,11 +3,11 @@ import pickle
 
 import pytest
 
-from orchestrator import searcher as module
 from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.launch import plan_searcher as module
+from orchestrator.launch.plan_searcher import Attempt, PlanSearcher
+from orchestrator.launch.progress import Board
 from orchestrator.planning.ready_queue import Schedule
-from orchestrator.progress import Board
-from orchestrator.searcher import Attempt, PlanSearcher
 from orchestrator.store import leases, tables
 from orchestrator.units import from_json
 

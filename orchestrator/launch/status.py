@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator.progress import blocked_by, describe
+from orchestrator.launch.progress import blocked_by, describe
 from orchestrator.store import leases
 from orchestrator.store.store import Store, StoreError
 from orchestrator.units import KINDS, Unit, from_json

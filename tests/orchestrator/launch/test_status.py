@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from orchestrator.status import find_unit, read_status, render_status
+from orchestrator.launch.status import find_unit, read_status, render_status
 from orchestrator.store import leases
 from orchestrator.store.provenance import failure_row
 from orchestrator.store.store import Store, StoreError

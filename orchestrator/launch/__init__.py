@@ -1,0 +1,1 @@
+"""The driving process: a plan on Ray Tune, its progress and status."""
