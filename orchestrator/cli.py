@@ -289,7 +289,7 @@ def search(
 ) -> None:
     """Choose settings such as the weights of both losses on held-out images; the test images are never read."""
     from orchestrator.commands.search import search_space
-    from orchestrator.search.drive import Search
+    from orchestrator.search.search import Search
     from orchestrator.store.open import open_store
 
     how = Search(

@@ -13,8 +13,8 @@ from orchestrator.planning.request import Request
 from orchestrator.report.model import slug
 from orchestrator.report.search import SearchReport, write_search_report
 from orchestrator.report.terminal import terminal_table
-from orchestrator.search.drive import Search
-from orchestrator.search.result import study_result
+from orchestrator.search.results import study_result
+from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched
 from orchestrator.store.store import Store, StoreError
 from orchestrator.store.tables import TableError

@@ -12,8 +12,8 @@ from orchestrator.report.html import render_page
 from orchestrator.report.markdown import escape, markdown_table
 from orchestrator.report.model import MISSING, Entry, Picture, ReportError, Table, row, slug
 from orchestrator.report.style import house_style, save
-from orchestrator.search.records import Trial
-from orchestrator.search.result import Finalist, StudyResult, found_space
+from orchestrator.search.journal import Trial
+from orchestrator.search.results import Finalist, StudyResult, found_space
 from orchestrator.search.study import Study, settings_text
 
 FOUND = "found.yaml"

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.search.records import Trial
+from orchestrator.search.journal import Trial
 from orchestrator.search.study import Parameters, Study
 
 STARTUP_TRIALS = 8

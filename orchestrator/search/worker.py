@@ -121,7 +121,7 @@ def _computed(unit: Unit, longer: Unit | None, store: Store, settings: TrialSett
     """Compute a unit, waiting while somebody else does."""
     while True:
         if isinstance(unit, Distill) and isinstance(longer, Distill):
-            from orchestrator.search.handover import advance
+            from orchestrator.search.warm_start import advance
 
             advance(unit, longer, settings, device=device)
         result = compute(unit, settings, device=device)

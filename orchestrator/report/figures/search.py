@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from orchestrator.report.figures.drawing import legend, panels
 from orchestrator.report.style import MUTED, SEQUENTIAL, colours
 from orchestrator.search.dimensions import Dimension
-from orchestrator.search.records import Trial
-from orchestrator.search.result import StudyResult
+from orchestrator.search.journal import Trial
+from orchestrator.search.results import StudyResult
 
 Array = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, FeatureSettings
 from orchestrator.analysis.statistics import summarise
 from orchestrator.planning.plan import Cell, Plan
-from orchestrator.search.records import RungResult, Trial
-from orchestrator.search.result import Finalist, StudyResult
+from orchestrator.search.journal import RungResult, Trial
+from orchestrator.search.results import Finalist, StudyResult
 from orchestrator.search.study import studies
 from orchestrator.store import tables
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json

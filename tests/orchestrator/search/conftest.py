@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.search.records import Journal
-from orchestrator.search.run import StudyRun
+from orchestrator.search.journal import Journal
 from orchestrator.search.study import studies
+from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import Measured
 from orchestrator.store.store import Store
 from search_spaces.load import load_space
@@ -62,7 +62,7 @@ class Killed(Exception):
 @pytest.fixture
 def simulate(tmp_path):
     """Carries a study out one trial after the other with made-up values; can be killed after some reports."""
-    from orchestrator.search.tuner import RungScheduler
+    from orchestrator.search.ray_tune import RungScheduler
 
     def run(study, trials, *, store=None, kill_after=math.inf, value=None):
         store = store or Store(tmp_path / "store")

@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.search.drive import Search
-from orchestrator.search.result import full_evaluations, winners
+from orchestrator.search.results import full_evaluations, winners
+from orchestrator.search.search import Search
 from orchestrator.store.store import Store
 
 

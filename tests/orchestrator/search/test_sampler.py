@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.search.records import RungResult, Trial
+from orchestrator.search.journal import RungResult, Trial
 from orchestrator.search.sampler import suggest
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"

@@ -8,8 +8,8 @@ from distill_core.distillation.state import Curve
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
-from orchestrator.search import handover
-from orchestrator.search.handover import advance, thinned
+from orchestrator.search import warm_start
+from orchestrator.search.warm_start import advance, thinned
 from orchestrator.store import checkpoints, tables
 from orchestrator.store.atomic_files import sha256
 from orchestrator.store.store import Store
@@ -51,7 +51,7 @@ def test_sets_that_went_through_rungs_equal_those_distilled_at_once(make_study, 
     for shorter, longer in zip(lengths, [*lengths[1:], None], strict=True):
         if longer is not None:
             advance(shorter, longer, settings, device="cpu")
-            started.append(handover._state(longer, by_rungs))
+            started.append(warm_start._state(longer, by_rungs))
         assert compute(shorter, settings, device="cpu").status == "done"
     assert [state and state.iteration for state in started[1:]] == [n - 1 for n in study.iterations[1:-1]]
     at_once, settings = workplace("once")

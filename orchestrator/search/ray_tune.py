@@ -20,7 +20,7 @@ from orchestrator.cluster.dataset_transfer import Parcels
 from orchestrator.cluster.resources import LaunchError
 from orchestrator.execution.trial import trial_resources
 from orchestrator.launch.plan_searcher import MAX_DEATHS
-from orchestrator.search.run import StudyRun
+from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import Measured, run_search_trial
 from orchestrator.text import last_line
 

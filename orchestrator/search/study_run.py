@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.search.records import Journal, RungResult, State, Trial
+from orchestrator.search.journal import Journal, RungResult, State, Trial
 from orchestrator.search.sampler import suggest
 from orchestrator.search.study import RungUnits, Study
 from orchestrator.search.worker import Measured, rung_work

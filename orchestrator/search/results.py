@@ -9,7 +9,7 @@ import yaml
 from numpy.typing import NDArray
 
 from orchestrator.analysis.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
-from orchestrator.search.records import Trial, read_trials
+from orchestrator.search.journal import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
 from orchestrator.store.store import Store
 from orchestrator.units import Unit

@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cluster.resources import LaunchError
-from orchestrator.search.drive import Search
-from orchestrator.search.records import read_trials
-from orchestrator.search.result import study_result
+from orchestrator.search.journal import read_trials
+from orchestrator.search.results import study_result
+from orchestrator.search.search import Search
 from orchestrator.search.study import studies
 from orchestrator.store import leases, tables
 from orchestrator.store.open import open_store

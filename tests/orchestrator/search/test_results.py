@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from orchestrator.planning.plan import make_plan
-from orchestrator.search.records import read_trials
-from orchestrator.search.result import found_space, full_evaluations, importance, study_result, winners
+from orchestrator.search.journal import read_trials
+from orchestrator.search.results import found_space, full_evaluations, importance, study_result, winners
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from search_spaces.load import load_space

@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.search.records import Journal, read_trials
-from orchestrator.search.run import StudyRun
+from orchestrator.search.journal import Journal, read_trials
+from orchestrator.search.study_run import StudyRun
 from orchestrator.store import checkpoints, tables
 from orchestrator.store.store import Store
 

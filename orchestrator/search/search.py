@@ -14,10 +14,10 @@ from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.launch.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan
-from orchestrator.search.records import Journal, RungResult, Trial
-from orchestrator.search.result import full_evaluations, winners
-from orchestrator.search.run import StudyRun
+from orchestrator.search.journal import Journal, RungResult, Trial
+from orchestrator.search.results import full_evaluations, winners
 from orchestrator.search.study import Study, settings_text
+from orchestrator.search.study_run import StudyRun
 from orchestrator.store import leases, provenance
 from orchestrator.store.store import Store
 
@@ -108,7 +108,7 @@ class Search:
         return summary.exit_code
 
     def _trials(self, study: Study, run: str) -> int:
-        from orchestrator.search.tuner import run_study
+        from orchestrator.search.ray_tune import run_study
 
         settings = TrialSettings(
             store=self.store.address,
