@@ -11,8 +11,8 @@ from orchestrator.commands.report import REPORTS
 from orchestrator.commands.run import check_data, check_pools
 from orchestrator.planning.request import Request
 from orchestrator.report.model import slug
-from orchestrator.report.search import SearchReport, write_search_report
-from orchestrator.report.terminal import terminal_table
+from orchestrator.report.render.terminal import terminal_table
+from orchestrator.report.search_report import SearchReport, write_search_report
 from orchestrator.search.results import study_result
 from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched

@@ -1,7 +1,7 @@
 """Reports from the Parquet tables of a store: table models, and their rendering as Markdown, CSV and in a terminal."""
 
 from orchestrator.report.model import Report, ReportError, ReportFiles
-from orchestrator.report.terminal import render_terminal
+from orchestrator.report.render.terminal import render_terminal
 from orchestrator.report.write import write_report
 
 __all__ = ["Report", "ReportError", "ReportFiles", "render_terminal", "write_report"]

@@ -6,17 +6,18 @@ from pathlib import Path
 
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.request import Request
-from orchestrator.report import continual, features, manifest, overview, tables
-from orchestrator.report.across import across
-from orchestrator.report.costs import costs
+from orchestrator.report import manifest
 from orchestrator.report.figures import write_figures
-from orchestrator.report.html import render_html
-from orchestrator.report.latex import write_latex
-from orchestrator.report.markdown import render_markdown
+from orchestrator.report.figures.image_sheets import write_comparisons, write_sheets
 from orchestrator.report.model import Picture, Report, ReportError, ReportFiles, Table
-from orchestrator.report.pictures import write_comparisons, write_sheets
+from orchestrator.report.render.html import render_html
+from orchestrator.report.render.latex import write_latex
+from orchestrator.report.render.markdown import render_markdown
 from orchestrator.report.results import Results, read_results
-from orchestrator.report.settings import settings
+from orchestrator.report.tables import accuracy, continual, features, overview
+from orchestrator.report.tables.aggregates import across
+from orchestrator.report.tables.costs import costs
+from orchestrator.report.tables.settings import settings
 from orchestrator.store.store import Store
 
 
@@ -26,7 +27,7 @@ def build_report(
     """Return all tables of a report; nothing is written. Arguments as for `write_report`."""
     request = Request(space=space_name, overrides=tuple(overrides))
     planned, missing = overview.cells(results)
-    sections = (*tables.sections(results), *continual.sections(results), *features.sections(results))
+    sections = (*accuracy.sections(results), *continual.sections(results), *features.sections(results))
     return Report(
         space=space_name,
         command=command or request.command("run", "--store", store.address),
@@ -78,7 +79,7 @@ def write_report(
 def _write(results: Results, report: Report, store: Store, out: Path) -> ReportFiles:
     written = [_write_csv(table, out / "tables" / f"{table.slug}.csv") for table in report.tables]
     everything = out / "tables" / "results.csv"
-    tables.results_frame(results).to_csv(everything, index=False)
+    accuracy.results_frame(results).to_csv(everything, index=False)
     files = ReportFiles(
         report=report,
         folder=out,

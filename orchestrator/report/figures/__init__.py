@@ -4,9 +4,9 @@ from pathlib import Path
 
 from orchestrator.report.figures import architectures, compression, continual, features, losses, sensitivity
 from orchestrator.report.figures.drawing import write_chart
+from orchestrator.report.figures.style import house_style
 from orchestrator.report.model import Picture
 from orchestrator.report.results import Results
-from orchestrator.report.style import house_style
 
 _KINDS = (compression, architectures, sensitivity, continual, features, losses)
 

@@ -26,8 +26,8 @@ from orchestrator.report.figures.heat_map import (
     limits_of,
     mark_best,
 )
+from orchestrator.report.figures.style import colours
 from orchestrator.report.results import Measurement, Results, scopes, size
-from orchestrator.report.style import colours
 
 MATCHING = "distillation.network"
 _BAR = 0.17

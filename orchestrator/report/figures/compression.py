@@ -18,8 +18,8 @@ from orchestrator.report.figures.drawing import (
     panels,
     percents,
 )
+from orchestrator.report.figures.style import colours
 from orchestrator.report.results import Measurement, Results, scopes
-from orchestrator.report.style import colours
 
 
 def charts(results: Results) -> Iterator[Chart]:

@@ -14,9 +14,9 @@ from orchestrator.report.figures.drawing import (
     legend,
     panels,
 )
+from orchestrator.report.figures.style import colours
 from orchestrator.report.results import Results, Trajectory, size
-from orchestrator.report.style import colours
-from orchestrator.report.swept import point
+from orchestrator.report.swept_settings import point
 
 
 def charts(results: Results) -> Iterator[Chart]:

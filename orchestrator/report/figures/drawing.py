@@ -14,9 +14,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.analysis.statistics import Summary
+from orchestrator.report.figures.style import new_figure, save
 from orchestrator.report.model import Group, Picture, slug
 from orchestrator.report.results import Measurement, Scope, Trajectory
-from orchestrator.report.style import new_figure, save
 
 Array = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import Chart, legend, name_ticks, panels, scale_from_zero, span
+from orchestrator.report.figures.style import INK, MUTED, colours
 from orchestrator.report.results import FeatureView
-from orchestrator.report.style import INK, MUTED, colours
 
 Array = NDArray[np.float64]
 

@@ -18,9 +18,9 @@ from orchestrator.report.figures.drawing import (
     panels,
 )
 from orchestrator.report.figures.feature_changes import change_chart
+from orchestrator.report.figures.style import CLASS_COLOURS, INK, MUTED
 from orchestrator.report.results import FeatureView, Results, size
-from orchestrator.report.style import CLASS_COLOURS, INK, MUTED
-from orchestrator.report.swept import point
+from orchestrator.report.swept_settings import point
 
 Array = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from orchestrator.report.entries import percent
+from orchestrator.report.cells import percent
 from orchestrator.report.figures.drawing import name_ticks
+from orchestrator.report.figures.style import INK, SEQUENTIAL
 from orchestrator.report.model import MISSING
-from orchestrator.report.style import INK, SEQUENTIAL
 
 Array = NDArray[np.float64]
 

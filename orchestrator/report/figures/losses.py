@@ -19,8 +19,8 @@ from orchestrator.report.figures.drawing import (
     scale_from_zero,
     span,
 )
+from orchestrator.report.figures.style import colours
 from orchestrator.report.results import Results, scopes, size
-from orchestrator.report.style import colours
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import legend, panels
-from orchestrator.report.style import MUTED, SEQUENTIAL, colours
+from orchestrator.report.figures.style import MUTED, SEQUENTIAL, colours
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import StudyResult

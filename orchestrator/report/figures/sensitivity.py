@@ -31,9 +31,9 @@ from orchestrator.report.figures.heat_map import (
     mark_best,
     outline,
 )
+from orchestrator.report.figures.style import colours
 from orchestrator.report.results import Measurement, Results, size
-from orchestrator.report.style import colours
-from orchestrator.report.swept import is_number, setting, usual_setting, value_text
+from orchestrator.report.swept_settings import is_number, setting, usual_setting, value_text
 
 _ACROSS = 0.9
 """Of a value that is no number, in inches."""

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import ReportError
-from orchestrator.report.settings import distinct, settings
+from orchestrator.report.tables.settings import distinct, settings
 from orchestrator.store.store import Store
 
 NOTE = "one image a class: this is DM"

@@ -9,8 +9,8 @@ import pytest
 from distill_core.settings import DatasetRef, EvaluationSettings
 from orchestrator.analysis.statistics import summarise
 from orchestrator.planning.plan import Cell, Plan
+from orchestrator.report.figures.style import house_style
 from orchestrator.report.results import FeatureView, Measurement, Results, Scope, Trajectory
-from orchestrator.report.style import house_style
 from orchestrator.store import tables
 from orchestrator.units import Evaluate
 

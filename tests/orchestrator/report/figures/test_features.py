@@ -2,7 +2,7 @@ import pytest
 
 from orchestrator.report.figures import features
 from orchestrator.report.figures.feature_changes import class_means
-from orchestrator.report.style import CLASS_COLOURS
+from orchestrator.report.figures.style import CLASS_COLOURS
 
 
 def _rows(labels=(0, 1), shift=0.0, real=3):

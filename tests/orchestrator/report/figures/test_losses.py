@@ -3,8 +3,8 @@ import pytest
 
 from orchestrator.report import write_report
 from orchestrator.report.figures.losses import charts, loss_curves
+from orchestrator.report.figures.style import colours
 from orchestrator.report.results import read_results
-from orchestrator.report.style import colours
 from orchestrator.store.store import Store
 from search_spaces.method_names import METHODS
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.report import manifest
-from orchestrator.report.entries import interval_text, percent, signed, summary_text
+from orchestrator.report.cells import interval_text, percent, signed, summary_text
 from orchestrator.report.figures.search import figures
-from orchestrator.report.html import render_page
-from orchestrator.report.markdown import escape, markdown_table
+from orchestrator.report.figures.style import house_style, save
 from orchestrator.report.model import MISSING, Entry, Picture, ReportError, Table, row, slug
-from orchestrator.report.style import house_style, save
+from orchestrator.report.render.html import render_page
+from orchestrator.report.render.markdown import escape, markdown_table
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import Finalist, StudyResult, found_space
 from orchestrator.search.study import Study, settings_text

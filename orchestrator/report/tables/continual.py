@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.statistics import Array, Summary, summarise
-from orchestrator.report.entries import (
+from orchestrator.report.cells import (
     SAME_SET,
     comparisons,
     footnotes,
@@ -16,7 +16,7 @@ from orchestrator.report.entries import (
 )
 from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
 from orchestrator.report.results import Results, Scope, Trajectory, scopes, size
-from orchestrator.report.swept import swept_name
+from orchestrator.report.swept_settings import swept_name
 
 _ACCURACY = (
     "Accuracy in % over the classes seen so far: mean ± population standard deviation over class orders and networks; "

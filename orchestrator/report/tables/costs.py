@@ -7,8 +7,8 @@ import pandas as pd
 
 from orchestrator.planning.cost_model import images_per_class
 from orchestrator.report.model import Table, row
-from orchestrator.report.overview import KIND_LABELS, all_rows
 from orchestrator.report.results import Results, dataset_label
+from orchestrator.report.tables.overview import KIND_LABELS, all_rows
 from orchestrator.units import KINDS, Continual, Distill, Evaluate, ImportExtractor, TrainExtractor
 
 _MEMORY = "Peak memory: of the device on a GPU; on a CPU of the whole process, whatever it computed before included."

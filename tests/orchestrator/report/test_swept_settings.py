@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.report.results import read_results
-from orchestrator.report.swept import point, swept_name, usual_setting, value_text
+from orchestrator.report.swept_settings import point, swept_name, usual_setting, value_text
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 

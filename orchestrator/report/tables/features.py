@@ -7,7 +7,7 @@ import pandas as pd
 
 from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
 from orchestrator.report.results import FeatureView, Results, Scope, scopes, size
-from orchestrator.report.swept import swept_name
+from orchestrator.report.swept_settings import swept_name
 
 _COLUMNS = (
     ("spread", "real"),

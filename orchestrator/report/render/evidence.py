@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.report.model import Report
-from orchestrator.report.overview import describe
 from orchestrator.report.results import Results
+from orchestrator.report.tables.overview import describe
 from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.text import duration
 from orchestrator.units import to_json

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from orchestrator.report.figures.search import figures, surface
+from orchestrator.report.figures.style import house_style
 from orchestrator.report.model import ReportError
-from orchestrator.report.search import finalists_table, summary_table, trials_table, write_search_report
-from orchestrator.report.style import house_style
+from orchestrator.report.search_report import finalists_table, summary_table, trials_table, write_search_report
 from search_spaces.load import load_space
 
 

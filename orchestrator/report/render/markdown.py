@@ -13,7 +13,7 @@ _EMPHASIS = {"best": "**{}**", "clear": "**{}**", "second": "<u>{}</u>", None: "
 def render_markdown(files: ReportFiles) -> str:
     """Return the whole report; pictures and figures are linked relative to its folder."""
     environment = Environment(
-        loader=PackageLoader("orchestrator.report"),
+        loader=PackageLoader("orchestrator.report.render"),
         autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,

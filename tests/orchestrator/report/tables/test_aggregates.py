@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.report.across import across
 from orchestrator.report.results import read_results
+from orchestrator.report.tables.aggregates import across
 
 
 def _tables(grid):

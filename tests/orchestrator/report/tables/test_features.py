@@ -2,8 +2,8 @@
 
 from distill_core.settings import FeatureSettings
 from orchestrator.planning.plan import Cell
-from orchestrator.report.features import sections
 from orchestrator.report.results import read_results
+from orchestrator.report.tables.features import sections
 from orchestrator.units import Embed
 
 

@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.figures.drawing import headline
+from orchestrator.report.figures.style import INK, MUTED, house_style, new_figure, save
 from orchestrator.report.model import Picture, ReportError, slug
 from orchestrator.report.results import Results, Scope
-from orchestrator.report.style import INK, MUTED, house_style, new_figure, save
 from orchestrator.store.store import Store
 
 Image = NDArray[np.uint8]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.report.captions import DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
-from orchestrator.report.entries import accuracy_entry, difference_entry, footnotes, ranks, spread_entries
+from orchestrator.report.cells import accuracy_entry, difference_entry, footnotes, ranks, spread_entries
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Scope, size
-from orchestrator.report.swept import point, setting, usual_setting, value_text
+from orchestrator.report.swept_settings import point, setting, usual_setting, value_text
+from orchestrator.report.tables.captions import DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
 
 REFERENCE = "reference"
 """In the place of a difference: the measurement that the others are compared with."""

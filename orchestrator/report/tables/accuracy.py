@@ -7,8 +7,7 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestrator.analysis.statistics import Summary
-from orchestrator.report.captions import ACCURACY, DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
-from orchestrator.report.entries import (
+from orchestrator.report.cells import (
     accuracy_entry,
     comparisons,
     difference_entry,
@@ -18,8 +17,9 @@ from orchestrator.report.entries import (
 )
 from orchestrator.report.model import MISSING, Emphasis, Entry, Section, Table, row, slug
 from orchestrator.report.results import Measurement, Results, Scope, scopes, size
-from orchestrator.report.sweeps import reference_point, sweep_details, sweep_table
-from orchestrator.report.swept import point, setting
+from orchestrator.report.swept_settings import point, setting
+from orchestrator.report.tables.captions import ACCURACY, DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
+from orchestrator.report.tables.sweeps import reference_point, sweep_details, sweep_table
 
 T = TypeVar("T", bound=Hashable)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from orchestrator.report import write_report
-from orchestrator.report.inline import inline
-from orchestrator.report.search import write_search_report
-from orchestrator.report.style import new_figure, save
+from orchestrator.report.figures.style import new_figure, save
+from orchestrator.report.render.data_uri import inline
+from orchestrator.report.search_report import write_search_report
 from orchestrator.store.store import Store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")

@@ -7,12 +7,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from orchestrator.report.evidence import evidence
-from orchestrator.report.inline import inline
-from orchestrator.report.markdown import captioned
 from orchestrator.report.model import ReportFiles
-from orchestrator.report.overview import failed
+from orchestrator.report.render.data_uri import inline
+from orchestrator.report.render.evidence import evidence
+from orchestrator.report.render.markdown import captioned
 from orchestrator.report.results import Results
+from orchestrator.report.tables.overview import failed
 
 _FIGURE_SCALE = 0.6
 """Figures have 160 dots an inch, a page has 96."""
@@ -53,7 +53,7 @@ def render_page(template: str, folder: Path, **content: object) -> str:
         OSError: a picture cannot be read.
     """
     environment = Environment(
-        loader=PackageLoader("orchestrator.report"),
+        loader=PackageLoader("orchestrator.report.render"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

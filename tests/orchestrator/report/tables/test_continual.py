@@ -8,8 +8,8 @@ import pytest
 
 from distill_core.settings import DatasetRef, EvaluationSettings
 from orchestrator.planning.plan import Cell
-from orchestrator.report.continual import sections
 from orchestrator.report.results import read_results
+from orchestrator.report.tables.continual import sections
 from orchestrator.units import Continual, Select
 
 CLASSES = 10

@@ -13,12 +13,12 @@ from orchestrator.analysis.statistics import (
     interquartile_mean_interval,
     probability_of_improvement,
 )
-from orchestrator.report.entries import comparisons, interval_text, percent
-from orchestrator.report.main_table import main_tables
+from orchestrator.report.cells import comparisons, interval_text, percent
 from orchestrator.report.model import Emphasis, Entry, Table, slug
-from orchestrator.report.reproduction import reproduction
 from orchestrator.report.results import Measurement, Results
-from orchestrator.report.score_tables import score_tables
+from orchestrator.report.tables.all_datasets import main_tables
+from orchestrator.report.tables.dd_ranking import score_tables
+from orchestrator.report.tables.reproduction import reproduction
 
 _QUARTILES = (
     "Interquartile mean, in %, of accuracies normalised so that chance is 0 and no error is 100, over all networks of "

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from orchestrator.planning.plan import Plan
-from orchestrator.report.deviations import deviations, published_settings, remarks
-from orchestrator.report.entries import interval_text, percent, signed, summary_text
+from orchestrator.report.cells import interval_text, percent, signed, summary_text
 from orchestrator.report.model import MISSING, Entry, Table
-from orchestrator.report.published import GAINS, Published, find_published, published_sizes
 from orchestrator.report.results import Measurement, Results, Scope
+from orchestrator.report.tables.published import GAINS, Published, find_published, published_sizes
+from orchestrator.report.tables.settings_differences import deviations, published_settings, remarks
 
 _CAPTION = (
     "Test accuracy in %, protocol paper: mean ± population standard deviation; difference in points; 95 % interval of "

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from orchestrator.report import write_report
+from orchestrator.report.figures.image_sheets import comparison, read_set, sheet
 from orchestrator.report.model import ReportError
-from orchestrator.report.pictures import comparison, read_set, sheet
 from orchestrator.store.store import Store
 
 CLASSES = ("cat", "dog")

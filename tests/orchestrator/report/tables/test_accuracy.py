@@ -1,7 +1,7 @@
 """Tables of one experiment, from hand-written rows."""
 
 from orchestrator.report.results import read_results
-from orchestrator.report.tables import sections
+from orchestrator.report.tables.accuracy import sections
 
 
 def _tables(grid):

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from orchestrator.planning.plan import make_plan
-from orchestrator.report.published import find_published, published_figures
-from orchestrator.report.reproduction import reproduction
 from orchestrator.report.results import read_results
+from orchestrator.report.tables.published import find_published, published_figures
+from orchestrator.report.tables.reproduction import reproduction
 from search_spaces.load import load_space
 from search_spaces.method_names import METHODS
 

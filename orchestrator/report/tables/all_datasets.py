@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from orchestrator.report.captions import JOINT_ACCURACY
-from orchestrator.report.entries import accuracy_entry, footnotes, ranks
+from orchestrator.report.cells import accuracy_entry, footnotes, ranks
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Results, Scope, scopes
+from orchestrator.report.tables.captions import JOINT_ACCURACY
 
 _Row = tuple[str, int | None]
 """Data set and IPC."""

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from distill_core.settings import EvaluationSettings
 from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score
 from orchestrator.planning.plan import Sweep
-from orchestrator.report.entries import REFERENCE, interval_text, percent, signed
+from orchestrator.report.cells import REFERENCE, interval_text, percent, signed
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Results
-from orchestrator.report.swept import swept_name
+from orchestrator.report.swept_settings import swept_name
 from orchestrator.units import Evaluate
 from search_spaces.method_names import WHOLE
 

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from orchestrator.report.latex import escape, latex_table, write_latex
 from orchestrator.report.model import Entry, Report, Section, Table, row
+from orchestrator.report.render.latex import escape, latex_table, write_latex
 
 OVERVIEW = Table(slug="overview", title="What ran", header=("", ""), rows=(row("Host", "secret"),))
 
