@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.cluster.resources import Need, Node, gpu_share
 
 TEXT = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()

@@ -15,7 +15,7 @@ from distill_core.exporters import FORMATS, export
 from distill_core.extensions import find, require_importable
 from distill_core.settings import DatasetRef, DistillationSettings, SettingsError
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.planning.plan import make_plan

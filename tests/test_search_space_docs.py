@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.planning.plan import make_plan
 from search_spaces.load import load_space
 from search_spaces.schema import DatasetEntry, ExperimentEntry, Range, RuleEntry, Rungs, SpaceEntry, When

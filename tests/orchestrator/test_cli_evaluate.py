@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from distill_core.datasets.load import load_dataset
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet, to_pixels
-from orchestrator.cli import app
-from orchestrator.commands.evaluate import ask, read_options
+from orchestrator.cli.app import app
+from orchestrator.cli.evaluate import ask, read_options
 from search_spaces.errors import SpaceError
 
 

@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
-from orchestrator.cli import app
-from orchestrator.commands.evaluate import ask
-from orchestrator.commands.export import dataset_text
+from orchestrator.cli.app import app
+from orchestrator.cli.evaluate import ask
+from orchestrator.cli.export import dataset_text
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables

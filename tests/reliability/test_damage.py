@@ -10,9 +10,9 @@ from damage import Damage, copy_of, damages, files_of, fill, launch_here, told
 from harm import Grid, results
 from hypothesis import HealthCheck, Phase, given, settings
 
-from orchestrator.commands.report import show_report
-from orchestrator.commands.status import show_status
-from orchestrator.commands.verify import show_verification
+from orchestrator.cli.report import show_report
+from orchestrator.cli.status import show_status
+from orchestrator.cli.verify import show_verification
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.planning.plan import make_plan, pending

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.search.results import full_evaluations, winners
 from orchestrator.search.search import Search
 from orchestrator.store.store import Store

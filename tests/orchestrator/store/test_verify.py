@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.verify import show_verification
+from orchestrator.cli.verify import show_verification
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import checkpoints, leases, tables

@@ -12,7 +12,7 @@ from harm import compute_here
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator import cli
+from orchestrator.cli import app
 from orchestrator.execution.run_units import compute
 from orchestrator.launch import launch
 from orchestrator.launch.progress import Board
@@ -108,7 +108,7 @@ def told(command):
     console = Console(file=io.StringIO(), width=1000)
     try:
         command(console)
-    except cli.OWN_ERRORS as error:
+    except app.OWN_ERRORS as error:
         assert str(error) and "\n" not in str(error)
         return None, str(error)
     return console.file.getvalue(), None

@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from distill_core.settings import SettingsError
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.cluster.manifests import generate
 from orchestrator.cluster.manifests.generate import Job, kuberay, slurm
 from orchestrator.store.atomic_files import StoreError

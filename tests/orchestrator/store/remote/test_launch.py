@@ -115,7 +115,7 @@ def test_the_driver_is_killed_and_another_machine_goes_on(s3_harness, small_plan
 @pytest.fixture
 def iid(tmp_path, monkeypatch):
     """Run the command line in a folder of its own; return the exit code and what it printed."""
-    from orchestrator.cli import app
+    from orchestrator.cli.app import app
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
@@ -194,7 +194,7 @@ def of_kind(plan, kind):
 def test_what_is_damaged_is_set_aside_and_computed_again(made):
     from rich.console import Console
 
-    from orchestrator.commands.verify import show_verification
+    from orchestrator.cli.verify import show_verification
 
     harness, plan = made
     store, unit = harness.store, of_kind(plan, "distill")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef, SettingsError
-from orchestrator.commands.report import show_report
+from orchestrator.cli.report import show_report
 from orchestrator.launch.launch import launch, show
 from orchestrator.planning.plan import make_plan, pending
 from orchestrator.planning.request import Request

@@ -166,8 +166,8 @@ def _job(
 
 def _request(space: str, options: tuple[str, ...]) -> Request:
     """Read the options as `iid run` will, so that a slip shows here rather than when the job starts."""
-    from orchestrator.cli import app as iid
-    from orchestrator.cli import request
+    from orchestrator.cli.app import app as iid
+    from orchestrator.cli.app import request
 
     run = typer.main.get_command(iid).commands["run"]  # type: ignore[attr-defined]
     try:

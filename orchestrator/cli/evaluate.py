@@ -18,7 +18,7 @@ from distill_core.importers.raw import Found, ImportSetError, RawSet
 from distill_core.importers.reading import Options, Reading
 from distill_core.importers.recognize import recognise
 from distill_core.settings import DatasetRef, Protocol, SettingsError
-from orchestrator.commands.run import check_data
+from orchestrator.cli.run import check_data
 from orchestrator.launch.launch import launch, show
 from orchestrator.launch.status import find_unit
 from orchestrator.planning.imported_sets import GivenSet, Question, SetUnit, plan_evaluation

@@ -1,4 +1,4 @@
-"""The command line `iid`: arguments here, what commands do in `orchestrator.commands`.
+"""The command line `iid`: arguments here, what commands do in the modules beside this one.
 
 Commands import what they need when they are called, so that listing and planning start without Ray or torch.
 """
@@ -12,8 +12,8 @@ from rich.console import Console
 
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
+from orchestrator.cli.cluster import app as cluster
 from orchestrator.cluster.resources import LaunchError
-from orchestrator.commands.cluster import app as cluster
 from orchestrator.planning.request import Request
 from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.tables import TableError
@@ -99,7 +99,7 @@ def request(space: str, overrides: list[str] | None, smoke: bool) -> Request:
 @app.command()
 def spaces() -> None:
     """List the shipped search spaces."""
-    from orchestrator.commands.listings import show_spaces
+    from orchestrator.cli.listings import show_spaces
 
     show_spaces(Console())
 
@@ -114,7 +114,7 @@ def plan(
     cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores to reckon with (default: this machine's).")] = None,
 ) -> None:
     """Show what would run, what the store already has, and how long the rest takes; runs nothing."""
-    from orchestrator.commands.plan import show_plan, this_machine
+    from orchestrator.cli.plan import show_plan, this_machine
     from orchestrator.store.open import open_store
 
     show_plan(request(space, overrides, smoke), open_store(store), this_machine(cpus, gpus), Console())
@@ -123,7 +123,7 @@ def plan(
 @app.command()
 def datasets(data: DataOption = Path("data")) -> None:
     """List the known data sets: which are there, and how to get the others."""
-    from orchestrator.commands.listings import show_datasets
+    from orchestrator.cli.listings import show_datasets
 
     show_datasets(data, Console())
 
@@ -137,7 +137,7 @@ def report(
     smoke: SmokeOption = False,
 ) -> None:
     """Write the report of a search space: tables, pictures, curves, what failed and what is missing."""
-    from orchestrator.commands.report import show_report
+    from orchestrator.cli.report import show_report
     from orchestrator.store.open import open_store
 
     show_report(request(space, overrides, smoke), open_store(store), out, Console())
@@ -161,7 +161,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for the report (default: reports/SPACE).")] = None,
 ) -> None:
     """Compute what the store lacks of a search space; Ctrl-C stops after checkpointing, and running again goes on."""
-    from orchestrator.commands.run import run as run_space
+    from orchestrator.cli.run import run as run_space
     from orchestrator.store.open import open_store
 
     code = run_space(
@@ -220,7 +220,7 @@ def evaluate(
     Options of how sets are stored apply to every PATH that is no key, and win over what a file says. For sets that
     need different ones, give each its own command first, and then their keys together.
     """
-    from orchestrator.commands.evaluate import Resources, ask, evaluate_sets, read_options
+    from orchestrator.cli.evaluate import Resources, ask, evaluate_sets, read_options
     from orchestrator.store.open import open_store
 
     options = read_options(normalised=normalised, zca=zca, factor=factor, soft_labels=soft_labels, check=not no_check)
@@ -257,7 +257,7 @@ def export(
     smoke: SmokeOption = False,
 ) -> None:
     """Write sets in the layouts that others read, with their metadata and a script that trains on them."""
-    from orchestrator.commands.export import export_sets
+    from orchestrator.cli.export import export_sets
     from orchestrator.store.open import open_store
 
     code = export_sets(
@@ -288,7 +288,7 @@ def search(
     found: Annotated[Path | None, typer.Option(help="File for the found settings (default: in the report).")] = None,
 ) -> None:
     """Choose settings such as the weights of both losses on held-out images; the test images are never read."""
-    from orchestrator.commands.search import search_space
+    from orchestrator.cli.search import search_space
     from orchestrator.search.search import Search
     from orchestrator.store.open import open_store
 
@@ -322,7 +322,7 @@ def status(
     tracebacks: Annotated[bool, typer.Option("--tracebacks", help="Show where units failed.")] = False,
 ) -> None:
     """Show what is done, running, failed, waiting and blocked, and the reasons of failures."""
-    from orchestrator.commands.status import show_status
+    from orchestrator.cli.status import show_status
     from orchestrator.store.open import open_store
 
     show_status(open_store(store), Console(), tracebacks=tracebacks)
@@ -336,7 +336,7 @@ def unit(
     device: Annotated[Device, typer.Option(help="What it runs on.")] = Device.CPU,
 ) -> None:
     """Compute one unit in this process, for debugging."""
-    from orchestrator.commands.unit import run_one
+    from orchestrator.cli.unit import run_one
     from orchestrator.store.open import open_store
 
     raise typer.Exit(run_one(key, open_store(store), data, device.value, Console()))
@@ -350,7 +350,7 @@ def verify(
     ] = False,
 ) -> None:
     """Check a whole store against its hashes, and say which units have to be computed again; deletes nothing."""
-    from orchestrator.commands.verify import show_verification
+    from orchestrator.cli.verify import show_verification
     from orchestrator.store.open import open_store
 
     raise typer.Exit(show_verification(open_store(store), Console(), mend=repair))

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator.commands.report import REPORTS
-from orchestrator.commands.run import check_data, check_pools
+from orchestrator.cli.report import REPORTS
+from orchestrator.cli.run import check_data, check_pools
 from orchestrator.planning.request import Request
 from orchestrator.report.model import slug
 from orchestrator.report.render.terminal import terminal_table

@@ -19,7 +19,7 @@ from distill_core.exporters import Accuracy, ExportError, Format, export, find_f
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import bootstrap_interval
-from orchestrator.commands.run import check_data
+from orchestrator.cli.run import check_data
 from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, load
 from orchestrator.launch.status import find_unit
 from orchestrator.planning.plan import Plan, make_plan
