@@ -1,4 +1,6 @@
-"""Cases that the benchmarks of distillation share: data as large as the published ones, made of noise."""
+"""Cases that the benchmarks of distillation share: data as large as the published ones, made of
+noise.
+"""
 
 from dataclasses import replace
 
@@ -30,7 +32,9 @@ def noise(name: str, device: torch.device | str, images_a_class: int | None = No
     count = classes * (images_a_class or info.train_images // classes)
     draws = torch.Generator().manual_seed(0)
     train = ImageSet.build(
-        torch.randint(0, 256, (count, info.channels, side, side), dtype=torch.uint8, generator=draws),
+        torch.randint(
+            0, 256, (count, info.channels, side, side), dtype=torch.uint8, generator=draws
+        ),
         torch.arange(count) % classes,
         classes=classes,
         name=info.name,
@@ -48,9 +52,13 @@ def pool(dataset: Dataset) -> ExtractorPool:
     return ExtractorPool([network.eval().requires_grad_(False)])
 
 
-def settings_for(method: str, name: str, *, iterations: int, precision: Precision = "tf32") -> DistillationSettings:
+def settings_for(
+    method: str, name: str, *, iterations: int, precision: Precision = "tf32"
+) -> DistillationSettings:
     """Return a method's settings with the data set's network."""
-    return replace(METHODS[method], network=NETWORKS[name], iterations=iterations, precision=precision)
+    return replace(
+        METHODS[method], network=NETWORKS[name], iterations=iterations, precision=precision
+    )
 
 
 def run_by(cohort: Cohort, passes: Passes) -> Cohort:

@@ -1,4 +1,6 @@
-"""The arithmetic that a device is capable of: operations a second in a product of two large square matrices."""
+"""The arithmetic that a device is capable of: operations a second in a product of two large square
+matrices.
+"""
 
 import torch
 from clock import Clock
@@ -10,7 +12,9 @@ ROUNDS = 10
 
 
 def ceiling(device: torch.device, precision: Precision) -> float:
-    """Return operations a second, of the fastest of some rounds; a multiplication or an addition is one."""
+    """Return operations a second, of the fastest of some rounds; a multiplication or an addition is
+    one.
+    """
     side = SIDES[device.type]
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     first, second = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))

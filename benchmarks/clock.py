@@ -1,4 +1,6 @@
-"""What all benchmarks share: seconds on a device, spread over rounds, and the name of the machine."""
+"""What all benchmarks share: seconds on a device, spread over rounds, and the name of the
+machine.
+"""
 
 import os
 import platform
@@ -11,15 +13,20 @@ import torch
 
 
 class Clock:
-    """Seconds between `start` and `stop`: device events on a GPU, where the host runs ahead; wall time on a CPU.
+    """Seconds between `start` and `stop`: device events on a GPU, where the host runs ahead; wall
+    time on a CPU.
 
-    `processor` has the seconds that all threads of this process computed meanwhile: what to look at on a machine that
-    does other work, with one thread, whose waiting is not counted.
+    `processor` has the seconds that all threads of this process computed meanwhile: what to look at
+    on a machine that does other work, with one thread, whose waiting is not counted.
     """
 
     def __init__(self, device: torch.device | str) -> None:
         self.on_gpu = torch.device(device).type == "cuda"
-        self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2)) if self.on_gpu else (None, None)
+        self.begin, self.end = (
+            (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            if self.on_gpu
+            else (None, None)
+        )
         self.began = self.processor_began = self.processor = 0.0
 
     def start(self) -> None:
@@ -64,11 +71,18 @@ def interleaved(
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "n": len(values),
+    }
 
 
 def machine(device: torch.device | str) -> dict[str, object]:
-    """Return what a figure depends on: device, threads, load by others when it was taken, versions."""
+    """Return what a figure depends on: device, threads, load by others when it was taken,
+    versions.
+    """
     on_gpu = torch.device(device).type == "cuda"
     return {
         "device": torch.cuda.get_device_name() if on_gpu else processor(),

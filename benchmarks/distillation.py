@@ -1,16 +1,20 @@
-"""Time one iteration of DM+IID and IDM+IID, ours against a plain loop and against the authors' release, and its parts.
+"""Time one iteration of DM+IID and IDM+IID, ours against a plain loop and against the authors'
+release, and its parts.
 
-    python benchmarks/distillation.py [--official IID] [--methods DM+IID IDM+IID] [--ipc 1 10 50] [--rounds 5]
-                                      [--device cpu] [--threads 2] [--bf16] [--out benchmarks/results/NAME.json]
+    python benchmarks/distillation.py [--official IID] [--methods DM+IID IDM+IID] [--ipc 1 10 50]
+    [--rounds 5]
+                                      [--device cpu] [--threads 2] [--bf16] [--out
+                                      benchmarks/results/NAME.json]
 
-CIFAR-10's shapes, noise, 256 real images a class, a ResNet18 as extractor. A call of a side is one whole iteration:
-draws, augmentation, passes, update of the pixels, IDM's queue training. The sides alternate, and the first round is not
-counted. "ours" is what `distill` does. "whole batches" is the same without parts: all classes and all real images in
-one pass, and the queue's batches in one piece; it stands for the readable path. "loop" is a plain reading of DM+IID's
-formulas, one class after the other, and within a class one image after the other where a sum over images stands.
-"graphs" and "compiled" (GPU only) are ours replayed as CUDA graphs and compiled, "release" is the checkout's own
-iteration. With `--bf16` each of ours is also timed with `precision: bf16`. On one thread of a busy machine look at the
-processor's seconds.
+CIFAR-10's shapes, noise, 256 real images a class, a ResNet18 as extractor. A call of a side is one
+whole iteration: draws, augmentation, passes, update of the pixels, IDM's queue training. The sides
+alternate, and the first round is not counted. "ours" is what `distill` does. "whole batches" is the
+same without parts: all classes and all real images in one pass, and the queue's batches in one
+piece; it stands for the readable path. "loop" is a plain reading of DM+IID's formulas, one class
+after the other, and within a class one image after the other where a sum over images stands.
+"graphs" and "compiled" (GPU only) are ours replayed as CUDA graphs and compiled, "release" is the
+checkout's own iteration. With `--bf16` each of ours is also timed with `precision: bf16`. On one
+thread of a busy machine look at the processor's seconds.
 """
 
 import argparse
@@ -57,7 +61,9 @@ SUFFIXES: dict[str, Precision] = {"": "tf32", " in bf16": "bf16"}
 
 
 def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Draw) -> Tensor:
-    """Gradient on images (K, M, C, H, W) by the formulas as they stand, class by class and image by image."""
+    """Gradient on images (K, M, C, H, W) by the formulas as they stand, class by class and image by
+    image.
+    """
     gradients = []
     for c in range(len(images)):
         leaf = images[c].detach().requires_grad_()
@@ -71,7 +77,11 @@ def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Dr
         centre = features.mean(0)
         centralization = sum((feature - centre).square().sum() for feature in features)
         covariance = (looped_covariance(real_maps) - looped_covariance(maps)).square().sum()
-        total = mean + objective.settings.lambda_cc * centralization + objective.settings.lambda_cm * covariance
+        total = (
+            mean
+            + objective.settings.lambda_cc * centralization
+            + objective.settings.lambda_cm * covariance
+        )
         gradients.append(torch.autograd.grad(total, leaf)[0])
     return torch.stack(gradients)
 
@@ -82,7 +92,9 @@ def looped_covariance(maps: Tensor) -> Tensor:
     return sum(image @ image.T for image in centred) / len(maps)
 
 
-def loop_iteration(data: Dataset, extractors: ExtractorPool, cohort: Cohort, settings: DistillationSettings) -> None:
+def loop_iteration(
+    data: Dataset, extractors: ExtractorPool, cohort: Cohort, settings: DistillationSettings
+) -> None:
     """Do what `Cohort.advance` does for DM+IID, with the looped gradient."""
     (run,) = cohort.runs
     iteration = run.state.iteration
@@ -93,7 +105,12 @@ def loop_iteration(data: Dataset, extractors: ExtractorPool, cohort: Cohort, set
 
 
 def objective_of(
-    cohort: Cohort, extractors: ExtractorPool, iteration: int, settings: DistillationSettings, *, whole: bool = False
+    cohort: Cohort,
+    extractors: ExtractorPool,
+    iteration: int,
+    settings: DistillationSettings,
+    *,
+    whole: bool = False,
 ) -> Objective:
     matching = cohort.source.draw(iteration)
     images = cohort.dataset.train
@@ -102,7 +119,9 @@ def objective_of(
         extractor=extractors.networks[0],
         settings=settings,
         ce_weight=matching.ce_weight,
-        forward_images=None if whole else chunk_sizes.forward_images(images.device.type, images.image_size),
+        forward_images=None
+        if whole
+        else chunk_sizes.forward_images(images.device.type, images.image_size),
         passes=PLAIN if whole else cohort.passes,
         extractor_passes=PLAIN if whole else cohort.extractor_passes,
     )
@@ -131,14 +150,19 @@ def own_sides(
     method: str, ipc: int, data: Dataset, extractors: ExtractorPool
 ) -> tuple[dict[str, Side], dict[str, Cohort]]:
     """Return our sides by name, and the cohorts behind them."""
-    settings, device = settings_for(method, data.info.name, iterations=ITERATIONS), data.train.device
+    settings, device = (
+        settings_for(method, data.info.name, iterations=ITERATIONS),
+        data.train.device,
+    )
 
     def fresh(class_chunk: int | None = None, precision: Precision = "tf32") -> Cohort:
         cell = Cell(settings=replace(settings, precision=precision))
         return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
 
     def made_ready(cohort: Cohort) -> Side:
-        """Return a side that captures or compiles in the round that is not counted, if the side is wanted at all."""
+        """Return a side that captures or compiles in the round that is not counted, if the side is
+        wanted at all.
+        """
 
         def side() -> dict[str, float]:
             while cohort.at < UNTIL_CAPTURED:
@@ -151,9 +175,17 @@ def own_sides(
         with without_parts():
             return timed("iteration", cohorts["whole batches"].advance, device)
 
-    cohorts = {f"{OURS}{suffix}": fresh(precision=precision) for suffix, precision in SUFFIXES.items()}
-    sides = {name: partial(timed, "iteration", cohort.advance, device) for name, cohort in cohorts.items()}
-    cohorts["whole batches"], sides["whole batches"] = run_by(fresh(len(data.info.classes)), PLAIN), plain
+    cohorts = {
+        f"{OURS}{suffix}": fresh(precision=precision) for suffix, precision in SUFFIXES.items()
+    }
+    sides = {
+        name: partial(timed, "iteration", cohort.advance, device)
+        for name, cohort in cohorts.items()
+    }
+    cohorts["whole batches"], sides["whole batches"] = (
+        run_by(fresh(len(data.info.classes)), PLAIN),
+        plain,
+    )
     if device.type == "cuda":
         for suffix, precision in SUFFIXES.items():
             for name, passes in (("graphs", captured()), ("compiled", compiled(winograd=False))):
@@ -161,31 +193,50 @@ def own_sides(
                 sides[f"{name}{suffix}"] = made_ready(cohorts[f"{name}{suffix}"])
     if settings.queue is None:
         looped = cohorts["loop"] = fresh()
-        sides["loop"] = lambda: timed("iteration", lambda: loop_iteration(data, extractors, looped, settings), device)
+        sides["loop"] = lambda: timed(
+            "iteration", lambda: loop_iteration(data, extractors, looped, settings), device
+        )
     return sides, cohorts
 
 
 def how(cohort: Cohort) -> dict[str, object]:
     """Return how a cohort's networks were run, and what could not be compiled all the same."""
     of_queue = [cohort.source.passes] if isinstance(cohort.source, IDM) else []
-    failed = {why for passes in (cohort.passes, cohort.extractor_passes, *of_queue) for why in passes.failed.values()}
-    return {"φ": cohort.passes.reason, "ψ": cohort.extractor_passes.reason, "failed": sorted(failed)}
+    failed = {
+        why
+        for passes in (cohort.passes, cohort.extractor_passes, *of_queue)
+        for why in passes.failed.values()
+    }
+    return {
+        "φ": cohort.passes.reason,
+        "ψ": cohort.extractor_passes.reason,
+        "failed": sorted(failed),
+    }
 
 
 def parts(
-    method: str, ipc: int, data: Dataset, extractors: ExtractorPool, rounds: int, precision: Precision
+    method: str,
+    ipc: int,
+    data: Dataset,
+    extractors: ExtractorPool,
+    rounds: int,
+    precision: Precision,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return seconds and processor seconds of the parts of our iteration, each timed by itself."""
     device = data.train.device
     settings, of_dm = (
-        settings_for(name, data.info.name, iterations=ITERATIONS, precision=precision) for name in (method, "DM+IID")
+        settings_for(name, data.info.name, iterations=ITERATIONS, precision=precision)
+        for name in (method, "DM+IID")
     )
     cohort = start(data, [Cell(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
     classes, images = len(data.info.classes), cohort.runs[0].state.images
     objective = objective_of(cohort, extractors, 1, settings)
     draw = drawn_augmentation(data, settings, 1)
     indices = data.train.draw(generator("real batch", 1), settings.batch_real)
-    slices = [slice(c, min(c + cohort.class_chunk, classes)) for c in range(0, classes, cohort.class_chunk)]
+    slices = [
+        slice(c, min(c + cohort.class_chunk, classes))
+        for c in range(0, classes, cohort.class_chunk)
+    ]
     real = [augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices]
     features = [objective.real_features(batch) for batch in real]
     base = objective_of(cohort, extractors, 1, of_dm)
@@ -197,13 +248,17 @@ def parts(
             torch.autograd.grad(loss, leaf)
 
     def matched(synthetic: Tensor, number: int) -> Tensor:
-        losses = objective.losses(features[number], synthetic, torch.arange(len(synthetic), device=device))
+        losses = objective.losses(
+            features[number], synthetic, torch.arange(len(synthetic), device=device)
+        )
         losses.pop("cc", None)
         return torch.stack(list(losses.values())).sum()
 
     def centralized(synthetic: Tensor, number: int) -> Tensor:
         with autocast(precision, device):
-            features = cohort.extractor_passes.run(Embedding(extractors.networks[0]), synthetic.flatten(0, 1))
+            features = cohort.extractor_passes.run(
+                Embedding(extractors.networks[0]), synthetic.flatten(0, 1)
+            )
         return class_centralization(features.float().unflatten(0, synthetic.shape[:2]))
 
     objective = replace(objective, network=base.network, extractor=None)
@@ -212,7 +267,9 @@ def parts(
         "real images drawn, normalised, augmented": lambda: [
             augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices
         ],
-        REAL_FORWARD: lambda: [(found.mean, found.covariance) for found in map(base.real_features, real)],
+        REAL_FORWARD: lambda: [
+            (found.mean, found.covariance) for found in map(base.real_features, real)
+        ],
         "synthetic images through φ and back, losses": lambda: through(matched),
         "synthetic images through ψ and back": lambda: through(centralized),
     }
@@ -232,24 +289,37 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
     with ExitStack() as open_sides:
         sides, cohorts = own_sides(method, ipc, data, extractors)
         asked = {OURS, *(arguments.sides or (name.removesuffix(" in bf16") for name in sides))}
-        suffixes = [suffix for suffix, precision in SUFFIXES.items() if arguments.bf16 or precision != "bf16"]
+        suffixes = [
+            suffix
+            for suffix, precision in SUFFIXES.items()
+            if arguments.bf16 or precision != "bf16"
+        ]
         wanted = {f"{of}{suffix}" for of in asked for suffix in suffixes}
         sides = {name: side for name, side in sides.items() if name in wanted}
         if arguments.official:
-            sides["release"] = open_sides.enter_context(distillation_side(arguments.official, method, ipc, device))
+            sides["release"] = open_sides.enter_context(
+                distillation_side(arguments.official, method, ipc, device)
+            )
         times = interleaved(sides, arguments.rounds)
     ours = {f"{OURS}{suffix}": SUFFIXES[suffix] for suffix in suffixes}
     of_ours = {
-        name: parts(method, ipc, data, extractors, arguments.rounds, precision) for name, precision in ours.items()
+        name: parts(method, ipc, data, extractors, arguments.rounds, precision)
+        for name, precision in ours.items()
     }
     return {
         "method": method,
         "ipc": ipc,
         "sides": {name: _spreads(ours) for name, ours in times.items()},
-        "how they ran": {name: how(cohort) for name, cohort in cohorts.items() if name in times and name != "loop"},
+        "how they ran": {
+            name: how(cohort)
+            for name, cohort in cohorts.items()
+            if name in times and name != "loop"
+        },
         "ratios": {
             f"{other} / {own}": {
-                part: spread([b[part] / a[part] for a, b in zip(times[own], times[other], strict=True)])
+                part: spread(
+                    [b[part] / a[part] for a, b in zip(times[own], times[other], strict=True)]
+                )
                 for part in ("iteration", "iteration processor")
             }
             for own in times
@@ -258,21 +328,33 @@ def measure(method: str, ipc: int, arguments: argparse.Namespace) -> dict[str, o
         },
         "parts": of_ours,
         "share of the matrix ceiling in the real forward": {
-            name: share(method, ipc, of_ours[name][REAL_FORWARD]["part"]["median"], precision, device)
+            name: share(
+                method, ipc, of_ours[name][REAL_FORWARD]["part"]["median"], precision, device
+            )
             for name, precision in ours.items()
         },
     }
 
 
-def share(method: str, ipc: int, seconds: float, precision: Precision, device: torch.device) -> dict[str, float]:
-    """Return operations a second of real images through φ, those of a product of matrices, and their ratio."""
+def share(
+    method: str, ipc: int, seconds: float, precision: Precision, device: torch.device
+) -> dict[str, float]:
+    """Return operations a second of real images through φ, those of a product of matrices, and
+    their ratio.
+    """
     reached = floor("cifar10", ipc, settings_for(method, "cifar10", iterations=1)).real / seconds
     most = ceiling(device, precision)
-    return {"operations a second": reached, "of a product of matrices": most, "share": reached / most}
+    return {
+        "operations a second": reached,
+        "of a product of matrices": most,
+        "share": reached / most,
+    }
 
 
 def agreement() -> dict[str, float]:
-    """Return the largest difference of the gradients of two sides from ours, relative to the largest entry."""
+    """Return the largest difference of the gradients of two sides from ours, relative to the
+    largest entry.
+    """
     data = noise("cifar10", "cpu", images_a_class=64)
     extractors, settings = pool(data), settings_for("DM+IID", "cifar10", iterations=ITERATIONS)
     cohort = start(data, [Cell(settings=settings)], ipc=4, seed=0, extractors=extractors)
@@ -281,13 +363,17 @@ def agreement() -> dict[str, float]:
 
     def gradient(*, whole: bool) -> Tensor:
         objective = objective_of(cohort, extractors, 0, settings, whole=whole)
-        ((found, _),) = gradients([objective], [images], real.__getitem__, draw, class_chunk=10 if whole else 2)
+        ((found, _),) = gradients(
+            [objective], [images], real.__getitem__, draw, class_chunk=10 if whole else 2
+        )
         return found
 
     ours = gradient(whole=False)
     looped = looped_gradient(objective_of(cohort, extractors, 0, settings), images, real, draw)
     others = {"whole batches": gradient(whole=True), "loop": looped}
-    return {name: float((other - ours).abs().max() / ours.abs().max()) for name, other in others.items()}
+    return {
+        name: float((other - ours).abs().max() / ours.abs().max()) for name, other in others.items()
+    }
 
 
 def _spreads(times: list[dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -308,7 +394,9 @@ def show(case: dict[str, object]) -> None:
     shares = case["share of the matrix ceiling in the real forward"]
     assert isinstance(shares, dict)
     for name, found in shares.items():
-        print(f"  {name}: {found['share']:.0%} of the matrix ceiling in the real forward", flush=True)
+        print(
+            f"  {name}: {found['share']:.0%} of the matrix ceiling in the real forward", flush=True
+        )
 
 
 def _medians(values: dict[str, dict[str, float]], part: str) -> str:
@@ -316,9 +404,15 @@ def _medians(values: dict[str, dict[str, float]], part: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--official", type=Path, help="folder of a checkout of the authors' release")
-    parser.add_argument("--methods", nargs="+", default=["DM+IID", "IDM+IID"], choices=["DM+IID", "IDM+IID"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--official", type=Path, help="folder of a checkout of the authors' release"
+    )
+    parser.add_argument(
+        "--methods", nargs="+", default=["DM+IID", "IDM+IID"], choices=["DM+IID", "IDM+IID"]
+    )
     parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
     parser.add_argument(
         "--sides",
@@ -330,7 +424,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--bf16", action="store_true", help="also ours with precision: bf16")
-    parser.add_argument("--give-memory-back", action="store_true", help="our sides run without keep_memory()")
+    parser.add_argument(
+        "--give-memory-back", action="store_true", help="our sides run without keep_memory()"
+    )
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -348,7 +444,9 @@ def main() -> None:
                 cases.append(measure(method, ipc, arguments))
                 show(cases[-1])
                 if arguments.out:
-                    arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+                    arguments.out.write_text(
+                        json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+                    )
     except OfficialError as error:
         raise SystemExit(str(error)) from error
 

@@ -1,12 +1,14 @@
-"""Least work of one iteration of DM+IID and IDM+IID, by part: operations, and bytes of what is only read and written.
+"""Least work of one iteration of DM+IID and IDM+IID, by part: operations, and bytes of what is only
+read and written.
 
     python benchmarks/floors_distillation.py
 
-An operation is a multiplication or an addition; `floors_evaluation.py` says how they are counted. Real images go
-through φ once without gradient; synthetic images go through φ and ψ and back to the pixels, which costs two forward
-passes, since no gradient of a parameter is needed (one image a class is its own mean: ψ is left out); IDM's queue
-trains two networks for ten steps on 256 images. Bytes: norm, activation and pooling of φ on real images, fused; real
-images read as uint8, and written and read once as float32.
+An operation is a multiplication or an addition; `floors_evaluation.py` says how they are counted.
+Real images go through φ once without gradient; synthetic images go through φ and ψ and back to the
+pixels, which costs two forward passes, since no gradient of a parameter is needed (one image a
+class is its own mean: ψ is left out); IDM's queue trains two networks for ten steps on 256 images.
+Bytes: norm, activation and pooling of φ on real images, fused; real images read as uint8, and
+written and read once as float32.
 """
 
 from dataclasses import dataclass
@@ -54,7 +56,11 @@ def floor(dataset: str, ipc: int, settings: DistillationSettings) -> Floor:
     needs_extractor = ipc * settings.partition**2 > 1
     queue = 0.0
     if settings.queue is not None:
-        seen = settings.queue.trained_networks * settings.queue.train_steps * settings.queue.batch_train
+        seen = (
+            settings.queue.trained_networks
+            * settings.queue.train_steps
+            * settings.queue.batch_train
+        )
         queue = seen * (3 * forward - first_layer_operations(matching, size))
     return Floor(
         real=real * forward,
@@ -68,14 +74,18 @@ def floor(dataset: str, ipc: int, settings: DistillationSettings) -> Floor:
 
 @torch.no_grad()
 def forward_values(network: Network, size: int) -> int:
-    """Count values that norm, activation and pooling move for one image: the map twice read, once written pooled."""
+    """Count values that norm, activation and pooling move for one image: the map twice read, once
+    written pooled.
+    """
     moved: list[int] = []
 
     def count(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         moved.append(2 * output.numel() + output.numel() // 4)
 
     hooks = [
-        module.register_forward_hook(count) for module in network.modules() if isinstance(module, torch.nn.GroupNorm)
+        module.register_forward_hook(count)
+        for module in network.modules()
+        if isinstance(module, torch.nn.GroupNorm)
     ]
     network.eval()(torch.zeros(1, 3, size, size))
     for hook in hooks:
@@ -84,7 +94,10 @@ def forward_values(network: Network, size: int) -> int:
 
 
 def main() -> None:
-    print("| data set | method | IPC | real, φ | norms | images | synthetic, φ | synthetic, ψ | queue | all |")
+    print(
+        "| data set | method | IPC | real, φ | norms | images | synthetic, φ | synthetic, ψ | queue"
+        " | all |"
+    )
     print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for dataset in NETWORKS:
         for method, settings in METHODS.items():
@@ -92,8 +105,9 @@ def main() -> None:
                 least = floor(dataset, ipc, settings)
                 operations = (least.matching, least.extractor, least.queue, least.total)
                 print(
-                    f"| {REGISTRY[dataset].title} | {method} | {ipc} | {least.real / 1e9:,.0f} GFLOP "
-                    f"| {least.feature_bytes / 1e9:,.1f} GB | {least.real_bytes / 1e9:,.2f} GB | "
+                    f"| {REGISTRY[dataset].title} | {method} | {ipc} | {least.real / 1e9:,.0f}"
+                    f" GFLOP | {least.feature_bytes / 1e9:,.1f} GB | {least.real_bytes / 1e9:,.2f}"
+                    " GB | "
                     + " | ".join(f"{value / 1e9:,.0f} GFLOP" for value in operations)
                     + " |"
                 )

@@ -1,11 +1,13 @@
-"""Least work of evaluating one network, by part: operations of its arithmetic, bytes of what is only read and written.
+"""Least work of evaluating one network, by part: operations of its arithmetic, bytes of what is
+only read and written.
 
     python benchmarks/floors_evaluation.py
 
-An operation is a multiplication or an addition. Convolutions and products count by their shapes (`FlopCounterMode`), a
-training step three times a forward pass, less the first layer's gradient on the images. Norm, activation and pooling
-count as one pass that is fused: the convolution's output is read for the norm's sums and once more to be normalised and
-pooled, which writes the pooled map; backward, both are read twice and the gradient is written once.
+An operation is a multiplication or an addition. Convolutions and products count by their shapes
+(`FlopCounterMode`), a training step three times a forward pass, less the first layer's gradient on
+the images. Norm, activation and pooling count as one pass that is fused: the convolution's output
+is read for the norm's sums and once more to be normalised and pooled, which writes the pooled map;
+backward, both are read twice and the gradient is written once.
 """
 
 from dataclasses import dataclass
@@ -62,7 +64,8 @@ def fused_values(network: Network, size: int) -> int:
         moved.append((2 + 1 + 2 + 2 + 1) * output.numel())
 
     def pool(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # Fused with the norm before it: what it leaves is written, and its gradient read, at a quarter of the size.
+        # Fused with the norm before it: what it leaves is written, and its gradient read, at a
+        # quarter of the size.
         moved.append(-3 * (inputs[0].numel() - output.numel()))
 
     for module in network.modules():
@@ -77,16 +80,19 @@ def fused_values(network: Network, size: int) -> int:
 
 
 def main() -> None:
-    print("| data set | network | IPC | training | norm, activation, pooling | augmentation | test |")
+    print(
+        "| data set | network | IPC | training | norm, activation, pooling | augmentation | test |"
+    )
     print("|---|---|--:|--:|--:|--:|--:|")
     for dataset, (classes, size, test_images) in DATASETS.items():
         for network in ("ConvNet" if size == 32 else "ConvNetD4", "ResNet18"):
             for ipc in (1, 10, 50):
                 least = floor(network, classes, size, ipc, test_images)
                 print(
-                    f"| {dataset} | {network} | {ipc} | {least.training_operations / 1e12:,.1f} TFLOP "
-                    f"| {least.training_bytes / 1e9:,.0f} GB | {least.augmentation_bytes / 1e9:,.1f} GB "
-                    f"| {least.test_operations / 1e12:,.1f} TFLOP |"
+                    f"| {dataset} | {network} | {ipc} | {least.training_operations / 1e12:,.1f}"
+                    f" TFLOP | {least.training_bytes / 1e9:,.0f} GB |"
+                    f" {least.augmentation_bytes / 1e9:,.1f} GB |"
+                    f" {least.test_operations / 1e12:,.1f} TFLOP |"
                 )
 
 

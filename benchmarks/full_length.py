@@ -1,14 +1,18 @@
-"""Distil one cell at full length without Ray and evaluate it: by the clock, beside the published figure, if any.
+"""Distil one cell at full length without Ray and evaluate it: by the clock, beside the published
+figure, if any.
 
-    python benchmarks/full_length.py --data DIR --work DIR [--dataset cifar10-jpeg] [--method DM+IID] [--ipc 10]
-                                     [--iterations 20000] [--extractors 5] [--extractor-epochs 20] [--networks 5]
-                                     [--precision tf32] [--graphs] [--device cuda] [--minutes 7.5]
+    python benchmarks/full_length.py --data DIR --work DIR [--dataset cifar10-jpeg] [--method
+    DM+IID] [--ipc 10]
+                                     [--iterations 20000] [--extractors 5] [--extractor-epochs 20]
+                                     [--networks 5] [--precision tf32] [--graphs] [--device cuda]
+                                     [--minutes 7.5]
 
-What is done lies in the folder `--work`: extractors, checkpoints, the set, accuracies, `result.json`. The same command
-goes on from there, so that a machine that is lent for minutes can do it in several calls: each ends when `--minutes`
-are over, after the epoch, the iteration or the evaluated network that it is at. Settings are those of
-`search_spaces/data/published_settings.yaml`, but for the pool, which is what is asked for, and the number of evaluated
-networks. `--graphs` replays CUDA graphs.
+What is done lies in the folder `--work`: extractors, checkpoints, the set, accuracies,
+`result.json`. The same command goes on from there, so that a machine that is lent for minutes can
+do it in several calls: each ends when `--minutes` are over, after the epoch, the iteration or the
+evaluated network that it is at. Settings are those of `search_spaces/data/published_settings.yaml`,
+but for the pool, which is what is asked for, and the number of evaluated networks. `--graphs`
+replays CUDA graphs.
 """
 
 import argparse
@@ -62,7 +66,9 @@ class OutOfTime(Exception):
 
 @dataclass
 class Watch:
-    """Tells when a call has to end and when a checkpoint is due, and adds up seconds by part over all calls."""
+    """Tells when a call has to end and when a checkpoint is due, and adds up seconds by part over
+    all calls.
+    """
 
     minutes: float
     seconds: dict[str, float]
@@ -99,7 +105,9 @@ def published_settings(dataset: str, method: str, ipc: int) -> dict[str, Any]:
     """Return what the papers and their code use where it differs from the defaults, by path."""
     case, values = Case(dataset=dataset, method=method, ipc=ipc, protocol="paper"), {}
     for rule in yaml.safe_load((SPACES / "published_settings.yaml").read_text())["rules"]:
-        conditions = {name: tuple(of) if isinstance(of, list) else (of,) for name, of in rule["when"].items()}
+        conditions = {
+            name: tuple(of) if isinstance(of, list) else (of,) for name, of in rule["when"].items()
+        }
         if Rule(set=rule["set"], **conditions).matches(case):
             values |= rule["set"]
     return values
@@ -107,28 +115,46 @@ def published_settings(dataset: str, method: str, ipc: int) -> dict[str, Any]:
 
 def section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the settings of a section, which are the paths "name.setting"."""
-    below = {path.removeprefix(f"{name}."): value for path, value in values.items() if path.startswith(f"{name}.")}
+    below = {
+        path.removeprefix(f"{name}."): value
+        for path, value in values.items()
+        if path.startswith(f"{name}.")
+    }
     return {setting: value for setting, value in below.items() if "." not in setting}
 
 
 def settings_of(arguments: argparse.Namespace) -> tuple[DistillationSettings, EvaluationSettings]:
-    """Return how the cell is distilled and evaluated: as published, unless the command line says otherwise."""
+    """Return how the cell is distilled and evaluated: as published, unless the command line says
+    otherwise.
+    """
     values = published_settings(arguments.dataset, arguments.method, arguments.ipc)
     given = {name: getattr(arguments, name) for name in ("network", "batch_real")}
-    distillation = section(values, "distillation") | {name: value for name, value in given.items() if value is not None}
+    distillation = section(values, "distillation") | {
+        name: value for name, value in given.items() if value is not None
+    }
     if "IID" not in arguments.method:
         distillation |= {"lambda_cc": 0.0, "lambda_cm": 0.0}
-    queue = QueueSettings(**section(values, "distillation.queue")) if arguments.method.startswith("IDM") else None
+    queue = (
+        QueueSettings(**section(values, "distillation.queue"))
+        if arguments.method.startswith("IDM")
+        else None
+    )
     shared = {"precision": arguments.precision}
     evaluation = section(values, "evaluation") | shared | {"num_eval": arguments.networks}
     return (
-        DistillationSettings(**distillation | shared | {"iterations": arguments.iterations, "queue": queue}),
+        DistillationSettings(
+            **distillation | shared | {"iterations": arguments.iterations, "queue": queue}
+        ),
         EvaluationSettings(**evaluation | {"epoch_eval_train": arguments.epoch_eval_train}),
     )
 
 
-def extractors(data: Dataset, settings: ExtractorSettings, count: int, work: Path, watch: Watch) -> ExtractorPool:
-    """Train the networks that the folder lacks, one after the other, each from its checkpoint on."""
+def extractors(
+    data: Dataset, settings: ExtractorSettings, count: int, work: Path, watch: Watch
+) -> ExtractorPool:
+    """Train the networks that the folder lacks, one after the other, each from its checkpoint
+    on.
+    """
     files = [work / f"extractor-{index}.safetensors" for index in range(count)]
     checkpoint = work / "extractor-checkpoint.safetensors"
 
@@ -141,11 +167,17 @@ def extractors(data: Dataset, settings: ExtractorSettings, count: int, work: Pat
             resume = load_file(checkpoint) if checkpoint.exists() else None
             with watch.adding("extractors"):
                 network, fitted = train_extractor(
-                    data, settings, index=index, checkpoints=Checkpoints(resume=resume, due=watch.due, save=save)
+                    data,
+                    settings,
+                    index=index,
+                    checkpoints=Checkpoints(resume=resume, due=watch.due, save=save),
                 )
             save_parameters(network, file)
             checkpoint.unlink(missing_ok=True)
-            print(f"extractor {index}: {100 * fitted.accuracy:.1f} % of the training images", flush=True)
+            print(
+                f"extractor {index}: {100 * fitted.accuracy:.1f} % of the training images",
+                flush=True,
+            )
             watch.check()
     return ExtractorPool.load(files, settings.network, data.info, data.train.device)
 
@@ -161,7 +193,11 @@ def distilled(
     graphs: bool,
 ) -> SyntheticSet:
     """Distil the set that the folder lacks, from its checkpoint on."""
-    file, checkpoint, device = work / "set.safetensors", work / "checkpoint.safetensors", data.train.device
+    file, checkpoint, device = (
+        work / "set.safetensors",
+        work / "checkpoint.safetensors",
+        data.train.device,
+    )
     if file.exists():
         return SyntheticSet.load(file)
 
@@ -184,7 +220,9 @@ def distilled(
     if run.error is not None:
         raise run.error
     watch.seconds["distillation"] = run.state.seconds
-    made = synthetic_set(run.state.images, data.info, method=settings.method, partition=settings.partition)
+    made = synthetic_set(
+        run.state.images, data.info, method=settings.method, partition=settings.partition
+    )
     made.save(file)
     return made
 
@@ -201,7 +239,9 @@ def accuracies(
     training = TrainingSet.of_tensors(*synthetic.training_images(), data.test.device)
     for index in range(len(known), settings.num_eval):
         with watch.adding("evaluation"):
-            found = evaluate_network(training, data.test, data.info, settings, network=network, seed=0, index=index)
+            found = evaluate_network(
+                training, data.test, data.info, settings, network=network, seed=0, index=index
+            )
         known.append(found.accuracy)
         print(f"network {index}: {100 * found.accuracy:.2f} %", flush=True)
         watch.check()
@@ -209,10 +249,16 @@ def accuracies(
 
 
 def published(dataset: str, ipc: int, method: str) -> dict[str, str] | None:
-    """Return the published row of a cell, on the original images; None where nobody published one."""
+    """Return the published row of a cell, on the original images; None where nobody published
+    one.
+    """
     with (SPACES / "published.csv").open(newline="") as file:
         asked = (dataset.removesuffix("-jpeg"), str(ipc), method)
-        rows = (row for row in csv.DictReader(file) if (row["dataset"], row["ipc"], row["method"]) == asked)
+        rows = (
+            row
+            for row in csv.DictReader(file)
+            if (row["dataset"], row["ipc"], row["method"]) == asked
+        )
         return next(rows, None)
 
 
@@ -223,28 +269,43 @@ def summary(result: dict[str, object]) -> str:
     lines = [", ".join(f"{part} {spent:.0f} s" for part, spent in seconds.items())]
     if known:
         spread = f" ± {100 * statistics.pstdev(known):.2f}" if len(known) > 1 else ""
-        lines.append(f"accuracy {100 * statistics.fmean(known):.2f}{spread} % of {len(known)} networks on one set")
+        lines.append(
+            f"accuracy {100 * statistics.fmean(known):.2f}{spread} % of {len(known)} networks on"
+            " one set"
+        )
     if row := result["published"]:
         assert isinstance(row, dict)
-        lines.append(f"published, original images, {row['source']}: {row['accuracy']} ± {row['std']} %")
+        lines.append(
+            f"published, original images, {row['source']}: {row['accuracy']} ± {row['std']} %"
+        )
     return "\n".join(lines)
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path(), help="folder of the data sets")
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
     parser.add_argument("--dataset", default="cifar10-jpeg")
     parser.add_argument("--method", default="DM+IID", choices=METHODS)
-    parser.add_argument("--network", help="matching network, which is evaluated too (default: the published one)")
+    parser.add_argument(
+        "--network", help="matching network, which is evaluated too (default: the published one)"
+    )
     parser.add_argument("--ipc", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=20_000)
-    parser.add_argument("--batch-real", type=int, help="real images a class (default: as published)")
+    parser.add_argument(
+        "--batch-real", type=int, help="real images a class (default: as published)"
+    )
     parser.add_argument("--extractors", type=int, default=5)
-    parser.add_argument("--extractor", default=ExtractorSettings().network, help="architecture of the pool")
+    parser.add_argument(
+        "--extractor", default=ExtractorSettings().network, help="architecture of the pool"
+    )
     parser.add_argument("--extractor-epochs", type=int, default=20)
     parser.add_argument("--networks", type=int, default=5, help="networks that are evaluated")
-    parser.add_argument("--epoch-eval-train", type=int, default=EvaluationSettings().epoch_eval_train)
+    parser.add_argument(
+        "--epoch-eval-train", type=int, default=EvaluationSettings().epoch_eval_train
+    )
     parser.add_argument("--precision", default="tf32", choices=get_args(Precision))
     parser.add_argument("--graphs", action="store_true", help="replay iterations as CUDA graphs")
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
@@ -257,10 +318,21 @@ def main() -> None:
     keep_memory()
     arguments.work.mkdir(parents=True, exist_ok=True)
     file = arguments.work / "result.json"
-    asked = {name: str(value) for name, value in vars(arguments).items() if name not in ("data", "work", "minutes")}
-    before = json.loads(file.read_text()) if file.exists() else {"asked": asked, "accuracies": [], "seconds": {}}
+    asked = {
+        name: str(value)
+        for name, value in vars(arguments).items()
+        if name not in ("data", "work", "minutes")
+    }
+    before = (
+        json.loads(file.read_text())
+        if file.exists()
+        else {"asked": asked, "accuracies": [], "seconds": {}}
+    )
     if before["asked"] != asked:
-        raise SystemExit(f"{arguments.work} has the work of other options, {before['asked']}; give another --work")
+        raise SystemExit(
+            f"{arguments.work} has the work of other options, {before['asked']}; give another"
+            " --work"
+        )
     result = before | {
         "machine": machine(arguments.device),
         "published": published(arguments.dataset, arguments.ipc, arguments.method),
@@ -285,12 +357,16 @@ def compute(arguments: argparse.Namespace, known: list[float], watch: Watch) -> 
     data = load_dataset(DatasetRef(name=arguments.dataset), arguments.data, device=arguments.device)
     settings, evaluation = settings_of(arguments)
     of_pool = ExtractorSettings(
-        network=arguments.extractor, epochs=arguments.extractor_epochs, precision=arguments.precision
+        network=arguments.extractor,
+        epochs=arguments.extractor_epochs,
+        precision=arguments.precision,
     )
     pool = None
     if settings.lambda_cc:
         pool = extractors(data, of_pool, arguments.extractors, arguments.work, watch)
-    made = distilled(data, settings, arguments.ipc, pool, arguments.work, watch, graphs=arguments.graphs)
+    made = distilled(
+        data, settings, arguments.ipc, pool, arguments.work, watch, graphs=arguments.graphs
+    )
     accuracies(made, data, evaluation, settings.network, known, watch)
 
 

@@ -1,11 +1,13 @@
-"""The authors' release beside ours: drives a checkout that the user points at, as it is; nothing of it is kept here.
+"""The authors' release beside ours: drives a checkout that the user points at, as it is; nothing of
+it is kept here.
 
     with distillation_side(Path("IID"), "DM+IID", ipc=10, device="cpu") as theirs:
         theirs()  # {"iteration": seconds, "iteration processor": seconds}
 
-A side is a process of its own (`official_worker.py`): the release's two folders have modules of the same names, set
-environment variables and seed the global generators. It waits between two calls, so that runs can alternate; seconds
-are taken inside it. What is replaced in the release, and why, stands in the worker.
+A side is a process of its own (`official_worker.py`): the release's two folders have modules of the
+same names, set environment variables and seed the global generators. It waits between two calls, so
+that runs can alternate; seconds are taken inside it. What is replaced in the release, and why,
+stands in the worker.
 """
 
 import json
@@ -30,7 +32,8 @@ class OfficialError(RuntimeError):
 class Side:
     """One case of the release in a process of its own; every call runs it once.
 
-    It returns seconds by part, and the processor's seconds under the part's name with " processor" behind it.
+    It returns seconds by part, and the processor's seconds under the part's name with " processor"
+    behind it.
     """
 
     def __init__(self, task: dict[str, object]) -> None:
@@ -69,7 +72,10 @@ class Side:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -84,13 +90,21 @@ class Side:
     def _failure(self) -> OfficialError:
         self.process.wait()
         said = "\n".join(self.log.read_text().splitlines()[-12:])
-        return OfficialError(f"the release's code ended in {self.task['script']}; its last lines:\n{said}")
+        return OfficialError(
+            f"the release's code ended in {self.task['script']}; its last lines:\n{said}"
+        )
 
 
 def distillation_side(
-    path: Path, method: str, ipc: int, device: torch.device | str = "cpu", *, images: int = IMAGES_A_CLASS
+    path: Path,
+    method: str,
+    ipc: int,
+    device: torch.device | str = "cpu",
+    *,
+    images: int = IMAGES_A_CLASS,
 ) -> Side:
-    """Return a side that runs one iteration of the release's DM+IID or IDM+IID a call, and says "iteration".
+    """Return a side that runs one iteration of the release's DM+IID or IDM+IID a call, and says
+    "iteration".
 
     Args:
         path: checkout of the release.
@@ -100,7 +114,8 @@ def distillation_side(
         images: noise images a class that stand for CIFAR-10's.
 
     Raises:
-        OfficialError: the checkout is not the release, the method is unknown, or the release's code failed.
+        OfficialError: the checkout is not the release, the method is unknown, or the release's code
+            failed.
     """
     if method not in SCRIPTS:
         raise OfficialError(f"the release has no {method}; known are {', '.join(SCRIPTS)}")
@@ -147,7 +162,9 @@ def check(path: Path) -> None:
             )
 
 
-def _task(path: Path, script: str, ipc: int, device: torch.device | str, images: int) -> dict[str, object]:
+def _task(
+    path: Path, script: str, ipc: int, device: torch.device | str, images: int
+) -> dict[str, object]:
     check(path)
     return {
         "script": str((path / script).resolve()),

@@ -1,17 +1,22 @@
 """Process in which the authors' release runs (see `official.py`): argument one, a task as JSON.
 
-It prints one JSON line when it is ready and one after each line read, and ends when its input does. What is replaced in
-the release, all of it from outside and none of it part of the work that is timed:
+It prints one JSON line when it is ready and one after each line read, and ends when its input does.
+What is replaced in the release, all of it from outside and none of it part of the work that is
+timed:
 
-- CIFAR-10 is noise of the same shape, so that nothing is downloaded; the pool of extractors is two files that the
-  release's own network wrote, named to it through the default argument that holds its author's path;
-- the loop over iterations waits for a line before each iteration: the script sees a `range` that does;
-- a parameter file is accepted by a single GPU or a CPU too: the script prefixes every name with "module.", which fits
-  networks on several GPUs only; and the GPUs that it picks by number are not picked;
-- loggers and packages that it imports are empty stand-ins where they are missing, and wandb always is. A missing
-  torchnet is replaced by a counter of right answers, which IDM needs.
+- CIFAR-10 is noise of the same shape, so that nothing is downloaded; the pool of extractors is two
+  files that the release's own network wrote, named to it through the default argument that holds
+  its author's path;
+- the loop over iterations waits for a line before each iteration: the script sees a `range` that
+  does;
+- a parameter file is accepted by a single GPU or a CPU too: the script prefixes every name with
+  "module.", which fits networks on several GPUs only; and the GPUs that it picks by number are not
+  picked;
+- loggers and packages that it imports are empty stand-ins where they are missing, and wandb always
+  is. A missing torchnet is replaced by a counter of right answers, which IDM needs.
 
-Time runs from the start of an iteration's body to its end, or over each of the release's own `epoch` calls.
+Time runs from the start of an iteration's body to its end, or over each of the release's own
+`epoch` calls.
 """
 
 import importlib
@@ -44,14 +49,21 @@ OPTIONAL = {
 """Packages that the release imports and what is timed does without, with the modules it names."""
 ARGUMENTS = {
     "main_DM_IID.py": "--lr_img 1",
-    "IDM_cifar10_IID.py": "--lr_img 0.2 --net_train_real --outer_loop 1 --mismatch_lambda 0 --net_decay "
-    "--embed_last 1000 --syn_ce --ce_weight 0.5 --train_net_num 1 --aug",
+    "IDM_cifar10_IID.py": (
+        "--lr_img 0.2 --net_train_real --outer_loop 1 --mismatch_lambda 0 --net_decay "
+        "--embed_last 1000 --syn_ce --ce_weight 0.5 --train_net_num 1 --aug"
+    ),
 }
-COMMON = "--dataset CIFAR10 --model ConvNet --init real --dsa_strategy color_crop_cutout_flip_scale_rotate --num_exp 1"
+COMMON = (
+    "--dataset CIFAR10 --model ConvNet --init real --dsa_strategy"
+    " color_crop_cutout_flip_scale_rotate --num_exp 1"
+)
 
 
 class Noise:
-    """Stands for `torchvision.datasets.CIFAR10`: normalised images (3, 32, 32) and their classes, in turn."""
+    """Stands for `torchvision.datasets.CIFAR10`: normalised images (3, 32, 32) and their classes,
+    in turn.
+    """
 
     classes = tuple(map(str, range(10)))
 
@@ -112,7 +124,9 @@ def prepare(task: dict[str, Any]) -> None:
     use_one_device(task["device"])
     sys.path.insert(0, str(Path(task["script"]).parent))
     missing = [package for package in OPTIONAL if importlib.util.find_spec(package) is None]
-    stand_ins: dict[str, Any] = {name: Silent() for package in missing for name in OPTIONAL[package]}
+    stand_ins: dict[str, Any] = {
+        name: Silent() for package in missing for name in OPTIONAL[package]
+    }
     if "torchnet" in missing:
         stand_ins["torchnet"].meter = Namespace(ClassErrorMeter=RightAnswers)
     sys.modules.update(stand_ins | {"wandb": Silent()})  # type: ignore[arg-type]
@@ -121,8 +135,12 @@ def prepare(task: dict[str, Any]) -> None:
 
 def use_one_device(device: str) -> None:
     if device == "cuda":
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
-        torch.zeros(1, device="cuda")  # from here on the devices are settled, whatever a script sets
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(
+            ","
+        )[0]
+        torch.zeros(
+            1, device="cuda"
+        )  # from here on the devices are settled, whatever a script sets
     else:
         torch.cuda.is_available = lambda: False
         torch.cuda.device_count = lambda: 0
@@ -135,14 +153,26 @@ def distillation(task: dict[str, Any], answer: Callable[[str], None]) -> None:
     networks = importlib.import_module("dc_utils") if "IDM" in script.name else utilities
     write_pool(networks, utilities, Path(task["folder"]) / "pool")
     networks.get_network = accepting(networks.get_network)  # type: ignore[attr-defined]
-    options = f"{COMMON} {ARGUMENTS[script.name]} --ipc {task['ipc']} --eval_mode last --Iteration {ITERATIONS}"
-    sys.argv = [str(script), *options.split(), "--data_path", task["folder"], "--save_path", task["folder"]]
+    options = (
+        f"{COMMON} {ARGUMENTS[script.name]} --ipc {task['ipc']} --eval_mode last --Iteration"
+        f" {ITERATIONS}"
+    )
+    sys.argv = [
+        str(script),
+        *options.split(),
+        "--data_path",
+        task["folder"],
+        "--save_path",
+        task["folder"],
+    ]
     loop = partial(stepwise, Clock(task["device"]), answer)
     runpy.run_path(str(script), init_globals={"range": loop}, run_name="__main__")
 
 
 def stepwise(clock: Clock, answer: Callable[[str], None], *bounds: int) -> Iterator[int] | range:
-    """Return the range that was asked for; the loop over iterations waits for a line before each."""
+    """Return the range that was asked for; the loop over iterations waits for a line before
+    each.
+    """
     return steps(clock, answer) if bounds == (ITERATIONS + 1,) else range(*bounds)
 
 
@@ -159,7 +189,10 @@ def write_pool(networks: ModuleType, utilities: ModuleType, folder: Path) -> Non
     """Write two extractors where the release will look for its thousand."""
     folder.mkdir()
     for index in range(2):
-        torch.save(networks.get_network("ResNet18", 3, 10, (32, 32)).state_dict(), folder / f"buffer{index}.pth")
+        torch.save(
+            networks.get_network("ResNet18", 3, 10, (32, 32)).state_dict(),
+            folder / f"buffer{index}.pth",
+        )
     utilities.get_premodel.__defaults__ = (str(folder),)
 
 
@@ -170,7 +203,9 @@ def accepting(get_network: Callable[..., nn.Module]) -> Callable[..., nn.Module]
     def wrapped(*arguments: Any, **options: Any) -> nn.Module:
         network = get_network(*arguments, **options)
         load = network.load_state_dict
-        network.load_state_dict = lambda state: load({k.removeprefix("module."): v for k, v in state.items()})  # type: ignore[method-assign,assignment,misc]
+        network.load_state_dict = lambda state: load(
+            {k.removeprefix("module."): v for k, v in state.items()}
+        )  # type: ignore[method-assign,assignment,misc]
         return network
 
     return wrapped
@@ -191,7 +226,10 @@ def evaluation(task: dict[str, Any], answer: Callable[[str], None]) -> None:
         dsa_param=utilities.ParamDiffAug(),
     )
     test = utilities.get_dataset("CIFAR10", task["folder"])[-1]
-    images, labels = torch.randn(10 * task["ipc"], 3, 32, 32), torch.arange(10).repeat_interleave(task["ipc"])
+    images, labels = (
+        torch.randn(10 * task["ipc"], 3, 32, 32),
+        torch.arange(10).repeat_interleave(task["ipc"]),
+    )
     answer(json.dumps({}))
     for index, _ in enumerate(sys.stdin):
         spent.clear()

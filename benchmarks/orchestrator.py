@@ -1,11 +1,14 @@
-"""Time the launch itself: units that compute nothing, through the real path of plan, Ray Tune, leases and store.
+"""Time the launch itself: units that compute nothing, through the real path of plan, Ray Tune,
+leases and store.
 
-    python benchmarks/orchestrator.py [--units 2000] [--cpus 2] [--repeats 1] [--out benchmarks/results/NAME.json]
+    python benchmarks/orchestrator.py [--units 2000] [--cpus 2] [--repeats 1] [--out
+    benchmarks/results/NAME.json]
 
-Every unit has a lease, artefacts, rows and DONE like any other, and is asked for by Ray Tune when its parents are done.
-Overhead a unit is wall time over units, between the first unit done and the last; starting Ray is given apart. On a
-machine that does other work, look at the processor time a unit: of the launch, Ray and its workers together. Memory is
-the resident memory of the launching process, read while units finish.
+Every unit has a lease, artefacts, rows and DONE like any other, and is asked for by Ray Tune when
+its parents are done. Overhead a unit is wall time over units, between the first unit done and the
+last; starting Ray is given apart. On a machine that does other work, look at the processor time a
+unit: of the launch, Ray and its workers together. Memory is the resident memory of the launching
+process, read while units finish.
 """
 
 import argparse
@@ -23,7 +26,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
-    sys.path[0] = str(ROOT)  # this file has the package's name, and must not be found for it, here or in workers
+    sys.path[0] = str(
+        ROOT
+    )  # this file has the package's name, and must not be found for it, here or in workers
 
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -55,24 +60,39 @@ def no_op(unit: Unit, context: UnitContext) -> Outcome:
 def make_plan(units: int) -> Plan:
     """Plan a pool of extractors, sets that need all of it, and four evaluations of each set."""
     pool = [
-        TrainExtractor(dataset=DIGITS, protocol="paper", settings=ExtractorSettings(), index=i) for i in range(POOL)
+        TrainExtractor(dataset=DIGITS, protocol="paper", settings=ExtractorSettings(), index=i)
+        for i in range(POOL)
     ]
     planned: dict[str, Unit] = {unit.key: unit for unit in pool}
     cells = []
     settings, parents = DistillationSettings(lambda_cc=0.1), tuple(unit.key for unit in pool)
     for seed in range((units - POOL) // (EVALUATIONS + 1)):
-        made = Distill(dataset=DIGITS, protocol="paper", ipc=1, settings=settings, seed=seed, parents=parents)
+        made = Distill(
+            dataset=DIGITS, protocol="paper", ipc=1, settings=settings, seed=seed, parents=parents
+        )
         planned[made.key] = made
         for depth in range(1, EVALUATIONS + 1):
             evaluation = Evaluate(
-                dataset=DIGITS, protocol="paper", split="test", network=f"ConvNetD{depth}",
-                settings=EvaluationSettings(), seed=seed, parents=(made.key,),
-            )  # fmt: skip
+                dataset=DIGITS,
+                protocol="paper",
+                split="test",
+                network=f"ConvNetD{depth}",
+                settings=EvaluationSettings(),
+                seed=seed,
+                parents=(made.key,),
+            )
             planned[evaluation.key] = evaluation
             cell = Cell(
-                experiment="no-op", dataset="digits", protocol="paper", method="DM+CC", ipc=1, seed=seed,
-                network=evaluation.network, set_key=made.key, evaluation_key=evaluation.key,
-            )  # fmt: skip
+                experiment="no-op",
+                dataset="digits",
+                protocol="paper",
+                method="DM+CC",
+                ipc=1,
+                seed=seed,
+                network=evaluation.network,
+                set_key=made.key,
+                evaluation_key=evaluation.key,
+            )
             cells.append(cell)
     return Plan(units=planned, cells=tuple(cells))
 
@@ -82,7 +102,9 @@ class Sampler:
 
     def __init__(self, store: Store) -> None:
         self.samples: list[tuple[float, int, float, float]] = []
-        """Time, units done, megabytes of this process, processor seconds of it and its descendants."""
+        """Time, units done, megabytes of this process, processor seconds of it and its
+        descendants.
+        """
         self._folder = store.tables
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -127,7 +149,9 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
     """Launch a plan on an empty store, and again when everything is done."""
     import ray
 
-    ray.init("local", num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init(
+        "local", num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False
+    )
     plan, store = make_plan(units), Store(folder / "store")
 
     def go() -> float:
@@ -148,7 +172,13 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
     try:
         with Sampler(store) as sampler:
             wall = go()
-        return {"units": units, "cpus": cpus, "wall s": wall, **figures(sampler.samples), "rerun s": seconds(go)}
+        return {
+            "units": units,
+            "cpus": cpus,
+            "wall s": wall,
+            **figures(sampler.samples),
+            "rerun s": seconds(go),
+        }
     finally:
         ray.shutdown()
 
@@ -183,11 +213,18 @@ def seconds(work: Callable[[], object]) -> float:
 
 def spread(values: list[float]) -> dict[str, float]:
     """Median and range."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "n": len(values),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--units", type=int, default=2000)
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1)
@@ -202,7 +239,11 @@ def main() -> None:
         "machine": {"device": provenance.device_name("cpu"), **provenance.versions()},
         "load": os.getloadavg()[1],
         "date": datetime.now(UTC).date().isoformat(),
-        **{name: spread([run[name] for run in runs]) for name in runs[0] if name not in ("units", "cpus")},
+        **{
+            name: spread([run[name] for run in runs])
+            for name in runs[0]
+            if name not in ("units", "cpus")
+        },
     }
     table = Table("", "median", "min", "max", box=None, pad_edge=False)
     for name, value in result.items():

@@ -1,12 +1,15 @@
-"""Time a training step of several networks: in turn, on streams, stacked by `torch.func`, as grouped convolutions.
+"""Time a training step of several networks: in turn, on streams, stacked by `torch.func`, as
+grouped convolutions.
 
-    python benchmarks/stacking.py [--networks 4] [--images 10 100] [--rounds 5] [--threads 2] [--device cpu]
+    python benchmarks/stacking.py [--networks 4] [--images 10 100] [--rounds 5] [--threads 2]
+    [--device cpu]
                                   [--out NAME.json]
 
-ConvNet (width 128, three blocks with instance norm) on images of 3 × 32 × 32; a step is forward, backward and the plain
-SGD update of all networks, each of which sees images of its own. Sides alternate, and the first round is not counted.
-All sides compute the same gradients (tests/benchmarks/test_stacking.py). On a GPU the networks are also run on a stream
-each, and the step of every way is also replayed as one graph of all networks.
+ConvNet (width 128, three blocks with instance norm) on images of 3 × 32 × 32; a step is forward,
+backward and the plain SGD update of all networks, each of which sees images of its own. Sides
+alternate, and the first round is not counted. All sides compute the same gradients
+(tests/benchmarks/test_stacking.py). On a GPU the networks are also run on a stream each, and the
+step of every way is also replayed as one graph of all networks.
 """
 
 import argparse
@@ -35,7 +38,10 @@ def looped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients
         for network, batch in zip(networks, images, strict=True)
     ]
     names = [name for name, _ in networks[0].named_parameters()]
-    return {name: torch.stack(values) for name, values in zip(names, zip(*each, strict=True), strict=True)}
+    return {
+        name: torch.stack(values)
+        for name, values in zip(names, zip(*each, strict=True), strict=True)
+    }
 
 
 def stacked(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
@@ -64,8 +70,12 @@ def grouped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradient
         x = F.conv2d(x, weight, bias, padding=1, groups=count)
         x = F.avg_pool2d(F.relu_(F.group_norm(x, x.shape[1], scale, shift)), 2)
     features = x.unflatten(1, (count, -1)).flatten(2).transpose(0, 1)  # (networks, B, D)
-    logits = torch.baddbmm(leaves["classifier.bias"][:, None], features, leaves["classifier.weight"].transpose(1, 2))
-    loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(count), reduction="sum") / len(labels)
+    logits = torch.baddbmm(
+        leaves["classifier.bias"][:, None], features, leaves["classifier.weight"].transpose(1, 2)
+    )
+    loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(count), reduction="sum") / len(
+        labels
+    )
     return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
 
 
@@ -100,15 +110,23 @@ def step(way: Way, networks: list[Network], images: Tensor, labels: Tensor) -> N
                 parameter -= 0.01 * gradients[name][index]
 
 
-def steps(count: int, batch: int, device: torch.device, capture: Capture | None) -> dict[str, Callable[[], object]]:
-    """Return a step of `count` networks on batches of `batch` images by way, each way with networks of its own."""
-    images = torch.randn(count, batch, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
+def steps(
+    count: int, batch: int, device: torch.device, capture: Capture | None
+) -> dict[str, Callable[[], object]]:
+    """Return a step of `count` networks on batches of `batch` images by way, each way with networks
+    of its own.
+    """
+    images = torch.randn(count, batch, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(
+        device
+    )
     labels = (torch.arange(batch) % 10).to(device)
 
     def own(way: Way) -> Callable[[], None]:
         draws = torch.Generator().manual_seed(1)
         networks = [
-            build_network("ConvNet", channels=3, classes=10, image_size=32, generator=draws).to(device)
+            build_network("ConvNet", channels=3, classes=10, image_size=32, generator=draws).to(
+                device
+            )
             for _ in range(count)
         ]
         return partial(step, way, networks, images, labels)
@@ -121,7 +139,9 @@ def steps(count: int, batch: int, device: torch.device, capture: Capture | None)
 
 
 def replayed(work: Callable[[], None], capture: Capture) -> Callable[[], object]:
-    """Return what replays `work`, which is run once before: that makes ready what a capture cannot hold."""
+    """Return what replays `work`, which is run once before: that makes ready what a capture cannot
+    hold.
+    """
     work()
     return capture(work)
 
@@ -129,18 +149,26 @@ def replayed(work: Callable[[], None], capture: Capture) -> Callable[[], object]
 def measure(count: int, batch: int, rounds: int, device: torch.device) -> dict[str, object]:
     """Time all ways for `count` networks and batches of `batch` images."""
     capture = capture_on_gpu() if device.type == "cuda" else None
-    sides = {name: partial(timed, "step", work, device) for name, work in steps(count, batch, device, capture).items()}
+    sides = {
+        name: partial(timed, "step", work, device)
+        for name, work in steps(count, batch, device, capture).items()
+    }
     times = interleaved(sides, rounds)
     parts = ("step", "step processor")
     return {
         "networks": count,
         "images": batch,
-        "sides": {side: {part: spread([one[part] for one in of]) for part in parts} for side, of in times.items()},
+        "sides": {
+            side: {part: spread([one[part] for one in of]) for part in parts}
+            for side, of in times.items()
+        },
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--networks", type=int, default=4)
     parser.add_argument("--images", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--rounds", type=int, default=5)
@@ -149,7 +177,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    cases = [measure(arguments.networks, batch, arguments.rounds, arguments.device) for batch in arguments.images]
+    cases = [
+        measure(arguments.networks, batch, arguments.rounds, arguments.device)
+        for batch in arguments.images
+    ]
     text = json.dumps({"machine": machine(arguments.device), "cases": cases}, indent=1)
     print(text)
     if arguments.out:

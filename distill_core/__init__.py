@@ -1,7 +1,8 @@
-"""Dataset distillation as a library: data, networks, losses, distillation and evaluation. No Ray, no command line.
+"""Dataset distillation as a library: data, networks, losses, distillation and evaluation. No Ray,
+no command line.
 
-The names here are those of `docs/library.md`. They are loaded at first use, so that planning reads the settings without
-torch.
+The names here are those of `docs/library.md`. They are loaded at first use, so that planning reads
+the settings without torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,6 @@
-"""The whole method in a few calls: distil a set, train networks on it; saving and loading are the set's own."""
+"""The whole method in a few calls: distil a set, train networks on it; saving and loading are the
+set's own.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -41,19 +43,24 @@ def distill_set(
         progress: called after every iteration.
 
     Raises:
-        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not finite.
+        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not
+            finite.
         SettingsError: the network does not fit the images.
     """
     hooks = Hooks() if progress is None else Hooks(progress=progress)
     state = distill(dataset, settings, ipc=ipc, seed=seed, extractors=extractors, hooks=hooks)
     spec = {"ipc": ipc, "seed": seed, "settings": asdict(settings)}
-    return synthetic_set(state.images, dataset.info, method=settings.method, partition=settings.partition, spec=spec)
+    return synthetic_set(
+        state.images, dataset.info, method=settings.method, partition=settings.partition, spec=spec
+    )
 
 
 def train_extractors(
     dataset: Dataset, settings: ExtractorSettings, count: int, progress: Progress | None = None
 ) -> ExtractorPool:
-    """Train the networks ψ that class centralization draws from; progress counts epochs over all of them."""
+    """Train the networks ψ that class centralization draws from; progress counts epochs over all of
+    them.
+    """
     networks = []
     for index in range(count):
         report = None if progress is None else partial(_counted, progress, index, count)
@@ -92,7 +99,9 @@ def evaluate_set(
             network=network,
             seed=seed,
             index=index,
-            progress=None if progress is None else partial(_counted, progress, index, settings.num_eval),
+            progress=None
+            if progress is None
+            else partial(_counted, progress, index, settings.num_eval),
         )
         for index in range(settings.num_eval)
     ]
@@ -107,7 +116,9 @@ def synthetic_set(
     spec: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> SyntheticSet:
-    """Make the artefact of images (K, ipc, C, H, W), normalised, class by class; it lies on the CPU."""
+    """Make the artefact of images (K, ipc, C, H, W), normalised, class by class; it lies on the
+    CPU.
+    """
     classes, ipc = images.shape[:2]
     return SyntheticSet(
         images=to_pixels(images.flatten(0, 1), info.mean, info.std).cpu(),
@@ -125,6 +136,8 @@ def synthetic_set(
     )
 
 
-def _counted(progress: Progress, index: int, count: int, step: int, total: int, values: dict[str, float]) -> None:
+def _counted(
+    progress: Progress, index: int, count: int, step: int, total: int, values: dict[str, float]
+) -> None:
     """Report step `step` of the work's part number `index` of `count`, all of the same length."""
     progress(index * total + step, count * total, values)

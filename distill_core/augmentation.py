@@ -1,8 +1,9 @@
 """Differentiable Siamese augmentation (DSA, Zhao and Bilen 2021), batched on the device.
 
-Images come as (G, N, C, H, W): G groups that each share one operation and its parameters. In distillation a group is a
-class, and the same `Draw` is applied to its real and its synthetic images (Siamese); when a network is trained for
-evaluation a group is one image. Draws are made on the CPU, so the device never has to be waited for.
+Images come as (G, N, C, H, W): G groups that each share one operation and its parameters. In
+distillation a group is a class, and the same `Draw` is applied to its real and its synthetic images
+(Siamese); when a network is trained for evaluation a group is one image. Draws are made on the CPU,
+so the device never has to be waited for.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,9 @@ SCALE_RATIO, ROTATE_DEGREES = 1.2, 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """One operation for each of G groups, with the parameters of all operations; tensors (G,) on the images' device."""
+    """One operation for each of G groups, with the parameters of all operations; tensors (G,) on
+    the images' device.
+    """
 
     ops: frozenset[str]
     """Operations that at least one group has; known without asking the device."""
@@ -64,7 +67,8 @@ class Draw:
         """Return the draw of some of the groups."""
         values = {name: getattr(self, name)[groups] for name in _ON_DEVICE}
         op = values["op"]
-        # A GPU would have to be waited for, and does more operations than a part needs faster than that.
+        # A GPU would have to be waited for, and does more operations than a part needs faster than
+        # that.
         ops = frozenset(DSA_OPS[i] for i in op.tolist()) if op.device.type == "cpu" else self.ops
         return replace(self, ops=ops, **values)
 
@@ -116,7 +120,9 @@ def draw_augmentation(
         "cutout_row": centres[0],
         "cutout_column": centres[1],
     }
-    packed = to_device(torch.stack([value.to(torch.float32) for value in values.values()]), device)  # one transfer
+    packed = to_device(
+        torch.stack([value.to(torch.float32) for value in values.values()]), device
+    )  # one transfer
     on_device = {
         name: row if value.is_floating_point() else row.long()
         for row, (name, value) in zip(packed.unbind(), values.items(), strict=True)
@@ -141,7 +147,9 @@ def augment(images: Tensor, draw: Draw | None) -> Tensor:
         if op in draw.ops:
             changed = OPERATIONS[op](images, draw)
             result = (
-                changed if len(draw.ops) == 1 else torch.where(_by_group(draw.op == DSA_OPS.index(op)), changed, result)
+                changed
+                if len(draw.ops) == 1
+                else torch.where(_by_group(draw.op == DSA_OPS.index(op)), changed, result)
             )
     return result
 
@@ -178,7 +186,9 @@ def crop(images: Tensor, draw: Draw) -> Tensor:
     size = images.shape[-1]
     position = torch.arange(size, device=images.device)
     rows, columns = position + draw.shift_rows[:, None], position + draw.shift_columns[:, None]
-    inside = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[:, None, :]
+    inside = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[
+        :, None, :
+    ]
     source = rows.clamp(0, size - 1)[:, :, None] * size + columns.clamp(0, size - 1)[:, None, :]
     index = source.flatten(1)[:, None, None].expand(*images.shape[:3], -1)
     return images.flatten(3).gather(3, index).view_as(images) * inside[:, None, None]
@@ -224,8 +234,12 @@ def _sample(images: Tensor, affine: Tensor) -> Tensor:
     groups, count, channels, height, width = images.shape
     # All images of a group share one grid, so they can stand in the channel dimension.
     stacked = images.reshape(groups, count * channels, height, width)
-    grid = F.affine_grid(affine.view(groups, 2, 3), [groups, count * channels, height, width], align_corners=False)
-    return F.grid_sample(stacked, grid, mode="bilinear", padding_mode="zeros", align_corners=False).view_as(images)
+    grid = F.affine_grid(
+        affine.view(groups, 2, 3), [groups, count * channels, height, width], align_corners=False
+    )
+    return F.grid_sample(
+        stacked, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    ).view_as(images)
 
 
 def _by_group(values: Tensor) -> Tensor:

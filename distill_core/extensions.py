@@ -1,8 +1,10 @@
-"""Losses, base methods, networks and readers of one's own, each named by where it lies: `module:object`.
+"""Losses, base methods, networks and readers of one's own, each named by where it lies:
+`module:object`.
 
-Such a name stands wherever a built-in one may stand. It is all that a worker needs to import the object, and as part of
-a unit it tells one implementation from another, so nothing has to be registered anywhere. `module:object@2` names the
-second version of an object: raise the number when an edit changes results, and what the first one made keeps its name.
+Such a name stands wherever a built-in one may stand. It is all that a worker needs to import the
+object, and as part of a unit it tells one implementation from another, so nothing has to be
+registered anywhere. `module:object@2` names the second version of an object: raise the number when
+an edit changes results, and what the first one made keeps its name.
 
 Names are checked without importing anything: planning stays free of torch.
 """
@@ -19,7 +21,8 @@ _OWN = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\
 
 
 def require_importable(name: str) -> str:
-    """Return a name `module:object` unchanged if its module can be found; nothing is imported but its packages.
+    """Return a name `module:object` unchanged if its module can be found; nothing is imported but
+    its packages.
 
     Raises:
         SettingsError: it is not of that form, or there is no such module.
@@ -48,9 +51,13 @@ def find(name: str) -> Any:
             raise SettingsError(f"{name!r}: {_no_module(module)}") from error
         raise SettingsError(f"{name!r}: importing {module} failed: {error}") from error
     except Exception as error:
-        raise SettingsError(f"{name!r}: importing {module} failed: {type(error).__name__}: {error}") from error
+        raise SettingsError(
+            f"{name!r}: importing {module} failed: {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(imported, attribute):
-        close = difflib.get_close_matches(attribute, [key for key in vars(imported) if key[0] != "_"], n=1)
+        close = difflib.get_close_matches(
+            attribute, [key for key in vars(imported) if key[0] != "_"], n=1
+        )
         hint = f"; did you mean {module}:{close[0]}?" if close else ""
         raise SettingsError(f"{name!r}: module {module} has no {attribute}{hint}")
     return getattr(imported, attribute)
@@ -59,12 +66,15 @@ def find(name: str) -> Any:
 def _parts(name: str) -> tuple[str, str]:
     match = _OWN.fullmatch(name)
     if not is_own(name) or match is None:
-        raise SettingsError(f"{name[:80]!r} is not a name of the form module:object, such as my_package.losses:spread")
+        raise SettingsError(
+            f"{name[:80]!r} is not a name of the form module:object, such as"
+            " my_package.losses:spread"
+        )
     return match["module"], match["object"]
 
 
 def _no_module(module: str) -> str:
     return (
-        f"there is no module {module}; install its package, or name its folder in the environment variable "
-        "PYTHONPATH (on a cluster, on every node)"
+        f"there is no module {module}; install its package, or name its folder in the environment"
+        " variable PYTHONPATH (on a cluster, on every node)"
     )

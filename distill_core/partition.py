@@ -1,7 +1,7 @@
 """Partition of stored images into training images (IDM's multi-formation; Zhao et al., CVPR 2023).
 
-A stored image is a canvas of factor × factor cells. Decoding cuts the cells and upsamples each to the canvas's size, so
-a set of N images trains a network as factor²·N images.
+A stored image is a canvas of factor × factor cells. Decoding cuts the cells and upsamples each to
+the canvas's size, so a set of N images trains a network as factor²·N images.
 """
 
 import torch.nn.functional as F
@@ -28,12 +28,16 @@ def partition(images: Tensor, factor: int) -> Tensor:
     cell = height // factor
     cells = images.reshape(count, channels, factor, cell, factor, cell).permute(4, 2, 0, 1, 3, 5)
     return F.interpolate(
-        cells.reshape(-1, channels, cell, cell), size=(height, width), mode="bilinear", align_corners=False
+        cells.reshape(-1, channels, cell, cell),
+        size=(height, width),
+        mode="bilinear",
+        align_corners=False,
     )
 
 
 def tile(images: Tensor, factor: int) -> Tensor:
-    """Shrink images and lay them out as canvases, so that `partition` gives their blurred selves back.
+    """Shrink images and lay them out as canvases, so that `partition` gives their blurred selves
+    back.
 
     Args:
         images: (factor²·N, C, H, W), in the order that `partition` returns.

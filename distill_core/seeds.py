@@ -1,7 +1,9 @@
-"""Randomness by name: every draw comes from a generator whose seed is a hash of what the draw is for.
+"""Randomness by name: every draw comes from a generator whose seed is a hash of what the draw is
+for.
 
-Nothing depends on a clock, on the process, or on the order in which work is done. An iteration's randomness is seeded
-by the iteration's number, so a run continued from a checkpoint draws what an uninterrupted run would have drawn.
+Nothing depends on a clock, on the process, or on the order in which work is done. An iteration's
+randomness is seeded by the iteration's number, so a run continued from a checkpoint draws what an
+uninterrupted run would have drawn.
 """
 
 import hashlib
@@ -19,7 +21,9 @@ def derive_seed(purpose: str, *identity: Identity) -> int:
         purpose: what the numbers are drawn for, such as "initial images".
         identity: the values that tell this draw from others of the same purpose.
     """
-    text = json.dumps([purpose, *identity], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        [purpose, *identity], ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

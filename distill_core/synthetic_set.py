@@ -1,7 +1,9 @@
-"""The synthetic set: a few images per class, with everything that is needed to train on them correctly.
+"""The synthetic set: a few images per class, with everything that is needed to train on them
+correctly.
 
-One safetensors file holds the images in pixel space (nominally [0, 1], nothing is clipped), the labels, and in its
-header, as JSON, the data set, class names, normalisation, IPC, partition factor, method and full spec.
+One safetensors file holds the images in pixel space (nominally [0, 1], nothing is clipped), the
+labels, and in its header, as JSON, the data set, class names, normalisation, IPC, partition factor,
+method and full spec.
 """
 
 import json
@@ -18,7 +20,9 @@ from distill_core.tensor_files import write_tensors
 
 HEADER = "iid"
 FORMAT_VERSION = 2
-"""Of files with soft labels; without, files are written as version 1, which older programs read too."""
+"""Of files with soft labels; without, files are written as version 1, which older programs read
+too.
+"""
 TENSORS = ("images", "labels", "soft_labels")
 
 
@@ -61,26 +65,37 @@ class SyntheticSet:
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.labels.shape != self.images.shape[:1]:
             raise SyntheticSetError(
-                f"images {tuple(self.images.shape)} and labels {tuple(self.labels.shape)} are not (N, C, H, W) and (N,)"
+                f"images {tuple(self.images.shape)} and labels {tuple(self.labels.shape)} are not"
+                " (N, C, H, W) and (N,)"
             )
         channels = self.images.shape[1]
         if not len(self.mean) == len(self.std) == channels:
-            raise SyntheticSetError(f"{channels} channels, but {len(self.mean)} means and {len(self.std)} deviations")
-        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
-            raise SyntheticSetError(f"labels must lie in 0…{len(self.class_names) - 1}, one for each class name")
+            raise SyntheticSetError(
+                f"{channels} channels, but {len(self.mean)} means and {len(self.std)} deviations"
+            )
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(
+            self.class_names
+        ):
+            raise SyntheticSetError(
+                f"labels must lie in 0…{len(self.class_names) - 1}, one for each class name"
+            )
         soft = self.soft_labels
         if soft is not None and soft.shape != (len(self.labels), len(self.class_names)):
             raise SyntheticSetError(
-                f"soft labels {tuple(soft.shape)} are not ({len(self.labels)}, {len(self.class_names)}): "
-                "a probability of each class for each image"
+                f"soft labels {tuple(soft.shape)} are not ({len(self.labels)},"
+                f" {len(self.class_names)}): a probability of each class for each image"
             )
         if self.partition < 1 or self.images.shape[-1] % self.partition:
-            raise SyntheticSetError(f"partition {self.partition} does not divide {self.images.shape[-1]} pixels")
+            raise SyntheticSetError(
+                f"partition {self.partition} does not divide {self.images.shape[-1]} pixels"
+            )
 
     def training_images(self) -> tuple[Tensor, Tensor]:
-        """Return what a network trains on: normalised, partition-decoded images (N', C, H, W) and their labels.
+        """Return what a network trains on: normalised, partition-decoded images (N', C, H, W) and
+        their labels.
 
-        Labels are classes, int64 (N',), or where the set has soft labels probabilities, float32 (N', K).
+        Labels are classes, int64 (N',), or where the set has soft labels probabilities, float32
+        (N', K).
         """
         images = partition(to_normalised(self.images, self.mean, self.std), self.partition)
         labels = self.labels if self.soft_labels is None else self.soft_labels
@@ -117,7 +132,9 @@ class SyntheticSet:
 
 
 def to_normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Map images (…, C, H, W) from pixel space to normalised space, (x − mean) / std per channel."""
+    """Map images (…, C, H, W) from pixel space to normalised space, (x − mean) / std per
+    channel.
+    """
     return (images - _per_channel(mean, images)) / _per_channel(std, images)
 
 

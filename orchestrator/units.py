@@ -1,11 +1,13 @@
 """Units of work: what the orchestrator schedules, stores and never does twice.
 
-A unit is a frozen record of everything that can change its result: its settings, its seed, its data set by name and
-version, and the keys of the units whose artefacts it reads. Its key is a hash of that record, so equal work has equal
-names wherever and whenever it is planned. Where a thing lies and what it runs on (paths, device, workers) is not in it.
+A unit is a frozen record of everything that can change its result: its settings, its seed, its data
+set by name and version, and the keys of the units whose artefacts it reads. Its key is a hash of
+that record, so equal work has equal names wherever and whenever it is planned. Where a thing lies
+and what it runs on (paths, device, workers) is not in it.
 
-Editing an algorithm so that results change means raising that kind's number in `ALGORITHM_VERSIONS`: the old artefacts
-keep their names, and nothing stale is ever mistaken for the new.
+Editing an algorithm so that results change means raising that kind's number in
+`ALGORITHM_VERSIONS`: the old artefacts keep their names, and nothing stale is ever mistaken for the
+new.
 """
 
 import dataclasses
@@ -108,7 +110,9 @@ class ImportSet(_Unit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Select(_Unit):
-    """Choose real images as a baseline set; herding and k-center read the features of one extractor (the parent)."""
+    """Choose real images as a baseline set; herding and k-center read the features of one extractor
+    (the parent).
+    """
 
     kind: ClassVar[str] = "select"
     protocol: Protocol
@@ -130,7 +134,9 @@ class Distill(_Unit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluate(_Unit):
-    """Train `num_eval` fresh networks on one set (the parent; none means the whole training set) and test them."""
+    """Train `num_eval` fresh networks on one set (the parent; none means the whole training set)
+    and test them.
+    """
 
     kind: ClassVar[str] = "evaluate"
     protocol: Protocol
@@ -144,10 +150,11 @@ class Evaluate(_Unit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Continual(_Unit):
-    """Class-incremental learning: after each step train `num_eval` fresh networks on the memory, test on classes seen.
+    """Class-incremental learning: after each step train `num_eval` fresh networks on the memory,
+    test on classes seen.
 
-    The parents are the sets of the steps in their order, each of some classes of the data set; the memory after step s
-    is the union of the first s.
+    The parents are the sets of the steps in their order, each of some classes of the data set; the
+    memory after step s is the union of the first s.
     """
 
     kind: ClassVar[str] = "continual"
@@ -161,7 +168,8 @@ class Continual(_Unit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embed(_Unit):
-    """Lay the features of real, initial and synthetic images out in the plane, and compare them class by class.
+    """Lay the features of real, initial and synthetic images out in the plane, and compare them
+    class by class.
 
     The parents are the set and the extractor whose features are shown.
     """
@@ -172,10 +180,21 @@ class Embed(_Unit):
     seed: int
 
 
-Unit = TrainExtractor | ImportExtractor | ImportSet | Select | Distill | Evaluate | Continual | Embed
+Unit = (
+    TrainExtractor | ImportExtractor | ImportSet | Select | Distill | Evaluate | Continual | Embed
+)
 KINDS: dict[str, type[Unit]] = {
     unit.kind: unit
-    for unit in (TrainExtractor, ImportExtractor, ImportSet, Select, Distill, Evaluate, Continual, Embed)
+    for unit in (
+        TrainExtractor,
+        ImportExtractor,
+        ImportSet,
+        Select,
+        Distill,
+        Evaluate,
+        Continual,
+        Embed,
+    )
 }
 """Kinds in the order in which a plan meets them."""
 
@@ -186,16 +205,23 @@ def unit_key(unit: _Unit) -> str:
     Raises:
         SettingsError: a field holds a value without a stable identity.
     """
-    identity = {"kind": unit.kind, "algorithm": ALGORITHM_VERSIONS[unit.kind], "fields": canonical(unit)}
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    identity = {
+        "kind": unit.kind,
+        "algorithm": ALGORITHM_VERSIONS[unit.kind],
+        "fields": canonical(unit),
+    }
+    text = json.dumps(
+        identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
 def canonical(value: Any, where: str = "unit") -> Any:
     """Reduce a value to JSON with one spelling for equal content.
 
-    Fields marked as locations are left out, and those marked as added later while they have their default. Numbers
-    that are equal are spelt alike (1 and 1.0), so that a file's notation cannot change a key.
+    Fields marked as locations are left out, and those marked as added later while they have their
+    default. Numbers that are equal are spelt alike (1 and 1.0), so that a file's notation cannot
+    change a key.
 
     Raises:
         SettingsError: the value has no stable identity; the message names the field.
@@ -229,20 +255,27 @@ def _canonical_float(value: float, where: str) -> int | float:
 
 
 def to_json(unit: Unit) -> str:
-    """Write a unit with all its fields, locations included, so that `from_json` restores it anywhere."""
-    return json.dumps({"kind": unit.kind, **dataclasses.asdict(unit)}, sort_keys=True, allow_nan=False)
+    """Write a unit with all its fields, locations included, so that `from_json` restores it
+    anywhere.
+    """
+    return json.dumps(
+        {"kind": unit.kind, **dataclasses.asdict(unit)}, sort_keys=True, allow_nan=False
+    )
 
 
 def from_json(text: str) -> Unit:
     """Restore a unit from `to_json`.
 
     Raises:
-        SettingsError: the text is not a unit of a known kind with fields of that kind, each of its type.
+        SettingsError: the text is not a unit of a known kind with fields of that kind, each of its
+            type.
     """
     try:
         fields = json.loads(text)
         kind = fields.pop("kind")
-        return _reader(kind).validate_json(json.dumps(fields, allow_nan=False), strict=True, extra="forbid")
+        return _reader(kind).validate_json(
+            json.dumps(fields, allow_nan=False), strict=True, extra="forbid"
+        )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or kind

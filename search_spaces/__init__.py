@@ -1,4 +1,6 @@
-"""Search spaces: their schema, the shipped ones, and the published settings. Imports neither torch nor ray."""
+"""Search spaces: their schema, the shipped ones, and the published settings. Imports neither torch
+nor ray.
+"""
 
 from pathlib import Path
 

@@ -1,7 +1,9 @@
-"""The experiments of a file, each put together from its entry, what holds for the whole file, and the command line.
+"""The experiments of a file, each put together from its entry, what holds for the whole file, and
+the command line.
 
-Every space has a small version that runs within minutes on scikit-learn's digits (`smoke`): `smoke_settings.yaml` wins
-over the file, and what an experiment says of its small version over that.
+Every space has a small version that runs within minutes on scikit-learn's digits (`smoke`):
+`smoke_settings.yaml` wins over the file, and what an experiment says of its small version over
+that.
 """
 
 import dataclasses
@@ -15,7 +17,13 @@ from search_spaces.method_names import WHOLE
 from search_spaces.overrides import Overrides
 from search_spaces.rules import Rule
 from search_spaces.schema import SAME, Axes, ExperimentEntry, SpaceEntry
-from search_spaces.setting_sources import block_rule, listed_rules, merge_axes, published_rules, smoke_defaults
+from search_spaces.setting_sources import (
+    block_rule,
+    listed_rules,
+    merge_axes,
+    published_rules,
+    smoke_defaults,
+)
 from search_spaces.varied_settings import check_search, check_sweep
 from search_spaces.yaml_document import Document, YamlPath
 
@@ -35,7 +43,8 @@ def experiments_of(document: Document, entry: SpaceEntry, changes: Changes) -> l
 
     Raises:
         Misfit: something does not fit, at its path within the document.
-        SpaceError: a data set has too few images for its IPCs, or a ratio needs its size, which is unknown.
+        SpaceError: a data set has too few images for its IPCs, or a ratio needs its size, which is
+            unknown.
     """
     own = changes.overrides
     if entry.settings.steps and not any(item.measure == "continual" for item in entry.experiments):
@@ -93,11 +102,14 @@ def _experiment(
         where_given = (*path, "steps") if item.steps else (*path, "smoke", "steps")
         raise Misfit(f"measure is {item.measure}; {STEPS}", where_given)
     if item.measure == "continual" and not axes["steps"]:
-        raise Misfit("measure continual needs steps, the number of steps in which classes arrive", path)
+        raise Misfit(
+            "measure continual needs steps, the number of steps in which classes arrive", path
+        )
     if item.measure != "accuracy" and WHOLE in axes["methods"]:
         given = "; it was given by --set methods" if overrides.axes.methods else ""
         raise Misfit(
-            f"method {WHOLE} has no set of its own, which measure {item.measure} needs{given}", (*path, "methods")
+            f"method {WHOLE} has no set of its own, which measure {item.measure} needs{given}",
+            (*path, "methods"),
         )
     experiment = Experiment(
         name=item.name,
@@ -114,7 +126,9 @@ def _experiment(
         sweep=sweep,
         rules=rules,
         overrides=overrides.settings,
-        overridden_axes=frozenset(name for name in Axes.model_fields if getattr(overrides.axes, name)),
+        overridden_axes=frozenset(
+            name for name in Axes.model_fields if getattr(overrides.axes, name)
+        ),
     )
     for dataset in experiment.datasets:
         experiment.images_per_class(dataset)

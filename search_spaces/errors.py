@@ -1,15 +1,21 @@
-"""What a search space that cannot be used ends with, and the hint that goes with a misspelt name."""
+"""What a search space that cannot be used ends with, and the hint that goes with a misspelt
+name.
+"""
 
 import difflib
 from collections.abc import Iterable
 
 
 class SpaceError(ValueError):
-    """A search space cannot be used; the message says where in which file, what was expected, and the nearest name."""
+    """A search space cannot be used; the message says where in which file, what was expected, and
+    the nearest name.
+    """
 
 
 class Misfit(Exception):
-    """A value does not fit, at `path` within its document; `Document.error` turns it into a `SpaceError`."""
+    """A value does not fit, at `path` within its document; `Document.error` turns it into a
+    `SpaceError`.
+    """
 
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
@@ -32,16 +38,20 @@ OTHER_WORDS = {
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the known name closest to `name`, or else a list of what is known.
+    """Return "; did you mean 'x'?" for the known name closest to `name`, or else a list of what is
+    known.
 
-    A name inside a folder ("paper/main") is close to its own last part ("main"), a word to what it is called here.
+    A name inside a folder ("paper/main") is close to its own last part ("main"), a word to what it
+    is called here.
     """
     names = list(dict.fromkeys(known))
     meant = other_words(name, names)
     if meant:
         return meant
     lowered = {candidate.lower(): candidate for candidate in reversed(names)}
-    inside = [candidate for candidate in names if candidate.lower().endswith(f"/{str(name).lower()}")]
+    inside = [
+        candidate for candidate in names if candidate.lower().endswith(f"/{str(name).lower()}")
+    ]
     if inside:
         return f"; did you mean {inside[0]!r}?"
     close = difflib.get_close_matches(str(name)[:200].lower(), lowered, n=1, cutoff=0.6)
@@ -51,7 +61,9 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def other_words(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for known names of what `name` is another word for, or nothing."""
+    """Return "; did you mean 'x'?" for known names of what `name` is another word for, or
+    nothing.
+    """
     names = set(known)
     meant = [repr(word) for word in OTHER_WORDS.get(str(name).lower(), ()) if word in names]
     return f"; did you mean {' or '.join(meant)}?" if meant else ""

@@ -1,4 +1,6 @@
-"""What a search space says once it is read: its experiments, each a grid with the rules of its settings."""
+"""What a search space says once it is read: its experiments, each a grid with the rules of its
+settings.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +15,9 @@ from search_spaces.schema import Measure, Range, Rungs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
-    """One grid: every data set × method × IPC × seed × architecture, and every combination of swept values."""
+    """One grid: every data set × method × IPC × seed × architecture, and every combination of swept
+    values.
+    """
 
     name: str
     where: str
@@ -33,19 +37,25 @@ class Experiment:
     """Settings by path, each with its values."""
     rules: tuple[Rule, ...]
     search: tuple[tuple[str, Range], ...] = ()
-    """Settings by path that `iid search` chooses, each with what it tries; empty where there is nothing to choose."""
+    """Settings by path that `iid search` chooses, each with what it tries; empty where there is
+    nothing to choose.
+    """
     rungs: Rungs = field(default_factory=Rungs)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings by path."""
     overridden_axes: frozenset[str] = frozenset()
 
     def set_by(self, *axes: str) -> str:
-        """Return the end of a message about some axes: that the command line gave them, where it did."""
+        """Return the end of a message about some axes: that the command line gave them, where it
+        did.
+        """
         given = [axis for axis in axes if axis in self.overridden_axes]
         return f"; it was given by --set {given[0]}" if given else ""
 
     def ratios(self, dataset: DatasetRef) -> dict[int, float]:
-        """Return, for each IPC that a ratio asks for on a known data set, that ratio; empty where `ipc` is given."""
+        """Return, for each IPC that a ratio asks for on a known data set, that ratio; empty where
+        `ipc` is given.
+        """
         info = REGISTRY.get(dataset.name)
         if info is None or self.ipc:
             return {}
@@ -56,26 +66,28 @@ class Experiment:
         return found
 
     def images_per_class(self, dataset: DatasetRef) -> tuple[int, ...]:
-        """Return the IPCs of the grid on a data set, ratios turned into whole images a class (at least one).
+        """Return the IPCs of the grid on a data set, ratios turned into whole images a class (at
+        least one).
 
         Raises:
-            SpaceError: the data set has too few images, or its size is unknown and a ratio needs it.
+            SpaceError: the data set has too few images, or its size is unknown and a ratio needs
+                it.
         """
         info = REGISTRY.get(dataset.name)
         if not self.ratio and info is None:
             return self.ipc
         if info is None:
             raise SpaceError(
-                f"{self.where}: ratio needs the number of training images and classes, which is not known of "
-                f"{dataset.name!r} before it is read; give ipc"
+                f"{self.where}: ratio needs the number of training images and classes, which is not"
+                f" known of {dataset.name!r} before it is read; give ipc"
             )
         classes, images = len(info.classes), info.train_images
         chosen = self.ipc or tuple(self.ratios(dataset))
         for ipc in chosen:
             if ipc * classes > images:
                 raise SpaceError(
-                    f"{self.where}: {ipc} images a class are more than {dataset.name} has ({images:,} in all)"
-                    f"{self.set_by('ipc', 'ratio')}"
+                    f"{self.where}: {ipc} images a class are more than {dataset.name} has"
+                    f" ({images:,} in all){self.set_by('ipc', 'ratio')}"
                 )
         return chosen
 

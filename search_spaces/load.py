@@ -30,15 +30,21 @@ def load_space(space: str | Path, overrides: Iterable[str] = (), *, smoke: bool 
         smoke: take the small version.
 
     Raises:
-        SpaceError: something is wrong in the file or in an override; one message says what and where.
+        SpaceError: something is wrong in the file or in an override; one message says what and
+            where.
     """
     changes = Changes(parse_overrides(overrides), smoke)
     document = read_document(_find(str(space)))
     loaded = _load(document, changes, ())
     if not loaded.experiments:
         raise SpaceError(f"{document.name}: there are no experiments")
-    if changes.overrides.axes.steps and not any(e.measure == "continual" for e in loaded.experiments):
-        raise SpaceError(f"--set steps: no experiment of {loaded.name} has measure continual, which alone has steps")
+    if changes.overrides.axes.steps and not any(
+        e.measure == "continual" for e in loaded.experiments
+    ):
+        raise SpaceError(
+            f"--set steps: no experiment of {loaded.name} has measure continual, which alone has"
+            " steps"
+        )
     _check_places(loaded)
     return loaded
 
@@ -50,7 +56,8 @@ def _find(space: str) -> Path:
     if space.endswith((".yaml", ".yml")) or os.path.exists(space):  # noqa: PTH110 (of any text, without an error)
         return Path(space)
     raise SpaceError(
-        f"there is no search space {space[:200]!r}{nearest(space, shipped)} (or give the path of a YAML file)"
+        f"there is no search space {space[:200]!r}{nearest(space, shipped)} (or give the path of a"
+        " YAML file)"
     )
 
 
@@ -61,7 +68,10 @@ def _shipped() -> dict[str, Path]:
 
 def _entry(document: Document) -> SpaceEntry:
     if not isinstance(document.value, Mapping):
-        raise SpaceError(f"{document.name}: expected a mapping with name and experiments, got {brief(document.value)}")
+        raise SpaceError(
+            f"{document.name}: expected a mapping with name and experiments, got"
+            f" {brief(document.value)}"
+        )
     try:
         return validate(SpaceEntry, document.value)
     except Misfit as misfit:
@@ -72,7 +82,9 @@ def _load(document: Document, changes: Changes, above: tuple[str, ...]) -> Space
     entry = _entry(document)
     try:
         included = [
-            e for i, name in enumerate(entry.include) for e in _include(name, i, changes, (*above, document.name))
+            e
+            for i, name in enumerate(entry.include)
+            for e in _include(name, i, changes, (*above, document.name))
         ]
         own = experiments_of(document, entry, changes)
     except Misfit as misfit:
@@ -83,7 +95,9 @@ def _load(document: Document, changes: Changes, above: tuple[str, ...]) -> Space
 def _include(name: str, index: int, changes: Changes, above: tuple[str, ...]) -> list[Experiment]:
     shipped = _shipped()
     if name not in shipped:
-        raise Misfit(f"there is no search space {name[:80]!r}{nearest(name, shipped)}", ("include", index))
+        raise Misfit(
+            f"there is no search space {name[:80]!r}{nearest(name, shipped)}", ("include", index)
+        )
     if str(shipped[name]) in above:
         raise Misfit(f"{name} includes itself", ("include", index))
     space = _load(read_document(shipped[name]), changes, above)
@@ -101,8 +115,13 @@ def _check_places(space: Space) -> None:
         for ref in experiment.datasets:
             other = seen.setdefault((ref.name, ref.version), ref)
             if other != ref:
-                names = [f.name for f in dataclasses.fields(ref) if getattr(ref, f.name) != getattr(other, f.name)]
+                names = [
+                    f.name
+                    for f in dataclasses.fields(ref)
+                    if getattr(ref, f.name) != getattr(other, f.name)
+                ]
                 raise SpaceError(
-                    f"{experiment.where}: {ref.name!r} stands for two data sets: other {' and '.join(names)}; "
-                    "write it the same way everywhere, or give one another name or version"
+                    f"{experiment.where}: {ref.name!r} stands for two data sets: other"
+                    f" {' and '.join(names)}; write it the same way everywhere, or give one another"
+                    " name or version"
                 )

@@ -8,8 +8,14 @@ CORESETS = ("Random", "Herding", "K-Center")
 WHOLE = "Whole"
 BASES = ("DM", "IDM")
 ADDITIONS = ("IID", "CC", "CM")
-"""What is added to a base: class centralization and covariance matching, the first alone, the second alone."""
-METHODS = (*CORESETS, WHOLE, *(name for base in BASES for name in (base, *(f"{base}+{a}" for a in ADDITIONS))))
+"""What is added to a base: class centralization and covariance matching, the first alone, the
+second alone.
+"""
+METHODS = (
+    *CORESETS,
+    WHOLE,
+    *(name for base in BASES for name in (base, *(f"{base}+{a}" for a in ADDITIONS))),
+)
 
 _SPELLING = {method.lower(): method for method in METHODS}
 
@@ -17,7 +23,8 @@ _SPELLING = {method.lower(): method for method in METHODS}
 def canonical_method(name: str) -> str:
     """Return the method's one spelling, whatever case it is given in.
 
-    A base or a loss of one's own is named by where it lies: my_bases:Base, DM+my_losses:spread, IDM+IID+my_losses:x.
+    A base or a loss of one's own is named by where it lies: my_bases:Base, DM+my_losses:spread,
+    IDM+IID+my_losses:x.
 
     Raises:
         ValueError: there is no such method; the message names the nearest.
@@ -37,7 +44,8 @@ def _canonical_own(name: str) -> str:
     own = [addition for addition in additions if is_own(addition)]
     if len(published) > 1 or len(own) > 1:
         raise ValueError(
-            f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} and one loss of your own are added"
+            f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} and one loss of your own"
+            " are added"
         )
     for reference in (*own, *([base] if is_own(base) else [])):
         require_importable(reference)
@@ -45,11 +53,14 @@ def _canonical_own(name: str) -> str:
     known, plus, addition = canonical_method("+".join([stand_in, *published])).partition("+")
     if known not in BASES:
         raise ValueError(
-            f"method {name[:80]!r}: a loss is added to {', '.join(BASES)} or a base of your own, not to {known}"
+            f"method {name[:80]!r}: a loss is added to {', '.join(BASES)} or a base of your own,"
+            f" not to {known}"
         )
     return "+".join([base if is_own(base) else known, *([addition] if plus else []), *own])
 
 
 def is_method(method: str, family: str) -> bool:
-    """Tell whether `method` is `family` or one of its additions: IDM stands for IDM+IID, IDM+CC and IDM+CM too."""
+    """Tell whether `method` is `family` or one of its additions: IDM stands for IDM+IID, IDM+CC and
+    IDM+CM too.
+    """
     return method == family or method.split("+")[0] == family

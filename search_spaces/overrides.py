@@ -1,7 +1,9 @@
-"""Overrides from the command line: `--set path=value`, for every experiment, winning over everything.
+"""Overrides from the command line: `--set path=value`, for every experiment, winning over
+everything.
 
-The path is an axis (`seeds=1`, `datasets=[digits]`), a setting (`distillation.iterations=200`), or the last name of a
-setting that no other shares (`iterations=200`). A leading `settings.` is ignored. The value is YAML.
+The path is an axis (`seeds=1`, `datasets=[digits]`), a setting (`distillation.iterations=200`), or
+the last name of a setting that no other shares (`iterations=200`). A leading `settings.` is
+ignored. The value is YAML.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +29,8 @@ def parse_overrides(texts: Iterable[str]) -> Overrides:
     """Check `path=value` texts.
 
     Raises:
-        SpaceError: a text is not of that form, its path is unknown or ambiguous, or its value does not fit.
+        SpaceError: a text is not of that form, its path is unknown or ambiguous, or its value does
+            not fit.
     """
     axes: dict[str, Any] = {}
     settings: dict[str, Any] = {}

@@ -1,9 +1,9 @@
 """Which settings hold in one cell of a grid.
 
-From weakest to strongest: the defaults of the dataclasses, published settings, the space's settings, the space's rules,
-the experiment's settings, the experiment's rules, those of the small version where it is asked for, the swept values,
-the command line. Within rules the later wins.
-What the method itself decides (a queue or none, which λ are kept) is not a setting: see
+From weakest to strongest: the defaults of the dataclasses, published settings, the space's
+settings, the space's rules, the experiment's settings, the experiment's rules, those of the small
+version where it is asked for, the swept values, the command line. Within rules the later wins. What
+the method itself decides (a queue or none, which λ are kept) is not a setting: see
 `orchestrator.planning.methods`.
 """
 
@@ -54,7 +54,9 @@ def resolve(experiment: Experiment, case: Case, sweep: Mapping[str, Any]) -> Res
         fields[LEAVES[path].owner][LEAVES[path].field] = value
     pool = ExtractorPool(**fields[ExtractorPool])
     if (pool.folder is None) != (pool.pool is None):
-        raise SpaceError(f"{experiment.where}: give both extractors.folder and extractors.pool, or neither")
+        raise SpaceError(
+            f"{experiment.where}: give both extractors.folder and extractors.pool, or neither"
+        )
     queue = QueueSettings(**fields[QueueSettings])
     return ResolvedSettings(
         distillation=DistillationSettings(queue=queue, **fields[DistillationSettings]),

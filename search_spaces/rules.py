@@ -47,7 +47,10 @@ class Rule:
         return (
             (not self.dataset or case.dataset in self.dataset)
             and (not self.method or any(is_method(case.method, family) for family in self.method))
-            and (not self.ipc or (case.ipc is not None and any(_holds(test, case.ipc) for test in self.ipc)))
+            and (
+                not self.ipc
+                or (case.ipc is not None and any(_holds(test, case.ipc) for test in self.ipc))
+            )
             and (not self.protocol or case.protocol in self.protocol)
         )
 
@@ -59,7 +62,10 @@ def check_comparison(test: int | str) -> int | str:
         ValueError: it is neither a number of at least 1 nor a comparison.
     """
     if isinstance(test, str) and not _COMPARISON.fullmatch(test):
-        raise ValueError(f"{test[:40]!r} is not a condition on ipc; write a number or a comparison such as '>=100'")
+        raise ValueError(
+            f"{test[:40]!r} is not a condition on ipc; write a number or a comparison such as"
+            " '>=100'"
+        )
     if isinstance(test, int) and (isinstance(test, bool) or test < 1):
         raise ValueError(f"ipc {test} cannot occur; it is at least 1")
     return test

@@ -6,23 +6,32 @@
     rules: […]              # settings that depend on data set, method, IPC or protocol
     experiments:
       - name: …
-        datasets, methods, ipc (or ratio), seeds, architectures      # the grid; one value or a list
-        protocol: paper                                              # or strict
-        sweep: {lambda_cc: [0, 0.01]}                                # more axes: any setting and its values
-        measure: accuracy                                            # or continual (with steps), or features
-        search: {lambda_cc: {low: 0.001, high: 1, log: true, zero: true}}   # what `iid search` tries
-        rungs: {count: 3, reduction: 3, num_eval: 2, epoch_eval_train: 200} # and how cheaply it looks at trials
-        distillation, evaluation, extractors, features: …            # settings, see distill_core/settings.py
+        datasets, methods, ipc (or ratio), seeds, architectures   # the grid; one value or a list
+        protocol: paper                      # or strict
+        sweep: {lambda_cc: [0, 0.01]}        # more axes: any setting and its values
+        measure: accuracy                    # or continual (with steps), or features
+        search: {lambda_cc: {low: 0.001, high: 1, log: true, zero: true}}    # for `iid search`
+        rungs: {count: 3, reduction: 3, num_eval: 2, epoch_eval_train: 200}  # how trials are cut
+        distillation, evaluation, extractors, features: …   # see distill_core/settings.py
         rules: […]
-        smoke: …                                                     # axes, settings, sweep, rules of the small version
+        smoke: …                             # axes, settings, sweep, rules of the small version
 
-These models check structure and names. The values of settings are checked in `leaves`, against the dataclasses.
+These models check structure and names. The values of settings are checked in `leaves`, against the
+dataclasses.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from distill_core.datasets.info import registered
@@ -37,17 +46,21 @@ from search_spaces.setting_paths import LARGEST, brief
 MAX_SEEDS = 10_000
 
 SAME = "same"
-"""As an evaluation architecture: the matching network of the experiment (the field's default evaluation)."""
+"""As an evaluation architecture: the matching network of the experiment (the field's default
+evaluation).
+"""
 
 Measure = Literal["accuracy", "continual", "features"]
-"""What an experiment measures of its sets: the accuracy of networks trained on them; the same while classes arrive step
-by step; or their features beside those of real images."""
+"""What an experiment measures of its sets: the accuracy of networks trained on them; the same while
+classes arrive step by step; or their features beside those of real images."""
 
 T = TypeVar("T")
 
 
 def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+    return (
+        tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
+    )
 
 
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -60,7 +73,10 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
 def _seeds(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_SEEDS:
-            raise ValueError(f"a number of seeds lies between 1 and {MAX_SEEDS:,}; a list names the seeds themselves")
+            raise ValueError(
+                f"a number of seeds lies between 1 and {MAX_SEEDS:,}; a list names the seeds"
+                " themselves"
+            )
         return tuple(range(value))
     return _tuple(value)
 
@@ -84,7 +100,9 @@ class _Strict(BaseModel):
         for key in data:
             if key not in cls.model_fields:
                 problem = f"unknown key {key[:80]!r}{nearest(key, cls.model_fields)}"
-                raise PydanticCustomError("unknown_key", "{problem}", {"problem": problem, "key": key})
+                raise PydanticCustomError(
+                    "unknown_key", "{problem}", {"problem": problem, "key": key}
+                )
         return data
 
 
@@ -113,7 +131,9 @@ Dataset = Annotated[
     BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
     AfterValidator(_dataset),
 ]
-Axis = Annotated[tuple[T, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_distinct)]
+Axis = Annotated[
+    tuple[T, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_distinct)
+]
 Method = Annotated[str, AfterValidator(canonical_method)]
 ImagesPerClass = Annotated[int, Field(ge=1, le=100_000)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
@@ -131,17 +151,24 @@ class Axes(_Strict):
     ratio: Axis[Ratio] = ()
     """Instead of `ipc`: stored images as a fraction of the training images."""
     seeds: Annotated[
-        tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MAX_SEEDS), AfterValidator(_distinct)
+        tuple[Seed, ...],
+        BeforeValidator(_seeds),
+        Field(min_length=1, max_length=MAX_SEEDS),
+        AfterValidator(_distinct),
     ] = ()
     """A number n stands for the seeds 0 … n−1."""
     architectures: Axis[Architecture] = ()
-    """Networks that are trained on the sets, or whose features are shown; `same` is the matching network."""
+    """Networks that are trained on the sets, or whose features are shown; `same` is the matching
+    network.
+    """
     steps: Axis[Annotated[int, Field(ge=1, le=10_000)]] = ()
     """Steps of class-incremental learning."""
     protocol: Protocol | None = None
 
     def refs(self) -> tuple[DatasetRef, ...]:
-        """Return the data sets as units refer to them (validation has replaced the entries by them)."""
+        """Return the data sets as units refer to them (validation has replaced the entries by
+        them).
+        """
         return self.datasets  # type: ignore[return-value]
 
 
@@ -155,7 +182,9 @@ class Settings(Axes):
 
 
 class When(_Strict):
-    """Conditions of a rule: one value or a list of alternatives each; all conditions have to hold."""
+    """Conditions of a rule: one value or a list of alternatives each; all conditions have to
+    hold.
+    """
 
     dataset: Axis[str] = ()
     method: Axis[Method] = ()
@@ -200,7 +229,9 @@ class Range(_Strict):
     @model_validator(mode="after")
     def _has_room(self) -> "Range":
         if not self.low < self.high:
-            raise ValueError(f"low is {self.low:g} and high is {self.high:g}; low has to be the smaller")
+            raise ValueError(
+                f"low is {self.low:g} and high is {self.high:g}; low has to be the smaller"
+            )
         if self.low <= 0 and (self.log or self.zero):
             raise ValueError(f"low is {self.low:g}; with log or zero it has to be above 0")
         return self

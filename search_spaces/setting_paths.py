@@ -1,7 +1,8 @@
 """Every setting by its path, read off the settings dataclasses of `distill_core.settings`.
 
-A path is a section and a field: `distillation.lr_img`, `distillation.queue.ce_weight`, `evaluation.num_eval`,
-`extractors.epochs`. Names, types and limits have one source, the dataclasses; a field added there can be set here.
+A path is a section and a field: `distillation.lr_img`, `distillation.queue.ce_weight`,
+`evaluation.num_eval`, `extractors.epochs`. Names, types and limits have one source, the
+dataclasses; a field added there can be set here.
 """
 
 import dataclasses
@@ -30,7 +31,9 @@ LARGEST = 2**53
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtractorPool:
-    """How many extractor networks class centralization draws from, and where they lie if the user has them already."""
+    """How many extractor networks class centralization draws from, and where they lie if the user
+    has them already.
+    """
 
     count: int = 20
     """Networks in the pool (IID release: 1000; it says itself that fewer do)."""
@@ -80,7 +83,9 @@ class Leaf:
 
 def brief(value: object) -> str:
     """Write a value for a message, cut to a readable length."""
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    text = (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -126,7 +131,9 @@ def find_leaf(name: str) -> Leaf:
         raise Misfit(f"{name!r} is ambiguous; write {' or '.join(leaf.path for leaf in matches)}")
     if not matches:
         hint = nearest(name, [*LEAVES, *dict.fromkeys(leaf.field for leaf in LEAVES.values())])
-        raise Misfit(f"unknown setting {name[:80]!r}" + (hint if "did you mean" in hint else _overview()))
+        raise Misfit(
+            f"unknown setting {name[:80]!r}" + (hint if "did you mean" in hint else _overview())
+        )
     return matches[0]
 
 
@@ -160,11 +167,19 @@ def flatten(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
 def _flatten_one(path: str, name: str, value: object, section: str) -> dict[str, Any]:
     if path in SECTIONS:
         if not isinstance(value, Mapping):
-            hint = " (the method, DM or IDM, decides whether there is a queue)" if path.endswith("queue") else ""
+            hint = (
+                " (the method, DM or IDM, decides whether there is a queue)"
+                if path.endswith("queue")
+                else ""
+            )
             raise Misfit(f"expected settings of {path}{hint}, got {brief(value)}")
         return flatten(value, path)
     if section and path not in LEAVES:
-        fields = [leaf.path.removeprefix(f"{section}.") for leaf in LEAVES.values() if leaf.path.startswith(section)]
+        fields = [
+            leaf.path.removeprefix(f"{section}.")
+            for leaf in LEAVES.values()
+            if leaf.path.startswith(section)
+        ]
         raise Misfit(f"unknown setting {name[:80]!r} of {section}{nearest(name, fields)}")
     leaf = find_leaf(path)
     return {leaf.path: leaf.check(value)}

@@ -40,7 +40,9 @@ def check_sweep(
     return tuple((name, values) for name, values in swept.items() if name not in fixed)
 
 
-def check_search(search: Mapping[str, Range], experiment: Experiment, path: YamlPath) -> tuple[tuple[str, Range], ...]:
+def check_search(
+    search: Mapping[str, Range], experiment: Experiment, path: YamlPath
+) -> tuple[tuple[str, Range], ...]:
     """Check what is searched; a setting that the command line fixes is not."""
     found: dict[str, Range] = {}
     for name, values in search.items():
@@ -48,7 +50,10 @@ def check_search(search: Mapping[str, Range], experiment: Experiment, path: Yaml
         try:
             leaf = find_leaf(name)
             if not leaf.path.startswith("distillation.") or not leaf.takes_fractions:
-                raise Misfit(f"{leaf.path} cannot be searched; it has to be a number with fractions of distillation")
+                raise Misfit(
+                    f"{leaf.path} cannot be searched; it has to be a number with fractions of"
+                    " distillation"
+                )
             for value in (values.low, values.high, *[0.0] * values.zero):
                 leaf.check(value)
         except Misfit as misfit:
@@ -59,10 +64,17 @@ def check_search(search: Mapping[str, Range], experiment: Experiment, path: Yaml
     if found and experiment.sweep:
         raise Misfit("an experiment has either search or sweep", (*path, "search"))
     if found and experiment.protocol != "strict":
-        raise Misfit("search needs protocol strict, which holds images out to choose by", (*path, "search"))
+        raise Misfit(
+            "search needs protocol strict, which holds images out to choose by", (*path, "search")
+        )
     if found and experiment.measure != "accuracy":
         raise Misfit("search needs measure accuracy", (*path, "search"))
     for method in experiment.methods if found else ():
         if method.partition("+")[0] not in BASES:
-            raise Misfit(f"method {method} distils nothing, so there is nothing to search", (*path, "methods"))
-    return tuple((name, values) for name, values in found.items() if name not in experiment.overrides)
+            raise Misfit(
+                f"method {method} distils nothing, so there is nothing to search",
+                (*path, "methods"),
+            )
+    return tuple(
+        (name, values) for name, values in found.items() if name not in experiment.overrides
+    )

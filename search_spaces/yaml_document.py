@@ -1,7 +1,9 @@
-"""YAML as plain values that remember their line, with everything refused that could be read in two ways.
+"""YAML as plain values that remember their line, with everything refused that could be read in two
+ways.
 
-Numbers, booleans and null follow YAML 1.2 (`1e-3` is a number, `010` is ten, `no` is a word), a key may not occur
-twice, and tags, recursive anchors and anchors that multiply into more than `MAX_VALUES` values are errors.
+Numbers, booleans and null follow YAML 1.2 (`1e-3` is a number, `010` is ten, `no` is a word), a key
+may not occur twice, and tags, recursive anchors and anchors that multiply into more than
+`MAX_VALUES` values are errors.
 """
 
 import re
@@ -63,7 +65,9 @@ class Document:
         return SpaceError(" ".join(text.splitlines()))
 
     def line(self, path: YamlPath) -> int | None:
-        """Return the 1-based line of the value at `path`, or of the deepest part of `path` that exists."""
+        """Return the 1-based line of the value at `path`, or of the deepest part of `path` that
+        exists.
+        """
         if self.root is None:
             return None
         node, line = self.root, self.root.start_mark.line
@@ -77,7 +81,9 @@ class Document:
 
 def spell(path: YamlPath) -> str:
     """Write a path as `experiments[0].ipc`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(
+        "."
+    )
 
 
 def read_document(path: Path) -> Document:
@@ -88,7 +94,9 @@ def read_document(path: Path) -> Document:
     """
     try:
         if not path.exists():
-            raise SpaceError(f"{path}: there is no such file; `iid spaces` lists the shipped search spaces")
+            raise SpaceError(
+                f"{path}: there is no such file; `iid spaces` lists the shipped search spaces"
+            )
         if not path.is_file():
             raise SpaceError(f"{path} is not a file; give a YAML file")
         if path.stat().st_size > MAX_BYTES:
@@ -97,7 +105,9 @@ def read_document(path: Path) -> Document:
     except OSError as error:
         raise SpaceError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise SpaceError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        raise SpaceError(
+            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        ) from error
     return parse_document(str(path), text)
 
 
@@ -147,7 +157,11 @@ class _Values:
         if id(node) in self.open:
             raise Misfit("an anchor contains itself", path)
         self.open.add(id(node))
-        value = self._mapping(node, path) if isinstance(node, MappingNode) else self._sequence(node, path)
+        value = (
+            self._mapping(node, path)
+            if isinstance(node, MappingNode)
+            else self._sequence(node, path)
+        )
         self.open.remove(id(node))
         return value
 
@@ -169,7 +183,9 @@ class _Values:
                 raise Misfit(f"a key in line {key.start_mark.line + 1} is not plain text", path)
             name = _text(key.value, path)
             if name in own:
-                raise Misfit(f"the key occurs twice, again in line {key.start_mark.line + 1}", (*path, name))
+                raise Misfit(
+                    f"the key occurs twice, again in line {key.start_mark.line + 1}", (*path, name)
+                )
             own[name] = self.build(item, (*path, name))
         return merged | own
 

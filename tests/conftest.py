@@ -1,4 +1,6 @@
-"""Inputs that a closed formula defines, and the values the published method gives on them (see golden/README.md)."""
+"""Inputs that a closed formula defines, and the values the published method gives on them (see
+golden/README.md).
+"""
 
 import json
 import math
@@ -28,7 +30,11 @@ def _image(n, c, h, w, k):
 
 def _fill_parameters(network):
     """Give a network the golden parameters, in place."""
-    entries = [(n, v) for n, v in network.state_dict().items() if v.is_floating_point() and "running_" not in n]
+    entries = [
+        (n, v)
+        for n, v in network.state_dict().items()
+        if v.is_floating_point() and "running_" not in n
+    ]
     with torch.no_grad():
         for k, (name, value) in enumerate(entries):
             wave = _wave(tuple(value.shape), k)
@@ -73,7 +79,9 @@ def golden():
 
 @pytest.fixture(scope="session")
 def golden_parameters():
-    """For every network `net/<name>_<channels>x<size>_<classes>` the names and shapes of its parameters, in order."""
+    """For every network `net/<name>_<channels>x<size>_<classes>` the names and shapes of its
+    parameters, in order.
+    """
     return json.loads((GOLDEN / "parameters.json").read_text())
 
 
@@ -88,7 +96,9 @@ def cifar10_parquet():
 
 @pytest.fixture(scope="session")
 def tiny_dataset():
-    """Three classes of 16×16 grey images that differ in brightness and noise: 20 training and 10 test images each."""
+    """Three classes of 16×16 grey images that differ in brightness and noise: 20 training and 10
+    test images each.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def images(count):
@@ -117,7 +127,9 @@ VISIBLE_GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Show each test the GPUs that the first one saw: a unit computed in this process hides them."""
+    """Show each test the GPUs that the first one saw: a unit computed in this process hides
+    them.
+    """
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if VISIBLE_GPUS is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = VISIBLE_GPUS

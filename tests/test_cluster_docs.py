@@ -1,4 +1,6 @@
-"""What docs/cluster.md shows is understood as it stands; the walk itself starts and stops Ray, and is run by hand."""
+"""What docs/cluster.md shows is understood as it stands; the walk itself starts and stops Ray, and
+is run by hand.
+"""
 
 import re
 import shlex
@@ -19,8 +21,13 @@ COMMANDS = re.findall(r"^iid cluster (?:.*\\\n)*.*$", TEXT, re.MULTILINE)
 
 def test_an_image_gets_nothing_that_git_ignores():
     root = Path(__file__).parents[1]
-    left_out = {line.strip("/").removeprefix("**/") for line in (root / ".dockerignore").read_text().split()}
-    assert left_out == {".git", *(line.strip("/") for line in (root / ".gitignore").read_text().split())}
+    left_out = {
+        line.strip("/").removeprefix("**/") for line in (root / ".dockerignore").read_text().split()
+    }
+    assert left_out == {
+        ".git",
+        *(line.strip("/") for line in (root / ".gitignore").read_text().split()),
+    }
 
 
 def test_it_shows_every_kind_of_file():
@@ -39,10 +46,16 @@ def test_the_small_data_set_of_the_walk_can_be_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (script,) = re.findall(r"^python - <<'EOF'\n(.*?)^EOF$", TEXT, re.DOTALL | re.MULTILINE)
     subprocess.run([sys.executable, "-c", script], check=True)
-    for line in ("run pets.yaml --address auto", "run quickstart --address auto --set seeds=1 --set ipc=1", LONGER):
+    for line in (
+        "run pets.yaml --address auto",
+        "run quickstart --address auto --set seeds=1 --set ipc=1",
+        LONGER,
+    ):
         assert f"iid {line}\n" in TEXT
         planned = shlex.split(
-            line.replace("run", "plan", 1).replace(" --address auto", "").replace(" --out longer", "")
+            line.replace("run", "plan", 1)
+            .replace(" --address auto", "")
+            .replace(" --out longer", "")
         )
         assert CliRunner().invoke(app, planned).exit_code == 0
 

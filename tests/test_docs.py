@@ -1,4 +1,6 @@
-"""What the documentation shows is run as it stands there: as a library, and with things of one's own from outside."""
+"""What the documentation shows is run as it stands there: as a library, and with things of one's
+own from outside.
+"""
 
 import importlib
 import os
@@ -33,7 +35,9 @@ def blocks(file, language):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A folder with the files of docs/extending.md, found by this process and by those it starts."""
+    """A folder with the files of docs/extending.md, found by this process and by those it
+    starts.
+    """
     for text in (*blocks("docs/extending.md", "python"), *blocks("docs/extending.md", "yaml")):
         if name := re.match(r"# (my_\w+\.\w+)\n", text):
             (tmp_path / name[1]).write_text(text)
@@ -61,7 +65,9 @@ def test_the_library_page_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_library_needs_neither_ray_nor_torch_before_it_is_used():
-    code = "import sys, distill_core; assert not {'ray', 'torch', 'orchestrator'} & sys.modules.keys()"
+    code = (
+        "import sys, distill_core; assert not {'ray', 'torch', 'orchestrator'} & sys.modules.keys()"
+    )
     code += "; distill_core.distill_set; assert not {'ray', 'orchestrator'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -87,14 +93,23 @@ def test_the_script_of_the_readme_trains_on_an_export(tmp_path, monkeypatch, ima
 
 def test_a_loss_a_base_a_network_and_a_data_set_from_outside_are_planned_and_computed(own):
     plan = make_plan(load_space("my_space.yaml"))
-    assert not [name for name in sys.modules if name.startswith("my_")], "planning imports nothing of one's own"
+    assert not [name for name in sys.modules if name.startswith("my_")], (
+        "planning imports nothing of one's own"
+    )
     store = Store(own / "store")
-    settings = TrialSettings(store=str(store.root), data_root=str(own), run="run", tensorboard=False)
+    settings = TrialSettings(
+        store=str(store.root), data_root=str(own), run="run", tensorboard=False
+    )
     for unit in plan.units.values():
         result = compute(from_json(to_json(unit)), settings, device="cpu")
         assert result.status == "done", result.traceback
     sets = tables.read(store.tables, "distillations").to_pylist()
-    assert {row["method"] for row in sets} == {"Random", "DM", "DM+my_loss:spread", "my_base:FewNetworks"}
+    assert {row["method"] for row in sets} == {
+        "Random",
+        "DM",
+        "DM+my_loss:spread",
+        "my_base:FewNetworks",
+    }
     assert all((row["loss_own"] is not None) == ("my_loss" in row["method"]) for row in sets)
     assert {row["dataset"] for row in sets} == {"stripes"}
     evaluations = tables.read(store.tables, "evaluations").to_pylist()
@@ -106,7 +121,9 @@ def test_each_changes_what_is_computed(own):
     """The loss, the base and the network decide the images; the weight of the loss does, too."""
     import distill_core as dc
 
-    stripes = dc.load_dataset(DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), own)
+    stripes = dc.load_dataset(
+        DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), own
+    )
     common = {"network": "my_network:Strided", "iterations": 2, "batch_real": 4}
     changes = [
         {},
@@ -115,12 +132,19 @@ def test_each_changes_what_is_computed(own):
         {"base": "my_base:FewNetworks"},
         {"network": "ConvNetW8D2"},
     ]
-    sets = [dc.distill_set(stripes, DistillationSettings(**{**common, **change}), ipc=2).images for change in changes]
+    sets = [
+        dc.distill_set(stripes, DistillationSettings(**{**common, **change}), ipc=2).images
+        for change in changes
+    ]
     assert all(not torch.equal(a, b) for i, a in enumerate(sets) for b in sets[:i])
 
 
 def test_the_library_block_of_the_page_runs(own, capsys):
-    (text,) = [text for text in blocks("docs/extending.md", "python") if "import distill_core as dc" in text]
+    (text,) = [
+        text
+        for text in blocks("docs/extending.md", "python")
+        if "import distill_core as dc" in text
+    ]
     exec(text, {})
     assert "my_base:FewNetworks+my_loss:spread" in capsys.readouterr().out
 
@@ -128,9 +152,17 @@ def test_the_library_block_of_the_page_runs(own, capsys):
 def test_names_and_versions_are_part_of_the_key():
     def key(**changes):
         settings = DistillationSettings(network="ConvNetW4D1", iterations=1, **changes)
-        return Distill(dataset=DatasetRef(name="digits"), protocol="paper", ipc=1, settings=settings, seed=0).key
+        return Distill(
+            dataset=DatasetRef(name="digits"), protocol="paper", ipc=1, settings=settings, seed=0
+        ).key
 
-    keys = [key(), key(loss="m:a"), key(loss="m:a@2"), key(loss="m:a", lambda_loss=2.0), key(base="m:a")]
+    keys = [
+        key(),
+        key(loss="m:a"),
+        key(loss="m:a@2"),
+        key(loss="m:a", lambda_loss=2.0),
+        key(base="m:a"),
+    ]
     assert len(set(keys)) == len(keys)
     assert key(lambda_loss=1.0) == key()
 
@@ -138,10 +170,23 @@ def test_names_and_versions_are_part_of_the_key():
 @pytest.mark.slow
 def test_ray_workers_find_them(own, tmp_path_factory):
     away = tmp_path_factory.mktemp("away")
-    command = [sys.executable, "-m", "orchestrator", "run", str(own / "my_space.yaml"), "--data", str(own)]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "run",
+        str(own / "my_space.yaml"),
+        "--data",
+        str(own),
+    ]
     budget = ["--set", "num_eval=1", "--set", "epoch_eval_train=1", "--set", "iterations=2"]
     done = subprocess.run(
-        [*command, *budget], cwd=away, env=os.environ | {"COLUMNS": "160"}, capture_output=True, text=True, timeout=600
+        [*command, *budget],
+        cwd=away,
+        env=os.environ | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     report = (away / "reports" / "mine" / "report.md").read_text().replace("\\_", "_")
@@ -152,7 +197,10 @@ def test_ray_workers_find_them(own, tmp_path_factory):
     ("change", "message"),
     [
         ('methods=["DM+my_los:spread"]', "no module my_los"),
-        ('methods=["Random+my_loss:spread"]', "a loss is added to DM, IDM or a base of your own, not to Random"),
+        (
+            'methods=["Random+my_loss:spread"]',
+            "a loss is added to DM, IDM or a base of your own, not to Random",
+        ),
         ('methods=["DM+my_loss:spread+my_loss:other"]', "at most one of"),
         ('methods=["DM+IDD+my_loss:spread"]', "did you mean 'DM+IID'"),
         ("distillation.network=my_net:Strided", "no module my_net"),
@@ -167,10 +215,14 @@ def test_wrong_names_are_said_before_anything_runs(change, message, own):
 
 
 def test_what_a_module_does_wrong_is_said(own):
-    with pytest.raises(SettingsError, match=r"module my_loss has no sprad; did you mean my_loss:spread\?"):
+    with pytest.raises(
+        SettingsError, match=r"module my_loss has no sprad; did you mean my_loss:spread\?"
+    ):
         find("my_loss:sprad")
     (own / "my_broken.py").write_text("import no_such_package\n")
-    with pytest.raises(SettingsError, match="importing my_broken failed: No module named 'no_such_package'"):
+    with pytest.raises(
+        SettingsError, match="importing my_broken failed: No module named 'no_such_package'"
+    ):
         find("my_broken:x")
     (own / "my_crash.py").write_text("1 / 0\n")
     with pytest.raises(SettingsError, match="importing my_crash failed: ZeroDivisionError"):
@@ -194,12 +246,11 @@ def test_what_a_reader_gives_is_checked(text, message, own):
     from distill_core.datasets.info import DatasetError
 
     (own / "my_reader.py").write_text(
-        "import numpy as np\n"
-        "from distill_core.datasets.raw import RawData, RawSplit\n"
-        "images, labels = np.arange(4 * 256, dtype=np.int64).reshape(4, 1, 16, 16).astype(np.uint8), np.arange(4) % 2\n"
-        "def data(images=images, labels=labels):\n"
-        "    return RawData(RawSplit(images, labels), RawSplit(images, labels), ('a', 'b'))\n"
-        f"def read(folder):\n    {text}\n"
+        "import numpy as np\nfrom distill_core.datasets.raw import RawData, RawSplit\nimages,"
+        " labels = np.arange(4 * 256, dtype=np.int64).reshape(4, 1, 16, 16).astype(np.uint8),"
+        " np.arange(4) % 2\ndef data(images=images, labels=labels):\n    return"
+        " RawData(RawSplit(images, labels), RawSplit(images, labels), ('a', 'b'))\ndef"
+        f" read(folder):\n    {text}\n"
     )
     with pytest.raises(DatasetError, match=message):
         dc.load_dataset(DatasetRef(name="own", format="my_reader:read", path="."), own)
@@ -208,9 +259,15 @@ def test_what_a_reader_gives_is_checked(text, message, own):
 def test_what_is_no_loss_is_said(own):
     import distill_core as dc
 
-    (own / "my_vector.py").write_text("def loss(real, synthetic):\n    return synthetic.flatten(1).sum(1)\n")
-    stripes = dc.load_dataset(DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), own)
-    settings = DistillationSettings(network="my_network:Strided", loss="my_vector:loss", iterations=1, batch_real=4)
+    (own / "my_vector.py").write_text(
+        "def loss(real, synthetic):\n    return synthetic.flatten(1).sum(1)\n"
+    )
+    stripes = dc.load_dataset(
+        DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), own
+    )
+    settings = DistillationSettings(
+        network="my_network:Strided", loss="my_vector:loss", iterations=1, batch_real=4
+    )
     with pytest.raises(SettingsError, match=r"'my_vector:loss' returned something of shape \(2,\)"):
         dc.distill_set(stripes, settings, ipc=1)
 

@@ -1,4 +1,6 @@
-"""The paper's grids in their small version: what the report prints is recomputed from the raw rows."""
+"""The paper's grids in their small version: what the report prints is recomputed from the raw
+rows.
+"""
 
 import csv
 import re
@@ -17,7 +19,13 @@ PIECE = """\
 name: piece
 include: [paper/continual, paper/cross_architecture, paper/visualisation]
 """
-BUDGET = ["methods=[Random,DM]", "iterations=2", "epoch_eval_train=2", "extractors.epochs=1", "batch_real=8"]
+BUDGET = [
+    "methods=[Random,DM]",
+    "iterations=2",
+    "epoch_eval_train=2",
+    "extractors.epochs=1",
+    "batch_real=8",
+]
 
 
 def iid(folder, *words):
@@ -27,7 +35,9 @@ def iid(folder, *words):
 
 @pytest.fixture(scope="module")
 def piece(tmp_path_factory):
-    """Folder with the store and the report of some of the paper's grids, run by the command that users type."""
+    """Folder with the store and the report of some of the paper's grids, run by the command that
+    users type.
+    """
     folder = tmp_path_factory.mktemp("piece")
     (folder / "piece.yaml").write_text(PIECE)
     sets = [word for setting in BUDGET for word in ("--set", setting)]
@@ -44,7 +54,9 @@ def raw(folder, table):
 def printed(accuracies):
     """A group of accuracies as published tables print it."""
     values = 100 * np.concatenate(accuracies)
-    return f"{values.mean():.1f} ± {values.std():.1f}" if len(values) > 1 else f"{values.mean():.1f}"
+    return (
+        f"{values.mean():.1f} ± {values.std():.1f}" if len(values) > 1 else f"{values.mean():.1f}"
+    )
 
 
 def table(folder, slug):
@@ -56,8 +68,14 @@ def table(folder, slug):
 
 def slugs(folder, pattern):
     """Names of the report's tables that match, without those of spread and differences."""
-    names = [path.stem for path in (folder / "report" / "tables").glob("*.csv") if re.search(pattern, path.stem)]
-    return sorted(name for name in names if not name.endswith(("-spread", "-differences", "-changes")))
+    names = [
+        path.stem
+        for path in (folder / "report" / "tables").glob("*.csv")
+        if re.search(pattern, path.stem)
+    ]
+    return sorted(
+        name for name in names if not name.endswith(("-spread", "-differences", "-changes"))
+    )
 
 
 @pytest.mark.slow
@@ -73,7 +91,9 @@ def test_class_incremental_results_follow_from_the_raw_rows(piece, steps):
         for step in range(1, steps + 1):
             after = ours[ours["step"] == step]
             assert {len(classes) for classes in after["classes"]} == {10 * step // steps}
-            assert entries[f"{10 * step // steps} classes"] == printed([after["accuracy"].to_numpy()])
+            assert entries[f"{10 * step // steps} classes"] == printed(
+                [after["accuracy"].to_numpy()]
+            )
         networks = ours.groupby(["seed", "network_index"])["accuracy"].mean().to_numpy()
         assert entries["average"] == printed([networks])
     for _, row in rows.iterrows():
@@ -89,11 +109,15 @@ def test_cross_architecture_results_follow_from_the_raw_rows(piece):
     (slug,) = slugs(piece, "evaluation-digits-architectures")
     shown = table(piece, slug)
     networks = ["ConvNetW16", "AlexNet", "VGG11", "ResNet18W8", "MLP", "LeNet", "ViT"]
-    assert set(shown) == {"Random", "DM"} and all(list(entries) == networks for entries in shown.values())
+    assert set(shown) == {"Random", "DM"} and all(
+        list(entries) == networks for entries in shown.values()
+    )
     for method, entries in shown.items():
         for network in networks:
             ours = rows[
-                (rows["method"] == method) & (rows["network"] == network) & rows["set_key"].isin(made_by_convnet)
+                (rows["method"] == method)
+                & (rows["network"] == network)
+                & rows["set_key"].isin(made_by_convnet)
             ]
             ours = ours[ours["ipc"] == 10].drop_duplicates(["set_key", "network_index"])
             assert len(ours) == 2 and entries[network] == printed([ours["accuracy"].to_numpy()])
@@ -101,7 +125,9 @@ def test_cross_architecture_results_follow_from_the_raw_rows(piece):
 
 @pytest.mark.slow
 def test_its_report_is_complete(piece):
-    assert_complete(piece / "report", make_plan(load_space(piece / "piece.yaml", BUDGET, smoke=True)))
+    assert_complete(
+        piece / "report", make_plan(load_space(piece / "piece.yaml", BUDGET, smoke=True))
+    )
 
 
 FIGURES = {
@@ -126,7 +152,9 @@ FIGURES = {
 
 
 def assert_complete(report: Path, plan) -> None:
-    """No placeholder, every linked file there, and of each experiment its tables and its kinds of figures."""
+    """No placeholder, every linked file there, and of each experiment its tables and its kinds of
+    figures.
+    """
     text = (report / "report.md").read_text()
     assert "Still missing" not in text and "Failures" not in text
     for link in re.findall(r"\]\((?!http|#)([^)]+)\)", text):
@@ -139,7 +167,10 @@ def assert_complete(report: Path, plan) -> None:
         prefix = f"paper-{slug.replace('/', '-')}-"
         assert any(table.startswith(prefix) for table in tables), name
         for kind in FIGURES[slug]:
-            assert any(figure.startswith(prefix) and kind in figure.removeprefix(prefix) for figure in figures), kind
+            assert any(
+                figure.startswith(prefix) and kind in figure.removeprefix(prefix)
+                for figure in figures
+            ), kind
     page = (report / "index.html").read_text()
     assert "http-equiv" in page and page.count("data:image/") >= len(figures)
     assert {path.stem for path in (report / "latex").glob("*.tex")} > {"all"}
@@ -152,7 +183,8 @@ def test_the_whole_paper_runs_small_and_its_report_is_complete(tmp_path):
     plan = make_plan(load_space("paper", smoke=True))
     assert_complete(tmp_path / "report", plan)
     assert {
-        cell.experiment.removeprefix("paper/").lower().replace("_", "-").replace(" ", "-") for cell in plan.cells
+        cell.experiment.removeprefix("paper/").lower().replace("_", "-").replace(" ", "-")
+        for cell in plan.cells
     } == (FIGURES.keys())
     again = iid(tmp_path, "run", "paper", "--smoke", "--out", "report")
     assert again.returncode == 0 and "Everything is already done" in again.stdout

@@ -1,4 +1,6 @@
-"""The command that users start with, on a smaller budget: killed, restarted, finished, reported, and not done twice."""
+"""The command that users start with, on a smaller budget: killed, restarted, finished, reported,
+and not done twice.
+"""
 
 import os
 import random
@@ -14,12 +16,26 @@ from orchestrator.store import tables
 from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
-BUDGET = ["iterations=2", "epoch_eval_train=1", "extractors.epochs=1", "batch_real=4", "train_steps=1"]
+BUDGET = [
+    "iterations=2",
+    "epoch_eval_train=1",
+    "extractors.epochs=1",
+    "batch_real=4",
+    "train_steps=1",
+]
 TIME_LIMIT = 600
 
 
 def start(tmp_path):
-    command = [sys.executable, "-m", "orchestrator", "run", "quickstart", "--store", str(tmp_path / "store")]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "run",
+        "quickstart",
+        "--store",
+        str(tmp_path / "store"),
+    ]
     sets = [argument for setting in BUDGET for argument in ("--set", setting)]
     return subprocess.Popen(
         [*command, *sets],

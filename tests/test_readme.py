@@ -60,7 +60,13 @@ def test_the_library_example_runs(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_data_set_of_ones_own(pets, monkeypatch):
     monkeypatch.chdir(pets)
-    budget = ["iterations=2", "epoch_eval_train=1", "extractors.epochs=1", "batch_real=4", "seeds=1"]
+    budget = [
+        "iterations=2",
+        "epoch_eval_train=1",
+        "extractors.epochs=1",
+        "batch_real=4",
+        "seeds=1",
+    ]
     sets = [argument for setting in budget for argument in ("--set", setting)]
     result = CliRunner().invoke(app, ["run", "pets.yaml", "--data", "images", *sets])
     assert result.exit_code == 0, result.output

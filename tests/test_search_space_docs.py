@@ -1,4 +1,6 @@
-"""docs/search-spaces.md names every key and every setting with its default, and what it shows can be planned."""
+"""docs/search-spaces.md names every key and every setting with its default, and what it shows can
+be planned.
+"""
 
 import re
 import shlex
@@ -11,7 +13,15 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.planning.plan import make_plan
 from search_spaces.load import load_space
-from search_spaces.schema import DatasetEntry, ExperimentEntry, Range, RuleEntry, Rungs, SpaceEntry, When
+from search_spaces.schema import (
+    DatasetEntry,
+    ExperimentEntry,
+    Range,
+    RuleEntry,
+    Rungs,
+    SpaceEntry,
+    When,
+)
 from search_spaces.setting_paths import LEAVES
 from search_spaces.setting_sources import published_rules
 
@@ -24,7 +34,9 @@ PUBLISHED = {path for rule in published_rules() for path in rule.set}
 
 def section(title):
     """The text below a heading, up to the next one."""
-    (found,) = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    (found,) = re.findall(
+        rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE
+    )
     return found
 
 
@@ -66,7 +78,9 @@ def test_the_defaults_of_searches_are_those_of_the_schema():
         for name, field in model.model_fields.items():
             if not field.is_required():
                 default = str(field.default).lower()
-                assert re.search(rf"^\| `{name}` \| `{default}` \|", section("Search"), re.MULTILINE), name
+                assert re.search(
+                    rf"^\| `{name}` \| `{default}` \|", section("Search"), re.MULTILINE
+                ), name
 
 
 @pytest.mark.parametrize("smoke", [False, True], ids=["full", "smoke"])
@@ -75,7 +89,9 @@ def test_every_space_it_shows_is_planned(text, smoke, tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text(text)
     plan = make_plan(load_space(path, smoke=smoke))
-    assert {cell.experiment for cell in plan.cells} == {item["name"] for item in yaml.safe_load(text)["experiments"]}
+    assert {cell.experiment for cell in plan.cells} == {
+        item["name"] for item in yaml.safe_load(text)["experiments"]
+    }
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -90,4 +106,6 @@ def test_links_lead_somewhere():
         for title in re.findall(r"^#+ (.*)$", PAGE, re.M)
     }
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert target[1:] in headings if target.startswith("#") else (ROOT / "docs" / target).is_file(), target
+        assert (
+            target[1:] in headings if target.startswith("#") else (ROOT / "docs" / target).is_file()
+        ), target

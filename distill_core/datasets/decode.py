@@ -10,7 +10,14 @@ import torch
 from PIL import Image, ImageOps
 
 from distill_core.datasets.info import DatasetError, DatasetInfo
-from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit, Pixels, RawData, RawSplit
+from distill_core.datasets.raw import (
+    EncodedData,
+    EncodedImage,
+    EncodedSplit,
+    Pixels,
+    RawData,
+    RawSplit,
+)
 
 T = TypeVar("T")
 
@@ -20,7 +27,8 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def decode_registered(data: EncodedData, info: DatasetInfo) -> RawData:
-    """Decode images that must have the shape in the data set's record; grey ones among RGB become RGB.
+    """Decode images that must have the shape in the data set's record; grey ones among RGB become
+    RGB.
 
     Raises:
         DatasetError: an image cannot be decoded or has another size.
@@ -31,8 +39,9 @@ def decode_registered(data: EncodedData, info: DatasetInfo) -> RawData:
 def decode_own(data: EncodedData, image_size: int | None) -> RawData:
     """Decode a user's images to squares.
 
-    Images of another size are resized (bilinear, antialiased) until the shorter side fits, then cropped at the centre.
-    They become grey where all are grey, otherwise RGB; transparency is dropped.
+    Images of another size are resized (bilinear, antialiased) until the shorter side fits, then
+    cropped at the centre. They become grey where all are grey, otherwise RGB; transparency is
+    dropped.
 
     Args:
         data: the encoded images.
@@ -62,7 +71,9 @@ def _decode(split: EncodedSplit, channels: int, image_size: int, resize: bool) -
         if image.mode.startswith(_DEEP_MODES):
             raise DatasetError(f"has pixels of mode {image.mode}; convert it to 8 bits a channel")
         if not resize and image.size != (image_size, image_size):
-            raise DatasetError(f"is {image.width}×{image.height} pixels, not {image_size}×{image_size}")
+            raise DatasetError(
+                f"is {image.width}×{image.height} pixels, not {image_size}×{image_size}"
+            )
         # converted first, because palette images resize by nearest neighbour only
         image = image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
         if image.size != (image_size, image_size):
@@ -71,7 +82,9 @@ def _decode(split: EncodedSplit, channels: int, image_size: int, resize: bool) -
 
     def fill(worker: int) -> None:
         for index in range(worker, len(pixels), workers):
-            pixels[index] = _inspect(split.images[index], convert).reshape(image_size, image_size, channels)
+            pixels[index] = _inspect(split.images[index], convert).reshape(
+                image_size, image_size, channels
+            )
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(fill, range(workers)))
@@ -84,11 +97,17 @@ def _is_grey(image: Image.Image) -> bool:
 
 def _inspect(encoded: EncodedImage, use: Callable[[Image.Image], T]) -> T:
     if encoded.content is None:
-        raise DatasetError(f"{encoded.where}: has no image bytes; write the data set with the images embedded")
+        raise DatasetError(
+            f"{encoded.where}: has no image bytes; write the data set with the images embedded"
+        )
     try:
-        with Image.open(BytesIO(encoded.content) if isinstance(encoded.content, bytes) else encoded.content) as image:
+        with Image.open(
+            BytesIO(encoded.content) if isinstance(encoded.content, bytes) else encoded.content
+        ) as image:
             return use(image)
     except DatasetError as error:
         raise DatasetError(f"{encoded.where}: the image {error}") from error
     except Exception as error:  # on damaged bytes the decoders raise whatever they stumble over
-        raise DatasetError(f"{encoded.where}: not a readable image ({error}); replace or remove it") from error
+        raise DatasetError(
+            f"{encoded.where}: not a readable image ({error}); replace or remove it"
+        ) from error

@@ -1,4 +1,6 @@
-"""Where the files of a data set lie under the data folder, found without reading them and without torch or numpy."""
+"""Where the files of a data set lie under the data folder, found without reading them and without
+torch or numpy.
+"""
 
 import re
 from dataclasses import dataclass
@@ -35,21 +37,28 @@ _TINY_FOLDERS = ("tiny-imagenet-200", "tinyimagenet/tiny-imagenet-200", "tinyima
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "mnist": _layouts(("MNIST/raw", "mnist/MNIST/raw", "mnist"), _IDX_FILES),
-    "fashionmnist": _layouts(("FashionMNIST/raw", "fashionmnist/FashionMNIST/raw", "fashionmnist"), _IDX_FILES),
+    "fashionmnist": _layouts(
+        ("FashionMNIST/raw", "fashionmnist/FashionMNIST/raw", "fashionmnist"), _IDX_FILES
+    ),
     "svhn": _layouts(("", "svhn"), ("train_32x32.mat", "test_32x32.mat")),
     "cifar10": _layouts(("cifar-10-batches-py", "cifar10/cifar-10-batches-py"), _CIFAR10_FILES),
     "cifar10-jpeg": _layouts(("cifar10",), ("train.parquet", "test.parquet")),
-    "cifar100": _layouts(("cifar-100-python", "cifar100/cifar-100-python"), ("meta", "train", "test")),
+    "cifar100": _layouts(
+        ("cifar-100-python", "cifar100/cifar-100-python"), ("meta", "train", "test")
+    ),
     "tinyimagenet": (
         *_layouts(_TINY_FOLDERS, ("train", "val/val_annotations.txt", "val/images")),
         *_layouts(("", "tinyimagenet"), ("tinyimagenet.pt",)),
     ),
 }
-"""Where each registered data set may lie; the first complete place is read. The digits lie in scikit-learn."""
+"""Where each registered data set may lie; the first complete place is read. The digits lie in
+scikit-learn.
+"""
 
 
 def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
-    """Return the folder in which a data set's files lie, or None where some are missing. Nothing is opened.
+    """Return the folder in which a data set's files lie, or None where some are missing. Nothing is
+    opened.
 
     Args:
         dataset: a reference, or a registered name.
@@ -63,7 +72,11 @@ def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
         folder = own_folder(ref, root)
         if is_own(ref.format or ""):
             return folder if folder.exists() else None
-        present = parquet_shards(folder, "train") if ref.format == "parquet" else (folder / "train").is_dir()
+        present = (
+            parquet_shards(folder, "train")
+            if ref.format == "parquet"
+            else (folder / "train").is_dir()
+        )
         return folder if present else None
     if lookup(ref.name).name == "digits":
         return _digits()
@@ -81,13 +94,18 @@ def how_to_get(name: str) -> str:
 
 
 def missing(ref: DatasetRef, root: Path) -> DatasetError:
-    """Return the error for a data set that `locate` does not find: what is missing, where, and what to do."""
+    """Return the error for a data set that `locate` does not find: what is missing, where, and what
+    to do.
+    """
     if ref.path is not None:
         folder = own_folder(ref, root).resolve()
         remedy = f"check the path of this data set ({ref.path})"
         if not Path(ref.path).expanduser().is_absolute():
             remedy += " and --data, the folder that it counts from"
-        known = {"parquet": "train.parquet or train-*.parquet", "imagefolder": "train/<class>/<images>"}
+        known = {
+            "parquet": "train.parquet or train-*.parquet",
+            "imagefolder": "train/<class>/<images>",
+        }
         expected = known.get(ref.format or "", "files")
         where = f"{folder}, which is not there" if not folder.exists() else folder
         return DatasetError(f"{ref.name}: no {expected} in {where}; {remedy}")
@@ -98,7 +116,9 @@ def missing(ref: DatasetRef, root: Path) -> DatasetError:
     for layout in layouts:
         lacking = _lacking(root / layout.folder, layout)
         if 0 < len(lacking) < len(layout.files):
-            return DatasetError(f"{ref.name}: {root / layout.folder / lacking[0]} is missing; {remedy}")
+            return DatasetError(
+                f"{ref.name}: {root / layout.folder / lacking[0]} is missing; {remedy}"
+            )
     places = ", ".join(dict.fromkeys(str(root / layout.folder) for layout in layouts))
     return DatasetError(f"{ref.name}: not found (looked in {places or 'scikit-learn'}); {remedy}")
 
@@ -111,19 +131,26 @@ def own_folder(ref: DatasetRef, root: Path) -> Path:
 def parquet_shards(folder: Path, split: str) -> list[Path]:
     """Return a split's Parquet files in order; empty where there is none.
 
-    Known places are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and `<split>/*.parquet`.
+    Known places are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and
+    `<split>/*.parquet`.
 
     Raises:
         DatasetError: a file's name tells of shards that are not there.
     """
-    patterns = (f"{split}.parquet", f"{split}-*.parquet", f"data/{split}.parquet", f"data/{split}-*.parquet")
+    patterns = (
+        f"{split}.parquet",
+        f"{split}-*.parquet",
+        f"data/{split}.parquet",
+        f"data/{split}-*.parquet",
+    )
     found = (sorted(folder.glob(pattern)) for pattern in (*patterns, f"{split}/*.parquet"))
     shards = next((files for files in found if files), [])
     for shard in shards:
         count = re.search(r"-of-(\d+)", shard.name)
         if count and int(count[1]) != len(shards):
             raise DatasetError(
-                f"{shard}: the name tells of {int(count[1])} files, {len(shards)} are there; get the others"
+                f"{shard}: the name tells of {int(count[1])} files, {len(shards)} are there; get"
+                " the others"
             )
     return shards
 

@@ -15,7 +15,9 @@ from distill_core.runtime.device import to_device
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """The set that some classes were taken from, and which; splits of the whole set are found again by it."""
+    """The set that some classes were taken from, and which; splits of the whole set are found again
+    by it.
+    """
 
     counts: tuple[int, ...]
     """Images of each class of the whole set."""
@@ -77,7 +79,10 @@ class ImageSet:
                 f"not {images.dtype} {tuple(images.shape)} and {tuple(labels.shape)}"
             )
         if len(mean) != images.shape[1] or len(std) != images.shape[1]:
-            raise DatasetError(f"{name}: mean {tuple(mean)} and std {tuple(std)} are not of {images.shape[1]} channels")
+            raise DatasetError(
+                f"{name}: mean {tuple(mean)} and std {tuple(std)} are not of {images.shape[1]}"
+                " channels"
+            )
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise DatasetError(f"{name}: labels must lie in 0 … {classes - 1}")
         labels, order = labels.long().sort(stable=True)
@@ -140,7 +145,8 @@ class ImageSet:
 
         Args:
             generator: a CPU generator; equal seeds give equal draws on every device.
-            n: images a class. They are distinct; a class that has fewer gives all it has, over and over.
+            n: images a class. They are distinct; a class that has fewer gives all it has, over and
+                over.
 
         Returns:
             int64 indices (K, m), row c of class c, m = min(n, largest class).
@@ -150,7 +156,10 @@ class ImageSet:
         """
         m = min(n, max(self.counts))
         if m < 1 or not all(self.counts):
-            raise DatasetError(f"{self.name}: cannot draw {n} images of class {self.counts.index(min(self.counts))}")
+            raise DatasetError(
+                f"{self.name}: cannot draw {n} images of class"
+                f" {self.counts.index(min(self.counts))}"
+            )
         keys = torch.rand(self.classes, max(self.counts), generator=generator)
         chosen = keys.masked_fill_(self._absent, -1).topk(m, dim=1).indices
         if m > min(self.counts):
@@ -158,7 +167,9 @@ class ImageSet:
         return to_device(chosen + torch.tensor(self.offsets)[:, None], self.device)
 
     def draw_batch(self, generator: torch.Generator, n: int) -> Tensor:
-        """Draw min(n, N) distinct images uniformly from the whole set: int64 indices; the generator is a CPU one."""
+        """Draw min(n, N) distinct images uniformly from the whole set: int64 indices; the generator
+        is a CPU one.
+        """
         return to_device(torch.randperm(len(self), generator=generator)[:n], self.device)
 
     def subset(self, indices: Tensor) -> "ImageSet":
@@ -181,15 +192,21 @@ class ImageSet:
         """
         unknown = [c for c in classes if not 0 <= c < self.classes]
         if unknown:
-            raise DatasetError(f"{self.name} has no class {unknown[0]}; its classes are 0 … {self.classes - 1}")
+            raise DatasetError(
+                f"{self.name} has no class {unknown[0]}; its classes are 0 … {self.classes - 1}"
+            )
         if not classes or len(set(classes)) != len(classes):
-            raise DatasetError(f"{self.name}: classes {tuple(classes)} must be at least one, each given once")
+            raise DatasetError(
+                f"{self.name}: classes {tuple(classes)} must be at least one, each given once"
+            )
         whole = self.restriction or Restriction(self.counts, tuple(range(self.classes)))
         counts = tuple(self.counts[c] for c in classes)
         return replace(
             self,
             images=torch.cat([self.of_class(c) for c in classes]),
-            labels=torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(self.device),
+            labels=torch.arange(len(counts))
+            .repeat_interleave(torch.tensor(counts))
+            .to(self.device),
             counts=counts,
             restriction=Restriction(whole.counts, tuple(whole.classes[c] for c in classes)),
         )
@@ -209,7 +226,9 @@ class ImageSet:
 
 
 def fingerprint(*sets: ImageSet) -> str:
-    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels in class order, alike on all devices."""
+    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels in class order,
+    alike on all devices.
+    """
     digest = hashlib.sha256()
     for images in sets:
         digest.update(repr(tuple(images.images.shape)).encode())

@@ -1,4 +1,5 @@
-"""What is known of a data set before its images are read: names, shapes, classes, normalisation, where to get it.
+"""What is known of a data set before its images are read: names, shapes, classes, normalisation,
+where to get it.
 
 Plain data without torch and numpy: planning reads it.
 """
@@ -10,12 +11,16 @@ from distill_core.settings import DatasetRef
 
 
 class DatasetError(ValueError):
-    """A data set is unknown, missing or damaged; the message names the file or the value and what to do."""
+    """A data set is unknown, missing or damaged; the message names the file or the value and what
+    to do.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetInfo:
-    """The record of a data set. Statistics belong to it because codebases normalise the same images differently."""
+    """The record of a data set. Statistics belong to it because codebases normalise the same images
+    differently.
+    """
 
     name: str
     """Name in settings, keys and tables."""
@@ -42,15 +47,27 @@ class DatasetInfo:
 
 
 TEN_DIGITS = tuple("0123456789")
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 _CIFAR100_NAMES = """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
-castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
-elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
-man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
-pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
-skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
-tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
+otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray
+road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
 """
 CIFAR100_CLASSES = tuple(_CIFAR100_NAMES.split())
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -78,8 +95,10 @@ _INFOS = (
         std=(0.3081,),
         train_images=60_000,
         test_images=10_000,
-        source="--download fetches it, or put the four idx files (plain or .gz) of MNIST (yann.lecun.com/exdb/mnist) "
-        "into mnist/ in the data folder",
+        source=(
+            "--download fetches it, or put the four idx files (plain or .gz) of MNIST"
+            " (yann.lecun.com/exdb/mnist) into mnist/ in the data folder"
+        ),
     ),
     DatasetInfo(
         name="fashionmnist",
@@ -102,8 +121,10 @@ _INFOS = (
         std=(0.3530,),
         train_images=60_000,
         test_images=10_000,
-        source="--download fetches it, or put the four idx files (plain or .gz) of "
-        "github.com/zalandoresearch/fashion-mnist into fashionmnist/ in the data folder",
+        source=(
+            "--download fetches it, or put the four idx files (plain or .gz) of "
+            "github.com/zalandoresearch/fashion-mnist into fashionmnist/ in the data folder"
+        ),
     ),
     DatasetInfo(
         name="svhn",
@@ -115,8 +136,10 @@ _INFOS = (
         std=(0.1980, 0.2010, 0.1970),
         train_images=73_257,
         test_images=26_032,
-        source="--download fetches it, or put train_32x32.mat and test_32x32.mat of "
-        "ufldl.stanford.edu/housenumbers into svhn/ in the data folder",
+        source=(
+            "--download fetches it, or put train_32x32.mat and test_32x32.mat of "
+            "ufldl.stanford.edu/housenumbers into svhn/ in the data folder"
+        ),
     ),
     DatasetInfo(
         name="cifar10",
@@ -128,8 +151,10 @@ _INFOS = (
         std=CIFAR10_STD,
         train_images=50_000,
         test_images=10_000,
-        source="--download fetches it, or unpack cifar-10-python.tar.gz of www.cs.toronto.edu/~kriz/cifar.html "
-        "into cifar10/ in the data folder",
+        source=(
+            "--download fetches it, or unpack cifar-10-python.tar.gz of"
+            " www.cs.toronto.edu/~kriz/cifar.html into cifar10/ in the data folder"
+        ),
     ),
     DatasetInfo(
         name="cifar10-jpeg",
@@ -141,8 +166,10 @@ _INFOS = (
         std=CIFAR10_STD,
         train_images=50_000,
         test_images=10_000,
-        source="put CIFAR-10 re-encoded as JPEG, in the Hugging Face image layout, at cifar10/train.parquet and "
-        "cifar10/test.parquet in the data folder",
+        source=(
+            "put CIFAR-10 re-encoded as JPEG, in the Hugging Face image layout, at"
+            " cifar10/train.parquet and cifar10/test.parquet in the data folder"
+        ),
     ),
     DatasetInfo(
         name="cifar100",
@@ -154,8 +181,10 @@ _INFOS = (
         std=(0.2673, 0.2564, 0.2762),
         train_images=50_000,
         test_images=10_000,
-        source="--download fetches it, or unpack cifar-100-python.tar.gz of www.cs.toronto.edu/~kriz/cifar.html "
-        "into cifar100/ in the data folder",
+        source=(
+            "--download fetches it, or unpack cifar-100-python.tar.gz of"
+            " www.cs.toronto.edu/~kriz/cifar.html into cifar100/ in the data folder"
+        ),
     ),
     DatasetInfo(
         name="tinyimagenet",
@@ -167,13 +196,17 @@ _INFOS = (
         std=(0.229, 0.224, 0.225),
         train_images=100_000,
         test_images=10_000,
-        source="unpack tiny-imagenet-200.zip of cs231n.stanford.edu into tinyimagenet/ in the data folder, "
-        "or put tinyimagenet.pt there",
+        source=(
+            "unpack tiny-imagenet-200.zip of cs231n.stanford.edu into tinyimagenet/ in the data"
+            " folder, or put tinyimagenet.pt there"
+        ),
     ),
 )
 
 REGISTRY: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}
-"""The data sets that need nothing but their name. TinyImageNet's classes are numbered until its files name them."""
+"""The data sets that need nothing but their name. TinyImageNet's classes are numbered until its
+files name them.
+"""
 
 
 def lookup(name: str) -> DatasetInfo:
@@ -186,7 +219,9 @@ def lookup(name: str) -> DatasetInfo:
         return REGISTRY[name]
     nearest = difflib.get_close_matches(name.lower(), REGISTRY, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(REGISTRY)}."
-    raise DatasetError(f"no data set {name!r}; {hint} Your own data set also needs format and path.")
+    raise DatasetError(
+        f"no data set {name!r}; {hint} Your own data set also needs format and path."
+    )
 
 
 def registered(ref: DatasetRef) -> DatasetInfo | None:
@@ -197,17 +232,21 @@ def registered(ref: DatasetRef) -> DatasetInfo | None:
     """
     if ref.format is not None:
         if ref.name in REGISTRY:
-            raise DatasetError(f"{ref.name!r} is a known data set; give the one in {ref.path} a name of its own")
+            raise DatasetError(
+                f"{ref.name!r} is a known data set; give the one in {ref.path} a name of its own"
+            )
         return None
     info = lookup(ref.name)
     if ref.version != info.version:
         raise DatasetError(f"data set {ref.name!r} has version {info.version}, not {ref.version}")
     if ref.image_size not in (None, info.image_size):
         raise DatasetError(
-            f"data set {ref.name!r} has images of {info.image_size} pixels, not {ref.image_size}; leave image_size out"
+            f"data set {ref.name!r} has images of {info.image_size} pixels, not {ref.image_size};"
+            " leave image_size out"
         )
     if ref.num_classes not in (None, len(info.classes)):
         raise DatasetError(
-            f"data set {ref.name!r} has {len(info.classes)} classes, not {ref.num_classes}; leave num_classes out"
+            f"data set {ref.name!r} has {len(info.classes)} classes, not {ref.num_classes}; leave"
+            " num_classes out"
         )
     return info

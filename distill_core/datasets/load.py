@@ -18,7 +18,12 @@ from distill_core.datasets.readers.idx import read_idx_data
 from distill_core.datasets.readers.imagefolder import read_imagefolder
 from distill_core.datasets.readers.parquet import read_parquet
 from distill_core.datasets.readers.tinyimagenet import read_tinyimagenet
-from distill_core.datasets.readers.torchvision_files import DOWNLOADS, download_files, read_cifar, read_svhn
+from distill_core.datasets.readers.torchvision_files import (
+    DOWNLOADS,
+    download_files,
+    read_cifar,
+    read_svhn,
+)
 from distill_core.extensions import find
 from distill_core.settings import DatasetRef, is_own
 
@@ -46,7 +51,8 @@ class Dataset:
 
 
 def restrict(dataset: Dataset, classes: Sequence[int]) -> Dataset:
-    """Keep the images of some classes, which become classes 0, 1, …, in the order given; all if none is given.
+    """Keep the images of some classes, which become classes 0, 1, …, in the order given; all if
+    none is given.
 
     Name, statistics and fingerprint stay those of the whole data set.
 
@@ -65,13 +71,15 @@ def restrict(dataset: Dataset, classes: Sequence[int]) -> Dataset:
     return replace(dataset, info=info, train=train, test=test)
 
 
-def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "cpu", download: bool = False) -> Dataset:
+def load_dataset(
+    ref: DatasetRef, root: Path, *, device: torch.device | str = "cpu", download: bool = False
+) -> Dataset:
     """Read a data set and put it on a device.
 
-    A user's own data set gets its image size from the reference (or from its first image, see `decode_own`), the mean
-    and standard deviation of its training images, and, where it has no test split, a stratified fifth of the training
-    images as the test set, fixed by a hash of its name. Where the reference names classes, only these are kept (see
-    `restrict`).
+    A user's own data set gets its image size from the reference (or from its first image, see
+    `decode_own`), the mean and standard deviation of its training images, and, where it has no test
+    split, a stratified fifth of the training images as the test set, fixed by a hash of its name.
+    Where the reference names classes, only these are kept (see `restrict`).
 
     Args:
         ref: what to read.
@@ -80,8 +88,8 @@ def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "c
         download: fetch files that are missing, where torchvision can.
 
     Raises:
-        DatasetError: the data set is unknown, missing or damaged, or has no such class; the message names the file and
-            what to do.
+        DatasetError: the data set is unknown, missing or damaged, or has no such class; the message
+            names the file and what to do.
     """
     root = root.expanduser()
     info = registered(ref)
@@ -94,7 +102,9 @@ def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "c
     try:
         info, raw = _read_registered(info, folder) if info else _read_own(ref, folder)
     except OSError as error:
-        raise DatasetError(f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})") from error
+        raise DatasetError(
+            f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})"
+        ) from error
     train, test = _image_set(raw.train, info, device), _image_set(raw.test, info, device)
     dataset = Dataset(info=info, train=train, test=test, fingerprint=fingerprint(train, test))
     return restrict(dataset, ref.classes)
@@ -102,16 +112,25 @@ def load_dataset(ref: DatasetRef, root: Path, *, device: torch.device | str = "c
 
 def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawData]:
     raw = READERS[info.name](folder, info)
-    for split, part, expected in (("training", raw.train, info.train_images), ("test", raw.test, info.test_images)):
+    for split, part, expected in (
+        ("training", raw.train, info.train_images),
+        ("test", raw.test, info.test_images),
+    ):
         if len(part.labels) != expected:
             raise DatasetError(
-                f"{info.name}: {len(part.labels)} {split} images in {folder}, not {expected}; {info.source}"
+                f"{info.name}: {len(part.labels)} {split} images in {folder}, not {expected};"
+                f" {info.source}"
             )
         shape = (info.channels, info.image_size, info.image_size)
         if part.images.shape[1:] != shape:
-            raise DatasetError(f"{info.name}: {split} images of shape {part.images.shape[1:]} in {folder}, not {shape}")
+            raise DatasetError(
+                f"{info.name}: {split} images of shape {part.images.shape[1:]} in {folder}, not"
+                f" {shape}"
+            )
     if len(raw.classes) != len(info.classes):
-        raise DatasetError(f"{info.name}: {len(raw.classes)} classes in {folder}, not {len(info.classes)}")
+        raise DatasetError(
+            f"{info.name}: {len(raw.classes)} classes in {folder}, not {len(info.classes)}"
+        )
     return (replace(info, classes=raw.classes) if info.name == "tinyimagenet" else info), raw
 
 
@@ -122,16 +141,19 @@ def _read_own(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
         raw = _read_with(ref, folder)
     else:
         raw = decode_own(
-            (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name), ref.image_size
+            (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name),
+            ref.image_size,
         )
     if ref.num_classes not in (None, len(raw.classes)):
         raise DatasetError(
-            f"{ref.name}: {folder} has {len(raw.classes)} classes, not {ref.num_classes}; give num_classes: "
-            f"{len(raw.classes)}, or look at the folder"
+            f"{ref.name}: {folder} has {len(raw.classes)} classes, not {ref.num_classes}; give"
+            f" num_classes: {len(raw.classes)}, or look at the folder"
         )
     without = sorted(set(range(len(raw.classes))) - set(raw.train.labels.tolist()))
     if without:
-        raise DatasetError(f"{ref.name}: class {raw.classes[without[0]]!r} has no training images in {folder}")
+        raise DatasetError(
+            f"{ref.name}: class {raw.classes[without[0]]!r} has no training images in {folder}"
+        )
     mean, std = _statistics(raw.train.images, ref.name)
     info = DatasetInfo(
         name=ref.name,
@@ -153,7 +175,9 @@ def _read_with(ref: DatasetRef, folder: Path) -> RawData:
     """Read a data set with the user's own reader."""
     raw = find(ref.format or "")(folder)
     if not isinstance(raw, RawData):
-        raise DatasetError(f"{ref.name}: {ref.format} returned a {type(raw).__name__}, not a RawData")
+        raise DatasetError(
+            f"{ref.name}: {ref.format} returned a {type(raw).__name__}, not a RawData"
+        )
     side = ref.image_size or raw.train.images.shape[-1]
     shape = (raw.train.images.shape[1:2] or (0,))[0], side, side
     for split, part in (("training", raw.train), ("test", raw.test)):
@@ -162,22 +186,32 @@ def _read_with(ref: DatasetRef, folder: Path) -> RawData:
 
 
 def _check_split(split: RawSplit, shape: tuple[int, ...], classes: int, where: str) -> None:
-    """Raise a DatasetError unless there are bytes of this shape, with one channel or three, and a class for each."""
+    """Raise a DatasetError unless there are bytes of this shape, with one channel or three, and a
+    class for each.
+    """
     images, labels = split.images, split.labels
-    if images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0 or shape[0] not in (1, 3):
+    if (
+        images.dtype != np.uint8
+        or images.shape[1:] != shape
+        or len(images) == 0
+        or shape[0] not in (1, 3)
+    ):
         raise DatasetError(
-            f"{where} images of type {images.dtype} and shape {images.shape}; they have to be uint8 (N, C, H, W) with "
-            f"one channel or three and {shape[1]} × {shape[2]} pixels"
+            f"{where} images of type {images.dtype} and shape {images.shape}; they have to be uint8"
+            f" (N, C, H, W) with one channel or three and {shape[1]} × {shape[2]} pixels"
         )
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
         raise DatasetError(
-            f"{where} labels of type {labels.dtype} and shape {labels.shape}; they have to be int64 ({len(images)},)"
+            f"{where} labels of type {labels.dtype} and shape {labels.shape}; they have to be int64"
+            f" ({len(images)},)"
         )
     check_labels(labels, classes, lambda index: f"{where} image {index}")
 
 
 def _statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], summed as integers: the same on every machine."""
+    """Mean and standard deviation of each channel in [0, 1], summed as integers: the same on every
+    machine.
+    """
     mean, std = [], []
     for channel in torch.from_numpy(images).unbind(dim=1):
         counts, n = channel.flatten().bincount(minlength=256).tolist(), channel.numel()
@@ -186,7 +220,9 @@ def _statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[flo
         mean.append(total / n / 255)
         std.append(math.sqrt(n * squares - total * total) / n / 255)
     if min(std) == 0:
-        raise DatasetError(f"{name}: channel {std.index(min(std))} has the same value in every training image")
+        raise DatasetError(
+            f"{name}: channel {std.index(min(std))} has the same value in every training image"
+        )
     return tuple(mean), tuple(std)
 
 

@@ -57,7 +57,9 @@ class EncodedData:
 
 
 def check_labels(labels: NDArray[Any], classes: int, where: Callable[[int], str]) -> None:
-    """Raise a DatasetError that names the first label outside 0 … classes − 1; `where` names an image by its index."""
+    """Raise a DatasetError that names the first label outside 0 … classes − 1; `where` names an
+    image by its index.
+    """
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise DatasetError(

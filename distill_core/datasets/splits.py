@@ -15,15 +15,19 @@ TEST_FRACTION = 0.2
 
 
 def hold_out(images: ImageSet, fraction: float = HOLD_OUT_FRACTION) -> tuple[ImageSet, ImageSet]:
-    """Split a training set into (train, validation): stratified, disjoint, the same for every run on that data set.
+    """Split a training set into (train, validation): stratified, disjoint, the same for every run
+    on that data set.
 
-    Of a set that was restricted to some classes it holds out the images that it holds out of the whole set.
+    Of a set that was restricted to some classes it holds out the images that it holds out of the
+    whole set.
 
     Raises:
         DatasetError: a class has fewer than two images.
     """
     held_out = _held_out(images, fraction).to(images.device)
-    return images.subset((~held_out).nonzero().flatten()), images.subset(held_out.nonzero().flatten())
+    return images.subset((~held_out).nonzero().flatten()), images.subset(
+        held_out.nonzero().flatten()
+    )
 
 
 def _held_out(images: ImageSet, fraction: float) -> Tensor:
@@ -31,7 +35,11 @@ def _held_out(images: ImageSet, fraction: float) -> Tensor:
     counts = images.counts if images.restriction is None else images.restriction.counts
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     mask = stratified_mask(labels, fraction, purpose="hold-out", name=images.name)
-    return mask if images.restriction is None else torch.cat([mask[labels == c] for c in images.restriction.classes])
+    return (
+        mask
+        if images.restriction is None
+        else torch.cat([mask[labels == c] for c in images.restriction.classes])
+    )
 
 
 def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, EncodedSplit]:
@@ -40,10 +48,14 @@ def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, Encod
     Raises:
         DatasetError: a class has a single image.
     """
-    mask = stratified_mask(torch.from_numpy(images.labels), TEST_FRACTION, purpose="test split", name=name).numpy()
+    mask = stratified_mask(
+        torch.from_numpy(images.labels), TEST_FRACTION, purpose="test split", name=name
+    ).numpy()
 
     def part(chosen: np.ndarray) -> EncodedSplit:
-        return EncodedSplit([images.images[index] for index in chosen.nonzero()[0].tolist()], images.labels[chosen])
+        return EncodedSplit(
+            [images.images[index] for index in chosen.nonzero()[0].tolist()], images.labels[chosen]
+        )
 
     return part(~mask), part(mask)
 
@@ -64,11 +76,15 @@ def stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str)
         DatasetError: the fraction is not in (0, 1), or a class has a single image.
     """
     if not 0 < fraction < 1:
-        raise DatasetError(f"{name}: the {purpose} fraction is {fraction}; it must lie between 0 and 1")
+        raise DatasetError(
+            f"{name}: the {purpose} fraction is {fraction}; it must lie between 0 and 1"
+        )
     counts = labels.bincount()
     if (counts == 1).any():
         label = int((counts == 1).nonzero()[0])
-        raise DatasetError(f"{name}: class {label} has one image; the {purpose} needs at least two of every class")
+        raise DatasetError(
+            f"{name}: class {label} has one image; the {purpose} needs at least two of every class"
+        )
     quotas = (counts * fraction).round().long().clamp(min=1).minimum(counts - 1)
     shuffled = torch.randperm(len(labels), generator=generator(purpose, name))
     by_class = shuffled[labels[shuffled].sort(stable=True).indices]

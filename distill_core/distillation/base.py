@@ -14,21 +14,26 @@ class MatchingNetwork:
 
     network: Network
     ce_weight: float | Tensor = 0.0
-    """A tensor without dimensions where it is known on the device alone; 0.0 leaves the cross entropy out."""
+    """A tensor without dimensions where it is known on the device alone; 0.0 leaves the cross
+    entropy out.
+    """
 
 
 class Base(Protocol):
     """A source of matching networks and a rule for updating pixels.
 
-    Built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the number of the set. Where
-    several sets are distilled together each has a base, but only one of them is asked for networks; the others update.
+    Built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the
+    number of the set. Where several sets are distilled together each has a base, but only one of
+    them is asked for networks; the others update.
     """
 
     def draw(self, iteration: int) -> MatchingNetwork:
         """Return the frozen network in which an iteration matches."""
         ...
 
-    def update(self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+    def update(
+        self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool
+    ) -> tuple[Tensor, Tensor]:
         """Return the images and their momentum after one iteration; all are (K, M, C, H, W)."""
         ...
 

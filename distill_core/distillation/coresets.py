@@ -1,7 +1,9 @@
-"""Baselines that choose real images instead of learning synthetic ones, as indices (K, ipc) into the training set.
+"""Baselines that choose real images instead of learning synthetic ones, as indices (K, ipc) into
+the training set.
 
-Herding (Welling 2009, as in iCaRL) and k-center (Sener and Savarese 2018) choose in the feature space of a network that
-was trained on the real data. The baseline "Whole" is the training set itself and needs no choosing.
+Herding (Welling 2009, as in iCaRL) and k-center (Sener and Savarese 2018) choose in the feature
+space of a network that was trained on the real data. The baseline "Whole" is the training set
+itself and needs no choosing.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,14 @@ from distill_core.settings import CoresetMethod
 FEATURE_BATCH = 512
 
 
-def select(dataset: Dataset, method: CoresetMethod, *, ipc: int, seed: int, extractor: Network | None = None) -> Tensor:
+def select(
+    dataset: Dataset,
+    method: CoresetMethod,
+    *,
+    ipc: int,
+    seed: int,
+    extractor: Network | None = None,
+) -> Tensor:
     """Choose `ipc` training images of each class.
 
     Args:
@@ -42,11 +51,14 @@ def select(dataset: Dataset, method: CoresetMethod, *, ipc: int, seed: int, extr
     if extractor is None:
         raise ValueError(f"{method} needs an extractor")
     choose = {"herding": herding, "k-center": k_center}[method]
-    return torch.stack([_choose_in_class(dataset.train, c, choose, extractor, ipc) for c in range(len(random))])
+    return torch.stack(
+        [_choose_in_class(dataset.train, c, choose, extractor, ipc) for c in range(len(random))]
+    )
 
 
 def herding(features: Tensor, count: int) -> Tensor:
-    """Choose images greedily so that the mean of the chosen features stays closest to the mean of all.
+    """Choose images greedily so that the mean of the chosen features stays closest to the mean of
+    all.
 
     Args:
         features: (N, D).
@@ -69,7 +81,8 @@ def herding(features: Tensor, count: int) -> Tensor:
 
 
 def k_center(features: Tensor, count: int) -> Tensor:
-    """Choose images greedily so that every image is near a chosen one, starting with the one nearest to the mean.
+    """Choose images greedily so that every image is near a chosen one, starting with the one
+    nearest to the mean.
 
     Args:
         features: (N, D).
@@ -91,10 +104,16 @@ def k_center(features: Tensor, count: int) -> Tensor:
 
 @torch.no_grad()
 def _choose_in_class(
-    images: ImageSet, label: int, choose: Callable[[Tensor, int], Tensor], extractor: Network, count: int
+    images: ImageSet,
+    label: int,
+    choose: Callable[[Tensor, int], Tensor],
+    extractor: Network,
+    count: int,
 ) -> Tensor:
     of_class = (images.labels == label).nonzero().squeeze(1)
-    parts = (of_class[start : start + FEATURE_BATCH] for start in range(0, len(of_class), FEATURE_BATCH))
+    parts = (
+        of_class[start : start + FEATURE_BATCH] for start in range(0, len(of_class), FEATURE_BATCH)
+    )
     with arithmetic("float32"):
         features = torch.cat([extractor.embed(images.normalised(part)) for part in parts])
     return of_class[choose(features.float(), count)]

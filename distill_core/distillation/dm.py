@@ -1,4 +1,6 @@
-"""Distribution matching (Zhao and Bilen, WACV 2023): every iteration matches in a new random network."""
+"""Distribution matching (Zhao and Bilen, WACV 2023): every iteration matches in a new random
+network.
+"""
 
 from functools import cached_property
 
@@ -23,7 +25,9 @@ class DM:
         initialise(self._network, generator("matching network", *self._identity, iteration))
         return MatchingNetwork(self._network)
 
-    def update(self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+    def update(
+        self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool
+    ) -> tuple[Tensor, Tensor]:
         """v ← μ·v + g, x ← x − lr·v."""
         velocity = self._settings.momentum_img * velocity + gradient
         return images - self._settings.lr_img * velocity, velocity
@@ -40,6 +44,10 @@ class DM:
 
     @cached_property
     def _network(self) -> Network:
-        """One module for all iterations: drawing parameters in place is cheaper than building anew."""
-        network = network_for(self._dataset.info, self._settings.network, self._dataset.train.device)
+        """One module for all iterations: drawing parameters in place is cheaper than building
+        anew.
+        """
+        network = network_for(
+            self._dataset.info, self._settings.network, self._dataset.train.device
+        )
         return network.requires_grad_(False).train()

@@ -1,7 +1,8 @@
 """How φ's and ψ's passes run: real and synthetic images, and the training of IDM's queue.
 
-On a CPU `distill_core.runtime.execution` compiles them where that pays, for runs that are long enough.
-The choice depends on what all sets of a cohort share, so a set goes the same way alone, in a cohort and resumed.
+On a CPU `distill_core.runtime.execution` compiles them where that pays, for runs that are long
+enough. The choice depends on what all sets of a cohort share, so a set goes the same way alone, in
+a cohort and resumed.
 """
 
 import torch
@@ -43,7 +44,9 @@ def passes_for(dataset: Dataset, settings: DistillationSettings) -> Passes:
     """Choose for φ, over all iterations of a distillation."""
     images, queue = dataset.train, settings.queue
     real = images.classes * min(settings.batch_real, max(images.counts))
-    trained = 0 if queue is None else 3 * queue.trained_networks * queue.train_steps * queue.batch_train
+    trained = (
+        0 if queue is None else 3 * queue.trained_networks * queue.train_steps * queue.batch_train
+    )
     network = network_for(dataset.info, settings.network, images.device)
     return _chosen(network, dataset, settings, real + trained)
 
@@ -57,12 +60,19 @@ def extractor_passes_for(
     if isinstance(extractors.networks, Streamed):  # to look at one would read it
         return eager("the extractors are streamed")
     images = dataset.train.classes * ipc * settings.partition**2
-    return _chosen(extractors.networks[0], dataset, settings, 2 * images)  # forward, and back to the pixels
+    return _chosen(
+        extractors.networks[0], dataset, settings, 2 * images
+    )  # forward, and back to the pixels
 
 
-def _chosen(network: Network, dataset: Dataset, settings: DistillationSettings, images: int) -> Passes:
+def _chosen(
+    network: Network, dataset: Dataset, settings: DistillationSettings, images: int
+) -> Passes:
     """Choose for a number of forward passes of one image in each iteration."""
     first = torch.zeros(1, dtype=torch.int64, device=dataset.train.device)
     return choose_passes(
-        network, lambda: dataset.train.normalised(first), settings.iterations * images, settings.precision
+        network,
+        lambda: dataset.train.normalised(first),
+        settings.iterations * images,
+        settings.precision,
     )

@@ -1,7 +1,8 @@
-"""The gradients of one iteration as a function of tensors alone, so that a GPU can replay them as one graph.
+"""The gradients of one iteration as a function of tensors alone, so that a GPU can replay them as
+one graph.
 
-Networks change from iteration to iteration, a graph reads fixed memory: the parameters of an iteration's φ and ψ are
-copied into networks that stay in place.
+Networks change from iteration to iteration, a graph reads fixed memory: the parameters of an
+iteration's φ and ψ are copied into networks that stay in place.
 """
 
 import copy
@@ -47,7 +48,12 @@ class Iteration:
 
 
 def computed(
-    iteration: Iteration, *, images: ImageSet, passes: Passes, extractor_passes: Passes, class_chunk: int
+    iteration: Iteration,
+    *,
+    images: ImageSet,
+    passes: Passes,
+    extractor_passes: Passes,
+    class_chunk: int,
 ) -> Results:
     """Return each cell's gradient and losses.
 
@@ -80,7 +86,9 @@ def computed(
 
 
 _Architecture = tuple[str, str, bool]
-"""φ or ψ, layers in words, and whether in train mode: such networks can take over each other's parameters."""
+"""φ or ψ, layers in words, and whether in train mode: such networks can take over each other's
+parameters.
+"""
 
 
 class _Kind(NamedTuple):
@@ -95,9 +103,13 @@ class _Kind(NamedTuple):
 
 
 class ReplayedIterations:
-    """Gradients like those of `compute`, replayed from the third iteration of a kind on; good until the next call."""
+    """Gradients like those of `compute`, replayed from the third iteration of a kind on; good until
+    the next call.
+    """
 
-    def __init__(self, compute: Callable[[Iteration], Results], capture: Callable[[], Capture]) -> None:
+    def __init__(
+        self, compute: Callable[[Iteration], Results], capture: Callable[[], Capture]
+    ) -> None:
         self._compute, self._capture = compute, capture
         self._in_place: dict[_Architecture, Network] = {}
         self._architectures: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
@@ -106,13 +118,19 @@ class ReplayedIterations:
 
     def __call__(self, iteration: Iteration) -> Results:
         """Compute one iteration's gradients."""
-        if iteration.settings != self._settings:  # cells that ended do not come back, and graphs take memory
+        if (
+            iteration.settings != self._settings
+        ):  # cells that ended do not come back, and graphs take memory
             self._settings = iteration.settings
             self._replayed = self._unrecorded()
         extractor = None if iteration.extractor is None else self._put("ψ", iteration.extractor)
         weight, draw = iteration.matching.ce_weight, iteration.draw
         weighted = isinstance(weight, Tensor) or weight
-        weights = [torch.as_tensor(weight, dtype=torch.float32, device=iteration.indices.device)] if weighted else []
+        weights = (
+            [torch.as_tensor(weight, dtype=torch.float32, device=iteration.indices.device)]
+            if weighted
+            else []
+        )
         drawn = [] if draw is None else draw.tensors()
         kind = _Kind(
             settings=iteration.settings,
@@ -144,7 +162,9 @@ def _work(
     kind: _Kind,
     inputs: Sequence[Tensor],
 ) -> Results:
-    """Compute an iteration of a kind from its tensors; a function of its own, as a cycle would keep a GPU's memory."""
+    """Compute an iteration of a kind from its tensors; a function of its own, as a cycle would keep
+    a GPU's memory.
+    """
     cells = len(kind.settings)
     images, (indices, *rest) = inputs[:cells], inputs[cells:]
     weight = rest.pop(0) if kind.weighted else 0.0
@@ -161,7 +181,9 @@ def _work(
 
 
 def held_by(network: Network) -> list[Tensor]:
-    """Return a network's parameters and statistics, in the order in which another of its architecture has them."""
+    """Return a network's parameters and statistics, in the order in which another of its
+    architecture has them.
+    """
     return [*network.parameters(), *network.buffers()]
 
 
@@ -170,9 +192,13 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy tensors into others of their shapes and types, with few launches for all of one type."""
     for dtype in {source.dtype for source in sources}:
         pairs = [pair for pair in zip(targets, sources, strict=True) if pair[1].dtype == dtype]
-        torch._foreach_copy_([target for target, _ in pairs], [source for _, source in pairs], non_blocking=True)
+        torch._foreach_copy_(
+            [target for target, _ in pairs], [source for _, source in pairs], non_blocking=True
+        )
 
 
 def _all_ops(settings: DistillationSettings) -> frozenset[str]:
-    """Return all operations of a strategy: what an iteration launches must not depend on which of them it drew."""
+    """Return all operations of a strategy: what an iteration launches must not depend on which of
+    them it drew.
+    """
     return frozenset(dsa_ops(settings.dsa_strategy))

@@ -1,6 +1,8 @@
-"""Improved distribution matching (Zhao et al., CVPR 2023): a queue of networks that train while images are distilled.
+"""Improved distribution matching (Zhao et al., CVPR 2023): a queue of networks that train while
+images are distilled.
 
-The partition of images, IDM's third part, is in `distill_core.partition`; its cross-entropy term is in the objective.
+The partition of images, IDM's third part, is in `distill_core.partition`; its cross-entropy term is
+in the objective.
 """
 
 from functools import cached_property
@@ -31,17 +33,26 @@ class IDM:
         """Let a new network in when it is time, and return one of the queue, in eval mode."""
         if iteration and iteration % self._queue.interval == 0:
             self._enter()
-        place = torch.randint(len(self._members), (), generator=generator("queue draw", *self._identity, iteration))
+        place = torch.randint(
+            len(self._members), (), generator=generator("queue draw", *self._identity, iteration)
+        )
         member = self._members[int(place)]
         network = member.network.eval().requires_grad_(False)
         weighted = self._queue.ce_weight and member.seen
         weight = (self._queue.ce_weight * member.accuracy).float() if weighted else 0.0
         return MatchingNetwork(network, ce_weight=weight)
 
-    def update(self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+    def update(
+        self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool
+    ) -> tuple[Tensor, Tensor]:
         """Take the C optimiser steps of an iteration at once; see `class_steps`."""
         return class_steps(
-            images, velocity, gradient, lr=self._settings.lr_img, momentum=self._settings.momentum_img, last=last
+            images,
+            velocity,
+            gradient,
+            lr=self._settings.lr_img,
+            momentum=self._settings.momentum_img,
+            last=last,
         )
 
     def after(self, iteration: int) -> None:
@@ -59,7 +70,9 @@ class IDM:
                 tensors[f"{place}.network.{name}"] = value
             for name, momentum in member.momenta.items():
                 tensors[f"{place}.momentum.{name}"] = momentum
-            tensors[f"{place}.counts"] = torch.stack((member.correct, torch.full_like(member.correct, member.seen)))
+            tensors[f"{place}.counts"] = torch.stack(
+                (member.correct, torch.full_like(member.correct, member.seen))
+            )
         return tensors
 
     def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
@@ -68,12 +81,24 @@ class IDM:
         self._entered = self._queue.networks + max(0, iteration - 1) // self._queue.interval
         for place in range(min(self._entered, self._queue.max_networks)):
             member = self._build()
-            own = {n.removeprefix(f"{place}."): value for n, value in tensors.items() if n.startswith(f"{place}.")}
+            own = {
+                n.removeprefix(f"{place}."): value
+                for n, value in tensors.items()
+                if n.startswith(f"{place}.")
+            }
             member.network.load_state_dict(
-                {n.removeprefix("network."): value for n, value in own.items() if n.startswith("network.")}
+                {
+                    n.removeprefix("network."): value
+                    for n, value in own.items()
+                    if n.startswith("network.")
+                }
             )
             member.set_momenta(
-                {n.removeprefix("momentum."): value for n, value in own.items() if n.startswith("momentum.")}
+                {
+                    n.removeprefix("momentum."): value
+                    for n, value in own.items()
+                    if n.startswith("momentum.")
+                }
             )
             member.correct, member.seen = own["counts"][0].clone(), int(own["counts"][1])
             self._members.append(member)
@@ -112,9 +137,10 @@ def class_steps(
 ) -> tuple[Tensor, Tensor]:
     """Take the K momentum steps of one IDM iteration at once, exactly.
 
-    IDM steps its optimiser after each class's gradient, so class c's images also move with their decaying momentum in
-    the K − 1 steps of the other classes: v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1 − μ)·v. After the last iteration only
-    the steps of the classes that follow are left: class c moves by lr·(1 − μ^(K−c))/(1 − μ)·v.
+    IDM steps its optimiser after each class's gradient, so class c's images also move with their
+    decaying momentum in the K − 1 steps of the other classes: v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1
+    − μ)·v. After the last iteration only the steps of the classes that follow are left: class c
+    moves by lr·(1 − μ^(K−c))/(1 − μ)·v.
 
     Args:
         images: (K, M, C, H, W).
@@ -129,6 +155,10 @@ def class_steps(
     """
     classes = len(images)
     velocity = momentum**classes * velocity + gradient
-    steps = classes - torch.arange(classes, device=images.device) if last else torch.full((classes,), classes)
+    steps = (
+        classes - torch.arange(classes, device=images.device)
+        if last
+        else torch.full((classes,), classes)
+    )
     reach = (1 - momentum ** steps.to(images)) / (1 - momentum)
     return images - lr * reach.view(-1, 1, 1, 1, 1) * velocity, velocity

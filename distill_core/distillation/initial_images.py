@@ -10,10 +10,13 @@ from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
 
-def initial_images(dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int) -> Tensor:
+def initial_images(
+    dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int
+) -> Tensor:
     """Return the images that a distillation starts from, (K, ipc, C, H, W), normalised.
 
-    The first images of a class are the same whatever the method, so methods are compared from one start.
+    The first images of a class are the same whatever the method, so methods are compared from one
+    start.
 
     Raises:
         DistillationError: a class has too few images, or the partition does not fit the image size.
@@ -22,7 +25,9 @@ def initial_images(dataset: Dataset, settings: DistillationSettings, *, ipc: int
     try:
         require_divisible(info.image_size, settings.partition)
     except ValueError as error:
-        raise DistillationError(f"partition {settings.partition} on {info.name}: {error}") from error
+        raise DistillationError(
+            f"partition {settings.partition} on {info.name}: {error}"
+        ) from error
     draws = generator("initial images", info.name, seed)
     if settings.init == "noise":
         shape = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
@@ -31,12 +36,14 @@ def initial_images(dataset: Dataset, settings: DistillationSettings, *, ipc: int
     real = images.normalised(draw_initial(dataset, ipc * cells, seed=seed))
     if cells == 1:
         return real
-    # The first ipc images become the first cells, so that canvases share them with methods without a partition.
+    # The first ipc images become the first cells, so that canvases share them with methods without
+    # a partition.
     return torch.stack([tile(of_class, settings.partition) for of_class in real])
 
 
 def draw_initial(dataset: Dataset, count: int, *, seed: int) -> Tensor:
-    """Draw indices (K, count) of distinct real training images of each class; a larger count extends a smaller one.
+    """Draw indices (K, count) of distinct real training images of each class; a larger count
+    extends a smaller one.
 
     Raises:
         DistillationError: a class has fewer images than `count`.
@@ -44,7 +51,7 @@ def draw_initial(dataset: Dataset, count: int, *, seed: int) -> Tensor:
     smallest = min(dataset.train.counts)
     if smallest < count:
         raise DistillationError(
-            f"{count} images of each class are needed, but the smallest class of {dataset.info.name} has {smallest}; "
-            "lower ipc"
+            f"{count} images of each class are needed, but the smallest class of"
+            f" {dataset.info.name} has {smallest}; lower ipc"
         )
     return dataset.train.draw(generator("initial images", dataset.info.name, seed), count)

@@ -1,9 +1,10 @@
 """The distillation loop that DM, IDM and their IID variants share, for one set or a cohort of them.
 
-Every draw of an iteration is seeded by what it is for and by the iteration's number, and never by λ: runs that differ
-in λ or base start from the same images and see the same real batches, networks and augmentations. Sets that differ in
-nothing else are distilled as one cohort: real batches, networks and real features are made once for all of them, and
-each set is what it would have been alone.
+Every draw of an iteration is seeded by what it is for and by the iteration's number, and never by
+λ: runs that differ in λ or base start from the same images and see the same real batches, networks
+and augmentations. Sets that differ in nothing else are distilled as one cohort: real batches,
+networks and real features are made once for all of them, and each set is what it would have been
+alone.
 """
 
 import functools
@@ -54,20 +55,26 @@ def distill(
         ipc: stored images per class.
         seed: tells sets of one experiment apart.
         extractors: pool of feature extractors ψ; needed where λ_CC is above 0.
-        resume: state to continue from, which is advanced in place; the result equals that of an uninterrupted run.
+        resume: state to continue from, which is advanced in place; the result equals that of an
+            uninterrupted run.
         hooks: progress and checkpoints.
-        class_chunk: classes in memory at once, chosen from the sizes when None; it changes nothing but rounding.
+        class_chunk: classes in memory at once, chosen from the sizes when None; it changes nothing
+            but rounding.
 
     Returns:
-        The state after the last iteration: images (K, ipc, C, H, W), normalised, and the loss curve.
+        The state after the last iteration: images (K, ipc, C, H, W), normalised, and the loss
+            curve.
 
     Raises:
-        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not finite.
+        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not
+            finite.
         CheckpointError: `resume` belongs to another run.
         SettingsError: the network does not fit the images.
     """
     cell = Cell(settings=settings, resume=resume, hooks=hooks or Hooks())
-    (ended,) = distill_cohort(dataset, [cell], ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk)
+    (ended,) = distill_cohort(
+        dataset, [cell], ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
+    )
     if isinstance(ended, Exception):
         raise ended
     return ended
@@ -84,9 +91,10 @@ def distill_cohort(
 ) -> list[DistillationState | Exception]:
     """Distil several sets at once; each is, bit for bit on a CPU, what `distill` makes of it alone.
 
-    A cell that fails (a loss that is not finite, an exception of its hooks) ends alone. Cells that are ahead wait until
-    the others have caught up, so that cells of cohorts that were stopped at different iterations can be joined. The
-    seconds in a state are an equal share of the time of the iterations that it took part in.
+    A cell that fails (a loss that is not finite, an exception of its hooks) ends alone. Cells that
+    are ahead wait until the others have caught up, so that cells of cohorts that were stopped at
+    different iterations can be joined. The seconds in a state are an equal share of the time of the
+    iterations that it took part in.
 
     Args:
         dataset: see `distill`, also for the other arguments, which all cells share.
@@ -103,7 +111,9 @@ def distill_cohort(
         ValueError: there are no cells, or they cannot share their draws.
         DistillationError, CheckpointError, SettingsError: as `distill`, where no cell can start.
     """
-    cohort = start(dataset, cells, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk)
+    cohort = start(
+        dataset, cells, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
+    )
     with arithmetic(cohort.settings.precision):
         while cohort.advance():
             pass
@@ -119,10 +129,15 @@ def start(
     extractors: ExtractorPool | None = None,
     class_chunk: int | None = None,
 ) -> "Cohort":
-    """Return a cohort before its next iteration; arguments and errors are those of `distill_cohort`."""
+    """Return a cohort before its next iteration; arguments and errors are those of
+    `distill_cohort`.
+    """
     shared = {cell.settings.of_cohort for cell in cells}
     if len(shared) != 1 or (None in shared and len(cells) > 1):
-        raise ValueError("the cells of a cohort may differ in weights, losses and the optimiser of the pixels alone")
+        raise ValueError(
+            "the cells of a cohort may differ in weights, losses and the optimiser of the pixels"
+            " alone"
+        )
     settings = cells[0].settings
     runs = _runs(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
     chunk = class_chunk or chunk_sizes.class_chunk(
@@ -147,15 +162,25 @@ def start(
 
 
 def _runs(
-    dataset: Dataset, cells: Sequence[Cell], *, ipc: int, seed: int, extractors: ExtractorPool | None
+    dataset: Dataset,
+    cells: Sequence[Cell],
+    *,
+    ipc: int,
+    seed: int,
+    extractors: ExtractorPool | None,
 ) -> list[Run]:
-    """Put each cell where it stands: at its own state, or at the initial images, which are the same for all."""
-    initial = functools.cache(lambda: initial_images(dataset, cells[0].settings, ipc=ipc, seed=seed))
+    """Put each cell where it stands: at its own state, or at the initial images, which are the same
+    for all.
+    """
+    initial = functools.cache(
+        lambda: initial_images(dataset, cells[0].settings, ipc=ipc, seed=seed)
+    )
     runs = []
     for cell in cells:
         if cell.settings.lambda_cc and not extractors:
             raise DistillationError(
-                f"lambda_cc is {cell.settings.lambda_cc}, which needs a pool of extractors; none was given"
+                f"lambda_cc is {cell.settings.lambda_cc}, which needs a pool of extractors; none"
+                " was given"
             )
         state = DistillationState.at_start(initial()) if cell.resume is None else cell.resume
         _check_fits(state, dataset, ipc)
@@ -168,7 +193,8 @@ def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
     expected = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
     if tuple(state.images.shape) != expected:
         raise CheckpointError(
-            f"the state to resume from has images {tuple(state.images.shape)}, not {expected}; it is another run's"
+            f"the state to resume from has images {tuple(state.images.shape)}, not {expected}; it"
+            " is another run's"
         )
 
 
@@ -200,7 +226,9 @@ class Cohort:
     """When time was last shared out."""
 
     def advance(self) -> bool:
-        """Advance the cells that are furthest behind by one iteration; False where all have ended."""
+        """Advance the cells that are furthest behind by one iteration; False where all have
+        ended.
+        """
         going = [run for run in self.runs if run.going]
         if not going:
             return False
@@ -251,7 +279,9 @@ class Cohort:
             extractor_passes=self.extractor_passes,
             class_chunk=self.class_chunk,
         )
-        return anew if self.passes.capture is None else ReplayedIterations(anew, self.passes.capture)
+        return (
+            anew if self.passes.capture is None else ReplayedIterations(anew, self.passes.capture)
+        )
 
     def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
         if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):

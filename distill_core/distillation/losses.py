@@ -1,7 +1,9 @@
-"""The three losses of IID, batched over classes, and the global form of the third that IID was compared with.
+"""The three losses of IID, batched over classes, and the global form of the third that IID was
+compared with.
 
-All of them are sums over classes, images and entries, because the published weights λ_CC and λ_CM belong to that
-scaling. K is the number of classes, N and M the real and synthetic images of a class.
+All of them are sums over classes, images and entries, because the published weights λ_CC and λ_CM
+belong to that scaling. K is the number of classes, N and M the real and synthetic images of a
+class.
 """
 
 import torch
@@ -9,7 +11,8 @@ from torch import Tensor
 
 
 def mean_matching(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Squared distance between the mean features of each class, summed over classes (Zhao and Bilen, DM, eq. 4).
+    """Squared distance between the mean features of each class, summed over classes (Zhao and
+    Bilen, DM, eq. 4).
 
     L = Σ_c ‖mean_n φ(x_cn) − mean_m φ(s_cm)‖²
 
@@ -32,11 +35,13 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum()
 
 
-def class_centralization(synthetic: Tensor, *, alpha: float | None = None, beta: float = 0.0) -> Tensor:
+def class_centralization(
+    synthetic: Tensor, *, alpha: float | None = None, beta: float = 0.0
+) -> Tensor:
     """Spread of each class's synthetic features around their own mean (Deng et al., IID, L_CC).
 
-    L = Σ_c Σ_j ‖ψ(s_cj) − mean_j ψ(s_cj)‖², or with `alpha` the paper's form Σ_c Σ_j max(0, exp(α·‖·‖²) − β).
-    The gradient flows through the mean.
+    L = Σ_c Σ_j ‖ψ(s_cj) − mean_j ψ(s_cj)‖², or with `alpha` the paper's form Σ_c Σ_j max(0,
+    exp(α·‖·‖²) − β). The gradient flows through the mean.
 
     Args:
         synthetic: (K, M, D) features of synthetic images.
@@ -50,7 +55,9 @@ def class_centralization(synthetic: Tensor, *, alpha: float | None = None, beta:
         ValueError: `synthetic` is not three-dimensional.
     """
     if synthetic.dim() != 3:
-        raise ValueError(f"class_centralization takes features (K, M, D), not {tuple(synthetic.shape)}")
+        raise ValueError(
+            f"class_centralization takes features (K, M, D), not {tuple(synthetic.shape)}"
+        )
     spread = (synthetic - synthetic.mean(dim=1, keepdim=True)).square().sum(dim=2)
     if alpha is None:
         return spread.sum()
@@ -58,7 +65,8 @@ def class_centralization(synthetic: Tensor, *, alpha: float | None = None, beta:
 
 
 def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Squared Frobenius distance between the local feature covariances of each class (Deng et al., IID, L_CM).
+    """Squared Frobenius distance between the local feature covariances of each class (Deng et al.,
+    IID, L_CM).
 
     L = Σ_c ‖Σ(X_c) − Σ(S_c)‖_F² with Σ as in `local_covariance`.
 
@@ -77,10 +85,11 @@ def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
 
 
 def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Squared Frobenius distance between the covariances of whole feature vectors (the other form that IID compares).
+    """Squared Frobenius distance between the covariances of whole feature vectors (the other form
+    that IID compares).
 
-    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centred by their own mean. No D×D matrix is
-    formed: ‖XᵀX − SᵀS‖² = ‖XXᵀ‖² + ‖SSᵀ‖² − 2‖XSᵀ‖².
+    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centred by their own
+    mean. No D×D matrix is formed: ‖XᵀX − SᵀS‖² = ‖XXᵀ‖² + ‖SSᵀ‖² − 2‖XSᵀ‖².
 
     Args:
         real: (K, N, D) features of real images.
@@ -100,7 +109,9 @@ def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
 
 
 def _scaled_deviations(features: Tensor) -> Tensor:
-    """Centre features (K, N, D) within each class and divide by √N: their products are covariances."""
+    """Centre features (K, N, D) within each class and divide by √N: their products are
+    covariances.
+    """
     deviations: Tensor = (features - features.mean(dim=1, keepdim=True)) / features.shape[1] ** 0.5
     return deviations
 
@@ -111,9 +122,11 @@ def _squared_products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def local_covariance(features: Tensor) -> Tensor:
-    """Covariance of channels over images and positions: Σ = (1/N) Σ_i F_i F_iᵀ, where F_i is centred.
+    """Covariance of channels over images and positions: Σ = (1/N) Σ_i F_i F_iᵀ, where F_i is
+    centred.
 
-    The mean that is subtracted belongs to one channel at one position; the sum over positions is not divided.
+    The mean that is subtracted belongs to one channel at one position; the sum over positions is
+    not divided.
 
     Args:
         features: (K, N, C, P).
@@ -130,6 +143,6 @@ def _require_matching(loss: str, real: Tensor, synthetic: Tensor, *, dims: int) 
     fits = real.dim() == synthetic.dim() == dims
     if not fits or real.shape[0] != synthetic.shape[0] or real.shape[2:] != synthetic.shape[2:]:
         raise ValueError(
-            f"{loss}: real {tuple(real.shape)} and synthetic {tuple(synthetic.shape)} must both have {dims} dimensions "
-            "and differ only in the number of images (the second)"
+            f"{loss}: real {tuple(real.shape)} and synthetic {tuple(synthetic.shape)} must both"
+            f" have {dims} dimensions and differ only in the number of images (the second)"
         )

@@ -32,21 +32,30 @@ class Member:
 
     @classmethod
     def build(
-        cls, dataset: Dataset, network: str, queue: QueueSettings, draws: torch.Generator | None = None
+        cls,
+        dataset: Dataset,
+        network: str,
+        queue: QueueSettings,
+        draws: torch.Generator | None = None,
     ) -> "Member":
         """Return a new network of an architecture, on the device of the images."""
         device = dataset.train.device
         made = network_for(dataset.info, network, device, draws)
         optimizer = torch.optim.SGD(
-            made.parameters(), lr=queue.lr_net, momentum=queue.momentum, weight_decay=queue.weight_decay
+            made.parameters(),
+            lr=queue.lr_net,
+            momentum=queue.momentum,
+            weight_decay=queue.weight_decay,
         )
         return cls(made, optimizer, torch.zeros((), dtype=torch.int64, device=device))
 
     @property
     def accuracy(self) -> Tensor:
-        """Training accuracy in percent over all its steps, a scalar on the device; 0 before it was trained.
+        """Training accuracy in percent over all its steps, a scalar on the device; 0 before it was
+        trained.
 
-        The release forgets the count whenever it evaluates the images; here nothing is evaluated on the way.
+        The release forgets the count whenever it evaluates the images; here nothing is evaluated on
+        the way.
         """
         return 100 * self.correct.double() / max(1, self.seen)
 
@@ -54,7 +63,11 @@ class Member:
     def momenta(self) -> dict[str, Tensor]:
         """Momentum by name of the parameter; nothing before the first step."""
         state = self.optimizer.state
-        found = {name: state[p].get("momentum_buffer") for name, p in self.network.named_parameters() if p in state}
+        found = {
+            name: state[p].get("momentum_buffer")
+            for name, p in self.network.named_parameters()
+            if p in state
+        }
         return {name: momentum for name, momentum in found.items() if momentum is not None}
 
     def set_momenta(self, momenta: dict[str, Tensor]) -> None:
@@ -67,16 +80,26 @@ class Member:
 class Trainer:
     """Trains members of a queue; where steps are captured, in a member that stays in place."""
 
-    def __init__(self, dataset: Dataset, settings: DistillationSettings, queue: QueueSettings, passes: Passes) -> None:
+    def __init__(
+        self, dataset: Dataset, settings: DistillationSettings, queue: QueueSettings, passes: Passes
+    ) -> None:
         self._dataset, self._settings, self._queue, self._passes = dataset, settings, queue, passes
         self._step = partial(
-            train_step, images=dataset.train, batch_train=queue.batch_train, precision=settings.precision, passes=passes
+            train_step,
+            images=dataset.train,
+            batch_train=queue.batch_train,
+            precision=settings.precision,
+            passes=passes,
         )
 
     def train(self, member: Member, draws: torch.Generator) -> None:
         """Take the steps that a network takes after an iteration."""
         member.network.train().requires_grad_(True)
-        step = partial(self._step, member) if self._passes.capture is None else self._replayed_from(member)
+        step = (
+            partial(self._step, member)
+            if self._passes.capture is None
+            else self._replayed_from(member)
+        )
         for _ in range(self._queue.train_steps):
             batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
             step(batch)
@@ -87,8 +110,12 @@ class Trainer:
     def _replayed_from(self, member: Member) -> Callable[[Tensor], None]:
         """Return the replayed steps of the member in place, which starts where another stands."""
         for of in (member, self._still):  # a momentum of zero is none yet
-            missing = {name: p for name, p in of.network.named_parameters() if name not in of.momenta}
-            of.set_momenta({name: torch.zeros_like(parameter) for name, parameter in missing.items()})
+            missing = {
+                name: p for name, p in of.network.named_parameters() if name not in of.momenta
+            }
+            of.set_momenta(
+                {name: torch.zeros_like(parameter) for name, parameter in missing.items()}
+            )
         copy_all(_state(self._still), _state(member))
         return lambda batch: self._replayed(len(batch), [batch])
 
@@ -100,7 +127,9 @@ class Trainer:
 
     @cached_property
     def _replayed(self) -> Replayed[int, None]:
-        step = partial(self._step, self._still)  # of nothing that holds this object: a cycle keeps a GPU's memory
+        step = partial(
+            self._step, self._still
+        )  # of nothing that holds this object: a cycle keeps a GPU's memory
 
         def work(size: int, inputs: Sequence[Tensor]) -> None:
             step(inputs[0])
@@ -110,7 +139,13 @@ class Trainer:
 
 
 def train_step(
-    member: Member, batch: Tensor, *, images: ImageSet, batch_train: int, precision: Precision, passes: Passes
+    member: Member,
+    batch: Tensor,
+    *,
+    images: ImageSet,
+    batch_train: int,
+    precision: Precision,
+    passes: Passes,
 ) -> None:
     """Take one step on the images at int64 indices (B,), in parts where the network allows it."""
     labels = images.labels[batch]

@@ -1,4 +1,5 @@
-"""The objective of IID on one batch of classes: L = L_base + λ_CC·L_CC + λ_CM·L_CM, and its gradient on the images.
+"""The objective of IID on one batch of classes: L = L_base + λ_CC·L_CC + λ_CM·L_CM, and its
+gradient on the images.
 
 Cells of one cohort differ in the weights; they match the same real images in the same network.
 """
@@ -31,7 +32,9 @@ PLAIN = eager("the readable path")
 
 @dataclass(frozen=True, eq=False)
 class RealFeatures:
-    """Features of the real images of some classes, and what the losses make of them, computed once for all cells."""
+    """Features of the real images of some classes, and what the losses make of them, computed once
+    for all cells.
+    """
 
     maps: Tensor
     """(K, N, C, H, W), float32, without gradient."""
@@ -51,7 +54,8 @@ class RealFeatures:
 class Objective:
     """What is matched in one iteration.
 
-    The images of every class contribute to the losses of that class alone, which is what allows chunks of classes.
+    The images of every class contribute to the losses of that class alone, which is what allows
+    chunks of classes.
     """
 
     network: Network
@@ -60,7 +64,9 @@ class Objective:
     """Feature extractor ψ of class centralization; None where λ_CC is 0."""
     settings: DistillationSettings
     ce_weight: float | Tensor = 0.0
-    """Weight of the cross entropy in this iteration: IDM's ce_weight · running accuracy in percent."""
+    """Weight of the cross entropy in this iteration: IDM's ce_weight · running accuracy in
+    percent.
+    """
     forward_images: int | None = None
     """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
     passes: Passes = PLAIN
@@ -70,17 +76,22 @@ class Objective:
 
     @property
     def batch_statistics(self) -> bool:
-        """Whether features depend on the other images of a pass: batch norm in train mode, as DM has it."""
+        """Whether features depend on the other images of a pass: batch norm in train mode, as DM
+        has it.
+        """
         return self.network.training and uses_batch_statistics(self.network)
 
     @torch.no_grad()
     def real_features(self, real: Tensor) -> RealFeatures:
         """Pass real images (K, N, C, H, W), augmented, through φ."""
-        forward = forward_only(self._feature_map, None if self.batch_statistics else self.forward_images)
+        forward = forward_only(
+            self._feature_map, None if self.batch_statistics else self.forward_images
+        )
         return RealFeatures(self._features(forward, real))
 
     def losses(self, real: RealFeatures, synthetic: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Compute the losses, summed over classes, before their weights; those with weight 0 are left out.
+        """Compute the losses, summed over classes, before their weights; those with weight 0 are
+        left out.
 
         Args:
             real: features of the real images.
@@ -91,7 +102,9 @@ class Objective:
         losses = {"mean": squared_distance(real.mean, maps.flatten(2).mean(dim=1))}
         if self.settings.lambda_cc and self.extractor is not None:
             features = self._embedded(synthetic)
-            losses["cc"] = class_centralization(features, alpha=self.settings.cc_alpha, beta=self.settings.cc_beta)
+            losses["cc"] = class_centralization(
+                features, alpha=self.settings.cc_alpha, beta=self.settings.cc_beta
+            )
         if self.settings.lambda_cm:
             losses["cm"] = self._covariance_loss(real, maps)
         if self.settings.loss is not None:
@@ -99,7 +112,8 @@ class Objective:
         if isinstance(self.ce_weight, Tensor) or self.ce_weight:
             logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
-            # A class's cross entropy is the mean over its images; classes are summed like the other losses.
+            # A class's cross entropy is the mean over its images; classes are summed like the other
+            # losses.
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
 
@@ -107,10 +121,14 @@ class Objective:
         return self.passes.run(FeatureMap(self.network), images)
 
     def _embedded(self, synthetic: Tensor) -> Tensor:
-        """Return the features (K, M, D) of class centralization; a single image is its own mean in any features."""
+        """Return the features (K, M, D) of class centralization; a single image is its own mean in
+        any features.
+        """
         if synthetic.shape[1] == 1 or self.extractor is None:
             return synthetic.flatten(2)
-        return self._features(partial(self.extractor_passes.run, Embedding(self.extractor)), synthetic)
+        return self._features(
+            partial(self.extractor_passes.run, Embedding(self.extractor)), synthetic
+        )
 
     def _covariance_loss(self, real: RealFeatures, synthetic: Tensor) -> Tensor:
         if self.settings.covariance == "global":
@@ -157,8 +175,8 @@ def gradients(
         images: (K, M, C, H, W) stored synthetic images of each cell, normalised.
         real: gives the normalised real images (k, N, C, H, W) of some of the classes.
         draw: Siamese augmentation, one operation a class, or None.
-        class_chunk: classes in memory at once; it changes nothing but rounding. It is ignored where φ uses batch
-            statistics, which span all classes.
+        class_chunk: classes in memory at once; it changes nothing but rounding. It is ignored where
+            φ uses batch statistics, which span all classes.
 
     Returns:
         Gradient (K, M, C, H, W) and losses of each cell.
@@ -169,7 +187,9 @@ def gradients(
         augmentation = None if draw is None else draw.of(part)
         features = first.real_features(augment(real(part), augmentation))
         for objective, own, (gradient, sums) in zip(objectives, images, results, strict=True):
-            gradient[part], losses = _gradient(objective, own[part], features, augmentation, part.start)
+            gradient[part], losses = _gradient(
+                objective, own[part], features, augmentation, part.start
+            )
             for name, loss in losses.items():
                 sums[name] = sums[name] + loss if name in sums else loss
     return results
@@ -178,7 +198,9 @@ def gradients(
 def _gradient(
     objective: Objective, images: Tensor, real: RealFeatures, draw: Draw | None, first_class: int
 ) -> tuple[Tensor, Losses]:
-    """Return gradient and losses of one cell's images (k, M, C, H, W) of the classes from `first_class` on."""
+    """Return gradient and losses of one cell's images (k, M, C, H, W) of the classes from
+    `first_class` on.
+    """
     leaf = images.detach().requires_grad_()
     synthetic = augment(decode(leaf, objective.settings.partition), draw)
     labels = torch.arange(first_class, first_class + len(images), device=images.device)
@@ -191,13 +213,21 @@ def _gradient(
 def _own_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
     loss = find(name)(real, synthetic)
     if not isinstance(loss, Tensor) or loss.dim():
-        what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
-        raise SettingsError(f"loss {name!r} returned something of {what}; it has to be a tensor without dimensions")
+        what = (
+            f"shape {tuple(loss.shape)}"
+            if isinstance(loss, Tensor)
+            else f"type {type(loss).__name__}"
+        )
+        raise SettingsError(
+            f"loss {name!r} returned something of {what}; it has to be a tensor without dimensions"
+        )
     return loss
 
 
 def decode(images: Tensor, factor: int) -> Tensor:
-    """Return the training images of stored images, class by class: (K, M, C, H, W) to (K, factor²·M, C, H, W)."""
+    """Return the training images of stored images, class by class: (K, M, C, H, W) to (K,
+    factor²·M, C, H, W).
+    """
     if factor == 1:
         return images
     cells = partition(images.flatten(0, 1), factor).unflatten(0, (factor**2, *images.shape[:2]))

@@ -20,8 +20,8 @@ class Hooks:
     """How a long computation speaks with whoever started it; the defaults do nothing."""
 
     progress: Callable[[int, int, dict[str, float]], None] = lambda step, total, values: None
-    """Called after every iteration with iterations done, iterations in all, and by name the values that were recorded,
-    which are none in most iterations of a long run."""
+    """Called after every iteration with iterations done, iterations in all, and by name the values
+    that were recorded, which are none in most iterations of a long run."""
     checkpoint_due: Callable[[], bool] = lambda: False
     """Asked after every iteration."""
     checkpoint: Callable[[DistillationState], None] = lambda state: None
@@ -63,7 +63,9 @@ class Run:
         """Take the pixels' step."""
         state = self.state
         last = state.iteration + 1 == self.cell.settings.iterations
-        state.images, state.velocity = self.base.update(state.images, state.velocity, gradient, last=last)
+        state.images, state.velocity = self.base.update(
+            state.images, state.velocity, gradient, last=last
+        )
         state.iteration += 1
 
     def follow(self, losses: Losses, gradient: Tensor, source: Base) -> None:
@@ -95,6 +97,7 @@ def _finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, fl
     for name, value in (values | {"the largest pixel": float(state.images.abs().max())}).items():
         if not math.isfinite(value):
             raise DistillationError(
-                f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights lambda_cc and lambda_cm"
+                f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights"
+                " lambda_cc and lambda_cm"
             )
     return values

@@ -1,1 +1,3 @@
-"""Measuring a synthetic set: accuracy, class-incremental learning, features. Imports nothing, as planning uses it."""
+"""Measuring a synthetic set: accuracy, class-incremental learning, features. Imports nothing, as
+planning uses it.
+"""

@@ -1,4 +1,6 @@
-"""The order in which classes arrive in class-incremental learning. Free of torch: planning reads it."""
+"""The order in which classes arrive in class-incremental learning. Free of torch: planning reads
+it.
+"""
 
 import numpy as np
 
@@ -8,7 +10,8 @@ MAX_SEED = 2**32 - 1
 
 
 def class_order(classes: int, seed: int) -> tuple[int, ...]:
-    """Return class order number `seed` of the DM protocol: numpy's legacy permutation after `np.random.seed(seed)`.
+    """Return class order number `seed` of the DM protocol: numpy's legacy permutation after
+    `np.random.seed(seed)`.
 
     Raises:
         SettingsError: the seed is not one of numpy's, 0 … 2³² − 1.
@@ -26,9 +29,13 @@ def class_steps(classes: int, steps: int, seed: int) -> tuple[tuple[int, ...], .
     """
     if steps < 1 or classes % steps:
         divisors = [d for d in range(1, classes + 1) if classes % d == 0]
-        below, above = [d for d in divisors if d < steps][-1:], [d for d in divisors if d > steps][:1]
+        below, above = (
+            [d for d in divisors if d < steps][-1:],
+            [d for d in divisors if d > steps][:1],
+        )
         raise SettingsError(
-            f"steps is {steps}, which does not divide {classes} classes; try {' or '.join(map(str, below + above))}"
+            f"steps is {steps}, which does not divide {classes} classes; try"
+            f" {' or '.join(map(str, below + above))}"
         )
     order, size = class_order(classes, seed), classes // steps
     return tuple(order[start : start + size] for start in range(0, classes, size))

@@ -1,7 +1,7 @@
 """Class-incremental learning as the DM release measures it (GDumb: Prabhu et al., ECCV 2020).
 
-Classes arrive in steps (see `class_order`). Each step adds a small set of its classes to a memory; a fresh network is
-trained on the whole memory so far and tested on all classes seen so far.
+Classes arrive in steps (see `class_order`). Each step adds a small set of its classes to a memory;
+a fresh network is trained on the whole memory so far and tested on all classes seen so far.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,14 @@ from distill_core.settings import EvaluationSettings
 from distill_core.training.trainer import Progress
 
 
-def memory(parts: Sequence[tuple[Tensor, Tensor]], classes: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def memory(
+    parts: Sequence[tuple[Tensor, Tensor]], classes: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor]:
     """Join the sets of the first steps.
 
     Args:
-        parts: `SyntheticSet.training_images()` of each step's set: images (N_s, C, H, W) and labels (N_s,), which count
-            the step's own classes from 0.
+        parts: `SyntheticSet.training_images()` of each step's set: images (N_s, C, H, W) and labels
+            (N_s,), which count the step's own classes from 0.
         classes: classes of each step in the data set; label j of a part is the j-th of its step.
 
     Returns:
@@ -33,13 +35,21 @@ def memory(parts: Sequence[tuple[Tensor, Tensor]], classes: Sequence[Sequence[in
         ValueError: there are not as many parts as steps, or a label is not one of its step.
     """
     if len(parts) != len(classes):
-        raise ValueError(f"the memory needs one set a step; there are {len(parts)} sets and {len(classes)} steps")
+        raise ValueError(
+            f"the memory needs one set a step; there are {len(parts)} sets and {len(classes)} steps"
+        )
     for step, ((_, labels), own) in enumerate(zip(parts, classes, strict=True), start=1):
         if not 0 <= int(labels.min()) <= int(labels.max()) < len(own):
-            raise ValueError(f"the labels of step {step}'s set must lie in 0 … {len(own) - 1}, its {len(own)} classes")
+            raise ValueError(
+                f"the labels of step {step}'s set must lie in 0 … {len(own) - 1}, its {len(own)}"
+                " classes"
+            )
     images = torch.cat([images for images, _ in parts])
     return images, torch.cat(
-        [torch.tensor(own, device=labels.device)[labels] for (_, labels), own in zip(parts, classes, strict=True)]
+        [
+            torch.tensor(own, device=labels.device)[labels]
+            for (_, labels), own in zip(parts, classes, strict=True)
+        ]
     )
 
 
@@ -60,26 +70,29 @@ def evaluate_step(
 ) -> EvaluatedNetwork:
     """Train one fresh network on the memory after a step and test it on the classes seen so far.
 
-    The network has an output for every class of the data set, as in the DM release, so a class that has not come yet
-    can be predicted.
+    The network has an output for every class of the data set, as in the DM release, so a class that
+    has not come yet can be predicted.
 
     Args:
         images: the memory's images (N, C, H, W), normalised.
         labels: their labels (N,) of the data set.
-        test: real images of the whole data set that measure the accuracy; the memory is moved to their device.
+        test: real images of the whole data set that measure the accuracy; the memory is moved to
+            their device.
         info: the whole data set.
         settings: training schedule.
         seen: classes seen so far, in the order in which they came.
         network: architecture.
         seed: number of the class order.
-        index: number of the network. Its parameters and the order of images are drawn for data set, architecture,
-            `seed`, `index`, `steps` and `step`: methods are compared on the same networks.
+        index: number of the network. Its parameters and the order of images are drawn for data set,
+            architecture, `seed`, `index`, `steps` and `step`: methods are compared on the same
+            networks.
         step: counted from 1.
         steps: of the whole sequence.
         progress: called after every epoch.
 
     Returns:
-        The accuracy over the test images of the classes in `seen`, and of each of these classes in their order.
+        The accuracy over the test images of the classes in `seen`, and of each of these classes in
+        their order.
     """
     result = evaluate_network(
         TrainingSet.of_tensors(images, labels, test.device),
@@ -96,4 +109,6 @@ def evaluate_step(
 
 def _of_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
     """Return the images of some classes, which keep their labels."""
-    return images.subset(torch.isin(images.labels, torch.tensor(classes, device=images.device)).nonzero().flatten())
+    return images.subset(
+        torch.isin(images.labels, torch.tensor(classes, device=images.device)).nonzero().flatten()
+    )

@@ -1,4 +1,6 @@
-"""Evaluation as published (DC, DSA, DM, IDM): train fresh networks on a set, test each at its last epoch."""
+"""Evaluation as published (DC, DSA, DM, IDM): train fresh networks on a set, test each at its last
+epoch.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ class TrainingSet:
     """Classes, int64 (N,), or their probabilities, float32 (N, K)."""
 
     @classmethod
-    def of_tensors(cls, images: Tensor, labels: Tensor, device: torch.device | str) -> "TrainingSet":
+    def of_tensors(
+        cls, images: Tensor, labels: Tensor, device: torch.device | str
+    ) -> "TrainingSet":
         """Use tensors, such as `SyntheticSet.training_images()` returns."""
         on_device = images.to(device)
         return cls(on_device.__getitem__, labels.to(device))
@@ -73,8 +77,8 @@ def evaluate_network(
         info: classes and sizes.
         settings: training schedule.
         network: architecture.
-        seed: seed of the set; together with `index` it decides the network's parameters and the order of images, so
-            that methods are compared on the same networks.
+        seed: seed of the set; together with `index` it decides the network's parameters and the
+            order of images, so that methods are compared on the same networks.
         index: number of the network.
         progress: called after every epoch.
     """
@@ -101,15 +105,21 @@ def evaluate_network(
     )
 
 
-def _passes(network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings) -> Passes:
+def _passes(
+    network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings
+) -> Passes:
     """Choose for all networks that are evaluated on a set, which share what is compiled."""
     trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
     images = settings.num_eval * (trained + len(test))
-    return choose_passes(network, lambda: test.normalised(torch.arange(1)), images, settings.precision)
+    return choose_passes(
+        network, lambda: test.normalised(torch.arange(1)), images, settings.precision
+    )
 
 
 def training_schedule(settings: EvaluationSettings) -> Schedule:
-    """Return the published schedule: epoch_eval_train + 1 epochs, one drop after epoch epoch_eval_train // 2 + 1."""
+    """Return the published schedule: epoch_eval_train + 1 epochs, one drop after epoch
+    epoch_eval_train // 2 + 1.
+    """
     return Schedule(
         epochs=settings.epoch_eval_train + 1,
         batch=settings.batch_train,
@@ -124,9 +134,15 @@ def training_schedule(settings: EvaluationSettings) -> Schedule:
 
 @torch.no_grad()
 def correct_by_class(
-    network: Network, test: ImageSet, classes: int, precision: Precision, passes: Passes | None = None
+    network: Network,
+    test: ImageSet,
+    classes: int,
+    precision: Precision,
+    passes: Passes | None = None,
 ) -> Tensor:
-    """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the CPU."""
+    """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the
+    CPU.
+    """
     network.eval()
     forward = forward_only(partial((passes or eager("asked for")).run, network), None)
     correct = torch.zeros(classes, dtype=torch.int64, device=test.device)

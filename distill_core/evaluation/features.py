@@ -1,4 +1,6 @@
-"""How the features of a synthetic set lie beside those of the real images: spread, covariance, planes."""
+"""How the features of a synthetic set lie beside those of the real images: spread, covariance,
+planes.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,10 +36,12 @@ class ClassFeatures:
     images: int
     """How many they are, n."""
     spread: float
-    """Squared distance of the embeddings to their mean, summed and divided by n − 1; NaN for a single image."""
+    """Squared distance of the embeddings to their mean, summed and divided by n − 1; NaN for a
+    single image.
+    """
     covariance_distance: float | None
-    """Frobenius distance of the local covariance of their feature maps to that of the class's real images; None for
-    those themselves."""
+    """Frobenius distance of the local covariance of their feature maps to that of the class's real
+    images; None for those themselves."""
     pca: FloatArray
     """(n, 2): embeddings on the first two principal axes of the real images."""
     tsne: FloatArray
@@ -46,7 +50,9 @@ class ClassFeatures:
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """One class's images of one origin before they are laid out: embeddings (n, D), covariance (C, C), float64."""
+    """One class's images of one origin before they are laid out: embeddings (n, D), covariance (C,
+    C), float64.
+    """
 
     label: int
     origin: Origin
@@ -55,14 +61,21 @@ class _Group:
 
 
 def describe(
-    dataset: Dataset, extractor: Network, initial: Tensor, synthetic: Tensor, settings: FeatureSettings, *, seed: int
+    dataset: Dataset,
+    extractor: Network,
+    initial: Tensor,
+    synthetic: Tensor,
+    settings: FeatureSettings,
+    *,
+    seed: int,
 ) -> list[ClassFeatures]:
     """Compare real, initial and synthetic images in the features of one network, class by class.
 
     Args:
         dataset: only its training split is read.
         extractor: network in eval mode on the data set's device.
-        initial: (K, M, C, H, W) what the set started from: normalised and decoded from its partition.
+        initial: (K, M, C, H, W) what the set started from: normalised and decoded from its
+            partition.
         synthetic: (K, M, C, H, W) the set itself, alike.
         settings: number of real images, perplexity.
         seed: of the set; it decides which real images are shown, and t-SNE's state.
@@ -71,16 +84,23 @@ def describe(
         For every class the real, the initial and the synthetic images, in this order.
 
     Raises:
-        ValueError: initial and synthetic images are not of one shape (K, M, C, H, W), K the classes of the data set.
+        ValueError: initial and synthetic images are not of one shape (K, M, C, H, W), K the classes
+            of the data set.
     """
-    if initial.shape != synthetic.shape or synthetic.dim() != 5 or len(synthetic) != dataset.train.classes:
+    if (
+        initial.shape != synthetic.shape
+        or synthetic.dim() != 5
+        or len(synthetic) != dataset.train.classes
+    ):
         raise ValueError(
-            f"initial {tuple(initial.shape)} and synthetic {tuple(synthetic.shape)} images must both be "
-            f"(K, M, C, H, W) with K = {dataset.train.classes}"
+            f"initial {tuple(initial.shape)} and synthetic {tuple(synthetic.shape)} images must"
+            f" both be (K, M, C, H, W) with K = {dataset.train.classes}"
         )
     groups = list(_groups(dataset, extractor, initial, synthetic, settings, seed))
     embeddings = [group.embeddings for group in groups]
-    project = principal_plane(np.concatenate([group.embeddings for group in groups if group.origin == "real"]))
+    project = principal_plane(
+        np.concatenate([group.embeddings for group in groups if group.origin == "real"])
+    )
     state = derive_seed("t-SNE", dataset.info.name, seed) % 2**32
     ends = np.cumsum([len(part) for part in embeddings])[:-1]
     tsne = np.split(neighbour_plane(np.concatenate(embeddings), settings.perplexity, state), ends)
@@ -91,9 +111,11 @@ def describe(
             origin=group.origin,
             images=len(group.embeddings),
             spread=spread(group.embeddings),
-            covariance_distance=None
-            if group.origin == "real"
-            else float((group.covariance - real[group.label]).norm()),
+            covariance_distance=(
+                None
+                if group.origin == "real"
+                else float((group.covariance - real[group.label]).norm())
+            ),
             pca=project(group.embeddings),
             tsne=plane,
         )
@@ -102,7 +124,8 @@ def describe(
 
 
 def spread(embeddings: FloatArray) -> float:
-    """Return the variance of embeddings (n, D), summed over D: divided by n − 1, so that it does not depend on n.
+    """Return the variance of embeddings (n, D), summed over D: divided by n − 1, so that it does
+    not depend on n.
 
     A single image has none: NaN.
     """
@@ -112,9 +135,11 @@ def spread(embeddings: FloatArray) -> float:
 
 
 def principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
-    """Return the projection of embeddings (n, D) to (n, 2) on the first two principal axes of `real`.
+    """Return the projection of embeddings (n, D) to (n, 2) on the first two principal axes of
+    `real`.
 
-    An axis points to where its largest entry is positive. With fewer than two axes the rest is zero.
+    An axis points to where its largest entry is positive. With fewer than two axes the rest is
+    zero.
     """
     fitted = PCA(n_components=min(2, *real.shape), svd_solver="full").fit(real)
     axes = fitted.components_
@@ -130,15 +155,27 @@ def principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
 
 
 def neighbour_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
-    """Return the plane (n, 2) of t-SNE for embeddings (n, D); the perplexity is at most (n − 1)/3."""
-    reduction = TSNE(init="pca", perplexity=min(perplexity, (len(embeddings) - 1) / 3), random_state=state, n_jobs=1)
+    """Return the plane (n, 2) of t-SNE for embeddings (n, D); the perplexity is at most (n −
+    1)/3.
+    """
+    reduction = TSNE(
+        init="pca",
+        perplexity=min(perplexity, (len(embeddings) - 1) / 3),
+        random_state=state,
+        n_jobs=1,
+    )
     # More than two threads add up its gradient in any order, and t-SNE makes much of a rounding.
     with threadpool_limits(limits=1):
         return np.asarray(reduction.fit_transform(embeddings), dtype=np.float64)
 
 
 def _groups(
-    dataset: Dataset, extractor: Network, initial: Tensor, synthetic: Tensor, settings: FeatureSettings, seed: int
+    dataset: Dataset,
+    extractor: Network,
+    initial: Tensor,
+    synthetic: Tensor,
+    settings: FeatureSettings,
+    seed: int,
 ) -> Iterator[_Group]:
     images = dataset.train
     drawn = images.draw(generator("feature images", dataset.info.name, seed), settings.images)

@@ -1,4 +1,6 @@
-"""Distilled sets in the layouts that others read: files, `metadata.json`, and a README with a script that trains."""
+"""Distilled sets in the layouts that others read: files, `metadata.json`, and a README with a
+script that trains.
+"""
 
 from distill_core.exporters.content import Accuracy, Content, ExportError, Format, PixelLoss
 from distill_core.exporters.export import FORMATS, export, find_format

@@ -1,4 +1,6 @@
-"""The README of an export: what the set is, how well it does, and a script that trains on it with plain PyTorch."""
+"""The README of an export: what the set is, how well it does, and a script that trains on it with
+plain PyTorch.
+"""
 
 import json
 from typing import Any
@@ -19,13 +21,19 @@ def card(content: Content, kind: Format, files: dict[str, Any] | None = None) ->
     parts = [
         *([_head(source.dataset, known, files)] if files is not None else []),
         f"# {source.method} on {source.dataset}, {_count(source.ipc, 'image')} a class",
-        f"A distilled training set: {len(content.labels)} training images of {len(source.class_names)} classes.",
+        (
+            f"A distilled training set: {len(content.labels)} training images of"
+            f" {len(source.class_names)} classes."
+        ),
         kind.about,
         _facts(known),
         _accuracies(content.accuracies),
         *([_loss(content)] if kind.eight_bits else []),
         "## Train on this set",
-        "Run in this folder. Test images have to be normalised with the same mean and standard deviation.",
+        (
+            "Run in this folder. Test images have to be normalised with the same mean and standard"
+            " deviation."
+        ),
         f"```python\n{example(content, kind)}\n```",
         "## How it was made",
         f"```json\n{json.dumps(source.spec, indent=1, ensure_ascii=False)}\n```",
@@ -43,7 +51,8 @@ from torch import nn
 {kind.loading(content)}
 layers = []
 for _ in range({blocks}):
-    layers += [nn.LazyConv2d({width}, 3, padding=1), nn.GroupNorm({width}, {width}), nn.ReLU(), nn.AvgPool2d(2)]
+    layers += [nn.LazyConv2d({width}, 3, padding=1), nn.GroupNorm({width}, {width})]
+    layers += [nn.ReLU(), nn.AvgPool2d(2)]
 network = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear({len(content.source.class_names)}))
 network(images[:1])
 optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
@@ -62,7 +71,10 @@ def _head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
         "task_categories": ["image-classification"],
         "tags": ["dataset-distillation"],
         "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]},
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
+            },
         ],
         "dataset_info": files,
         "distillation": known,
@@ -85,18 +97,25 @@ def _facts(known: dict[str, Any]) -> str:
         "classes": ", ".join(f"{label} {name}" for label, name in enumerate(known["class_names"])),
         "key": known["key"] or "none",
     }
-    return "\n".join(["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+    return "\n".join(
+        ["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in rows.items())]
+    )
 
 
 def _accuracies(accuracies: tuple[Accuracy, ...]) -> str:
     if not accuracies:
         return "No network was trained on this set yet."
     lines = [
-        "| network | protocol | images | epochs | lr_net | networks | accuracy in % | 95 % interval |",
+        (
+            "| network | protocol | images | epochs | lr_net | networks | accuracy in % | 95 %"
+            " interval |"
+        ),
         "| :-- | :-- | :-- | --: | --: | --: | --: | :-- |",
     ]
     for a in accuracies:
-        interval = "–" if a.interval is None else f"{100 * a.interval[0]:.2f} to {100 * a.interval[1]:.2f}"
+        interval = (
+            "–" if a.interval is None else f"{100 * a.interval[0]:.2f} to {100 * a.interval[1]:.2f}"
+        )
         spread = f" ± {100 * a.std:.2f}" if len(a.accuracies) > 1 else ""
         schedule = f"{a.settings.get('epoch_eval_train', '–')} | {a.settings.get('lr_net', '–')}"
         lines.append(
@@ -109,8 +128,9 @@ def _accuracies(accuracies: tuple[Accuracy, ...]) -> str:
 def _loss(content: Content) -> str:
     loss = content.pixel_loss()
     return (
-        "PNG holds 8 bits a channel and nothing outside 0 to 1. Of the optimised pixels this loses at most "
-        f"{loss.largest:.2g}, on average {loss.mean:.2g}, and clips {100 * loss.clipped:.2g} % of the values."
+        "PNG holds 8 bits a channel and nothing outside 0 to 1. Of the optimised pixels this loses"
+        f" at most {loss.largest:.2g}, on average {loss.mean:.2g}, and clips"
+        f" {100 * loss.clipped:.2g} % of the values."
     )
 
 

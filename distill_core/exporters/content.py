@@ -12,7 +12,9 @@ from distill_core.settings import SettingsError
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 
 ROUNDING = 1e-6
-"""Pixels this little outside [0, 1] are rounding of the normalisation, not values that clipping loses."""
+"""Pixels this little outside [0, 1] are rounding of the normalisation, not values that clipping
+loses.
+"""
 
 
 class ExportError(SettingsError):
@@ -63,7 +65,9 @@ class Content:
     accuracies: tuple[Accuracy, ...]
 
     @classmethod
-    def of(cls, source: SyntheticSet, accuracies: tuple[Accuracy, ...] = (), *, by_class: bool = False) -> "Content":
+    def of(
+        cls, source: SyntheticSet, accuracies: tuple[Accuracy, ...] = (), *, by_class: bool = False
+    ) -> "Content":
         """Decode a set; `by_class` sorts it, unless soft labels say of each image what it is."""
         images, targets = source.training_images()
         soft = None if source.soft_labels is None else targets
@@ -71,7 +75,9 @@ class Content:
         if by_class and soft is None:
             order = labels.argsort(stable=True)
             images, labels = images[order], labels[order]
-        return cls(source=source, images=images, labels=labels, soft_labels=soft, accuracies=accuracies)
+        return cls(
+            source=source, images=images, labels=labels, soft_labels=soft, accuracies=accuracies
+        )
 
     def counts(self) -> list[int]:
         """Return the images of each class.
@@ -82,14 +88,16 @@ class Content:
         counts: list[int] = self.labels.bincount(minlength=len(self.source.class_names)).tolist()
         if 0 in counts:
             raise ExportError(
-                f"class {self.source.class_names[counts.index(0)]!r} has no image, which this format cannot say; "
-                "choose mtt, dc, hf or safetensors"
+                f"class {self.source.class_names[counts.index(0)]!r} has no image, which this"
+                " format cannot say; choose mtt, dc, hf or safetensors"
             )
         return counts
 
     @property
     def targets(self) -> Tensor:
-        """What a network is trained to say: the soft labels where there are some, the classes otherwise."""
+        """What a network is trained to say: the soft labels where there are some, the classes
+        otherwise.
+        """
         return self.labels if self.soft_labels is None else self.soft_labels
 
     @property
@@ -106,7 +114,9 @@ class Content:
         difference = (self.pixels - self.bytes().float() / 255).abs()
         outside = (self.pixels < -ROUNDING) | (self.pixels > 1 + ROUNDING)
         return PixelLoss(
-            largest=float(difference.max()), mean=float(difference.mean()), clipped=float(outside.float().mean())
+            largest=float(difference.max()),
+            mean=float(difference.mean()),
+            clipped=float(outside.float().mean()),
         )
 
 
@@ -120,12 +130,17 @@ class Format:
     write: Callable[[Content, Path], None]
     """Writes the files into an empty folder."""
     read: Callable[[Path, SyntheticSet], tuple[Tensor, Tensor]]
-    """Reads the folder with the library that its users read it with. Returns what a network trains on: normalised
-    images (N, C, H, W), and classes, int64 (N,), or probabilities, float32 (N, K). The set says the normalisation."""
+    """Reads the folder with the library that its users read it with. Returns what a network trains
+    on: normalised images (N, C, H, W), and classes, int64 (N,), or probabilities, float32 (N, K).
+    The set says the normalisation."""
     loading: Callable[[Content], str]
-    """Lines of Python that do the same in a script; they define `images` and `labels` and may use torch."""
+    """Lines of Python that do the same in a script; they define `images` and `labels` and may use
+    torch.
+    """
     decoded: bool = True
-    """Whether it holds training images, because its readers know no partition factor, or canvases."""
+    """Whether it holds training images, because its readers know no partition factor, or
+    canvases.
+    """
     by_class: bool = False
     """Whether images with hard labels are in the order of their classes."""
     eight_bits: bool = False

@@ -1,4 +1,6 @@
-"""DC, DSA and DM: `{"data": [[images, labels]], "accs_all_exps": {network: [accuracy, …]}}`, images normalised."""
+"""DC, DSA and DM: `{"data": [[images, labels]], "accs_all_exps": {network: [accuracy, …]}}`, images
+normalised.
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,9 @@ def _write(content: Content, folder: Path) -> None:
     reached: dict[str, list[float]] = {}
     for accuracy in content.accuracies:  # the layout does not tell schedules of one network apart
         reached.setdefault(accuracy.network, []).extend(accuracy.accuracies)
-    torch.save({"data": [[content.images, content.labels]], "accs_all_exps": reached}, folder / FILE)
+    torch.save(
+        {"data": [[content.images, content.labels]], "accs_all_exps": reached}, folder / FILE
+    )
 
 
 def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
@@ -29,8 +33,10 @@ def _loading(content: Content) -> str:
 
 DC = Format(
     name="dc",
-    about=f"The layout of DC, DSA and DM: `{FILE}` holds one pair of normalised images and labels, and accuracies by "
-    "network.",
+    about=(
+        f"The layout of DC, DSA and DM: `{FILE}` holds one pair of normalised images and labels,"
+        " and accuracies by network."
+    ),
     write=_write,
     read=_read,
     loading=_loading,

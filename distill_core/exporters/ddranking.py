@@ -1,4 +1,6 @@
-"""DD-Ranking: `images.pt`, normalised, all images of class 0 first, then those of class 1, …; `labels.pt` beside it."""
+"""DD-Ranking: `images.pt`, normalised, all images of class 0 first, then those of class 1, …;
+`labels.pt` beside it.
+"""
 
 from pathlib import Path
 
@@ -10,15 +12,20 @@ FILES = TensorPair("images.pt", "labels.pt")
 
 def _write(content: Content, folder: Path) -> None:
     if content.soft_labels is None and len(set(content.counts())) > 1:
-        raise ExportError("classes have different numbers of images, which DD-Ranking does not read; choose mtt or dc")
+        raise ExportError(
+            "classes have different numbers of images, which DD-Ranking does not read; choose mtt"
+            " or dc"
+        )
     FILES.write(content, folder)
 
 
 DDRANKING = Format(
     name="ddranking",
-    about=f"What DD-Ranking's metrics take as `image_tensor`: `{FILES.images}`, normalised, (classes × IPC, C, H, W) "
-    f"in the order of the classes; `{FILES.labels}` in the same order (DD-Ranking's `soft_labels` where they "
-    "are soft).",
+    about=(
+        f"What DD-Ranking's metrics take as `image_tensor`: `{FILES.images}`, normalised, (classes"
+        f" × IPC, C, H, W) in the order of the classes; `{FILES.labels}` in the same order"
+        " (DD-Ranking's `soft_labels` where they are soft)."
+    ),
     write=_write,
     read=FILES.read,
     loading=FILES.loading,

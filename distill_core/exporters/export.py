@@ -19,7 +19,9 @@ from distill_core.exporters.mtt import MTT
 from distill_core.exporters.native import SAFETENSORS
 from distill_core.synthetic_set import SyntheticSet
 
-FORMATS: dict[str, Format] = {kind.name: kind for kind in (SAFETENSORS, DC, MTT, IMAGEFOLDER, HF, DDRANKING)}
+FORMATS: dict[str, Format] = {
+    kind.name: kind for kind in (SAFETENSORS, DC, MTT, IMAGEFOLDER, HF, DDRANKING)
+}
 
 CARD, METADATA = "README.md", "metadata.json"
 
@@ -33,25 +35,34 @@ def find_format(name: str) -> Format:
     raise ExportError(f"unknown format {name[:40]!r}; {hint}")
 
 
-def export(source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[Accuracy, ...] = ()) -> Content:
+def export(
+    source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[Accuracy, ...] = ()
+) -> Content:
     """Write a set into a folder; a new one appears complete or not at all.
 
     Args:
         source: the set.
         kind: one of `FORMATS`.
-        folder: new or empty, or an earlier export of the same set in the same format, whose files are renewed.
+        folder: new or empty, or an earlier export of the same set in the same format, whose files
+            are renewed.
         accuracies: what networks trained on it reached.
 
     Returns:
         What was written.
 
     Raises:
-        ExportError: the format cannot hold the set, or the folder holds something else or cannot be written.
+        ExportError: the format cannot hold the set, or the folder holds something else or cannot be
+            written.
     """
     if source.soft_labels is not None and not kind.soft_labels:
         able = ", ".join(other.name for other in FORMATS.values() if other.soft_labels)
-        raise ExportError(f"this set has soft labels, which the format {kind.name} cannot hold; choose one of {able}")
-    source = dataclasses.replace(source, spec={name: _published(value) for name, value in source.spec.items()})
+        raise ExportError(
+            f"this set has soft labels, which the format {kind.name} cannot hold; choose one of"
+            f" {able}"
+        )
+    source = dataclasses.replace(
+        source, spec={name: _published(value) for name, value in source.spec.items()}
+    )
     content = Content.of(source, accuracies, by_class=kind.by_class)
     _check_free(folder, source, kind)
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
@@ -71,7 +82,9 @@ def export(source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[A
 
 
 def _published(value: Any) -> Any:
-    """Leave of an absolute path the name alone: where files lie on its maker's machine is not to be published."""
+    """Leave of an absolute path the name alone: where files lie on its maker's machine is not to be
+    published.
+    """
     match value:
         case dict():
             return {name: _published(each) for name, each in value.items()}
@@ -96,7 +109,9 @@ def _move(scratch: Path, folder: Path) -> None:
 
 
 def _check_free(folder: Path, source: SyntheticSet, kind: Format) -> None:
-    """Refuse a folder that holds anything but an earlier export of the same set in the same format."""
+    """Refuse a folder that holds anything but an earlier export of the same set in the same
+    format.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():

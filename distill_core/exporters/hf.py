@@ -1,4 +1,6 @@
-"""Hugging Face: one Parquet file with the columns image (PNG) and label, which `datasets.load_dataset` reads."""
+"""Hugging Face: one Parquet file with the columns image (PNG) and label, which
+`datasets.load_dataset` reads.
+"""
 
 import json
 import tempfile
@@ -20,14 +22,20 @@ FILE = "data/train-00000-of-00001.parquet"
 def _write(content: Content, folder: Path) -> None:
     (folder / FILE).parent.mkdir()
     names = list(content.source.class_names)
-    features: dict[str, Any] = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    features: dict[str, Any] = {
+        "image": {"_type": "Image"},
+        "label": {"names": names, "_type": "ClassLabel"},
+    }
     images = [{"bytes": encode(pixels), "path": None} for pixels in content.bytes()]
     columns = {
         "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         "label": pa.array(content.labels.tolist(), pa.int64()),
     }
     if content.soft_labels is not None:
-        features["soft_label"] = {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "List"}
+        features["soft_label"] = {
+            "feature": {"dtype": "float32", "_type": "Value"},
+            "_type": "List",
+        }
         columns["soft_label"] = pa.array(content.soft_labels.tolist(), pa.list_(pa.float32()))
     schema = {"huggingface": json.dumps({"info": {"features": features}})}
     pq.write_table(pa.table(columns).replace_schema_metadata(schema), folder / FILE)
@@ -38,12 +46,21 @@ def dataset_info(content: Content, folder: Path) -> dict[str, Any]:
     names = dict(enumerate(content.source.class_names))
     features: list[dict[str, Any]] = [
         {"name": "image", "dtype": "image"},
-        {"name": "label", "dtype": {"class_label": {"names": {str(label): name for label, name in names.items()}}}},
+        {
+            "name": "label",
+            "dtype": {
+                "class_label": {"names": {str(label): name for label, name in names.items()}}
+            },
+        },
     ]
     if content.soft_labels is not None:
         features.append({"name": "soft_label", "list": "float32"})
     size = (folder / FILE).stat().st_size
-    split = {"name": "train", "num_bytes": pq.read_table(folder / FILE).nbytes, "num_examples": len(content.labels)}
+    split = {
+        "name": "train",
+        "num_bytes": pq.read_table(folder / FILE).nbytes,
+        "num_examples": len(content.labels),
+    }
     return {
         "features": features,
         "splits": [split],
@@ -57,7 +74,8 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
         import datasets
     except ImportError as error:
         raise ExportError(
-            'reading a Hugging Face export back needs the library datasets: pip install "iid-orchestrator[hf]"'
+            "reading a Hugging Face export back needs the library datasets: pip install"
+            ' "iid-orchestrator[hf]"'
         ) from error
     from torchvision.transforms.functional import to_tensor
 
@@ -65,34 +83,44 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     datasets.disable_progress_bars()
     try:
         with tempfile.TemporaryDirectory() as cache:
-            rows = list(datasets.load_dataset(str(folder.resolve()), split="train", cache_dir=cache))
+            rows = list(
+                datasets.load_dataset(str(folder.resolve()), split="train", cache_dir=cache)
+            )
     finally:
         if shown:
             datasets.enable_progress_bars()
     images = torch.stack([to_tensor(row["image"]) for row in rows])
-    labels = torch.tensor([row["label" if source.soft_labels is None else "soft_label"] for row in rows])
+    labels = torch.tensor(
+        [row["label" if source.soft_labels is None else "soft_label"] for row in rows]
+    )
     return to_normalised(images, source.mean, source.std), labels
 
 
 def _loading(content: Content) -> str:
     source = content.source
+    column = "label" if source.soft_labels is None else "soft_label"
     return "\n".join(
         [
             "from datasets import load_dataset",
             "from torchvision.transforms import Compose, Normalize, ToTensor",
             "",
-            f"transform = Compose([ToTensor(), Normalize({list(source.mean)}, {list(source.std)})])",
+            (
+                f"transform = Compose([ToTensor(), Normalize({list(source.mean)},"
+                f" {list(source.std)})])"
+            ),
             'rows = load_dataset("parquet", data_files="data/*.parquet", split="train")',
             'images = torch.stack([transform(row["image"]) for row in rows])',
-            f'labels = torch.tensor(rows["{"label" if source.soft_labels is None else "soft_label"}"][:])',
+            f'labels = torch.tensor(rows["{column}"][:])',
         ]
     )
 
 
 HF = Format(
     name="hf",
-    about='A data set as `datasets.load_dataset("<this folder>")` reads it: Parquet with `image` (PNG, not normalised) '
-    "and `label`.",
+    about=(
+        'A data set as `datasets.load_dataset("<this folder>")` reads it: Parquet with `image`'
+        " (PNG, not normalised) and `label`."
+    ),
     write=_write,
     read=_read,
     loading=_loading,

@@ -1,4 +1,6 @@
-"""ImageFolder: a folder of PNG files for each class, named by its number, so that sorted folders are in label order."""
+"""ImageFolder: a folder of PNG files for each class, named by its number, so that sorted folders
+are in label order.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from distill_core.synthetic_set import SyntheticSet, to_normalised
 
 
 def folder_name(label: int, name: str, classes: int) -> str:
-    """Return the name of a class's folder, such as 03_cat; what a file system may dislike becomes a hyphen."""
+    """Return the name of a class's folder, such as 03_cat; what a file system may dislike becomes a
+    hyphen.
+    """
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
     return f"{label:0{len(str(classes - 1))}d}_{safe}"
 
@@ -33,14 +37,21 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     from torchvision.transforms.functional import to_tensor
 
     mode = "L" if source.images.shape[1] == 1 else "RGB"
-    pairs = list(ImageFolder(str(folder), loader=lambda path: to_tensor(Image.open(path).convert(mode))))
+    pairs = list(
+        ImageFolder(str(folder), loader=lambda path: to_tensor(Image.open(path).convert(mode)))
+    )
     images = torch.stack([image for image, _ in pairs])
-    return to_normalised(images, source.mean, source.std), torch.tensor([label for _, label in pairs])
+    return to_normalised(images, source.mean, source.std), torch.tensor(
+        [label for _, label in pairs]
+    )
 
 
 def _loading(content: Content) -> str:
     source = content.source
-    steps = ["transforms.ToTensor()", f"transforms.Normalize({list(source.mean)}, {list(source.std)})"]
+    steps = [
+        "transforms.ToTensor()",
+        f"transforms.Normalize({list(source.mean)}, {list(source.std)})",
+    ]
     if source.images.shape[1] == 1:
         steps.insert(0, "transforms.Grayscale()")
     return "\n".join(
@@ -49,14 +60,20 @@ def _loading(content: Content) -> str:
             "",
             f"transform = transforms.Compose([{', '.join(steps)}])",
             'pairs = list(datasets.ImageFolder(".", transform=transform))',
-            "images, labels = torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])",
+            (
+                "images, labels = torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in"
+                " pairs])"
+            ),
         ]
     )
 
 
 IMAGEFOLDER = Format(
     name="imagefolder",
-    about="A folder of PNG files for each class, which torchvision's `ImageFolder` reads: pixels, not normalised.",
+    about=(
+        "A folder of PNG files for each class, which torchvision's `ImageFolder` reads: pixels, not"
+        " normalised."
+    ),
     write=_write,
     read=_read,
     loading=_loading,

@@ -37,13 +37,20 @@ def metadata(content: Content, kind: Format) -> dict[str, Any]:
 def images_hold(content: Content, kind: Format) -> str:
     """Say in a sentence what a reader finds in the files."""
     source = content.source
-    space = "pixels from 0 to 1" if kind.eight_bits or not kind.decoded else "normalised images, (pixel − mean) / std"
+    space = (
+        "pixels from 0 to 1"
+        if kind.eight_bits or not kind.decoded
+        else "normalised images, (pixel − mean) / std"
+    )
     if source.partition == 1:
         return space
     cells, side = source.partition**2, source.partition
     if not kind.decoded:
-        return f"{space}; each is a canvas of {side} × {side} training images (cut into cells, upsampled bilinearly)"
+        return (
+            f"{space}; each is a canvas of {side} × {side} training images (cut into cells,"
+            " upsampled bilinearly)"
+        )
     return (
-        f"{space}; decoded: {source.ipc} canvases a class were cut into {side} × {side} cells each and upsampled, so "
-        f"there are {source.ipc * cells} images a class"
+        f"{space}; decoded: {source.ipc} canvases a class were cut into {side} × {side} cells each"
+        f" and upsampled, so there are {source.ipc * cells} images a class"
     )

@@ -1,4 +1,6 @@
-"""MTT, TESLA, FTD, DATM: `images_best.pt` and `labels_best.pt`, images normalised, labels classes or probabilities."""
+"""MTT, TESLA, FTD, DATM: `images_best.pt` and `labels_best.pt`, images normalised, labels classes
+or probabilities.
+"""
 
 from distill_core.exporters.content import Format
 from distill_core.exporters.tensor_pair import TensorPair
@@ -8,8 +10,10 @@ FILES = TensorPair("images_best.pt", "labels_best.pt")
 
 MTT = Format(
     name="mtt",
-    about=f"The layout of MTT, TESLA, FTD and DATM: `{FILES.images}`, normalised and not ZCA-whitened, "
-    f"and `{FILES.labels}`.",
+    about=(
+        f"The layout of MTT, TESLA, FTD and DATM: `{FILES.images}`, normalised and not"
+        f" ZCA-whitened, and `{FILES.labels}`."
+    ),
     write=FILES.write,
     read=FILES.read,
     loading=FILES.loading,

@@ -1,4 +1,6 @@
-"""Our own format: one safetensors file with the images as stored, factor and all, and the metadata in its header."""
+"""Our own format: one safetensors file with the images as stored, factor and all, and the metadata
+in its header.
+"""
 
 import json
 from pathlib import Path
@@ -21,7 +23,9 @@ def _write(content: Content, folder: Path) -> None:
     with safe_open(path, framework="pt") as file:
         header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     write_tensors(
-        tensors, path, metadata={**header, HEADER: json.dumps(metadata(content, SAFETENSORS), allow_nan=False)}
+        tensors,
+        path,
+        metadata={**header, HEADER: json.dumps(metadata(content, SAFETENSORS), allow_nan=False)},
     )
 
 
@@ -44,7 +48,10 @@ def _loading(content: Content) -> str:
         side = source.images.shape[-1]
         cell = side // source.partition
         lines += [
-            f"corners = [(i, j) for j in range(0, {side}, {cell}) for i in range(0, {side}, {cell})]",
+            (
+                f"corners = [(i, j) for j in range(0, {side}, {cell}) for i in range(0, {side},"
+                f" {cell})]"
+            ),
             f"cells = torch.cat([images[:, :, i:i + {cell}, j:j + {cell}] for i, j in corners])",
             f'images = nn.functional.interpolate(cells, size={side}, mode="bilinear")',
             f"labels = torch.cat([labels] * {source.partition**2})",
@@ -54,8 +61,10 @@ def _loading(content: Content) -> str:
 
 SAFETENSORS = Format(
     name="safetensors",
-    about=f"`{FILE}` holds `images` (pixels, nominally 0 to 1, nothing clipped) and `labels`; its header holds the "
-    "metadata as JSON.",
+    about=(
+        f"`{FILE}` holds `images` (pixels, nominally 0 to 1, nothing clipped) and `labels`; its"
+        " header holds the metadata as JSON."
+    ),
     write=_write,
     read=_read,
     loading=_loading,

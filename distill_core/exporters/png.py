@@ -8,7 +8,9 @@ from torch import Tensor
 
 def picture(pixels: Tensor) -> Image.Image:
     """Return an image of bytes, uint8 (C, H, W), grey where C is 1 and RGB where it is 3."""
-    return Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy())
+    return Image.fromarray(
+        pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
+    )
 
 
 def encode(pixels: Tensor) -> bytes:

@@ -1,4 +1,6 @@
-"""Two files of torch.save, images and labels: what the layouts of MTT and DD-Ranking have in common."""
+"""Two files of torch.save, images and labels: what the layouts of MTT and DD-Ranking have in
+common.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +26,13 @@ class TensorPair:
 
     def read(self, folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
         """Read both files back."""
-        return torch.load(folder / self.images, weights_only=True), torch.load(folder / self.labels, weights_only=True)
+        return torch.load(folder / self.images, weights_only=True), torch.load(
+            folder / self.labels, weights_only=True
+        )
 
     def loading(self, content: Content) -> str:
         """Return the lines of a script that load both."""
         names = (("images", self.images), ("labels", self.labels))
-        return "\n".join(f'{name} = torch.load("{file}", weights_only=True)' for name, file in names)
+        return "\n".join(
+            f'{name} = torch.load("{file}", weights_only=True)' for name, file in names
+        )

@@ -1,1 +1,3 @@
-"""Distilled sets made elsewhere: what their files look like, and how they become a `SyntheticSet`."""
+"""Distilled sets made elsewhere: what their files look like, and how they become a
+`SyntheticSet`.
+"""

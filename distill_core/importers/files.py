@@ -1,7 +1,8 @@
 """Reading files of Python objects without running what is in them.
 
-`torch.load` is told to load weights only. A plain pickle is read only where the caller allows it, and even then by an
-unpickler that knows tensors, arrays and plain containers and refuses every other name.
+`torch.load` is told to load weights only. A plain pickle is read only where the caller allows it,
+and even then by an unpickler that knows tensors, arrays and plain containers and refuses every
+other name.
 """
 
 import codecs
@@ -42,7 +43,8 @@ def kind_of(path: Path) -> Literal["safetensors", "torch", "pickle"]:
     if head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle"):
         return "pickle"
     raise ImportSetError(
-        f"{path} is neither a file of torch.save nor a pickle nor safetensors; docs/importing.md has the layouts"
+        f"{path} is neither a file of torch.save nor a pickle nor safetensors; docs/importing.md"
+        " has the layouts"
     )
 
 
@@ -50,14 +52,16 @@ def load(path: Path, *, allow_pickle: bool) -> Content:
     """Read a file of torch.save, or a pickle where that is allowed.
 
     Raises:
-        ImportSetError: the file is damaged, holds more than tensors and containers, or is a pickle that is not allowed.
+        ImportSetError: the file is damaged, holds more than tensors and containers, or is a pickle
+            that is not allowed.
     """
     if kind_of(path) == "torch":
         return Content(path=path, value=_guarded(path, lambda: _load_torch(path)), pickled=False)
     if not allow_pickle:
         raise ImportSetError(
-            f"{path} is a pickle. A pickle can run any code on this machine when it is read; if you trust where it "
-            "comes from, pass --allow-pickle. Only tensors, arrays and plain containers are let through then"
+            f"{path} is a pickle. A pickle can run any code on this machine when it is read; if you"
+            " trust where it comes from, pass --allow-pickle. Only tensors, arrays and plain"
+            " containers are let through then"
         )
     return Content(path=path, value=_guarded(path, lambda: _load_pickle(path)), pickled=True)
 
@@ -74,7 +78,9 @@ def digest(files: Sequence[Path], root: Path) -> str:
         raise ImportSetError(f"{error.filename} cannot be read: {error.strerror}") from error
     if len(digests) == 1:
         return next(iter(digests.values()))
-    lines = sorted(f"{path.relative_to(root).as_posix()} {digest}" for path, digest in digests.items())
+    lines = sorted(
+        f"{path.relative_to(root).as_posix()} {digest}" for path, digest in digests.items()
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -114,7 +120,9 @@ _NUMPY: dict[tuple[str, str], Any] = {
         )
     },
 }
-"""Names that numbers and arrays of numpy have in pickles; released files keep their accuracies as such."""
+"""Names that numbers and arrays of numpy have in pickles; released files keep their accuracies as
+such.
+"""
 
 _TORCH_GLOBALS: list[Any] = [
     *((value, ".".join(name)) for name, value in _NUMPY.items()),
@@ -137,7 +145,9 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _PICKLE_GLOBALS[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of a set of images") from None
+            raise pickle.UnpicklingError(
+                f"it names {module}.{name}, which is no part of a set of images"
+            ) from None
 
 
 def _load_pickle(path: Path) -> object:

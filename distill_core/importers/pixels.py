@@ -1,9 +1,11 @@
-"""What images look like by their numbers: to say so where a file leaves it open, and to catch a wrong reading.
+"""What images look like by their numbers: to say so where a file leaves it open, and to catch a
+wrong reading.
 
-The bounds are meant to let every distilled set pass, however far its pixels lie outside [0, 1], and to stop images read
-in a way they were not written. Real CIFAR-10 images normalised twice, or not denormalised, lie outside [−0.2, 1.2]
-with more than half of their pixels; pixels that are denormalised, and whitened images taken for normalised ones, keep a
-quarter of the data set's contrast.
+The bounds are meant to let every distilled set pass, however far its pixels lie outside [0, 1], and
+to stop images read in a way they were not written. Real CIFAR-10 images normalised twice, or not
+denormalised, lie outside [−0.2, 1.2] with more than half of their pixels; pixels that are
+denormalised, and whitened images taken for normalised ones, keep a quarter of the data set's
+contrast.
 """
 
 from dataclasses import dataclass
@@ -47,7 +49,10 @@ class PixelStatistics:
 
     def __str__(self) -> str:
         means, stds = (", ".join(f"{v:.2f}" for v in values) for values in (self.mean, self.std))
-        text = f"values between {self.low:.2f} and {self.high:.2f}, mean {means} and std {stds} a channel"
+        text = (
+            f"values between {self.low:.2f} and {self.high:.2f}, mean {means} and std {stds} a"
+            " channel"
+        )
         return text.replace("-", "−")
 
     @property
@@ -83,13 +88,18 @@ class PixelStatistics:
 
 
 def contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
-    """Say what is odd about images (N, C, H, W) that are supposed to be in pixel space; None if nothing is."""
+    """Say what is odd about images (N, C, H, W) that are supposed to be in pixel space; None if
+    nothing is.
+    """
     found = PixelStatistics.of(pixels)
     if found.outside > MOST_OUTSIDE:
         return f"{found.outside:.0%} of the pixels would lie far outside [0, 1] ({found})"
     contrast = max(std / expected for std, expected in zip(found.std, info.std, strict=True))
     if contrast < LEAST_CONTRAST:
-        return f"the images would be nearly constant, with {contrast:.0%} of the contrast of {info.name} ({found})"
+        return (
+            f"the images would be nearly constant, with {contrast:.0%} of the contrast of"
+            f" {info.name} ({found})"
+        )
     pairs = zip(found.mean, info.mean, info.std, strict=True)
     if max(abs(mean - expected) / std for mean, expected, std in pairs) > FURTHEST_MEAN:
         return f"the images would be far darker or brighter than {info.name} ({found})"

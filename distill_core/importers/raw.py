@@ -1,4 +1,6 @@
-"""What an importer takes from a file before anything is decided: numbers as stored, and what the layout says."""
+"""What an importer takes from a file before anything is decided: numbers as stored, and what the
+layout says.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ LARGEST_LABEL = 2**31
 
 
 class ImportSetError(SyntheticSetError):
-    """A file cannot be read as a distilled set; the message names the file, the place in it and what to do."""
+    """A file cannot be read as a distilled set; the message names the file, the place in it and
+    what to do.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +87,13 @@ def images_of(value: object, where: str) -> Tensor:
     if tensor.dim() != 4 or 0 in tensor.shape:
         raise ImportSetError(f"{where}: images of shape {tuple(tensor.shape)}, not (N, C, H, W)")
     if tensor.shape[1] not in (1, 3) and tensor.shape[3] in (1, 3):
-        raise ImportSetError(f"{where}: images of shape {tuple(tensor.shape)} have their channels last; permute them")
+        raise ImportSetError(
+            f"{where}: images of shape {tuple(tensor.shape)} have their channels last; permute them"
+        )
     if tensor.shape[2] != tensor.shape[3]:
-        raise ImportSetError(f"{where}: images of {tensor.shape[2]} × {tensor.shape[3]} pixels are not square")
+        raise ImportSetError(
+            f"{where}: images of {tensor.shape[2]} × {tensor.shape[3]} pixels are not square"
+        )
     if tensor.dtype == torch.uint8:
         return tensor.float() / 255
     if not tensor.is_floating_point():
@@ -97,14 +105,23 @@ def images_of(value: object, where: str) -> Tensor:
 
 
 def labels_of(value: object, count: int, where: str) -> Tensor:
-    """Return labels of `count` images: classes, int64 (N,), or numbers for each class, float32 (N, K).
+    """Return labels of `count` images: classes, int64 (N,), or numbers for each class, float32 (N,
+    K).
 
     Raises:
         ImportSetError: this is something else.
     """
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and all(isinstance(v, int) for v in value):
-        if any(abs(v) > LARGEST_LABEL for v in value):  # an int of Python may be larger than those of numpy
-            raise ImportSetError(f"{where}: labels hold a number beyond ±{LARGEST_LABEL}, which is no class")
+    if (
+        isinstance(value, Sequence)
+        and not isinstance(value, str | bytes)
+        and all(isinstance(v, int) for v in value)
+    ):
+        if any(
+            abs(v) > LARGEST_LABEL for v in value
+        ):  # an int of Python may be larger than those of numpy
+            raise ImportSetError(
+                f"{where}: labels hold a number beyond ±{LARGEST_LABEL}, which is no class"
+            )
         value = np.array(value, dtype=np.int64)
     tensor = _tensor(value, where, "labels")
     if tensor.dim() == 2 and tensor.shape[1] == 1:
@@ -117,7 +134,10 @@ def labels_of(value: object, count: int, where: str) -> Tensor:
         raise ImportSetError(f"{where}: labels hold NaN or infinity")
     if tensor.dim() == 2:
         return tensor.float()
-    if not torch.equal(tensor.double(), tensor.double().round()) or int(tensor.double().abs().max()) > LARGEST_LABEL:
+    if (
+        not torch.equal(tensor.double(), tensor.double().round())
+        or int(tensor.double().abs().max()) > LARGEST_LABEL
+    ):
         raise ImportSetError(f"{where}: labels are not whole numbers")
     return tensor.long()
 
@@ -126,7 +146,11 @@ def rate_of(value: object, where: str) -> float:
     """Return a learning rate; ImportSetError if this is not a positive number."""
     if isinstance(value, Tensor | np.ndarray | np.generic) and np.prod(value.shape) == 1:
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value < float("inf")
+    ):
         raise ImportSetError(f"{where}: a learning rate has to be one positive number")
     return float(value)
 
@@ -142,7 +166,9 @@ def _tensor(value: object, where: str, what: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise ImportSetError(f"{where}: expected {what} as a tensor, found {type(value).__name__}")
     if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
-        raise ImportSetError(f"{where}: {what} are not a plain tensor ({value.layout}, {value.device.type})")
+        raise ImportSetError(
+            f"{where}: {what} are not a plain tensor ({value.layout}, {value.device.type})"
+        )
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise ImportSetError(f"{where}: {what} claim more numbers than the file holds")
     return value.detach()

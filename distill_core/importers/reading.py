@@ -1,4 +1,6 @@
-"""How a file's numbers are read: decided once, part of an imported set's identity. Plain data, no torch."""
+"""How a file's numbers are read: decided once, part of an imported set's identity. Plain data, no
+torch.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,8 +24,8 @@ class Reading:
     """Of that normalisation, per channel in [0, 1]; empty for the data set's own."""
     std: tuple[float, ...] = ()
     zca: str = "no"
-    """"no"; "real data" to undo a ZCA whitening with statistics of the real training images; or the SHA-256 of a file
-    that holds the statistics."""
+    """"no"; "real data" to undo a ZCA whitening with statistics of the real training images; or the
+    SHA-256 of a file that holds the statistics."""
     zca_path: str | None = field(default=None, metadata=LOCATION)
     """That file."""
     partition: int = 1
@@ -34,17 +36,27 @@ class Reading:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(not value > 0 for value in self.std):
             raise SettingsError(
-                f"normalisation with mean {self.mean} and std {self.std}: give one mean and one positive std a channel"
+                f"normalisation with mean {self.mean} and std {self.std}: give one mean and one"
+                " positive std a channel"
             )
         if self.number < 0 or self.partition < 1:
-            raise SettingsError(f"number is {self.number} and partition {self.partition}; they start at 0 and 1")
+            raise SettingsError(
+                f"number is {self.number} and partition {self.partition}; they start at 0 and 1"
+            )
 
     def __str__(self) -> str:
         """Say in words what was decided."""
-        own = f"mean {_numbers(self.mean)} and std {_numbers(self.std)}" if self.mean else "the data set's mean and std"
+        own = (
+            f"mean {_numbers(self.mean)} and std {_numbers(self.std)}"
+            if self.mean
+            else "the data set's mean and std"
+        )
         parts = [f"normalised by {own}" if self.normalised else "pixels in [0, 1]"]
         if self.zca != "no":
-            parts.append("ZCA undone with statistics of " + ("real images" if self.zca == "real data" else "a file"))
+            parts.append(
+                "ZCA undone with statistics of "
+                + ("real images" if self.zca == "real data" else "a file")
+            )
         if self.partition > 1:
             parts.append(f"each cut into {self.partition} × {self.partition} images")
         if self.soft_labels is not None:

@@ -18,8 +18,8 @@ def recognise(path: Path, *, allow_pickle: bool = False) -> Found:
     """Read whatever is at a path.
 
     Raises:
-        ImportSetError: nothing is there, it is damaged, or it has none of the known layouts; the message says what
-            was found.
+        ImportSetError: nothing is there, it is damaged, or it has none of the known layouts; the
+            message says what was found.
     """
     try:
         if path.is_dir():
@@ -50,8 +50,9 @@ def _folder(folder: Path, allow_pickle: bool) -> Found:
     names = sorted(path.name for path in folder.iterdir())
     listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     raise ImportSetError(
-        f"{folder} has no layout that is known: neither safetensors files, nor {', '.join(IMAGES)}, nor a folder of "
-        f"images a class, nor a single file of torch.save; it holds {listed or 'nothing'}"
+        f"{folder} has no layout that is known: neither safetensors files, nor {', '.join(IMAGES)},"
+        " nor a folder of images a class, nor a single file of torch.save; it holds"
+        f" {listed or 'nothing'}"
     )
 
 
@@ -59,9 +60,13 @@ def _outline(content: Content) -> str:
     """Describe an object in a few words."""
     value = content.value
     if isinstance(value, dict):
-        return "a dictionary of " + (", ".join(f"{key!r}"[:40] for key in list(value)[:8]) or "nothing")
+        return "a dictionary of " + (
+            ", ".join(f"{key!r}"[:40] for key in list(value)[:8]) or "nothing"
+        )
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(value)}: " + ", ".join(_kind(item) for item in value[:4])
+        return f"a {type(value).__name__} of {len(value)}: " + ", ".join(
+            _kind(item) for item in value[:4]
+        )
     return _kind(value)
 
 

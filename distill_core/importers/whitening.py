@@ -1,4 +1,6 @@
-"""The whitening of a set's makers: statistics that they saved, or those of the real training images."""
+"""The whitening of a set's makers: statistics that they saved, or those of the real training
+images.
+"""
 
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +19,9 @@ from distill_core.synthetic_set import to_normalised
 BATCH = 1024
 MEANS = ("mean", "mean_vector")
 INVERSES = ("inverse", "transform_inv")
-"""Names of the statistics in a file; the second are those of the `ZCAWhitening` that the released code uses."""
+"""Names of the statistics in a file; the second are those of the `ZCAWhitening` that the released
+code uses.
+"""
 
 
 @lru_cache(maxsize=2)
@@ -44,15 +48,28 @@ def load_whitening(path: Path) -> Whitening:
         ImportSetError: the file is damaged, or lacks one of them.
     """
     try:
-        value = load_file(path) if kind_of(path) == "safetensors" else load(path, allow_pickle=False).value
+        value = (
+            load_file(path)
+            if kind_of(path) == "safetensors"
+            else load(path, allow_pickle=False).value
+        )
     except (OSError, SafetensorError) as error:
         raise ImportSetError(f"{path} cannot be read: {error}") from error
     entries = keys_of(value)
-    tensors = [next((entries[n] for n in names if n in entries), None) for names in (MEANS, INVERSES)]
+    tensors = [
+        next((entries[n] for n in names if n in entries), None) for names in (MEANS, INVERSES)
+    ]
     if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
-        raise ImportSetError(f"{path}: expected tensors {MEANS[0]!r} and {INVERSES[0]!r}, found {', '.join(entries)}")
+        raise ImportSetError(
+            f"{path}: expected tensors {MEANS[0]!r} and {INVERSES[0]!r}, found {', '.join(entries)}"
+        )
     mean, inverse = (torch.as_tensor(tensor).detach().cpu().double() for tensor in tensors)
     mean = mean.flatten()
-    if inverse.shape != (len(mean), len(mean)) or not bool(mean.isfinite().all() and inverse.isfinite().all()):
-        raise ImportSetError(f"{path}: mean {tuple(mean.shape)} and inverse {tuple(inverse.shape)} do not fit together")
+    if inverse.shape != (len(mean), len(mean)) or not bool(
+        mean.isfinite().all() and inverse.isfinite().all()
+    ):
+        raise ImportSetError(
+            f"{path}: mean {tuple(mean.shape)} and inverse {tuple(inverse.shape)} do not fit"
+            " together"
+        )
     return Whitening(mean, inverse)

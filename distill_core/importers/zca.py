@@ -1,8 +1,10 @@
-"""ZCA whitening of images and its inverse (Bell and Sejnowski 1997; regularised as Krizhevsky 2009).
+"""ZCA whitening of images and its inverse (Bell and Sejnowski 1997; regularised as Krizhevsky
+2009).
 
-MTT and its successors distil whitened images. With the mean μ and the covariance C = U diag(s) Uᵀ of the flattened
-real training images, whitening is y = (x − μ) U diag(1/√(s + ε)) Uᵀ, and its inverse x = y U diag(√(s + ε)) Uᵀ + μ.
-They take C with N − 1 in the denominator, ε = 0.1, and images in [0, 1] that are not normalised.
+MTT and its successors distil whitened images. With the mean μ and the covariance C = U diag(s) Uᵀ
+of the flattened real training images, whitening is y = (x − μ) U diag(1/√(s + ε)) Uᵀ, and its
+inverse x = y U diag(√(s + ε)) Uᵀ + μ. They take C with N − 1 in the denominator, ε = 0.1, and
+images in [0, 1] that are not normalised.
 """
 
 from collections.abc import Iterable
@@ -34,12 +36,16 @@ class Whitening:
 
     def unwhiten(self, images: Tensor) -> Tensor:
         """Undo `whiten`; WhiteningError where C·H·W is not D."""
-        return (self._flat(images) @ self.inverse + self.mean).reshape(images.shape).to(images.dtype)
+        return (
+            (self._flat(images) @ self.inverse + self.mean).reshape(images.shape).to(images.dtype)
+        )
 
     def _flat(self, images: Tensor) -> Tensor:
         flat = images.flatten(1).to(self.mean)
         if flat.shape[1] != len(self.mean):
-            raise WhiteningError(f"images {tuple(images.shape)} have {flat.shape[1]} numbers, not {len(self.mean)}")
+            raise WhiteningError(
+                f"images {tuple(images.shape)} have {flat.shape[1]} numbers, not {len(self.mean)}"
+            )
         return flat
 
 

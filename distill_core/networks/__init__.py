@@ -1,7 +1,7 @@
 """Networks by name: the pool of DC, DSA, DM and IDM, plus a ViT.
 
-Names are checked without torch, so that a search space can be validated before anything heavy is loaded; the networks
-themselves are loaded at first use.
+Names are checked without torch, so that a search space can be validated before anything heavy is
+loaded; the networks themselves are loaded at first use.
 """
 
 from importlib import import_module

@@ -12,7 +12,9 @@ from distill_core.settings import SettingsError
 
 
 class Network(nn.Module, ABC):
-    """An image classifier cut in three: feature map, head input, head. One pass up to the map can serve all of them."""
+    """An image classifier cut in three: feature map, head input, head. One pass up to the map can
+    serve all of them.
+    """
 
     head_name: ClassVar[str] = "classifier"
     """Name of the last linear layer, as in the checkpoints that users have."""
@@ -25,7 +27,9 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last feature map, (N, C, H, W), of images (N, channels, image_size, image_size)."""
+        """Return the last feature map, (N, C, H, W), of images (N, channels, image_size,
+        image_size).
+        """
 
     def head_input(self, feature_map: Tensor) -> Tensor:
         """Return what the head sees, (N, D), given `feature_map(x)`."""
@@ -46,7 +50,9 @@ class Network(nn.Module, ABC):
 
 
 class Block(NamedTuple):
-    """A convolution that keeps the side, then norm and activation, then perhaps a pooling that halves the side."""
+    """A convolution that keeps the side, then norm and activation, then perhaps a pooling that
+    halves the side.
+    """
 
     width: int
     kernel: int
@@ -72,7 +78,9 @@ GROUPS = 4
 
 
 def norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
-    """Return the norm over maps (N, channels, side, side) as a list of one layer, or of none for NN."""
+    """Return the norm over maps (N, channels, side, side) as a list of one layer, or of none for
+    NN.
+    """
     if norm == "NN":
         return []
     if norm == "BN":
@@ -85,17 +93,26 @@ def norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
 
 
 def padded_side(image_size: int) -> int:
-    """Return the side that a first layer brings images to: 28×28 digits become 32×32, others stay as they are."""
+    """Return the side that a first layer brings images to: 28×28 digits become 32×32, others stay
+    as they are.
+    """
     return 32 if image_size == 28 else image_size
 
 
 def stack(
-    blocks: list[Block], *, channels: int, image_size: int, norm: str, activation: str = "R", pooling: str = "MP"
+    blocks: list[Block],
+    *,
+    channels: int,
+    image_size: int,
+    norm: str,
+    activation: str = "R",
+    pooling: str = "MP",
 ) -> Stack:
     """Return the layers of `blocks` over images (N, channels, image_size, image_size).
 
     Raises:
-        SettingsError: the images are too small to be halved that often, or the width does not fit the norm.
+        SettingsError: the images are too small to be halved that often, or the width does not fit
+            the norm.
     """
     side = padded_side(image_size)
     margin = (side - image_size) // 2
@@ -110,5 +127,8 @@ def stack(
             side //= 2
     if side < 1:
         halvings = sum(block.pooled for block in blocks)
-        raise SettingsError(f"images of {image_size} pixels cannot be halved {halvings} times; use a shallower network")
+        raise SettingsError(
+            f"images of {image_size} pixels cannot be halved {halvings} times; use a shallower"
+            " network"
+        )
     return Stack(nn.Sequential(*layers), blocks[-1].width, side)

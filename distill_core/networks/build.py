@@ -28,9 +28,14 @@ FAMILIES: dict[str, Callable[..., Network]] = {
 
 
 def network_for(
-    info: DatasetInfo, name: str, device: torch.device | str, generator: torch.Generator | None = None
+    info: DatasetInfo,
+    name: str,
+    device: torch.device | str,
+    generator: torch.Generator | None = None,
 ) -> Network:
-    """Return a network for the images and classes of a data set, on a device; otherwise as `build_network`."""
+    """Return a network for the images and classes of a data set, on a device; otherwise as
+    `build_network`.
+    """
     network = build_network(
         name,
         channels=info.channels,
@@ -42,26 +47,37 @@ def network_for(
 
 
 def build_network(
-    name: str, *, channels: int, classes: int, image_size: int, generator: torch.Generator | None = None
+    name: str,
+    *,
+    channels: int,
+    classes: int,
+    image_size: int,
+    generator: torch.Generator | None = None,
 ) -> Network:
     """Return an initialised network on the CPU, in train mode.
 
     Args:
-        name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16, and `module:object` for a
-            network of one's own: a `Network` whose constructor takes channels, classes and image_size.
+        name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16, and
+            `module:object` for a network of one's own: a `Network` whose constructor takes
+            channels, classes and image_size.
         channels: of the images.
         classes: number of classes, the width of the logits.
         image_size: side of the square images, in pixels.
-        generator: source of the parameters (see `initialise`); None derives them from the name alone.
+        generator: source of the parameters (see `initialise`); None derives them from the name
+            alone.
 
     Raises:
         SettingsError: the name is unknown, or the network does not fit the images.
     """
-    said = {key: value for key, value in asdict(parse_network_name(name)).items() if value is not None}
+    said = {
+        key: value for key, value in asdict(parse_network_name(name)).items() if value is not None
+    }
     own = is_own(name)
     family = find(said.pop("family")) if own else FAMILIES[said.pop("family")]
     try:
-        with torch.device("meta"):  # layers that are born on a real device draw from the global random state
+        with torch.device(
+            "meta"
+        ):  # layers that are born on a real device draw from the global random state
             network = family(channels=channels, classes=classes, image_size=image_size, **said)
     except SettingsError as error:
         raise SettingsError(f"network {name!r}: {error}") from None
@@ -70,7 +86,10 @@ def build_network(
             raise
         raise SettingsError(f"network {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(network, Network):
-        raise SettingsError(f"network {name!r} makes a {type(network).__name__}, not a distill_core.networks.Network")
+        raise SettingsError(
+            f"network {name!r} makes a {type(network).__name__}, not a"
+            " distill_core.networks.Network"
+        )
     network.to_empty(device="cpu")
     initialise(network, generator or seeds.generator("network parameters", name))
     return network

@@ -19,11 +19,15 @@ Family = Literal["ConvNet", "AlexNet", "VGG", "ResNet", "MLP", "LeNet", "ViT"]
 
 _NUMBER = r"[1-9]\d*"
 _VARIATIONS: dict[Family, str] = {
-    "ConvNet": rf"(W(?P<width>{_NUMBER}))?(D(?P<depth>{_NUMBER}))?(A(?P<activation>Swish|S|R|L))?"
-    r"(?P<norm>NN|BN|LN|IN|GN)?(?P<pooling>NP|MP|AP)?",
+    "ConvNet": (
+        rf"(W(?P<width>{_NUMBER}))?(D(?P<depth>{_NUMBER}))?(A(?P<activation>Swish|S|R|L))?"
+        r"(?P<norm>NN|BN|LN|IN|GN)?(?P<pooling>NP|MP|AP)?"
+    ),
     "AlexNet": r"(?P<norm>BN)?",
     "VGG": r"(?P<depth>11|13|16|19)(?P<norm>BN)?",
-    "ResNet": rf"(?P<depth>18|34|50)(W(?P<width>{_NUMBER}))?(?P<norm>BN)?((?:(?<=BN)_|(?<!BN))(?P<pooling>AP))?",
+    "ResNet": (
+        rf"(?P<depth>18|34|50)(W(?P<width>{_NUMBER}))?(?P<norm>BN)?((?:(?<=BN)_|(?<!BN))(?P<pooling>AP))?"
+    ),
     "MLP": "",
     "LeNet": "",
     "ViT": "",
@@ -35,7 +39,9 @@ class Architecture:
     """What a network name says; None where it says nothing and the family decides."""
 
     family: str
-    """The part of the name before the variations, a `Family`; the whole name of a network of one's own."""
+    """The part of the name before the variations, a `Family`; the whole name of a network of one's
+    own.
+    """
     depth: int | None = None
     """ConvNet: blocks; VGG and ResNet: weighted layers."""
     width: int | None = None
@@ -45,7 +51,9 @@ class Architecture:
     norm: str | None = None
     """NN none, BN batch, LN layer, IN instance, GN group norm with 4 groups."""
     pooling: str | None = None
-    """NP none, MP maximum, AP average, over 2×2 pixels; a ResNet with AP halves maps so instead of by its stride."""
+    """NP none, MP maximum, AP average, over 2×2 pixels; a ResNet with AP halves maps so instead of
+    by its stride.
+    """
 
 
 def parse_network_name(name: str) -> Architecture:
@@ -60,20 +68,27 @@ def parse_network_name(name: str) -> Architecture:
         match = re.fullmatch(family + _VARIATIONS[family], name)
         if match:
             said: dict[str, Any] = {key: text for key, text in match.groupdict().items() if text}
-            numbers: dict[str, Any] = {key: int(said[key]) for key in ("depth", "width") if key in said}
+            numbers: dict[str, Any] = {
+                key: int(said[key]) for key in ("depth", "width") if key in said
+            }
             return Architecture(family=family, **said | numbers)
     raise SettingsError(_unknown(name))
 
 
 def network_names() -> list[str]:
-    """Return the names of the published pools and the ViT; the grammar above allows more, such as ConvNetW16D2."""
+    """Return the names of the published pools and the ViT; the grammar above allows more, such as
+    ConvNetW16D2.
+    """
     variations = "W32 W64 W128 W256 D1 D2 D3 D4 AS AR AL ASwish ASwishBN NN BN LN IN GN NP MP AP"
     return [
         "ConvNet",
         *(f"ConvNet{variation}" for variation in variations.split()),
         *(f"AlexNet{norm}" for norm in ("", "BN")),
         *(f"VGG{depth}{norm}" for depth, norm in product((11, 13, 16, 19), ("", "BN"))),
-        *(f"ResNet{depth}{variant}" for depth, variant in product((18, 34, 50), ("", "BN", "AP", "BN_AP"))),
+        *(
+            f"ResNet{depth}{variant}"
+            for depth, variant in product((18, 34, 50), ("", "BN", "AP", "BN_AP"))
+        ),
         "MLP",
         "LeNet",
         "ViT",
@@ -83,5 +98,9 @@ def network_names() -> list[str]:
 def _unknown(name: str) -> str:
     by_lower_case = {known.lower(): known for known in network_names()}
     nearest = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
-    advice = f"did you mean {by_lower_case[nearest[0]]}?" if nearest else f"known are {', '.join(network_names())}"
+    advice = (
+        f"did you mean {by_lower_case[nearest[0]]}?"
+        if nearest
+        else f"known are {', '.join(network_names())}"
+    )
     return f"unknown network {name!r}: {advice}"

@@ -6,7 +6,13 @@ from torch import Tensor, nn
 from distill_core.networks.base import Block, Network, padded_side, stack
 from distill_core.settings import SettingsError
 
-ALEXNET = [Block(128, 5, True), Block(192, 5, True), Block(256, 3, False), Block(192, 3, False), Block(192, 3, True)]
+ALEXNET = [
+    Block(128, 5, True),
+    Block(192, 5, True),
+    Block(256, 3, False),
+    Block(192, 3, False),
+    Block(192, 3, True),
+]
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 VGG_DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
@@ -23,7 +29,9 @@ class Chain(Network):
 
 
 class ConvNet(Chain):
-    """Equal 3×3 blocks, each halving the map; the head sees the flattened map (Gidaris and Komodakis, CVPR 2018)."""
+    """Equal 3×3 blocks, each halving the map; the head sees the flattened map (Gidaris and
+    Komodakis, CVPR 2018).
+    """
 
     def __init__(
         self,
@@ -40,7 +48,12 @@ class ConvNet(Chain):
         super().__init__()
         blocks = [Block(width, 3, pooling != "NP")] * depth
         self.features, _, side = stack(
-            blocks, channels=channels, image_size=image_size, norm=norm, activation=activation, pooling=pooling
+            blocks,
+            channels=channels,
+            image_size=image_size,
+            norm=norm,
+            activation=activation,
+            pooling=pooling,
         )
         self.classifier = nn.Linear(width * side**2, classes)
 
@@ -52,14 +65,20 @@ class AlexNet(Chain):
 
     def __init__(self, *, channels: int, classes: int, image_size: int, norm: str = "NN") -> None:
         super().__init__()
-        self.features, width, side = stack(ALEXNET, channels=channels, image_size=image_size, norm=norm)
+        self.features, width, side = stack(
+            ALEXNET, channels=channels, image_size=image_size, norm=norm
+        )
         self.fc = nn.Linear(width * side**2, classes)
 
 
 class VGG(Chain):
-    """Five stages of 3×3 convolutions; the head sees the mean over positions (Simonyan and Zisserman, ICLR 2015)."""
+    """Five stages of 3×3 convolutions; the head sees the mean over positions (Simonyan and
+    Zisserman, ICLR 2015).
+    """
 
-    def __init__(self, *, channels: int, classes: int, image_size: int, depth: int, norm: str = "IN") -> None:
+    def __init__(
+        self, *, channels: int, classes: int, image_size: int, depth: int, norm: str = "IN"
+    ) -> None:
         super().__init__()
         stages = zip(VGG_WIDTHS, VGG_DEPTHS[depth], strict=True)
         blocks = [Block(width, 3, i == count - 1) for width, count in stages for i in range(count)]
@@ -72,7 +91,9 @@ class VGG(Chain):
 
 
 class LeNet(Chain):
-    """Two convolutions and three linear layers (LeCun et al., 1998); the last of these is the head."""
+    """Two convolutions and three linear layers (LeCun et al., 1998); the last of these is the
+    head.
+    """
 
     head_name = "fc_3"
 
@@ -82,11 +103,17 @@ class LeNet(Chain):
         padding = (side - image_size) // 2
         side = ((side - 4) // 2 - 4) // 2
         if side < 1:
-            raise SettingsError(f"images of {image_size} pixels are too small for LeNet; it needs 16 at least")
+            raise SettingsError(
+                f"images of {image_size} pixels are too small for LeNet; it needs 16 at least"
+            )
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 6, 5, padding=padding), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-            nn.Conv2d(6, 16, 5), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-        )  # fmt: skip
+            nn.Conv2d(channels, 6, 5, padding=padding),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+        )
         self.fc_1 = nn.Linear(16 * side**2, 120)
         self.fc_2 = nn.Linear(120, 84)
         self.fc_3 = nn.Linear(84, classes)

@@ -1,7 +1,9 @@
-"""Residual networks for small images (He et al., CVPR 2016): 3×3 stem, four stages, the last three halve the map.
+"""Residual networks for small images (He et al., CVPR 2016): 3×3 stem, four stages, the last three
+halve the map.
 
-With pooling AP a stage halves its map by average pooling after the convolution instead of by the convolution's stride,
-and the head sees the flattened map instead of its mean over positions. Norms keep the parameter name "bn".
+With pooling AP a stage halves its map by average pooling after the convolution instead of by the
+convolution's stride, and the head sees the flattened map instead of its mean over positions. Norms
+keep the parameter name "bn".
 """
 
 import torch
@@ -14,7 +16,9 @@ STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 def _halving(stride: int, pooled: bool) -> tuple[int, list[nn.Module]]:
-    """Return the stride to convolve with and the pooling to follow, which together shrink a map by `stride`."""
+    """Return the stride to convolve with and the pooling to follow, which together shrink a map by
+    `stride`.
+    """
     return (1, [nn.AvgPool2d(stride)]) if pooled and stride > 1 else (stride, [])
 
 
@@ -40,7 +44,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3×3 convolution between two 1×1 convolutions, beside a shortcut; four times wider at its end."""
+    """A 3×3 convolution between two 1×1 convolutions, beside a shortcut; four times wider at its
+    end.
+    """
 
     expansion = 4
 
@@ -54,7 +60,9 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
         (self.bn3,) = norm_layers(norm, width * self.expansion, 0)
         self.pool = nn.Sequential(*pool)
-        self.shortcut = _shortcut(channels, width * self.expansion, stride, norm=norm, pooled=pooled)
+        self.shortcut = _shortcut(
+            channels, width * self.expansion, stride, norm=norm, pooled=pooled
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to (N, width · expansion, H / stride, W / stride)."""
@@ -79,7 +87,9 @@ class ResNet(Network):
     ) -> None:
         super().__init__()
         if image_size < 16:
-            raise SettingsError(f"images of {image_size} pixels are too small for a ResNet; it needs 16 at least")
+            raise SettingsError(
+                f"images of {image_size} pixels are too small for a ResNet; it needs 16 at least"
+            )
         self.pooled = pooling == "AP"
         block = Bottleneck if depth >= 50 else BasicBlock
         widths = [width * 2**stage for stage in range(4)]
@@ -87,10 +97,20 @@ class ResNet(Network):
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         (self.bn1,) = norm_layers(norm, width, 0)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(block, ends[i], widths[i], count, stride=2 if i else 1, norm=norm, pooled=self.pooled)
+            _stage(
+                block,
+                ends[i],
+                widths[i],
+                count,
+                stride=2 if i else 1,
+                norm=norm,
+                pooled=self.pooled,
+            )
             for i, count in enumerate(STAGES[depth])
         )
-        self.classifier = nn.Linear(ends[-1] * (image_size // 8) ** 2 if self.pooled else ends[-1], classes)
+        self.classifier = nn.Linear(
+            ends[-1] * (image_size // 8) ** 2 if self.pooled else ends[-1], classes
+        )
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Return (N, C, H, W): the output of the fourth stage."""
@@ -105,10 +125,19 @@ class ResNet(Network):
 
 
 def _stage(
-    block: type[BasicBlock | Bottleneck], channels: int, width: int, count: int, *, stride: int, norm: str, pooled: bool
+    block: type[BasicBlock | Bottleneck],
+    channels: int,
+    width: int,
+    count: int,
+    *,
+    stride: int,
+    norm: str,
+    pooled: bool,
 ) -> nn.Sequential:
     first = block(channels, width, stride, norm=norm, pooled=pooled)
-    others = (block(width * block.expansion, width, 1, norm=norm, pooled=pooled) for _ in range(count - 1))
+    others = (
+        block(width * block.expansion, width, 1, norm=norm, pooled=pooled) for _ in range(count - 1)
+    )
     return nn.Sequential(first, *others)
 
 

@@ -1,4 +1,6 @@
-"""A compact vision transformer (Dosovitskiy et al., ICLR 2021) for small images, with mean pooling, no class token."""
+"""A compact vision transformer (Dosovitskiy et al., ICLR 2021) for small images, with mean pooling,
+no class token.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,9 @@ class EncoderBlock(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
         self.norm_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (N, T, width) to tokens of the same shape."""
@@ -47,7 +51,9 @@ class ViT(Network):
     ) -> None:
         super().__init__()
         if image_size % patch:
-            raise SettingsError(f"images of {image_size} pixels cannot be cut into patches of {patch} for the ViT")
+            raise SettingsError(
+                f"images of {image_size} pixels cannot be cut into patches of {patch} for the ViT"
+            )
         self.patches = nn.Conv2d(channels, width, patch, stride=patch)
         self.position = nn.Parameter(torch.empty(1, (image_size // patch) ** 2, width))
         self.blocks = nn.Sequential(*(EncoderBlock(width, heads) for _ in range(depth)))

@@ -1,1 +1,3 @@
-"""How work runs on a device: execution modes, precision, chunk sizes, CUDA graphs, Winograd convolutions."""
+"""How work runs on a device: execution modes, precision, chunk sizes, CUDA graphs, Winograd
+convolutions.
+"""

@@ -1,11 +1,14 @@
-"""How a network's passes run: eagerly, or compiled where that was measured to win and a run is long.
+"""How a network's passes run: eagerly, or compiled where that was measured to win and a run is
+long.
 
-On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling, each of which reads
-and writes whole feature maps. `torch.compile` fuses them into one loop, and lets the convolutions run in channels-last
-order, in which the eager norm is slow. In bf16 convolutions are quick; in float32 they take most of the time, so where
-precision `tf32` allows more rounding they are Winograd's (`distill_core.runtime.winograd`). Results agree within
-rounding. Which way is taken depends on the task and the machine alone, never on the clock, so that a run which is
-resumed goes the same way; only where compilation fails is it another. What was measured stands in benchmarks/README.md.
+On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling,
+each of which reads and writes whole feature maps. `torch.compile` fuses them into one loop, and
+lets the convolutions run in channels-last order, in which the eager norm is slow. In bf16
+convolutions are quick; in float32 they take most of the time, so where precision `tf32` allows more
+rounding they are Winograd's (`distill_core.runtime.winograd`). Results agree within rounding. Which
+way is taken depends on the task and the machine alone, never on the clock, so that a run which is
+resumed goes the same way; only where compilation fails is it another. What was measured stands in
+benchmarks/README.md.
 """
 
 import os
@@ -27,12 +30,14 @@ from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, built
 from distill_core.settings import Precision
 
 PAYING_OPERATIONS = 3 * 10**13
-"""Operations from which a computation repays its compilation, one to four minutes on two cores: amply for a ConvNet,
-just so for a ResNet, whose next computation finds it on disk."""
+"""Operations from which a computation repays its compilation, one to four minutes on two cores:
+amply for a ConvNet, just so for a ResNet, whose next computation finds it on disk."""
 GAINING = "only ConvNets, ResNets and VGGs with instance or group norm"
 WINOGRAD = ", Winograd convolutions"
 LIMIT = 256
-"""Architectures and batch shapes that one process compiles for; an architecture that needs more goes on eagerly."""
+"""Architectures and batch shapes that one process compiles for; an architecture that needs more
+goes on eagerly.
+"""
 
 Run = Callable[[Network, Tensor], Tensor]
 
@@ -62,7 +67,9 @@ def _through(network: Network, images: Tensor) -> Tensor:
 
 def _by_winograd(network: Network, images: Tensor) -> Tensor:
     with WinogradConvolutions():
-        return _through(network, images.contiguous(memory_format=torch.channels_last))  # and all maps after them
+        return _through(
+            network, images.contiguous(memory_format=torch.channels_last)
+        )  # and all maps after them
 
 
 def eager(reason: str) -> Passes:
@@ -71,17 +78,22 @@ def eager(reason: str) -> Passes:
 
 
 def captured() -> Passes:
-    """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU yet."""
+    """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU
+    yet.
+    """
     return Passes(_through, "captured", capture_on_gpu)
 
 
-def choose_passes(network: Network, image: Callable[[], Tensor], images: float, precision: Precision) -> Passes:
+def choose_passes(
+    network: Network, image: Callable[[], Tensor], images: float, precision: Precision
+) -> Passes:
     """Choose for a computation.
 
     Args:
         network: on the device where it computes.
         image: gives one of the images, (1, C, H, W).
-        images: forward passes of one image that the computation amounts to; a training step has three for each.
+        images: forward passes of one image that the computation amounts to; a training step has
+            three for each.
         precision: of the passes.
     """
     device = next(network.parameters()).device
@@ -106,7 +118,9 @@ def _normalises_groups(network: Network) -> bool:
 
 @torch.no_grad()
 def forward_operations(network: Network, image: Tensor) -> int:
-    """Count the operations of convolutions and products that one image (1, C, H, W) takes, an addition being one."""
+    """Count the operations of convolutions and products that one image (1, C, H, W) takes, an
+    addition being one.
+    """
     training = network.training
     with FlopCounterMode(display=False) as counter:
         network.eval()(image)
@@ -116,12 +130,15 @@ def forward_operations(network: Network, image: Tensor) -> int:
 
 @cache
 def compiled(*, winograd: bool) -> Passes:
-    """Return the way that compiles for each architecture and batch shape, once in a process, kept on disk.
+    """Return the way that compiles for each architecture and batch shape, once in a process, kept
+    on disk.
 
-    What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the forward ones.
+    What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the
+    forward ones.
 
     Args:
-        winograd: whether 3×3 convolutions are Winograd's, which have to be `distill_core.runtime.winograd.built`.
+        winograd: whether 3×3 convolutions are Winograd's, which have to be
+            `distill_core.runtime.winograd.built`.
     """
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
     fast = torch.compile(_by_winograd if winograd else _through, dynamic=False)
@@ -136,7 +153,9 @@ def compiled(*, winograd: bool) -> Passes:
         if not failed or repr(network) not in failed:
             try:
                 with limits, at_once:
-                    return fast(network, images.contiguous())  # another order in memory would be compiled anew
+                    return fast(
+                        network, images.contiguous()
+                    )  # another order in memory would be compiled anew
             except FailOnRecompileLimitHit:
                 failed[repr(network)] = f"eager: this process compiled for {LIMIT} shapes before"
             except TorchDynamoException as error:

@@ -1,4 +1,6 @@
-"""How networks compute: float32, TF32 (convolutions on tensor cores, as the released codes compute), bf16."""
+"""How networks compute: float32, TF32 (convolutions on tensor cores, as the released codes
+compute), bf16.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,11 +23,17 @@ def arithmetic(precision: Precision) -> Iterator[None]:
         convolutions.fp32_precision = before
 
 
-def forward_only(network: Callable[[Tensor], Tensor], images_at_once: int | None) -> Callable[[Tensor], Tensor]:
-    """Return `network` for images (N, C, H, W) that need no gradient, in passes of a bounded number of images."""
+def forward_only(
+    network: Callable[[Tensor], Tensor], images_at_once: int | None
+) -> Callable[[Tensor], Tensor]:
+    """Return `network` for images (N, C, H, W) that need no gradient, in passes of a bounded number
+    of images.
+    """
 
     def forward(images: Tensor) -> Tensor:
-        return torch.cat([network(part) for part in torch.split(images, images_at_once or len(images))])
+        return torch.cat(
+            [network(part) for part in torch.split(images, images_at_once or len(images))]
+        )
 
     return forward
 

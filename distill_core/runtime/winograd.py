@@ -1,11 +1,12 @@
 """3×3 convolutions on a CPU with a quarter of the multiplications: Winograd's F(4×4, 3×3).
 
-A square of 4×4 results is computed from the 6×6 pixels around it as 36 products of matrices, one for each element of
-a transformed tile: 36 multiplications for each pair of channels where the plain sum has 144 (Lavin and Gray, CVPR
-2016). The transforms of tiles are in `winograd.cpp`, which is compiled when it is first needed, within a second.
+A square of 4×4 results is computed from the 6×6 pixels around it as 36 products of matrices, one
+for each element of a transformed tile: 36 multiplications for each pair of channels where the plain
+sum has 144 (Lavin and Gray, CVPR 2016). The transforms of tiles are in `winograd.cpp`, which is
+compiled when it is first needed, within a second.
 
-Results differ from the plain sum by some 10⁻⁵ of their size, far less than by TF32 on a GPU: precision `tf32` allows
-it, `float32` does not.
+Results differ from the plain sum by some 10⁻⁵ of their size, far less than by TF32 on a GPU:
+precision `tf32` allows it, `float32` does not.
 """
 
 import ctypes
@@ -28,7 +29,9 @@ PART = 2**21
 LANES = 16
 """Channels that the transforms take together."""
 LEAST_TILES = 32
-"""Tiles in a batch from which the transform of the weights, as much work for any batch, is repaid."""
+"""Tiles in a batch from which the transform of the weights, as much work for any batch, is
+repaid.
+"""
 
 _G = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 _FILTERS = torch.kron(_G, _G)
@@ -55,7 +58,10 @@ def _transform(name: str, source: Tensor, target: Tensor, maps: Tensor) -> None:
     """Fill `target` from `source` by one of the transforms, for maps (N, H, W, C)."""
     _, h, w, c = maps.shape
     if h % 4 or w % 4 or c % LANES or not (source.dtype == target.dtype == torch.float32):
-        raise ValueError(f"maps {tuple(maps.shape)} in {source.dtype} do not fit Winograd's transforms; see `fits`")
+        raise ValueError(
+            f"maps {tuple(maps.shape)} in {source.dtype} do not fit Winograd's transforms; see"
+            " `fits`"
+        )
     sizes, threads = map(ctypes.c_int64, maps.shape), ctypes.c_int(torch.get_num_threads())
     ends = ctypes.c_void_p(source.data_ptr()), ctypes.c_void_p(target.data_ptr())
     getattr(built(), name)(*ends, *sizes, threads)
@@ -70,7 +76,9 @@ def _tiles(name: str, maps: Tensor) -> Tensor:
 
 
 def _parts(maps: Tensor, channels: int) -> tuple[Tensor, ...]:
-    """Split maps (N, C, H, W) into some (N, H, W, C) whose tiles are small enough for the processor's cache."""
+    """Split maps (N, C, H, W) into some (N, H, W, C) whose tiles are small enough for the
+    processor's cache.
+    """
     last = maps.permute(0, 2, 3, 1).contiguous()
     _, h, w, c = last.shape
     parts: tuple[Tensor, ...] = last.split(max(1, PART // (36 * h * w // 16 * max(c, channels))))
@@ -93,26 +101,37 @@ def _filter_tiles(weight: Tensor, transform: Tensor) -> Tensor:
     return (transform @ weight.reshape(k * c, 9).T).view(36, k, c)
 
 
-# Compiled graphs on disk know operators' names and the order in memory of results: another order needs another name.
+# Compiled graphs on disk know operators' names and the order in memory of results: another order
+# needs another name.
 @torch.library.custom_op("distill_core::winograd", mutates_args=())
 def winograd(maps: Tensor, weight: Tensor) -> Tensor:
     """Convolve float32 maps (N, C, H, W) with filters (K, C, 3, 3), padded by one."""
     return _convolved(maps, _filter_tiles(weight, _FILTERS).transpose(1, 2))
 
 
-@torch.library.custom_op("distill_core::winograd_back", mutates_args=(), tags=torch.Tag.flexible_layout)
+@torch.library.custom_op(
+    "distill_core::winograd_back", mutates_args=(), tags=torch.Tag.flexible_layout
+)
 def winograd_back(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Return the gradient (N, C, H, W) with respect to maps, given the result's and filters (K, C, 3, 3)."""
+    """Return the gradient (N, C, H, W) with respect to maps, given the result's and filters (K, C,
+    3, 3).
+    """
     return _convolved(gradient, _filter_tiles(weight, _FILTERS.flip(1)))
 
 
-@torch.library.custom_op("distill_core::winograd_weight", mutates_args=(), tags=torch.Tag.flexible_layout)
+@torch.library.custom_op(
+    "distill_core::winograd_weight", mutates_args=(), tags=torch.Tag.flexible_layout
+)
 def winograd_weight(maps: Tensor, gradient: Tensor) -> Tensor:
-    """Return the gradient (K, C, 3, 3) with respect to filters, given maps and the result's gradient (N, K, H, W)."""
+    """Return the gradient (K, C, 3, 3) with respect to filters, given maps and the result's
+    gradient (N, K, H, W).
+    """
     c, k = maps.shape[1], gradient.shape[1]
     products = maps.new_empty(36, k, c)
     for place, (part, result) in enumerate(zip(_parts(maps, k), _parts(gradient, c), strict=True)):
-        products.baddbmm_(_tiles("gradients", result).transpose(1, 2), _tiles("windows", part), beta=min(place, 1))
+        products.baddbmm_(
+            _tiles("gradients", result).transpose(1, 2), _tiles("windows", part), beta=min(place, 1)
+        )
     return (_FILTERS.T @ products.view(36, k * c)).T.contiguous().view(k, c, 3, 3)
 
 
@@ -145,10 +164,14 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None
 
 winograd.register_autograd(_gradients, setup_context=_keep)
 for operator in (winograd, winograd_back, winograd_weight):
-    operator.register_autocast("cpu", torch.float32)  # or the products of matrices within would be in bf16
+    operator.register_autocast(
+        "cpu", torch.float32
+    )  # or the products of matrices within would be in bf16
 
 
-def fits(maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
+def fits(
+    maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int
+) -> bool:
     """Return whether this way exists for a convolution's arguments, and is the quicker one."""
     ones = all(one in (1, (1, 1)) for one in (stride, padding, dilation, groups))
     if (
@@ -160,13 +183,17 @@ def fits(maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any,
     ):
         return False
     n, c, h, w = maps.shape
-    return not (h % 4 or w % 4 or c % LANES or len(weight) % LANES) and n * h * w // 16 >= LEAST_TILES
+    return (
+        not (h % 4 or w % 4 or c % LANES or len(weight) % LANES) and n * h * w // 16 >= LEAST_TILES
+    )
 
 
 class WinogradConvolutions(TorchFunctionMode):
     """Within it, convolutions that fit are computed this way."""
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         """Replace a convolution, and call anything else."""
         return (_convolution if func is F.conv2d else func)(*args, **(kwargs or {}))
 

@@ -1,4 +1,6 @@
-"""Networks that do not fit a device together: they stay in their files, and one at a time is on the device."""
+"""Networks that do not fit a device together: they stay in their files, and one at a time is on the
+device.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +18,11 @@ Parameters = dict[str, Tensor]
 
 
 class Streamed(Sequence[Network]):
-    """A sequence of networks of one architecture, all of which are the same object with other parameters.
+    """A sequence of networks of one architecture, all of which are the same object with other
+    parameters.
 
-    A network holds until another is asked for. A thread reads the one that `ahead` names while the device computes.
+    A network holds until another is asked for. A thread reads the one that `ahead` names while the
+    device computes.
     """
 
     def __init__(
@@ -53,15 +57,24 @@ class Streamed(Sequence[Network]):
         if self._held is None or self._held[0] != place:
             self.ahead(place)
             assert self._next is not None
-            self._held, self._next = (place, self._put(self._files[place], self._next[1].result())), None
+            self._held, self._next = (
+                (place, self._put(self._files[place], self._next[1].result())),
+                None,
+            )
         return self._held[1]
 
     def ahead(self, place: int) -> None:
-        """Start to read the network that is asked for next, unless that is under way or it is there."""
-        if (self._held is None or self._held[0] != place) and (self._next is None or self._next[0] != place):
+        """Start to read the network that is asked for next, unless that is under way or it is
+        there.
+        """
+        if (self._held is None or self._held[0] != place) and (
+            self._next is None or self._next[0] != place
+        ):
             self._next = place, self._reader.submit(self._read, self._files[place])
 
 
 def fit_together(files: Iterable[Path], free: int | None) -> bool:
-    """Return whether networks may all lie in `free` bytes of a device, by the size of their files; None is no bound."""
+    """Return whether networks may all lie in `free` bytes of a device, by the size of their files;
+    None is no bound.
+    """
     return free is None or sum(file.stat().st_size for file in files) <= RESIDENT_SHARE * free

@@ -1,4 +1,6 @@
-"""Feature extractors ψ of class centralization: networks trained on the real images, drawn from as a pool."""
+"""Feature extractors ψ of class centralization: networks trained on the real images, drawn from as
+a pool.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +41,9 @@ class ExtractorPool:
         return self.networks[self._place(draws)]
 
     def ahead(self, draws: torch.Generator) -> None:
-        """Make ready, in the background, what `draw` will return for a generator in the same state."""
+        """Make ready, in the background, what `draw` will return for a generator in the same
+        state.
+        """
         if isinstance(self.networks, Streamed):
             self.networks.ahead(self._place(draws))
 
@@ -50,14 +54,15 @@ class ExtractorPool:
     def load(
         cls, files: Sequence[Path], network: str, info: DatasetInfo, device: torch.device | str
     ) -> "ExtractorPool":
-        """Load parameter files (safetensors, as `save_parameters` writes them) of networks for a data set.
+        """Load parameter files (safetensors, as `save_parameters` writes them) of networks for a
+        data set.
 
-        They lie on the device together where that takes no more than a quarter of its free memory; otherwise they stay
-        in their files and are read as they are drawn.
+        They lie on the device together where that takes no more than a quarter of its free memory;
+        otherwise they stay in their files and are read as they are drawn.
 
         Raises:
-            ExtractorError: a file is missing, damaged, or of another architecture; of a pool that is streamed this is
-                seen when the file is read.
+            ExtractorError: a file is missing, damaged, or of another architecture; of a pool that
+                is streamed this is seen when the file is read.
         """
         try:
             together = fit_together(files, free_memory(device))
@@ -68,7 +73,9 @@ class ExtractorPool:
             return _with_parameters(shell, parameters, _misfit(file, network, info))
 
         if together:
-            return cls([filled(network_for(info, network, device), file, _read(file)) for file in files])
+            return cls(
+                [filled(network_for(info, network, device), file, _read(file)) for file in files]
+            )
         return cls(Streamed(files, _read, partial(filled, network_for(info, network, device))))
 
 
@@ -80,7 +87,9 @@ def train_extractor(
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Network, Fit]:
-    """Train the pool's network number `index` on the real training images, on the device they lie on."""
+    """Train the pool's network number `index` on the real training images, on the device they lie
+    on.
+    """
     identity = (dataset.info.name, settings.network, index)
     initial = generator("extractor network", *identity)
     network = network_for(dataset.info, settings.network, dataset.train.device, initial)
@@ -95,7 +104,9 @@ def train_extractor(
     )
     images = dataset.train
     draws = generator("extractor training", *identity)
-    return network, fit(network, images.normalised, images.labels, schedule, draws, progress, checkpoints)
+    return network, fit(
+        network, images.normalised, images.labels, schedule, draws, progress, checkpoints
+    )
 
 
 def save_parameters(network: Network, path: Path) -> None:
@@ -103,8 +114,11 @@ def save_parameters(network: Network, path: Path) -> None:
     write_tensors(network.state_dict(), path)
 
 
-def import_parameters(file: Path, network: str, info: DatasetInfo, device: torch.device | str) -> Network:
-    """Read a `state_dict` that someone else saved with `torch.save`; nothing in the file is executed.
+def import_parameters(
+    file: Path, network: str, info: DatasetInfo, device: torch.device | str
+) -> Network:
+    """Read a `state_dict` that someone else saved with `torch.save`; nothing in the file is
+    executed.
 
     Parameter names of multi-GPU training ("module.…") are understood.
 
@@ -118,9 +132,13 @@ def import_parameters(file: Path, network: str, info: DatasetInfo, device: torch
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise ExtractorError(f"{file} holds something else than tensors by name, so it is not a state_dict")
+        raise ExtractorError(
+            f"{file} holds something else than tensors by name, so it is not a state_dict"
+        )
     parameters = {name.removeprefix("module."): value for name, value in content.items()}
-    return _with_parameters(network_for(info, network, device), parameters, _misfit(file, network, info))
+    return _with_parameters(
+        network_for(info, network, device), parameters, _misfit(file, network, info)
+    )
 
 
 def _read(file: Path) -> dict[str, Tensor]:

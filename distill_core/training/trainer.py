@@ -1,4 +1,6 @@
-"""Training one network on labelled images that lie on the device: what evaluation and the extractor pool share."""
+"""Training one network on labelled images that lie on the device: what evaluation and the extractor
+pool share.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -40,12 +42,16 @@ class Checkpoints:
     due: Callable[[], bool] = lambda: False
     """Asked after every epoch but the last."""
     save: Callable[[State], None] = lambda state: None
-    """Called with the state when one is due; an exception that it raises ends the training there."""
+    """Called with the state when one is due; an exception that it raises ends the training
+    there.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """SGD as published: a constant learning rate with at most one drop to a tenth, which also clears the momentum."""
+    """SGD as published: a constant learning rate with at most one drop to a tenth, which also
+    clears the momentum.
+    """
 
     epochs: int
     batch: int
@@ -94,7 +100,8 @@ def fit(
         passes: how the network is run; by default what pays for this training.
 
     Raises:
-        TrainingError: the loss is not finite at the end, or the state to go on from is another training's.
+        TrainingError: the loss is not finite at the end, or the state to go on from is another
+            training's.
     """
     checkpoints = checkpoints or Checkpoints()
     network.train().requires_grad_(True)
@@ -113,28 +120,42 @@ def fit(
                 optimizer = _optimizer(network, schedule, schedule.lr / 10)
                 step = steps.by(optimizer)
             if progress is not None:
-                progress(epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy})
+                progress(
+                    epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy}
+                )
             if epoch + 1 < schedule.epochs and checkpoints.due():
                 checkpoints.save(_state(epoch + 1, network, optimizer, draws))
     if not math.isfinite(result.loss):
-        raise TrainingError(f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net")
+        raise TrainingError(
+            f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net"
+        )
     return result
 
 
-def _state(epochs: int, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator) -> State:
-    momenta = [optimizer.state[parameter].get("momentum_buffer") for parameter in network.parameters()]
+def _state(
+    epochs: int, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator
+) -> State:
+    momenta = [
+        optimizer.state[parameter].get("momentum_buffer") for parameter in network.parameters()
+    ]
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    state |= {f"momentum.{place}": value for place, value in enumerate(momenta) if value is not None}
+    state |= {
+        f"momentum.{place}": value for place, value in enumerate(momenta) if value is not None
+    }
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     return on_cpu | {"epochs": torch.tensor(epochs), "draws": draws.get_state()}
 
 
-def _restore(state: State, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator) -> None:
+def _restore(
+    state: State, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator
+) -> None:
     try:
         network.load_state_dict({name: state[f"network.{name}"] for name in network.state_dict()})
         for place, parameter in enumerate(network.parameters()):
             if (momentum := state.get(f"momentum.{place}")) is not None:
-                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum).detach()
+                optimizer.state[parameter]["momentum_buffer"] = (
+                    torch.empty_like(parameter).copy_(momentum).detach()
+                )
         draws.set_state(state["draws"])
     except (KeyError, RuntimeError) as error:
         raise TrainingError(f"the state to go on from is another training's: {error}") from error
@@ -153,7 +174,9 @@ class _Steps:
     ) -> None:
         self.network, self.images, self.labels, self.schedule = network, images, labels, schedule
         trained = 3 * schedule.epochs * len(labels)
-        self.passes = passes or choose_passes(network, self._first_image, trained, schedule.precision)
+        self.passes = passes or choose_passes(
+            network, self._first_image, trained, schedule.precision
+        )
         self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
         self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
 
@@ -165,7 +188,9 @@ class _Steps:
 
         def work(kind: tuple[int, frozenset[str] | None], inputs: Sequence[Tensor]) -> None:
             index, *drawn = inputs
-            self._take(optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn))
+            self._take(
+                optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn)
+            )
 
         replayed = Replayed(work, self.passes.capture())
 
@@ -182,10 +207,19 @@ class _Steps:
         self.loss_sum.zero_()
         for batch in torch.randperm(count, generator=draws).split(self.schedule.batch):
             draw = draw_augmentation(
-                self.schedule.dsa_strategy, len(batch), self.size, draws, device=device, same_op=True
+                self.schedule.dsa_strategy,
+                len(batch),
+                self.size,
+                draws,
+                device=device,
+                same_op=True,
             )
             step(batch.to(device, non_blocking=True), draw)
-        return Fit(float(self.correct) / count, float(self.loss_sum) / count, self.passes.told(self.network))
+        return Fit(
+            float(self.correct) / count,
+            float(self.loss_sum) / count,
+            self.passes.told(self.network),
+        )
 
     def _first_image(self) -> Tensor:
         return self.images(torch.zeros(1, dtype=torch.int64, device=self.labels.device))
@@ -198,7 +232,9 @@ class _Steps:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        self.correct += (logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))).sum()
+        self.correct += (
+            logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))
+        ).sum()
         self.loss_sum += loss.detach() * len(targets)
 
 
@@ -208,4 +244,6 @@ def augment_each(images: Tensor, draw: Draw | None) -> Tensor:
 
 
 def _optimizer(network: Network, schedule: Schedule, lr: float) -> torch.optim.SGD:
-    return torch.optim.SGD(network.parameters(), lr=lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay)
+    return torch.optim.SGD(
+        network.parameters(), lr=lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
+    )

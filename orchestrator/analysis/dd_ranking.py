@@ -1,12 +1,13 @@
-"""DD-Ranking's scores: how much of an accuracy is the synthetic set's own, whatever the labels or the augmentation.
+"""DD-Ranking's scores: how much of an accuracy is the synthetic set's own, whatever the labels or
+the augmentation.
 
-Source: Li et al., "DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025, arXiv 2505.13300, with equal
-weights (w = γ = ½). Pure functions over accuracies as fractions; margins and scores are fractions too. A score grows
-with its margin: 0 at −1, 0.269 at 0, 1 at +1.
+Source: Li et al., "DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025, arXiv
+2505.13300, with equal weights (w = γ = ½). Pure functions over accuracies as fractions; margins and
+scores are fractions too. A score grows with its margin: 0 at −1, 0.269 at 0, 1 at +1.
 
-Intervals bootstrap the whole score. A synthetic and a random set of one seed share initial images and networks, so they
-are resampled together: sets by seed, then networks by index. Networks trained on the whole training set are resampled
-for themselves.
+Intervals bootstrap the whole score. A synthetic and a random set of one seed share initial images
+and networks, so they are resampled together: sets by seed, then networks by index. Networks trained
+on the whole training set are resampled for themselves.
 """
 
 import math
@@ -17,7 +18,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from orchestrator.analysis.statistics import Group, Interval, bootstrap_means, percentile_interval, summarise
+from orchestrator.analysis.statistics import (
+    Group,
+    Interval,
+    bootstrap_means,
+    percentile_interval,
+    summarise,
+)
 
 Array = NDArray[np.float64]
 BySeed = Mapping[int, ArrayLike]
@@ -30,10 +37,12 @@ class LabelRobustness:
     """The label-robust score and its parts."""
 
     ior: float
-    """Improvement over random: accuracy on the synthetic minus that on the random set, same evaluation."""
+    """Improvement over random: accuracy on the synthetic minus that on the random set, same
+    evaluation.
+    """
     hlr: float
-    """Hard label recovery: accuracy on the whole training set minus that on the synthetic set, both with hard labels;
-    lower is better."""
+    """Hard label recovery: accuracy on the whole training set minus that on the synthetic set, both
+    with hard labels; lower is better."""
     score: float
     """LRS of α = ½·IOR − ½·HLR."""
     interval: Interval | None
@@ -65,7 +74,8 @@ def normalised_score(margin: Number) -> Number:
 
 
 def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> LabelRobustness | None:
-    """Score a method by its distance to random images and to the whole training set, all with hard labels.
+    """Score a method by its distance to random images and to the whole training set, all with hard
+    labels.
 
     Args:
         synthetic: accuracies on the method's sets.
@@ -99,7 +109,8 @@ def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> Label
 def augmentation_robust_score(
     synthetic: BySeed, random: BySeed, synthetic_plain: BySeed, random_plain: BySeed
 ) -> AugmentationRobustness | None:
-    """Score a method by its distance to random images, with and without augmentation in the evaluation.
+    """Score a method by its distance to random images, with and without augmentation in the
+    evaluation.
 
     Args:
         synthetic: accuracies on the method's sets with augmentation.
@@ -124,7 +135,9 @@ def augmentation_robust_score(
         augmented=augmented,
         plain=plain,
         score=float(normalised_score((augmented + plain) / 2)),
-        interval=None if single else percentile_interval(normalised_score(bootstrap_means(margins))),
+        interval=None
+        if single
+        else percentile_interval(normalised_score(bootstrap_means(margins))),
         sets=len(joined),
     )
 
@@ -132,6 +145,8 @@ def augmentation_robust_score(
 def _joined(*accuracies: BySeed) -> list[tuple[Array, ...]]:
     """Return, for each seed that all have, their accuracies cut to the networks that all have."""
     seeds = sorted(set(accuracies[0]).intersection(*accuracies[1:]))
-    found = [[np.asarray(by_seed[seed], dtype=np.float64) for by_seed in accuracies] for seed in seeds]
+    found = [
+        [np.asarray(by_seed[seed], dtype=np.float64) for by_seed in accuracies] for seed in seeds
+    ]
     cut = [(arrays, min(map(len, arrays))) for arrays in found]
     return [tuple(array[:n] for array in arrays) for arrays, n in cut if n]

@@ -1,10 +1,10 @@
 """Statistics of nested experiments: some synthetic sets, and on each of them some trained networks.
 
-Pure functions over arrays. A *group* holds the accuracies of one cell of a table, as fractions: one array a set, one
-number a network. Sets may have different numbers of networks. Published tables give the mean and the population
-standard deviation over all numbers together; that hides which part comes from the set and which from the network, so
-both parts are given as well, with an interval that resamples sets and, within them, networks. The formulas are in
-`docs/statistics.md`.
+Pure functions over arrays. A *group* holds the accuracies of one cell of a table, as fractions: one
+array a set, one number a network. Sets may have different numbers of networks. Published tables
+give the mean and the population standard deviation over all numbers together; that hides which part
+comes from the set and which from the network, so both parts are given as well, with an interval
+that resamples sets and, within them, networks. The formulas are in `docs/statistics.md`.
 """
 
 import functools
@@ -72,11 +72,15 @@ def summarise(group: Group) -> Summary:
     )
 
 
-def bootstrap_interval(group: Group, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> Interval | None:
-    """Percentile interval of a group's mean from a two-level bootstrap over sets and the networks within them.
+def bootstrap_interval(
+    group: Group, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Percentile interval of a group's mean from a two-level bootstrap over sets and the networks
+    within them.
 
-    With one set only networks are resampled, and the interval says nothing about other sets; with one number there is
-    nothing to resample and the result is None. The generator is fixed, so equal numbers have equal intervals.
+    With one set only networks are resampled, and the interval says nothing about other sets; with
+    one number there is nothing to resample and the result is None. The generator is fixed, so equal
+    numbers have equal intervals.
 
     Args:
         group: one array of shape (networks,) a set.
@@ -93,7 +97,9 @@ def bootstrap_interval(group: Group, *, resamples: int = RESAMPLES, confidence: 
 
 
 def bootstrap_means(group: Group, stream: int = 0, resamples: int = RESAMPLES) -> Array:
-    """Return the means (resamples,) of two-level bootstrap samples of a group (see `bootstrap_counts`)."""
+    """Return the means (resamples,) of two-level bootstrap samples of a group (see
+    `bootstrap_counts`).
+    """
     counts = bootstrap_counts(group, stream, resamples)
     return np.asarray(counts @ _pooled(group) / counts.sum(1))
 
@@ -101,11 +107,13 @@ def bootstrap_means(group: Group, stream: int = 0, resamples: int = RESAMPLES) -
 def bootstrap_counts(group: Group, stream: int = 0, resamples: int = RESAMPLES) -> Array:
     """Tell how often each number of a group is in each of its bootstrap samples.
 
-    First as many sets as there are are drawn with replacement, then from each drawn set as many networks as it has.
+    First as many sets as there are are drawn with replacement, then from each drawn set as many
+    networks as it has.
 
     Args:
         group: one array of shape (networks,) a set.
-        stream: groups of one stream share their draws; what is independent needs streams of its own.
+        stream: groups of one stream share their draws; what is independent needs streams of its
+            own.
         resamples: number of bootstrap samples.
 
     Returns:
@@ -132,17 +140,20 @@ def _draws(sizes: tuple[int, ...], stream: int, resamples: int) -> NDArray[np.ui
 
 
 def percentile_interval(samples: Array, confidence: float = CONFIDENCE) -> Interval:
-    """Return the interval that leaves out equal shares of bootstrap samples (resamples,) at both ends."""
+    """Return the interval that leaves out equal shares of bootstrap samples (resamples,) at both
+    ends.
+    """
     tail = (1 - confidence) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
-    """Tell whether a group's mean differs from zero beyond what its sets' means vary: Student's t over the sets.
+    """Tell whether a group's mean differs from zero beyond what its sets' means vary: Student's t
+    over the sets.
 
-    Stricter than a bootstrap of two to five sets, whose interval is too narrow (see docs/statistics.md); with one set
-    nothing can be told.
+    Stricter than a bootstrap of two to five sets, whose interval is too narrow (see
+    docs/statistics.md); with one set nothing can be told.
 
     Args:
         group: one array of shape (networks,) a set, such as paired differences.
@@ -158,17 +169,24 @@ def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
     return bool(abs(means.mean()) > margin)
 
 
-def paired_differences(first: Mapping[int, ArrayLike], second: Mapping[int, ArrayLike]) -> list[Array]:
-    """Subtract `second` from `first`, network by network, on the sets whose seed both have; the result is a group.
+def paired_differences(
+    first: Mapping[int, ArrayLike], second: Mapping[int, ArrayLike]
+) -> list[Array]:
+    """Subtract `second` from `first`, network by network, on the sets whose seed both have; the
+    result is a group.
 
-    Equal seeds share initial images and initial networks over methods, so what they have in common cancels.
+    Equal seeds share initial images and initial networks over methods, so what they have in common
+    cancels.
 
     Args:
         first: accuracies (networks,) by the seed of the set, networks in the order of their index.
-        second: the same of the other method; where it has more or fewer networks, those that only one has are left out.
+        second: the same of the other method; where it has more or fewer networks, those that only
+            one has are left out.
     """
     pairs = [
-        (np.asarray(first[seed], float), np.asarray(second[seed], float)) for seed in sorted(first) if seed in second
+        (np.asarray(first[seed], float), np.asarray(second[seed], float))
+        for seed in sorted(first)
+        if seed in second
     ]
     cut = [(a, b, min(len(a), len(b))) for a, b in pairs]
     return [a[:n] - b[:n] for a, b, n in cut if n]
@@ -177,10 +195,12 @@ def paired_differences(first: Mapping[int, ArrayLike], second: Mapping[int, Arra
 def interquartile_mean(values: ArrayLike) -> float:
     """Mean of the middle half: a quarter of the values, rounded down, is left out at each end.
 
-    Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021.
+    Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
+        NeurIPS 2021.
 
     Args:
-        values: numbers of any shape, such as the accuracies of one method over all cells of a table.
+        values: numbers of any shape, such as the accuracies of one method over all cells of a
+            table.
 
     Raises:
         StatisticsError: there are no values, or one is not finite.
@@ -190,12 +210,17 @@ def interquartile_mean(values: ArrayLike) -> float:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def interquartile_mean_interval(cells: Sequence[Group], resamples: int = RESAMPLES) -> Interval | None:
-    """95 % interval of the interquartile mean over all numbers of some cells: a bootstrap stratified by cell.
+def interquartile_mean_interval(
+    cells: Sequence[Group], resamples: int = RESAMPLES
+) -> Interval | None:
+    """95 % interval of the interquartile mean over all numbers of some cells: a bootstrap
+    stratified by cell.
 
-    Each cell is resampled for itself, sets and the networks within them. None where every cell has one number.
+    Each cell is resampled for itself, sets and the networks within them. None where every cell has
+    one number.
 
-    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` in the place of runs.
+    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` in the place of
+        runs.
 
     Args:
         cells: a group for each cell of a table, all of one method.
@@ -217,12 +242,14 @@ def interquartile_mean_interval(cells: Sequence[Group], resamples: int = RESAMPL
 
 
 def probability_of_improvement(cells: Iterable[tuple[ArrayLike, ArrayLike]]) -> float:
-    """Probability that a number of the first method exceeds one of the second, mean over cells; ties count half.
+    """Probability that a number of the first method exceeds one of the second, mean over cells;
+    ties count half.
 
     Source: Agarwal et al., NeurIPS 2021 (the Mann–Whitney statistic a cell).
 
     Args:
-        cells: for each cell of a table the numbers (n,) of the first method and those (m,) of the second.
+        cells: for each cell of a table the numbers (n,) of the first method and those (m,) of the
+            second.
 
     Raises:
         StatisticsError: there is no cell, or a cell lacks numbers.
@@ -230,12 +257,16 @@ def probability_of_improvement(cells: Iterable[tuple[ArrayLike, ArrayLike]]) -> 
     return float(np.mean([_superior(first, second).mean() for first, second in _some(list(cells))]))
 
 
-def improvement_interval(cells: Sequence[tuple[Group, Group]], resamples: int = RESAMPLES) -> Interval | None:
-    """95 % interval of the probability of improvement: both methods resampled in each cell, sets, then networks.
+def improvement_interval(
+    cells: Sequence[tuple[Group, Group]], resamples: int = RESAMPLES
+) -> Interval | None:
+    """95 % interval of the probability of improvement: both methods resampled in each cell, sets,
+    then networks.
 
     None where every cell has one number of each method.
 
-    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` in the place of runs.
+    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` in the place of
+        runs.
 
     Args:
         cells: for each cell of a table the group of the first method and that of the second.
@@ -255,7 +286,9 @@ def improvement_interval(cells: Sequence[tuple[Group, Group]], resamples: int = 
 
 
 def _superior(first: ArrayLike, second: ArrayLike) -> Array:
-    """Return (n, m): 1 where a number of the first exceeds one of the second, ½ where they are equal."""
+    """Return (n, m): 1 where a number of the first exceeds one of the second, ½ where they are
+    equal.
+    """
     left, right = _checked([np.ravel(first), np.ravel(second)])
     difference = left[:, None] - right[None, :]
     return np.asarray((difference > 0) + 0.5 * (difference == 0))

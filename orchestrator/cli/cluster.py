@@ -17,14 +17,17 @@ OWN_OPTIONS = {
     "store": "give it to iid cluster itself",
     "data": "give it to iid cluster itself",
     "address": "leave it out",
-    "download": "no job on a cluster can fetch data sets; do that before, with iid run on one machine",
+    "download": (
+        "no job on a cluster can fetch data sets; do that before, with iid run on one machine"
+    ),
 }
 """Of `iid run`, which the files set themselves, or which cannot be."""
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Of click, or of Typer's own copy of it."""
 
 app = typer.Typer(
-    help="Print ready files for a cluster: a Slurm script, a KubeRay job, a ray up cluster.", no_args_is_help=True
+    help="Print ready files for a cluster: a Slurm script, a KubeRay job, a ray up cluster.",
+    no_args_is_help=True,
 )
 
 
@@ -35,19 +38,32 @@ class Cloud(StrEnum):
     GCP = "gcp"
 
 
-Space = Annotated[str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file nodes see.")]
-Store = Annotated[str, typer.Option("--store", help="Folder of results that all nodes share, or s3://BUCKET/FOLDER.")]
+Space = Annotated[
+    str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file nodes see.")
+]
+Store = Annotated[
+    str,
+    typer.Option("--store", help="Folder of results that all nodes share, or s3://BUCKET/FOLDER."),
+]
 Data = Annotated[str, typer.Option("--data", help="Folder of data sets.")]
 Nodes = Annotated[int, typer.Option("--nodes", help="Machines that compute.")]
 Cpus = Annotated[int, typer.Option("--cpus", help="CPU cores of each.")]
 Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of each.")]
-Memory = Annotated[int, typer.Option("--memory", metavar="GB", help="Memory of each, in gigabytes.")]
+Memory = Annotated[
+    int, typer.Option("--memory", metavar="GB", help="Memory of each, in gigabytes.")
+]
 Time = Annotated[str, typer.Option("--time", metavar="D-HH:MM:SS", help="Longest time of the job.")]
 Image = Annotated[str, typer.Option("--image", help="Container image with iid and its Ray in it.")]
 Mount = Annotated[str, typer.Option("--mount", help="Where all nodes see the shared storage.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the file instead of printing it.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write the file instead of printing it."),
+]
 Run = Annotated[
-    str, typer.Option("--run-options", metavar="ARGUMENTS", help="More for iid run, such as '--set seeds=3'.")
+    str,
+    typer.Option(
+        "--run-options", metavar="ARGUMENTS", help="More for iid run, such as '--set seeds=3'."
+    ),
 ]
 
 
@@ -65,7 +81,10 @@ def slurm(
     account: Annotated[str | None, typer.Option(help="Slurm account.")] = None,
     setup: Annotated[
         list[str] | None,
-        typer.Option(metavar="LINE", help="Shell line that prepares a node; repeatable (default: this environment)."),
+        typer.Option(
+            metavar="LINE",
+            help="Shell line that prepares a node; repeatable (default: this environment).",
+        ),
     ] = None,
     run_options: Run = "",
     out: Out = None,
@@ -79,7 +98,9 @@ def slurm(
 def kuberay(
     space: Space,
     image: Image,
-    claim: Annotated[str, typer.Option(help="PersistentVolumeClaim (ReadWriteMany) with store and data.")],
+    claim: Annotated[
+        str, typer.Option(help="PersistentVolumeClaim (ReadWriteMany) with store and data.")
+    ],
     store: Store = "/shared/store",
     data: Data = "/shared/data",
     nodes: Nodes = 2,
@@ -100,7 +121,9 @@ def kuberay(
 def ray_up(
     space: Space,
     image: Image,
-    nfs: Annotated[str, typer.Option(metavar="HOST:/PATH", help="Network file system with store and data.")],
+    nfs: Annotated[
+        str, typer.Option(metavar="HOST:/PATH", help="Network file system with store and data.")
+    ],
     provider: Annotated[Cloud, typer.Option(help="The cloud.")] = Cloud.AWS,
     store: Store = "/shared/store",
     data: Data = "/shared/data",
@@ -110,9 +133,15 @@ def ray_up(
     region: Annotated[str | None, typer.Option(help="Region of the cloud.")] = None,
     zone: Annotated[str | None, typer.Option(help="Availability zone.")] = None,
     project: Annotated[str | None, typer.Option(help="Project id (gcp).")] = None,
-    instance_type: Annotated[str | None, typer.Option(help="Machine type of those that compute.")] = None,
-    machine_image: Annotated[str | None, typer.Option(help="Their image: Docker and the GPU's driver.")] = None,
-    spot: Annotated[bool, typer.Option("--spot", help="Cheaper machines that may be taken away.")] = False,
+    instance_type: Annotated[
+        str | None, typer.Option(help="Machine type of those that compute.")
+    ] = None,
+    machine_image: Annotated[
+        str | None, typer.Option(help="Their image: Docker and the GPU's driver.")
+    ] = None,
+    spot: Annotated[
+        bool, typer.Option("--spot", help="Cheaper machines that may be taken away.")
+    ] = False,
     mount: Mount = "/shared",
     run_options: Run = "",
     out: Out = None,
@@ -137,7 +166,15 @@ def ray_up(
 
 
 def _job(
-    space: str, store: str, data: str, nodes: int, cpus: int, gpus: int, memory: int, time: str, run_options: str
+    space: str,
+    store: str,
+    data: str,
+    nodes: int,
+    cpus: int,
+    gpus: int,
+    memory: int,
+    time: str,
+    run_options: str,
 ) -> Job:
     try:
         options = tuple(shlex.split(run_options))
@@ -159,13 +196,17 @@ def _job(
         request.load()
     else:
         typer.echo(
-            f"note: {space} is not here, so nobody looked at it; the nodes have to see it under this name", err=True
+            f"note: {space} is not here, so nobody looked at it; the nodes have to see it under"
+            " this name",
+            err=True,
         )
     return job
 
 
 def _request(space: str, options: tuple[str, ...]) -> Request:
-    """Read the options as `iid run` will, so that a slip shows here rather than when the job starts."""
+    """Read the options as `iid run` will, so that a slip shows here rather than when the job
+    starts.
+    """
     from orchestrator.cli.app import app as iid
     from orchestrator.cli.app import request
 
@@ -177,7 +218,9 @@ def _request(space: str, options: tuple[str, ...]) -> Request:
         raise typer.BadParameter(told, param_hint="--run-options") from error
     for name in OWN_OPTIONS:
         if context.get_parameter_source(name).name == "COMMANDLINE":
-            raise typer.BadParameter(f"--{name} has no place there; {OWN_OPTIONS[name]}", param_hint="--run-options")
+            raise typer.BadParameter(
+                f"--{name} has no place there; {OWN_OPTIONS[name]}", param_hint="--run-options"
+            )
     return request(space, context.params["overrides"], context.params["smoke"])
 
 

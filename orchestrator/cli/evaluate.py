@@ -61,7 +61,8 @@ def evaluate_sets(
     out: Path | None = None,
     resources: Resources = Resources(),
 ) -> int:
-    """Import sets, evaluate them beside others, print how that ended, write a report, and return the exit code.
+    """Import sets, evaluate them beside others, print how that ended, write a report, and return
+    the exit code.
 
     Args:
         paths: files and folders, or keys of sets in the store.
@@ -71,7 +72,8 @@ def evaluate_sets(
         console: where to print.
         options: what the files leave open.
         name: name of the method; by default a file's own.
-        lr_net: a learning rate in place of the protocol's for the imported sets, or "file" for the one beside them.
+        lr_net: a learning rate in place of the protocol's for the imported sets, or "file" for the
+            one beside them.
         allow_pickle: whether pickles are read.
         download: fetch the data set if it is missing.
         out: folder for the report.
@@ -91,11 +93,15 @@ def evaluate_sets(
         else:
             place = Path(path).expanduser().resolve()
             try:
-                sets += _imported(place, dataset, question, options, name, lr_net, allow_pickle, sets, console)
+                sets += _imported(
+                    place, dataset, question, options, name, lr_net, allow_pickle, sets, console
+                )
             except ImportSetError as error:
                 raise SettingsError(str(error)) from error
     plan = plan_evaluation(sets, question)
-    title = " ".join(("evaluate", question.dataset.name, *dict.fromkeys(given.method for given in sets)))
+    title = " ".join(
+        ("evaluate", question.dataset.name, *dict.fromkeys(given.method for given in sets))
+    )
     summary = launch(
         plan,
         store=store,
@@ -110,22 +116,33 @@ def evaluate_sets(
     command = shlex.join(["iid", *sys.argv[1:]])
     files = write_report(plan, title, store, out or REPORTS / slug(title), command=command)
     console.print(render_terminal(files.report))
-    console.print(f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True
+    )
     return summary.exit_code
 
 
 def ask(
-    dataset: str, architectures: str, protocol: Protocol, beside: str, overrides: Iterable[str], num_eval: int | None
+    dataset: str,
+    architectures: str,
+    protocol: Protocol,
+    beside: str,
+    overrides: Iterable[str],
+    num_eval: int | None,
 ) -> Question:
     """Check what the command line asks for.
 
     Raises:
         SpaceError: a name is unknown, or a setting does not fit.
     """
-    changes = parse_overrides([*overrides, *([f"evaluation.num_eval={num_eval}"] if num_eval is not None else [])])
+    changes = parse_overrides(
+        [*overrides, *([f"evaluation.num_eval={num_eval}"] if num_eval is not None else [])]
+    )
     if changes.axes.model_fields_set:
         axis = min(changes.axes.model_fields_set)
-        raise SpaceError(f"--set {axis}: iid evaluate takes settings there, such as evaluation.lr_net=0.02")
+        raise SpaceError(
+            f"--set {axis}: iid evaluate takes settings there, such as evaluation.lr_net=0.02"
+        )
     values = {
         "datasets": parse_document("--dataset", dataset, lines=False).value,
         "architectures": _listed(architectures) or [SAME],
@@ -134,7 +151,9 @@ def ask(
     try:
         axes = validate(Axes, values)
     except Misfit as misfit:
-        option = {"datasets": "--dataset", "methods": "--beside"}.get(str(misfit.path[0]), "--architectures")
+        option = {"datasets": "--dataset", "methods": "--beside"}.get(
+            str(misfit.path[0]), "--architectures"
+        )
         raise SpaceError(f"{option}: {misfit.message}") from misfit
     if len(axes.refs()) != 1:
         raise SpaceError("--dataset: give one data set")
@@ -148,7 +167,12 @@ def ask(
 
 
 def read_options(
-    *, normalised: str | None, zca: str | None, factor: int | None, soft_labels: str | None, check: bool
+    *,
+    normalised: str | None,
+    zca: str | None,
+    factor: int | None,
+    soft_labels: str | None,
+    check: bool,
 ) -> Options:
     """Read what the command line says about files.
 
@@ -181,10 +205,14 @@ def _normalisation(text: str | None) -> tuple[tuple[float, ...], tuple[float, ..
         numbers = []
     half = len(numbers) // 2
     mean, std = tuple(numbers[:half]), tuple(numbers[half:])
-    if not numbers or len(mean) != len(std) or not (all(map(isfinite, numbers)) and all(value > 0 for value in std)):
+    if (
+        not numbers
+        or len(mean) != len(std)
+        or not (all(map(isfinite, numbers)) and all(value > 0 for value in std))
+    ):
         raise SettingsError(
-            f"--normalised {text}: say yes, no, or the means and then the standard deviations of the channels, "
-            "such as 0.49,0.48,0.45,0.2,0.2,0.2"
+            f"--normalised {text}: say yes, no, or the means and then the standard deviations of"
+            " the channels, such as 0.49,0.48,0.45,0.2,0.2,0.2"
         )
     return mean, std
 
@@ -213,7 +241,11 @@ def _imported(
         reading = decide(found, number, options)
         method = name or _name(found, raw, path)
         synthetic = convert(raw, reading, dataset, method=method, spec={}, check=options.check)
-        ipc = synthetic.ipc if raw.own is not None else images_per_class(len(raw.images), len(dataset.info.classes))
+        ipc = (
+            synthetic.ipc
+            if raw.own is not None
+            else images_per_class(len(raw.images), len(dataset.info.classes))
+        )
         unit = ImportSet(
             dataset=question.dataset,
             protocol=question.protocol,
@@ -226,8 +258,12 @@ def _imported(
         )
         counts[method, ipc] += 1
         rate = _rate(raw, lr_net)
-        given_sets.append(GivenSet(unit=unit, method=method, lr_net=rate, note=_note(reading, raw, rate)))
-        console.print(Text(f"{raw.where}: {found.reason}. {_decision(unit, reading)}"), soft_wrap=True)
+        given_sets.append(
+            GivenSet(unit=unit, method=method, lr_net=rate, note=_note(reading, raw, rate))
+        )
+        console.print(
+            Text(f"{raw.where}: {found.reason}. {_decision(unit, reading)}"), soft_wrap=True
+        )
     return given_sets
 
 
@@ -235,7 +271,11 @@ def _name(found: Found, raw: RawSet, path: Path) -> str:
     """Name a method after its file, or after the folder where the file's name says nothing."""
     if raw.own is not None:
         return raw.own.method
-    generic = found.layout in ("mtt", "ddranking") or path.stem in ("data", "images", "synthetic_set")
+    generic = found.layout in ("mtt", "ddranking") or path.stem in (
+        "data",
+        "images",
+        "synthetic_set",
+    )
     if path.is_dir():
         return path.name
     return path.parent.name if generic and path.parent.name else path.stem
@@ -250,14 +290,19 @@ def _rate(raw: RawSet, lr_net: str | None) -> float | None:
         return None
     if lr_net == FROM_FILE:
         if raw.lr_net is None:
-            raise SettingsError(f"--lr-net file: there is no learning rate beside {raw.where}; give a number")
+            raise SettingsError(
+                f"--lr-net file: there is no learning rate beside {raw.where}; give a number"
+            )
         return raw.lr_net
     try:
         rate = float(lr_net)
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise SettingsError(f"--lr-net {lr_net}: give a positive number, or file for the one that comes with the set")
+        raise SettingsError(
+            f"--lr-net {lr_net}: give a positive number, or file for the one that comes with"
+            " the set"
+        )
     return rate
 
 
@@ -277,7 +322,9 @@ def _stored(key: str, store: Store, dataset: DatasetRef) -> GivenSet:
         raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no set")
     store.folder_of(unit.key)
     if unit.dataset != dataset:
-        raise SettingsError(f"unit {unit.key} is a set of {unit.dataset.name}, not of {dataset.name}")
+        raise SettingsError(
+            f"unit {unit.key} is a set of {unit.dataset.name}, not of {dataset.name}"
+        )
     return GivenSet(unit=unit, method=_method(unit), ancestors=tuple(_ancestors(unit, store)))
 
 

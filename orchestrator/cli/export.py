@@ -1,4 +1,6 @@
-"""`iid export`: sets of a store in the layouts that others read, checked by reading them back and training on them."""
+"""`iid export`: sets of a store in the layouts that others read, checked by reading them back and
+training on them.
+"""
 
 import json
 import re
@@ -47,7 +49,15 @@ class Job:
 
 
 def export_sets(
-    what: str, request: Request, kind: str, out: Path, store: Store, data: Path, console: Console, *, check: bool
+    what: str,
+    request: Request,
+    kind: str,
+    out: Path,
+    store: Store,
+    data: Path,
+    console: Console,
+    *,
+    check: bool,
 ) -> int:
     """Export one set or those of a search space, and print where they are; return the exit code.
 
@@ -59,18 +69,21 @@ def export_sets(
         store: where the sets are.
         data: folder of the data sets; only read to check.
         console: where to print.
-        check: read every export back, train the recorded number of networks on it, and compare; 1 is returned if a mean
-            lies outside its recorded interval.
+        check: read every export back, train the recorded number of networks on it, and compare; 1
+            is returned if a mean lies outside its recorded interval.
 
     Raises:
-        ExportError: the format does not exist or cannot hold a set, or there is nothing to compare with.
+        ExportError: the format does not exist or cannot hold a set, or there is nothing to compare
+            with.
         SpaceError: there is neither such a set nor such a space.
         StoreError: the store is not there, or a set is not done or damaged.
         DatasetError: the data set is not there.
     """
     chosen = find_format(kind)
     if not store.exists():
-        raise StoreError(f"store: there is none in {store}; name it with --store, or make one with iid run")
+        raise StoreError(
+            f"store: there is none in {store}; name it with --store, or make one with iid run"
+        )
     jobs = _jobs(what, request, out, store, console)
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)
@@ -78,11 +91,16 @@ def export_sets(
             _reference(job, store, data)
     inside = True
     for job in jobs:
-        content = export(job.source, chosen, job.folder, tuple(accuracy for _, accuracy in job.recorded))
+        content = export(
+            job.source, chosen, job.folder, tuple(accuracy for _, accuracy in job.recorded)
+        )
         console.print(f"{chosen.name}: {job.folder}", highlight=False, markup=False, soft_wrap=True)
         if chosen.eight_bits:
             loss = content.pixel_loss()
-            line = f"  8 bits lose at most {loss.largest:.2g}, on average {loss.mean:.2g}; clipped {loss.clipped:.2%}"
+            line = (
+                f"  8 bits lose at most {loss.largest:.2g}, on average {loss.mean:.2g}; clipped"
+                f" {loss.clipped:.2%}"
+            )
             console.print(line, highlight=False, markup=False)
         if check:
             inside &= _check(job, chosen, store, data, console)
@@ -100,14 +118,19 @@ def _jobs(what: str, request: Request, out: Path, store: Store, console: Console
         plan = make_plan(request.load())
         units = _sets_of(plan, request, store)
         if lacking := sum(isinstance(unit, SetUnit) for unit in plan.units.values()) - len(units):
-            missing = f"{len(units)} sets; {lacking} more of {request.name} are not there yet: {request.command('run')}"
+            missing = (
+                f"{len(units)} sets; {lacking} more of {request.name} are not there yet:"
+                f" {request.command('run')}"
+            )
             console.print(missing, highlight=False, markup=False, soft_wrap=True)
         folders = []
     sources = [_load(store, unit) for unit in units]
     recorded = _recorded(store, {unit.key for unit in units})
     return [
         Job(unit=unit, source=source, folder=folder, recorded=tuple(recorded.get(unit.key, ())))
-        for unit, source, folder in zip(units, sources, folders or _folders(out, units, sources), strict=True)
+        for unit, source, folder in zip(
+            units, sources, folders or _folders(out, units, sources), strict=True
+        )
     ]
 
 
@@ -115,12 +138,17 @@ def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
     done = store.done_keys()
     units = [unit for key, unit in plan.units.items() if isinstance(unit, SetUnit) and key in done]
     if not units:
-        raise ExportError(f"the store {store} has no set of {request.name} yet; make them: {request.command('run')}")
+        raise ExportError(
+            f"the store {store} has no set of {request.name} yet; make them:"
+            f" {request.command('run')}"
+        )
     return units
 
 
 def _folders(out: Path, units: Sequence[SetUnit], sources: Sequence[SyntheticSet]) -> list[Path]:
-    """Name a folder for each set by method, data set, IPC and seed, and by key where these are not enough."""
+    """Name a folder for each set by method, data set, IPC and seed, and by key where these are not
+    enough.
+    """
     names = [
         out / _safe(source.method) / _safe(source.dataset) / f"ipc{source.ipc}" / f"seed{unit.seed}"
         for unit, source in zip(units, sources, strict=True)
@@ -161,7 +189,9 @@ def _recorded(store: Store, keys: set[str]) -> dict[str, list[Recorded]]:
 
 
 def _rank(unit: Evaluate) -> tuple[str, str, int]:
-    """Put test before validation, then networks by name, and of several evaluations the largest first."""
+    """Put test before validation, then networks by name, and of several evaluations the largest
+    first.
+    """
     return unit.split, unit.network, -unit.settings.num_eval * unit.settings.epoch_eval_train
 
 
@@ -179,7 +209,8 @@ def _accuracy(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
 
 
 def _reference(job: Job, store: Store, data: Path) -> Recorded:
-    """Choose the evaluation that an export is checked against: with the matching network if there is one.
+    """Choose the evaluation that an export is checked against: with the matching network if there
+    is one.
 
     Raises:
         ExportError: no evaluation has an interval; the message has the command that makes one.
@@ -195,13 +226,23 @@ def _reference(job: Job, store: Store, data: Path) -> Recorded:
             else "the store has no evaluation of it to check against"
         )
         command = _evaluation_command(job.unit, network, store, data)
-        raise ExportError(f"set {job.unit.key}: {problem}; make one with {command}, or leave --check out")
+        raise ExportError(
+            f"set {job.unit.key}: {problem}; make one with {command}, or leave --check out"
+        )
     return next((pair for pair in with_interval if pair[0].network == matching), with_interval[0])
 
 
 def _evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -> str:
     """Return the command line that trains two networks on a set."""
-    words = ["iid", "evaluate", unit.key, "--dataset", dataset_text(unit.dataset), "--architectures", network]
+    words = [
+        "iid",
+        "evaluate",
+        unit.key,
+        "--dataset",
+        dataset_text(unit.dataset),
+        "--architectures",
+        network,
+    ]
     if unit.protocol != "paper":
         words += ["--protocol", unit.protocol]
     if str(store) != "store":
@@ -214,7 +255,9 @@ def _evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -
 def dataset_text(dataset: DatasetRef) -> str:
     """Write a data set as --dataset takes it: by name, or with what else belongs to it."""
     entries = {
-        entry.name: value for entry in fields(dataset) if (value := getattr(dataset, entry.name)) != entry.default
+        entry.name: value
+        for entry in fields(dataset)
+        if (value := getattr(dataset, entry.name)) != entry.default
     }
     return dataset.name if entries.keys() == {"name"} else json.dumps(entries)
 
@@ -229,7 +272,13 @@ def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -
     test = evaluation_images(dataset, unit.protocol, unit.split)
     reached = [
         evaluate_network(
-            training, test, dataset.info, unit.settings, network=unit.network, seed=unit.seed, index=index
+            training,
+            test,
+            dataset.info,
+            unit.settings,
+            network=unit.network,
+            seed=unit.seed,
+            index=index,
         ).accuracy
         for index in range(len(accuracy.accuracies))
     ]
@@ -238,8 +287,8 @@ def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -
     inside = low - ROUNDING <= mean <= high + ROUNDING
     console.print(
         Text(
-            f"  {unit.network}, {len(reached)} networks: recorded {accuracy.mean:.2%} ({low:.2%} to {high:.2%}), "
-            f"read back {mean:.2%}: {'inside' if inside else 'OUTSIDE'}",
+            f"  {unit.network}, {len(reached)} networks: recorded {accuracy.mean:.2%} ({low:.2%} to"
+            f" {high:.2%}), read back {mean:.2%}: {'inside' if inside else 'OUTSIDE'}",
             style="green" if inside else "red",
         ),
         soft_wrap=True,

@@ -21,20 +21,25 @@ def show_spaces(console: Console) -> None:
 
 
 def show_datasets(data: Path, console: Console) -> None:
-    """Print the known data sets, which are present in the data folder, and how to get the others."""
+    """Print the known data sets, which are present in the data folder, and how to get the
+    others.
+    """
     table = Table("name", "images", "classes", "size", "", box=SIMPLE_HEAD, pad_edge=False)
     places = {name: locate(name, data) for name in REGISTRY}
     for info in REGISTRY.values():
         images = f"{info.train_images:,} + {info.test_images:,}"
         side = f"{info.image_size}×{info.image_size}×{info.channels}"
-        state = Text("present", style="green") if places[info.name] else Text("missing", style="yellow")
+        state = (
+            Text("present", style="green") if places[info.name] else Text("missing", style="yellow")
+        )
         table.add_row(info.name, images, str(len(info.classes)), side, state)
     console.print(table)
     for name, folder in places.items():
         line = f"{name} is in {folder}" if folder else f"{name}: {how_to_get(name)}"
         console.print(line, highlight=False, markup=False)
     console.print(
-        "Your own images: a data set {name: …, format: parquet or imagefolder, path: …} in a search space.",
+        "Your own images: a data set {name: …, format: parquet or imagefolder, path: …} in a search"
+        " space.",
         highlight=False,
         markup=False,
     )

@@ -1,4 +1,6 @@
-"""`iid plan`: what a search space would run, what the store has of it, and how long the rest takes."""
+"""`iid plan`: what a search space would run, what the store has of it, and how long the rest
+takes.
+"""
 
 import os
 from collections import Counter
@@ -39,7 +41,11 @@ class Machine:
 def this_machine(cpus: int | None = None, gpus: int | None = None) -> Machine:
     """Count the cores and GPUs of this machine, where they are not given."""
     if cpus is None:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     if gpus is None:
         gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
     return Machine(cpus=cpus, gpus=gpus)
@@ -68,7 +74,9 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
         console.print(line, highlight=False, markup=False)
 
 
-def _table(plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]) -> Table:
+def _table(
+    plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]
+) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("kind", no_wrap=True, min_width=max(map(len, KINDS)))
     for column in ("units", "shared", "done", "to run", "time", "peak memory"):
@@ -93,7 +101,12 @@ def _table(plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Map
 
 
 def _conclusion(
-    space: Space, plan: Plan, store: Store, todo: Sequence[str], estimates: Mapping[str, Estimate], machine: Machine
+    space: Space,
+    plan: Plan,
+    store: Store,
+    todo: Sequence[str],
+    estimates: Mapping[str, Estimate],
+    machine: Machine,
 ) -> list[str]:
     if not todo:
         return [f"Nothing to run: {store} has everything."]
@@ -102,18 +115,32 @@ def _conclusion(
     hours = f"{total / 3600:,.2f} GPU-hours" if machine.gpus else f"{duration(total)} of one core"
     lines = [f"To run: {_count(len(todo), 'unit')}, {hours}; about {duration(wall)} on {machine}."]
     measured = sum(estimates[key].basis == "measured" for key in todo)
-    rate = f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU" if machine.gpus else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
+    rate = (
+        f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"
+        if machine.gpus
+        else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
+    )
     if measured:
         lines.append(
-            f"Basis: rows in {store} for {measured:,} of them, for the others a cost model corrected by these."
+            f"Basis: rows in {store} for {measured:,} of them, for the others a cost model"
+            " corrected by these."
         )
     else:
-        lines.append(f"Basis: a cost model ({rate}); there are no measured rows of such units in {store}.")
-    own = sorted({ref.name for experiment in space.experiments for ref in experiment.datasets if ref.path is not None})
+        lines.append(
+            f"Basis: a cost model ({rate}); there are no measured rows of such units in {store}."
+        )
+    own = sorted(
+        {
+            ref.name
+            for experiment in space.experiments
+            for ref in experiment.datasets
+            if ref.path is not None
+        }
+    )
     if own:
         lines.append(
-            f"The size of {', '.join(own)} is not known before it is read; {UNKNOWN.train_images:,} images of "
-            f"{UNKNOWN.classes} classes are assumed."
+            f"The size of {', '.join(own)} is not known before it is read; {UNKNOWN.train_images:,}"
+            f" images of {UNKNOWN.classes} classes are assumed."
         )
     return lines
 

@@ -23,7 +23,8 @@ def show_report(
         store: where the results are.
         out: folder for the report; `reports/<space>` if None.
         console: where to print.
-        data: the data folder, if the results come from one that was named; for the command in the report.
+        data: the data folder, if the results come from one that was named; for the command in the
+            report.
 
     Raises:
         SpaceError: the search space cannot be used.
@@ -33,12 +34,17 @@ def show_report(
     space = request.load()
     if not store.exists():
         raise ReportError(
-            f"there is no store at {store}; name it with --store, or make it with {request.command('run')}"
+            f"there is no store at {store}; name it with --store, or make it with"
+            f" {request.command('run')}"
         )
     place = out or REPORTS / slug(space.name, *["smoke"] * request.smoke)
     where = ["--store", store.address, *(["--data", str(data)] if data else [])]
     command = request.command("run", *where)
     files = write_report(make_plan(space), request.name, store, place, request.overrides, command)
     console.print(render_terminal(files.report))
-    console.print(f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Tables: {store}/tables/*/*.parquet", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True
+    )
+    console.print(
+        f"Tables: {store}/tables/*/*.parquet", highlight=False, markup=False, soft_wrap=True
+    )

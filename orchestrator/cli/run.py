@@ -44,7 +44,9 @@ def run(
         check_data((unit.dataset for unit in needed), data, download=download)
         check_pools((unit for unit in needed if isinstance(unit, ImportExtractor)), data)
     elif download:
-        raise SettingsError("--download fetches onto this machine alone; fetch the data before joining a cluster")
+        raise SettingsError(
+            "--download fetches onto this machine alone; fetch the data before joining a cluster"
+        )
     summary = launch(
         plan,
         store=store,
@@ -60,7 +62,10 @@ def run(
     show(summary, console)
     try:
         show_report(request, store, out, console, data=data)
-    except (StoreError, TableError) as error:  # what was computed is safe, and how it ended is already told
+    except (
+        StoreError,
+        TableError,
+    ) as error:  # what was computed is safe, and how it ended is already told
         console.print(Text(f"The report could not be written: {error}", style="red"))
         return summary.exit_code or 1
     return summary.exit_code
@@ -74,11 +79,15 @@ def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:
     """
     for folder in dict.fromkeys(unit.folder for unit in units):
         if not (data / Path(folder).expanduser()).is_dir():
-            raise SettingsError(f"extractors.folder: there is no folder {folder} (relative to the data folder {data})")
+            raise SettingsError(
+                f"extractors.folder: there is no folder {folder} (relative to the data folder"
+                f" {data})"
+            )
 
 
 def check_data(datasets: Iterable[DatasetRef], data: Path, *, download: bool) -> None:
-    """See that data sets are in the data folder before anything starts, and download them where asked to.
+    """See that data sets are in the data folder before anything starts, and download them where
+    asked to.
 
     Raises:
         DatasetError: one is missing, or cannot be downloaded.

@@ -32,7 +32,8 @@ def search_space(
     out: Path | None = None,
     found: Path | None = None,
 ) -> int:
-    """Search the settings of a space, print what was found, write a report and a space of it, return the exit code.
+    """Search the settings of a space, print what was found, write a report and a space of it,
+    return the exit code.
 
     Args:
         request: the search space.
@@ -49,37 +50,62 @@ def search_space(
         DatasetError: a data set that is needed is not in the data folder.
         SettingsError: a pool of extractors is not there, or options contradict each other.
         StoreError: the store cannot be written.
-        LaunchError: the cluster cannot be reached or is too small, or another search is at the same study.
+        LaunchError: the cluster cannot be reached or is too small, or another search is at the same
+            study.
     """
     space = request.load()
     chosen = studies(space, sampler=sampler, scheduler=scheduler, also=also)
     for title in unsearched(space, also):
-        search.console.print(f"{title}: left out, none of the searched settings has an effect", highlight=False)
+        search.console.print(
+            f"{title}: left out, none of the searched settings has an effect", highlight=False
+        )
     if search.address is None:
         check_data((study.dataset for study in chosen), search.data_root, download=download)
         pools = [unit for study in chosen for unit in study.extractors().values()]
         check_pools((unit for unit in pools if isinstance(unit, ImportExtractor)), search.data_root)
     elif download:
-        raise SettingsError("--download fetches onto this machine alone; fetch the data before joining a cluster")
+        raise SettingsError(
+            "--download fetches onto this machine alone; fetch the data before joining a cluster"
+        )
     search = replace(search, space=request.name, overrides=request.overrides)
     code = search.run(chosen)
     options = ["--trials", str(search.trials), "--sampler", sampler, "--scheduler", scheduler]
-    options += [word for name in also for word in ("--also", name)] + ["--store", search.store.address]
+    options += [word for name in also for word in ("--also", name)] + [
+        "--store",
+        search.store.address,
+    ]
     place = out or REPORTS / slug(request.space, *["smoke"] * request.smoke, "search")
     try:
-        report = _report(chosen, search.store, request, place, found, request.command("search", *options))
-    except (StoreError, TableError) as error:  # what was computed is safe, and how it ended is already told
+        report = _report(
+            chosen, search.store, request, place, found, request.command("search", *options)
+        )
+    except (
+        StoreError,
+        TableError,
+    ) as error:  # what was computed is safe, and how it ended is already told
         search.console.print(Text(f"The report could not be written: {error}", style="red"))
         return code or 1
     search.console.print(terminal_table(report.summary))
-    search.console.print(f"Report: {report.markdown} and {report.html}", highlight=False, markup=False, soft_wrap=True)
+    search.console.print(
+        f"Report: {report.markdown} and {report.html}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     if report.found is not None:
-        search.console.print(f"Found settings: iid run {report.found}", highlight=False, markup=False, soft_wrap=True)
+        search.console.print(
+            f"Found settings: iid run {report.found}", highlight=False, markup=False, soft_wrap=True
+        )
     return code
 
 
 def _report(
-    chosen: Sequence[Study], store: Store, request: Request, place: Path, found: Path | None, command: str
+    chosen: Sequence[Study],
+    store: Store,
+    request: Request,
+    place: Path,
+    found: Path | None,
+    command: str,
 ) -> SearchReport:
     results = [study_result(study, store) for study in chosen]
     return write_search_report(results, request.space, place, command=command, found=found)

@@ -19,8 +19,11 @@ from orchestrator.text import duration
 from orchestrator.units import Unit
 
 
-def run_one(key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER) -> int:
-    """Compute the unit whose key begins with `key`, without Ray and on all cores; return the exit code.
+def run_one(
+    key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER
+) -> int:
+    """Compute the unit whose key begins with `key`, without Ray and on all cores; return the exit
+    code.
 
     Raises:
         StoreError: there is no such unit, or more than one, or a unit that it needs is not done.
@@ -42,7 +45,9 @@ def run_one(key: str, store: Store, data: Path, device: str, console: Console, *
     console.print(Text(describe(unit)))
     prepare_process(cpus=cores, gpus=float(device != "cpu"))
     try:
-        result = compute(unit, settings, device=device, report=lambda report: console.print(_line(report)))
+        result = compute(
+            unit, settings, device=device, report=lambda report: console.print(_line(report))
+        )
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on at the last checkpoint.")
         return 130
@@ -57,7 +62,9 @@ def _check_possible(unit: Unit, store: Store, device: str) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise SettingsError("--device cuda: PyTorch finds no GPU on this machine; leave the option out")
+            raise SettingsError(
+                "--device cuda: PyTorch finds no GPU on this machine; leave the option out"
+            )
 
 
 def _line(report: Report) -> Text:

@@ -15,7 +15,8 @@ SHOWN = 50
 
 
 def show_verification(store: Store, console: Console, *, mend: bool = False) -> int:
-    """Print what is wrong in a store and what to do; return 0 if there is nothing to do or all of it was done, or 1.
+    """Print what is wrong in a store and what to do; return 0 if there is nothing to do or all of
+    it was done, or 1.
 
     Args:
         store: the store.
@@ -35,18 +36,26 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     console.print(f"{extent}: {_todo(seen)}.", highlight=False, soft_wrap=True)
     if not mend:
         console.print(
-            f"iid verify --repair --store {store} moves what is damaged to its folder damaged and publishes rows "
-            "again; then run the search space again. Nothing is deleted.",
+            f"iid verify --repair --store {store} moves what is damaged to its folder damaged and"
+            " publishes rows again; then run the search space again. Nothing is deleted.",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
         return 1
-    mended = repair_remote(store, seen.findings) if isinstance(store, RemoteStore) else repair(store, seen.findings)
+    mended = (
+        repair_remote(store, seen.findings)
+        if isinstance(store, RemoteStore)
+        else repair(store, seen.findings)
+    )
     folder, left = mended
-    console.print(f"What is damaged is in {folder}; run the search space again.", markup=False, soft_wrap=True)
+    console.print(
+        f"What is damaged is in {folder}; run the search space again.", markup=False, soft_wrap=True
+    )
     for finding in left:
-        console.print(Text(f"left alone: {finding.place}: somebody works on it right now"), soft_wrap=True)
+        console.print(
+            Text(f"left alone: {finding.place}: somebody works on it right now"), soft_wrap=True
+        )
     return 1 if left else 0
 
 
@@ -58,7 +67,11 @@ def _print_findings(findings: Sequence[Finding], console: Console) -> None:
         table.add_column(heading, overflow="fold")
     order = sorted(findings, key=lambda finding: finding.action == "none")
     for finding in order[:SHOWN]:
-        table.add_row(Text("-" if finding.action == "none" else finding.action), finding.place, Text(finding.problem))
+        table.add_row(
+            Text("-" if finding.action == "none" else finding.action),
+            finding.place,
+            Text(finding.problem),
+        )
     console.print(table)
     if len(findings) > SHOWN:
         console.print(f"and {len(findings) - SHOWN} more")

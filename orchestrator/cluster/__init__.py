@@ -1,1 +1,3 @@
-"""Machines: their resources, the look at each node before a launch, data transfer, authentication, manifests."""
+"""Machines: their resources, the look at each node before a launch, data transfer, authentication,
+manifests.
+"""

@@ -1,6 +1,8 @@
-"""The token without which nobody can use a Ray that was started here: whoever reaches Ray's ports runs code.
+"""The token without which nobody can use a Ray that was started here: whoever reaches Ray's ports
+runs code.
 
-Ray asks for it by default, and makes it as a file that everybody on the machine can read; so it is made here.
+Ray asks for it by default, and makes it as a file that everybody on the machine can read; so it is
+made here.
 """
 
 import os
@@ -35,7 +37,9 @@ def _create(path: Path, token: str) -> None:
     """Have the file appear whole, unless another process is faster."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+        ) as stream:
             stream.write(token)
         with suppress(FileExistsError):
             os.link(temporary, path)

@@ -1,9 +1,11 @@
-"""Data sets for nodes that do not share the data folder: sent once through Ray's object store, kept on the node.
+"""Data sets for nodes that do not share the data folder: sent once through Ray's object store, kept
+on the node.
 
-A data set travels as a tar in chunks, and lies on the node in a folder named by what it is and by its content, laid out
-like a data folder. Workers look into their own data folder first. Two variables of a node's environment, set before Ray
-is started there, say where that is (`IID_NODE_DATA`, by default as on the machine that launches) and where to keep what
-is sent (`IID_NODE_CACHE`).
+A data set travels as a tar in chunks, and lies on the node in a folder named by what it is and by
+its content, laid out like a data folder. Workers look into their own data folder first. Two
+variables of a node's environment, set before Ray is started there, say where that is
+(`IID_NODE_DATA`, by default as on the machine that launches) and where to keep what is sent
+(`IID_NODE_CACHE`).
 """
 
 import hashlib
@@ -54,7 +56,10 @@ def why_not(ref: DatasetRef) -> str | None:
     """Return why a data set cannot be sent; None if it can."""
     path = Path(ref.path or "").expanduser()
     if path.is_absolute() or ".." in path.parts:
-        return f"{ref.path} lies outside the data folder; give a path below --data, or put it where all nodes see it"
+        return (
+            f"{ref.path} lies outside the data folder; give a path below --data, or put it where"
+            " all nodes see it"
+        )
     return None
 
 
@@ -68,11 +73,17 @@ def pack(ref: DatasetRef, root: Path) -> Parcel:
             with path.open("rb") as stream:
                 tar.addfile(entry, stream)
     sink.flush()
-    return Parcel(name=label(ref), digest=sink.sha256.hexdigest()[:16], size=sink.size, chunks=tuple(sink.references))
+    return Parcel(
+        name=label(ref),
+        digest=sink.sha256.hexdigest()[:16],
+        size=sink.size,
+        chunks=tuple(sink.references),
+    )
 
 
 def unpack(parcel: Parcel) -> str:
-    """Return the folder of a data set on this node, after getting it from the object store if it is not there yet.
+    """Return the folder of a data set on this node, after getting it from the object store if it is
+    not there yet.
 
     Raises:
         OSError: it cannot be kept.
@@ -128,13 +139,17 @@ class Parcels:
         return found
 
     def misfit(self) -> str | None:
-        """Say why this node must not compute for the launch; None if it may. Nodes that join later are asked here."""
+        """Say why this node must not compute for the launch; None if it may. Nodes that join later
+        are asked here.
+        """
         here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         return difference(here, software(), self.software)
 
 
 class Depot:
-    """An actor on the machine that launches, which packs a data set when the first node asks for it."""
+    """An actor on the machine that launches, which packs a data set when the first node asks for
+    it.
+    """
 
     def __init__(self, root: str) -> None:
         self._root = Path(root)
@@ -152,7 +167,11 @@ class Depot:
 def open_depot(root: Path) -> Any:
     """Start a depot on this machine's node of the joined cluster; it ends with the launch."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(Depot).options(scheduling_strategy=here).remote(str(root.expanduser().resolve()))
+    return (
+        ray.remote(num_cpus=0)(Depot)
+        .options(scheduling_strategy=here)
+        .remote(str(root.expanduser().resolve()))
+    )
 
 
 def data_root_for(ref: DatasetRef, root: Path, parcels: Parcels) -> Path:
@@ -170,7 +189,9 @@ def trial_on_cluster(parcels: Parcels) -> Callable[[dict[str, Any]], None]:
 
 def _run(config: dict[str, Any], parcels: Parcels) -> None:
     if (reason := parcels.misfit()) is not None:
-        refused = asdict(Result(status="failed", error="OtherSoftware", reason=reason, hopeless=True))
+        refused = asdict(
+            Result(status="failed", error="OtherSoftware", reason=reason, hopeless=True)
+        )
         tune.report({"results": [refused] * len(config["units"])})
         return
     root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), parcels)

@@ -1,6 +1,8 @@
-"""Before a launch on a cluster: look at every node from itself, and refuse with a reason rather than fail later.
+"""Before a launch on a cluster: look at every node from itself, and refuse with a reason rather
+than fail later.
 
-A node must run the same versions as this machine, see the store, and have the data sets (or get them, see `shipping`).
+A node must run the same versions as this machine, see the store, and have the data sets (or get
+them, see `shipping`).
 """
 
 import subprocess
@@ -16,7 +18,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import locate, missing
 from distill_core.settings import DatasetRef
-from orchestrator.cluster.dataset_transfer import Parcel, Parcels, label, node_root, open_depot, pack, unpack, why_not
+from orchestrator.cluster.dataset_transfer import (
+    Parcel,
+    Parcels,
+    label,
+    node_root,
+    open_depot,
+    pack,
+    unpack,
+    why_not,
+)
 from orchestrator.cluster.resources import LaunchError, Node
 from orchestrator.cluster.software_check import difference, software
 from orchestrator.store.open import open_store
@@ -97,13 +108,13 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
             raise LaunchError(f"node {node['name']} cannot use the store: {facts.store_error}")
         if not facts.sees_store:
             raise LaunchError(
-                f"node {node['name']} does not see the store {store}; put it on storage that all nodes share, "
-                "under the same path or URL"
+                f"node {node['name']} does not see the store {store}; put it on storage that all"
+                " nodes share, under the same path or URL"
             )
         if facts.lacks_folders and _computes(node):
             raise LaunchError(
-                f"node {node['name']} does not see {facts.lacks_folders[0]}, which units read; put it on storage that "
-                "all nodes share, under the same path"
+                f"node {node['name']} does not see {facts.lacks_folders[0]}, which units read; put"
+                " it on storage that all nodes share, under the same path"
             )
     parcels = _bring_data(answers, data_root)
     nodes = [_node(node, facts.gpu_memory) for node, facts in answers]
@@ -111,10 +122,14 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
 
 
 def gpu_memory() -> int | None:
-    """Return the bytes of this machine's smallest GPU by its driver's own tool; None if that is not there."""
+    """Return the bytes of this machine's smallest GPU by its driver's own tool; None if that is not
+    there.
+    """
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        shown = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=True
+        ).stdout
         return min(int(line) for line in shown.split()) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
@@ -137,7 +152,9 @@ def look(question: Question) -> Facts:
         store_error=store_error,
         gpu_memory=gpu_memory(),
         lacks=tuple(ref for ref in question.datasets if locate(ref, root) is None),
-        lacks_folders=tuple(name for name in question.folders if not (root / Path(name).expanduser()).exists()),
+        lacks_folders=tuple(
+            name for name in question.folders if not (root / Path(name).expanduser()).exists()
+        ),
     )
 
 
@@ -149,13 +166,16 @@ def _ask(nodes: Sequence[dict[str, Any]], question: Question) -> list[tuple[dict
             answers.append((node, ray.get(answer, timeout=ANSWER_SECONDS)))
         except RayError as error:
             raise LaunchError(
-                f"node {node['name']} cannot run this package: {last_line(error)}; install the same iid-orchestrator "
-                "there, into the Python that runs Ray, and see that the node is up"
+                f"node {node['name']} cannot run this package: {last_line(error)}; install the same"
+                " iid-orchestrator there, into the Python that runs Ray, and see that the node"
+                " is up"
             ) from error
     return answers
 
 
-def _bring_data(answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path) -> dict[str, Parcel]:
+def _bring_data(
+    answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path
+) -> dict[str, Parcel]:
     """Send each data set that a node lacks to it, once."""
     lacking: dict[str, list[dict[str, Any]]] = {}
     refs: dict[str, DatasetRef] = {}
@@ -169,11 +189,13 @@ def _bring_data(answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path
             if len(nodes) == sum(_computes(node) for node, _ in answers):
                 raise missing(refs[name], data_root)
             raise LaunchError(
-                f"node {nodes[0]['name']} does not have data set {name}, nor does this machine, which could send it; "
-                f"put it into {data_root} here or there"
+                f"node {nodes[0]['name']} does not have data set {name}, nor does this machine,"
+                f" which could send it; put it into {data_root} here or there"
             )
         if (reason := why_not(refs[name])) is not None:
-            raise LaunchError(f"node {nodes[0]['name']} does not have data set {name}, and {reason}")
+            raise LaunchError(
+                f"node {nodes[0]['name']} does not have data set {name}, and {reason}"
+            )
         parcels[name] = pack(refs[name], data_root)
         _deliver(parcels[name], nodes)
     return parcels
@@ -185,8 +207,9 @@ def _deliver(parcel: Parcel, nodes: Sequence[dict[str, Any]]) -> None:
             ray.get(place)
         except (RayError, OSError) as error:
             raise LaunchError(
-                f"node {node['name']} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f} MB): "
-                f"{last_line(error)}; make room, or name another folder there with IID_NODE_CACHE"
+                f"node {node['name']} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f}"
+                f" MB): {last_line(error)}; make room, or name another folder there with"
+                " IID_NODE_CACHE"
             ) from error
 
 
@@ -202,7 +225,9 @@ def _folders(units: Iterable[Unit]) -> tuple[str, ...]:
 
 
 def _alive() -> list[dict[str, Any]]:
-    """Return what Ray says of its nodes, each with a "name": its address, and where several share one, more."""
+    """Return what Ray says of its nodes, each with a "name": its address, and where several share
+    one, more.
+    """
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     at = Counter(node["NodeManagerAddress"] for node in nodes)
     for node in nodes:
@@ -213,7 +238,12 @@ def _alive() -> list[dict[str, Any]]:
 
 def _node(node: Mapping[str, Any], memory: int | None) -> Node:
     resources = node["Resources"]
-    return Node(name=node["name"], cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0), gpu_memory=memory)
+    return Node(
+        name=node["name"],
+        cpus=resources.get("CPU", 0.0),
+        gpus=resources.get("GPU", 0.0),
+        gpu_memory=memory,
+    )
 
 
 def _computes(node: Mapping[str, Any]) -> bool:

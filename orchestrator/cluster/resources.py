@@ -1,7 +1,9 @@
-"""What each trial gets of a cluster: decided from what its units need, with the reason in words. Pure functions.
+"""What each trial gets of a cluster: decided from what its units need, with the reason in words.
+Pure functions.
 
-A GPU is shared where its memory allows. Ray does not keep the units on one GPU apart, so memory is reckoned with room
-to spare, and a unit that runs out of it all the same is tried again on a whole GPU.
+A GPU is shared where its memory allows. Ray does not keep the units on one GPU apart, so memory is
+reckoned with room to spare, and a unit that runs out of it all the same is tried again on a whole
+GPU.
 """
 
 import math
@@ -41,11 +43,14 @@ class Resources:
 
     def __post_init__(self) -> None:
         if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus >= LEAST_SHARE):
-            raise LaunchError(f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least {LEAST_SHARE:g}")
+            raise LaunchError(
+                f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least"
+                f" {LEAST_SHARE:g}"
+            )
         if self.gpus is not None and self.gpus != 0 and not LEAST_SHARE <= self.gpus <= 1:
             raise LaunchError(
-                f"--gpus-per-trial is {self.gpus:g}; a unit computes on one GPU: give 1, a part of it of at least "
-                f"{LEAST_SHARE:g}, or 0 to compute on CPUs"
+                f"--gpus-per-trial is {self.gpus:g}; a unit computes on one GPU: give 1, a part of"
+                f" it of at least {LEAST_SHARE:g}, or 0 to compute on CPUs"
             )
 
 
@@ -91,21 +96,30 @@ def wants_gpu(nodes: Iterable[Node], gpus: float | None) -> bool:
     return any(node.gpus >= 1 for node in nodes) if gpus is None else gpus > 0
 
 
-def gpu_need(units: Iterable[Unit], estimates: Mapping[str, Estimate], *, cohorts: bool = False) -> Need:
-    """Return what those of the units need that compute on a GPU, alone or in the largest cohort they may be in."""
+def gpu_need(
+    units: Iterable[Unit], estimates: Mapping[str, Estimate], *, cohorts: bool = False
+) -> Need:
+    """Return what those of the units need that compute on a GPU, alone or in the largest cohort
+    they may be in.
+    """
     computing = [unit for unit in units if needs_gpu(unit)]
     added = added_bytes(computing) if cohorts else {}
-    memories = [_with_margin(estimates[unit.key]) + added.get(likeness(unit), 0) for unit in computing]
+    memories = [
+        _with_margin(estimates[unit.key]) + added.get(likeness(unit), 0) for unit in computing
+    ]
     return Need(units=len(computing), memory=max(memories, default=0))
 
 
-def share_out(nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: Need) -> Capacity:
+def share_out(
+    nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: Need
+) -> Capacity:
     """Decide what each trial gets.
 
     Args:
         nodes: the cluster.
         cpus: CPU cores a trial, as the user says; 1 by default.
-        gpus: GPUs a trial, as the user says; by default as much of one as its units need, where there are GPUs.
+        gpus: GPUs a trial, as the user says; by default as much of one as its units need, where
+            there are GPUs.
         need: of the units that are to run.
 
     Raises:
@@ -120,8 +134,9 @@ def share_out(nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, 
         most_cpus = max((node.cpus for node in nodes), default=0)
         most_gpus = max((node.gpus for node in nodes), default=0)
         raise LaunchError(
-            f"no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial; the most there is are {most_cpus:g} CPUs and "
-            f"{most_gpus:g} GPUs; lower --cpus-per-trial or --gpus-per-trial"
+            f"no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial; the most there is are"
+            f" {most_cpus:g} CPUs and {most_gpus:g} GPUs; lower --cpus-per-trial or"
+            " --gpus-per-trial"
         )
     return Capacity(cpus=cpus, gpus=gpus, slots=slots, reason=reason)
 
@@ -129,8 +144,8 @@ def share_out(nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, 
 def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float, str]:
     """Choose the part of a GPU that a unit gets, and say why; 0 where there are no GPUs.
 
-    It is a half or a quarter where that leaves every unit enough memory on the smallest GPU, there are CPU cores for as
-    many, and there are more units than GPUs.
+    It is a half or a quarter where that leaves every unit enough memory on the smallest GPU, there
+    are CPU cores for as many, and there are more units than GPUs.
     """
     with_gpus = [node for node in nodes if node.gpus >= 1]
     if not with_gpus:
@@ -153,7 +168,9 @@ def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float,
 
 
 def _with_margin(cost: Estimate) -> int:
-    context = PROCESS_BYTES if cost.basis == "measured" else 0  # the model counts it, the allocator's peak does not
+    context = (
+        PROCESS_BYTES if cost.basis == "measured" else 0
+    )  # the model counts it, the allocator's peak does not
     return int(MARGINS[cost.basis] * cost.memory + context)
 
 

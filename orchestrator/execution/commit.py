@@ -1,6 +1,7 @@
 """How a unit's work ends: its artefacts and rows committed, or what ended it told.
 
-A unit that fails is a result like any other: its exception is recorded in table `failures` and reported.
+A unit that fails is a result like any other: its exception is recorded in table `failures` and
+reported.
 """
 
 import sys
@@ -49,7 +50,9 @@ def settled(
     return Result(status="done" if first else "present", seconds=seconds + time.monotonic() - began)
 
 
-def _commit(unit: Unit, workdir: Path, outcome: Outcome, store: Store, settings: TrialSettings, device: str) -> bool:
+def _commit(
+    unit: Unit, workdir: Path, outcome: Outcome, store: Store, settings: TrialSettings, device: str
+) -> bool:
     """Put a unit into the store; False if another launch was first."""
     if outcome.fingerprint is not None:
         store.check_fingerprint(unit.dataset, outcome.fingerprint)
@@ -61,10 +64,14 @@ def _commit(unit: Unit, workdir: Path, outcome: Outcome, store: Store, settings:
     )
     shared = provenance.columns(unit)
     rows = [{**shared, **row} for row in outcome.rows]
-    return store.commit(unit, workdir, rows, run=settings.run, finished=shared["finished"].isoformat())
+    return store.commit(
+        unit, workdir, rows, run=settings.run, finished=shared["finished"].isoformat()
+    )
 
 
-def failed(unit: Unit, store: Store, settings: TrialSettings, device: str, error: Exception) -> Result:
+def failed(
+    unit: Unit, store: Store, settings: TrialSettings, device: str, error: Exception
+) -> Result:
     """Tell what ended a unit, and record it."""
     reason = str(error) or type(error).__name__
     if is_full(error) and not isinstance(error, StoreError):
@@ -94,7 +101,8 @@ def note_failure(unit: Unit, store: Store, *, run: str, device: str, result: Res
     try:
         store.record_failure(row)
     except StoreError:
-        return  # a full disk is a likely reason for the failure itself; the launch's summary still tells it
+        # a full disk is a likely reason for the failure itself; the launch's summary still tells it
+        return
 
 
 def _is_out_of_memory(error: Exception) -> bool:

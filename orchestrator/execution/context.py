@@ -1,14 +1,16 @@
 """What a unit function gets from and gives to the orchestrator.
 
-A unit function has the signature `run_unit(unit: Unit, context: UnitContext) -> Outcome`. It writes its artefacts into
-`context.workdir`, reads its parents' from `context.parent(key)`, and knows neither Ray nor the store's layout:
+A unit function has the signature `run_unit(unit: Unit, context: UnitContext) -> Outcome`. It writes
+its artefacts into `context.workdir`, reads its parents' from `context.parent(key)`, and knows
+neither Ray nor the store's layout:
 
     state = load(path) if (path := context.load_checkpoint()) else new_state()
     for step in range(state.step, total):
         losses = advance(state)
         context.progress(step + 1, total, losses)
         if context.checkpoint_due():
-            context.save_checkpoint(lambda path: save(state, path))  # raises Stopped when the launch is to stop
+            # raises Stopped when the launch is to stop
+            context.save_checkpoint(lambda path: save(state, path))
 """
 
 import time
@@ -30,7 +32,9 @@ STOP_CHECK_SECONDS = 0.5
 
 
 class Stopped(Exception):
-    """The launch is to stop, or another process took the unit over; the unit function lets this pass."""
+    """The launch is to stop, or another process took the unit over; the unit function lets this
+    pass.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +42,8 @@ class Outcome:
     """What a unit function returns."""
 
     rows: Sequence[Row]
-    """Rows of `tables.TABLE_OF_KIND[unit.kind]` with that table's own columns, `seconds` and `peak_memory`; the shared
-    columns of provenance are filled in, unless a row gives its own."""
+    """Rows of `tables.TABLE_OF_KIND[unit.kind]` with that table's own columns, `seconds` and
+    `peak_memory`; the shared columns of provenance are filled in, unless a row gives its own."""
     fingerprint: str | None
     """Of the images that were read; None if there were none."""
 
@@ -67,7 +71,8 @@ class UnitContext:
         data_root: folder of the data sets.
         device: "cpu" or "cuda".
         threads: CPU threads the unit may use.
-        checkpoint_seconds: pause between checkpoints; a tenth of the time at most goes into writing them.
+        checkpoint_seconds: pause between checkpoints; a tenth of the time at most goes into writing
+            them.
         together: units that are computed together, each of which writes its own.
         report_seconds: pause between reports.
         report: takes a report, for a display.
@@ -111,7 +116,8 @@ class UnitContext:
         self._stop = False
 
     def parent(self, key: str) -> Path:
-        """Return the folder with the artefacts of a done unit, which are what they were when it was finished.
+        """Return the folder with the artefacts of a done unit, which are what they were when it was
+        finished.
 
         Raises:
             StoreError: it is not done, or damaged.
@@ -130,15 +136,19 @@ class UnitContext:
         """
         self._store.check_fingerprint(self._unit.dataset, fingerprint)
 
-    def progress(self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None) -> None:
-        """Say that `step` of `total` steps are done; cheap without values, since most calls go nowhere.
+    def progress(
+        self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None
+    ) -> None:
+        """Say that `step` of `total` steps are done; cheap without values, since most calls go
+        nowhere.
 
         Args:
             step: steps done, counted from the unit's beginning, earlier attempts included.
             total: steps in all.
-            values: named numbers of this step, such as losses: all of them for TensorBoard, the latest for the display.
-                Tensors without dimensions will do. Reading one off its device costs a synchronisation, so a loop of
-                many short steps passes them every few steps.
+            values: named numbers of this step, such as losses: all of them for TensorBoard, the
+                latest for the display. Tensors without dimensions will do. Reading one off its
+                device costs a synchronisation, so a loop of many short steps passes them every few
+                steps.
         """
         self._step = step
         if values:
@@ -155,7 +165,9 @@ class UnitContext:
             self._log.image(self._step, tag, image)
 
     def load_checkpoint(self) -> Path | None:
-        """Return the file that the last `save_checkpoint` of this unit wrote, on any machine; None at the start."""
+        """Return the file that the last `save_checkpoint` of this unit wrote, on any machine; None
+        at the start.
+        """
         return self._store.load_checkpoint(self._unit)
 
     def checkpoint_due(self) -> bool:
@@ -175,7 +187,9 @@ class UnitContext:
         began = time.monotonic()
         self._store.save_checkpoint(self._unit, write)
         now = time.monotonic()
-        self._next_checkpoint = now + max(self.checkpoint_seconds, 9 * self._together * (now - began))
+        self._next_checkpoint = now + max(
+            self.checkpoint_seconds, 9 * self._together * (now - began)
+        )
         self.stop_if_asked()
 
     def should_stop(self) -> bool:

@@ -1,4 +1,5 @@
-"""Computing units: lease, unit function, commit. It works the same in a Tune trial and in this process, without Ray.
+"""Computing units: lease, unit function, commit. It works the same in a Tune trial and in this
+process, without Ray.
 
 A cohort is computed by one function; its units are leased and settled each by itself.
 """
@@ -28,7 +29,11 @@ CohortFunction = Callable[[Sequence[Unit], Sequence[UnitContext]], Sequence[Outc
 
 
 def compute(
-    unit: Unit, settings: TrialSettings, *, device: str, report: Callable[[Report], None] | None = None
+    unit: Unit,
+    settings: TrialSettings,
+    *,
+    device: str,
+    report: Callable[[Report], None] | None = None,
 ) -> Result:
     """Compute a unit and commit it to the store, unless that is done or somebody else is at it."""
     placed = None if report is None else lambda place, progress: report(progress)
@@ -43,8 +48,8 @@ def compute_together(
     device: str,
     report: Callable[[int, Report], None] | None = None,
 ) -> list[Result]:
-    """Compute a unit, or a cohort of them, and commit each of them to the store; those that are done or that somebody
-    else is at are left out.
+    """Compute a unit, or a cohort of them, and commit each of them to the store; those that are
+    done or that somebody else is at are left out.
 
     Args:
         units: at least one.
@@ -67,11 +72,15 @@ def compute_together(
                 elif lease is None:
                     results[unit.key] = Result(status="busy")
                 else:
-                    tasks.append(_Task(unit, lease, None if report is None else partial(report, place)))
+                    tasks.append(
+                        _Task(unit, lease, None if report is None else partial(report, place))
+                    )
             if tasks:
                 results |= _compute_leased(tasks, store, settings, device)
     except StoreError as error:  # it cannot even be noted who is working on what
-        results = {u.key: failed(u, store, settings, device, error) for u in units if u.key not in results} | results
+        results = {
+            u.key: failed(u, store, settings, device, error) for u in units if u.key not in results
+        } | results
     return [results[unit.key] for unit in units]
 
 
@@ -84,17 +93,24 @@ class _Task:
     report: Callable[[Report], None] | None
 
 
-def _compute_leased(tasks: Sequence[_Task], store: Store, settings: TrialSettings, device: str) -> dict[str, Result]:
+def _compute_leased(
+    tasks: Sequence[_Task], store: Store, settings: TrialSettings, device: str
+) -> dict[str, Result]:
     """Compute some units together, then settle one after the other."""
     began = time.monotonic()
     with ExitStack() as folders:
         with ExitStack() as logs:
             stopping = logs.enter_context(store.stop_sign(settings.run).watched())
-            contexts = [_context(task, store, settings, device, len(tasks), stopping, folders, logs) for task in tasks]
+            contexts = [
+                _context(task, store, settings, device, len(tasks), stopping, folders, logs)
+                for task in tasks
+            ]
             outcomes = _outcomes(tasks, contexts, settings)
         share = (time.monotonic() - began) / len(tasks)
         return {
-            task.unit.key: settled(task.unit, task.lease, context.workdir, outcome, share, store, settings, device)
+            task.unit.key: settled(
+                task.unit, task.lease, context.workdir, outcome, share, store, settings, device
+            )
             for task, context, outcome in zip(tasks, contexts, outcomes, strict=True)
         }
 

@@ -1,4 +1,6 @@
-"""TensorBoard logs of units: scalars and pictures, written by the worker that computes, one folder a unit."""
+"""TensorBoard logs of units: scalars and pictures, written by the worker that computes, one folder
+a unit.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +37,8 @@ class TensorBoardLog:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            continued = self._folder.exists()  # what a killed attempt logged beyond its last checkpoint is superseded
+            continued = (
+                self._folder.exists()
+            )  # what a killed attempt logged beyond its last checkpoint is superseded
             self._writer = SummaryWriter(str(self._folder), purge_step=step if continued else None)
         return self._writer

@@ -1,6 +1,8 @@
-"""What a Ray Tune trial is asked and what it answers: plain values that travel between a launch and its workers.
+"""What a Ray Tune trial is asked and what it answers: plain values that travel between a launch and
+its workers.
 
-A trial has one unit, or a cohort of sets that are distilled together and in all else are units like any other.
+A trial has one unit, or a cohort of sets that are distilled together and in all else are units like
+any other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +15,8 @@ RUNNER = "orchestrator.execution.unit_functions:run_unit"
 COHORT_RUNNER = "orchestrator.execution.unit_functions:run_cohort"
 
 Status = Literal["done", "present", "failed", "busy", "stopped", "apart"]
-"""done: computed here; present: another launch had it; busy: another launch is at it; stopped: to be continued; apart:
-its cohort could not go on as a whole, so that it is to be tried alone."""
+"""done: computed here; present: another launch had it; busy: another launch is at it; stopped: to
+be continued; apart: its cohort could not go on as a whole, so that it is to be tried alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +53,9 @@ class Result:
     out_of_memory: bool = False
     """Whether it was a device's memory that ran out."""
     hopeless: bool = False
-    """Whether no unit can do better: the disk is full, the store cannot be written, or the node has other software."""
+    """Whether no unit can do better: the disk is full, the store cannot be written, or the node has
+    other software.
+    """
 
 
 def trial_config(units: Sequence[Unit], settings: TrialSettings, *, gpus: float) -> dict[str, Any]:
@@ -60,8 +64,12 @@ def trial_config(units: Sequence[Unit], settings: TrialSettings, *, gpus: float)
 
 
 def needs_gpu(unit: Unit) -> bool:
-    """Tell whether a unit has anything to compute on a GPU; the others leave the GPUs to the rest."""
-    return not (isinstance(unit, ImportExtractor) or (isinstance(unit, Select) and unit.method == "random"))
+    """Tell whether a unit has anything to compute on a GPU; the others leave the GPUs to the
+    rest.
+    """
+    return not (
+        isinstance(unit, ImportExtractor) or (isinstance(unit, Select) and unit.method == "random")
+    )
 
 
 def trial_resources(config: Mapping[str, Any]) -> dict[str, float]:

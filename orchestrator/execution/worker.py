@@ -1,7 +1,7 @@
 """What a worker does with a Ray Tune trial, in a process that may have had another one before.
 
-How its units ended is reported, failures too. Only what is wrong with the machinery (a worker killed) is raised, and
-makes Tune try again.
+How its units ended is reported, failures too. Only what is wrong with the machinery (a worker
+killed) is raised, and makes Tune try again.
 """
 
 import gc
@@ -27,7 +27,14 @@ def run_trial(config: dict[str, Any]) -> None:
     prepare_process(cpus=settings.cpus, gpus=gpus)
 
     def report(place: int, progress: Report) -> None:
-        tune.report({"place": place, "step": progress.step, "total": progress.total, "values": progress.values})
+        tune.report(
+            {
+                "place": place,
+                "step": progress.step,
+                "total": progress.total,
+                "values": progress.values,
+            }
+        )
 
     results = compute_together(units, settings, device="cuda" if gpus else "cpu", report=report)
     tune.report({"results": [asdict(result) for result in results]})
@@ -36,8 +43,8 @@ def run_trial(config: dict[str, Any]) -> None:
 def prepare_process(*, cpus: float, gpus: float) -> None:
     """Make a process, new or used by another unit before, as good as new.
 
-    Hides the GPUs from a unit that asked for none, limits the CPU threads, resets global generators and frees memory
-    that a predecessor left on the device.
+    Hides the GPUs from a unit that asked for none, limits the CPU threads, resets global generators
+    and frees memory that a predecessor left on the device.
     """
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

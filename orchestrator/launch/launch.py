@@ -1,4 +1,5 @@
-"""Launching a plan: what is still to do, on which machines, what it shows meanwhile, and how it ended.
+"""Launching a plan: what is still to do, on which machines, what it shows meanwhile, and how it
+ended.
 
 Ray is imported only when there is something to compute.
 """
@@ -65,11 +66,15 @@ class Summary:
     deaths: int = 0
     """Workers that died, be it with their node; their units were tried again."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """By the name of the option that other commands find them with; none that are where it looks by itself."""
+    """By the name of the option that other commands find them with; none that are where it looks by
+    itself.
+    """
 
     @property
     def exit_code(self) -> int:
-        """0 if everything is done, 130 if it was stopped before that, 1 if something failed or was not tried."""
+        """0 if everything is done, 130 if it was stopped before that, 1 if something failed or was
+        not tried.
+        """
         if self.failures or self.blocked:
             return 1
         if self.waiting:
@@ -93,7 +98,8 @@ def launch(
     checkpoint_seconds: float = 30.0,
     tensorboard: bool = True,
 ) -> Summary:
-    """Compute what the store lacks of a plan; a first Ctrl-C stops it after checkpointing, a second at once.
+    """Compute what the store lacks of a plan; a first Ctrl-C stops it after checkpointing, a second
+    at once.
 
     Args:
         plan: the units.
@@ -102,19 +108,22 @@ def launch(
         space: name of the search space, for the record and the status.
         overrides: what the command line changed in it, for the record.
         cpus_per_trial: CPU cores a unit; 1 by default.
-        gpus_per_trial: GPUs a unit, or a fraction of one; by default what its memory needs, where there are GPUs.
-        address: "auto" or host:port of a Ray cluster to join; by default Ray is started on this machine.
+        gpus_per_trial: GPUs a unit, or a fraction of one; by default what its memory needs, where
+            there are GPUs.
+        address: "auto" or host:port of a Ray cluster to join; by default Ray is started on this
+            machine.
         console: where progress is shown.
         runner: unit function as module:name.
-        cohorts: whether sets that differ in weights alone are distilled together (see `orchestrator.planning.cohorts`).
+        cohorts: whether sets that differ in weights alone are distilled together (see
+            `orchestrator.planning.cohorts`).
         checkpoint_seconds: pause between the checkpoints of a unit.
         tensorboard: whether units write TensorBoard logs.
 
     Raises:
         StoreError: the store cannot be written, or is damaged.
         TableError: a table cannot be read.
-        LaunchError: resources are impossible; the cluster cannot be reached, is too small for a unit, does not see the
-            store, or broke down.
+        LaunchError: resources are impossible; the cluster cannot be reached, is too small for a
+            unit, does not see the store, or broke down.
     """
     began = time.monotonic()
     asked = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
@@ -155,25 +164,44 @@ def show(summary: Summary, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("computed", "already there", "failed", "blocked", "not tried"):
         table.add_column(heading, justify="right")
-    counts = (sum(summary.computed.values()), summary.already, len(summary.failures), len(summary.blocked))
+    counts = (
+        sum(summary.computed.values()),
+        summary.already,
+        len(summary.failures),
+        len(summary.blocked),
+    )
     table.add_row(*map(str, (*counts, summary.waiting)))
     console.print(table)
     if summary.deaths:
         died = "A worker" if summary.deaths == 1 else f"{summary.deaths} workers"
-        console.print(f"{died} died, alone or with a node; the units at hand were tried again", highlight=False)
+        console.print(
+            f"{died} died, alone or with a node; the units at hand were tried again",
+            highlight=False,
+        )
     for failure in summary.failures[:SHOWN_FAILURES]:
-        line = Text(f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red")
+        line = Text(
+            f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red"
+        )
         console.print(line, soft_wrap=True)
     if len(summary.failures) > SHOWN_FAILURES:
-        console.print(f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all")
+        console.print(
+            f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all"
+        )
     if summary.failures:
         look = shlex.join(["iid", "status", "--tracebacks", *_options(summary.places, "store")])
         key = summary.failures[0].unit.key
         again = shlex.join(["iid", "unit", key, *_options(summary.places, "store", "data")])
         console.print(Text(f"Tracebacks: {look}; or {again} to try one here."), soft_wrap=True)
     if summary.waiting:
-        ended = "Stopped." if summary.stopped else f"Could not go on: {summary.halted or 'Ray Tune ended early'}."
-        console.print(Text(f"{ended} Run the same command again to go on; what is done stays done."), soft_wrap=True)
+        ended = (
+            "Stopped."
+            if summary.stopped
+            else f"Could not go on: {summary.halted or 'Ray Tune ended early'}."
+        )
+        console.print(
+            Text(f"{ended} Run the same command again to go on; what is done stays done."),
+            soft_wrap=True,
+        )
     console.print(f"{duration(summary.seconds)}, launch {summary.run}")
 
 
@@ -202,11 +230,16 @@ class StopSwitch:
             self._sign.put_up()
         except (OSError, StoreError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
-            reason = f"the store cannot be written ({why}), so units can neither be told nor checkpoint"
-            self._console.print(f"Stopping at once: {reason}. They go on at their last checkpoint.", soft_wrap=True)
+            reason = (
+                f"the store cannot be written ({why}), so units can neither be told nor checkpoint"
+            )
+            self._console.print(
+                f"Stopping at once: {reason}. They go on at their last checkpoint.", soft_wrap=True
+            )
             raise KeyboardInterrupt from error
         self._console.print(
-            "Stopping after the next checkpoint of each running unit; Ctrl-C again stops at once.", soft_wrap=True
+            "Stopping after the next checkpoint of each running unit; Ctrl-C again stops at once.",
+            soft_wrap=True,
         )
 
     @contextmanager
@@ -249,7 +282,11 @@ def _compute(
             need = gpu_need(board.units.values(), estimates, cohorts=cohorts)
             room = share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)
-            settings = replace(settings, cpus=room.cpus, report_seconds=max(settings.report_seconds, room.slots / 40))
+            settings = replace(
+                settings,
+                cpus=room.cpus,
+                report_seconds=max(settings.report_seconds, room.slots / 40),
+            )
             board.expected = {key: value.seconds for key, value in estimates.items()}
             schedule = Schedule(plan, done, board.expected, slots=room.slots if cohorts else 0)
             console.print(_opening(board, room), soft_wrap=True, highlight=False)
@@ -271,15 +308,21 @@ def _compute(
 def _survey(
     address: str | None, store: Store, settings: TrialSettings, board: Board, console: Console
 ) -> tuple[list[Node], Trial]:
-    """Look at the machines, see that they can do the work, and return them and what runs on them."""
+    """Look at the machines, see that they can do the work, and return them and what runs on
+    them.
+    """
     from orchestrator.cluster import dataset_transfer, preflight
 
     if address is None and not preflight.is_cluster():
         return preflight.this_machine(), run_trial
     nodes, parcels = preflight.check(store, Path(settings.data_root), board.units.values())
-    console.print(f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False)
+    console.print(
+        f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False
+    )
     if parcels.sent:
-        sent = ", ".join(f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.sent.items())
+        sent = ", ".join(
+            f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.sent.items()
+        )
         console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
     return nodes, dataset_transfer.trial_on_cluster(parcels)
 
@@ -287,12 +330,17 @@ def _survey(
 def _opening(board: Board, room: Capacity) -> str:
     kinds = ", ".join(f"{board.pending[kind]} {kind}" for kind in KINDS if board.pending[kind])
     each = f"{room.cpus:g} CPU" + (f" and {room.gpus:g} GPU" if room.gpus else "")
-    opening = f"{kinds} to compute, {board.already} already there; {room.slots} at a time with {each} each"
+    opening = (
+        f"{kinds} to compute, {board.already} already there; {room.slots} at a time with {each}"
+        " each"
+    )
     return f"{opening}\n{room.reason}" if room.reason else opening
 
 
 def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> Summary:
-    settled = sum(board.done(kind) for kind in board.pending) + len(board.failures) + len(board.blocked)
+    settled = (
+        sum(board.done(kind) for kind in board.pending) + len(board.failures) + len(board.blocked)
+    )
     return Summary(
         run=run,
         computed=dict(board.computed),

@@ -1,4 +1,6 @@
-"""The plan as a Ray Tune searcher: it suggests the units that are ready, which gives Tune a graph of dependencies."""
+"""The plan as a Ray Tune searcher: it suggests the units that are ready, which gives Tune a graph
+of dependencies.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -35,7 +37,8 @@ class PlanSearcher(Searcher):
 
     Args:
         schedule: what is ready, what is blocked.
-        store: asked before each suggestion whether another launch has done the unit by now, or is at it.
+        store: asked before each suggestion whether another launch has done the unit by now, or is
+            at it.
         settings: shared by all trials.
         gpus: GPUs, or a fraction of one, for each unit that computes on one.
         board: told what needs no trial, and asked how often workers died.
@@ -64,27 +67,39 @@ class PlanSearcher(Searcher):
         """What is to be tried again, and not before when."""
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None while nothing is ready, FINISHED at the end.
+        """Return the configuration of the next trial, None while nothing is ready, FINISHED at the
+        end.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self._stopping() or self._board.halted is not None:
             return Searcher.FINISHED
-        now = time.monotonic()  # one for all: what is put off below must not come due while the others are looked at
+        now = (
+            time.monotonic()
+        )  # one for all: what is put off below must not come due while the others are looked at
         while not self._stopping() and (candidate := self._next(now)) is not None:
-            attempt = replace(candidate, units=tuple(u for u in candidate.units if self._is_to_do(u, candidate.gpus)))
+            attempt = replace(
+                candidate,
+                units=tuple(u for u in candidate.units if self._is_to_do(u, candidate.gpus)),
+            )
             if attempt.units:
                 self._running[trial_id] = attempt
                 return trial_config(attempt.units, self._settings, gpus=attempt.gpus)
         return Searcher.FINISHED if self._schedule.exhausted() else None
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Release a unit's dependants, block them, or have the unit tried again: for every unit of the trial."""
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Release a unit's dependants, block them, or have the unit tried again: for every unit of
+        the trial.
+        """
         attempt = self._running.pop(trial_id)
         ended = (result or {}).get("results") or [{}] * len(attempt.units)
         if error:
-            ended = [{"status": "failed" if len(attempt.units) == 1 else "apart"}] * len(attempt.units)
+            ended = [{"status": "failed" if len(attempt.units) == 1 else "apart"}] * len(
+                attempt.units
+            )
         for unit, result_of_unit in zip(attempt.units, ended, strict=True):
             self._settle(unit, attempt.gpus, result_of_unit)
 
@@ -103,9 +118,13 @@ class PlanSearcher(Searcher):
             case "busy" if self._board.deaths[unit.key] <= MAX_DEATHS:
                 self._try_again(unit, gpus, after=BUSY_SECONDS)
             case "busy":
-                self._give_up(unit, "WorkerDied", f"its worker died {self._board.deaths[unit.key]} times")
+                self._give_up(
+                    unit, "WorkerDied", f"its worker died {self._board.deaths[unit.key]} times"
+                )
             case other if not self._stopping():
-                self._give_up(unit, "NoResult", f"its trial ended without a result (status {other})")
+                self._give_up(
+                    unit, "NoResult", f"its trial ended without a result (status {other})"
+                )
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: what is done is in the store."""

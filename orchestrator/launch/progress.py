@@ -65,7 +65,11 @@ class Running:
     @property
     def seconds_left(self) -> float | None:
         """Seconds to its last step at this speed."""
-        return (self.report.total - self.report.step) / self.speed if self.report and self.speed else None
+        return (
+            (self.report.total - self.report.step) / self.speed
+            if self.report and self.speed
+            else None
+        )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -98,7 +102,9 @@ class Board:
     """Seconds that units are expected to take."""
     settled: set[str] = field(default_factory=set)
     """Units that are done, here or by another launch."""
-    spent: dict[str, list[float]] = field(default_factory=lambda: {kind: [0.0, 0.0] for kind in KINDS})
+    spent: dict[str, list[float]] = field(
+        default_factory=lambda: {kind: [0.0, 0.0] for kind in KINDS}
+    )
     """By kind: seconds spent on the units computed here, and seconds that were expected of them."""
     began: float = field(default_factory=time.monotonic)
     pending: Counter[str] = field(init=False)
@@ -145,7 +151,9 @@ class Board:
             self.present[unit.kind] += 1
         if result.status == "failed":
             reason = result.reason or "unknown reason"
-            self.failures[unit.key] = Failure(unit=unit, error=result.error or "Error", reason=reason)
+            self.failures[unit.key] = Failure(
+                unit=unit, error=result.error or "Error", reason=reason
+            )
             self._block()
         elif self.failures.pop(unit.key, None) is not None:
             self._block()
@@ -161,19 +169,28 @@ class Board:
     def seconds_left(self) -> float | None:
         """Estimate the time to the end; None where nothing is known of a unit that is left.
 
-        Units cost what was expected of them, corrected by how the finished ones of their kind compared with that.
+        Units cost what was expected of them, corrected by how the finished ones of their kind
+        compared with that.
         """
         work = 0.0
         for key, unit in self.units.items():
             if key in self.settled or key in self.failures or key in self.blocked:
                 continue
             running = self.running.get(key)
-            left = running.seconds_left / running.together if running is not None and running.seconds_left else None
+            left = (
+                running.seconds_left / running.together
+                if running is not None and running.seconds_left
+                else None
+            )
             if left is None:
                 if key not in self.expected:
                     return None
                 left = self.expected[key] * self._correction(unit.kind)
-                left -= (time.monotonic() - running.since) / running.together if running is not None else 0.0
+                left -= (
+                    (time.monotonic() - running.since) / running.together
+                    if running is not None
+                    else 0.0
+                )
             work += max(0.0, left)
         workers = sum(1 / running.together for running in list(self.running.values()))
         return work / max(1.0, workers)
@@ -182,30 +199,46 @@ class Board:
         self.blocked = blocked_by(self.failures, self.units)
 
     def _correction(self, kind: str) -> float:
-        for spent in (self.spent[kind], [sum(sums) for sums in zip(*self.spent.values(), strict=True)]):
+        for spent in (
+            self.spent[kind],
+            [sum(sums) for sums in zip(*self.spent.values(), strict=True)],
+        ):
             if spent[0] and spent[1]:
                 return spent[0] / spent[1]
         return 1.0
 
 
 def blocked_by(failed: Collection[str], units: Mapping[str, Unit]) -> dict[str, Unit]:
-    """Return the units that need a failed one, directly or through others; `units` has each after those it needs."""
+    """Return the units that need a failed one, directly or through others; `units` has each after
+    those it needs.
+    """
     blocked: dict[str, Unit] = {}
     for key, unit in units.items():
-        if key not in failed and any(parent in failed or parent in blocked for parent in unit.parents):
+        if key not in failed and any(
+            parent in failed or parent in blocked for parent in unit.parents
+        ):
             blocked[key] = unit
     return blocked
 
 
 @contextmanager
 def display(board: Board, console: Console) -> Iterator[None]:
-    """Show a board while the block runs: live in a terminal, otherwise a line every `PLAIN_SECONDS`."""
+    """Show a board while the block runs: live in a terminal, otherwise a line every
+    `PLAIN_SECONDS`.
+    """
     if console.is_terminal:
-        with Live(get_renderable=lambda: render(board), console=console, refresh_per_second=4, transient=True):
+        with Live(
+            get_renderable=lambda: render(board),
+            console=console,
+            refresh_per_second=4,
+            transient=True,
+        ):
             yield
         return
     over = threading.Event()
-    thread = threading.Thread(target=_print_lines, args=(board, console, over), name="progress", daemon=True)
+    thread = threading.Thread(
+        target=_print_lines, args=(board, console, over), name="progress", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -220,7 +253,9 @@ def render(board: Board) -> RenderableType:
     for kind in sorted(board.pending, key=list(KINDS).index):
         total, done, failed = board.pending[kind], board.done(kind), board.failed(kind)
         note = Text(f"{failed} failed", style="red") if failed else Text()
-        kinds.add_row(kind, ProgressBar(total=total, completed=done, width=30), f"{done}/{total}", note)
+        kinds.add_row(
+            kind, ProgressBar(total=total, completed=done, width=30), f"{done}/{total}", note
+        )
     trials = Table.grid(padding=(0, 2))
     running = list(board.running.values())
     for unit in running[:SHOWN_TRIALS]:

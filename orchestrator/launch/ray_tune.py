@@ -1,7 +1,7 @@
 """Ray and Ray Tune: starting or joining a cluster, and running a plan's units on it.
 
-The only module that drives Tune. Tune's own resume is not used (it repeats finished trials): its experiment folder is
-temporary, and what is done is read from the store.
+The only module that drives Tune. Tune's own resume is not used (it repeats finished trials): its
+experiment folder is temporary, and what is done is read from the store.
 """
 
 import logging
@@ -13,7 +13,9 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
@@ -44,7 +46,8 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
 }
 _DEFAULTS = {
-    # As `distill_core.runtime.device.keep_memory`, which workers would call too late: their units run in threads.
+    # As `distill_core.runtime.device.keep_memory`, which workers would call too late: their units
+    # run in threads.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "2147483647",
@@ -55,7 +58,8 @@ _DEFAULTS = {
 
 @contextmanager
 def cluster(address: str | None, console: Console) -> Iterator[None]:
-    """Have Ray for the duration of the block: the given cluster, one of this machine, or the one already joined.
+    """Have Ray for the duration of the block: the given cluster, one of this machine, or the one
+    already joined.
 
     Args:
         address: "auto" or host:port of a cluster; None for one of this machine.
@@ -65,14 +69,22 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
         LaunchError: there is no cluster at `address`.
     """
     os.environ.update(_ENVIRONMENT)
-    logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init below; some of it warns before that
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a worker that died is tried again, or told by the board
+    logging.getLogger("ray").setLevel(
+        logging.ERROR
+    )  # as ray.init below; some of it warns before that
+    logging.getLogger("ray.tune").setLevel(
+        logging.CRITICAL
+    )  # a worker that died is tried again, or told by the board
     os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})
     if ray.is_initialized():
         yield
         return
     found = address
-    own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES} if address is None else {}
+    own = (
+        {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        if address is None
+        else {}
+    )
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, **own}
     try:
         if address is None:
@@ -81,15 +93,17 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
             found = running_cluster() if address == "auto" else address
             knock(found)
             if address == "auto" and not os.environ.get("RAY_ADDRESS"):
-                maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init("auto") does
+                maybe_enable_token_auth_if_token_available(
+                    warn_if_disabled=False
+                )  # as ray.init("auto") does
         ray.init(found or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if address is None:
             raise LaunchError(f"Ray cannot be started on this machine: {error}") from error
         raise LaunchError(
-            f"no Ray cluster can be reached at {found}: {error}; see that it is up (ray status), start one (ray start "
-            "--head), or give the host:port of another; if it asks for a token have it in ~/.ray/auth_token and set "
-            "RAY_AUTH_MODE=token"
+            f"no Ray cluster can be reached at {found}: {error}; see that it is up (ray status),"
+            " start one (ray start --head), or give the host:port of another; if it asks for a"
+            " token have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
         ) from error
     try:
         with nullcontext() if found is None else watched(found, console):
@@ -123,9 +137,14 @@ def run_units(
         StoreError: the store cannot be read any more.
         LaunchError: Ray broke down, or its folder for temporary files cannot be written.
     """
-    searcher = PlanSearcher(schedule, store=store, settings=settings, gpus=room.gpus, board=board, stopping=stopping)
+    searcher = PlanSearcher(
+        schedule, store=store, settings=settings, gpus=room.gpus, board=board, stopping=stopping
+    )
     ahead = room.slots + 16 if is_cluster() else 2  # trials in wait for a node that joins
-    with _ray_troubles(), tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder:
+    with (
+        _ray_troubles(),
+        tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder,
+    ):
         tune.Tuner(
             tune.with_resources(trial, _placement),
             tune_config=tune.TuneConfig(
@@ -152,8 +171,9 @@ def _ray_troubles() -> Iterator[None]:
         yield
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
-            "folder) and that the cluster is up, then run the same command again: what is done stays done"
+            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR"
+            " names another folder) and that the cluster is up, then run the same command again:"
+            " what is done stays done"
         ) from error
 
 
@@ -165,14 +185,21 @@ class BoardCallback(tune.Callback):
         self._store = store
         self._run = run
 
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
         """Note the units that a worker has."""
         units = _units(trial)
         for unit in units:
             self._board.started(unit, len(units))
 
     def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: object,
     ) -> None:
         """Note how far one of its units is, or how all of them ended."""
         if "results" in result:
@@ -182,13 +209,19 @@ class BoardCallback(tune.Callback):
             report = Report(**{name: result[name] for name in ("step", "total", "values")})
             self._board.progressed(from_json(trial.config["units"][result["place"]]), report)
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        """Drop what nobody reads any more: Tune keeps its trials to the end, and a launch may have very many."""
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        """Drop what nobody reads any more: Tune keeps its trials to the end, and a launch may have
+        very many.
+        """
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
         trial.config = {}
 
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+    def on_trial_recover(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
         """Note a worker that died; which unit of a cohort is to blame cannot be known."""
         self._board.workers_died += 1
         units = _units(trial)
@@ -198,7 +231,9 @@ class BoardCallback(tune.Callback):
             else:
                 self._board.finished(unit, Result(status="apart"))
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
         """Note a unit whose workers died again and again; those of a cohort are tried alone."""
         self._board.workers_died += 1
         units = _units(trial)

@@ -39,7 +39,9 @@ class Status:
     """Units of a store's search spaces, by state and kind."""
 
     spaces: tuple[str, ...]
-    """Search spaces that were launched, with their changes from the command line; of each the last launch counts."""
+    """Search spaces that were launched, with their changes from the command line; of each the last
+    launch counts.
+    """
     counts: Mapping[str, Counter[str]]
     """For each of `STATES` the number of units of each kind."""
     failures: tuple[FailureNote, ...]
@@ -54,7 +56,9 @@ def read_status(store: Store) -> Status:
         StoreError: the store is not there or cannot be read.
     """
     if not store.exists():
-        raise StoreError(f"store: there is none in {store}; name it with --store, or make one with iid run")
+        raise StoreError(
+            f"store: there is none in {store}; name it with --store, or make one with iid run"
+        )
     launches = last_launches(store.runs())
     units = {key: unit for record in launches for key, unit in planned_units(store, record).items()}
     done = store.done_keys()
@@ -82,18 +86,25 @@ def read_status(store: Store) -> Status:
 
 
 def last_launches(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the last launch of each search space and set of changes to it, of records that come oldest first."""
+    """Return the last launch of each search space and set of changes to it, of records that come
+    oldest first.
+    """
     return list({_name(record): record for record in records}.values())
 
 
 def _name(record: Mapping[str, Any]) -> tuple[str, ...]:
     changes = record.get("overrides")
     listed = [str(change) for change in changes] if isinstance(changes, list) else []
-    return (*str(record["space"]).split(), *(word for change in listed for word in ("--set", change)))
+    return (
+        *str(record["space"]).split(),
+        *(word for change in listed for word in ("--set", change)),
+    )
 
 
 def planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Unit]:
-    """Return the units of a launch, each after those it needs; those of an incompatible version are left out."""
+    """Return the units of a launch, each after those it needs; those of an incompatible version are
+    left out.
+    """
     units = {}
     for key, fields in store.planned(record).items():
         with suppress(SettingsError):
@@ -102,7 +113,8 @@ def planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Unit]:
 
 
 def find_unit(store: Store, key: str) -> Unit:
-    """Return the unit whose key begins with `key`, from the launches' records or among the done ones.
+    """Return the unit whose key begins with `key`, from the launches' records or among the done
+    ones.
 
     Raises:
         StoreError: there is none, or more than one, or it is another version's.
@@ -113,10 +125,13 @@ def find_unit(store: Store, key: str) -> Unit:
             planned.update(store.planned(record))
     matches = sorted({match for match in (*planned, *store.done_keys()) if match.startswith(key)})
     if not matches:
-        raise StoreError(f"no unit of {store} has a key that begins with {key!r}; iid run notes what it plans")
+        raise StoreError(
+            f"no unit of {store} has a key that begins with {key!r}; iid run notes what it plans"
+        )
     if len(matches) > 1:
         raise StoreError(
-            f"{key!r} is the beginning of {len(matches)} keys, such as {', '.join(matches[:3])}; give more"
+            f"{key!r} is the beginning of {len(matches)} keys, such as {', '.join(matches[:3])};"
+            " give more"
         )
     (match,) = matches
     if match not in planned:
@@ -125,16 +140,26 @@ def find_unit(store: Store, key: str) -> Unit:
         unit = from_json(json.dumps(planned[match]))
         if unit.key == match:
             return unit
-    raise StoreError(f"unit {match} of {store} was planned by another version; run its search space again")
+    raise StoreError(
+        f"unit {match} of {store} was planned by another version; run its search space again"
+    )
 
 
 def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:
     """Draw a status: a row a kind, then the failures with their reasons."""
     if not status.spaces and status.others:
-        return Text(f"{status.others} units are done, but no launch has a record that can be read: see iid verify.")
+        return Text(
+            f"{status.others} units are done, but no launch has a record that can be read: see iid"
+            " verify."
+        )
     if not status.spaces:
         return Text("Nothing was launched on this store yet.")
-    table = Table(title=f"search spaces: {', '.join(status.spaces)}", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"search spaces: {', '.join(status.spaces)}",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     table.add_column("kind")
     for state in STATES:
         table.add_column(state, justify="right")
@@ -142,7 +167,10 @@ def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType
         if any(status.counts[state][kind] for state in STATES):
             table.add_row(kind, *(str(status.counts[state][kind]) for state in STATES))
     table.add_row("all", *(str(status.counts[state].total()) for state in STATES), style="bold")
-    notes = [Text(f"failed: {describe(f.unit)}: {f.error}: {f.reason}", style="red") for f in status.failures]
+    notes = [
+        Text(f"failed: {describe(f.unit)}: {f.error}: {f.reason}", style="red")
+        for f in status.failures
+    ]
     if status.others:
         notes.append(Text(f"{status.others} more units are done, which earlier launches planned"))
     details = [Text(failure.traceback) for failure in status.failures] if tracebacks else []

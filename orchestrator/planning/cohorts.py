@@ -1,7 +1,9 @@
-"""Which sets are distilled together: those whose iterations draw the same images, networks and features.
+"""Which sets are distilled together: those whose iterations draw the same images, networks and
+features.
 
-A cohort is a matter of scheduling alone: its sets are what each would have been alone, with keys, rows and artefacts of
-their own. Sets without class centralization need no extractors and may join sets that share any one pool of them.
+A cohort is a matter of scheduling alone: its sets are what each would have been alone, with keys,
+rows and artefacts of their own. Sets without class centralization need no extractors and may join
+sets that share any one pool of them.
 """
 
 from collections import Counter, defaultdict
@@ -16,14 +18,18 @@ STATE_BYTES = 2_000_000_000
 
 
 def likeness(unit: Unit) -> Distill | None:
-    """Return what the sets of one cohort have in common, as a unit that stands for them all; None if it stays alone."""
+    """Return what the sets of one cohort have in common, as a unit that stands for them all; None
+    if it stays alone.
+    """
     if not isinstance(unit, Distill) or (shared := unit.settings.of_cohort) is None:
         return None
     return replace(unit, settings=shared, parents=())
 
 
 def alike(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
-    """Return, for each unit that is not the only one of its kind, the keys of all that can share a cohort with it."""
+    """Return, for each unit that is not the only one of its kind, the keys of all that can share a
+    cohort with it.
+    """
     groups: dict[Distill, list[str]] = defaultdict(list)
     for unit in units:
         if (like := likeness(unit)) is not None:
@@ -33,14 +39,19 @@ def alike(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
 
 
 def share_out(units: Sequence[Unit], slots: int) -> list[tuple[Unit, ...]]:
-    """Cut units that are alike into cohorts: one for each slot, unless extractors or memory ask for more.
+    """Cut units that are alike into cohorts: one for each slot, unless extractors or memory ask for
+    more.
 
     Args:
         units: alike, in the order in which they should come; at least one.
         slots: trials that run at the same time.
     """
     size = min(-(-len(units) // max(1, slots)), most_cells(units[0]))
-    return [tuple(pool[start : start + size]) for pool in _by_pool(units) for start in range(0, len(pool), size)]
+    return [
+        tuple(pool[start : start + size])
+        for pool in _by_pool(units)
+        for start in range(0, len(pool), size)
+    ]
 
 
 def most_cells(unit: Unit) -> int:
@@ -58,9 +69,14 @@ def cell_bytes(unit: Distill) -> int:
 
 
 def added_bytes(units: Iterable[Unit]) -> Mapping[Distill | None, int]:
-    """Return, by likeness, what a cohort of all such units adds to the memory of one of them, within bounds."""
+    """Return, by likeness, what a cohort of all such units adds to the memory of one of them,
+    within bounds.
+    """
     counts = Counter(like for unit in units if (like := likeness(unit)) is not None)
-    return {like: (min(count, most_cells(like)) - 1) * cell_bytes(like) for like, count in counts.items()}
+    return {
+        like: (min(count, most_cells(like)) - 1) * cell_bytes(like)
+        for like, count in counts.items()
+    }
 
 
 def _by_pool(units: Sequence[Unit]) -> list[list[Unit]]:

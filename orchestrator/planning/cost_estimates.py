@@ -1,7 +1,9 @@
-"""What a plan will cost: seconds and peak memory of its units, before anything runs and without torch.
+"""What a plan will cost: seconds and peak memory of its units, before anything runs and without
+torch.
 
-A unit that was measured costs what it cost then: the store has rows of it, or of one that differs in its seed alone.
-All others follow `cost_model`, corrected by how far the model was off on the measured units of the same kind.
+A unit that was measured costs what it cost then: the store has rows of it, or of one that differs
+in its seed alone. All others follow `cost_model`, corrected by how far the model was off on the
+measured units of the same kind.
 """
 
 import dataclasses
@@ -43,13 +45,25 @@ def estimate(
         modelled[keys[0]] = model(unit, _first_parent(plan, unit), gpu=gpu)
 
     known = set(done)
-    samples = {keys[0]: [key for key in keys if key in known][:MEASURED_UNITS] for keys in groups.values()}
-    rows = _measured(store_tables, [key for keys in samples.values() for key in keys], gpu) if store_tables else {}
-    measured = {first: costs for first, keys in samples.items() if (costs := [rows[k] for k in keys if k in rows])}
+    samples = {
+        keys[0]: [key for key in keys if key in known][:MEASURED_UNITS] for keys in groups.values()
+    }
+    rows = (
+        _measured(store_tables, [key for keys in samples.values() for key in keys], gpu)
+        if store_tables
+        else {}
+    )
+    measured = {
+        first: costs
+        for first, keys in samples.items()
+        if (costs := [rows[k] for k in keys if k in rows])
+    }
     corrections = _corrections(plan, modelled, measured)
     estimates: dict[str, Estimate] = {}
     for keys in groups.values():
-        found = _estimate(modelled[keys[0]], measured.get(keys[0], []), corrections[plan.units[keys[0]].kind])
+        found = _estimate(
+            modelled[keys[0]], measured.get(keys[0], []), corrections[plan.units[keys[0]].kind]
+        )
         estimates.update(dict.fromkeys(keys, found))
     return estimates
 
@@ -70,16 +84,27 @@ def _corrections(
         total = sums[plan.units[first].kind]
         total[0] += statistics.fmean(seconds for seconds, _ in costs)
         total[1] += modelled[first].seconds
-    return defaultdict(lambda: 1.0, {kind: real / expected for kind, (real, expected) in sums.items()})
+    return defaultdict(
+        lambda: 1.0, {kind: real / expected for kind, (real, expected) in sums.items()}
+    )
 
 
 def _likeness(unit: Unit, parent: Unit | None) -> object:
-    """Return what units of equal cost share: everything but seeds, places in a pool, and keys of parents."""
+    """Return what units of equal cost share: everything but seeds, places in a pool, and keys of
+    parents.
+    """
     if isinstance(unit, TrainExtractor | ImportExtractor):
-        whole = dataclasses.replace(unit, index=0, dataset=dataclasses.replace(unit.dataset, classes=()))
+        whole = dataclasses.replace(
+            unit, index=0, dataset=dataclasses.replace(unit.dataset, classes=())
+        )
         return type(unit), whole, len(unit.dataset.classes)
     dataset = dataclasses.replace(unit.dataset, classes=()), len(unit.dataset.classes)
-    alone = type(unit), dataclasses.replace(unit, seed=0, parents=(), dataset=dataset[0]), dataset[1], len(unit.parents)
+    alone = (
+        type(unit),
+        dataclasses.replace(unit, seed=0, parents=(), dataset=dataset[0]),
+        dataset[1],
+        len(unit.parents),
+    )
     if parent is None:
         return alone
     measures = isinstance(unit, Evaluate | Continual | Embed)
@@ -91,10 +116,14 @@ def _first_parent(plan: Plan, unit: Unit) -> Unit | None:
 
 
 def _measured(store_tables: Path, keys: list[str], gpu: bool) -> dict[str, tuple[float, int]]:
-    """Return seconds and peak memory of units, summed over their rows, as far as such a device measured them."""
+    """Return seconds and peak memory of units, summed over their rows, as far as such a device
+    measured them.
+    """
     found: dict[str, tuple[float, int]] = {}
     for table in dict.fromkeys(tables.TABLE_OF_KIND.values()) if keys else ():
-        columns = tables.read(store_tables, table, keys).select(["key", "seconds", "peak_memory", "device"])
+        columns = tables.read(store_tables, table, keys).select(
+            ["key", "seconds", "peak_memory", "device"]
+        )
         for row in columns.to_pylist():
             if row["seconds"] is None or is_gpu(row["device"] or "") != gpu:
                 continue
@@ -103,8 +132,11 @@ def _measured(store_tables: Path, keys: list[str], gpu: bool) -> dict[str, tuple
     return found
 
 
-def wall_seconds(plan: Plan, keys: Iterable[str], estimates: Mapping[str, Estimate], workers: int) -> float:
-    """Return the least wall time of some units: shared by the workers, but no shorter than the longest chain.
+def wall_seconds(
+    plan: Plan, keys: Iterable[str], estimates: Mapping[str, Estimate], workers: int
+) -> float:
+    """Return the least wall time of some units: shared by the workers, but no shorter than the
+    longest chain.
 
     Args:
         plan: the units, parents first.

@@ -1,4 +1,5 @@
-"""A model of what a unit costs: arithmetic at a stated rate, and a stated overhead for every step and unit.
+"""A model of what a unit costs: arithmetic at a stated rate, and a stated overhead for every step
+and unit.
 
 A backward pass counts as two forward passes. No torch: networks are known by name.
 """
@@ -25,7 +26,9 @@ from orchestrator.units import (
 )
 
 CPU_FLOPS = 50e9
-"""Rate of one CPU core; a server core was seen to reach 25 (narrow ConvNets) to 110 (ResNets) GFLOP/s."""
+"""Rate of one CPU core; a server core was seen to reach 25 (narrow ConvNets) to 110 (ResNets)
+GFLOP/s.
+"""
 GPU_FLOPS = 20e12
 """Rate of one GPU."""
 STEP_SECONDS = 2e-3
@@ -36,11 +39,13 @@ PROCESS_BYTES = 600_000_000
 """Memory of a process, or of a GPU's context, before any work."""
 
 FORWARD, TRAINING = 2.0, 6.0
-"""Floating-point operations for each multiply-add of a forward pass, and of a forward and a backward pass."""
+"""Floating-point operations for each multiply-add of a forward pass, and of a forward and a
+backward pass.
+"""
 
 _STATES, _COPIES = 6, 8
-"""Tensors as large as the synthetic images (they themselves, momentum, gradient, each old and new), and copies of the
-real images while they are augmented."""
+"""Tensors as large as the synthetic images (they themselves, momentum, gradient, each old and new),
+and copies of the real images while they are augmented."""
 
 _LAYOUT = 1e8
 """Operations of t-SNE an image."""
@@ -65,7 +70,9 @@ UNKNOWN = Shape(channels=3, image_size=32, classes=10, train_images=10_000, test
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One image through a network once: multiply-adds of a forward pass, and numbers that a backward pass needs."""
+    """One image through a network once: multiply-adds of a forward pass, and numbers that a
+    backward pass needs.
+    """
 
     macs: float
     activations: float
@@ -99,7 +106,9 @@ _WORK_AT_32: dict[tuple[str, int | None], Work] = {
     ("LeNet", None): Work(0.65e6, 14e3),
     ("ViT", None): Work(170e6, 1.13e6),
 }
-"""Counted on the networks of `distill_core.networks` for images of 32×32×3, without variants; a test counts again."""
+"""Counted on the networks of `distill_core.networks` for images of 32×32×3, without variants; a
+test counts again.
+"""
 
 
 _PARAMETERS: dict[tuple[str, int | None], float] = {
@@ -114,14 +123,18 @@ FEW_PARAMETERS = 4e6
 
 @functools.cache
 def network_work(name: str, channels: int, image_size: int) -> Work:
-    """Return the work of a network on one image; exact for ConvNets but for the head, scaled from 32×32 for others.
+    """Return the work of a network on one image; exact for ConvNets but for the head, scaled from
+    32×32 for others.
 
-    A network of one's own counts as the published ConvNet: nothing is known of it before it is imported.
+    A network of one's own counts as the published ConvNet: nothing is known of it before it is
+    imported.
     """
     architecture = parse_network_name("ConvNet" if is_own(name) else name)
     if architecture.family == "ConvNet":
         pooled = architecture.pooling != "NP"
-        return _convnet(architecture.width or 128, architecture.depth or 3, channels, image_size, pooled)
+        return _convnet(
+            architecture.width or 128, architecture.depth or 3, channels, image_size, pooled
+        )
     work = _WORK_AT_32[architecture.family, architecture.depth]
     if architecture.family == "ResNet" and architecture.width:
         thinner = architecture.width / 64
@@ -130,19 +143,25 @@ def network_work(name: str, channels: int, image_size: int) -> Work:
 
 
 def parameters(name: str) -> float:
-    """Return the parameters of a network of the extractor pool, roughly; exact enough for ResNets of 10 classes."""
+    """Return the parameters of a network of the extractor pool, roughly; exact enough for ResNets
+    of 10 classes.
+    """
     architecture = parse_network_name("ConvNet" if is_own(name) else name)
     width = (architecture.width or 64) / 64 if architecture.family == "ResNet" else 1
     return _PARAMETERS.get((architecture.family, architecture.depth), FEW_PARAMETERS) * width**2
 
 
 def _convnet(width: int, depth: int, channels: int, image_size: int, pooled: bool) -> Work:
-    """3×3 convolutions at full size, each followed by a norm, an activation and 2×2 pooling; 28×28 is padded to 32."""
+    """3×3 convolutions at full size, each followed by a norm, an activation and 2×2 pooling; 28×28
+    is padded to 32.
+    """
     side = 32 if image_size == 28 else image_size
     work, inputs = Work(0, 0), channels
     for _ in range(depth):
         positions = side * side
-        work = Work(work.macs + 9 * inputs * width * positions, work.activations + 3.25 * width * positions)
+        work = Work(
+            work.macs + 9 * inputs * width * positions, work.activations + 3.25 * width * positions
+        )
         inputs, side = width, side // 2 if pooled else side
     return work
 
@@ -154,15 +173,22 @@ def shape_of(dataset: DatasetRef) -> Shape:
         return whole
     share = len(dataset.classes) / whole.classes
     train, test = round(share * whole.train_images), round(share * whole.test_images)
-    return dataclasses.replace(whole, classes=len(dataset.classes), train_images=train, test_images=test)
+    return dataclasses.replace(
+        whole, classes=len(dataset.classes), train_images=train, test_images=test
+    )
 
 
 def _whole(dataset: DatasetRef) -> Shape:
     info = REGISTRY.get(dataset.name)
     if info is None:
-        size, classes = dataset.image_size or UNKNOWN.image_size, dataset.num_classes or UNKNOWN.classes
+        size, classes = (
+            dataset.image_size or UNKNOWN.image_size,
+            dataset.num_classes or UNKNOWN.classes,
+        )
         return dataclasses.replace(UNKNOWN, image_size=size, classes=classes)
-    return Shape(info.channels, info.image_size, len(info.classes), info.train_images, info.test_images)
+    return Shape(
+        info.channels, info.image_size, len(info.classes), info.train_images, info.test_images
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +206,8 @@ def model(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
 
     Args:
         unit: the unit.
-        parent: the unit that makes the set (the first step's set) of what measures one, the first extractor of a
-            distillation, or None.
+        parent: the unit that makes the set (the first step's set) of what measures one, the first
+            extractor of a distillation, or None.
         gpu: whether it runs on a GPU or on a CPU core.
     """
     shape = shape_of(unit.dataset)
@@ -189,7 +215,9 @@ def model(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
     rate = GPU_FLOPS if gpu else CPU_FLOPS
     seconds = UNIT_SECONDS + load.flops / rate + load.steps * STEP_SECONDS
     images = (shape.train_images + shape.test_images) * shape.channels * shape.image_size**2
-    return Estimate(seconds=seconds, memory=int(PROCESS_BYTES + images + 4 * load.activations), basis="model")
+    return Estimate(
+        seconds=seconds, memory=int(PROCESS_BYTES + images + 4 * load.activations), basis="model"
+    )
 
 
 def _load(unit: Unit, parent: Unit | None, shape: Shape, *, gpu: bool) -> _Load:
@@ -201,7 +229,11 @@ def _load(unit: Unit, parent: Unit | None, shape: Shape, *, gpu: bool) -> _Load:
         flops = unit.settings.epochs * shape.train_images * TRAINING * work.macs
         return _Load(flops, steps, unit.settings.batch_train * work.activations)
     if isinstance(unit, Select):
-        features = _work(parent.settings.network, shape).macs if isinstance(parent, TrainExtractor) else 0.0
+        features = (
+            _work(parent.settings.network, shape).macs
+            if isinstance(parent, TrainExtractor)
+            else 0.0
+        )
         return _Load(shape.train_images * FORWARD * features, 0, 0)
     if isinstance(unit, Distill):
         return _distillation(unit, parent, shape, "cuda" if gpu else "cpu")
@@ -229,7 +261,10 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape, device: str)
     pixels = shape.channels * shape.image_size**2
     state = _STATES * shape.classes * unit.ipc * pixels
     images = _COPIES * chunk * max(1, real / shape.classes) * pixels
-    forward = min(chunk * real / shape.classes, forward_images(device, shape.image_size)) * work.activations
+    forward = (
+        min(chunk * real / shape.classes, forward_images(device, shape.image_size))
+        * work.activations
+    )
     steps, activations, pool = 1.0, at_once * work.activations, 0.0
     if isinstance(parent, TrainExtractor | ImportExtractor):
         name = parent.settings.network if isinstance(parent, TrainExtractor) else parent.network
@@ -251,13 +286,20 @@ def _evaluation(unit: Evaluate, parent: Unit | None, shape: Shape) -> _Load:
 
 
 def _continual(unit: Continual, parent: Unit | None, shape: Shape) -> _Load:
-    """After step s of S a share s/S of memory and test images; an equal number of classes comes with each step."""
+    """After step s of S a share s/S of memory and test images; an equal number of classes comes
+    with each step.
+    """
     memory = shape.classes * (images_per_class(parent) if parent else 0)
     count, work = len(unit.parents), _work(unit.network, shape)
     shares = [(step + 1) / count for step in range(count)]
-    loads = [_trained(unit.settings, work, round(s * memory), round(s * shape.test_images)) for s in shares]
+    loads = [
+        _trained(unit.settings, work, round(s * memory), round(s * shape.test_images))
+        for s in shares
+    ]
     return _Load(
-        sum(load.flops for load in loads), sum(load.steps for load in loads), max(load.activations for load in loads)
+        sum(load.flops for load in loads),
+        sum(load.steps for load in loads),
+        max(load.activations for load in loads),
     )
 
 
@@ -271,7 +313,9 @@ def _trained(settings: EvaluationSettings, work: Work, images: int, test_images:
 
 def _embedding(unit: Embed, parent: Unit | None, shape: Shape) -> _Load:
     """A forward pass through an extractor and the layout in the plane, which takes longer."""
-    images = shape.classes * (unit.settings.images + 2 * (images_per_class(parent) if parent else 0))
+    images = shape.classes * (
+        unit.settings.images + 2 * (images_per_class(parent) if parent else 0)
+    )
     features = FORWARD * network_work("ConvNet", shape.channels, shape.image_size).macs
     return _Load(images * (features + _LAYOUT), 0, 0)
 

@@ -1,4 +1,6 @@
-"""Plans of evaluations: sets that exist already, made elsewhere or in the store, beside methods of ours."""
+"""Plans of evaluations: sets that exist already, made elsewhere or in the store, beside methods of
+ours.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -41,7 +43,9 @@ class Question:
     dataset: DatasetRef
     protocol: Protocol
     architectures: tuple[str, ...]
-    """Networks to train; `same` is the one that the published settings match with on this data set."""
+    """Networks to train; `same` is the one that the published settings match with on this data
+    set.
+    """
     beside: tuple[str, ...] = ()
     """Methods to compare with, at the sets' IPCs and seeds."""
     overrides: dict[str, object] = dataclasses.field(default_factory=dict)
@@ -49,7 +53,8 @@ class Question:
 
 
 def plan_evaluation(sets: Sequence[GivenSet], question: Question) -> Plan:
-    """Plan to import what is not in the store, to evaluate every set, and to do the same with other methods.
+    """Plan to import what is not in the store, to evaluate every set, and to do the same with other
+    methods.
 
     Raises:
         SettingsError: two different sets would go by one name, IPC and number.
@@ -91,10 +96,15 @@ def _experiment(sets: Sequence[GivenSet], question: Question) -> Experiment:
 def _cells(given: GivenSet, experiment: Experiment) -> Iterator[tuple[Evaluate, Cell]]:
     unit, protocol = given.unit, experiment.protocol
     (dataset,) = experiment.datasets
-    # A name that a user gave says nothing of how networks are trained, even if a rule is about a method of that name.
+    # A name that a user gave says nothing of how networks are trained, even if a rule is about a
+    # method of that name.
     method = "imported" if isinstance(unit, ImportSet) else given.method
-    settings = resolve(experiment, Case(dataset=dataset.name, method=method, ipc=unit.ipc, protocol=protocol), {})
-    networks = dict.fromkeys(settings.distillation.network if n == SAME else n for n in experiment.architectures)
+    settings = resolve(
+        experiment, Case(dataset=dataset.name, method=method, ipc=unit.ipc, protocol=protocol), {}
+    )
+    networks = dict.fromkeys(
+        settings.distillation.network if n == SAME else n for n in experiment.architectures
+    )
     for network in networks:
         evaluation = Evaluate(
             dataset=dataset,

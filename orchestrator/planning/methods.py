@@ -6,21 +6,31 @@ from typing import Any
 from distill_core.settings import CoresetMethod, DistillationSettings, is_own
 from orchestrator.units import Distill, Select
 
-CORESETS: dict[str, CoresetMethod] = {"Random": "random", "Herding": "herding", "K-Center": "k-center"}
+CORESETS: dict[str, CoresetMethod] = {
+    "Random": "random",
+    "Herding": "herding",
+    "K-Center": "k-center",
+}
 
-NO_GRADIENT = "one image a class and no partition: L_CC and L_CM have zero gradient, so this is {base}"
+NO_GRADIENT = (
+    "one image a class and no partition: L_CC and L_CM have zero gradient, so this is {base}"
+)
 
 
-def specialise(settings: DistillationSettings, method: str, ipc: int) -> tuple[DistillationSettings, str]:
+def specialise(
+    settings: DistillationSettings, method: str, ipc: int
+) -> tuple[DistillationSettings, str]:
     """Keep of the settings what a distillation method uses.
 
-    The base decides whether there is a queue of networks (IDM) or not (DM); +CC keeps λ_CC, +CM keeps λ_CM, +IID both.
-    With a single training image a class both losses have no gradient, so λ are set to 0 and the unit is the base's.
-    A base and a loss of one's own are named by where they lie; the base has no queue.
+    The base decides whether there is a queue of networks (IDM) or not (DM); +CC keeps λ_CC, +CM
+    keeps λ_CM, +IID both. With a single training image a class both losses have no gradient, so λ
+    are set to 0 and the unit is the base's. A base and a loss of one's own are named by where they
+    lie; the base has no queue.
 
     Args:
         settings: with a queue and both λ.
-        method: a base alone or with additions, as `search_spaces.method_names.canonical_method` returns it.
+        method: a base alone or with additions, as `search_spaces.method_names.canonical_method`
+            returns it.
         ipc: stored images a class.
 
     Returns:

@@ -1,12 +1,15 @@
 """The plan: a search space expanded into units of work and the cells of its grid.
 
-Units form a graph, extractor pool → set → evaluation; equal work, in one experiment or in several, is one unit. Cells
-say which units answer which question, and are what a report looks up. Planning reads no data and imports no torch.
+Units form a graph, extractor pool → set → evaluation; equal work, in one experiment or in several,
+is one unit. Cells say which units answer which question, and are what a report looks up. Planning
+reads no data and imports no torch.
 
-Class-incremental learning has a set for each step, made from the classes of that step alone, extractors included.
+Class-incremental learning has a set for each step, made from the classes of that step alone,
+extractors included.
 
-Herding and K-Center choose by the features of one network trained on the real data, another one for each seed: it has
-the architecture of the experiment's matching network and the training settings of its extractors.
+Herding and K-Center choose by the features of one network trained on the real data, another one for
+each seed: it has the architecture of the experiment's matching network and the training settings of
+its extractors.
 """
 
 import dataclasses
@@ -17,7 +20,13 @@ from typing import Any
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.evaluation.class_order import class_steps
-from distill_core.settings import HOLD_OUT_FRACTION, DatasetRef, ExtractorSettings, Protocol, SettingsError
+from distill_core.settings import (
+    HOLD_OUT_FRACTION,
+    DatasetRef,
+    ExtractorSettings,
+    Protocol,
+    SettingsError,
+)
 from orchestrator.planning.methods import CORESETS, specialise
 from orchestrator.units import (
     Continual,
@@ -65,7 +74,9 @@ class Cell:
     sweep: Sweep = ()
     """Swept settings by path, with this cell's values."""
     set_key: str | None
-    """Unit that makes the set; None for the whole training set, and where there is a set for each step."""
+    """Unit that makes the set; None for the whole training set, and where there is a set for each
+    step.
+    """
     evaluation_key: str
     """Unit whose rows answer the question: evaluate, continual or embed."""
     note: str = ""
@@ -99,19 +110,25 @@ def make_plan(space: Space) -> Plan:
     cells = sum(_count(experiment) for experiment in space.experiments)
     if cells > MAX_CELLS:
         raise SpaceError(
-            f"search space {space.name} has {cells:,} cells; more than {MAX_CELLS:,} cannot be planned at once"
+            f"search space {space.name} has {cells:,} cells; more than {MAX_CELLS:,} cannot be"
+            " planned at once"
         )
     planner = _Planner()
-    return Plan(units=planner.units, cells=tuple(cell for e in space.experiments for cell in planner.experiment(e)))
+    return Plan(
+        units=planner.units,
+        cells=tuple(cell for e in space.experiments for cell in planner.experiment(e)),
+    )
 
 
 def pending(plan: Plan, done: frozenset[str] | set[str]) -> list[str]:
     """Return the units that have to run, parents first.
 
-    A unit is needed if it is not done and a cell names it or a unit that has to run reads it: extractors whose sets are
-    all done are left alone.
+    A unit is needed if it is not done and a cell names it or a unit that has to run reads it:
+    extractors whose sets are all done are left alone.
     """
-    needed = {cell.evaluation_key for cell in plan.cells} | {cell.set_key for cell in plan.cells if cell.set_key}
+    needed = {cell.evaluation_key for cell in plan.cells} | {
+        cell.set_key for cell in plan.cells if cell.set_key
+    }
     for key, unit in reversed(plan.units.items()):
         if key in needed and key not in done:
             needed.update(unit.parents)
@@ -145,8 +162,9 @@ class _Question:
         most = int(kept * info.train_images / len(info.classes))
         if images > most:
             raise SpaceError(
-                f"{self.experiment.where}: {self.method} at IPC {self.ipc} starts from {images} images of each class, "
-                f"and {info.name} has about {most} of each to train on; lower ipc"
+                f"{self.experiment.where}: {self.method} at IPC {self.ipc} starts from {images}"
+                f" images of each class, and {info.name} has about {most} of each to train on;"
+                " lower ipc"
             )
 
     def evaluate(self, network: str, seed: int, set_key: str | None) -> Evaluate:
@@ -173,14 +191,22 @@ class _Question:
 
     def embed(self, seed: int, parents: tuple[str, str]) -> Embed:
         features, protocol = self.settings.features, self.experiment.protocol
-        return Embed(dataset=self.dataset, protocol=protocol, settings=features, seed=seed, parents=parents)
+        return Embed(
+            dataset=self.dataset, protocol=protocol, settings=features, seed=seed, parents=parents
+        )
 
-    def extractor(self, dataset: DatasetRef, training: ExtractorSettings, *, index: int) -> TrainExtractor:
-        return TrainExtractor(dataset=dataset, protocol=self.experiment.protocol, settings=training, index=index)
+    def extractor(
+        self, dataset: DatasetRef, training: ExtractorSettings, *, index: int
+    ) -> TrainExtractor:
+        return TrainExtractor(
+            dataset=dataset, protocol=self.experiment.protocol, settings=training, index=index
+        )
 
 
 _Answer = tuple[str | None, str, int | None, str, Unit]
-"""Key of the set (None where there is none, or one a step), note, steps, network, and the unit that measures."""
+"""Key of the set (None where there is none, or one a step), note, steps, network, and the unit that
+measures.
+"""
 
 
 class _Planner:
@@ -197,23 +223,34 @@ class _Planner:
 
     def experiment(self, experiment: Experiment) -> Iterator[Cell]:
         names = [name for name, _ in experiment.sweep]
-        for dataset, values in product(experiment.datasets, product(*(values for _, values in experiment.sweep))):
+        for dataset, values in product(
+            experiment.datasets, product(*(values for _, values in experiment.sweep))
+        ):
             sweep = tuple(zip(names, values, strict=True))
             for method in experiment.methods:
                 for ipc in (None,) if method == WHOLE else experiment.images_per_class(dataset):
                     yield from self.cells(experiment, dataset, sweep, method, ipc)
 
     def cells(
-        self, experiment: Experiment, dataset: DatasetRef, sweep: Sweep, method: str, ipc: int | None
+        self,
+        experiment: Experiment,
+        dataset: DatasetRef,
+        sweep: Sweep,
+        method: str,
+        ipc: int | None,
     ) -> Iterator[Cell]:
         case = Case(dataset=dataset.name, method=method, ipc=ipc, protocol=experiment.protocol)
         settings = resolve(experiment, case, dict(sweep))
         question = _Question(experiment, dataset, method, ipc, settings)
         matching = settings.distillation.network
-        networks = dict.fromkeys(matching if name == SAME else name for name in experiment.architectures)
+        networks = dict.fromkeys(
+            matching if name == SAME else name for name in experiment.architectures
+        )
         ratio = None if ipc is None else experiment.ratios(dataset).get(ipc)
         for seed in experiment.seeds:
-            for set_key, note, steps, network, unit in self.answers(question, seed, tuple(networks)):
+            for set_key, note, steps, network, unit in self.answers(
+                question, seed, tuple(networks)
+            ):
                 yield Cell(
                     experiment=experiment.name,
                     measure=experiment.measure,
@@ -231,7 +268,9 @@ class _Planner:
                     note=note,
                 )
 
-    def answers(self, question: "_Question", seed: int, networks: tuple[str, ...]) -> Iterator["_Answer"]:
+    def answers(
+        self, question: "_Question", seed: int, networks: tuple[str, ...]
+    ) -> Iterator["_Answer"]:
         """Plan the sets of one seed and the units that measure them."""
         measure = question.experiment.measure
         if measure == "continual":
@@ -243,7 +282,8 @@ class _Planner:
         set_key, note = self.set(question, question.dataset, seed)
         for network in networks:
             if measure == "features" and set_key is not None:
-                # The first network outside the pool: a set is not described by an extractor that it was distilled with.
+                # The first network outside the pool: a set is not described by an extractor that it
+                # was distilled with.
                 training, outside = (
                     dataclasses.replace(question.settings.extractors, network=network),
                     question.settings.pool.count,
@@ -254,21 +294,26 @@ class _Planner:
                 yield set_key, note, None, network, question.evaluate(network, seed, set_key)
 
     def parts(self, question: "_Question", seed: int, steps: int) -> tuple[tuple[str, ...], str]:
-        """Plan the sets of class-incremental learning, one a step, each distilled from the new classes alone."""
+        """Plan the sets of class-incremental learning, one a step, each distilled from the new
+        classes alone.
+        """
         experiment, dataset = question.experiment, question.dataset
         info = REGISTRY.get(dataset.name)
         classes = dataset.num_classes if info is None else len(info.classes)
         if classes is None:
             raise SpaceError(
-                f"{experiment.where}: class-incremental learning needs the number of classes, which is not known of "
-                f"{dataset.name!r} before it is read; add num_classes to it: {{name: {dataset.name}, format: "
-                f"{dataset.format}, path: {brief(dataset.path)}, num_classes: …}}"
+                f"{experiment.where}: class-incremental learning needs the number of classes, which"
+                f" is not known of {dataset.name!r} before it is read; add num_classes to it:"
+                f" {{name: {dataset.name}, format: {dataset.format}, path: {brief(dataset.path)},"
+                " num_classes: …}"
             )
         try:
             orders = class_steps(classes, steps, seed)
         except SettingsError as error:
             raise SpaceError(f"{experiment.where}: {dataset.name}: {error}") from error
-        sets = [self.set(question, dataclasses.replace(dataset, classes=new), seed) for new in orders]
+        sets = [
+            self.set(question, dataclasses.replace(dataset, classes=new), seed) for new in orders
+        ]
         return tuple(key for key, _ in sets if key is not None), sets[0][1]
 
     def set(self, question: "_Question", dataset: DatasetRef, seed: int) -> tuple[str | None, str]:
@@ -281,26 +326,51 @@ class _Planner:
             question.check_size(ipc)
             parents: tuple[str, ...] = ()
             if method != "Random":
-                features = dataclasses.replace(settings.extractors, network=settings.distillation.network)
+                features = dataclasses.replace(
+                    settings.extractors, network=settings.distillation.network
+                )
                 parents = (self.add(question.extractor(dataset, features, index=seed)),)
             coreset = CORESETS[method]
-            unit = Select(dataset=dataset, protocol=protocol, method=coreset, ipc=ipc, seed=seed, parents=parents)
+            unit = Select(
+                dataset=dataset,
+                protocol=protocol,
+                method=coreset,
+                ipc=ipc,
+                seed=seed,
+                parents=parents,
+            )
             return self.add(unit), ""
         distillation, note = specialise(settings.distillation, method, ipc)
         if distillation.init == "real":
             question.check_size(ipc * distillation.partition**2)
-        drawn = self.pool(dataset, protocol, settings.extractors, settings.pool) if distillation.lambda_cc > 0 else ()
-        distill = Distill(dataset=dataset, protocol=protocol, ipc=ipc, settings=distillation, seed=seed, parents=drawn)
+        drawn = (
+            self.pool(dataset, protocol, settings.extractors, settings.pool)
+            if distillation.lambda_cc > 0
+            else ()
+        )
+        distill = Distill(
+            dataset=dataset,
+            protocol=protocol,
+            ipc=ipc,
+            settings=distillation,
+            seed=seed,
+            parents=drawn,
+        )
         return self.add(distill), note
 
     def pool(
-        self, dataset: DatasetRef, protocol: Protocol, training: ExtractorSettings, pool: ExtractorPool
+        self,
+        dataset: DatasetRef,
+        protocol: Protocol,
+        training: ExtractorSettings,
+        pool: ExtractorPool,
     ) -> tuple[str, ...]:
         """Plan a pool of extractors, trained or the user's own."""
         if pool.folder is not None and protocol == "strict":
             raise SpaceError(
-                "extractors.folder cannot be used with protocol strict: networks trained elsewhere may have seen the "
-                "images that are held out; leave folder out, or use protocol paper"
+                "extractors.folder cannot be used with protocol strict: networks trained elsewhere"
+                " may have seen the images that are held out; leave folder out, or use protocol"
+                " paper"
             )
         identity = (dataset, protocol, training, pool)
         if identity not in self.pools:
@@ -317,5 +387,9 @@ def _pool_units(
             yield TrainExtractor(dataset=dataset, protocol=protocol, settings=training, index=index)
         else:
             yield ImportExtractor(
-                dataset=dataset, network=training.network, pool=pool.pool, index=index, folder=pool.folder
+                dataset=dataset,
+                network=training.network,
+                pool=pool.pool,
+                index=index,
+                folder=pool.folder,
             )

@@ -9,23 +9,30 @@ from orchestrator.units import KINDS, Unit
 
 
 class Schedule:
-    """A plan while it is carried out: hands out the units that still have to run, each once, alone or as a cohort.
+    """A plan while it is carried out: hands out the units that still have to run, each once, alone
+    or as a cohort.
 
-    A unit is ready when its parents are done. Of the ready ones the kind with more work behind it goes first
-    (extractors, then sets, then evaluations), so that evaluations never hold back the sets that others wait for. Within
-    a kind the longest goes first, so that none is left for the end, and of equals the plan's order decides. Every step
-    costs a few heap operations, whatever the size of the plan.
+    A unit is ready when its parents are done. Of the ready ones the kind with more work behind it
+    goes first (extractors, then sets, then evaluations), so that evaluations never hold back the
+    sets that others wait for. Within a kind the longest goes first, so that none is left for the
+    end, and of equals the plan's order decides. Every step costs a few heap operations, whatever
+    the size of the plan.
 
     Args:
         plan: what to do.
         done: keys of units that need not run; those that nobody needs any more are left out too.
         seconds: how long units are expected to take; none are known if left out.
-        slots: trials that run at the same time, over which sets that can be distilled together are shared out; with 0
-            every unit comes alone.
+        slots: trials that run at the same time, over which sets that can be distilled together are
+            shared out; with 0 every unit comes alone.
     """
 
     def __init__(
-        self, plan: Plan, done: Iterable[str] = (), seconds: Mapping[str, float] | None = None, *, slots: int = 0
+        self,
+        plan: Plan,
+        done: Iterable[str] = (),
+        seconds: Mapping[str, float] | None = None,
+        *,
+        slots: int = 0,
     ) -> None:
         done = frozenset(done)
         order = pending(plan, done)
@@ -58,7 +65,9 @@ class Schedule:
         heapq.heapify(self._ready)
 
     def next(self) -> tuple[Unit, ...]:
-        """Hand out the next unit, or cohort of units; nothing while nothing is ready (see `exhausted`)."""
+        """Hand out the next unit, or cohort of units; nothing while nothing is ready (see
+        `exhausted`).
+        """
         if not self._ready:
             return ()
         key = heapq.heappop(self._ready)[1]
@@ -88,7 +97,9 @@ class Schedule:
         return not self._ready and not self.running
 
     def _form_cohorts(self, key: str) -> None:
-        """Share the first of the ready units and all that are like it out into cohorts, each led by its first unit."""
+        """Share the first of the ready units and all that are like it out into cohorts, each led by
+        its first unit.
+        """
         ready = sorted(self._waiting.intersection(self._alike[key]), key=self._rank.__getitem__)
         formed = cohorts.share_out([self.units[key] for key in ready], self._slots)
         self._cohorts |= {units[0].key: units for units in formed}

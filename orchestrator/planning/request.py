@@ -1,4 +1,6 @@
-"""What a user asks for: a search space, in its small version or not, with changes from the command line."""
+"""What a user asks for: a search space, in its small version or not, with changes from the command
+line.
+"""
 
 import shlex
 from dataclasses import dataclass

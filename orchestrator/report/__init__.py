@@ -1,4 +1,6 @@
-"""Reports from the Parquet tables of a store: table models, and their rendering as Markdown, CSV and in a terminal."""
+"""Reports from the Parquet tables of a store: table models, and their rendering as Markdown, CSV
+and in a terminal.
+"""
 
 from orchestrator.report.model import Report, ReportError, ReportFiles
 from orchestrator.report.render.terminal import render_terminal

@@ -1,9 +1,18 @@
-"""Single entries of result tables: how a measurement or a difference is printed. Accuracies are printed in percent."""
+"""Single entries of result tables: how a measurement or a difference is printed. Accuracies are
+printed in percent.
+"""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from orchestrator.analysis.statistics import Array, Interval, Summary, differs_from_zero, paired_differences, summarise
+from orchestrator.analysis.statistics import (
+    Array,
+    Interval,
+    Summary,
+    differs_from_zero,
+    paired_differences,
+    summarise,
+)
 from orchestrator.report.model import MISSING, Emphasis, Entry
 from orchestrator.report.results import Measurement, Trajectory
 
@@ -39,17 +48,26 @@ def interval_text(interval: Interval | None) -> str:
     return MISSING if interval is None else f"[{percent(interval[0])}, {percent(interval[1])}]"
 
 
-def accuracy_entry(measurement: Measurement | None, emphasis: Emphasis | None, notes: Sequence[str]) -> Entry:
-    """Return a measurement's entry with its marks for a table's footnotes; what was never planned stays empty."""
+def accuracy_entry(
+    measurement: Measurement | None, emphasis: Emphasis | None, notes: Sequence[str]
+) -> Entry:
+    """Return a measurement's entry with its marks for a table's footnotes; what was never planned
+    stays empty.
+    """
     if measurement is None:
         return Entry(text="")
     return summary_entry(measurement, measurement.summary, emphasis, notes)
 
 
 def summary_entry(
-    source: Measurement | Trajectory, summary: Summary | None, emphasis: Emphasis | None, notes: Sequence[str]
+    source: Measurement | Trajectory,
+    summary: Summary | None,
+    emphasis: Emphasis | None,
+    notes: Sequence[str],
 ) -> Entry:
-    """Return the entry of one summary of a measurement or trajectory, with its marks for a table's footnotes."""
+    """Return the entry of one summary of a measurement or trajectory, with its marks for a table's
+    footnotes.
+    """
     numbers = tuple(notes.index(text) + 1 for text in _cell_notes(source))
     return Entry(text=summary_text(summary), emphasis=emphasis, notes=numbers, keys=source.keys)
 
@@ -63,8 +81,11 @@ def difference_entry(first: Measurement | None, second: Measurement | None) -> E
     return paired_entry(first.accuracies, second.accuracies, (*first.keys, *second.keys))
 
 
-def paired_entry(first: Mapping[int, Array], second: Mapping[int, Array], keys: tuple[str, ...]) -> Entry:
-    """Return first − second in points with its interval, to two decimals: differences are small beside accuracies.
+def paired_entry(
+    first: Mapping[int, Array], second: Mapping[int, Array], keys: tuple[str, ...]
+) -> Entry:
+    """Return first − second in points with its interval, to two decimals: differences are small
+    beside accuracies.
 
     Args:
         first: accuracies (networks,) by seed.
@@ -84,15 +105,23 @@ def paired_entry(first: Mapping[int, Array], second: Mapping[int, Array], keys: 
     return Entry(text=text, emphasis="clear" if clear else None, keys=keys)
 
 
-def spread_entries(accuracies: Mapping[int, Array], summary: Summary, keys: tuple[str, ...]) -> tuple[Entry, ...]:
-    """Return mean ± std, interval, std between sets and within them, and sets × networks; `keys` made the numbers."""
-    spread = (MISSING if std is None else percent(std) for std in (summary.std_sets, summary.std_networks))
+def spread_entries(
+    accuracies: Mapping[int, Array], summary: Summary, keys: tuple[str, ...]
+) -> tuple[Entry, ...]:
+    """Return mean ± std, interval, std between sets and within them, and sets × networks; `keys`
+    made the numbers.
+    """
+    spread = (
+        MISSING if std is None else percent(std) for std in (summary.std_sets, summary.std_networks)
+    )
     texts = (summary_text(summary), interval_text(summary.interval), *spread, _counts(accuracies))
     return tuple(Entry(text=text, keys=keys) for text in texts)
 
 
 def ranks(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
-    """Best and second by the printed mean, so that equal figures look alike; where all are equal none has a rank."""
+    """Best and second by the printed mean, so that equal figures look alike; where all are equal
+    none has a rank.
+    """
     means = {name: percent(summary.mean) for name, summary in competing.items() if summary}
     ordered = sorted(set(means.values()), key=float, reverse=True)
     if len(ordered) < 2:
@@ -102,7 +131,9 @@ def ranks(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
 
 
 def comparisons(methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair every method with Random, and every method with added losses ("DM+IID") with its base ("DM")."""
+    """Pair every method with Random, and every method with added losses ("DM+IID") with its base
+    ("DM").
+    """
     to_reference = [(m, REFERENCE) for m in methods if m != REFERENCE and REFERENCE in methods]
     to_base = [(m, m.split("+")[0]) for m in methods if "+" in m and m.split("+")[0] in methods]
     return to_reference + to_base

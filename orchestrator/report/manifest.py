@@ -1,4 +1,6 @@
-"""What a report wrote, kept beside it, so that the next report can remove what is no longer part of it."""
+"""What a report wrote, kept beside it, so that the next report can remove what is no longer part of
+it.
+"""
 
 import hashlib
 import json
@@ -11,10 +13,11 @@ FOLDERS = ("pictures", "figures", "tables", "latex")
 
 
 def replace(out: Path, written: Iterable[Path]) -> None:
-    """Remove the files of an earlier report that this one did not write, and note what this one wrote.
+    """Remove the files of an earlier report that this one did not write, and note what this one
+    wrote.
 
-    A file is removed only if the earlier report noted it, it lies in one of the report's own folders, and its content
-    is still what that report wrote.
+    A file is removed only if the earlier report noted it, it lies in one of the report's own
+    folders, and its content is still what that report wrote.
 
     Args:
         out: the report's folder.
@@ -25,14 +28,21 @@ def replace(out: Path, written: Iterable[Path]) -> None:
     """
     names = {path.relative_to(out).as_posix(): path for path in written}
     for name, digest in _noted(out / MANIFEST).items():
-        if name not in names and _ours(name) and (out / name).is_file() and _digest(out / name) == digest:
+        if (
+            name not in names
+            and _ours(name)
+            and (out / name).is_file()
+            and _digest(out / name) == digest
+        ):
             (out / name).unlink()
     noted = {name: _digest(path) for name, path in sorted(names.items()) if _ours(name)}
     (out / MANIFEST).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
 def _noted(path: Path) -> dict[str, str]:
-    """Return the files of the earlier report; a missing or damaged note says nothing, so nothing is removed."""
+    """Return the files of the earlier report; a missing or damaged note says nothing, so nothing is
+    removed.
+    """
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

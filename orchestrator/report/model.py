@@ -1,4 +1,5 @@
-"""What a report says, free of any format: tables of entries, sections of tables, and the files that show them.
+"""What a report says, free of any format: tables of entries, sections of tables, and the files that
+show them.
 
 Markdown, the terminal and CSV render the same `Table`; a further format is one more renderer.
 """
@@ -14,10 +15,19 @@ from orchestrator.store.atomic_files import StoreError
 Emphasis = Literal["best", "second", "clear"]
 
 Group = Literal[
-    "compression", "architectures", "sensitivity", "continual", "features", "comparison", "sheet", "losses", "search"
+    "compression",
+    "architectures",
+    "sensitivity",
+    "continual",
+    "features",
+    "comparison",
+    "sheet",
+    "losses",
+    "search",
 ]
-"""What a picture shows: accuracy against size, bars an architecture, maps of two swept settings, accuracy after each
-step of class-incremental learning, features in the plane; methods side by side, one set, loss curves; a search."""
+"""What a picture shows: accuracy against size, bars an architecture, maps of two swept settings,
+accuracy after each step of class-incremental learning, features in the plane; methods side by side,
+one set, loss curves; a search."""
 
 FIGURES: dict[Group, str] = {
     "compression": "Accuracy against size",
@@ -28,13 +38,17 @@ FIGURES: dict[Group, str] = {
     "losses": "Loss curves",
     "search": "Search",
 }
-"""Groups of figures, in the order of the report, with their headings; a figure is a PNG and an SVG."""
+"""Groups of figures, in the order of the report, with their headings; a figure is a PNG and an
+SVG.
+"""
 
 MISSING = "–"
 
 
 class ReportError(StoreError):
-    """A report cannot be written, or what it shows cannot be read; the message names the file and what to do."""
+    """A report cannot be written, or what it shows cannot be read; the message names the file and
+    what to do.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +82,15 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """The results of one experiment on one data set under one protocol and split: what a table never mixes."""
+    """The results of one experiment on one data set under one protocol and split: what a table
+    never mixes.
+    """
 
     title: str
     place: str
-    """The data set, with protocol and split where they are unusual: what a table's caption has to say in a paper."""
+    """The data set, with protocol and split where they are unusual: what a table's caption has to
+    say in a paper.
+    """
     tables: tuple[Table, ...]
     """The tables a reader looks for."""
     details: tuple[Table, ...]
@@ -108,9 +126,20 @@ class Report:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Every table in the order of the report."""
-        results = [table for section in self.sections for table in (*section.tables, *section.details)]
-        settings, *problems = ([table] if table else [] for table in (self.settings, self.failures, self.missing))
-        return (self.overview, *settings, *self.across, *results, *self.costs, *chain.from_iterable(problems))
+        results = [
+            table for section in self.sections for table in (*section.tables, *section.details)
+        ]
+        settings, *problems = (
+            [table] if table else [] for table in (self.settings, self.failures, self.missing)
+        )
+        return (
+            self.overview,
+            *settings,
+            *self.across,
+            *results,
+            *self.costs,
+            *chain.from_iterable(problems),
+        )
 
     @property
     def nothing_yet(self) -> bool:
@@ -124,7 +153,9 @@ class Picture:
 
     title: str
     path: Path
-    """The PNG, relative to the report's folder; a figure's SVG lies beside it under the same name."""
+    """The PNG, relative to the report's folder; a figure's SVG lies beside it under the same
+    name.
+    """
     group: Group
     caption: str = ""
 
@@ -148,7 +179,9 @@ class ReportFiles:
 
     def of(self, *groups: Group) -> tuple[Picture, ...]:
         """Return the pictures of some groups, in the order of the groups."""
-        return tuple(picture for group in groups for picture in self.pictures if picture.group == group)
+        return tuple(
+            picture for group in groups for picture in self.pictures if picture.group == group
+        )
 
     @property
     def figures(self) -> dict[str, tuple[Picture, ...]]:
@@ -162,6 +195,8 @@ def row(*texts: object) -> tuple[Entry, ...]:
 
 
 def slug(*parts: object) -> str:
-    """Return a name for a file made of lower-case letters, digits, dots and hyphens: ("DM+IID", 10) → "dm-iid-10"."""
+    """Return a name for a file made of lower-case letters, digits, dots and hyphens: ("DM+IID", 10)
+    → "dm-iid-10".
+    """
     words = [re.sub(r"[^a-z0-9.]+", "-", str(part).lower()).strip("-.") for part in parts]
     return "-".join(word for word in words if word)

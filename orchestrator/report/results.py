@@ -1,4 +1,6 @@
-"""Reading: the rows that the store has for a plan, grouped into the measurements that tables and figures show."""
+"""Reading: the rows that the store has for a plan, grouped into the measurements that tables and
+figures show.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ class Scope:
     @property
     def title(self) -> str:
         """One line for people."""
-        return f"{self.experiment}: {self.dataset} ({self.split} accuracy, protocol {self.protocol})"
+        return (
+            f"{self.experiment}: {self.dataset} ({self.split} accuracy, protocol {self.protocol})"
+        )
 
     @property
     def features_title(self) -> str:
@@ -38,7 +42,10 @@ class Scope:
     @property
     def place(self) -> str:
         """The data set, with protocol and split where they are unusual."""
-        unusual = {f"protocol {self.protocol}": self.protocol != "paper", f"{self.split} images": self.split != "test"}
+        unusual = {
+            f"protocol {self.protocol}": self.protocol != "paper",
+            f"{self.split} images": self.split != "test",
+        }
         return ", ".join([self.dataset, *(text for text, told in unusual.items() if told)])
 
     @property
@@ -50,7 +57,9 @@ class Scope:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """One method at one point of an experiment: its sets, one a seed, and the networks trained on each."""
+    """One method at one point of an experiment: its sets, one a seed, and the networks trained on
+    each.
+    """
 
     scope: Scope
     network: str
@@ -62,7 +71,9 @@ class Measurement:
     cells: tuple[Cell, ...]
     """One a seed, in the order of the plan."""
     accuracies: dict[int, NDArray[np.float64]]
-    """By seed, the accuracies (networks,) as fractions, in the order of the networks' index; planned seeds may lack."""
+    """By seed, the accuracies (networks,) as fractions, in the order of the networks' index;
+    planned seeds may lack.
+    """
     summary: Summary | None
     """Statistics of the accuracies; None without any."""
 
@@ -84,7 +95,9 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trajectory:
-    """One method of class-incremental learning: accuracy over the classes seen so far, after each step."""
+    """One method of class-incremental learning: accuracy over the classes seen so far, after each
+    step.
+    """
 
     scope: Scope
     network: str
@@ -134,7 +147,9 @@ class Results:
     @property
     def done(self) -> frozenset[str]:
         """Keys of the plan's units that have rows."""
-        return frozenset(key for name in set(tables.TABLE_OF_KIND.values()) for key in self.rows[name]["key"])
+        return frozenset(
+            key for name in set(tables.TABLE_OF_KIND.values()) for key in self.rows[name]["key"]
+        )
 
 
 def read_results(plan: Plan, store: Path) -> Results:
@@ -174,13 +189,18 @@ def dataset_label(unit: Unit) -> str:
 
 def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement]:
     ordered = evaluations.sort_values("network_index")
-    accuracies = {str(key): group["accuracy"].to_numpy(dtype=np.float64) for key, group in ordered.groupby("key")}
+    accuracies = {
+        str(key): group["accuracy"].to_numpy(dtype=np.float64)
+        for key, group in ordered.groupby("key")
+    }
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in _cells(plan, "accuracy"):
         point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, sweep), cells in groups.items():
-        found = {c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies}
+        found = {
+            c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies
+        }
         yield Measurement(
             scope=scope,
             network=network,
@@ -195,7 +215,9 @@ def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement
 
 def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
     accuracies = {
-        str(key): group.pivot(index="step", columns="network_index", values="accuracy").to_numpy(dtype=np.float64)
+        str(key): group.pivot(index="step", columns="network_index", values="accuracy").to_numpy(
+            dtype=np.float64
+        )
         for key, group in continual.groupby("key")
     }
     groups: dict[tuple[Any, ...], list[Cell]] = {}
@@ -203,7 +225,9 @@ def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
         point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.steps, cell.sweep)
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, steps, sweep), cells in groups.items():
-        found = {c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies}
+        found = {
+            c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies
+        }
         yield Trajectory(
             scope=scope,
             network=network,
@@ -214,7 +238,8 @@ def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
             cells=tuple(cells),
             accuracies=found,
             summaries=tuple(
-                summarise([found[seed][step] for seed in sorted(found)]) if found else None for step in range(steps)
+                summarise([found[seed][step] for seed in sorted(found)]) if found else None
+                for step in range(steps)
             ),
         )
 
@@ -223,7 +248,9 @@ def _views(plan: Plan, features: pd.DataFrame) -> Iterable[FeatureView]:
     by_key = {str(key): group for key, group in features.groupby("key")}
     for cell in _cells(plan, "features"):
         rows = by_key.get(cell.evaluation_key, features.iloc[:0])
-        yield FeatureView(scope=_scope(plan, cell), cell=cell, rows=rows.sort_values(["label", "origin"]))
+        yield FeatureView(
+            scope=_scope(plan, cell), cell=cell, rows=rows.sort_values(["label", "origin"])
+        )
 
 
 def _cells(plan: Plan, measure: Measure) -> Iterable[Cell]:
@@ -233,4 +260,6 @@ def _cells(plan: Plan, measure: Measure) -> Iterable[Cell]:
 def _scope(plan: Plan, cell: Cell) -> Scope:
     unit = plan.units[cell.evaluation_key]
     split = unit.split if isinstance(unit, Evaluate | Continual) else "test"
-    return Scope(experiment=cell.experiment, dataset=dataset_label(unit), protocol=cell.protocol, split=split)
+    return Scope(
+        experiment=cell.experiment, dataset=dataset_label(unit), protocol=cell.protocol, split=split
+    )

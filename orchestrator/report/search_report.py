@@ -1,4 +1,6 @@
-"""The report of a search: what it found, what that is worth, where it looked; tables, figures, and the found space."""
+"""The report of a search: what it found, what that is worth, where it looked; tables, figures, and
+the found space.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -19,10 +21,11 @@ from orchestrator.search.study import Study, settings_text
 FOUND = "found.yaml"
 
 SUMMARY = (
-    "Accuracy in % on images held out of the training set, mean ± population standard deviation over all networks of "
-    "all sets, evaluated in full. Difference to the published settings in points, paired by seed and network, with "
-    "its 95 % interval (two-level bootstrap); bold where it excludes zero. The best of several trials is chosen on the "
-    "same images, which flatters it: what it is worth is what the test images say, read once with the found settings."
+    "Accuracy in % on images held out of the training set, mean ± population standard deviation"
+    " over all networks of all sets, evaluated in full. Difference to the published settings in"
+    " points, paired by seed and network, with its 95 % interval (two-level bootstrap); bold where"
+    " it excludes zero. The best of several trials is chosen on the same images, which flatters it:"
+    " what it is worth is what the test images say, read once with the found settings."
 )
 FIGURE_TITLES = {
     "map": "where the search looked",
@@ -72,7 +75,9 @@ def write_search_report(
         return _write(results, name, out, command, found or out / FOUND)
     except OSError as error:
         where = error.filename or out
-        raise ReportError(f"{where} cannot be written ({error.strerror}); choose another folder with --out") from error
+        raise ReportError(
+            f"{where} cannot be written ({error.strerror}); choose another folder with --out"
+        ) from error
 
 
 def summary_table(results: Sequence[StudyResult]) -> Table:
@@ -93,7 +98,15 @@ def finalists_table(result: StudyResult) -> Table:
     return Table(
         slug=slug("finalists", *_names(result.study)),
         title="Evaluated in full",
-        header=("Trial", *names, "last rung", "accuracy", "95 % interval", "difference", "95 % interval"),
+        header=(
+            "Trial",
+            *names,
+            "last rung",
+            "accuracy",
+            "95 % interval",
+            "difference",
+            "95 % interval",
+        ),
         rows=tuple(_finalist_row(result.study, finalist) for finalist in result.finalists),
         caption=SUMMARY,
     )
@@ -109,8 +122,8 @@ def trials_table(result: StudyResult) -> Table:
         header=("Trial", "from", *names, *(f"{n:,} iterations" for n in study.iterations), "state"),
         rows=tuple(_trial_row(study, trial) for trial in result.trials),
         caption=(
-            "Accuracy in % on held-out images, mean over seeds, of sets distilled for so many iterations and evaluated "
-            "with few networks and epochs."
+            "Accuracy in % on held-out images, mean over seeds, of sets distilled for so many"
+            " iterations and evaluated with few networks and epochs."
         ),
         text_columns=(0, 1, len(names) + len(study.iterations) + 2),
     )
@@ -118,15 +131,18 @@ def trials_table(result: StudyResult) -> Table:
 
 def importance_table(result: StudyResult) -> Table:
     """Return how much each setting matters."""
-    rows = [row(path.rpartition(".")[2], f"{100 * share:.0f}") for path, share in result.importance.items()]
+    rows = [
+        row(path.rpartition(".")[2], f"{100 * share:.0f}")
+        for path, share in result.importance.items()
+    ]
     return Table(
         slug=slug("importance", *_names(result.study)),
         title="Importance",
         header=("Setting", "% of the variance"),
         rows=tuple(rows),
         caption=(
-            "Part of the variance of the accuracy at the first rung, which every trial reaches, that a setting "
-            "explains (fANOVA, as in Optuna)."
+            "Part of the variance of the accuracy at the first rung, which every trial reaches,"
+            " that a setting explains (fANOVA, as in Optuna)."
         ),
     )
 
@@ -137,7 +153,9 @@ def study_tables(result: StudyResult) -> tuple[Table, ...]:
     return tuple(table for table in tables if table.rows)
 
 
-def _write(results: Sequence[StudyResult], name: str, out: Path, command: str, found: Path) -> SearchReport:
+def _write(
+    results: Sequence[StudyResult], name: str, out: Path, command: str, found: Path
+) -> SearchReport:
     summary, studies = summary_table(results), [_study_page(result, out) for result in results]
     has_best = any(result.best for result in results)
     if has_best:
@@ -145,9 +163,15 @@ def _write(results: Sequence[StudyResult], name: str, out: Path, command: str, f
         found.write_text(found_space(slug(name), results), encoding="utf-8")
     shown = found.name if has_best else None
     report = SearchReport(
-        summary=summary, markdown=out / "search.md", html=out / "index.html", found=found if has_best else None
+        summary=summary,
+        markdown=out / "search.md",
+        html=out / "index.html",
+        found=found if has_best else None,
     )
-    tables = [_csv(table, out) for table in (summary, *(table for study in studies for table in study.tables))]
+    tables = [
+        _csv(table, out)
+        for table in (summary, *(table for study in studies for table in study.tables))
+    ]
     report.markdown.write_text(_markdown(name, summary, studies, command, shown), encoding="utf-8")
     page = render_page(
         "search.html.jinja",
@@ -157,11 +181,20 @@ def _write(results: Sequence[StudyResult], name: str, out: Path, command: str, f
         studies=studies,
         found=shown,
         command=command,
-        captioned={summary.slug, *(t.slug for study in studies for t in study.tables if t.caption != summary.caption)},
+        captioned={
+            summary.slug,
+            *(t.slug for study in studies for t in study.tables if t.caption != summary.caption),
+        },
         evidence={},
     )
     report.html.write_text(page, encoding="utf-8")
-    drawn = [out / path for study in studies for p in study.pictures for path in (p.path, p.svg) if path is not None]
+    drawn = [
+        out / path
+        for study in studies
+        for p in study.pictures
+        for path in (p.path, p.svg)
+        if path is not None
+    ]
     manifest.replace(out, [*tables, *drawn])
     return report
 
@@ -176,20 +209,31 @@ def _study_page(result: StudyResult, out: Path) -> StudyPage:
             for place in (path, path.with_suffix(".svg")):
                 save(figure, out / place)
     return StudyPage(
-        title=result.study.title, verdict=_verdict(result), tables=study_tables(result), pictures=tuple(pictures)
+        title=result.study.title,
+        verdict=_verdict(result),
+        tables=study_tables(result),
+        pictures=tuple(pictures),
     )
 
 
-def _markdown(name: str, summary: Table, studies: Sequence[StudyPage], command: str, found: str | None) -> str:
+def _markdown(
+    name: str, summary: Table, studies: Sequence[StudyPage], command: str, found: str | None
+) -> str:
     parts = [f"# Search: {escape(name)}", _table(summary)]
     if found is not None:
-        parts.append(f"The found settings are in `{found}`; `iid run` on it reads the test images once.")
+        parts.append(
+            f"The found settings are in `{found}`; `iid run` on it reads the test images once."
+        )
     parts.append(f"To go on with the search: `{command}`")
     for study in studies:
         parts += [f"## {escape(study.title)}", study.verdict]
         for table in study.tables:
-            parts.append(f"### {table.title}\n\n{_table(table, captioned=table.caption != summary.caption)}")
-        parts += [f"![{escape(p.title)}]({p.path.as_posix()})\n\n{p.caption}" for p in study.pictures]
+            parts.append(
+                f"### {table.title}\n\n{_table(table, captioned=table.caption != summary.caption)}"
+            )
+        parts += [
+            f"![{escape(p.title)}]({p.path.as_posix()})\n\n{p.caption}" for p in study.pictures
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -206,8 +250,14 @@ def _verdict(result: StudyResult) -> str:
     if result.best is None:
         return f"{sentence} None has been evaluated in full yet."
     if result.best.trial.number == 0:
-        return f"{sentence} None is better than the published settings ({settings_text(result.study.published)})."
-    return f"{sentence} The best is trial {result.best.trial.number}: {settings_text(result.best.trial.parameters)}."
+        return (
+            f"{sentence} None is better than the published settings"
+            f" ({settings_text(result.study.published)})."
+        )
+    return (
+        f"{sentence} The best is trial {result.best.trial.number}:"
+        f" {settings_text(result.best.trial.parameters)}."
+    )
 
 
 def _summary_row(result: StudyResult) -> tuple[Entry, ...]:
@@ -224,7 +274,11 @@ def _finalist_row(study: Study, finalist: Finalist) -> tuple[Entry, ...]:
     trial = finalist.trial
     return (
         *row(trial.number, *(f"{trial.parameters[d.path]:g}" for d in study.dimensions)),
-        *row(percent(trial.value or 0.0), summary_text(finalist.summary), interval_text(finalist.summary.interval)),
+        *row(
+            percent(trial.value or 0.0),
+            summary_text(finalist.summary),
+            interval_text(finalist.summary.interval),
+        ),
         *_difference(finalist),
     )
 
@@ -233,7 +287,11 @@ def _difference(finalist: Finalist) -> tuple[Entry, Entry]:
     if finalist.difference is None:
         return Entry(text=MISSING), Entry(text=MISSING)
     interval = finalist.interval
-    clear = interval is not None and len(finalist.accuracies) > 1 and not interval[0] <= 0 <= interval[1]
+    clear = (
+        interval is not None
+        and len(finalist.accuracies) > 1
+        and not interval[0] <= 0 <= interval[1]
+    )
     return (
         Entry(text=signed(finalist.difference), emphasis="clear" if clear else None),
         Entry(text=f"{signed(interval[0])} to {signed(interval[1])}" if interval else MISSING),
@@ -242,7 +300,10 @@ def _difference(finalist: Finalist) -> tuple[Entry, Entry]:
 
 def _trial_row(study: Study, trial: Trial) -> tuple[Entry, ...]:
     reached = {r.rung: r.value for r in trial.rungs if r.value is not None}
-    values = [percent(reached[rung]) if rung in reached else MISSING for rung in range(len(study.iterations))]
+    values = [
+        percent(reached[rung]) if rung in reached else MISSING
+        for rung in range(len(study.iterations))
+    ]
     settings = [f"{trial.parameters[d.path]:g}" for d in study.dimensions]
     return row(trial.number, trial.origin, *settings, *values, trial.state)
 

@@ -1,4 +1,6 @@
-"""Swept settings: what people call them, how their values are written, and which values are the usual ones."""
+"""Swept settings: what people call them, how their values are written, and which values are the
+usual ones.
+"""
 
 import math
 from typing import Any
@@ -28,7 +30,9 @@ def value_text(value: object) -> str:
     """Return a value as people write it: 0 for 0.0, none for None."""
     if is_number(value):
         return f"{value:g}"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def is_number(value: object) -> bool:
@@ -47,9 +51,11 @@ def swept_name(method: str, sweep: Sweep) -> str:
 
 
 def usual_setting(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
-    """Return the values that swept settings have outside the sweep, and "published", or "usual" where nobody published.
+    """Return the values that swept settings have outside the sweep, and "published", or "usual"
+    where nobody published.
 
-    They are those of `published_settings.yaml`, else the defaults; None where one of the names is no setting.
+    They are those of `published_settings.yaml`, else the defaults; None where one of the names is
+    no setting.
     """
     case = Case(dataset=m.cells[0].dataset, method=m.method, ipc=m.ipc, protocol=m.scope.protocol)
     rules = [rule for rule in published_rules() if rule.matches(case)]

@@ -1,4 +1,6 @@
-"""Writing a report: HTML, Markdown, LaTeX, tables as CSV, figures and pictures, from a plan and a store."""
+"""Writing a report: HTML, Markdown, LaTeX, tables as CSV, figures and pictures, from a plan and a
+store.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -22,12 +24,20 @@ from orchestrator.store.store import Store
 
 
 def build_report(
-    results: Results, space_name: str, store: Store, overrides: Sequence[str] = (), command: str | None = None
+    results: Results,
+    space_name: str,
+    store: Store,
+    overrides: Sequence[str] = (),
+    command: str | None = None,
 ) -> Report:
     """Return all tables of a report; nothing is written. Arguments as for `write_report`."""
     request = Request(space=space_name, overrides=tuple(overrides))
     planned, missing = overview.cells(results)
-    sections = (*accuracy.sections(results), *continual.sections(results), *features.sections(results))
+    sections = (
+        *accuracy.sections(results),
+        *continual.sections(results),
+        *features.sections(results),
+    )
     return Report(
         space=space_name,
         command=command or request.command("run", "--store", store.address),
@@ -61,7 +71,8 @@ def write_report(
         store: results come from its Parquet tables, pictures from its synthetic sets.
         out: folder for the report, made if needed; files of an earlier report are replaced.
         overrides: the `--set` arguments that the plan was made with; the report names them.
-        command: the command line that computes what is missing; `iid run` with the arguments above if None.
+        command: the command line that computes what is missing; `iid run` with the arguments above
+            if None.
 
     Raises:
         TableError: a table file is damaged.
@@ -73,7 +84,9 @@ def write_report(
         return _write(results, report, store, out)
     except OSError as error:
         where = error.filename or out
-        raise ReportError(f"{where} cannot be written ({error.strerror}); choose another folder with --out") from error
+        raise ReportError(
+            f"{where} cannot be written ({error.strerror}); choose another folder with --out"
+        ) from error
 
 
 def _write(results: Results, report: Report, store: Store, out: Path) -> ReportFiles:

@@ -1,4 +1,6 @@
-"""One searched setting as a coordinate: positions in [0, 1], where equal steps count equally, and the values there."""
+"""One searched setting as a coordinate: positions in [0, 1], where equal steps count equally, and
+the values there.
+"""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ class Dimension:
         return self.path.rpartition(".")[2]
 
     def value(self, position: float) -> float:
-        """Return the value at a position; from left to right 0 (where it is tried), then low to high."""
+        """Return the value at a position; from left to right 0 (where it is tried), then low to
+        high.
+        """
         if position < self._zero:
             return 0.0
         low, high = self._scaled(self.range.low), self._scaled(self.range.high)
@@ -41,7 +45,9 @@ class Dimension:
         return self._zero + (1 - self._zero) * (inside - low) / (high - low)
 
     def grid(self) -> tuple[float, ...]:
-        """Return the values of the grid sampler: evenly spaced positions from low to high, and 0 where it is tried."""
+        """Return the values of the grid sampler: evenly spaced positions from low to high, and 0
+        where it is tried.
+        """
         steps = self.range.points - 1
         values = [self.value(self._zero + (1 - self._zero) * i / steps) for i in range(steps + 1)]
         return tuple(dict.fromkeys([*[0.0] * self.range.zero, *values]))

@@ -1,4 +1,6 @@
-"""What is known of a study: its trials and their rungs, kept in table `trials`, one file a trial."""
+"""What is known of a study: its trials and their rungs, kept in table `trials`, one file a
+trial.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,8 +13,9 @@ from orchestrator.store import provenance
 from orchestrator.store.store import Store
 
 State = Literal["running", "passed", "stopped", "complete", "diverged", "failed"]
-"""passed: goes on to the next rung; stopped: worse than others there; complete: was at the last one; diverged: its
-numbers left the finite, which ends a trial as its own kind of result; failed: is tried again by the next search."""
+"""passed: goes on to the next rung; stopped: worse than others there; complete: was at the last
+one; diverged: its numbers left the finite, which ends a trial as its own kind of result; failed: is
+tried again by the next search."""
 
 FINAL: tuple[State, ...] = ("stopped", "complete", "diverged")
 
@@ -84,7 +87,9 @@ class Journal:
     def begin(self, number: int, origin: str, parameters: Parameters) -> Trial:
         """Note a trial that starts."""
         first = RungResult(rung=0, iterations=self.study.iterations[0])
-        return self._keep(Trial(number=number, origin=origin, parameters=dict(parameters), rungs=(first,)))
+        return self._keep(
+            Trial(number=number, origin=origin, parameters=dict(parameters), rungs=(first,))
+        )
 
     def note(self, number: int, result: RungResult) -> Trial:
         """Note the result of the rung at which a trial is; one that passes is at the next one then.
@@ -95,7 +100,10 @@ class Journal:
         trial = self.trials[number]
         rungs = (*trial.rungs[:-1], result)
         if result.state == "passed":
-            rungs = (*rungs, RungResult(rung=result.rung + 1, iterations=self.study.iterations[result.rung + 1]))
+            rungs = (
+                *rungs,
+                RungResult(rung=result.rung + 1, iterations=self.study.iterations[result.rung + 1]),
+            )
         return self._keep(
             Trial(number=number, origin=trial.origin, parameters=trial.parameters, rungs=rungs),
         )
@@ -106,7 +114,9 @@ class Journal:
 
     def in_order(self) -> list[tuple[int, RungResult]]:
         """Return all values with their trials' numbers, in the order in which they came."""
-        found = [(t.number, r) for t in self.trials.values() for r in t.rungs if r.order is not None]
+        found = [
+            (t.number, r) for t in self.trials.values() for r in t.rungs if r.order is not None
+        ]
         return sorted(found, key=lambda pair: pair[1].order or 0)
 
     def _keep(self, trial: Trial) -> Trial:

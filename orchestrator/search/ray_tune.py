@@ -1,7 +1,7 @@
 """A study on Ray Tune: its trials as Tune trials, ASHA as their scheduler.
 
-Tune remembers nothing from one launch to the next. ASHA's memory is filled anew from the journal, value by value in the
-order in which they came; the suggestions follow from the journal too.
+Tune remembers nothing from one launch to the next. ASHA's memory is filled anew from the journal,
+value by value in the order in which they came; the suggestions follow from the journal too.
 """
 
 import dataclasses
@@ -45,7 +45,9 @@ def run_study(run: StudyRun, *, slots: int, parcels: Parcels | None = None) -> N
     if parcels is not None:
         trial = tune.with_parameters(run_search_trial, parcels=parcels)
     try:
-        with tempfile.TemporaryDirectory(prefix="iid-search-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="iid-search-", ignore_cleanup_errors=True
+        ) as folder:
             tune.Tuner(
                 tune.with_resources(trial, _placement),
                 tune_config=tune.TuneConfig(
@@ -66,8 +68,9 @@ def run_study(run: StudyRun, *, slots: int, parcels: Parcels | None = None) -> N
             ).fit()
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR names another "
-            "folder) and that the cluster is up, then run the same command again: what is done stays done"
+            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR"
+            " names another folder) and that the cluster is up, then run the same command again:"
+            " what is done stays done"
         ) from error
 
 
@@ -80,14 +83,18 @@ class StudySearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None while there is none, FINISHED at the end."""
+        """Return the configuration of the next trial, None while there is none, FINISHED at the
+        end.
+        """
         config = self._run.next_config()
         if config is not None:
             self._numbers[trial_id] = config["number"]
             return config
         return Searcher.FINISHED if self._run.over() else None
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Note that no worker has the trial any more."""
         died = f"its worker died {MAX_DEATHS + 1} times" if error else None
         self._run.ended(self._numbers.pop(trial_id), died)
@@ -103,7 +110,9 @@ class StudySearcher(Searcher):
 
 
 class RungScheduler(AsyncHyperBandScheduler):
-    """ASHA over the rungs of a study, which remembers those of earlier launches and keeps the journal."""
+    """ASHA over the rungs of a study, which remembers those of earlier launches and keeps the
+    journal.
+    """
 
     def __init__(self, run: StudyRun) -> None:
         reduction, rungs = run.study.experiment.rungs.reduction, len(run.study.iterations)
@@ -121,9 +130,13 @@ class RungScheduler(AsyncHyperBandScheduler):
             controller: Any = None
             self.on_trial_add(controller, earlier)
             value = _ranked(result.value or 0.0, result.order or 0)
-            super().on_trial_result(controller, earlier, {"resource": reduction**result.rung, "value": value})
+            super().on_trial_result(
+                controller, earlier, {"resource": reduction**result.rung, "value": value}
+            )
 
-    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(
+        self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
+    ) -> str:
         """Decide whether a trial goes on."""
         if "outcome" not in result or result["outcome"] == "stopped":
             return str(TrialScheduler.CONTINUE)
@@ -144,7 +157,9 @@ class RungScheduler(AsyncHyperBandScheduler):
 
 
 def _ranked(value: float, order: int) -> float:
-    """Let the earlier of equal values count as better: accuracies on few images tie often, and ASHA stops no tie."""
+    """Let the earlier of equal values count as better: accuracies on few images tie often, and ASHA
+    stops no tie.
+    """
     return value - TIE * order
 
 

@@ -1,4 +1,6 @@
-"""What a study found: its winners evaluated in full on held-out images, and which settings mattered."""
+"""What a study found: its winners evaluated in full on held-out images, and which settings
+mattered.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +10,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from orchestrator.analysis.statistics import Interval, Summary, bootstrap_interval, paired_differences, summarise
+from orchestrator.analysis.statistics import (
+    Interval,
+    Summary,
+    bootstrap_interval,
+    paired_differences,
+    summarise,
+)
 from orchestrator.search.journal import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
 from orchestrator.store.store import Store
@@ -32,7 +40,9 @@ class Finalist:
     """On held-out images, (networks,) by the seed of the set."""
     summary: Summary
     difference: float | None
-    """To the published settings, paired by seed and network; None for these, or where they have no result."""
+    """To the published settings, paired by seed and network; None for these, or where they have no
+    result.
+    """
     interval: Interval | None
     """95 % interval of the difference."""
 
@@ -47,7 +57,9 @@ class StudyResult:
     finalists: tuple[Finalist, ...]
     """Those that are evaluated in full, the best first."""
     importance: Mapping[str, float]
-    """Part of the variance at the first rung, which every trial reaches, that a setting explains; empty if unknown."""
+    """Part of the variance at the first rung, which every trial reaches, that a setting explains;
+    empty if unknown.
+    """
 
     @property
     def best(self) -> Finalist | None:
@@ -72,7 +84,9 @@ def winners(trials: Mapping[int, Trial]) -> list[Trial]:
 
 
 def full_evaluations(study: Study, *choices: Parameters) -> tuple[dict[str, Unit], list[str]]:
-    """Return the sets and evaluations of some choices at full length by key, and the keys of the evaluations."""
+    """Return the sets and evaluations of some choices at full length by key, and the keys of the
+    evaluations.
+    """
     units: dict[str, Unit] = {}
     wanted: list[str] = []
     for parameters in choices:
@@ -92,7 +106,11 @@ def study_result(study: Study, store: Store) -> StudyResult:
     """
     trials = read_trials(study, store)
     accuracies = {trial.number: _accuracies(study, trial, store) for trial in winners(trials)}
-    whole = {number: found for number, found in accuracies.items() if len(found) == len(study.experiment.seeds)}
+    whole = {
+        number: found
+        for number, found in accuracies.items()
+        if len(found) == len(study.experiment.seeds)
+    }
     finalists = [_finalist(trials[number], found, whole.get(0)) for number, found in whole.items()]
     return StudyResult(
         study=study,
@@ -103,34 +121,44 @@ def study_result(study: Study, store: Store) -> StudyResult:
 
 
 def importance(study: Study, trials: Any) -> dict[str, float]:
-    """Return how much of the variance of the first rung's values each setting explains (fANOVA of Optuna)."""
+    """Return how much of the variance of the first rung's values each setting explains (fANOVA of
+    Optuna).
+    """
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
     from orchestrator.search.sampler import distributions, positions
 
-    first = [(positions(study, t), t.rungs[0].value) for t in trials if t.rungs[0].value is not None]
+    first = [
+        (positions(study, t), t.rungs[0].value) for t in trials if t.rungs[0].value is not None
+    ]
     if len(first) < LEAST_TRIALS or len({value for _, value in first}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = optuna.create_study(direction="maximize")
     made.add_trials(
-        create_trial(params=where, distributions=distributions(study), value=value) for where, value in first
+        create_trial(params=where, distributions=distributions(study), value=value)
+        for where, value in first
     )
     found = get_param_importances(made, evaluator=FanovaImportanceEvaluator(seed=0))
     return {d.path: float(found.get(d.path, 0.0)) for d in study.dimensions}
 
 
 def found_space(name: str, results: Sequence[StudyResult]) -> str:
-    """Return a search space, as YAML, with the best settings of each study, everything else as the search had it.
+    """Return a search space, as YAML, with the best settings of each study, everything else as the
+    search had it.
 
-    It stands for itself: all settings are written out, so that it does not change with the space it came from.
+    It stands for itself: all settings are written out, so that it does not change with the space it
+        came from.
     """
     experiments = [_found_experiment(result) for result in results if result.best]
     content = {
         "name": f"{name[:70]} found",
-        "description": f"settings that the search {name} found on held-out images; running it reads the test images",
+        "description": (
+            f"settings that the search {name} found on held-out images; running it reads the test"
+            " images"
+        ),
         "experiments": experiments,
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
@@ -153,10 +181,18 @@ def _found_experiment(result: StudyResult) -> dict[str, Any]:
         if owner is not None and (value := getattr(owner, leaf.field)) is not None:
             _put(settings, leaf.path.split("."), value)
     dataset = study.dataset
-    own = {"format": dataset.format, "path": dataset.path, "image_size": dataset.image_size, "version": dataset.version}
-    entry = {name: value for name, value in own.items() if value is not None} if dataset.path else {}
+    own = {
+        "format": dataset.format,
+        "path": dataset.path,
+        "image_size": dataset.image_size,
+        "version": dataset.version,
+    }
+    entry = (
+        {name: value for name, value in own.items() if value is not None} if dataset.path else {}
+    )
+    name = f"{study.experiment.name[:30]} {dataset.name[:20]} ipc{study.ipc} {study.method}"
     return {
-        "name": f"{study.experiment.name[:30]} {dataset.name[:20]} ipc{study.ipc} {study.method}".replace("+", "-"),
+        "name": name.replace("+", "-"),
         "datasets": [{"name": dataset.name, **entry}],
         "methods": [study.method],
         "ipc": [study.ipc],
@@ -174,7 +210,9 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
     settings[name] = value
 
 
-def _finalist(trial: Trial, accuracies: Mapping[int, Array], published: Mapping[int, Array] | None) -> Finalist:
+def _finalist(
+    trial: Trial, accuracies: Mapping[int, Array], published: Mapping[int, Array] | None
+) -> Finalist:
     group = None
     if published is not None and trial.number != 0:
         group = paired_differences(accuracies, published)
@@ -188,11 +226,15 @@ def _finalist(trial: Trial, accuracies: Mapping[int, Array], published: Mapping[
 
 
 def _accuracies(study: Study, trial: Trial, store: Store) -> dict[int, Array]:
-    """Return the accuracies of a trial in full by seed; seeds that are not evaluated yet are left out."""
+    """Return the accuracies of a trial in full by seed; seeds that are not evaluated yet are left
+    out.
+    """
     found: dict[int, Array] = {}
     for seed, units in study.full_units(trial.parameters).items():
         keys = [unit.key for unit in units.evaluations]
-        rows = [row for row in store.read("evaluations", keys).to_pylist() if row["split"] != "test"]
+        rows = [
+            row for row in store.read("evaluations", keys).to_pylist() if row["split"] != "test"
+        ]
         if {row["key"] for row in rows} == set(keys):
             rows.sort(key=lambda row: (keys.index(row["key"]), row["network_index"]))
             found[seed] = np.array([row["accuracy"] for row in rows])

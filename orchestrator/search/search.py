@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.cluster.resources import Capacity, LaunchError, Resources, gpu_need, share_out, wants_gpu
+from orchestrator.cluster.resources import (
+    Capacity,
+    LaunchError,
+    Resources,
+    gpu_need,
+    share_out,
+    wants_gpu,
+)
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.launch.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate
@@ -51,8 +58,8 @@ class Search:
         Raises:
             StoreError: the store cannot be written, or is damaged.
             TableError: a table cannot be read.
-            LaunchError: resources are impossible, the cluster cannot be reached or broke down, or another search is at
-                the same study.
+            LaunchError: resources are impossible, the cluster cannot be reached or broke down, or
+                another search is at the same study.
         """
         search = replace(self, store=self.store.resolved())
         search.store.check_writable()
@@ -77,14 +84,19 @@ class Search:
         run = provenance.new_run_id()
         with leases.hold(self.store.shelf, study.key, run) as lease:
             if lease is None:
-                raise LaunchError(f"another search is at study {study.key} ({study.title}); wait for it, or stop it")
+                raise LaunchError(
+                    f"another search is at study {study.key} ({study.title}); wait for it, or"
+                    " stop it"
+                )
             pool = study.extractors()
             code = self._launch(study.plan_of(pool, list(pool)))
             if code == 0 and self._is_unfinished(study):
                 code = self._trials(study, run)
             if code in (0, 1):
                 trials = Journal.open(study, self.store).trials
-                units, wanted = full_evaluations(study, *(trial.parameters for trial in winners(trials)))
+                units, wanted = full_evaluations(
+                    study, *(trial.parameters for trial in winners(trials))
+                )
                 code = max(code, self._launch(study.plan_of(pool | units, wanted)))
         return code
 
@@ -126,7 +138,10 @@ class Search:
             slots = min(room.slots, self.max_concurrent or room.slots)
             done = sum(trial.finished for trial in journal.trials.values())
             rungs = " → ".join(map(str, study.iterations))
-            opening = f"{self.trials} trials, {done} already done; {slots} at a time; rungs of {rungs} iterations"
+            opening = (
+                f"{self.trials} trials, {done} already done; {slots} at a time; rungs of {rungs}"
+                " iterations"
+            )
             self.console.print(opening, highlight=False, soft_wrap=True)
             running = StudyRun(
                 study=study,
@@ -145,7 +160,9 @@ class Search:
         return self._outcome(running, stopped=switch.is_on())
 
     def _room(self, study: Study) -> "tuple[Capacity, Parcels | None]":
-        """Look at the machines; return what each trial gets of them, and what was sent to a cluster's nodes."""
+        """Look at the machines; return what each trial gets of them, and what was sent to a
+        cluster's nodes.
+        """
         from orchestrator.cluster import preflight
 
         asked = Resources(cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address)
@@ -157,7 +174,9 @@ class Search:
             if alone
             else preflight.check(self.store, self.data_root, plan.units.values())
         )
-        costs = estimate(plan, gpu=wants_gpu(nodes, asked.gpus), store_tables=self.store.fresh_tables())
+        costs = estimate(
+            plan, gpu=wants_gpu(nodes, asked.gpus), store_tables=self.store.fresh_tables()
+        )
         need = gpu_need(units.values(), costs)
         need = replace(need, units=max(need.units, self.trials))
         return share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), parcels
@@ -168,18 +187,23 @@ class Search:
         if run.halted is not None:
             raise LaunchError(f"the search cannot go on: {run.halted}; what is done stays done")
         if stopped and missing:
-            self.console.print("Stopped. Run the same command again to go on; what is done stays done.")
+            self.console.print(
+                "Stopped. Run the same command again to go on; what is done stays done."
+            )
             return 130
         if missing:
             self.console.print(
-                Text(f"{missing} trials failed; run the same command again to try them again", style="red")
+                Text(
+                    f"{missing} trials failed; run the same command again to try them again",
+                    style="red",
+                )
             )
         return 1 if missing else 0
 
     def _tell(self, trial: Trial, result: RungResult) -> None:
         reached = f"{100 * result.value:.2f} %" if result.value is not None else result.reason or ""
         line = (
-            f"trial {trial.number} ({settings_text(trial.parameters)}), {result.iterations} iterations: {reached} "
-            f"{result.state}"
+            f"trial {trial.number} ({settings_text(trial.parameters)}), {result.iterations}"
+            f" iterations: {reached} {result.state}"
         )
         self.console.print(Text(line), soft_wrap=True)

@@ -1,4 +1,6 @@
-"""A study: what is searched, for one data set, IPC and method, and the units that a choice of settings stands for."""
+"""A study: what is searched, for one data set, IPC and method, and the units that a choice of
+settings stands for.
+"""
 
 import dataclasses
 import hashlib
@@ -67,7 +69,9 @@ class Study:
     def iterations(self) -> tuple[int, ...]:
         """Iterations of each rung; without a scheduler there is one, the whole length."""
         whole = self.resolved({}).distillation.iterations
-        return rung_iterations(whole, self.experiment.rungs) if self.scheduler == "asha" else (whole,)
+        return (
+            rung_iterations(whole, self.experiment.rungs) if self.scheduler == "asha" else (whole,)
+        )
 
     @cached_property
     def published(self) -> Parameters:
@@ -76,7 +80,9 @@ class Study:
 
     @cached_property
     def key(self) -> str:
-        """Name of the study: 16 hex digits, a hash of all that decides which trials there are, except their number."""
+        """Name of the study: 16 hex digits, a hash of all that decides which trials there are,
+        except their number.
+        """
         fixed = self.resolved({d.path: d.range.low for d in self.dimensions})
         identity = {
             "study": 1,
@@ -93,7 +99,9 @@ class Study:
             "sampler": self.sampler,
             "scheduler": self.scheduler,
         }
-        text = json.dumps(canonical(identity, "study"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(
+            canonical(identity, "study"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
     def trial_key(self, number: int) -> str:
@@ -102,11 +110,18 @@ class Study:
 
     def resolved(self, parameters: Parameters) -> ResolvedSettings:
         """Return all settings of a choice; those not chosen are the search space's."""
-        case = Case(dataset=self.dataset.name, method=self.method, ipc=self.ipc, protocol=self.experiment.protocol)
+        case = Case(
+            dataset=self.dataset.name,
+            method=self.method,
+            ipc=self.ipc,
+            protocol=self.experiment.protocol,
+        )
         return resolve(self.experiment, case, parameters)
 
     def rung_units(self, parameters: Parameters, rung: int) -> dict[int, RungUnits]:
-        """Return the units of a choice at a rung, by seed: a set of so many iterations, evaluated cheaply."""
+        """Return the units of a choice at a rung, by seed: a set of so many iterations, evaluated
+        cheaply.
+        """
         rungs, iterations = self.experiment.rungs, self.iterations[rung]
         found = {}
         for seed, units in self.full_units(parameters).items():
@@ -120,7 +135,9 @@ class Study:
                         settings=dataclasses.replace(
                             unit.settings,
                             num_eval=min(rungs.num_eval, unit.settings.num_eval),
-                            epoch_eval_train=min(rungs.epoch_eval_train, unit.settings.epoch_eval_train),
+                            epoch_eval_train=min(
+                                rungs.epoch_eval_train, unit.settings.epoch_eval_train
+                            ),
                         ),
                         parents=(distill.key,),
                     )
@@ -130,7 +147,9 @@ class Study:
         return found
 
     def full_units(self, parameters: Parameters) -> dict[int, RungUnits]:
-        """Return the units of a choice at full length, by seed: finished sets, evaluated in full on held-out images."""
+        """Return the units of a choice at full length, by seed: finished sets, evaluated in full on
+        held-out images.
+        """
         plan = self._plan(parameters)
         found: dict[int, RungUnits] = {}
         for cell in plan.cells:
@@ -146,11 +165,20 @@ class Study:
         """Return the units that make the extractors which any trial may need, by key."""
         highest = {d.path: d.range.high for d in self.dimensions}
         plans = (self._plan(choice) for choice in (self.published, highest))
-        return {key: unit for plan in plans for key, unit in plan.units.items() if unit.kind.endswith("_extractors")}
+        return {
+            key: unit
+            for plan in plans
+            for key, unit in plan.units.items()
+            if unit.kind.endswith("_extractors")
+        }
 
     def plan_of(self, units: Mapping[str, Unit], wanted: Sequence[str]) -> Plan:
         """Return a plan that computes some of the units, and what these need."""
-        shared: dict[str, Any] = {"protocol": self.experiment.protocol, "method": self.method, "ipc": self.ipc}
+        shared: dict[str, Any] = {
+            "protocol": self.experiment.protocol,
+            "method": self.method,
+            "ipc": self.ipc,
+        }
         cells = tuple(
             Cell(
                 experiment=self.experiment.name,
@@ -171,8 +199,11 @@ class Study:
         return make_plan(Space(name="study", description="", experiments=(chosen,)))
 
 
-def studies(space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Sequence[str] = ()) -> list[Study]:
-    """Return the studies of a search space: one for each data set, IPC and method of its experiments with `search`.
+def studies(
+    space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Sequence[str] = ()
+) -> list[Study]:
+    """Return the studies of a search space: one for each data set, IPC and method of its
+    experiments with `search`.
 
     Args:
         space: the search space.
@@ -181,11 +212,14 @@ def studies(space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Seque
         also: optional settings that are searched too, by path or last name.
 
     Raises:
-        SpaceError: there is nothing to search, or `also` names a setting that is not optional there.
+        SpaceError: there is nothing to search, or `also` names a setting that is not optional
+            there.
     """
     experiments = [experiment for experiment in space.experiments if experiment.search]
     if not experiments:
-        raise SpaceError(f"search space {space.name} has no experiment with a block search; see docs/search.md")
+        raise SpaceError(
+            f"search space {space.name} has no experiment with a block search; see docs/search.md"
+        )
     found = [
         Study(experiment=narrow, dimensions=dimensions, sampler=sampler, scheduler=scheduler)
         for experiment in experiments
@@ -194,15 +228,23 @@ def studies(space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Seque
     ]
     if not found:
         raise SpaceError(
-            f"search space {space.name}: nothing is left to search; its settings are fixed, or no method uses them "
-            "(with one training image a class, IPC 1 without partition, both losses of IID have no gradient)"
+            f"search space {space.name}: nothing is left to search; its settings are fixed, or no"
+            " method uses them (with one training image a class, IPC 1 without partition, both"
+            " losses of IID have no gradient)"
         )
     return found
 
 
 def unsearched(space: Space, also: Sequence[str] = ()) -> list[str]:
-    """Return in words what has a block `search` and yet no study, as its method and IPC use nothing of it."""
-    experiments = [narrow for experiment in space.experiments if experiment.search for narrow in _narrowed(experiment)]
+    """Return in words what has a block `search` and yet no study, as its method and IPC use nothing
+    of it.
+    """
+    experiments = [
+        narrow
+        for experiment in space.experiments
+        if experiment.search
+        for narrow in _narrowed(experiment)
+    ]
     return [_title(narrow) for narrow in experiments if not _dimensions(narrow, also)]
 
 
@@ -220,7 +262,9 @@ def _narrowed(experiment: Experiment) -> Iterator[Experiment]:
     for dataset in experiment.datasets:
         for ipc in experiment.images_per_class(dataset):
             for method in experiment.methods:
-                yield dataclasses.replace(experiment, datasets=(dataset,), methods=(method,), ipc=(ipc,), ratio=())
+                yield dataclasses.replace(
+                    experiment, datasets=(dataset,), methods=(method,), ipc=(ipc,), ratio=()
+                )
 
 
 def _dimensions(experiment: Experiment, also: Sequence[str]) -> tuple[Dimension, ...]:
@@ -229,7 +273,8 @@ def _dimensions(experiment: Experiment, also: Sequence[str]) -> tuple[Dimension,
     for name in also:
         if name not in names:
             raise SpaceError(
-                f"--also {name[:80]}: {experiment.name} has no such optional setting{nearest(name, names)}"
+                f"--also {name[:80]}: {experiment.name} has no such optional"
+                f" setting{nearest(name, names)}"
             )
     asked = {names[name] for name in also}
     alone = _training_images(experiment) == 1
@@ -248,8 +293,8 @@ def _training_images(experiment: Experiment) -> int:
 
 
 def _matters(path: str, method: str, alone: bool) -> bool:
-    """Tell whether a method reads a setting; a single image is its own mean and has no covariance, so that both losses
-    of IID have no gradient."""
+    """Tell whether a method reads a setting; a single image is its own mean and has no covariance,
+    so that both losses of IID have no gradient."""
     base, _, addition = method.partition("+")
     match path.split("."):
         case [_, "queue", _]:

@@ -1,4 +1,6 @@
-"""A study while it runs: which trial comes next, and what becomes of one that reached a rung. Free of Ray."""
+"""A study while it runs: which trial comes next, and what becomes of one that reached a rung. Free
+of Ray.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -34,7 +36,9 @@ class StudyRun:
     _units: dict[int, list[dict[int, RungUnits]]] = field(default_factory=dict)
 
     def next_config(self) -> dict[str, Any] | None:
-        """Return the configuration of the trial that comes next; None while there is none, or none any more."""
+        """Return the configuration of the trial that comes next; None while there is none, or none
+        any more.
+        """
         if self.over():
             return None
         trial = self._next()
@@ -44,7 +48,9 @@ class StudyRun:
         units = self.units(trial)
         return {
             "number": trial.number,
-            "work": [asdict(rung_work(rung, units)) for rung in range(trial.rungs[-1].rung, len(units))],
+            "work": [
+                asdict(rung_work(rung, units)) for rung in range(trial.rungs[-1].rung, len(units))
+            ],
             "settings": asdict(self.settings),
             "gpus": self.gpus,
             "reduction": self.study.experiment.rungs.reduction,
@@ -52,13 +58,17 @@ class StudyRun:
 
     def over(self) -> bool:
         """Whether no trial is to be started any more."""
-        return self.stopping() or self.halted is not None or not (self._unfinished() or self._more())
+        return (
+            self.stopping() or self.halted is not None or not (self._unfinished() or self._more())
+        )
 
     def units(self, trial: Trial) -> list[dict[int, RungUnits]]:
         """Return a trial's units at all rungs."""
         if trial.number not in self._units:
             rungs = range(len(self.study.iterations))
-            self._units[trial.number] = [self.study.rung_units(trial.parameters, rung) for rung in rungs]
+            self._units[trial.number] = [
+                self.study.rung_units(trial.parameters, rung) for rung in rungs
+            ]
         return self._units[trial.number]
 
     def note(self, number: int, measured: Measured, *, passes: bool) -> State:
@@ -84,7 +94,9 @@ class StudyRun:
             value=measured.value,
             values=measured.values,
             order=None if measured.value is None else self.journal.next_order(),
-            units=tuple(u.key for r in units[before.rung].values() for u in (r.distill, *r.evaluations)),
+            units=tuple(
+                u.key for r in units[before.rung].values() for u in (r.distill, *r.evaluations)
+            ),
             reason=measured.reason,
             seconds=measured.seconds,
         )
@@ -107,7 +119,9 @@ class StudyRun:
 
     def _state(self, trial: Trial, measured: Measured, passes: bool) -> State:
         if measured.value is None:
-            diverged = measured.error == "DistillationError" and " at iteration " in (measured.reason or "")
+            diverged = measured.error == "DistillationError" and " at iteration " in (
+                measured.reason or ""
+            )
             return "diverged" if diverged else "failed"
         if measured.rung + 1 == len(self.study.iterations):
             return "complete"
@@ -127,17 +141,25 @@ class StudyRun:
         return self.journal.begin(number, *suggested)
 
     def _unfinished(self) -> list[int]:
-        idle = [t.number for t in self.journal.trials.values() if not t.finished and t.number not in self.running]
+        idle = [
+            t.number
+            for t in self.journal.trials.values()
+            if not t.finished and t.number not in self.running
+        ]
         return [number for number in idle if number not in self.given_up]
 
     def _more(self) -> bool:
         return len(self.journal.trials) < self.trials
 
     def _shares_units_with_a_running_one(self, trial: Trial) -> bool:
-        """Tell whether a worker is at the same units; a launch gives a unit to one worker at a time."""
+        """Tell whether a worker is at the same units; a launch gives a unit to one worker at a
+        time.
+        """
 
         def sets(number: int) -> set[str]:
-            return {units.distill.key for units in self.units(self.journal.trials[number])[0].values()}
+            return {
+                units.distill.key for units in self.units(self.journal.trials[number])[0].values()
+            }
 
         return any(sets(trial.number) & sets(number) for number in self.running)
 

@@ -1,7 +1,9 @@
-"""From rung to rung: a distillation that goes on where the shorter one of the same settings was before its last step.
+"""From rung to rung: a distillation that goes on where the shorter one of the same settings was
+before its last step.
 
-Nothing but the length tells the two apart, save for the last iteration, which ends differently (IDM moves a class by
-the steps of the classes after it only). So the state of one iteration before the end is a checkpoint of both.
+Nothing but the length tells the two apart, save for the last iteration, which ends differently (IDM
+moves a class by the steps of the classes after it only). So the state of one iteration before the
+end is a checkpoint of both.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,14 +23,18 @@ from orchestrator.units import Distill
 
 
 class UpTo(UnitContext):
-    """Ends a unit after some steps, with a checkpoint; takes `last` and what `UnitContext` takes."""
+    """Ends a unit after some steps, with a checkpoint; takes `last` and what `UnitContext`
+    takes.
+    """
 
     def __init__(self, *, last: int, **options: Any) -> None:
         super().__init__(**options)
         self._last = last
         self._done = 0
 
-    def progress(self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None) -> None:
+    def progress(
+        self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None
+    ) -> None:
         """Count the steps."""
         self._done = step
         super().progress(step, total, values)
@@ -45,10 +51,12 @@ class UpTo(UnitContext):
 
 
 def advance(unit: Distill, following: Distill, settings: TrialSettings, *, device: str) -> None:
-    """Bring a distillation to one iteration before its end, and make that a checkpoint of a longer one.
+    """Bring a distillation to one iteration before its end, and make that a checkpoint of a longer
+    one.
 
-    It only saves work: where it does nothing, or was interrupted, both units are computed all the same, with the same
-    result. An error of the distillation is left to the unit itself, which meets it again and records it.
+    It only saves work: where it does nothing, or was interrupted, both units are computed all the
+    same, with the same result. An error of the distillation is left to the unit itself, which meets
+    it again and records it.
 
     Args:
         unit: the shorter distillation.
@@ -67,7 +75,14 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
             _hand_on(unit, following, store)
 
 
-def _bring(unit: Distill, store: Store, settings: TrialSettings, device: str, *, stopping: Callable[[], bool]) -> None:
+def _bring(
+    unit: Distill,
+    store: Store,
+    settings: TrialSettings,
+    device: str,
+    *,
+    stopping: Callable[[], bool],
+) -> None:
     last = unit.settings.iterations - 1
     before = _state(unit, store)
     if last < 1 or (before is not None and before.iteration >= last):
@@ -100,8 +115,14 @@ def _hand_on(unit: Distill, following: Distill, store: Store) -> None:
 
 
 def thinned(curve: Curve, interval: int) -> Curve:
-    """Return the points of a loss curve that a distillation records which records every `interval` iterations."""
-    kept = [place for place, iteration in enumerate(curve.iteration) if iteration == 1 or iteration % interval == 0]
+    """Return the points of a loss curve that a distillation records which records every `interval`
+    iterations.
+    """
+    kept = [
+        place
+        for place, iteration in enumerate(curve.iteration)
+        if iteration == 1 or iteration % interval == 0
+    ]
     return Curve(
         iteration=[curve.iteration[place] for place in kept],
         values={name: [values[place] for place in kept] for name, values in curve.values.items()},

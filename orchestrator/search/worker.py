@@ -1,4 +1,6 @@
-"""What a Tune trial of a search does: its rungs one after another, each as ordinary units in the ordinary store."""
+"""What a Tune trial of a search does: its rungs one after another, each as ordinary units in the
+ordinary store.
+"""
 
 import math
 import time
@@ -68,7 +70,8 @@ def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
 
 
 def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -> None:
-    """Climb the rungs of a trial in Tune, reporting each; the scheduler ends it where it is not worth going on.
+    """Climb the rungs of a trial in Tune, reporting each; the scheduler ends it where it is not
+    worth going on.
 
     Args:
         config: what `StudyRun.next_config` returns.
@@ -81,11 +84,15 @@ def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -
         from orchestrator.cluster.dataset_transfer import data_root_for
 
         if (reason := parcels.misfit()) is not None:
-            refused = Measured(rung=config["work"][0]["rung"], outcome="failed", reason=reason, hopeless=True)
+            refused = Measured(
+                rung=config["work"][0]["rung"], outcome="failed", reason=reason, hopeless=True
+            )
             tune.report(_report(refused, config["reduction"]))
             return
         dataset = from_json(config["work"][0]["distill"][0]).dataset
-        settings = replace(settings, data_root=str(data_root_for(dataset, Path(settings.data_root), parcels)))
+        settings = replace(
+            settings, data_root=str(data_root_for(dataset, Path(settings.data_root), parcels))
+        )
     prepare_process(cpus=settings.cpus, gpus=config["gpus"])
     for work in config["work"]:
         measured = measure(RungWork(**work), settings, device="cuda" if config["gpus"] else "cpu")
@@ -105,7 +112,9 @@ def measure(work: RungWork, settings: TrialSettings, *, device: str) -> Measured
     """Compute a rung's units that the store lacks, and return what it says of them all."""
     store = open_store(settings.store)
     units: list[Unit] = []
-    for distill, following, evaluations in zip(work.distill, work.following, work.evaluations, strict=True):
+    for distill, following, evaluations in zip(
+        work.distill, work.following, work.evaluations, strict=True
+    ):
         for unit in map(from_json, (distill, *evaluations)):
             longer = None if following is None else from_json(following)
             result = _computed(unit, longer, store, settings, device)
@@ -117,7 +126,9 @@ def measure(work: RungWork, settings: TrialSettings, *, device: str) -> Measured
     return _value(work, units, store)
 
 
-def _computed(unit: Unit, longer: Unit | None, store: Store, settings: TrialSettings, device: str) -> Result:
+def _computed(
+    unit: Unit, longer: Unit | None, store: Store, settings: TrialSettings, device: str
+) -> Result:
     """Compute a unit, waiting while somebody else does."""
     while True:
         if isinstance(unit, Distill) and isinstance(longer, Distill):
@@ -133,7 +144,9 @@ def _computed(unit: Unit, longer: Unit | None, store: Store, settings: TrialSett
 
 
 def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
-    """Average the accuracies over networks, then over seeds; a set's seconds count those of the shorter one again."""
+    """Average the accuracies over networks, then over seeds; a set's seconds count those of the
+    shorter one again.
+    """
     by_seed: dict[int, list[float]] = {}
     for unit in units:
         if isinstance(unit, Evaluate):
@@ -142,7 +155,13 @@ def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
     values = tuple(sum(found) / len(found) for found in by_seed.values())
     spent = sum(_seconds(store, tables.TABLE_OF_KIND[unit.kind], [unit.key]) for unit in units)
     seconds = max(0.0, spent - _seconds(store, "distillations", work.before))
-    return Measured(rung=work.rung, outcome="value", value=sum(values) / len(values), values=values, seconds=seconds)
+    return Measured(
+        rung=work.rung,
+        outcome="value",
+        value=sum(values) / len(values),
+        values=values,
+        seconds=seconds,
+    )
 
 
 def _seconds(store: Store, table: str, keys: Sequence[str]) -> float:
@@ -150,4 +169,10 @@ def _seconds(store: Store, table: str, keys: Sequence[str]) -> float:
 
 
 def _failed(rung: int, result: Result) -> Measured:
-    return Measured(rung=rung, outcome="failed", error=result.error, reason=result.reason, hopeless=result.hopeless)
+    return Measured(
+        rung=rung,
+        outcome="failed",
+        error=result.error,
+        reason=result.reason,
+        hopeless=result.hopeless,
+    )

@@ -1,1 +1,3 @@
-"""Everything that is kept: units, tables, leases, checkpoints, records; in a folder or behind a URL."""
+"""Everything that is kept: units, tables, leases, checkpoints, records; in a folder or behind a
+URL.
+"""

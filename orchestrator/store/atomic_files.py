@@ -1,4 +1,6 @@
-"""Files that appear complete or not at all, and errors of the file system as messages a person can act on."""
+"""Files that appear complete or not at all, and errors of the file system as messages a person can
+act on.
+"""
 
 import errno
 import hashlib
@@ -17,7 +19,9 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 class StoreError(RuntimeError):
-    """The store cannot be read or written, or contradicts itself; the message names the place and what to do."""
+    """The store cannot be read or written, or contradicts itself; the message names the place and
+    what to do.
+    """
 
 
 class StoreUnwritable(StoreError):
@@ -34,9 +38,14 @@ def translated(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             remedy = f"the disk is full; {FREE_SPACE}"
         elif error.errno in _FORBIDDEN:
-            remedy = "it cannot be used; check its permissions, or choose another folder with --store"
+            remedy = (
+                "it cannot be used; check its permissions, or choose another folder with --store"
+            )
         elif error.errno == errno.ENOENT:
-            remedy = "it is not there; check that the store is mounted and that nobody deletes files in it"
+            remedy = (
+                "it is not there; check that the store is mounted and that nobody deletes files"
+                " in it"
+            )
         else:
             remedy = f"{error.strerror or error}; check the disk, then run the same command again"
         kind = StoreUnwritable if error.errno in _FULL | _FORBIDDEN else StoreError
@@ -44,7 +53,9 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, replacing what is there, by way of a temporary file, fsync and rename."""
+    """Put `data` at `path`, replacing what is there, by way of a temporary file, fsync and
+    rename.
+    """
     with translated(path):
         temporary = _temporary(path, data)
         try:
@@ -55,7 +66,9 @@ def write(path: Path, data: bytes) -> None:
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Put `data` at `path` unless something is there; return whether this call did it. Only one caller ever does."""
+    """Put `data` at `path` unless something is there; return whether this call did it. Only one
+    caller ever does.
+    """
     with translated(path):
         temporary = _temporary(path, data)
         try:
@@ -96,11 +109,14 @@ def parse_json(where: str, data: bytes) -> dict[str, Any]:
 def is_full(error: BaseException) -> bool:
     """Whether an error says that the disk is full, or that the store may not be written.
 
-    Libraries that write by themselves, such as safetensors, raise errors of their own, with the system's words in them.
+    Libraries that write by themselves, such as safetensors, raise errors of their own, with the
+    system's words in them.
     """
     if isinstance(error, StoreUnwritable):
         return True
-    return (isinstance(error, OSError) and error.errno in _FULL) or os.strerror(errno.ENOSPC) in str(error)
+    return (isinstance(error, OSError) and error.errno in _FULL) or os.strerror(
+        errno.ENOSPC
+    ) in str(error)
 
 
 def to_json_bytes(value: object) -> bytes:

@@ -1,4 +1,6 @@
-"""Checkpoints of a running unit: one file named by its own SHA-256, so that a truncated one is known for what it is."""
+"""Checkpoints of a running unit: one file named by its own SHA-256, so that a truncated one is
+known for what it is.
+"""
 
 import shutil
 import uuid
@@ -41,12 +43,16 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path:
 
 
 def load(folder: Path) -> Path | None:
-    """Return the newest checkpoint that is what it was when written; warn of others and leave them out."""
+    """Return the newest checkpoint that is what it was when written; warn of others and leave them
+    out.
+    """
     with atomic_files.translated(folder):
         for path in sorted(_found(folder), key=lambda path: path.stat().st_mtime, reverse=True):
             if is_intact(path):
                 return path
-            warnings.warn(f"{path} is damaged and left out; the unit continues without it", stacklevel=2)
+            warnings.warn(
+                f"{path} is damaged and left out; the unit continues without it", stacklevel=2
+            )
     return None
 
 

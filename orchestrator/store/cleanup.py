@@ -1,4 +1,6 @@
-"""Sweeping: removes from a store what killed processes left in it, as far as it is certain that nobody needs it."""
+"""Sweeping: removes from a store what killed processes left in it, as far as it is certain that
+nobody needs it.
+"""
 
 import shutil
 import time
@@ -32,18 +34,24 @@ def sweep(store: Store, done: frozenset[str]) -> None:
 
 
 def _scratch(store: Store) -> Iterator[Path]:
-    """Yield folders of attempts that nobody continues; an attempt holds its unit's lease before it makes its folder."""
+    """Yield folders of attempts that nobody continues; an attempt holds its unit's lease before it
+    makes its folder.
+    """
     for folder in store.root.glob("units/*/.*"):
         if _is_free(store, folder.name.split(".")[1]):
             yield folder
 
 
 def _of_units(store: Store, done: frozenset[str]) -> Iterator[Path]:
-    """Yield leases, failures and checkpoints of units that are done, and half-written checkpoints of all."""
+    """Yield leases, failures and checkpoints of units that are done, and half-written checkpoints
+    of all.
+    """
     for folder in store.root.glob("checkpoints/*/*"):
         if _is_free(store, folder.name):
             yield from [folder] if folder.name in done else folder.glob(checkpoints.HALF_WRITTEN)
-    yield from (path for path in (store.tables / "failures").glob("[!.]*.parquet") if path.stem in done)
+    yield from (
+        path for path in (store.tables / "failures").glob("[!.]*.parquet") if path.stem in done
+    )
     for path in store.leases.glob("[!.]*.json"):
         if path.stem in done and _is_free(store, path.stem):
             yield path
@@ -51,7 +59,15 @@ def _of_units(store: Store, done: frozenset[str]) -> Iterator[Path]:
 
 def _temporaries(store: Store) -> Iterator[Path]:
     then = time.time() - DAY
-    for pattern in (".*", "tables/*/.*", "datasets/.*", "leases/.*", "plans/.*", "runs/.*", "runs/*.stop"):
+    for pattern in (
+        ".*",
+        "tables/*/.*",
+        "datasets/.*",
+        "leases/.*",
+        "plans/.*",
+        "runs/.*",
+        "runs/*.stop",
+    ):
         for path in store.root.glob(pattern):
             with suppress(OSError):
                 if path.is_file() and path.stat().st_mtime < then:

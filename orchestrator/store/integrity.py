@@ -1,4 +1,6 @@
-"""Whether the files of a done unit are what they were when it was finished: `DONE` has the SHA-256 of each."""
+"""Whether the files of a done unit are what they were when it was finished: `DONE` has the SHA-256
+of each.
+"""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -11,10 +13,11 @@ from orchestrator.store.store import DONE, Store
 
 
 def intact_folder(store: Store, key: str) -> Path:
-    """Return the folder of a done unit, having seen that its files are what they were when it was finished.
+    """Return the folder of a done unit, having seen that its files are what they were when it was
+    finished.
 
-    Files that did not change since the last look are not read again. A unit that an earlier version finished without
-    hashes passes.
+    Files that did not change since the last look are not read again. A unit that an earlier version
+    finished without hashes passes.
 
     Raises:
         StoreError: it is not done, or a file is missing or another.
@@ -36,7 +39,8 @@ def _first_difference(folder: Path) -> tuple[Path, str] | None:
 
 
 def hashes_in(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return SHA-256 by relative path from what `DONE` says; nothing where an earlier version wrote it.
+    """Return SHA-256 by relative path from what `DONE` says; nothing where an earlier version wrote
+    it.
 
     Raises:
         StoreError: there is something else in its place.
@@ -48,7 +52,9 @@ def hashes_in(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differing(folder: Path, hashes: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Yield files of a unit that are not what `DONE` says, with what is wrong; StoreError if one cannot be read."""
+    """Yield files of a unit that are not what `DONE` says, with what is wrong; StoreError if one
+    cannot be read.
+    """
     for name, expected in hashes.items():
         path = folder / name
         with atomic_files.translated(path):

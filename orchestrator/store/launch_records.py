@@ -1,4 +1,6 @@
-"""What a store keeps of each launch: a record, and once for all launches of the same plan the units that it set out."""
+"""What a store keeps of each launch: a record, and once for all launches of the same plan the units
+that it set out.
+"""
 
 import hashlib
 import os
@@ -15,7 +17,9 @@ _NEEDED = ("run", "space", "started", "plan")
 
 
 def encode_plan(units: Mapping[str, Unit]) -> tuple[str, bytes]:
-    """Return a plan's name, which is the hash of its content, and that content: the units' JSON in their order."""
+    """Return a plan's name, which is the hash of its content, and that content: the units' JSON in
+    their order.
+    """
     lines = ",\n".join(f'"{key}": {to_json(unit)}' for key, unit in units.items())
     plan = f"{{\n{lines}\n}}\n".encode()
     return hashlib.sha256(plan).hexdigest()[:16], plan
@@ -28,7 +32,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         if name.endswith(".json") and not name.startswith("."):
             with suppress(StoreError):
                 records.append(atomic_files.read_json(folder / name))
-    whole = [record for record in records if all(isinstance(record.get(name), str) for name in _NEEDED)]
+    whole = [
+        record for record in records if all(isinstance(record.get(name), str) for name in _NEEDED)
+    ]
     return sorted(whole, key=lambda record: str(record["started"]))
 
 

@@ -1,4 +1,6 @@
-"""Where leases lie: a folder of files, or objects of a remote store. Small records by name, each with an age."""
+"""Where leases lie: a folder of files, or objects of a remote store. Small records by name, each
+with an age.
+"""
 
 import os
 import time
@@ -13,13 +15,17 @@ from orchestrator.store.remote.objects import Remote
 
 
 class Shelf(Protocol):
-    """Records that several machines create, touch and remove; every method raises StoreError where it cannot."""
+    """Records that several machines create, touch and remove; every method raises StoreError where
+    it cannot.
+    """
 
     def names(self) -> list[str]:
         """Return the names of all records."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put a record unless there is one; return whether this call did it. Only one caller ever does."""
+        """Put a record unless there is one; return whether this call did it. Only one caller ever
+        does.
+        """
 
     def read(self, name: str) -> bytes | None:
         """Return a record; None if there is none."""
@@ -34,9 +40,11 @@ class Shelf(Protocol):
         """Remove a record, if it is there."""
 
     def age(self, name: str, *, looking: bool = False) -> float:
-        """Seconds since a record was written or touched, 0 if it is gone; a time in the future counts as long ago.
+        """Seconds since a record was written or touched, 0 if it is gone; a time in the future
+        counts as long ago.
 
-        By the storage's own clock, for which something is written; or `looking` only, by this machine's.
+        By the storage's own clock, for which something is written; or `looking` only, by this
+        machine's.
         """
 
     def mark(self, name: str) -> object | None:
@@ -104,7 +112,9 @@ class FolderShelf:
 
 @dataclass(frozen=True, slots=True)
 class RemoteShelf:
-    """Records as objects of a remote store, whose time changes only when they are written: touching writes."""
+    """Records as objects of a remote store, whose time changes only when they are written: touching
+    writes.
+    """
 
     remote: Remote
     folder: str

@@ -1,11 +1,12 @@
-"""Leases: who is working on a unit right now, so that two launches on one store do not do the same work.
+"""Leases: who is working on a unit right now, so that two launches on one store do not do the same
+work.
 
-A lease is a file, or an object of a remote store, that its holder touches every few seconds. It may be taken over when
-its holder's process is gone from this machine, when a holder that cannot be seen from here has not touched it for
-`STALE_SECONDS`, and by the launch that holds it: a launch gives a unit to one worker at a time, so an earlier one is
-lost to it. Times are compared by the storage's own clock, and clocks are moved: who would take over on their word alone
-first watches the lease for a few heartbeats. A lease only saves work: what makes results appear once is the store's
-commit.
+A lease is a file, or an object of a remote store, that its holder touches every few seconds. It may
+be taken over when its holder's process is gone from this machine, when a holder that cannot be seen
+from here has not touched it for `STALE_SECONDS`, and by the launch that holds it: a launch gives a
+unit to one worker at a time, so an earlier one is lost to it. Times are compared by the storage's
+own clock, and clocks are moved: who would take over on their word alone first watches the lease for
+a few heartbeats. A lease only saves work: what makes results appear once is the store's commit.
 """
 
 import functools
@@ -51,7 +52,9 @@ class Lease:
             token = _token(self.shelf, self.name)
             if token == self.token:
                 self.shelf.touch(self.name, lambda: _record(self.token, self.run))
-            elif token is not None or not self.shelf.create(self.name, _record(self.token, self.run)):
+            elif token is not None or not self.shelf.create(
+                self.name, _record(self.token, self.run)
+            ):
                 self.lost.set()
         except (OSError, StoreError):
             return  # a full or unreachable disk: the next heartbeat tries again
@@ -73,7 +76,8 @@ def hold(
     stale: float = STALE_SECONDS,
     watch: float = WATCH_SECONDS,
 ) -> Iterator[Lease | None]:
-    """Hold the lease of a unit for the duration of a `with` block; None if another process holds it.
+    """Hold the lease of a unit for the duration of a `with` block; None if another process holds
+    it.
 
     Args:
         place: where the store has its leases.
@@ -91,7 +95,9 @@ def hold(
         yield None
         return
     over = threading.Event()
-    thread = threading.Thread(target=_beat, args=(lease, over, heartbeat), name=f"lease {key}", daemon=True)
+    thread = threading.Thread(
+        target=_beat, args=(lease, over, heartbeat), name=f"lease {key}", daemon=True
+    )
     thread.start()
     try:
         yield lease
@@ -102,9 +108,16 @@ def hold(
 
 
 def acquire(
-    place: Path | Shelf, key: str, run: str, *, stale: float = STALE_SECONDS, watch: float = WATCH_SECONDS
+    place: Path | Shelf,
+    key: str,
+    run: str,
+    *,
+    stale: float = STALE_SECONDS,
+    watch: float = WATCH_SECONDS,
 ) -> Lease | None:
-    """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and `release` it."""
+    """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and
+    `release` it.
+    """
     shelf, name = _shelf(place), _name(key)
     lease = Lease(shelf, name, uuid.uuid4().hex, run)
     record = _record(lease.token, run)
@@ -130,7 +143,9 @@ def held_keys(place: Path | Shelf, *, stale: float = STALE_SECONDS) -> frozenset
     )
 
 
-def is_held(place: Path | Shelf, key: str, *, but: str | None = None, stale: float = STALE_SECONDS) -> bool:
+def is_held(
+    place: Path | Shelf, key: str, *, but: str | None = None, stale: float = STALE_SECONDS
+) -> bool:
     """Whether a holder that lives, as far as can be seen from here, works on a unit.
 
     Args:
@@ -189,19 +204,29 @@ def _answers(pid: int) -> bool:
 
 
 def _process_start_by_ps(pid: int) -> str | None:
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return shown.stdout.strip() or None
 
 
 def _holds(
-    shelf: Shelf, name: str, content: bytes, stale: float, *, but: str | None = None, looking: bool = False
+    shelf: Shelf,
+    name: str,
+    content: bytes,
+    stale: float,
+    *,
+    but: str | None = None,
+    looking: bool = False,
 ) -> bool:
     lives = _lives(content, but=but)
     return shelf.age(name, looking=looking) < stale if lives is None else lives
 
 
 def _lives(content: bytes, *, but: str | None) -> bool | None:
-    """Whether the holder of a lease lives; None if that cannot be seen: another machine's, hidden, or damaged."""
+    """Whether the holder of a lease lives; None if that cannot be seen: another machine's, hidden,
+    or damaged.
+    """
     holder = _holder(content)
     if but is not None and holder.get("run") == but:
         return False
@@ -213,7 +238,9 @@ def _lives(content: bytes, *, but: str | None) -> bool | None:
 
 
 def _is_touched(shelf: Shelf, name: str, seconds: float) -> bool:
-    """Watch a lease, and tell whether its holder touches or releases it, whatever the clocks say."""
+    """Watch a lease, and tell whether its holder touches or releases it, whatever the clocks
+    say.
+    """
     before = shelf.mark(name)
     for _ in range(_POLLS if before is not None else 0):
         time.sleep(seconds / _POLLS)
@@ -223,7 +250,9 @@ def _is_touched(shelf: Shelf, name: str, seconds: float) -> bool:
 
 
 def _take_over(shelf: Shelf, name: str, content: bytes, record: bytes, stale: float) -> bool:
-    """Replace a stale lease, unless another process does: one right for each stale content, had by one process."""
+    """Replace a stale lease, unless another process does: one right for each stale content, had by
+    one process.
+    """
     right = f".{name}.{hashlib.sha256(content).hexdigest()[:16]}"
     if not shelf.create(right, record):
         if shelf.age(right) >= stale:

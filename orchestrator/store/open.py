@@ -7,7 +7,8 @@ from orchestrator.store.store import Store
 
 
 def open_store(where: str | Path) -> Store:
-    """Return the store in a folder, or behind a URL such as s3://bucket/folder; nothing is read yet.
+    """Return the store in a folder, or behind a URL such as s3://bucket/folder; nothing is read
+    yet.
 
     Raises:
         StoreError: there cannot be a store at such a place.

@@ -1,4 +1,6 @@
-"""Where a result comes from: run, versions, commit, machine. None of it is part of a unit's identity."""
+"""Where a result comes from: run, versions, commit, machine. None of it is part of a unit's
+identity.
+"""
 
 import functools
 import json
@@ -33,7 +35,9 @@ class Provenance:
     git_commit: str | None
 
     def columns(self, unit: Unit) -> dict[str, Any]:
-        """Return the columns that every table shares, apart from the work's own `seconds` and `peak_memory`."""
+        """Return the columns that every table shares, apart from the work's own `seconds` and
+        `peak_memory`.
+        """
         settings = getattr(unit, "settings", None)
         return {
             "key": unit.key,
@@ -64,7 +68,9 @@ def _arithmetic(precision: str | None, device: str) -> str | None:
     return "float32" if precision == "tf32" and not is_gpu(device) else precision
 
 
-def failure_row(unit: Unit, *, run: str, device: str, error: str, reason: str, traceback: str) -> Row:
+def failure_row(
+    unit: Unit, *, run: str, device: str, error: str, reason: str, traceback: str
+) -> Row:
     """Return the row of table `failures` for a unit that did not finish."""
     return {
         "key": unit.key,
@@ -100,7 +106,9 @@ def versions() -> Mapping[str, str]:
 
 @functools.cache
 def git_commit(folder: Path = CHECKOUT) -> str | None:
-    """Return the commit of a checkout, with "-dirty" where files differ from it; None where there is no checkout."""
+    """Return the commit of a checkout, with "-dirty" where files differ from it; None where there
+    is no checkout.
+    """
     if not (folder / ".git").exists() or shutil.which("git") is None:
         return None
     try:
@@ -131,4 +139,6 @@ def _processor() -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()

@@ -1,4 +1,6 @@
-"""Putting a finished unit's folder into its place by one rename, which of two that try only the first can do."""
+"""Putting a finished unit's folder into its place by one rename, which of two that try only the
+first can do.
+"""
 
 import shutil
 import uuid
@@ -19,7 +21,9 @@ def sealed(workdir: Path) -> dict[str, str]:
 
 
 def move(workdir: Path, place: Path) -> bool:
-    """Rename `workdir` to `place` unless a complete unit is there; one without `DONE` makes room."""
+    """Rename `workdir` to `place` unless a complete unit is there; one without `DONE` makes
+    room.
+    """
     while True:
         try:
             workdir.rename(place)

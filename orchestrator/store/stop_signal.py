@@ -1,4 +1,6 @@
-"""The sign that asks the workers of a launch to checkpoint and stop, on whatever machines they run."""
+"""The sign that asks the workers of a launch to checkpoint and stop, on whatever machines they
+run.
+"""
 
 import threading
 from collections.abc import Callable, Iterator

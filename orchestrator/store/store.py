@@ -4,14 +4,18 @@
     <store>/tables/<table>/<key>.parquet     the same rows, where readers look for them
     <store>/checkpoints/<kind>/<key>/        of units that are not done yet
     <store>/datasets/<name>@<version>.json   fingerprint of the images behind a name
-    <store>/runs/<run>.json  ·  plans/<hash>.json        launches, and the units that they set out to compute
-    <store>/leases/<key>.json  ·  tensorboard/<kind>/<key>/  ·  damaged/<number>/… (what `iid verify` set aside)
+    <store>/runs/<run>.json                  launches
+    <store>/plans/<hash>.json                the units that launches set out to compute
+    <store>/leases/<key>.json                who works on a unit now
+    <store>/tensorboard/<kind>/<key>/
+    <store>/damaged/<number>/…               what `iid verify` set aside
 
-A unit is put together in a hidden folder beside its place, `DONE` last, and appears by one rename. So a folder that is
-there is complete, and of two that finish the same unit the first wins. Its rows are published after that; whatever
-kills a process in between, the next launch publishes them.
+A unit is put together in a hidden folder beside its place, `DONE` last, and appears by one rename.
+So a folder that is there is complete, and of two that finish the same unit the first wins. Its rows
+are published after that; whatever kills a process in between, the next launch publishes them.
 
-A store behind a URL is a `RemoteStore`, which has such a folder as its local copy; `opening` tells which it is.
+A store behind a URL is a `RemoteStore`, which has such a folder as its local copy; `opening` tells
+which it is.
 """
 
 import json
@@ -88,7 +92,9 @@ class Store:
         return FileSign(self.root / "runs" / f"{run}.stop")
 
     def fresh_tables(self, *names: str, keys: Collection[str] | None = None) -> Path:
-        """Return the folder of the tables as they are now, as far as the named ones (all by default) and keys go."""
+        """Return the folder of the tables as they are now, as far as the named ones (all by
+        default) and keys go.
+        """
         return self.tables
 
     def read(self, table: str, keys: Collection[str] | None = None) -> "pa.Table":
@@ -135,19 +141,26 @@ class Store:
             if _exists(folder / DONE):
                 return folder
         raise StoreError(
-            f"store: unit {key} is not done in {self}; compute it first, with iid unit {key} --store {self}"
+            f"store: unit {key} is not done in {self}; compute it first, with iid unit {key}"
+            f" --store {self}"
         )
 
     def spec_of(self, key: str) -> Unit:
-        """Return the unit that a done key stands for; StoreError if it is not done or its file is damaged."""
+        """Return the unit that a done key stands for; StoreError if it is not done or its file is
+        damaged.
+        """
         path = self.folder_of(key) / SPEC
         try:
             return from_json(json.dumps(atomic_files.read_json(path)))
         except SettingsError as error:
-            raise StoreError(f"store: {path} is damaged ({error}); delete its folder and run again") from error
+            raise StoreError(
+                f"store: {path} is damaged ({error}); delete its folder and run again"
+            ) from error
 
     def discard_copy(self, key: str) -> bool:
-        """Forget a damaged copy of a unit, if the original lies elsewhere; return whether there is one."""
+        """Forget a damaged copy of a unit, if the original lies elsewhere; return whether there is
+        one.
+        """
         return False
 
     def done_record(self, key: str) -> dict[str, Any]:
@@ -158,7 +171,8 @@ class Store:
 
     @contextmanager
     def scratch(self, unit: Unit) -> Iterator[Path]:
-        """Give a private folder for a unit's artefacts, gone at the end unless `commit` moved it into place.
+        """Give a private folder for a unit's artefacts, gone at the end unless `commit` moved it
+        into place.
 
         To be called by who holds the unit's lease: what an earlier, killed attempt left is removed.
         """
@@ -174,8 +188,11 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str) -> bool:
-        """Make a unit DONE from the artefacts in `workdir`; return False if somebody else was first.
+    def commit(
+        self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str
+    ) -> bool:
+        """Make a unit DONE from the artefacts in `workdir`; return False if somebody else was
+        first.
 
         Raises:
             StoreError: the disk is full, the store cannot be written, or `workdir` was taken away.
@@ -191,24 +208,39 @@ class Store:
         self.remove_checkpoints(unit)
         return first
 
-    def seal(self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str) -> dict[str, Any]:
-        """Write rows and spec beside the artefacts, and return what the mark of the finished unit has to say."""
+    def seal(
+        self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str
+    ) -> dict[str, Any]:
+        """Write rows and spec beside the artefacts, and return what the mark of the finished unit
+        has to say.
+        """
         table = TABLE_OF_KIND[unit.kind]
         tables.write(workdir / ROWS, table, rows)
         atomic_files.write(workdir / SPEC, to_json(unit).encode())
-        record: dict[str, Any] = {"key": unit.key, "kind": unit.kind, "run": run, "finished": finished}
+        record: dict[str, Any] = {
+            "key": unit.key,
+            "kind": unit.kind,
+            "run": run,
+            "finished": finished,
+        }
         return record | {"table": table, "rows": len(rows), "sha256": sealed(workdir)}
 
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
-        """Publish again the rows of done units whose table file is gone; return how many there were."""
+        """Publish again the rows of done units whose table file is gone; return how many there
+        were.
+        """
         there = {table: names_in(self.tables / table) for table in tables.SCHEMAS}
-        missing = [unit for unit in units if f"{unit.key}.parquet" not in there[TABLE_OF_KIND[unit.kind]]]
+        missing = [
+            unit for unit in units if f"{unit.key}.parquet" not in there[TABLE_OF_KIND[unit.kind]]
+        ]
         for unit in missing:
             self._publish(unit, self.unit_folder(unit.kind, unit.key) / ROWS)
         return len(missing)
 
     def record_failure(self, row: Row) -> None:
-        """Note why a unit failed; a later failure replaces the note, finishing the unit removes it."""
+        """Note why a unit failed; a later failure replaces the note, finishing the unit removes
+        it.
+        """
         self.write_rows("failures", row["key"], [row])
 
     def write_rows(self, table: str, key: str, rows: Sequence[Row]) -> None:
@@ -245,7 +277,11 @@ class Store:
     def dataset_record(self, dataset: DatasetRef) -> Path:
         """File that says which images are behind a data set's name."""
         size = "" if dataset.image_size is None else f"-{dataset.image_size}"
-        return self.root / "datasets" / f"{urllib.parse.quote(dataset.name, safe='')}@{dataset.version}{size}.json"
+        return (
+            self.root
+            / "datasets"
+            / f"{urllib.parse.quote(dataset.name, safe='')}@{dataset.version}{size}.json"
+        )
 
     def check_fingerprint(self, dataset: DatasetRef, fingerprint: str) -> None:
         """Remember which images are behind a data set's name, and refuse others.
@@ -258,13 +294,15 @@ class Store:
         known = self._agreed(path, record).get("fingerprint")
         if known != fingerprint:
             raise StoreError(
-                f"data set {dataset.name} (version {dataset.version}) has other images than those that the results "
-                f"in {self} were computed from ({fingerprint} here, {known} there, see {self._place(path)}); "
-                "restore the files, or give the changed data set a new version, or use another store"
+                f"data set {dataset.name} (version {dataset.version}) has other images than those"
+                f" that the results in {self} were computed from ({fingerprint} here, {known}"
+                f" there, see {self._place(path)}); restore the files, or give the changed data set"
+                " a new version, or use another store"
             )
 
     def write_run(self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]) -> None:
-        """Write the record of a launch, and once for all launches of the same plan what it set out to do.
+        """Write the record of a launch, and once for all launches of the same plan what it set out
+        to do.
 
         Args:
             run: name of the launch.
@@ -274,7 +312,8 @@ class Store:
         name, plan = encode_plan(units)
         self._write(self.root / "plans" / f"{name}.json", plan)
         self._write(
-            self.root / "runs" / f"{run}.json", atomic_files.to_json_bytes({**record, "run": run, "plan": name})
+            self.root / "runs" / f"{run}.json",
+            atomic_files.to_json_bytes({**record, "run": run, "plan": name}),
         )
 
     def runs(self) -> list[dict[str, Any]]:
@@ -282,7 +321,8 @@ class Store:
         return read_records(self.root / "runs")
 
     def planned(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the units that a launch set out to compute: their JSON by key, each after those it needs.
+        """Return the units that a launch set out to compute: their JSON by key, each after those it
+        needs.
 
         Raises:
             StoreError: the file is missing or damaged.

@@ -1,8 +1,8 @@
 """Parquet tables: the only thing a report reads about results.
 
-Long format, one file a unit (`<store>/tables/<table>/<key>.parquet`), accuracies as fractions in float64. The schemas
-here are the contract: files are written and read through them, so a column that another version added can neither break
-a reader nor be dropped in silence.
+Long format, one file a unit (`<store>/tables/<table>/<key>.parquet`), accuracies as fractions in
+float64. The schemas here are the contract: files are written and read through them, so a column
+that another version added can neither break a reader nor be dropped in silence.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +59,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_accuracies", _CURVE),
             ("train_accuracy", pa.float64()),  # of the last epoch, on the augmented set
             ("train_loss", pa.float64()),
-            ("passes", pa.string()),  # how the network was run while it trained: compiled, or eager and why
+            (
+                "passes",
+                pa.string(),
+            ),  # how the network was run while it trained: compiled, or eager and why
         ]
     ),
     "distillations": pa.schema(
@@ -75,9 +78,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("lambda_cm", pa.float64()),
             ("lr_img", pa.float64()),
             ("extractors", pa.int64()),
-            ("cohort", pa.int64()),  # sets distilled together; `seconds` is an equal share of their time
+            (
+                "cohort",
+                pa.int64(),
+            ),  # sets distilled together; `seconds` is an equal share of their time
             ("seconds_per_iteration", pa.float64()),
-            ("loss", pa.float64()),  # losses of the last iteration, summed over classes, before their weights
+            (
+                "loss",
+                pa.float64(),
+            ),  # losses of the last iteration, summed over classes, before their weights
             ("loss_mean", pa.float64()),
             ("loss_cc", pa.float64()),
             ("loss_cm", pa.float64()),
@@ -109,7 +118,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_accuracies", _CURVE),  # of `classes`, in their order
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
-            ("passes", pa.string()),  # how the network was run while it trained: compiled, or eager and why
+            (
+                "passes",
+                pa.string(),
+            ),  # how the network was run while it trained: compiled, or eager and why
         ]
     ),
     "features": pa.schema(  # one row a class and origin of its images
@@ -123,8 +135,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_name", pa.string()),
             ("origin", pa.string()),  # real, initial or synthetic
             ("images", pa.int64()),
-            ("spread", pa.float64()),  # squared distance to the class mean, summed, over n − 1; null for one image
-            ("covariance_distance", pa.float64()),  # to the real images' local covariance, Frobenius; null for those
+            (
+                "spread",
+                pa.float64(),
+            ),  # squared distance to the class mean, summed, over n − 1; null for one image
+            (
+                "covariance_distance",
+                pa.float64(),
+            ),  # to the real images' local covariance, Frobenius; null for those
             ("pca_x", _CURVE),
             ("pca_y", _CURVE),
             ("tsne_x", _CURVE),
@@ -139,7 +157,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("epochs", pa.int64()),
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
-            ("passes", pa.string()),  # how the network was run while it trained: compiled, or eager and why
+            (
+                "passes",
+                pa.string(),
+            ),  # how the network was run while it trained: compiled, or eager and why
         ]
     ),
     "trials": pa.schema(  # one row a trial and rung; the file's key names the trial
@@ -163,7 +184,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", pa.float64()),  # validation accuracy, mean over seeds; null while it runs
             ("seeds", pa.list_(pa.int64())),
             ("values", _CURVE),  # of each seed
-            ("order", pa.int64()),  # place among all values of the study, in the order in which they came
+            (
+                "order",
+                pa.int64(),
+            ),  # place among all values of the study, in the order in which they came
             ("units", pa.list_(pa.string())),  # keys of the rung's sets and evaluations
             ("reason", pa.string()),  # why it failed
             ("seconds", pa.float64()),  # the rung's work, over all seeds
@@ -208,7 +232,9 @@ _COLUMNS = "iid_columns"
 
 
 class TableError(ValueError):
-    """A table file is damaged or holds something else; the message names the file and what to do."""
+    """A table file is damaged or holds something else; the message names the file and what to
+    do.
+    """
 
 
 def build(table: str, rows: Sequence[Row]) -> pa.Table:
@@ -220,7 +246,9 @@ def build(table: str, rows: Sequence[Row]) -> pa.Table:
     schema = SCHEMAS[table]
     unknown = sorted({column for row in rows for column in row} - set(schema.names))
     if unknown:
-        raise TableError(f"table {table} has no column {unknown[0]!r}; it has {', '.join(schema.names)}")
+        raise TableError(
+            f"table {table} has no column {unknown[0]!r}; it has {', '.join(schema.names)}"
+        )
     try:
         data = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -255,7 +283,8 @@ def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Tabl
         keys: units to read; those without a file are left out.
 
     Raises:
-        TableError: a file cannot be read, is not what was written, or a newer version of this program wrote it.
+        TableError: a file cannot be read, is not what was written, or a newer version of this
+            program wrote it.
     """
     folder = tables / table
     files = sorted(folder.glob("[0-9a-f]*.parquet"))
@@ -280,7 +309,9 @@ _REMEDY = "iid verify --repair sets it aside and publishes the rows again"
 
 
 def _is_garbled(schema: pa.Schema) -> bool:
-    """Whether a file has other columns than it was written with; files of earlier versions do not say."""
+    """Whether a file has other columns than it was written with; files of earlier versions do not
+    say.
+    """
     written = (schema.metadata or {}).get(_COLUMNS.encode())
     return written is not None and written != _names(schema).encode()
 
@@ -295,7 +326,10 @@ def _damaged(files: Sequence[Path], table: str, reason: str) -> str:
             schema = pq.read_schema(file)
             version = int((schema.metadata or {}).get(b"iid_schema_version", b"0"))
             if version > SCHEMA_VERSION:
-                return f"{file} was written by a newer version (schema {version}, ours is {SCHEMA_VERSION}); update"
+                return (
+                    f"{file} was written by a newer version (schema {version}, ours is"
+                    f" {SCHEMA_VERSION}); update"
+                )
             pq.read_table(file, schema=SCHEMAS[table], page_checksum_verification=True)
         except (*_DAMAGE, ValueError) as damage:
             return f"{file} cannot be read ({_line(damage)}); {_REMEDY}"

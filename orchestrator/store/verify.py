@@ -1,7 +1,8 @@
-"""Verifying a store: whether what lies there is what was computed, and which units have to be computed again.
+"""Verifying a store: whether what lies there is what was computed, and which units have to be
+computed again.
 
-`verify` changes nothing. `repair` moves what is damaged to `<store>/damaged/<number>/`, where files keep their relative
-places, so that the next launch computes it again; nothing is ever deleted.
+`verify` changes nothing. `repair` moves what is damaged to `<store>/damaged/<number>/`, where files
+keep their relative places, so that the next launch computes it again; nothing is ever deleted.
 """
 
 import json
@@ -25,8 +26,9 @@ from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.units import KINDS, Unit, from_json
 
 Action = Literal["recompute", "publish", "set aside", "none"]
-"""recompute: a unit is not what was computed; publish: its rows have to be put into the tables again; set aside: a file
-belongs to nothing or cannot be read; none: good to know, but the next launch sees to it or nobody has to."""
+"""recompute: a unit is not what was computed; publish: its rows have to be put into the tables
+again; set aside: a file belongs to nothing or cannot be read; none: good to know, but the next
+launch sees to it or nobody has to."""
 
 DAMAGED = "damaged"
 PARTS = ("units", "tables", "runs", "plans")
@@ -67,7 +69,11 @@ class Verification:
     @property
     def recompute(self) -> tuple[tuple[str, str], ...]:
         """Kinds and keys of the units that have to be computed again."""
-        return tuple(dict.fromkeys((str(f.kind), str(f.key)) for f in self.findings if f.action == "recompute"))
+        return tuple(
+            dict.fromkeys(
+                (str(f.kind), str(f.key)) for f in self.findings if f.action == "recompute"
+            )
+        )
 
 
 def verify(store: Store) -> Verification:
@@ -81,7 +87,8 @@ def verify(store: Store) -> Verification:
     with atomic_files.translated(store.root):
         if any(store.root.iterdir()) and not any((store.root / name).exists() for name in PARTS):
             raise StoreError(
-                f"store: {store.root} is something else, it has none of {', '.join(PARTS)}; name it with --store"
+                f"store: {store.root} is something else, it has none of {', '.join(PARTS)}; name it"
+                " with --store"
             )
         folders = [path for path in sorted(store.root.glob("units/*/[!.]*")) if path.is_dir()]
         done = {path.name for path in folders if (path / DONE).exists()}
@@ -98,15 +105,16 @@ def verify(store: Store) -> Verification:
 
 
 def repair(store: Store, findings: Iterable[Finding]) -> tuple[Path, list[Finding]]:
-    """Move what is damaged out of the way, and publish rows again, so that the next launch mends the rest.
+    """Move what is damaged out of the way, and publish rows again, so that the next launch mends
+    the rest.
 
     Args:
         store: where the findings were made.
         findings: of `verify`.
 
     Returns:
-        The folder that things were moved to, and the findings that were left alone because somebody works on their
-        unit right now.
+        The folder that things were moved to, and the findings that were left alone because somebody
+        works on their unit right now.
 
     Raises:
         StoreError: the store cannot be written.
@@ -171,7 +179,9 @@ def look(store: Store, folder: Path) -> Look:
         return Finding(place=place, problem=problem, action=action, kind=kind, key=key)
 
     if not (folder / DONE).exists():
-        return Look(findings=(found("", "is not complete; the next launch makes room or goes on", "none"),))
+        return Look(
+            findings=(found("", "is not complete; the next launch makes room or goes on", "none"),)
+        )
     try:
         record = atomic_files.read_json(folder / DONE)
         hashes = hashes_in(record)
@@ -181,11 +191,18 @@ def look(store: Store, folder: Path) -> Look:
     seen = Look(files=len(there), bytes=sum(path.stat().st_size for path in there))
     named = (record.get("kind"), record.get("key"))
     wrong = [found(DONE, f"names another unit: {named}")] if named != (kind, key) else []
-    wrong += [found(path.relative_to(folder).as_posix(), problem) for path, problem in differing(folder, hashes)]
+    wrong += [
+        found(path.relative_to(folder).as_posix(), problem)
+        for path, problem in differing(folder, hashes)
+    ]
     if wrong:
         return replace(seen, findings=tuple(wrong))
 
-    findings = [] if hashes else [found("", "has no hashes: an earlier version made it, so it was not checked", "none")]
+    findings = (
+        []
+        if hashes
+        else [found("", "has no hashes: an earlier version made it, so it was not checked", "none")]
+    )
     unit, problem = _spec(folder, kind, key)
     if problem is not None:  # as it was written, if its hash is right: by another version
         findings.append(found(SPEC, problem, "none" if SPEC in hashes else "recompute"))
@@ -195,7 +212,11 @@ def look(store: Store, folder: Path) -> Look:
     copy = published(store, kind, key)
     if unit is not None and problem is None and not _equal(copy, folder / ROWS):
         place = copy.relative_to(store.root).as_posix()
-        state = "differs from the unit's rows" if copy.exists() else "is missing: the unit's rows are in no table"
+        state = (
+            "differs from the unit's rows"
+            if copy.exists()
+            else "is missing: the unit's rows are in no table"
+        )
         findings.append(Finding(place=place, problem=state, action="publish", kind=kind, key=key))
     return replace(seen, findings=tuple(findings), unit=unit, fingerprint=fingerprint)
 
@@ -243,7 +264,9 @@ def _equal(path: Path, other: Path) -> bool:
 
 
 def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
-    """Yield records of images that no unit agrees with, or else units that do not agree with the record."""
+    """Yield records of images that no unit agrees with, or else units that do not agree with the
+    record.
+    """
     units: dict[Path, list[tuple[Unit, str]]] = defaultdict(list)
     for seen in looks:
         if seen.unit is not None and seen.fingerprint is not None:
@@ -255,12 +278,17 @@ def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
         others = [(unit, fingerprint) for unit, fingerprint in computed if fingerprint != known]
         place = path.relative_to(store.root).as_posix()
         if known is not None and len(others) == len(computed):
-            yield Finding(place=place, problem="is of other images than all results", action="set aside")
+            yield Finding(
+                place=place, problem="is of other images than all results", action="set aside"
+            )
         elif known is not None:
             for unit, fingerprint in others:
                 yield Finding(
                     place=f"units/{unit.kind}/{unit.key}",
-                    problem=f"was computed from other images ({fingerprint}) than {place} says ({known})",
+                    problem=(
+                        f"was computed from other images ({fingerprint}) than {place} says"
+                        f" ({known})"
+                    ),
                     action="recompute",
                     kind=unit.kind,
                     key=unit.key,
@@ -271,8 +299,15 @@ def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
 
 
 def look_at_rest(store: Store, looks: Iterable[Look], done: set[str]) -> list[Finding]:
-    """Look at fingerprints, tables, records and checkpoints beside the units that were looked at."""
-    return [*_fingerprints(store, looks), *_tables(store, done), *_records(store), *_checkpoints(store)]
+    """Look at fingerprints, tables, records and checkpoints beside the units that were looked
+    at.
+    """
+    return [
+        *_fingerprints(store, looks),
+        *_tables(store, done),
+        *_records(store),
+        *_checkpoints(store),
+    ]
 
 
 def _tables(store: Store, done: set[str]) -> Iterator[Finding]:
@@ -280,9 +315,15 @@ def _tables(store: Store, done: set[str]) -> Iterator[Finding]:
         place = path.relative_to(store.root).as_posix()
         if path.parent.name != "failures":
             if path.stem not in done:
-                yield Finding(place=place, problem="has rows of a unit that is not done", action="set aside")
+                yield Finding(
+                    place=place, problem="has rows of a unit that is not done", action="set aside"
+                )
         elif path.stem in done:
-            yield Finding(place=place, problem="is of a unit that is done; the next launch removes it", action="none")
+            yield Finding(
+                place=place,
+                problem="is of a unit that is done; the next launch removes it",
+                action="none",
+            )
         else:
             try:
                 _read(path, "failures").to_pylist()
@@ -297,25 +338,44 @@ def _records(store: Store) -> Iterator[Finding]:
             try:
                 record = atomic_files.read_json(path)
             except StoreError as error:
-                yield Finding(place=place, problem=f"is damaged: {error.__cause__ or error}", action="set aside")
+                yield Finding(
+                    place=place,
+                    problem=f"is damaged: {error.__cause__ or error}",
+                    action="set aside",
+                )
             else:
-                if path.parent.name == "datasets" and not isinstance(record.get("fingerprint"), str):
+                if path.parent.name == "datasets" and not isinstance(
+                    record.get("fingerprint"), str
+                ):
                     yield Finding(place=place, problem="has no fingerprint", action="set aside")
 
 
 def _checkpoints(store: Store) -> Iterator[Finding]:
     for folder in sorted(store.root.glob("checkpoints/*/[!.]*")):
         for path in checkpoints.damaged(folder):
-            place, problem = path.relative_to(store.root).as_posix(), "is damaged; its unit goes on without it"
+            place, problem = (
+                path.relative_to(store.root).as_posix(),
+                "is damaged; its unit goes on without it",
+            )
             yield Finding(place=place, problem=problem, action="set aside")
 
 
 def _leftovers(store: Store, done: set[str]) -> Iterator[Finding]:
     for folder in sorted(store.root.glob("units/*/.*")):
         if not leases.is_held(store.leases, folder.name.split(".")[1]):
-            place, problem = folder.relative_to(store.root).as_posix(), "was left by a killed attempt"
-            yield Finding(place=place, problem=f"{problem}; the next launch removes it", action="none")
+            place, problem = (
+                folder.relative_to(store.root).as_posix(),
+                "was left by a killed attempt",
+            )
+            yield Finding(
+                place=place, problem=f"{problem}; the next launch removes it", action="none"
+            )
     for path in sorted(store.leases.glob("[!.]*.json")):
         if path.stem in done and not leases.is_held(store.leases, path.stem):
-            place, problem = path.relative_to(store.root).as_posix(), "is the lease of a unit that is done"
-            yield Finding(place=place, problem=f"{problem}; the next launch removes it", action="none")
+            place, problem = (
+                path.relative_to(store.root).as_posix(),
+                "is the lease of a unit that is done",
+            )
+            yield Finding(
+                place=place, problem=f"{problem}; the next launch removes it", action="none"
+            )

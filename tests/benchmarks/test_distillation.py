@@ -18,8 +18,13 @@ def test_batched_and_looped_gradients_agree(benchmark_script, image):
         for name in ("ConvNetW16", "ResNet18W8")
     )
     settings = DistillationSettings(lambda_cc=0.05, lambda_cm=0.01)
-    objective = Objective(network=network, extractor=extractor.eval(), settings=settings, forward_images=7)
-    real, images = image(30, 3, 32, 32, 1).unflatten(0, (3, 10)), image(12, 3, 32, 32, 2).unflatten(0, (3, 4))
+    objective = Objective(
+        network=network, extractor=extractor.eval(), settings=settings, forward_images=7
+    )
+    real, images = (
+        image(30, 3, 32, 32, 1).unflatten(0, (3, 10)),
+        image(12, 3, 32, 32, 2).unflatten(0, (3, 4)),
+    )
     draw = draw_augmentation(DSA_ALL, 3, 32, torch.Generator().manual_seed(0))
     ((batched, _),) = gradients([objective], [images], real.__getitem__, draw, class_chunk=3)
     looped = benchmark.looped_gradient(objective, images, real, draw)
@@ -31,25 +36,41 @@ def small(benchmark_script, monkeypatch):
     """Cases with few images and small networks."""
     cases = benchmark_script("cases")
     noise = cases.noise
-    monkeypatch.setattr(cases, "noise", lambda name, device, images_a_class=None: noise(name, device, 16))
+    monkeypatch.setattr(
+        cases, "noise", lambda name, device, images_a_class=None: noise(name, device, 16)
+    )
     monkeypatch.setitem(cases.NETWORKS, "cifar10", "ConvNetW4D2")
-    extractor = build_network("ConvNetW4D1", channels=3, classes=10, image_size=32).eval().requires_grad_(False)
+    extractor = (
+        build_network("ConvNetW4D1", channels=3, classes=10, image_size=32)
+        .eval()
+        .requires_grad_(False)
+    )
     monkeypatch.setattr(cases, "pool", lambda data: cases.ExtractorPool([extractor]))
 
 
-def test_both_methods_are_timed_on_every_side_and_in_parts(small, benchmark_script, monkeypatch, tmp_path, capsys):
+def test_both_methods_are_timed_on_every_side_and_in_parts(
+    small, benchmark_script, monkeypatch, tmp_path, capsys
+):
     benchmark, out = benchmark_script("distillation"), tmp_path / "out.json"
     threads = torch.get_num_threads()
-    monkeypatch.setattr("sys.argv", ["distillation.py", *f"--ipc 2 --rounds 1 --threads 1 --bf16 --out {out}".split()])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["distillation.py", *f"--ipc 2 --rounds 1 --threads 1 --bf16 --out {out}".split()],
+    )
     benchmark.main()
     torch.set_num_threads(threads)
     result = json.loads(out.read_text())
     dm, idm = result["cases"]
     ours = {"ours", "ours in bf16"}
-    assert dm["sides"].keys() == ours | {"whole batches", "loop"} and idm["sides"].keys() == ours | {"whole batches"}
+    assert dm["sides"].keys() == ours | {"whole batches", "loop"} and idm[
+        "sides"
+    ].keys() == ours | {"whole batches"}
     assert dm["ratios"].keys() >= {"loop / ours", "loop / ours in bf16", "ours / ours in bf16"}
     assert dm["parts"].keys() == idm["parts"].keys() == ours
-    assert "queue's networks trained" in idm["parts"]["ours"] and "matching network" in dm["parts"]["ours in bf16"]
+    assert (
+        "queue's networks trained" in idm["parts"]["ours"]
+        and "matching network" in dm["parts"]["ours in bf16"]
+    )
     assert max(result["relative difference of the gradients"].values()) < 1e-3
     shares = dm["share of the matrix ceiling in the real forward"]
     assert shares.keys() == ours and all(found["share"] > 0 for found in shares.values())
@@ -75,7 +96,11 @@ def test_without_bf16_nothing_is_timed_in_it(small, benchmark_script, monkeypatc
 def test_a_grid_is_timed_as_a_cohort_and_singly(small, benchmark_script, apart):
     result = benchmark_script("cohort").measure(2, 1, torch.device("cpu"), apart=apart)
     assert sum(result["single runs in the grid"].values()) == 25
-    assert {"cohort of 25"} if not apart else {"cohort of 5", "cohort of 20"} <= result["seconds an iteration"].keys()
+    assert (
+        {"cohort of 25"}
+        if not apart
+        else {"cohort of 5", "cohort of 20"} <= result["seconds an iteration"].keys()
+    )
 
 
 def test_floors_are_the_operations_of_the_passes(benchmark_script):

@@ -7,10 +7,15 @@ import torch
 from distill_core.runtime.precision import arithmetic
 
 
-def test_every_case_is_timed_on_every_side_and_written(benchmark_script, monkeypatch, tmp_path, capsys):
+def test_every_case_is_timed_on_every_side_and_written(
+    benchmark_script, monkeypatch, tmp_path, capsys
+):
     benchmark = benchmark_script("evaluation")
     out = tmp_path / "out.json"
-    tiny = f"--networks ConvNetW4D1 --ipc 1 --epochs 2 --rounds 2 --test-images 20 --threads 1 --bf16 --out {out}"
+    tiny = (
+        "--networks ConvNetW4D1 --ipc 1 --epochs 2 --rounds 2 --test-images 20 --threads 1 --bf16"
+        f" --out {out}"
+    )
     threads = torch.get_num_threads()
     monkeypatch.setattr("sys.argv", ["evaluation.py", *tiny.split()])
     benchmark.main()
@@ -30,9 +35,13 @@ def test_a_whole_evaluation_is_1001_epochs_and_one_test(benchmark_script):
     assert scale.whole({"train": 6.0, "test": 5.0}) == pytest.approx(2 * 1001 + 5 * 5)
 
 
-def test_a_folder_that_is_not_the_release_ends_without_a_traceback(benchmark_script, monkeypatch, tmp_path):
+def test_a_folder_that_is_not_the_release_ends_without_a_traceback(
+    benchmark_script, monkeypatch, tmp_path
+):
     benchmark = benchmark_script("evaluation")
-    monkeypatch.setattr("sys.argv", ["evaluation.py", "--official", str(tmp_path), "--networks", "ConvNetW4D1"])
+    monkeypatch.setattr(
+        "sys.argv", ["evaluation.py", "--official", str(tmp_path), "--networks", "ConvNetW4D1"]
+    )
     with pytest.raises(SystemExit, match="does not look like the authors' release"):
         benchmark.main()
 
@@ -41,7 +50,11 @@ def several(stacking, device):
     """Three networks, five images for each of them, and labels."""
     networks = [
         stacking.build_network(
-            "ConvNetW8", channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(index)
+            "ConvNetW8",
+            channels=3,
+            classes=10,
+            image_size=32,
+            generator=torch.Generator().manual_seed(index),
         ).to(device)
         for index in range(3)
     ]
@@ -98,5 +111,6 @@ def test_floors_of_a_network_counted_by_hand(benchmark_script):
     assert least.test_operations == 7 * (convolution + head)
     assert least.training_operations == images * (2 * convolution + 3 * head)
     assert least.augmentation_bytes == images * 4 * 2 * 192
-    # Forward 2 reads of 256 values and 64 written; backward 2 reads each of 256 and 64, and 256 written.
+    # Forward 2 reads of 256 values and 64 written; backward 2 reads each of 256 and 64, and 256
+    # written.
     assert least.training_bytes == images * 4 * (2 * 256 + 64 + 2 * 256 + 2 * 64 + 256)

@@ -16,7 +16,9 @@ def run(benchmark_script, monkeypatch, capsys):
     benchmark = benchmark_script("full_length")
 
     def once(work, options):
-        monkeypatch.setattr("sys.argv", ["full_length.py", *f"{SMALL} --work {work} {options}".split()])
+        monkeypatch.setattr(
+            "sys.argv", ["full_length.py", *f"{SMALL} --work {work} {options}".split()]
+        )
         benchmark.main()
         return json.loads((work / "result.json").read_text()), capsys.readouterr().out
 
@@ -24,7 +26,9 @@ def run(benchmark_script, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("method", ["DM+IID", "IDM+IID", "DM"])
-def test_a_cell_that_is_cut_off_ends_as_if_it_had_not_been(run, benchmark_script, monkeypatch, tmp_path, method):
+def test_a_cell_that_is_cut_off_ends_as_if_it_had_not_been(
+    run, benchmark_script, monkeypatch, tmp_path, method
+):
     whole, printed = run(tmp_path / "whole", f"--method {method}")
     assert len(whole["accuracies"]) == 2 and "of 2 networks on one set" in printed
     assert ("extractors" in whole["seconds"]) == (method != "DM")
@@ -62,8 +66,19 @@ def test_settings_are_the_published_ones_of_the_cell(benchmark_script, monkeypat
         return benchmark.settings_of(benchmark.parsed())[0]
 
     idm = settings("--method IDM+IID --ipc 10")
-    assert (idm.lambda_cc, idm.lambda_cm, idm.partition, idm.queue.ce_weight) == (0.01, 0.03, 2, 0.5)
+    assert (idm.lambda_cc, idm.lambda_cm, idm.partition, idm.queue.ce_weight) == (
+        0.01,
+        0.03,
+        2,
+        0.5,
+    )
     one = settings("--method IDM --ipc 1")
     assert (one.method, one.batch_real, one.queue.interval) == ("IDM", 5000, 5)
     dm = settings("--method DM+IID --ipc 10 --batch-real 64")
-    assert (dm.lambda_cc, dm.lambda_cm, dm.queue, dm.batch_real, dm.iterations) == (0.05, 0.01, None, 64, 20_000)
+    assert (dm.lambda_cc, dm.lambda_cm, dm.queue, dm.batch_real, dm.iterations) == (
+        0.05,
+        0.01,
+        None,
+        64,
+        20_000,
+    )

@@ -1,4 +1,6 @@
-"""The adapter to the authors' release, on a small stand-in of the same outline that the test writes."""
+"""The adapter to the authors' release, on a small stand-in of the same outline that the test
+writes.
+"""
 
 import pytest
 
@@ -79,7 +81,9 @@ def test_one_network_is_trained_and_tested_a_call(official, release):
 
 
 def test_another_folder_is_refused(official, tmp_path):
-    with pytest.raises(official.OfficialError, match=r"DM\+ours/main_DM_IID.py is missing.*Give the folder"):
+    with pytest.raises(
+        official.OfficialError, match=r"DM\+ours/main_DM_IID.py is missing.*Give the folder"
+    ):
         official.distillation_side(tmp_path, "DM+IID", ipc=1)
 
 

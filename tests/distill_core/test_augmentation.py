@@ -49,7 +49,9 @@ def test_every_group_gets_its_own_operation_as_if_alone(image):
     together = augment(images, draw)
     for group, op in enumerate(DSA_OPS):
         alone = replace(draw.of(slice(group, group + 1)), ops=frozenset({op}))
-        torch.testing.assert_close(together[group : group + 1], augment(images[group : group + 1], alone))
+        torch.testing.assert_close(
+            together[group : group + 1], augment(images[group : group + 1], alone)
+        )
 
 
 def test_siamese_images_of_a_group_are_changed_alike(image):
@@ -70,7 +72,14 @@ def test_per_image_parameters_differ_with_one_operation(image):
 @pytest.mark.parametrize("op", DSA_OPS)
 def test_differentiable(op):
     images = torch.randn(
-        2, 1, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
+        2,
+        1,
+        1,
+        6,
+        6,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(0),
+        requires_grad=True,
     )
     drawn = draw_augmentation(op, 2, 6, torch.Generator().manual_seed(1))
     draw = replace(

@@ -28,10 +28,18 @@ pytestmark = [
 ]
 
 DM_IID = DistillationSettings(
-    network="ConvNetW8D2", iterations=5, batch_real=10, lambda_cc=0.05, lambda_cm=0.01, precision="float32"
+    network="ConvNetW8D2",
+    iterations=5,
+    batch_real=10,
+    lambda_cc=0.05,
+    lambda_cm=0.01,
+    precision="float32",
 )
 IDM_IID = replace(
-    DM_IID, partition=2, lr_img=0.2, queue=QueueSettings(networks=2, interval=2, train_steps=2, batch_train=16)
+    DM_IID,
+    partition=2,
+    lr_img=0.2,
+    queue=QueueSettings(networks=2, interval=2, train_steps=2, batch_train=16),
 )
 
 
@@ -44,7 +52,9 @@ def on_gpu(tiny_dataset):
 
 
 def pool(device):
-    networks = [build_network("ConvNetW8D1", channels=1, classes=3, image_size=16) for _ in range(2)]
+    networks = [
+        build_network("ConvNetW8D1", channels=1, classes=3, image_size=16) for _ in range(2)
+    ]
     return ExtractorPool([network.to(device).eval().requires_grad_(False) for network in networks])
 
 
@@ -59,14 +69,18 @@ def test_distillation(tiny_dataset, on_gpu, settings):
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_fast_arithmetic_is_close(tiny_dataset, on_gpu, precision):
     cpu = distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool("cpu"))
-    gpu = distill(on_gpu, replace(DM_IID, precision=precision), ipc=2, seed=0, extractors=pool("cuda"))
+    gpu = distill(
+        on_gpu, replace(DM_IID, precision=precision), ipc=2, seed=0, extractors=pool("cuda")
+    )
     torch.testing.assert_close(gpu.images.cpu(), cpu.images, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("settings", [DM_IID, IDM_IID], ids=["DM+IID", "IDM+IID"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_captured_iterations_agree_with_iterations_that_run_anew(on_gpu, settings, precision):
-    """CUDA graphs of the gradients and of the queue's steps, through networks that enter and leave the queue."""
+    """CUDA graphs of the gradients and of the queue's steps, through networks that enter and leave
+    the queue.
+    """
     settings = replace(settings, iterations=12, precision=precision)
     images = []
     for way in (eager("asked for"), captured()):
@@ -103,7 +117,13 @@ def test_a_checkpoint_moves_between_devices(tmp_path, tiny_dataset, on_gpu):
 def test_training_and_evaluation(on_gpu):
     settings = EvaluationSettings(epoch_eval_train=20, precision="float32")
     result = evaluate_network(
-        TrainingSet.of_images(on_gpu.train), on_gpu.test, on_gpu.info, settings, network="ConvNetW8D2", seed=0, index=0
+        TrainingSet.of_images(on_gpu.train),
+        on_gpu.test,
+        on_gpu.info,
+        settings,
+        network="ConvNetW8D2",
+        seed=0,
+        index=0,
     )
     assert result.accuracy > 0.6
     network, fitted = train_extractor(
@@ -113,7 +133,9 @@ def test_training_and_evaluation(on_gpu):
 
 
 def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
-    """CUDA graphs of every kind of step, over a drop of the learning rate and a last batch that is smaller."""
+    """CUDA graphs of every kind of step, over a drop of the learning rate and a last batch that is
+    smaller.
+    """
     schedule = Schedule(
         epochs=30,
         batch=16,
@@ -127,7 +149,11 @@ def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
     parameters = {}
     for way in (eager("asked for"), captured()):
         network = build_network(
-            "ConvNetW8D2", channels=1, classes=3, image_size=16, generator=torch.Generator().manual_seed(0)
+            "ConvNetW8D2",
+            channels=1,
+            classes=3,
+            image_size=16,
+            generator=torch.Generator().manual_seed(0),
         ).cuda()
         draws = torch.Generator().manual_seed(1)
         fit(network, on_gpu.train.normalised, on_gpu.train.labels, schedule, draws, passes=way)

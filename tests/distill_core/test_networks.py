@@ -40,7 +40,9 @@ def golden_case(key):
 
 def assert_golden(actual, expected, key):
     tolerance = 1e-5 * expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=tolerance, msg=lambda text: f"{key}: {text}")
+    torch.testing.assert_close(
+        actual, expected, rtol=1e-4, atol=tolerance, msg=lambda text: f"{key}: {text}"
+    )
 
 
 def test_golden(golden, golden_parameters, fill_parameters, image):
@@ -48,7 +50,11 @@ def test_golden(golden, golden_parameters, fill_parameters, image):
     for key, entries in golden_parameters.items():
         name, shape = golden_case(key)
         network = build(name, **shape)
-        state = {n: v for n, v in network.state_dict().items() if v.is_floating_point() and "running_" not in n}
+        state = {
+            n: v
+            for n, v in network.state_dict().items()
+            if v.is_floating_point() and "running_" not in n
+        }
         assert [[n, list(v.shape)] for n, v in state.items()] == entries, key
 
         fill_parameters(network).eval()
@@ -116,11 +122,19 @@ def test_feature_map_is_the_last_one_before_the_head(name, image_size, shape):
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
-        ("ConvNetAS", nn.Sigmoid), ("ConvNetAR", nn.ReLU), ("ConvNetAL", nn.LeakyReLU), ("ConvNetASwish", nn.SiLU),
-        ("ConvNetBN", nn.BatchNorm2d), ("ConvNetLN", nn.LayerNorm), ("ConvNetIN", nn.GroupNorm),
-        ("ConvNetMP", nn.MaxPool2d), ("ConvNetAP", nn.AvgPool2d), ("VGG16", nn.GroupNorm), ("VGG16BN", nn.BatchNorm2d),
+        ("ConvNetAS", nn.Sigmoid),
+        ("ConvNetAR", nn.ReLU),
+        ("ConvNetAL", nn.LeakyReLU),
+        ("ConvNetASwish", nn.SiLU),
+        ("ConvNetBN", nn.BatchNorm2d),
+        ("ConvNetLN", nn.LayerNorm),
+        ("ConvNetIN", nn.GroupNorm),
+        ("ConvNetMP", nn.MaxPool2d),
+        ("ConvNetAP", nn.AvgPool2d),
+        ("VGG16", nn.GroupNorm),
+        ("VGG16BN", nn.BatchNorm2d),
     ],
-)  # fmt: skip
+)
 def test_variations_have_their_layer(name, layer):
     assert any(isinstance(module, layer) for module in build(name).modules())
 
@@ -136,11 +150,25 @@ def test_variations_combine():
 
 @pytest.mark.parametrize(
     ("name", "convolutions"),
-    [("VGG11", 8), ("VGG13", 10), ("VGG16", 13), ("VGG19", 16), ("ResNet18", 17), ("ResNet34", 33), ("ResNet50", 49),
-     ("ResNet50BN_AP", 49), ("ConvNetD4", 4), ("AlexNet", 5)],
-)  # fmt: skip
+    [
+        ("VGG11", 8),
+        ("VGG13", 10),
+        ("VGG16", 13),
+        ("VGG19", 16),
+        ("ResNet18", 17),
+        ("ResNet34", 33),
+        ("ResNet50", 49),
+        ("ResNet50BN_AP", 49),
+        ("ConvNetD4", 4),
+        ("AlexNet", 5),
+    ],
+)
 def test_depth(name, convolutions):
-    found = [n for n, module in build(name).named_modules() if isinstance(module, nn.Conv2d) and "shortcut" not in n]
+    found = [
+        n
+        for n, module in build(name).named_modules()
+        if isinstance(module, nn.Conv2d) and "shortcut" not in n
+    ]
     assert len(found) == convolutions
 
 
@@ -151,9 +179,17 @@ def test_batch_statistics():
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("convnet", "ConvNet"), ("Resnet18", "ResNet18"), ("ResNet18_BN", "ResNet18BN"), ("VGG12", "VGG1"), ("vit", "ViT"),
-     ("ConvNetW0", "ConvNet"), ("ConvNetD3W32", "ConvNet"), ("ConvNet ", "ConvNet")],
-)  # fmt: skip
+    [
+        ("convnet", "ConvNet"),
+        ("Resnet18", "ResNet18"),
+        ("ResNet18_BN", "ResNet18BN"),
+        ("VGG12", "VGG1"),
+        ("vit", "ViT"),
+        ("ConvNetW0", "ConvNet"),
+        ("ConvNetD3W32", "ConvNet"),
+        ("ConvNet ", "ConvNet"),
+    ],
+)
 def test_unknown_name_gives_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown network '{name}': did you mean {nearest}"):
         build(name)
@@ -166,7 +202,14 @@ def test_hopeless_name_gives_all_names():
 
 @pytest.mark.parametrize(
     ("name", "image_size"),
-    [("ConvNetD6", 32), ("VGG11", 16), ("ResNet18", 8), ("LeNet", 8), ("ViT", 30), ("ConvNetW6GN", 32)],
+    [
+        ("ConvNetD6", 32),
+        ("VGG11", 16),
+        ("ResNet18", 8),
+        ("LeNet", 8),
+        ("ViT", 30),
+        ("ConvNetW6GN", 32),
+    ],
 )
 def test_network_that_does_not_fit_is_an_error(name, image_size):
     with pytest.raises(SettingsError, match=f"network '{name}': "):
@@ -175,7 +218,8 @@ def test_network_that_does_not_fit_is_an_error(name, image_size):
 
 def test_names_are_checked_without_torch():
     code = (
-        "import sys, distill_core.networks as n; n.parse_network_name('ConvNetW16'); sys.exit('torch' in sys.modules)"
+        "import sys, distill_core.networks as n; n.parse_network_name('ConvNetW16');"
+        " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -193,7 +237,9 @@ def test_initialise_depends_on_the_generator_alone(name):
     initialise(network, seeded(1))
     assert torch.equal(parameters_of(network), first)
     assert torch.equal(parameters_of(build(name, generator=seeded(1))), first)
-    assert all(torch.equal(a, b) for a, b in zip(network.buffers(), build(name).buffers(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.buffers(), build(name).buffers(), strict=True)
+    )
     assert [id(parameter) for parameter in network.parameters()] == identities
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -203,13 +249,17 @@ def test_building_is_reproducible_and_leaves_the_global_random_state():
     networks = [build("ConvNetW16"), build("ConvNetW16")]
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(*map(parameters_of, networks))
-    assert not torch.equal(parameters_of(build("ConvNetW16D2"))[:100], parameters_of(networks[0])[:100])
+    assert not torch.equal(
+        parameters_of(build("ConvNetW16D2"))[:100], parameters_of(networks[0])[:100]
+    )
     assert all(p.device.type == "cpu" and p.requires_grad for p in networks[0].parameters())
 
 
 @pytest.mark.parametrize("name", ["ConvNet", "AlexNetBN", "ResNet18W16AP", "LeNet", "MLP", "ViT"])
 def test_initialise_follows_pytorch_defaults(name):
-    """Every large tensor has the bounds and the spread of the one that the layer's own default draws."""
+    """Every large tensor has the bounds and the spread of the one that the layer's own default
+    draws.
+    """
     network = build(name, generator=seeded(3))
     reference = copy.deepcopy(network)
     with torch.random.fork_rng():
@@ -225,7 +275,9 @@ def test_initialise_follows_pytorch_defaults(name):
         elif ours.numel() > 2000:
             assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.05), key
             assert ours.mean().item() == pytest.approx(0, abs=0.1 * ours.std().item()), key
-            assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.01), key
+            assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.01), (
+                key
+            )
         else:
             fan_in = network.get_submodule(key.rpartition(".")[0]).weight[0].numel()
             assert 0 < ours.abs().max() <= fan_in**-0.5, key

@@ -8,13 +8,22 @@ from distill_core.partition import downscale, partition, tile
 
 def test_golden(golden, image):
     torch.testing.assert_close(
-        partition(image(3, 3, 32, 32, 31), 2), golden["idm/partition/out"].float(), rtol=1e-5, atol=1e-5
+        partition(image(3, 3, 32, 32, 31), 2),
+        golden["idm/partition/out"].float(),
+        rtol=1e-5,
+        atol=1e-5,
     )
     torch.testing.assert_close(
-        partition(image(2, 3, 64, 64, 33), 2), golden["idm/partition64/out"].float(), rtol=1e-5, atol=1e-5
+        partition(image(2, 3, 64, 64, 33), 2),
+        golden["idm/partition64/out"].float(),
+        rtol=1e-5,
+        atol=1e-5,
     )
     torch.testing.assert_close(
-        downscale(image(3, 3, 32, 32, 31), 2), golden["idm/downscale/out"].float(), rtol=1e-5, atol=1e-5
+        downscale(image(3, 3, 32, 32, 31), 2),
+        golden["idm/downscale/out"].float(),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 

@@ -26,8 +26,14 @@ def test_saving_loses_nothing_not_even_what_lies_outside_0_1(tmp_path):
     original = make()
     original.save(tmp_path / "set.safetensors")
     loaded = SyntheticSet.load(tmp_path / "set.safetensors")
-    assert torch.equal(loaded.images, original.images) and torch.equal(loaded.labels, original.labels)
-    assert loaded.spec == original.spec and loaded.class_names == original.class_names and loaded.key == original.key
+    assert torch.equal(loaded.images, original.images) and torch.equal(
+        loaded.labels, original.labels
+    )
+    assert (
+        loaded.spec == original.spec
+        and loaded.class_names == original.class_names
+        and loaded.key == original.key
+    )
     assert original.images.min() < 0 and original.images.max() > 1
 
 

@@ -1,4 +1,6 @@
-"""A harness that runs plans with a unit function that needs no torch, and can be told to misbehave."""
+"""A harness that runs plans with a unit function that needs no torch, and can be told to
+misbehave.
+"""
 
 import json
 import os
@@ -43,14 +45,29 @@ class Harness:
     def launch(self, plan, **options):
         from orchestrator.launch.launch import launch
 
-        options = {"checkpoint_seconds": 0.0, "tensorboard": False, "space": "small", "runner": RUNNER} | options
+        options = {
+            "checkpoint_seconds": 0.0,
+            "tensorboard": False,
+            "space": "small",
+            "runner": RUNNER,
+        } | options
         return launch(plan, store=self.store, data_root=self.data, **options)
 
     def drive(self, sets):
         """Launch the small plan in a process group of its own."""
-        command = [sys.executable, str(HARNESS / "driver.py"), self.store.address, str(self.data), str(sets)]
+        command = [
+            sys.executable,
+            str(HARNESS / "driver.py"),
+            self.store.address,
+            str(self.data),
+            str(sets),
+        ]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
 
@@ -63,7 +80,9 @@ def harness(tmp_path, harness_modules):
 
 @pytest.fixture(scope="session")
 def s3_server():
-    """A local server of S3; its address and credentials are in the environment, where users have theirs."""
+    """A local server of S3; its address and credentials are in the environment, where users have
+    theirs.
+    """
     import logging
 
     import s3fs
@@ -125,9 +144,14 @@ def units(harness, small_plan):
 def settings(harness):
     """Of trials with the harness's unit function, which reports and saves every step."""
     return TrialSettings(
-        store=str(harness.store.root), data_root=str(harness.data), run="run", runner=RUNNER,
-        tensorboard=False, report_seconds=0.0, checkpoint_seconds=0.0,
-    )  # fmt: skip
+        store=str(harness.store.root),
+        data_root=str(harness.data),
+        run="run",
+        runner=RUNNER,
+        tensorboard=False,
+        report_seconds=0.0,
+        checkpoint_seconds=0.0,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +173,8 @@ def ray_on_two_cores(harness_modules, s3_server):
     import ray
 
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False
+    )
     yield
     ray.shutdown()

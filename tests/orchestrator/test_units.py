@@ -51,9 +51,14 @@ def test_an_algorithms_version_changes_the_key(monkeypatch):
 
 
 def test_places_do_not_change_the_key():
-    here, there = (DatasetRef(name="pets", format="imagefolder", path=path) for path in ("/a", "/b"))
+    here, there = (
+        DatasetRef(name="pets", format="imagefolder", path=path) for path in ("/a", "/b")
+    )
     assert distill(dataset=here).key == distill(dataset=there).key
-    pools = (ImportExtractor(dataset=here, network="ResNet18", pool="mine", index=0, folder=f) for f in ("/a", "/b"))
+    pools = (
+        ImportExtractor(dataset=here, network="ResNet18", pool="mine", index=0, folder=f)
+        for f in ("/a", "/b")
+    )
     assert len({unit.key for unit in pools}) == 1
 
 
@@ -75,7 +80,8 @@ def test_units_survive_json_with_their_locations():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"kind": "cook"}', '{"kind": "distill"}', '{"kind": "distill", "x": 1}']
+    "text",
+    ["", "[]", "{}", '{"kind": "cook"}', '{"kind": "distill"}', '{"kind": "distill", "x": 1}'],
 )
 def test_other_texts_are_no_units(text):
     with pytest.raises(SettingsError, match="not a unit"):
@@ -118,7 +124,11 @@ def test_a_field_of_the_wrong_type_is_named(field, value):
 
 
 def test_numbers_without_end_are_no_settings():
-    text = to_json(distill()).replace('"lr_img": 0.2', '"lr_img": 1e999').replace('"lr_img": 1.0', '"lr_img": 1e999')
+    text = (
+        to_json(distill())
+        .replace('"lr_img": 0.2', '"lr_img": 1e999')
+        .replace('"lr_img": 1.0', '"lr_img": 1e999')
+    )
     assert "1e999" in text
     with pytest.raises(SettingsError, match="not a unit"):
         from_json(text)

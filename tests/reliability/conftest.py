@@ -1,4 +1,6 @@
-"""The harness of `tests/orchestrator` and the one that does harm, on the path of this process and of its children."""
+"""The harness of `tests/orchestrator` and the one that does harm, on the path of this process and
+of its children.
+"""
 
 import os
 import sys

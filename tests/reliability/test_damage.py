@@ -1,4 +1,6 @@
-"""Whatever happens to a file of a store, commands succeed or say what is wrong; after a repair all is as before."""
+"""Whatever happens to a file of a store, commands succeed or say what is wrong; after a repair all
+is as before.
+"""
 
 import json
 import re
@@ -44,7 +46,9 @@ def nothing_waits_for_the_disk(monkeypatch):
 def small_store(tmp_path_factory, harness_modules):
     """A store of seven units with everything that may lie in one, and the same plan unharmed."""
 
-    whole, store = (Grid(tmp_path_factory.mktemp(name), sets=2, evaluations=2) for name in ("whole", "store"))
+    whole, store = (
+        Grid(tmp_path_factory.mktemp(name), sets=2, evaluations=2) for name in ("whole", "store")
+    )
     fill(whole)
     units = list(whole.plan.units)
     fill(store, failed=units[-1], checkpointed=units[-2])
@@ -60,7 +64,9 @@ def repaired_and_run(store, grid, whole):
         summary = launch_here(store, grid.plan, grid.data, "fake_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
     assert pending(grid.plan, store.done_keys()) == []
-    for unit in map(grid.plan.units.get, store.done_keys()):  # all but an extractor that nothing needs any more
+    for unit in map(
+        grid.plan.units.get, store.done_keys()
+    ):  # all but an extractor that nothing needs any more
         assert results(store, unit) == results(whole.store, unit)
     assert not [finding for finding in verify(store).findings if finding.action != "none"]
 
@@ -80,7 +86,9 @@ def test_any_damage_is_told_and_mended(small_store, tmp_path, count):
         for table in tables.SCHEMAS:
             told(lambda console, table=table: tables.read(store.tables, table).to_pylist())
         with warnings.catch_warnings(action="ignore"):
-            _, error = told(lambda console: launch_here(store, grid.plan, grid.data, "fake_runner:run_unit"))
+            _, error = told(
+                lambda console: launch_here(store, grid.plan, grid.data, "fake_runner:run_unit")
+            )
         assert error is None or str(store.root) in error, error
         repaired_and_run(store, grid, whole)
 
@@ -118,7 +126,9 @@ SPACE = {
         "extractors": {"count": 1, "network": "ConvNetW8D1", "epochs": 1},
         "evaluation": {"num_eval": 1, "epoch_eval_train": 1},
     },
-    "experiments": [{"name": "all", "methods": ["Random", "DM+IID"], "ipc": 2, "architectures": "ConvNetW8D1"}],
+    "experiments": [
+        {"name": "all", "methods": ["Random", "DM+IID"], "ipc": 2, "architectures": "ConvNetW8D1"}
+    ],
 }
 
 
@@ -163,18 +173,28 @@ def test_a_report_is_written_or_refused_from_damaged_files(digits_store, tmp_pat
     def check(damage):
         store = copy_of(whole.root, tmp_path / "store")
         damage.do(store.root)
-        told(lambda console: show_report(Request(space=str(space)), store, tmp_path / "report", console))
+        told(
+            lambda console: show_report(
+                Request(space=str(space)), store, tmp_path / "report", console
+            )
+        )
 
     check()
 
 
-def test_a_unit_of_the_real_kernels_that_diverges_names_the_iteration_and_the_loss(digits_store, tmp_path):
+def test_a_unit_of_the_real_kernels_that_diverges_names_the_iteration_and_the_loss(
+    digits_store, tmp_path
+):
 
     _, store, plan = digits_store
     unit = next(unit for unit in plan.units.values() if unit.kind == "distill")
     wild = replace(unit, settings=replace(unit.settings, lr_img=1e30, iterations=20))
-    options = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False)
+    options = TrialSettings(
+        store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False
+    )
     result = compute(wild, options, device="cpu")
     assert result.status == "failed" and result.error == "DistillationError"
-    assert re.search(r"(loss|total|mean|cc|cm|pixel|gradient).* is (nan|inf) at iteration \d+", result.reason)
+    assert re.search(
+        r"(loss|total|mean|cc|cm|pixel|gradient).* is (nan|inf) at iteration \d+", result.reason
+    )
     store.clear_failure(wild.key)

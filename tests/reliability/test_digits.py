@@ -1,4 +1,6 @@
-"""A real grid on digits whose driver and workers are killed has the results that it has without harm, bit for bit."""
+"""A real grid on digits whose driver and workers are killed has the results that it has without
+harm, bit for bit.
+"""
 
 import json
 import subprocess
@@ -25,7 +27,12 @@ SPACE = {
         "evaluation": {"num_eval": 2, "epoch_eval_train": 40},
     },
     "experiments": [
-        {"name": "all", "methods": ["Random", "DM", "DM+IID"], "ipc": [2, 5], "architectures": ["ConvNetW16", "MLP"]}
+        {
+            "name": "all",
+            "methods": ["Random", "DM", "DM+IID"],
+            "ipc": [2, 5],
+            "architectures": ["ConvNetW16", "MLP"],
+        }
     ],
 }
 ROUNDS = 8
@@ -44,7 +51,9 @@ def test_a_real_grid_survives_kills(tmp_path):
     def drive(store):
         with (tmp_path / "output").open("a") as output:
             command = [sys.executable, str(DRIVER), str(space), str(store.root), str(tmp_path)]
-            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            return subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     assert drive(whole).wait(1800) == 0, (tmp_path / "output").read_text()[-3000:]
     killed = {"drivers": 0, "workers": 0}
@@ -67,7 +76,9 @@ def test_a_real_grid_survives_kills(tmp_path):
         assert drive(harmed).wait(1800) == 0, (tmp_path / "output").read_text()[-3000:]
         assert harmed.done_keys() == set(plan.units) and verify(harmed).findings == ()
         for unit in plan.units.values():
-            ours, theirs = (results(store, unit, MARKS_OF_AN_ATTEMPT | COSTS) for store in (harmed, whole))
+            ours, theirs = (
+                results(store, unit, MARKS_OF_AN_ATTEMPT | COSTS) for store in (harmed, whole)
+            )
             assert ours == theirs, f"{unit.kind} {unit.key} has another result"
         assert "Traceback (" not in (tmp_path / "output").read_text()
     print(f"{len(plan.units)} units on digits; killed {killed}; all results equal bit for bit")

@@ -1,4 +1,6 @@
-"""A disk that fills up, and one that may not be written: a clear error, then the next launch makes everything good."""
+"""A disk that fills up, and one that may not be written: a clear error, then the next launch makes
+everything good.
+"""
 
 import os
 import subprocess
@@ -30,7 +32,9 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.nightly)], ids=["some", "all"])
+@pytest.mark.parametrize(
+    "step", [4, pytest.param(1, marks=pytest.mark.nightly)], ids=["some", "all"]
+)
 def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, stays):
     number, met = 1 - step, True
     while met:  # until there are fewer writes than that
@@ -38,19 +42,28 @@ def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, s
         grid = Grid(tmp_path / str(number), sets=1, evaluations=1)
         grid.behave(QUICK)
         settings = TrialSettings(
-            store=str(grid.store.root), data_root=str(grid.data), run="r", runner="fake_runner:run_unit",
-            tensorboard=False, checkpoint_seconds=0.0,
-        )  # fmt: skip
+            store=str(grid.store.root),
+            data_root=str(grid.data),
+            run="r",
+            runner="fake_runner:run_unit",
+            tensorboard=False,
+            checkpoint_seconds=0.0,
+        )
         with FullDisk(grid.store.root, number, stays=stays).inserted(monkeypatch) as disk:
             ended = [compute(unit, settings, device="cpu") for unit in grid.plan.units.values()]
         met = disk.count >= number
         failed = [result for result in ended if result.status == "failed"]
         if failed:
-            assert failed[0].hopeless and "free some space and run the same command again" in failed[0].reason
+            assert (
+                failed[0].hopeless
+                and "free some space and run the same command again" in failed[0].reason
+            )
         assert all(result.status in ("done", "present", "failed") for result in ended)
         for unit in grid.plan.units.values():  # what counts as done is right, whatever was refused
             if grid.store.is_done(unit):
-                assert (grid.store.folder_of(unit.key) / "chain.txt").read_bytes() == chain(whole, unit)
+                assert (grid.store.folder_of(unit.key) / "chain.txt").read_bytes() == chain(
+                    whole, unit
+                )
         for unit in grid.plan.units.values():
             compute_here(grid, unit)
             assert results(grid.store, unit) == results(whole.store, unit)
@@ -107,7 +120,9 @@ def test_a_launch_on_a_disk_that_fills_up_says_so_and_the_next_one_continues(tmp
     ended = in_namespace(FULL, DRIVER, tmp_path / "mounted", grid.data, grid.store.root)
     said = ended.stdout + ended.stderr
     first, _, second = ended.stdout.partition("first 1")
-    assert "disk is full; free some space" in first and "Run the same command again to go on" in first, said
+    assert (
+        "disk is full; free some space" in first and "Run the same command again to go on" in first
+    ), said
     assert second.strip().endswith("second 0"), said
     assert "Traceback (" not in said
     grid.check()
@@ -131,11 +146,22 @@ def test_a_read_only_store_can_be_read_and_a_run_says_that_it_cannot_be_written(
     space.write_text(SPACE)
     options = f"{space} --data {tmp_path}"
     key = next(iter(whole.plan.units))
-    commands = ["status", "verify", f"report {space} --out {tmp_path}/report", f"run {options}", f"unit {key}"]
+    commands = [
+        "status",
+        "verify",
+        f"report {space} --out {tmp_path}/report",
+        f"run {options}",
+        f"unit {key}",
+    ]
     whole.store.write_run("r", {"space": "small", "started": "2025-01-01"}, whole.plan.units)
     ended = in_namespace(READ_ONLY, whole.store.root, *commands)
-    assert ended.stdout.count("exit 0") == 3 and "exit 2" in ended.stdout, ended.stdout + ended.stderr
-    assert f"error: store: {whole.store.root}" in ended.stderr and "choose another folder with --store" in ended.stderr
+    assert ended.stdout.count("exit 0") == 3 and "exit 2" in ended.stdout, (
+        ended.stdout + ended.stderr
+    )
+    assert (
+        f"error: store: {whole.store.root}" in ended.stderr
+        and "choose another folder with --store" in ended.stderr
+    )
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
 
 

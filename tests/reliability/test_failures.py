@@ -1,4 +1,6 @@
-"""Units that raise, diverge or run out of memory, in one launch: told, and nothing else is touched."""
+"""Units that raise, diverge or run out of memory, in one launch: told, and nothing else is
+touched.
+"""
 
 import io
 import os
@@ -18,7 +20,14 @@ from orchestrator.store.verify import verify
 def ray_with_a_gpu(harness_modules):
     """Ray with two CPUs and, by its word, a GPU."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init(
+        "local",
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        logging_level="error",
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
 
@@ -26,9 +35,16 @@ def ray_with_a_gpu(harness_modules):
 def launched(grid, **options):
     console = Console(file=io.StringIO(), width=300)
     summary = launch(
-        grid.plan, store=grid.store, data_root=grid.data, space="small", runner="fake_runner:run_unit",
-        checkpoint_seconds=0.0, tensorboard=False, console=console, **options,
-    )  # fmt: skip
+        grid.plan,
+        store=grid.store,
+        data_root=grid.data,
+        space="small",
+        runner="fake_runner:run_unit",
+        checkpoint_seconds=0.0,
+        tensorboard=False,
+        console=console,
+        **options,
+    )
     show(summary, console)
     return summary, console.file.getvalue()
 
@@ -36,7 +52,9 @@ def launched(grid, **options):
 @pytest.mark.slow
 def test_failures_are_told_and_the_rest_is_done(make_grid, ray_with_a_gpu):
     grid = make_grid(sets=5, evaluations=2)
-    raises, diverges, starved, short, fine = [u for u in grid.plan.units.values() if u.kind == "distill"]
+    raises, diverges, starved, short, fine = [
+        u for u in grid.plan.units.values() if u.kind == "distill"
+    ]
     grid.behave(
         **{
             raises.key: {"fail": "no such thing"},
@@ -48,24 +66,35 @@ def test_failures_are_told_and_the_rest_is_done(make_grid, ray_with_a_gpu):
     summary, text = launched(grid, gpus_per_trial=0.5)
     assert summary.exit_code == 1 and "Traceback (" not in text
     assert {failure.unit.key: failure.error for failure in summary.failures} == {
-        raises.key: "ValueError", diverges.key: "ValueError", starved.key: "OutOfMemoryError"
-    }  # fmt: skip
+        raises.key: "ValueError",
+        diverges.key: "ValueError",
+        starved.key: "OutOfMemoryError",
+    }
     assert "mean is nan at iteration 7" in text
     bad = {unit.key for unit in (raises, diverges, starved)}
     assert {unit.parents[0] for unit in summary.blocked} == bad and len(summary.blocked) == 6
     assert grid.events("start").count(starved.key) == grid.events("start").count(short.key) == 2
 
     notes = {row["key"]: row for row in tables.read(grid.store.tables, "failures").to_pylist()}
-    assert set(notes) == bad and all("Traceback" in notes[unit.key]["traceback"] for unit in (raises, starved))
+    assert set(notes) == bad and all(
+        "Traceback" in notes[unit.key]["traceback"] for unit in (raises, starved)
+    )
     counts = read_status(grid.store).counts
-    assert (counts["failed"].total(), counts["blocked"].total(), counts["done"].total()) == (3, 6, 7)
+    assert (counts["failed"].total(), counts["blocked"].total(), counts["done"].total()) == (
+        3,
+        6,
+        7,
+    )
     for unit in (short, fine):
         assert grid.store.is_done(unit)
 
     grid.behave()
     summary, _ = launched(grid)
     assert summary.exit_code == 0 and sum(summary.computed.values()) == 9
-    assert tables.read(grid.store.tables, "failures").num_rows == 0 and verify(grid.store).findings == ()
+    assert (
+        tables.read(grid.store.tables, "failures").num_rows == 0
+        and verify(grid.store).findings == ()
+    )
     unharmed = make_grid("unharmed")
     for unit in grid.plan.units.values():
         compute_here(unharmed, unit)

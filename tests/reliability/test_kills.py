@@ -1,4 +1,6 @@
-"""Drivers and workers are killed at moments drawn from a seed; nothing is lost, nothing runs twice."""
+"""Drivers and workers are killed at moments drawn from a seed; nothing is lost, nothing runs
+twice.
+"""
 
 import os
 import signal
@@ -25,14 +27,21 @@ def test_the_driver_is_killed_at_random_moments(make_grid, rounds):
             before, lines = grid.look(), len(grid.log())
             process = grid.drive()
             if number == 0:  # one at least in the middle of a unit
-                wait_for(lambda: list(grid.store.root.glob("checkpoints/*/*/[!.]*")), "a checkpoint is there")
+                wait_for(
+                    lambda: list(grid.store.root.glob("checkpoints/*/*/[!.]*")),
+                    "a checkpoint is there",
+                )
             elif draw.random() < 0.75:
                 wait_for(lambda lines=lines: len(grid.log()) > lines, "a unit starts")
                 time.sleep(draw.uniform(0.0, 2.0))
             else:
                 time.sleep(draw.uniform(0.5, 6.0))
-            assert process.poll() is None, "the grid was finished before the rounds were over: make it longer"
-            killed += kill(process.pid, session=number % 2 == 0)  # with its workers, or they find out by themselves
+            assert process.poll() is None, (
+                "the grid was finished before the rounds were over: make it longer"
+            )
+            killed += kill(
+                process.pid, session=number % 2 == 0
+            )  # with its workers, or they find out by themselves
             process.wait()
             time.sleep(draw.choice([0.0, 0.5]))
             lost += len(before - grid.look())
@@ -44,7 +53,10 @@ def test_the_driver_is_killed_at_random_moments(make_grid, rounds):
         resumed = [int(line[3]) for line in grid.log() if line[0] == "resume"]
         assert (killed, lost, again) == (rounds, 0, 0)
         assert resumed and all(resumed), "no unit was caught in the middle: choose another seed"
-    print(f"driver kills: {killed}; units lost: {lost}; done units started again: {again}; resumed: {len(resumed)}")
+    print(
+        f"driver kills: {killed}; units lost: {lost}; done units started again: {again}; resumed:"
+        f" {len(resumed)}"
+    )
 
 
 @pytest.mark.slow
@@ -60,8 +72,12 @@ def test_workers_are_killed_at_random_moments(make_grid, rounds):
             wait_for(lambda: grid.running() or process.poll() is not None, "a unit runs")
             if victims:
                 time.sleep(draw.uniform(0.0, 0.8))
-            assert process.poll() is None, "the grid was finished before the rounds were over: make it longer"
-            spared = {key for key in victims if victims.count(key) == 2}  # of the third death a unit fails
+            assert process.poll() is None, (
+                "the grid was finished before the rounds were over: make it longer"
+            )
+            spared = {
+                key for key in victims if victims.count(key) == 2
+            }  # of the third death a unit fails
             running = {key: pid for key, pid in grid.running().items() if key not in spared}
             if not victims:  # one at least in the middle of a unit
                 begun = {path.parent.name for path in grid.store.root.glob("checkpoints/*/*/[!.]*")}
@@ -76,7 +92,10 @@ def test_workers_are_killed_at_random_moments(make_grid, rounds):
         resumed = [line for line in grid.log() if line[0] == "resume"]
         assert len(starts) <= len(grid.plan.units) + len(victims) and resumed
     repeats = len(starts) - len(grid.plan.units)
-    print(f"worker kills: {len(victims)}; second starts: {repeats}; resumed from a checkpoint: {len(resumed)}")
+    print(
+        f"worker kills: {len(victims)}; second starts: {repeats}; resumed from a checkpoint:"
+        f" {len(resumed)}"
+    )
 
 
 @pytest.mark.slow
@@ -85,7 +104,9 @@ def test_two_launches_on_one_store_share_the_work(make_grid):
     grid = make_grid()
     grid.behave({"steps": 4, "pause": 0.02})
     same, other, overlapping = grid.drive(), grid.drive(), grid.drive(sets=5, evaluations=6)
-    assert [ended(process) for process in (same, other, overlapping)] == [0, 0, 0], grid.output[-3000:]
+    assert [ended(process) for process in (same, other, overlapping)] == [0, 0, 0], grid.output[
+        -3000:
+    ]
     units = grid.plan.units | make_small_plan(sets=5, evaluations=6).units
     assert len(units) == 61 + 10
     assert sorted(grid.events("start")) == sorted(units), "a unit was started twice"

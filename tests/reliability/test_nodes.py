@@ -40,15 +40,24 @@ def test_a_node_dies_and_another_joins(make_grid, cluster):
     def run():
         ended.append(
             launch(
-                grid.plan, store=grid.store, data_root=grid.data, space="small", runner="fake_runner:run_unit",
-                checkpoint_seconds=0.05, tensorboard=False,
-            )
-        )  # fmt: skip
+                grid.plan,
+                store=grid.store,
+                data_root=grid.data,
+                space="small",
+                runner="fake_runner:run_unit",
+                checkpoint_seconds=0.05,
+                tensorboard=False,
+            ),
+        )
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     with replayable("node") as draw:
-        wait_for(lambda: "distill" in {grid.plan.units[key].kind for key in grid.running()}, "a set is distilled", 300)
+        wait_for(
+            lambda: "distill" in {grid.plan.units[key].kind for key in grid.running()},
+            "a set is distilled",
+            300,
+        )
         time.sleep(draw.uniform(0.5, 4.0))
         node = draw.choice(sorted(cluster.worker_nodes, key=lambda node: node.unique_id))
         cluster.worker_nodes.discard(node)

@@ -1,4 +1,6 @@
-"""Units of the real kernels that are stopped go on from their checkpoint, to the same result bit for bit."""
+"""Units of the real kernels that are stopped go on from their checkpoint, to the same result bit
+for bit.
+"""
 
 import pytest
 
@@ -13,7 +15,12 @@ DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
 EXTRACTOR = TrainExtractor(
     **DIGITS, settings=ExtractorSettings(network="ConvNetW8D1", epochs=4, batch_train=256), index=0
 )
-SET = Distill(**DIGITS, settings=DistillationSettings(network="ConvNetW8D1", iterations=8, batch_real=8), ipc=1, seed=0)
+SET = Distill(
+    **DIGITS,
+    settings=DistillationSettings(network="ConvNetW8D1", iterations=8, batch_real=8),
+    ipc=1,
+    seed=0,
+)
 
 
 @pytest.mark.parametrize("unit", [EXTRACTOR, SET], ids=lambda unit: unit.kind)
@@ -30,9 +37,13 @@ def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
                 store.stop_sign(run).put_up()
 
         settings = TrialSettings(
-            store=str(store.root), data_root=str(tmp_path), run=run, tensorboard=False,
-            checkpoint_seconds=0.0, report_seconds=0.0,
-        )  # fmt: skip
+            store=str(store.root),
+            data_root=str(tmp_path),
+            run=run,
+            tensorboard=False,
+            checkpoint_seconds=0.0,
+            report_seconds=0.0,
+        )
         return compute(unit, settings, device="cpu", report=report).status, steps
 
     assert attempt(harmed, "a", 2) == ("stopped", [1, 2])
@@ -43,4 +54,6 @@ def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
     names = {path.name for path in harmed.folder_of(unit.key).glob("*.safetensors")}
     assert names
     for name in names:
-        assert (harmed.folder_of(unit.key) / name).read_bytes() == (whole.folder_of(unit.key) / name).read_bytes()
+        assert (harmed.folder_of(unit.key) / name).read_bytes() == (
+            whole.folder_of(unit.key) / name
+        ).read_bytes()

@@ -1,4 +1,6 @@
-"""Whatever stands in a file or an override, it ends in a space that can be planned, or in a `SpaceError`."""
+"""Whatever stands in a file or an override, it ends in a space that can be planned, or in a
+`SpaceError`.
+"""
 
 import copy
 
@@ -14,8 +16,14 @@ from search_spaces.load import load_space
 GOOD = {
     "name": "fuzz",
     "description": "text",
-    "settings": {"seeds": 2, "evaluation": {"num_eval": 1}, "distillation": {"queue": {"interval": 3}}},
-    "rules": [{"when": {"method": "IDM", "ipc": [1, ">=10"]}, "set": {"lr_img": 0.1}, "source": "x"}],
+    "settings": {
+        "seeds": 2,
+        "evaluation": {"num_eval": 1},
+        "distillation": {"queue": {"interval": 3}},
+    },
+    "rules": [
+        {"when": {"method": "IDM", "ipc": [1, ">=10"]}, "set": {"lr_img": 0.1}, "source": "x"}
+    ],
     "experiments": [
         {
             "name": "one",
@@ -30,7 +38,9 @@ GOOD = {
     ],
 }
 CHECKS = settings(deadline=None, suppress_health_check=list(HealthCheck))
-CASES = pytest.mark.parametrize("cases", [150, pytest.param(4000, marks=[pytest.mark.nightly, pytest.mark.slow])])
+CASES = pytest.mark.parametrize(
+    "cases", [150, pytest.param(4000, marks=[pytest.mark.nightly, pytest.mark.slow])]
+)
 
 scalars = st.one_of(
     st.none(),
@@ -39,24 +49,48 @@ scalars = st.one_of(
     st.sampled_from([0, 1, 2, 10**9, 10**30, -1]),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(["DM", "digits", "ConvNet", "same", "paper", "lambda_cc", "ipc", ">=3", "quickstart", "ConvNetW0"]),
+    st.sampled_from(
+        [
+            "DM",
+            "digits",
+            "ConvNet",
+            "same",
+            "paper",
+            "lambda_cc",
+            "ipc",
+            ">=3",
+            "quickstart",
+            "ConvNetW0",
+        ]
+    ),
 )
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
 def paths(value, path=()):
     yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for step, item in items:
         yield from paths(item, (*path, step))
 
 
 PATHS = [path for path in paths(GOOD) if path]
-KEYS = sorted({str(step) for path in PATHS for step in path} | {"ratio", "include", "folder", "pool", "iterations"})
+KEYS = sorted(
+    {str(step) for path in PATHS for step in path}
+    | {"ratio", "include", "folder", "pool", "iterations"}
+)
 
 
 @st.composite
@@ -103,7 +137,9 @@ def test_mutated_spaces(tmp_path, cases):
     @settings(CHECKS, max_examples=cases)
     @given(space=mutated())
     def check(space):
-        path.write_text(yaml.safe_dump(space, allow_unicode=True), encoding="utf-8", errors="surrogatepass")
+        path.write_text(
+            yaml.safe_dump(space, allow_unicode=True), encoding="utf-8", errors="surrogatepass"
+        )
         ends_well(path)
 
     check()
@@ -124,7 +160,9 @@ def test_mutated_bytes(tmp_path, cases):
 
 
 overrides = st.tuples(
-    st.sampled_from(["ipc", "seeds", "datasets", "methods", "iterations", "lr_net", "settings.ratio", "count"])
+    st.sampled_from(
+        ["ipc", "seeds", "datasets", "methods", "iterations", "lr_net", "settings.ratio", "count"]
+    )
     | st.text(),
     st.text(max_size=30) | values.map(lambda value: yaml.safe_dump(value, default_flow_style=True)),
 )

@@ -65,9 +65,19 @@ def test_axes_are_read_with_their_defaults(load):
     ("old", "new", "line", "parts"),
     [
         ("iterations: 100", "iteratons: 100", 14, ["'iteratons'", "did you mean 'iterations'?"]),
-        ("iterations: 100", "iterations: many", 14, ["experiments[0].distillation.iterations", "integer", "'many'"]),
+        (
+            "iterations: 100",
+            "iterations: many",
+            14,
+            ["experiments[0].distillation.iterations", "integer", "'many'"],
+        ),
         ("iterations: 100", "iterations: 0", 14, ["at least 1"]),
-        ("    ipc:", "    networks: VGG11\n    ipc:", 10, ["unknown key 'networks'", "did you mean 'architectures'?"]),
+        (
+            "    ipc:",
+            "    networks: VGG11\n    ipc:",
+            10,
+            ["unknown key 'networks'", "did you mean 'architectures'?"],
+        ),
         ("    ipc:", "    icp:", 10, ["unknown key 'icp'", "'ipc'"]),
         ("ipc: [1, 10]", "ipc: [1, 0]", 10, ["ipc[1]", "greater than or equal to 1"]),
         ("ipc: [1, 10]", "ipc: [1, yes]", 10, ["ipc[1]", "integer"]),
@@ -90,11 +100,36 @@ def test_axes_are_read_with_their_defaults(load):
         ("[digits, cifar10]", "{name: mine, format: parquet}", 8, ["both format and path"]),
         ("[digits, cifar10]", "{name: cifar10, format: parquet, path: x}", 8, ["name of its own"]),
         ("[digits, cifar10]", "{name: a/b, format: parquet, path: x}", 8, ["pattern"]),
-        ("[digits, cifar10]", "{name: mine, format: parquet, path: x, num_classes: 1}", 8, ["num_classes", "2"]),
-        ("[digits, cifar10]", "{name: mine, format: parquet, path: x, classes: 4}", 8, ["did you mean 'num_classes'?"]),
-        ("[digits, cifar10]", "{name: digits, num_classes: 9}", 8, ["10 classes, not 9", "leave num_classes out"]),
-        ("[digits, cifar10]", "{name: mine, form: parquet, path: x}", 8, ["'form'", "did you mean 'format'?"]),
-        ("    methods", "    architectures: [ConvNet, VGG12]\n    methods", 9, ["'VGG12'", "did you mean VGG1"]),
+        (
+            "[digits, cifar10]",
+            "{name: mine, format: parquet, path: x, num_classes: 1}",
+            8,
+            ["num_classes", "2"],
+        ),
+        (
+            "[digits, cifar10]",
+            "{name: mine, format: parquet, path: x, classes: 4}",
+            8,
+            ["did you mean 'num_classes'?"],
+        ),
+        (
+            "[digits, cifar10]",
+            "{name: digits, num_classes: 9}",
+            8,
+            ["10 classes, not 9", "leave num_classes out"],
+        ),
+        (
+            "[digits, cifar10]",
+            "{name: mine, form: parquet, path: x}",
+            8,
+            ["'form'", "did you mean 'format'?"],
+        ),
+        (
+            "    methods",
+            "    architectures: [ConvNet, VGG12]\n    methods",
+            9,
+            ["'VGG12'", "did you mean VGG1"],
+        ),
         ("lambda_cc:", "lambda_c:", 12, ["'lambda_c'", "did you mean 'lambda_c"]),
         ("lambda_cc:", "lr_net:", 12, ["ambiguous", "evaluation.lr_net"]),
         ("lambda_cc:", "ipc:", 12, ["an axis of its own"]),
@@ -107,13 +142,48 @@ def test_axes_are_read_with_their_defaults(load):
         ("name: mine", "nmae: mine", 1, ["'nmae'", "'name'"]),
         ("name: mine\n", "name: [mine]\n", 1, ["string"]),
         ("settings:", "settings: 3\nrules:", 3, ["settings", "3"]),
-        ("experiments:", "include: [quickstrat]\nexperiments:", 6, ["'quickstrat'", "'quickstart'"]),
-        ("experiments:", "rules: [{when: {}, set: {}}]\nexperiments:", 6, ["rules[0].set", "at least 1"]),
-        ("experiments:", "rules: [{set: {queue: 3}}]\nexperiments:", 6, ["unknown setting 'queue'"]),
-        ("experiments:", "rules: [{set: {distillation.queue: null}}]\nexperiments:", 6, ["decides whether"]),
-        ("experiments:", "rules: [{when: {dataset: cfar10}, set: {lr_img: 1}}]\nexperiments:", 6, ["'cifar10'"]),
-        ("experiments:", "rules: [{when: {ipc: '=10'}, set: {lr_img: 1}}]\nexperiments:", 6, ["condition on ipc"]),
-        ("experiments:", "rules: [{when: {seed: 1}, set: {lr_img: 1}}]\nexperiments:", 6, ["unknown key 'seed'"]),
+        (
+            "experiments:",
+            "include: [quickstrat]\nexperiments:",
+            6,
+            ["'quickstrat'", "'quickstart'"],
+        ),
+        (
+            "experiments:",
+            "rules: [{when: {}, set: {}}]\nexperiments:",
+            6,
+            ["rules[0].set", "at least 1"],
+        ),
+        (
+            "experiments:",
+            "rules: [{set: {queue: 3}}]\nexperiments:",
+            6,
+            ["unknown setting 'queue'"],
+        ),
+        (
+            "experiments:",
+            "rules: [{set: {distillation.queue: null}}]\nexperiments:",
+            6,
+            ["decides whether"],
+        ),
+        (
+            "experiments:",
+            "rules: [{when: {dataset: cfar10}, set: {lr_img: 1}}]\nexperiments:",
+            6,
+            ["'cifar10'"],
+        ),
+        (
+            "experiments:",
+            "rules: [{when: {ipc: '=10'}, set: {lr_img: 1}}]\nexperiments:",
+            6,
+            ["condition on ipc"],
+        ),
+        (
+            "experiments:",
+            "rules: [{when: {seed: 1}, set: {lr_img: 1}}]\nexperiments:",
+            6,
+            ["unknown key 'seed'"],
+        ),
     ],
 )
 def test_what_is_wrong_is_said_once_with_place_and_remedy(message, old, new, line, parts):
@@ -132,11 +202,16 @@ def test_files_without_experiments(message, text):
 
 def test_two_experiments_of_one_name(message):
     second = "  - {name: first, datasets: digits, methods: DM, ipc: 1}\n"
-    assert "mine.yaml:15: experiments[1].name: there are two experiments 'first'" in message(SPACE + second)
+    assert "mine.yaml:15: experiments[1].name: there are two experiments 'first'" in message(
+        SPACE + second
+    )
 
 
 def test_one_data_set_name_cannot_stand_for_two_places(message):
-    second = "  - {name: second, methods: DM, ipc: 1, datasets: {name: own, format: parquet, path: %s}}\n"
+    second = (
+        "  - {name: second, methods: DM, ipc: 1, datasets: {name: own, format: parquet, path:"
+        " %s}}\n"
+    )
     third = second.replace("second", "third")
     said = message(SPACE + second % "a" + third % "b, num_classes: 3")
     assert "'own' stands for two data sets: other path and num_classes" in said
@@ -146,7 +221,10 @@ def test_ratio_becomes_images_per_class(load):
     first = experiment(load, SPACE.replace("ipc: [1, 10]", "ratio: [0.0002, 0.002, 0.02]"))
     digits, cifar10 = first.datasets
     assert first.images_per_class(cifar10) == (1, 10, 100)
-    assert first.images_per_class(digits) == (1, 3)  # 1,438 images of 10 classes: 0.03, 0.29 and 2.9, at least one
+    assert first.images_per_class(digits) == (
+        1,
+        3,
+    )  # 1,438 images of 10 classes: 0.03, 0.29 and 2.9, at least one
 
 
 def test_ratio_needs_a_known_data_set(message):
@@ -157,20 +235,35 @@ def test_ratio_needs_a_known_data_set(message):
 
 
 def test_own_data_set(load):
-    text = SPACE.replace("[digits, cifar10]", "{name: own, version: 2, format: imagefolder, path: p, image_size: 48}")
+    text = SPACE.replace(
+        "[digits, cifar10]", "{name: own, version: 2, format: imagefolder, path: p, image_size: 48}"
+    )
     own = DatasetRef(name="own", version=2, format="imagefolder", path="p", image_size=48)
     assert experiment(load, text).datasets == (own,)
 
 
 def test_notation_of_a_registered_data_set_does_not_matter(load):
-    text = SPACE.replace("[digits, cifar10]", "[{name: digits, version: 1, image_size: 32}, cifar10]")
+    text = SPACE.replace(
+        "[digits, cifar10]", "[{name: digits, version: 1, image_size: 32}, cifar10]"
+    )
     assert experiment(load, text).datasets == experiment(load, SPACE).datasets
 
 
 def test_axes_from_the_command_line_win(load):
-    overrides = ["ipc=[5]", "seeds=1", "methods=DM", "settings.protocol=strict", "architectures=[ConvNet, VGG11]"]
+    overrides = [
+        "ipc=[5]",
+        "seeds=1",
+        "methods=DM",
+        "settings.protocol=strict",
+        "architectures=[ConvNet, VGG11]",
+    ]
     first = experiment(load, SPACE, [*overrides, "datasets=[cifar100]"])
-    assert (first.ipc, first.seeds, first.methods, first.protocol) == ((5,), (0,), ("DM",), "strict")
+    assert (first.ipc, first.seeds, first.methods, first.protocol) == (
+        (5,),
+        (0,),
+        ("DM",),
+        "strict",
+    )
     assert first.architectures == ("ConvNet", "VGG11")
     assert first.datasets == (DatasetRef(name="cifar100"),)
 
@@ -187,12 +280,18 @@ def test_a_setting_fixed_on_the_command_line_is_not_swept(load):
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
-        ("networks=[ConvNet, VGG11]", ["distillation.queue.networks: ", "'architectures' or 'network'?"]),
+        (
+            "networks=[ConvNet, VGG11]",
+            ["distillation.queue.networks: ", "'architectures' or 'network'?"],
+        ),
         ("models=VGG11", ["unknown path", "'architectures' or 'network'?"]),
         ("images_per_class=1", ["did you mean 'ipc'?"]),
         ("iteratons=3", ["--set iteratons=3", "did you mean 'iterations'?"]),
         ("sed=1", ["'seeds'"]),
-        ("lr_net=3", ["ambiguous", "evaluation.lr_net", "extractors.lr_net", "distillation.queue.lr_net"]),
+        (
+            "lr_net=3",
+            ["ambiguous", "evaluation.lr_net", "extractors.lr_net", "distillation.queue.lr_net"],
+        ),
         ("iterations=abc", ["integer", "'abc'"]),
         ("iterations=[", ["not valid YAML"]),
         ("iterations", ["path=value"]),
@@ -210,10 +309,15 @@ def test_wrong_overrides(message, override, parts):
 
 def test_includes_bring_their_experiments_with_their_own_settings(load):
     text = (
-        "name: both\ninclude: [quickstart]\nsettings: {distillation: {iterations: 7}}\n" + SPACE[SPACE.index("exp") :]
+        "name: both\ninclude: [quickstart]\nsettings: {distillation: {iterations: 7}}\n"
+        + SPACE[SPACE.index("exp") :]
     )
     space = load(text)
-    assert [e.name for e in space.experiments] == ["quickstart/methods", "quickstart/architectures", "first"]
+    assert [e.name for e in space.experiments] == [
+        "quickstart/methods",
+        "quickstart/architectures",
+        "first",
+    ]
     assert space.experiments[0].rules == load_space("quickstart").experiments[0].rules
 
 
@@ -261,7 +365,9 @@ def test_a_mistake_of_the_command_line_is_called_one():
 
 
 def test_the_small_version_wins_over_the_file_and_the_command_line_over_that(load, tmp_path):
-    text = SPACE + "    smoke: {ipc: 2, sweep: {lambda_cm: [0, 1]}, distillation: {iterations: 3}}\n"
+    text = (
+        SPACE + "    smoke: {ipc: 2, sweep: {lambda_cm: [0, 1]}, distillation: {iterations: 3}}\n"
+    )
     (tmp_path / "mine.yaml").write_text(text)
     full = load(text).experiments[0]
     small = load_space(tmp_path / "mine.yaml", ["lr_img=3"], smoke=True).experiments[0]
@@ -270,7 +376,10 @@ def test_the_small_version_wins_over_the_file_and_the_command_line_over_that(loa
     assert [path for path, _ in small.sweep] == ["distillation.lambda_cm"]
     case = Case(dataset="digits", method="IDM+IID", ipc=2, protocol="paper")
     settings = resolve(small, case, {}).distillation
-    assert (settings.iterations, settings.lr_img) == (3, 3.0), "the experiment's own small version is the stronger"
+    assert (settings.iterations, settings.lr_img) == (
+        3,
+        3.0,
+    ), "the experiment's own small version is the stronger"
     assert resolve(full, case, {}).distillation.iterations == 100
 
 
@@ -282,9 +391,15 @@ def test_the_small_version_wins_over_the_file_and_the_command_line_over_that(loa
         ("    measure: speed\n", "measure"),
         (
             "    steps: [2]\n",
-            "experiments[0].steps: measure is accuracy; steps are of class-incremental learning alone",
+            (
+                "experiments[0].steps: measure is accuracy; steps are of class-incremental learning"
+                " alone"
+            ),
         ),
-        ("    measure: features\n    smoke: {steps: 2}\n", "experiments[0].smoke.steps: measure is features; steps"),
+        (
+            "    measure: features\n    smoke: {steps: 2}\n",
+            "experiments[0].smoke.steps: measure is features; steps",
+        ),
         ("    measure: features\n    smoke: {sweep: {ipc: [1]}}\n", "axis of its own"),
     ],
 )
@@ -302,4 +417,6 @@ def test_steps_that_no_experiment_has_are_refused(load, message):
 
 
 def test_whole_has_no_set_to_look_at(message):
-    assert "no set of its own" in message(SPACE.replace("random", "Whole") + "    measure: features\n")
+    assert "no set of its own" in message(
+        SPACE.replace("random", "Whole") + "    measure: features\n"
+    )

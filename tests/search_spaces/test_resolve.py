@@ -2,7 +2,13 @@
 
 import pytest
 
-from distill_core.settings import DSA_ALL, DistillationSettings, EvaluationSettings, ExtractorSettings, QueueSettings
+from distill_core.settings import (
+    DSA_ALL,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+    QueueSettings,
+)
 from search_spaces.errors import SpaceError
 from search_spaces.load import load_space
 from search_spaces.resolve import resolve
@@ -12,14 +18,18 @@ from search_spaces.setting_sources import published_rules
 NO_FLIP = "color_crop_cutout_scale_rotate"
 
 
-def settings_of(tmp_path, dataset, method, ipc, *, space="", experiment="", sweep=None, overrides=()):
+def settings_of(
+    tmp_path, dataset, method, ipc, *, space="", experiment="", sweep=None, overrides=()
+):
     path = tmp_path / "space.yaml"
     path.write_text(
-        f"name: space\n{space}\nexperiments:\n"
-        f"  - name: only\n    datasets: {dataset}\n    methods: {method}\n    ipc: {ipc}\n{experiment}\n"
+        f"name: space\n{space}\nexperiments:\n  - name: only\n    datasets: {dataset}\n    methods:"
+        f" {method}\n    ipc: {ipc}\n{experiment}\n"
     )
     only = load_space(path, overrides).experiments[0]
-    return resolve(only, Case(dataset=dataset, method=method, ipc=ipc, protocol="paper"), sweep or {})
+    return resolve(
+        only, Case(dataset=dataset, method=method, ipc=ipc, protocol="paper"), sweep or {}
+    )
 
 
 def test_each_level_wins_over_the_one_before(tmp_path):
@@ -31,7 +41,10 @@ def test_each_level_wins_over_the_one_before(tmp_path):
         (1, "    distillation: {lr_img: 5}", 5),
         (1, "    rules: [{when: {ipc: '>=10'}, set: {distillation.lr_img: 6}}]", 6),
     ]
-    assert settings_of(tmp_path, "digits", "DM", 10).distillation.lr_img == DistillationSettings().lr_img
+    assert (
+        settings_of(tmp_path, "digits", "DM", 10).distillation.lr_img
+        == DistillationSettings().lr_img
+    )
     assert settings_of(tmp_path, "digits", "IDM", 10).distillation.lr_img == 0.2
     for place, text, expected in levels:
         space[place] += text + "\n"
@@ -40,12 +53,18 @@ def test_each_level_wins_over_the_one_before(tmp_path):
     sweep = {"distillation.lr_img": 7.0}
     full = {"space": space[0], "experiment": space[1], "sweep": sweep}
     assert settings_of(tmp_path, "digits", "IDM", 10, **full).distillation.lr_img == 7
-    assert settings_of(tmp_path, "digits", "IDM", 10, **full, overrides=["lr_img=8"]).distillation.lr_img == 8
+    assert (
+        settings_of(
+            tmp_path, "digits", "IDM", 10, **full, overrides=["lr_img=8"]
+        ).distillation.lr_img
+        == 8
+    )
 
 
 def test_rules_that_do_not_match_change_nothing(tmp_path):
     rules = (
-        "rules: [{when: {method: IDM, ipc: [1, 50]}, set: {lr_img: 4}}, {when: {protocol: strict}, set: {lr_img: 5}}]"
+        "rules: [{when: {method: IDM, ipc: [1, 50]}, set: {lr_img: 4}}, {when: {protocol: strict},"
+        " set: {lr_img: 5}}]"
     )
     assert settings_of(tmp_path, "digits", "IDM", 10, space=rules).distillation.lr_img == 0.2
 
@@ -80,10 +99,16 @@ def test_own_pool_needs_folder_and_name(tmp_path):
 )
 def test_conditions(rule, case, matches):
     dataset, method, ipc = case
-    assert Rule(set={}, **rule).matches(Case(dataset=dataset, method=method, ipc=ipc, protocol="paper")) is matches
+    assert (
+        Rule(set={}, **rule).matches(
+            Case(dataset=dataset, method=method, ipc=ipc, protocol="paper")
+        )
+        is matches
+    )
 
 
-# The tables of the papers and releases, cell by cell: data set, IPC → ce_weight, batch_real, interval, train_steps.
+# The tables of the papers and releases, cell by cell: data set, IPC → ce_weight, batch_real,
+# interval, train_steps.
 IDM_TABLE = [
     ("cifar10", 1, 0.5, 5000, 5, 10),
     ("cifar10", 10, 0.5, 256, 30, 10),
@@ -102,20 +127,33 @@ IDM_TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("dataset", "ipc", "ce_weight", "batch_real", "interval", "train_steps"), IDM_TABLE)
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "ce_weight", "batch_real", "interval", "train_steps"), IDM_TABLE
+)
 def test_published_idm(tmp_path, dataset, ipc, ce_weight, batch_real, interval, train_steps):
     for method in ("IDM", "IDM+IID"):
         found = settings_of(tmp_path, dataset, method, ipc).distillation
         queue = found.queue
-        assert (found.lr_img, found.momentum_img, found.partition, found.iterations) == (0.2, 0.5, 2, 20_000)
-        assert (queue.ce_weight, found.batch_real, queue.interval) == (ce_weight, batch_real, interval)
+        assert (found.lr_img, found.momentum_img, found.partition, found.iterations) == (
+            0.2,
+            0.5,
+            2,
+            20_000,
+        )
+        assert (queue.ce_weight, found.batch_real, queue.interval) == (
+            ce_weight,
+            batch_real,
+            interval,
+        )
         assert (queue.networks, queue.max_networks, queue.trained_networks) == (3, 100, 2)
         assert (queue.train_steps, queue.batch_train) == (train_steps, 256)
         assert (queue.lr_net, queue.momentum, queue.weight_decay) == (0.01, 0.9, 5e-4)
         assert (found.lambda_cc, found.lambda_cm) == (0.01, 0.03)
 
 
-@pytest.mark.parametrize(("ipc", "lr_img"), [(1, 1), (10, 1), (50, 1), (99, 1), (100, 10), (200, 10)])
+@pytest.mark.parametrize(
+    ("ipc", "lr_img"), [(1, 1), (10, 1), (50, 1), (99, 1), (100, 10), (200, 10)]
+)
 def test_published_dm(tmp_path, ipc, lr_img):
     for dataset in ("cifar10", "cifar100", "svhn"):
         found = settings_of(tmp_path, dataset, "DM+IID", ipc).distillation
@@ -147,7 +185,11 @@ def test_published_augmentation_and_network(tmp_path, dataset, strategy):
 def test_published_evaluation_and_extractors(tmp_path):
     found = settings_of(tmp_path, "cifar10", "IDM+IID", 10)
     evaluation, extractors = found.evaluation, found.extractors
-    assert (evaluation.num_eval, evaluation.epoch_eval_train, evaluation.batch_train) == (20, 1000, 256)
+    assert (evaluation.num_eval, evaluation.epoch_eval_train, evaluation.batch_train) == (
+        20,
+        1000,
+        256,
+    )
     assert (evaluation.lr_net, evaluation.momentum, evaluation.weight_decay) == (0.01, 0.9, 5e-4)
     assert (extractors.network, extractors.epochs, extractors.batch_train) == ("ResNet18", 40, 256)
     assert (extractors.lr_net, extractors.momentum, extractors.weight_decay) == (0.01, 0.9, 5e-4)

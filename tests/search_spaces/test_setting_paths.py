@@ -47,7 +47,11 @@ def test_a_setting_that_is_given_twice_is_refused():
 def test_ambiguous_names_list_the_paths():
     with pytest.raises(Misfit) as caught:
         find_leaf("batch_train")
-    for path in ("distillation.queue.batch_train", "evaluation.batch_train", "extractors.batch_train"):
+    for path in (
+        "distillation.queue.batch_train",
+        "evaluation.batch_train",
+        "extractors.batch_train",
+    ):
         assert path in caught.value.message
 
 

@@ -89,7 +89,9 @@ def test_errors_name_the_line_of_the_deepest_part_that_exists():
     assert document.line(("a", "b", 1, "c")) == 4
     assert document.line(("a", "b", 1, "d")) == 4
     assert document.line(("a", "x")) == 1
-    assert str(document.error(Misfit("wrong", ("a", "b", 1, "c")))) == "file.yaml:4: a.b[1].c: wrong"
+    assert (
+        str(document.error(Misfit("wrong", ("a", "b", 1, "c")))) == "file.yaml:4: a.b[1].c: wrong"
+    )
 
 
 def test_unreadable_files(tmp_path):

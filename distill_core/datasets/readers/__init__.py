@@ -1,1 +1,3 @@
-"""One module a format: each reads a folder that `files.locate` found. Heavy imports wait for use."""
+"""One module a format: each reads a folder that `files.locate` found. Heavy imports wait for
+use.
+"""

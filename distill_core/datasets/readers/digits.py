@@ -12,23 +12,32 @@ from distill_core.datasets.splits import TEST_FRACTION, stratified_mask
 
 
 def read_digits(folder: Path, info: DatasetInfo) -> RawData:
-    """Read the digits at 32×32, split into train and test by class, fixed by a hash of the data set's name."""
+    """Read the digits at 32×32, split into train and test by class, fixed by a hash of the data
+    set's name.
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images, labels = _enlarge(digits.images.astype(np.int64)), digits.target.astype(np.int64)
-    test = stratified_mask(torch.from_numpy(labels), TEST_FRACTION, purpose="test split", name=info.name).numpy()
-    return RawData(RawSplit(images[~test], labels[~test]), RawSplit(images[test], labels[test]), info.classes)
+    test = stratified_mask(
+        torch.from_numpy(labels), TEST_FRACTION, purpose="test split", name=info.name
+    ).numpy()
+    return RawData(
+        RawSplit(images[~test], labels[~test]), RawSplit(images[test], labels[test]), info.classes
+    )
 
 
 def _enlarge(scans: NDArray[np.int64]) -> Pixels:
     """Resize (N, 8, 8) of 0 … 16 to (N, 1, 32, 32) of 0 … 255, bilinear with pixel centres aligned.
 
-    In integers, so that every machine gets the same bytes: at factor four the weights are odd eighths.
+    In integers, so that every machine gets the same bytes: at factor four the weights are odd
+        eighths.
     """
     weights = np.zeros((32, 8), dtype=np.int64)
     for row in range(32):
-        eighths = min(max(2 * row - 3, 0), 56)  # 8 × the source coordinate (row + 0.5) / 4 − 0.5, within the scan
+        eighths = min(
+            max(2 * row - 3, 0), 56
+        )  # 8 × the source coordinate (row + 0.5) / 4 − 0.5, within the scan
         weights[row, eighths // 8] += 8 - eighths % 8
         weights[row, min(eighths // 8 + 1, 7)] += eighths % 8
     enlarged = weights @ scans @ weights.T  # 64 × 16 is white

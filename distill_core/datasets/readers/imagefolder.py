@@ -22,7 +22,8 @@ def read_imagefolder(folder: Path, name: str) -> EncodedData:
         name: name of the data set; it fixes the test split of one that has none.
 
     Raises:
-        DatasetError: a split has no images, or the test folder has a class that the training folder lacks.
+        DatasetError: a split has no images, or the test folder has a class that the training folder
+            lacks.
     """
     classes = _folders(folder / "train")
     train = _list(folder / "train", classes)
@@ -35,7 +36,9 @@ def read_imagefolder(folder: Path, name: str) -> EncodedData:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
 
 
 def _list(folder: Path, classes: Sequence[str]) -> EncodedSplit:
@@ -47,7 +50,8 @@ def _list(folder: Path, classes: Sequence[str]) -> EncodedSplit:
     ]
     if not files:
         raise DatasetError(
-            f"{folder}: no images in its class folders; add some, or remove it if there is no such split"
+            f"{folder}: no images in its class folders; add some, or remove it if there is no such"
+            " split"
         )
     images = [EncodedImage(path, str(path)) for path, _ in files]
     return EncodedSplit(images, np.array([label for _, label in files], dtype=np.int64))

@@ -1,4 +1,6 @@
-"""The Hugging Face image layout: Parquet with a column of encoded images and a column of integer labels."""
+"""The Hugging Face image layout: Parquet with a column of encoded images and a column of integer
+labels.
+"""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +23,8 @@ LABEL_COLUMNS = ("label", "fine_label")
 def read_parquet(folder: Path, name: str) -> EncodedData:
     """Read the splits in a folder (see `files.parquet_shards`) without decoding the images.
 
-    Class names come from the schema's Hugging Face metadata, otherwise they are the labels "0", "1", ….
+    Class names come from the schema's Hugging Face metadata, otherwise they are the labels "0",
+    "1", ….
 
     Args:
         folder: where the files lie.
@@ -50,7 +53,10 @@ def _numbered(split: EncodedSplit) -> tuple[str, ...]:
     highest = int(split.labels.max())
     if highest >= len(split.labels):
         image = split.images[int(split.labels.argmax())]
-        raise DatasetError(f"{image.where}: label {highest}, but there are only {len(split.labels)} training images")
+        raise DatasetError(
+            f"{image.where}: label {highest}, but there are only {len(split.labels)} training"
+            " images"
+        )
     return tuple(map(str, range(highest + 1)))
 
 
@@ -67,7 +73,9 @@ def _read_split(files: Sequence[Path]) -> EncodedSplit:
     parts = [_read_file(file) for file in files]
     images = [image for part in parts for image in part.images]
     if not images:
-        raise DatasetError(f"{files[0]}: has no rows; get it again, or remove it if there is no such split")
+        raise DatasetError(
+            f"{files[0]}: has no rows; get it again, or remove it if there is no such split"
+        )
     return EncodedSplit(images, np.concatenate([part.labels for part in parts]))
 
 
@@ -82,14 +90,18 @@ def _read_file(file: Path) -> EncodedSplit:
         raise DatasetError(f"{file}: damaged, or not Parquet ({error}); get it again") from error
     contents = _contents(table.column(image_column), f"{file}, column {image_column!r}")
     labels = _labels(table.column(label_column), f"{file}, column {label_column!r}")
-    return EncodedSplit([EncodedImage(bytes_, f"{file}, row {row}") for row, bytes_ in enumerate(contents)], labels)
+    return EncodedSplit(
+        [EncodedImage(bytes_, f"{file}, row {row}") for row, bytes_ in enumerate(contents)], labels
+    )
 
 
 def _column(schema: pa.Schema, names: Sequence[str], where: str) -> str:
     for name in names:
         if name in schema.names:
             return name
-    raise DatasetError(f"{where}no column {' or '.join(map(repr, names))}; there are {', '.join(schema.names)}")
+    raise DatasetError(
+        f"{where}no column {' or '.join(map(repr, names))}; there are {', '.join(schema.names)}"
+    )
 
 
 def _contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
@@ -97,7 +109,8 @@ def _contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
         column = pc.struct_field(column, "bytes")
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
         raise DatasetError(
-            f"{where}: {column.type} does not hold encoded images; expected bytes or struct<bytes, path>"
+            f"{where}: {column.type} does not hold encoded images; expected bytes or struct<bytes,"
+            " path>"
         )
     return list(column.to_pylist())
 

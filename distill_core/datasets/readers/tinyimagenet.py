@@ -1,4 +1,6 @@
-"""TinyImageNet from the folders of tiny-imagenet-200.zip, or from the dictionary `tinyimagenet.pt`."""
+"""TinyImageNet from the folders of tiny-imagenet-200.zip, or from the dictionary
+`tinyimagenet.pt`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,15 @@ from torch import Tensor
 
 from distill_core.datasets.decode import decode_registered
 from distill_core.datasets.info import DatasetError, DatasetInfo
-from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit, Pixels, RawData, RawSplit, check_labels
+from distill_core.datasets.raw import (
+    EncodedData,
+    EncodedImage,
+    EncodedSplit,
+    Pixels,
+    RawData,
+    RawSplit,
+    check_labels,
+)
 
 _KEYS = ("classes", "images_train", "labels_train", "images_val", "labels_val")
 _CHUNK = 4096
@@ -29,13 +39,19 @@ def read_tinyimagenet(folder: Path, info: DatasetInfo) -> RawData:
 def _list_folders(folder: Path) -> EncodedData:
     """Classes are the WordNet ids in alphabetical order."""
     classes = tuple(sorted(path.name for path in (folder / "train").iterdir() if path.is_dir()))
-    train = [(path, wnid) for wnid in classes for path in sorted((folder / "train" / wnid / "images").glob("*.JPEG"))]
+    train = [
+        (path, wnid)
+        for wnid in classes
+        for path in sorted((folder / "train" / wnid / "images").glob("*.JPEG"))
+    ]
     annotations = folder / "val" / "val_annotations.txt"
     test = []
     for number, line in enumerate(annotations.read_text(errors="replace").splitlines(), start=1):
         name, wnid = [*line.split("\t"), ""][:2]
         if wnid not in classes:
-            raise DatasetError(f"{annotations}, line {number}: class {wnid!r} has no folder in {folder / 'train'}")
+            raise DatasetError(
+                f"{annotations}, line {number}: class {wnid!r} has no folder in {folder / 'train'}"
+            )
         test.append((folder / "val" / "images" / name, wnid))
 
     def split(files: list[tuple[Path, str]]) -> EncodedSplit:
@@ -71,16 +87,23 @@ def _load(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen types on damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DatasetError(f"{path}: not a readable file of tensors ({reason}); get it again") from error
+        raise DatasetError(
+            f"{path}: not a readable file of tensors ({reason}); get it again"
+        ) from error
     return content if isinstance(content, dict) else {}
 
 
 def _pixels(images: Tensor, where: str) -> Pixels:
-    if images.is_floating_point() and all(((part >= 0) & (part <= 1)).all() for part in torch.split(images, _CHUNK)):
-        images = torch.cat([(part * 255).round().to(torch.uint8) for part in torch.split(images, _CHUNK)])
+    if images.is_floating_point() and all(
+        ((part >= 0) & (part <= 1)).all() for part in torch.split(images, _CHUNK)
+    ):
+        images = torch.cat(
+            [(part * 255).round().to(torch.uint8) for part in torch.split(images, _CHUNK)]
+        )
     if images.dtype != torch.uint8:
         raise DatasetError(
-            f"{where}: {images.dtype} with values that are not pixels; expected uint8, or floats in [0, 1]"
+            f"{where}: {images.dtype} with values that are not pixels; expected uint8, or floats in"
+            " [0, 1]"
         )
     pixels: Pixels = images.numpy()
     return pixels

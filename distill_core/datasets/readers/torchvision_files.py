@@ -1,4 +1,6 @@
-"""CIFAR-10, CIFAR-100 and SVHN through torchvision, which checks the original files by their MD5; and downloads."""
+"""CIFAR-10, CIFAR-100 and SVHN through torchvision, which checks the original files by their MD5;
+and downloads.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,9 @@ def download_files(info: DatasetInfo, folder: Path) -> None:
             source(folder, download=True, **split)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise DatasetError(f"{info.name}: cannot download it to {folder} ({reason}); {info.source}") from error
+        raise DatasetError(
+            f"{info.name}: cannot download it to {folder} ({reason}); {info.source}"
+        ) from error
 
 
 def _torchvision(name: str) -> type[Any]:
@@ -80,4 +84,6 @@ def _check_files(folder: Path, files: list[tuple[str, str]], info: DatasetInfo) 
 
     for name, md5 in files:
         if not check_integrity(folder / name, md5):
-            raise DatasetError(f"{folder / name}: damaged, or not the original file; delete it, then {info.source}")
+            raise DatasetError(
+                f"{folder / name}: damaged, or not the original file; delete it, then {info.source}"
+            )

@@ -1,9 +1,18 @@
-"""DC, DSA, DM and the DM variant of the IID release: `{"data": [[images, labels], …], "accs_all_exps": …}`, normalised.
+"""DC, DSA, DM and the DM variant of the IID release: `{"data": [[images, labels], …],
+"accs_all_exps": …}`, normalised.
 
 There is one pair a run of the method; all of them are sets.
 """
 
-from distill_core.importers.raw import Content, Found, ImportSetError, RawSet, images_of, keys_of, labels_of
+from distill_core.importers.raw import (
+    Content,
+    Found,
+    ImportSetError,
+    RawSet,
+    images_of,
+    keys_of,
+    labels_of,
+)
 
 
 def find(content: Content) -> Found | None:
@@ -16,9 +25,14 @@ def find(content: Content) -> Found | None:
     if not isinstance(data, list | tuple):
         return None
     if not data:
-        raise ImportSetError(f"{content.path}: 'data' is an empty list; the method had not finished a run")
+        raise ImportSetError(
+            f"{content.path}: 'data' is an empty list; the method had not finished a run"
+        )
     sets = tuple(_set(pair, f"{content.path}, data[{i}]") for i, pair in enumerate(data))
-    reason = f"a dictionary whose 'data' lists {len(sets)} × [images, labels]: DC, DSA or DM, stored normalised"
+    reason = (
+        f"a dictionary whose 'data' lists {len(sets)} × [images, labels]: DC, DSA or DM, stored"
+        " normalised"
+    )
     return Found(layout="dc", reason=reason, sets=sets, files=(content.path,))
 
 
@@ -27,4 +41,6 @@ def _set(pair: object, where: str) -> RawSet:
         raise ImportSetError(f"{where}: expected [images, labels], found {type(pair).__name__}")
     images = images_of(pair[0], where)
     labels = labels_of(pair[1], len(images), where)
-    return RawSet(where=where, images=images, labels=labels, normalised=True, zca=False, partition=1)
+    return RawSet(
+        where=where, images=images, labels=labels, normalised=True, zca=False, partition=1
+    )

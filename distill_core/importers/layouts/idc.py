@@ -1,8 +1,10 @@
-"""IDC, DREAM and DANCE: torch.save of `[images, labels]`, pixels in [0, 1], canvases of a factor that is not stored.
+"""IDC, DREAM and DANCE: torch.save of `[images, labels]`, pixels in [0, 1], canvases of a factor
+that is not stored.
 
-Their decoding cuts a canvas into factor × factor cells and upsamples each bilinearly to full size, as `partition` does;
-the cells come row by row there, which changes nothing but the order of training images. Where the side is not a
-multiple of the factor they pad, which is not supported here.
+Their decoding cuts a canvas into factor × factor cells and upsamples each bilinearly to full size,
+as `partition` does; the cells come row by row there, which changes nothing but the order of
+training images. Where the side is not a multiple of the factor they pad, which is not supported
+here.
 """
 
 from distill_core.importers.raw import Content, Found, RawSet, images_of, labels_of, pair_of
@@ -16,6 +18,8 @@ def find(content: Content) -> Found | None:
     where = str(content.path)
     images = images_of(pair[0], where)
     labels = labels_of(pair[1], len(images), where)
-    found = RawSet(where=where, images=images, labels=labels, normalised=False, zca=False, partition=None)
+    found = RawSet(
+        where=where, images=images, labels=labels, normalised=False, zca=False, partition=None
+    )
     reason = "[images, labels] of torch.save: IDC, DREAM, DANCE or NCFM, stored as pixels"
     return Found(layout="idc", reason=reason, sets=(found,), files=(content.path,))

@@ -18,7 +18,11 @@ def find(folder: Path) -> Found | None:
     Raises:
         ImportSetError: a folder has no images, a file is damaged, or images differ in size.
     """
-    listed = {path: _images(path) for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    listed = {
+        path: _images(path)
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    }
     if not any(listed.values()):
         return None
     classes = sorted(listed, key=lambda path: _natural(path.name))
@@ -35,24 +39,36 @@ def find(folder: Path) -> Found | None:
         class_folders=tuple(path.name for path in classes),
     )
     reason = f"{len(classes)} folders of image files: an ImageFolder, as of SRe2L or RDED"
-    return Found(layout="imagefolder", reason=reason, sets=(found,), files=tuple(file for file, _ in files))
+    return Found(
+        layout="imagefolder", reason=reason, sets=(found,), files=tuple(file for file, _ in files)
+    )
 
 
 def _images(folder: Path) -> list[Path]:
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    files = (
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
     return sorted(files, key=lambda path: _natural(path.name))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Order names as people do: 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name) if part]
+    return [
+        (int(part), "") if part.isdigit() else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+        if part
+    ]
 
 
 def _stack(files: list[Path]) -> Tensor:
     images = [_decode(file) for file in files]
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
-            raise ImportSetError(f"{file} is {_size(image)}, {files[0]} is {_size(images[0])}; a set has one size")
+            raise ImportSetError(
+                f"{file} is {_size(image)}, {files[0]} is {_size(images[0])}; a set has one size"
+            )
     return torch.stack(images).float() / 255
 
 
@@ -64,7 +80,9 @@ def _decode(file: Path) -> Tensor:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImportSetError(f"{file} is not an image, or a damaged one: {error}") from error
     if pixels.shape[0] != pixels.shape[1]:
-        raise ImportSetError(f"{file}: {pixels.shape[1]} × {pixels.shape[0]} pixels; images have to be square")
+        raise ImportSetError(
+            f"{file}: {pixels.shape[1]} × {pixels.shape[0]} pixels; images have to be square"
+        )
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
 

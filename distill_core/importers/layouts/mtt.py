@@ -2,14 +2,22 @@
 
 DD-Ranking's `images.pt` with `labels.pt` beside it is the same.
 
-Labels are classes, probabilities, or logits (DATM). Images are normalised, or ZCA-whitened pixels: the file does not
-say which. `images_zca_….pt` holds pixels whose whitening was undone already.
+Labels are classes, probabilities, or logits (DATM). Images are normalised, or ZCA-whitened pixels:
+the file does not say which. `images_zca_….pt` holds pixels whose whitening was undone already.
 """
 
 from pathlib import Path
 
 from distill_core.importers.files import load
-from distill_core.importers.raw import Content, Found, RawSet, images_of, is_images, labels_of, rate_of
+from distill_core.importers.raw import (
+    Content,
+    Found,
+    RawSet,
+    images_of,
+    is_images,
+    labels_of,
+    rate_of,
+)
 
 
 def find(content: Content) -> Found | None:
@@ -28,7 +36,9 @@ def find(content: Content) -> Found | None:
         normalised=False if pixels else None,
         zca=False if pixels else None,
         partition=1,
-        lr_net=None if rate_path is None else rate_of(load(rate_path, allow_pickle=False).value, str(rate_path)),
+        lr_net=None
+        if rate_path is None
+        else rate_of(load(rate_path, allow_pickle=False).value, str(rate_path)),
     )
     source = "DD-Ranking" if content.path.name == "images.pt" else "MTT, TESLA, FTD or DATM"
     reason = f"a tensor of images with {labels_path.name} beside it: {source}"
@@ -37,7 +47,9 @@ def find(content: Content) -> Found | None:
 
 
 def companion(images: Path, what: str) -> Path | None:
-    """Return the file beside `images_….pt` that holds something else of the same set; None if there is none."""
+    """Return the file beside `images_….pt` that holds something else of the same set; None if there
+    is none.
+    """
     if not images.name.startswith("images"):
         return None
     rest = images.name.removeprefix("images").removeprefix("_zca")

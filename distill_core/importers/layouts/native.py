@@ -11,7 +11,9 @@ from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 def find(files: Sequence[Path]) -> Found:
     """Read sets that `SyntheticSet.save` wrote; ImportSetError if one is damaged."""
     reason = f"{len(files)} safetensors file{'s' * (len(files) > 1)} of ours"
-    return Found(layout="own", reason=reason, sets=tuple(_set(path) for path in files), files=tuple(files))
+    return Found(
+        layout="own", reason=reason, sets=tuple(_set(path) for path in files), files=tuple(files)
+    )
 
 
 def _set(path: Path) -> RawSet:
@@ -34,13 +36,22 @@ def _set(path: Path) -> RawSet:
 
 def _require_types(own: SyntheticSet, path: Path) -> None:
     """See that the header holds what a set of ours has; a header can be edited by anyone."""
-    kinds = {"dataset": str, "method": str, "ipc": int, "dataset_version": int, "partition": int, "spec": dict}
+    kinds = {
+        "dataset": str,
+        "method": str,
+        "ipc": int,
+        "dataset_version": int,
+        "partition": int,
+        "spec": dict,
+    }
     for name, kind in kinds.items():
         value = getattr(own, name)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ImportSetError(f"{path}, header: {name} is {value!r:.60}, not {kind.__name__}")
     if own.ipc < 1 or not all(isinstance(name, str) for name in own.class_names):
-        raise ImportSetError(f"{path}, header: ipc is {own.ipc}, class_names {own.class_names!r:.60}")
+        raise ImportSetError(
+            f"{path}, header: ipc is {own.ipc}, class_names {own.class_names!r:.60}"
+        )
     try:
         json.dumps(own.spec, allow_nan=False)
     except ValueError as error:

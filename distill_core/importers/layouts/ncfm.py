@@ -1,9 +1,18 @@
-"""NCFM: torch.save of data and labels by name, pixels in [0, 1], canvases of a factor that is not stored.
+"""NCFM: torch.save of data and labels by name, pixels in [0, 1], canvases of a factor that is not
+stored.
 
 Files without names, `[data, labels]`, look like IDC's and are read as such.
 """
 
-from distill_core.importers.raw import Content, Found, RawSet, images_of, is_images, keys_of, labels_of
+from distill_core.importers.raw import (
+    Content,
+    Found,
+    RawSet,
+    images_of,
+    is_images,
+    keys_of,
+    labels_of,
+)
 
 IMAGES = ("data", "images", "image", "x")
 LABELS = ("labels", "targets", "label", "target", "y")

@@ -1,1 +1,3 @@
-"""Ready files for clusters: a Slurm script, a KubeRay `RayJob`, a `ray up` cluster, with the user's sizes filled in."""
+"""Ready files for clusters: a Slurm script, a KubeRay `RayJob`, a `ray up` cluster, with the user's
+sizes filled in.
+"""

@@ -1,4 +1,6 @@
-"""Fills the templates in. What a user gives is checked and quoted, so that no value can become a part of a script."""
+"""Fills the templates in. What a user gives is checked and quoted, so that no value can become a
+part of a script.
+"""
 
 import json
 import re
@@ -17,7 +19,10 @@ Provider = Literal["aws", "gcp"]
 _TIME = re.compile(r"(?:(\d{1,3})-)?(\d{1,3}):([0-5]\d):([0-5]\d)")
 _WORD = re.compile(r"[\w./:@+=-]+", re.ASCII)
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_GCP_IMAGE = "projects/deeplearning-platform-release/global/images/family/common-cu128-ubuntu-2204-nvidia-570"
+_GCP_IMAGE = (
+    "projects/deeplearning-platform-release/global/images/family/"
+    "common-cu128-ubuntu-2204-nvidia-570"
+)
 HEAD_TYPES: dict[Provider, str] = {"aws": "m6i.large", "gcp": "n2-standard-2"}
 WORKER_TYPES: dict[Provider, str] = {"aws": "g6.4xlarge", "gcp": "g2-standard-16"}
 WORKER_CPUS, WORKER_GPUS = 16, 1
@@ -56,7 +61,8 @@ class Job:
                 raise SettingsError(f"--{name} is {value}; give at least {least}")
         if _TIME.fullmatch(self.time) is None or self.seconds == 0:
             raise SettingsError(
-                f"--time is {self.time!r}; give HH:MM:SS or D-HH:MM:SS, more than 0, with minutes and seconds below 60"
+                f"--time is {self.time!r}; give HH:MM:SS or D-HH:MM:SS, more than 0, with minutes"
+                " and seconds below 60"
             )
         for name in ("space", "store", "data"):
             if not (value := getattr(self, name)).strip() or not value.isprintable():
@@ -67,14 +73,18 @@ class Job:
     @property
     def name(self) -> str:
         """Name of the job, as Kubernetes allows it."""
-        stem = PurePosixPath(self.space).stem if self.space.endswith((".yaml", ".yml")) else self.space
+        stem = (
+            PurePosixPath(self.space).stem if self.space.endswith((".yaml", ".yml")) else self.space
+        )
         return f"iid-{re.sub(r'[^a-z0-9]+', '-', stem.lower()).strip('-')[:40].strip('-') or 'run'}"
 
     @property
     def seconds(self) -> int:
         """The time in seconds."""
         match = _TIME.fullmatch(self.time)
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+        days, hours, minutes, seconds = (
+            (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+        )
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
     @property
@@ -84,7 +94,11 @@ class Job:
 
     def machines(self, noun: str) -> str:
         """What it runs on in words, such as "2 nodes, each with 8 CPU cores and 1 GPU"."""
-        sizes = [f"{n} {what}{'s' * (n != 1)}" for n, what in ((self.cpus, "CPU core"), (self.gpus, "GPU")) if n]
+        sizes = [
+            f"{n} {what}{'s' * (n != 1)}"
+            for n, what in ((self.cpus, "CPU core"), (self.gpus, "GPU"))
+            if n
+        ]
         return f"{self.nodes} {noun}{'s, each' * (self.nodes != 1)} with {' and '.join(sizes)}"
 
     def command(self, *more: str) -> list[str]:
@@ -93,13 +107,23 @@ class Job:
         return ["iid", "run", self.space, *where, *more, *self.options]
 
 
-def slurm(job: Job, *, partition: str | None = None, account: str | None = None, setup: tuple[str, ...] = ()) -> str:
-    """Return a Slurm script; `setup` are shell lines that make `ray` and `iid` known, by default this environment."""
+def slurm(
+    job: Job,
+    *,
+    partition: str | None = None,
+    account: str | None = None,
+    setup: tuple[str, ...] = (),
+) -> str:
+    """Return a Slurm script; `setup` are shell lines that make `ray` and `iid` known, by default
+    this environment.
+    """
     for name, value in (("partition", partition), ("account", account)):
         _require_word(name, value)
     if not setup:
         setup = (f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",)
-    return _fill("slurm.sh", job, partition=partition, account=account, setup=setup, command=job.command())
+    return _fill(
+        "slurm.sh", job, partition=partition, account=account, setup=setup, command=job.command()
+    )
 
 
 def kuberay(job: Job, *, image: str, claim: str, mount: str = "/shared") -> str:
@@ -112,12 +136,15 @@ def kuberay(job: Job, *, image: str, claim: str, mount: str = "/shared") -> str:
         mount: where they mount it.
 
     Raises:
-        SettingsError: the store, the data or the search space lie outside of it, or no claim can have this name.
+        SettingsError: the store, the data or the search space lie outside of it, or no claim can
+            have this name.
     """
     for name, value in (("image", image), ("claim", claim)):
         _require_word(name, value)
     if len(claim) > 253 or _KUBERNETES_NAME.fullmatch(claim) is None:
-        raise SettingsError(f"--claim is {claim!r}; Kubernetes names have small letters, digits, - and . alone")
+        raise SettingsError(
+            f"--claim is {claim!r}; Kubernetes names have small letters, digits, - and . alone"
+        )
     return _fill(
         "kuberay.yaml",
         job,
@@ -157,7 +184,8 @@ def ray_up(
         zone: availability zone.
         project: project id, for gcp.
         worker_type: machine type of the workers; must have the job's CPU cores and GPUs.
-        machine_image: image of the machines (with Docker and the GPU's driver); the provider's usual one by default.
+        machine_image: image of the machines (with Docker and the GPU's driver); the provider's
+            usual one by default.
         spot: whether workers are machines that may be taken away, which are cheaper.
 
     Raises:
@@ -166,18 +194,29 @@ def ray_up(
     if provider == "gcp" and not project:
         raise SettingsError("--project is missing; gcp needs the id of your project")
     if provider != "gcp" and project:
-        raise SettingsError(f"--project is {project!r}, which is for gcp alone; leave it out, or give --provider gcp")
+        raise SettingsError(
+            f"--project is {project!r}, which is for gcp alone; leave it out, or give"
+            " --provider gcp"
+        )
     region = region or REGIONS[provider]
     if zone is not None and re.fullmatch(re.escape(region) + r"-?[a-z].*", zone) is None:
-        raise SettingsError(f"--zone is {zone!r}, which is not in --region {region}; give a zone of that region")
+        raise SettingsError(
+            f"--zone is {zone!r}, which is not in --region {region}; give a zone of that region"
+        )
     if worker_type is None and (job.cpus > WORKER_CPUS or job.gpus > WORKER_GPUS):
         raise SettingsError(
-            f"{WORKER_TYPES[provider]} has {WORKER_CPUS} CPU cores and {WORKER_GPUS} GPU, not {job.cpus} and "
-            f"{job.gpus}; name a machine type that has them with --instance-type"
+            f"{WORKER_TYPES[provider]} has {WORKER_CPUS} CPU cores and {WORKER_GPUS} GPU, not"
+            f" {job.cpus} and {job.gpus}; name a machine type that has them with --instance-type"
         )
     if re.fullmatch(r"[^\s:]+:/\S*", nfs) is None:
         raise SettingsError(f"--nfs is {nfs!r}; give a network file system as host:/path")
-    named = {"image": image, "region": region, "zone": zone, "project": project, "instance-type": worker_type}
+    named = {
+        "image": image,
+        "region": region,
+        "zone": zone,
+        "project": project,
+        "instance-type": worker_type,
+    }
     for name, value in named.items():
         _require_word(name, value)
     return _fill(
@@ -196,7 +235,11 @@ def ray_up(
         machine_image=machine_image or (_GCP_IMAGE if provider == "gcp" else None),
         spot=spot,
         command=_command_on_mount(job, mount),
-        folders=[*([] if job.behind_url else [job.store]), job.data, str(PurePosixPath(mount) / "reports")],
+        folders=[
+            *([] if job.behind_url else [job.store]),
+            job.data,
+            str(PurePosixPath(mount) / "reports"),
+        ],
     )
 
 
@@ -209,9 +252,12 @@ def _command_on_mount(job: Job, mount: str) -> list[str]:
             continue
         if not path.is_relative_to(mount) or ".." in path.parts:
             raise SettingsError(
-                f"{_spelt(name)} is '{path}'; put it below {mount}, which all nodes share (see --mount)"
+                f"{_spelt(name)} is '{path}'; put it below {mount}, which all nodes share (see"
+                " --mount)"
             )
-    return job.command("--out", str(PurePosixPath(mount) / "reports" / job.name.removeprefix("iid-")))
+    return job.command(
+        "--out", str(PurePosixPath(mount) / "reports" / job.name.removeprefix("iid-"))
+    )
 
 
 def _spelt(name: str) -> str:
@@ -220,11 +266,17 @@ def _spelt(name: str) -> str:
 
 def _require_word(name: str, value: str | None) -> None:
     if value is not None and _WORD.fullmatch(value) is None:
-        raise SettingsError(f"--{name} is {value!r}; give a name without spaces or special characters")
+        raise SettingsError(
+            f"--{name} is {value!r}; give a name without spaces or special characters"
+        )
 
 
 def _fill(template: str, job: Job, **values: object) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # only now: every command imports this module
+    from jinja2 import (
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+    )  # only now: every command imports this module
 
     environment = Environment(
         loader=PackageLoader("orchestrator.cluster.manifests"),

@@ -13,7 +13,13 @@ from orchestrator.execution.unit_functions.evaluation import evaluate, evaluate_
 from orchestrator.execution.unit_functions.extractors import import_extractor, train
 from orchestrator.execution.unit_functions.features import embed
 from orchestrator.execution.unit_functions.imported_sets import import_set
-from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, load, training_data, visible
+from orchestrator.execution.unit_functions.inputs import (
+    SET_FILE,
+    evaluation_images,
+    load,
+    training_data,
+    visible,
+)
 from orchestrator.execution.unit_functions.sets import distil, select_images
 from orchestrator.store.tables import Row
 from orchestrator.units import (
@@ -35,7 +41,8 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     """Compute one unit: artefacts go to `context.workdir`, rows are returned.
 
     Raises:
-        DatasetError, DistillationError, ExtractorError, SyntheticSetError: what the kernels say is wrong.
+        DatasetError, DistillationError, ExtractorError, SyntheticSetError: what the kernels say is
+            wrong.
     """
     dataset = load(replace(unit.dataset, classes=()), context.data_root, context.device)
     context.check_fingerprint(dataset.fingerprint)
@@ -44,7 +51,9 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     return _outcome(rows, peak_memory(context.device), dataset)
 
 
-def run_cohort(units: Sequence[Distill], contexts: Sequence[UnitContext]) -> list[Outcome | Exception]:
+def run_cohort(
+    units: Sequence[Distill], contexts: Sequence[UnitContext]
+) -> list[Outcome | Exception]:
     """Distil sets together that have their draws in common (see `orchestrator.planning.cohorts`).
 
     Returns:
@@ -59,11 +68,15 @@ def run_cohort(units: Sequence[Distill], contexts: Sequence[UnitContext]) -> lis
     reset_peak_memory(context.device)
     ended = distil(units, visible(dataset, first), contexts)
     peak = peak_memory(context.device)
-    return [rows if isinstance(rows, Exception) else _outcome(rows, peak, dataset) for rows in ended]
+    return [
+        rows if isinstance(rows, Exception) else _outcome(rows, peak, dataset) for rows in ended
+    ]
 
 
 def _outcome(rows: list[Row], peak: int, dataset: Dataset) -> Outcome:
-    return Outcome(rows=[{"peak_memory": peak, **row} for row in rows], fingerprint=dataset.fingerprint)
+    return Outcome(
+        rows=[{"peak_memory": peak, **row} for row in rows], fingerprint=dataset.fingerprint
+    )
 
 
 def _compute(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row]:

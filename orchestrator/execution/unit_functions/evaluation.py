@@ -15,7 +15,12 @@ from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, eval
 from distill_core.synthetic_set import SyntheticSet
 from distill_core.training.trainer import Fit
 from orchestrator.execution.context import UnitContext
-from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, stoppable, training_data
+from orchestrator.execution.unit_functions.inputs import (
+    SET_FILE,
+    evaluation_images,
+    stoppable,
+    training_data,
+)
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
@@ -24,7 +29,9 @@ from orchestrator.units import (
 
 
 def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Train fresh networks on a set, or on the whole training set, and test each; a row a network."""
+    """Train fresh networks on a set, or on the whole training set, and test each; a row a
+    network.
+    """
     training, columns = _training_set(unit, dataset, context)
     test = evaluation_images(dataset, unit.protocol, unit.split)
     networks = _finished_before(context)
@@ -39,13 +46,21 @@ def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row
             network=unit.network,
             seed=unit.seed,
             index=index,
-            progress=stoppable(context, before=index * epochs, total=unit.settings.num_eval * epochs),
+            progress=stoppable(
+                context, before=index * epochs, total=unit.settings.num_eval * epochs
+            ),
         )
         networks.append(_Timed(network, time.monotonic() - began))
         if len(networks) < unit.settings.num_eval:
             context.save_checkpoint(partial(_write_finished, networks))
     return [
-        {**columns, "split": unit.split, "network": unit.network, **timed.columns(), "seconds": timed.seconds}
+        {
+            **columns,
+            "split": unit.split,
+            "network": unit.network,
+            **timed.columns(),
+            "seconds": timed.seconds,
+        }
         for timed in networks
     ]
 
@@ -78,13 +93,18 @@ def _finished_before(context: UnitContext) -> list[_Timed]:
         return []
     records = json.loads(checkpoint.read_text())
     return [
-        _Timed(EvaluatedNetwork(**{**record["network"], "fit": Fit(**record["network"]["fit"])}), record["seconds"])
+        _Timed(
+            EvaluatedNetwork(**{**record["network"], "fit": Fit(**record["network"]["fit"])}),
+            record["seconds"],
+        )
         for record in records
     ]
 
 
 def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Train fresh networks on the memory after each step, test them on the classes seen; a row a step and network."""
+    """Train fresh networks on the memory after each step, test them on the classes seen; a row a
+    step and network.
+    """
     test = evaluation_images(dataset, unit.protocol, unit.split)
     sets = [SyntheticSet.load(context.parent(key) / SET_FILE) for key in unit.parents]
     arrived = [context.parent_unit(key).dataset.classes for key in unit.parents]
@@ -113,7 +133,12 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
         networks.append(_Timed(network, time.monotonic() - began))
         if len(networks) < total:
             context.save_checkpoint(partial(_write_finished, networks))
-    shared = {"method": sets[0].method, "ipc": sets[0].ipc, "split": unit.split, "network": unit.network}
+    shared = {
+        "method": sets[0].method,
+        "ipc": sets[0].ipc,
+        "split": unit.split,
+        "network": unit.network,
+    }
     return [
         {
             **shared,
@@ -127,11 +152,18 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
     ]
 
 
-def _training_set(unit: Evaluate, dataset: Dataset, context: UnitContext) -> tuple[TrainingSet, dict[str, Any]]:
+def _training_set(
+    unit: Evaluate, dataset: Dataset, context: UnitContext
+) -> tuple[TrainingSet, dict[str, Any]]:
     """Return what the networks train on, and the columns that describe it."""
     if not unit.parents:
         return TrainingSet.of_images(training_data(dataset, unit).train), {"method": "Whole"}
     (key,) = unit.parents
     synthetic = SyntheticSet.load(context.parent(key) / SET_FILE)
-    columns = {"set_key": key, "method": synthetic.method, "ipc": synthetic.ipc, "set_spec": json.dumps(synthetic.spec)}
+    columns = {
+        "set_key": key,
+        "method": synthetic.method,
+        "ipc": synthetic.ipc,
+        "set_spec": json.dumps(synthetic.spec),
+    }
     return TrainingSet.of_tensors(*synthetic.training_images(), context.device), columns

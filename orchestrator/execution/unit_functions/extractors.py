@@ -21,7 +21,9 @@ from orchestrator.units import (
 
 
 def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Train one network of the pool, from the last checkpoint on; its parameters are the artefact."""
+    """Train one network of the pool, from the last checkpoint on; its parameters are the
+    artefact.
+    """
     file = context.load_checkpoint()
     resume = None if file is None else load_file(file)
     began = time.monotonic() - (float(resume["seconds"]) if resume else 0.0)
@@ -57,9 +59,11 @@ def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitConte
     files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
     if unit.index >= len(files):
         raise SettingsError(
-            f"pool {unit.pool}: network {unit.index} is asked for, but {folder} has {len(files)} files; "
-            "lower extractors.count or add files"
+            f"pool {unit.pool}: network {unit.index} is asked for, but {folder} has {len(files)}"
+            " files; lower extractors.count or add files"
         )
-    network = import_parameters(files[unit.index], unit.network, training_data(dataset, unit).info, context.device)
+    network = import_parameters(
+        files[unit.index], unit.network, training_data(dataset, unit).info, context.device
+    )
     save_parameters(network, context.workdir / PARAMETERS_FILE)
     return [{"network": unit.network, "index": unit.index, "seconds": time.monotonic() - began}]

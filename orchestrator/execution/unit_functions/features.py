@@ -11,7 +11,12 @@ from distill_core.distillation.objective import decode
 from distill_core.evaluation.features import describe
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.context import UnitContext
-from orchestrator.execution.unit_functions.inputs import SET_FILE, extractors, network_of, training_data
+from orchestrator.execution.unit_functions.inputs import (
+    SET_FILE,
+    extractors,
+    network_of,
+    training_data,
+)
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,
@@ -20,7 +25,9 @@ from orchestrator.units import (
 
 
 def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Describe the features of a set, of the images it started from, and of real ones; a row a class and origin."""
+    """Describe the features of a set, of the images it started from, and of real ones; a row a
+    class and origin.
+    """
     began = time.monotonic()
     set_key, extractor_key = unit.parents
     data, made = training_data(dataset, unit), context.parent_unit(set_key)
@@ -63,5 +70,7 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
 def _by_class(synthetic: SyntheticSet) -> Tensor:
     """Return a set's training images class by class, (K, M, C, H, W)."""
     images, labels = synthetic.training_images()
-    by_class: Tensor = images[labels.sort(stable=True).indices].unflatten(0, (len(synthetic.class_names), -1))
+    by_class: Tensor = images[labels.sort(stable=True).indices].unflatten(
+        0, (len(synthetic.class_names), -1)
+    )
     return by_class

@@ -22,9 +22,13 @@ def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[
     """
     began = time.monotonic()
     path = Path(unit.path)
-    found = recognise(path, allow_pickle=True)  # whoever planned this allowed it, for this very content
+    found = recognise(
+        path, allow_pickle=True
+    )  # whoever planned this allowed it, for this very content
     if content_of(found, path) != unit.content or unit.reading.number >= len(found.sets):
-        raise ImportSetError(f"{path} has changed since it was planned; give the same command again")
+        raise ImportSetError(
+            f"{path} has changed since it was planned; give the same command again"
+        )
     synthetic = convert(
         found.sets[unit.reading.number],
         unit.reading,
@@ -35,5 +39,10 @@ def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[
         check=False,  # pixels were looked at when this was planned
     )
     synthetic.save(context.workdir / SET_FILE)
-    row = {"method": unit.method, "ipc": unit.ipc, "partition": synthetic.partition, "images": len(synthetic.images)}
+    row = {
+        "method": unit.method,
+        "ipc": unit.ipc,
+        "partition": synthetic.partition,
+        "images": len(synthetic.images),
+    }
     return [{**row, "seconds": time.monotonic() - began}]

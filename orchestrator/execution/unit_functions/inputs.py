@@ -1,4 +1,6 @@
-"""What unit functions read: data sets, as much of them as a unit may see, and the artefacts of parents."""
+"""What unit functions read: data sets, as much of them as a unit may see, and the artefacts of
+parents.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,8 +25,8 @@ SET_FILE = "synthetic_set.safetensors"
 def visible(dataset: Dataset, unit: Unit) -> Dataset:
     """Return the data set without its test images, unless the unit measures an accuracy on them.
 
-    What a unit must not see it does not get: nothing that distils, selects, trains extractors or searches can read a
-    test image or label.
+    What a unit must not see it does not get: nothing that distils, selects, trains extractors or
+    searches can read a test image or label.
     """
     if isinstance(unit, Evaluate | Continual) and unit.split == "test":
         return dataset
@@ -34,7 +36,8 @@ def visible(dataset: Dataset, unit: Unit) -> Dataset:
 def training_data(dataset: Dataset, unit: Unit) -> Dataset:
     """Return the data set as a unit that trains may see it.
 
-    The strict protocol holds a part of the images out, the same ones whichever classes the unit is about.
+    The strict protocol holds a part of the images out, the same ones whichever classes the unit is
+    about.
     """
     if not isinstance(unit, ImportExtractor) and unit.protocol == "strict":
         dataset = replace(dataset, train=hold_out(dataset.train)[0])
@@ -59,11 +62,15 @@ def load(ref: DatasetRef, root: Path, device: str) -> Dataset:
 def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) -> ExtractorPool:
     """Return the networks that some units made, on the data set's device."""
     files = tuple(context.parent(key) / PARAMETERS_FILE for key in keys)
-    return _load_pool(files, network_of(context.parent_unit(keys[0])), dataset.info, str(dataset.train.device))
+    return _load_pool(
+        files, network_of(context.parent_unit(keys[0])), dataset.info, str(dataset.train.device)
+    )
 
 
 @lru_cache(maxsize=1)
-def _load_pool(files: tuple[Path, ...], network: str, info: DatasetInfo, device: str) -> ExtractorPool:
+def _load_pool(
+    files: tuple[Path, ...], network: str, info: DatasetInfo, device: str
+) -> ExtractorPool:
     """Keep the last pool in memory: a worker distils many sets with the same one."""
     return ExtractorPool.load(files, network, info, device)
 
@@ -82,7 +89,9 @@ def network_of(unit: Unit) -> str:
 def stoppable(
     context: UnitContext, *, before: int = 0, total: int | None = None
 ) -> Callable[[int, int, dict[str, float]], None]:
-    """Report the progress of one part of a unit: `before` steps came before it, the unit has `total`."""
+    """Report the progress of one part of a unit: `before` steps came before it, the unit has
+    `total`.
+    """
 
     def progress(step: int, of: int, values: dict[str, float]) -> None:
         context.progress(before + step, of if total is None else total, values)

@@ -43,8 +43,11 @@ def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[
     return [{**row, "seconds": time.monotonic() - began}]
 
 
-def distil(units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]) -> list[list[Row] | Exception]:
-    """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are the artefacts.
+def distil(
+    units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]
+) -> list[list[Row] | Exception]:
+    """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are
+    the artefacts.
 
     Returns:
         For each unit its rows, or what ended it.
@@ -68,7 +71,8 @@ def distil(units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitCo
 def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tensor]]) -> Cell:
     """Return a unit as the loop takes it, where its last checkpoint left it.
 
-    The source of networks after an iteration is the same for all sets of a cohort, so one of it is kept in memory.
+    The source of networks after an iteration is the same for all sets of a cohort, so one of it is
+    kept in memory.
     """
     checkpoint = context.load_checkpoint()
     state = None if checkpoint is None else DistillationState.load(checkpoint, context.device)
@@ -76,7 +80,9 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
         state.source = sources.setdefault(state.iteration, state.source)
 
     def progress(step: int, total: int, values: dict[str, float]) -> None:
-        context.progress(step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()})
+        context.progress(
+            step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()}
+        )
 
     return Cell(
         settings=unit.settings,
@@ -90,7 +96,12 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
 
 
 def _finished(
-    unit: Distill, dataset: Dataset, context: UnitContext, state: DistillationState | Exception, *, together: int
+    unit: Distill,
+    dataset: Dataset,
+    context: UnitContext,
+    state: DistillationState | Exception,
+    *,
+    together: int,
 ) -> Row:
     """Save the set and return its row; what ended it early is raised."""
     if isinstance(state, Exception):
@@ -137,13 +148,25 @@ def _curve_columns(state: DistillationState) -> dict[str, Any]:
 
 
 def _save_set(
-    images: Tensor, dataset: Dataset, context: UnitContext, unit: Distill | Select, *, method: str, partition: int
+    images: Tensor,
+    dataset: Dataset,
+    context: UnitContext,
+    unit: Distill | Select,
+    *,
+    method: str,
+    partition: int,
 ) -> None:
-    """Save images (K, ipc, C, H, W), normalised, as the unit's synthetic set, and show them in TensorBoard."""
+    """Save images (K, ipc, C, H, W), normalised, as the unit's synthetic set, and show them in
+    TensorBoard.
+    """
     classes, ipc = images.shape[:2]
     spec = json.loads(to_json(unit))
-    synthetic = synthetic_set(images, dataset.info, method=method, partition=partition, spec=spec, key=unit.key)
+    synthetic = synthetic_set(
+        images, dataset.info, method=method, partition=partition, spec=spec, key=unit.key
+    )
     synthetic.save(context.workdir / SET_FILE)
-    shown = synthetic.images.view(classes, ipc, *synthetic.images.shape[1:])[:, :PICTURE_COLUMNS].flatten(0, 1)
+    shown = synthetic.images.view(classes, ipc, *synthetic.images.shape[1:])[
+        :, :PICTURE_COLUMNS
+    ].flatten(0, 1)
     grid = make_grid(shown.clamp(0, 1), nrow=min(ipc, PICTURE_COLUMNS), padding=1)
     context.log_images("synthetic images", (grid.permute(1, 2, 0) * 255).round().byte().numpy())

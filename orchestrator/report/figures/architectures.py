@@ -1,4 +1,6 @@
-"""Accuracy of evaluation networks: bars a network for sets of one matching network, a heat map for sets of several."""
+"""Accuracy of evaluation networks: bars a network for sets of one matching network, a heat map for
+sets of several.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -65,7 +67,9 @@ def _matching_charts(chosen: Sequence[Measurement]) -> Iterator[Chart]:
         yield _bar_chart(chosen, "matching network", matching_network)
 
 
-def _bar_chart(chosen: Sequence[Measurement], axis: str, group: Callable[[Measurement], str]) -> Chart:
+def _bar_chart(
+    chosen: Sequence[Measurement], axis: str, group: Callable[[Measurement], str]
+) -> Chart:
     first = chosen[0]
     title = headline(first.scope, size(first.ipc), f"accuracy by {axis}")
     return Chart(
@@ -77,9 +81,14 @@ def _bar_chart(chosen: Sequence[Measurement], axis: str, group: Callable[[Measur
     )
 
 
-def bar_figure(chosen: Sequence[Measurement], title: str, axis: str, group: Callable[[Measurement], str]) -> Figure:
+def bar_figure(
+    chosen: Sequence[Measurement], title: str, axis: str, group: Callable[[Measurement], str]
+) -> Figure:
     """Draw bars in groups, a bar a method with its interval."""
-    groups, methods = list(dict.fromkeys(map(group, chosen))), list(dict.fromkeys(m.method for m in chosen))
+    groups, methods = (
+        list(dict.fromkeys(map(group, chosen))),
+        list(dict.fromkeys(m.method for m in chosen)),
+    )
     palette = colours(methods)
     handles: dict[str, Artist] = {}
     width = 0.8 / len(methods)
@@ -106,7 +115,10 @@ def bar_figure(chosen: Sequence[Measurement], title: str, axis: str, group: Call
 def _matching_chart(chosen: Sequence[Measurement]) -> Chart:
     first = chosen[0]
     title = headline(first.scope, size(first.ipc), "matching network × evaluation network")
-    text = "Accuracy in %, one colour scale; star: the best matching network for each evaluation network. "
+    text = (
+        "Accuracy in %, one colour scale; star: the best matching network for each evaluation"
+        " network. "
+    )
     return Chart(
         figure=matching_figure(chosen, title),
         name=(*first.scope.name, "matching", size(first.ipc)),
@@ -140,7 +152,9 @@ def matching_figure(chosen: Sequence[Measurement], title: str) -> Figure:
     return figure
 
 
-def _matching_map(chosen: Sequence[Measurement], rows: Sequence[str], columns: Sequence[str]) -> HeatMap:
+def _matching_map(
+    chosen: Sequence[Measurement], rows: Sequence[str], columns: Sequence[str]
+) -> HeatMap:
     values = np.full((len(rows), len(columns)), np.nan)
     for m in chosen:
         if m.summary:

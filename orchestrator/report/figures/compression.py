@@ -1,4 +1,6 @@
-"""Accuracy against the size of the synthetic set: images per class below, their part of the training set above."""
+"""Accuracy against the size of the synthetic set: images per class below, their part of the
+training set above.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -34,10 +36,14 @@ def charts(results: Results) -> Iterator[Chart]:
 
 
 def _whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None:
-    """Return the whole training set's result on the same data and network, of the same experiment if that has it."""
+    """Return the whole training set's result on the same data and network, of the same experiment
+    if that has it.
+    """
     fixed = (like.scope.dataset, like.scope.protocol, like.scope.split, like.network)
     found = [
-        m for m in done if m.ipc is None and (m.scope.dataset, m.scope.protocol, m.scope.split, m.network) == fixed
+        m
+        for m in done
+        if m.ipc is None and (m.scope.dataset, m.scope.protocol, m.scope.split, m.network) == fixed
     ]
     return min(found, key=lambda m: m.scope != like.scope, default=None)
 
@@ -55,7 +61,9 @@ def _chart(results: Results, chosen: Sequence[Measurement], whole: Measurement |
 
 
 def _info(results: Results, m: Measurement) -> DatasetInfo | None:
-    """Return the record of a registered data set; what it says of another version does not count."""
+    """Return the record of a registered data set; what it says of another version does not
+    count.
+    """
     try:
         return registered(results.plan.units[m.cells[0].evaluation_key].dataset)
     except DatasetError:
@@ -81,7 +89,9 @@ def size_figure(
     handles: dict[str, Artist] = {}
     if whole and whole.summary:
         (mean,), (low, high) = percents([whole.summary]), bounds([whole.summary])
-        handles[whole.method] = ax.axhline(mean, color=palette["Whole"], linewidth=1.2, linestyle=(0, (4, 2)))
+        handles[whole.method] = ax.axhline(
+            mean, color=palette["Whole"], linewidth=1.2, linestyle=(0, (4, 2))
+        )
         if np.isfinite(low).all():
             ax.axhspan(low[0], high[0], color=palette["Whole"], alpha=0.12, linewidth=0)
     for method in methods:

@@ -20,7 +20,9 @@ from orchestrator.report.swept_settings import point
 
 
 def charts(results: Results) -> Iterator[Chart]:
-    """Draw each scope, network and IPC that has results: a panel a number of steps, a line a method."""
+    """Draw each scope, network and IPC that has results: a panel a number of steps, a line a
+    method.
+    """
     rows = results.rows["continual"]
     seen = {
         (str(key), int(step)): len(classes)
@@ -31,17 +33,22 @@ def charts(results: Results) -> Iterator[Chart]:
         if t.accuracies:
             groups.setdefault((t.scope, t.network, t.ipc, t.sweep), []).append(t)
     for (scope, network, ipc, sweep), chosen in groups.items():
-        title = headline(scope, size(ipc), f"class-incremental learning on {network}", *point(sweep))
+        title = headline(
+            scope, size(ipc), f"class-incremental learning on {network}", *point(sweep)
+        )
         yield Chart(
             figure=step_figure(chosen, seen, title),
             name=(*scope.name, "steps", size(ipc), network, *point(sweep)),
             title=title,
             group="continual",
-            caption="Accuracy over the classes seen so far. " + evidence(chosen, "bands", "class orders"),
+            caption="Accuracy over the classes seen so far. "
+            + evidence(chosen, "bands", "class orders"),
         )
 
 
-def step_figure(chosen: Sequence[Trajectory], seen: dict[tuple[str, int], int], title: str) -> Figure:
+def step_figure(
+    chosen: Sequence[Trajectory], seen: dict[tuple[str, int], int], title: str
+) -> Figure:
     """Draw trajectories.
 
     Args:

@@ -1,4 +1,6 @@
-"""What the figures share: panels with a title and a legend beside them, lines with their intervals, captions, files."""
+"""What the figures share: panels with a title and a legend beside them, lines with their intervals,
+captions, files.
+"""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +60,9 @@ def headline(scope: Scope, *parts: str) -> str:
     return f"{scope.experiment}: " + ", ".join((*scope.name[1:], *parts))
 
 
-def panels(title: str, rows: int, columns: int, *, width: float, height: float, beside: float = 1.3) -> Figure:
+def panels(
+    title: str, rows: int, columns: int, *, width: float, height: float, beside: float = 1.3
+) -> Figure:
     """Return a figure of rows × columns panels with a title over them.
 
     Args:
@@ -81,7 +85,9 @@ def panels(title: str, rows: int, columns: int, *, width: float, height: float, 
 def legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = None) -> None:
     """Put a legend to the right of all panels."""
     if handles:
-        box = figure.legend(list(handles.values()), list(handles), loc="outside right upper", title=title)
+        box = figure.legend(
+            list(handles.values()), list(handles), loc="outside right upper", title=title
+        )
         box.set_alignment("left")
 
 
@@ -91,7 +97,9 @@ def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], colour: str)
     ax.fill_between(points, low, high, color=colour, alpha=0.18, linewidth=0)
     if len(points) == 1:
         ax.vlines(points, low, high, color=colour, linewidth=1.2)
-    (line,) = ax.plot(points, means, color=colour, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round")
+    (line,) = ax.plot(
+        points, means, color=colour, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round"
+    )
     return line
 
 
@@ -107,7 +115,8 @@ def bounds(summaries: Iterable[Summary]) -> Array:
 
 
 def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> None:
-    """Put ticks at values, in rising order, and leave out those that would stand too close to the one before.
+    """Put ticks at values, in rising order, and leave out those that would stand too close to the
+    one before.
 
     The axis has its scale already.
     """
@@ -122,9 +131,14 @@ def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> N
 
 
 def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
-    """Put names at 0, 1, …: broken after underscores, and aslant where they are still wider than the room in inches."""
+    """Put names at 0, 1, …: broken after underscores, and aslant where they are still wider than
+    the room in inches.
+    """
     letters = int(room / _TICK_LETTER)
-    broken = ["\n".join(textwrap.wrap(name.replace("_", "_ "), letters, break_long_words=False)) for name in names]
+    broken = [
+        "\n".join(textwrap.wrap(name.replace("_", "_ "), letters, break_long_words=False))
+        for name in names
+    ]
     broken = [name.replace("_ ", "_") for name in broken]
     longest = max((len(line) for name in broken for line in name.split("\n")), default=0)
     if longest > letters:
@@ -134,7 +148,9 @@ def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
 
 
 def spans_far(values: ArrayLike) -> bool:
-    """Tell whether values are all positive and so far apart that their axis should be logarithmic."""
+    """Tell whether values are all positive and so far apart that their axis should be
+    logarithmic.
+    """
     finite = np.ravel(np.asarray(values, dtype=np.float64))
     finite = finite[np.isfinite(finite)]
     return finite.size > 0 and bool(finite.min() > 0 and finite.max() > LOG_RANGE * finite.min())
@@ -166,11 +182,22 @@ def evidence(shown: Sequence[Measurement | Trajectory], marks: str, sets: str = 
     if seeds == networks == "1":
         text = f"One {sets[:-1]} and one network each, so there are no intervals."
     else:
-        text = f"Mean over {seeds} {_counted(sets, seeds)} × {networks} {_counted('networks', networks)}"
-        text += f"; {marks}: 95 % interval of the mean (two-level bootstrap over {sets} and networks)" if marks else ""
+        text = (
+            f"Mean over {seeds} {_counted(sets, seeds)} × {networks}"
+            f" {_counted('networks', networks)}"
+        )
+        text += (
+            f"; {marks}: 95 % interval of the mean (two-level bootstrap over {sets} and networks)"
+            if marks
+            else ""
+        )
         text += f"; one {sets[:-1]} says nothing about others." if marks and seeds == "1" else "."
     missing = sum(m.missing for m in shown)
-    return text + (f" {missing} of {sum(len(m.cells) for m in shown)} results are still missing." if missing else "")
+    return text + (
+        f" {missing} of {sum(len(m.cells) for m in shown)} results are still missing."
+        if missing
+        else ""
+    )
 
 
 def span(counts: Iterable[int]) -> str:

@@ -1,4 +1,6 @@
-"""How distillation changes a class's features: their spread and covariance, initial against synthetic images."""
+"""How distillation changes a class's features: their spread and covariance, initial against
+synthetic images.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from orchestrator.report.figures.drawing import Chart, legend, name_ticks, panels, scale_from_zero, span
+from orchestrator.report.figures.drawing import (
+    Chart,
+    legend,
+    name_ticks,
+    panels,
+    scale_from_zero,
+    span,
+)
 from orchestrator.report.figures.style import INK, MUTED, colours
 from orchestrator.report.results import FeatureView
 
@@ -35,7 +44,8 @@ def change_chart(views: Sequence[FeatureView], name: tuple[object, ...], title: 
 
 
 def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Figure:
-    """Draw, for each method, every class's spread and covariance distance of the initial and of the synthetic images.
+    """Draw, for each method, every class's spread and covariance distance of the initial and of the
+    synthetic images.
 
     Args:
         sets: rows of `features` of each set, by method; a class is drawn at its mean over sets.
@@ -61,19 +71,35 @@ def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Fig
 
 def class_means(frames: Sequence[pd.DataFrame], measure: str) -> pd.DataFrame:
     """Return a measure of each class (a row) and origin (a column), its mean over sets."""
-    return pd.concat(frames).pivot_table(index="label", columns="origin", values=measure, aggfunc="mean")
+    return pd.concat(frames).pivot_table(
+        index="label", columns="origin", values=measure, aggfunc="mean"
+    )
 
 
 def _dumbbells(ax: Axes, place: int, means: pd.DataFrame, colour: str) -> Array:
-    """Draw a line a class from the initial to the synthetic images, and the mean over classes as a bar at each end."""
-    ends = {origin: place + shift for origin, shift in (("initial", -0.22), ("synthetic", 0.22)) if origin in means}
+    """Draw a line a class from the initial to the synthetic images, and the mean over classes as a
+    bar at each end.
+    """
+    ends = {
+        origin: place + shift
+        for origin, shift in (("initial", -0.22), ("synthetic", 0.22))
+        if origin in means
+    }
     values = means[list(ends)].to_numpy(dtype=np.float64)
     if len(ends) == 2:
         ax.plot(list(ends.values()), values.T, color=colour, linewidth=0.8, alpha=0.45)
     for column, (origin, x) in enumerate(ends.items()):
         face = "white" if origin == "initial" else colour
         points = values[:, column]
-        ax.plot(np.full(len(points), x), points, "o", markersize=4, color=colour, markerfacecolor=face, zorder=3)
+        ax.plot(
+            np.full(len(points), x),
+            points,
+            "o",
+            markersize=4,
+            color=colour,
+            markerfacecolor=face,
+            zorder=3,
+        )
         if np.isfinite(points).any():
             ax.hlines(np.nanmean(points), x - 0.14, x + 0.14, color=INK, linewidth=2, zorder=4)
     return values.ravel()

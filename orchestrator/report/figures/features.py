@@ -34,7 +34,9 @@ _OTHERS = "#d9d9d9"
 
 
 def charts(results: Results) -> Iterator[Chart]:
-    """Draw the sets of each scope, IPC, network and sweep: one seed's in the plane, and the measures of all seeds."""
+    """Draw the sets of each scope, IPC, network and sweep: one seed's in the plane, and the
+    measures of all seeds.
+    """
     groups: dict[Any, list[FeatureView]] = {}
     for view in results.views:
         if not view.rows.empty:
@@ -65,14 +67,19 @@ def _fullest_seed(views: Sequence[FeatureView]) -> tuple[int, dict[str, pd.DataF
 
 
 def shown_labels(labels: Sequence[int]) -> dict[int, str]:
-    """Return the colour of each class: of all up to ten, of ten evenly spaced ones where there are more."""
+    """Return the colour of each class: of all up to ten, of ten evenly spaced ones where there are
+    more.
+    """
     ordered = sorted(set(labels))
-    places = np.linspace(0, len(ordered) - 1, min(len(ordered), len(CLASS_COLOURS))).round().astype(int)
+    places = (
+        np.linspace(0, len(ordered) - 1, min(len(ordered), len(CLASS_COLOURS))).round().astype(int)
+    )
     return {ordered[place]: colour for place, colour in zip(places, CLASS_COLOURS, strict=False)}
 
 
 def plane_figure(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw sets beside one another, their PCA above their t-SNE; a single set has both beside one another.
+    """Draw sets beside one another, their PCA above their t-SNE; a single set has both beside one
+    another.
 
     Args:
         sets: rows of `features` by method; all sets share the plane of the PCA.
@@ -105,25 +112,36 @@ def plane_figure(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
 
 def _scatter(ax: Axes, rows: pd.DataFrame, plane: str, palette: Mapping[int, str]) -> None:
-    """Real images as faint dots, initial ones as rings, synthetic ones as filled points above them."""
+    """Real images as faint dots, initial ones as rings, synthetic ones as filled points above
+    them.
+    """
     by_origin = {str(origin): _points(group, plane) for origin, group in rows.groupby("origin")}
     _real_dots(ax, by_origin.get("real", {}), palette)
     for label, colour in palette.items():
-        for origin, face, edge, width in (("initial", "none", colour, 0.8), ("synthetic", colour, INK, 0.5)):
+        for origin, face, edge, width in (
+            ("initial", "none", colour, 0.8),
+            ("synthetic", colour, INK, 0.5),
+        ):
             x, y = by_origin.get(origin, {}).get(label, np.zeros((0, 2))).T
             order = 3 if origin == "initial" else 4
-            ax.scatter(x, y, s=_area(len(x)), facecolor=face, edgecolor=edge, linewidth=width, zorder=order)
+            ax.scatter(
+                x, y, s=_area(len(x)), facecolor=face, edgecolor=edge, linewidth=width, zorder=order
+            )
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(True)
 
 
 def _real_dots(ax: Axes, classes: Mapping[int, Array], palette: Mapping[int, str]) -> None:
-    """Draw at most `_REAL_DOTS` a class, those without a colour below; as pixels even in an SVG, for its size."""
+    """Draw at most `_REAL_DOTS` a class, those without a colour below; as pixels even in an SVG,
+    for its size.
+    """
     ordered = sorted(classes, key=lambda label: label in palette)
     points = [classes[label][:_REAL_DOTS] for label in ordered]
     shades = [
-        shade for label, p in zip(ordered, points, strict=True) for shade in [palette.get(label, _OTHERS)] * len(p)
+        shade
+        for label, p in zip(ordered, points, strict=True)
+        for shade in [palette.get(label, _OTHERS)] * len(p)
     ]
     if shades:
         x, y = np.concatenate(points).T
@@ -133,7 +151,11 @@ def _real_dots(ax: Axes, classes: Mapping[int, Array], palette: Mapping[int, str
 def _points(rows: pd.DataFrame, plane: str) -> dict[int, Array]:
     """Return the points (n, 2) of each class."""
     columns = zip(rows["label"], rows[f"{plane}_x"], rows[f"{plane}_y"], strict=True)
-    return {int(label): np.array([x, y], dtype=np.float64).T for label, x, y in columns if x is not None and len(x)}
+    return {
+        int(label): np.array([x, y], dtype=np.float64).T
+        for label, x, y in columns
+        if x is not None and len(x)
+    }
 
 
 def _area(count: int) -> float:
@@ -154,14 +176,18 @@ def _has_points(rows: pd.DataFrame) -> bool:
 
 
 def _handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, Artist]:
-    names = {int(label): str(name) for label, name in zip(rows["label"], rows["class_name"], strict=True)}
+    names = {
+        int(label): str(name) for label, name in zip(rows["label"], rows["class_name"], strict=True)
+    }
     marks: dict[str, Any] = {
         "real": {"markersize": 3, "markeredgewidth": 0, "alpha": 0.7},
         "initial": {"markersize": 6, "markerfacecolor": "none", "markeredgewidth": 0.9},
         "synthetic": {"markersize": 6, "markeredgecolor": INK, "markeredgewidth": 0.6},
     }
     point: Any = {"linestyle": "none", "marker": "o"}
-    origins = {origin: Line2D([], [], color=MUTED, **point, **mark) for origin, mark in marks.items()}
+    origins = {
+        origin: Line2D([], [], color=MUTED, **point, **mark) for origin, mark in marks.items()
+    }
     present = set(rows["origin"])
     classes = {
         names[label]: Line2D([], [], color=colour, **point, markersize=6, markeredgewidth=0)
@@ -178,7 +204,10 @@ def _caption(sets: Mapping[str, pd.DataFrame], seed: int) -> str:
     text += "each t-SNE" if len(sets) > 1 else "The PCA is fitted to the real images; the t-SNE"
     text += " has a plane of its own, in which distances between groups mean nothing."
     if classes > most:
-        text += f" {most} of {classes} classes have a colour; of the others only real images are shown, in grey."
+        text += (
+            f" {most} of {classes} classes have a colour; of the others only real images are shown,"
+            " in grey."
+        )
     if (rows.loc[rows["origin"] == "real", "images"] > _REAL_DOTS).any():
         text += f" At most {_REAL_DOTS} real images a class are drawn."
     return text

@@ -43,11 +43,27 @@ def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None
     """Draw a map whose colours span the given fractions."""
     low, high = limits if limits[1] > limits[0] else (limits[0] - 0.01, limits[0] + 0.01)
     light = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=_EMPTY)
-    ax.imshow(np.ma.masked_invalid(shown.values), cmap=light, vmin=low, vmax=high, aspect="auto", origin="lower")
+    ax.imshow(
+        np.ma.masked_invalid(shown.values),
+        cmap=light,
+        vmin=low,
+        vmax=high,
+        aspect="auto",
+        origin="lower",
+    )
     for (y, x), value in np.ndenumerate(shown.values):
         dark = (value - low) / (high - low) > _DARK
         text = MISSING if np.isnan(value) else percent(value)
-        ax.text(x, y, text, ha="center", va="center", fontsize=8.5, color="white" if dark else INK, gid="value")
+        ax.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color="white" if dark else INK,
+            gid="value",
+        )
     name_ticks(ax.xaxis, shown.columns, WIDTH)
     ax.set_yticks(range(len(shown.rows)), shown.rows)
     ax.set_xticks(np.arange(len(shown.columns) + 1) - 0.5, minor=True)
@@ -63,7 +79,9 @@ def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None
 
 
 def best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
-    """Mark the highest accuracy of the map, or with axis 0 of each column; none where all print alike."""
+    """Mark the highest accuracy of the map, or with axis 0 of each column; none where all print
+    alike.
+    """
     if axis is None:
         return best(values.reshape(-1, 1), axis=0).reshape(values.shape)
     marked = np.zeros(values.shape, dtype=np.bool_)
@@ -74,12 +92,16 @@ def best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
 
 
 def mark_best(ax: Axes, where: NDArray[np.bool_]) -> dict[str, Artist]:
-    """Print squares bold with a star in their corner, and return the star for a legend if there is any."""
+    """Print squares bold with a star in their corner, and return the star for a legend if there is
+    any.
+    """
     texts = {text.get_position(): text for text in ax.texts if text.get_gid() == "value"}
     for y, x in np.argwhere(where):
         text = texts[x, y]
         text.set_fontweight("bold")
-        ax.plot(x + 0.36, y + 0.3, marker="*", markersize=5, color=text.get_color(), markeredgewidth=0)
+        ax.plot(
+            x + 0.36, y + 0.3, marker="*", markersize=5, color=text.get_color(), markeredgewidth=0
+        )
     star = Line2D([], [], linestyle="none", marker="*", markersize=7, color=INK, markeredgewidth=0)
     return {"best": star} if where.any() else {}
 

@@ -1,7 +1,8 @@
-"""Synthetic images as pictures: a sheet a set (classes × images), and the methods beside one another.
+"""Synthetic images as pictures: a sheet a set (classes × images), and the methods beside one
+another.
 
-Pixels are drawn as whole squares, values outside [0, 1] are clipped for display only, and canvases of partitioned sets
-are shown as stored.
+Pixels are drawn as whole squares, values outside [0, 1] are clipped for display only, and canvases
+of partitioned sets are shown as stored.
 """
 
 import json
@@ -32,7 +33,9 @@ COMPARED_ROWS = 2
 COMPARED_CLASSES = 10
 _CLIPPED = "values outside [0, 1] are clipped for display only."
 _SHEET = f"Each class's synthetic images as stored; {_CLIPPED}"
-_COMPARISON = f"The first synthetic images of each class, of the first seed that is done; {_CLIPPED}"
+_COMPARISON = (
+    f"The first synthetic images of each class, of the first seed that is done; {_CLIPPED}"
+)
 _DPI = 100
 _GAP = 3
 _MARGIN = 18
@@ -68,9 +71,15 @@ def read_set(path: Path) -> StoredSet:
             images, labels = file.get_tensor("images"), file.get_tensor("labels")
         names = tuple(str(name) for name in header["class_names"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"{path} is not a synthetic set ({error}); delete its unit's folder and run again") from error
-    shown = np.rint(255 * np.clip(np.nan_to_num(images), 0, 1)).astype(np.uint8).transpose(0, 2, 3, 1)
-    return StoredSet(images=np.broadcast_to(shown, (*shown.shape[:3], 3)), labels=labels, class_names=names)
+        raise ReportError(
+            f"{path} is not a synthetic set ({error}); delete its unit's folder and run again"
+        ) from error
+    shown = (
+        np.rint(255 * np.clip(np.nan_to_num(images), 0, 1)).astype(np.uint8).transpose(0, 2, 3, 1)
+    )
+    return StoredSet(
+        images=np.broadcast_to(shown, (*shown.shape[:3], 3)), labels=labels, class_names=names
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +108,9 @@ def write_sheets(results: Results, store: Store, out: Path) -> tuple[Picture, ..
 
 
 def write_comparisons(results: Results, store: Store, out: Path) -> tuple[Picture, ...]:
-    """Write the methods beside one another, one picture an experiment and data set, at its largest IPC."""
+    """Write the methods beside one another, one picture an experiment and data set, at its largest
+    IPC.
+    """
     return tuple(_comparisons(results, store, out))
 
 
@@ -112,12 +123,17 @@ def _comparisons(results: Results, store: Store, out: Path) -> Iterator[Picture]
             title = headline(scope, f"IPC {ipc}", "the same classes by each method")
             path = Path("pictures") / f"{slug(*scope.name, 'methods', f'ipc{ipc}')}.png"
             with house_style():
-                save(comparison({method: read_set(file) for method, file in paths.items()}), out / path)
+                save(
+                    comparison({method: read_set(file) for method, file in paths.items()}),
+                    out / path,
+                )
             yield Picture(title=title, path=path, group="comparison", caption=_COMPARISON)
 
 
 def _sets_at_largest_ipc(shown: Iterable[_Shown]) -> tuple[int, dict[str, Path]]:
-    """Return the IPC at which most methods have a set, the largest of several, and their files by method."""
+    """Return the IPC at which most methods have a set, the largest of several, and their files by
+    method.
+    """
     found: dict[int, dict[str, Path]] = {}
     for each in shown:
         found.setdefault(each.ipc, {}).setdefault(each.method, each.file)
@@ -126,7 +142,8 @@ def _sets_at_largest_ipc(shown: Iterable[_Shown]) -> tuple[int, dict[str, Path]]
 
 
 def sheet(stored: StoredSet, title: str) -> Figure:
-    """Draw a set: a row a class, at most `MAX_COLUMNS` images each; many classes flow into blocks side by side.
+    """Draw a set: a row a class, at most `MAX_COLUMNS` images each; many classes flow into blocks
+    side by side.
 
     Of many classes of large images fewer are shown, so that the picture stays within `_PIXELS`.
     """
@@ -140,7 +157,10 @@ def sheet(stored: StoredSet, title: str) -> Figure:
     label_width = _text_width(stored.class_names)
     height = math.ceil(len(rows) / blocks)
     canvas = _Canvas(
-        width=2 * _MARGIN + max(blocks * (label_width + columns * cell + _MARGIN) - _MARGIN, _text_width([title], 14)),
+        width=2 * _MARGIN
+        + max(
+            blocks * (label_width + columns * cell + _MARGIN) - _MARGIN, _text_width([title], 14)
+        ),
         height=2 * _MARGIN + 30 + height * cell,
     )
     canvas.write(_MARGIN, _MARGIN + 8, title, size=13, weight="bold")
@@ -148,7 +168,12 @@ def sheet(stored: StoredSet, title: str) -> Figure:
         block, line = divmod(label, height)
         left = _MARGIN + block * (label_width + columns * cell + _MARGIN)
         top = _MARGIN + 30 + line * cell
-        canvas.write(left + label_width - 10, top + (cell - _GAP) / 2, stored.class_names[label], align="right")
+        canvas.write(
+            left + label_width - 10,
+            top + (cell - _GAP) / 2,
+            stored.class_names[label],
+            align="right",
+        )
         for i, image in enumerate(images):
             canvas.paste(left + label_width + i * cell, top, image, scale)
     return canvas.figure()
@@ -159,7 +184,9 @@ def comparison(sets: dict[str, StoredSet]) -> Figure:
     first = next(iter(sets.values()))
     count = len(first.class_names)
     labels = sorted({round(i) for i in np.linspace(0, count - 1, min(count, COMPARED_CLASSES))})
-    lines = {m: max(len(s.of_class(label, COMPARED_ROWS)) for label in labels) for m, s in sets.items()}
+    lines = {
+        m: max(len(s.of_class(label, COMPARED_ROWS)) for label in labels) for m, s in sets.items()
+    }
     side = max(s.images.shape[1] for s in sets.values())
     scale = _scale(side, len(labels) + 2)
     cell, label_width = side * scale + _GAP, _text_width(sets, size=13)
@@ -172,7 +199,9 @@ def comparison(sets: dict[str, StoredSet]) -> Figure:
         x = _MARGIN + label_width + column * cell + (cell - _GAP) / 2
         canvas.write(x, _MARGIN + 8, first.class_names[label], align="center", colour=MUTED)
     for method, stored in sets.items():
-        canvas.write(_MARGIN, top + (lines[method] * cell - _GAP) / 2, method, size=13, weight="bold")
+        canvas.write(
+            _MARGIN, top + (lines[method] * cell - _GAP) / 2, method, size=13, weight="bold"
+        )
         for column, label in enumerate(labels):
             for line, image in enumerate(stored.of_class(label, COMPARED_ROWS)):
                 canvas.paste(_MARGIN + label_width + column * cell, top + line * cell, image, scale)
@@ -181,7 +210,9 @@ def comparison(sets: dict[str, StoredSet]) -> Figure:
 
 
 class _Canvas:
-    """A white picture in pixel coordinates from the top left; images are pasted exactly, text is drawn over them."""
+    """A white picture in pixel coordinates from the top left; images are pasted exactly, text is
+    drawn over them.
+    """
 
     def __init__(self, *, width: int, height: int) -> None:
         self._pixels = np.full((height, width, 3), 255, dtype=np.uint8)
@@ -203,7 +234,13 @@ class _Canvas:
         colour: str = INK,
     ) -> None:
         height, width = self._pixels.shape[:2]
-        style: Any = {"fontsize": size * 72 / _DPI, "fontweight": weight, "ha": align, "va": "center", "color": colour}
+        style: Any = {
+            "fontsize": size * 72 / _DPI,
+            "fontweight": weight,
+            "ha": align,
+            "va": "center",
+            "color": colour,
+        }
         self._figure.text(x / width, 1 - y / height, text, **style)
 
     def figure(self) -> Figure:
@@ -212,7 +249,9 @@ class _Canvas:
 
 
 def _block_count(rows: int, columns: int) -> int:
-    """Number of blocks side by side that brings the sheet closest to four units wide and three high."""
+    """Number of blocks side by side that brings the sheet closest to four units wide and three
+    high.
+    """
 
     def unshapeliness(blocks: int) -> float:
         aspect = blocks * (columns + 2) / math.ceil(rows / blocks)
@@ -222,7 +261,9 @@ def _block_count(rows: int, columns: int) -> int:
 
 
 def _scale(side: int, cells_across: int) -> int:
-    """Whole number of screen pixels a pixel, so that the cells fit the width and an image is about 100 pixels."""
+    """Whole number of screen pixels a pixel, so that the cells fit the width and an image is about
+    100 pixels.
+    """
     return max(1, min(_WIDTH // (cells_across * side), round(100 / side)))
 
 
@@ -231,11 +272,15 @@ def _text_width(texts: Iterable[str], size: int = 12) -> int:
 
 
 def _shown_sets(results: Results, store: Store) -> list[_Shown]:
-    """Return the sets that are pictured: those whose accuracy or features are measured; swept settings are left out."""
+    """Return the sets that are pictured: those whose accuracy or features are measured; swept
+    settings are left out.
+    """
     measured = [(m.scope, m.cells) for m in results.measurements if not m.sweep]
     viewed = [(view.scope, (view.cell,)) for view in results.views if not view.cell.sweep]
     return [
-        shown for scope, cells in (*measured, *viewed) if (shown := _first_stored(results.plan, store, scope, cells))
+        shown
+        for scope, cells in (*measured, *viewed)
+        if (shown := _first_stored(results.plan, store, scope, cells))
     ]
 
 

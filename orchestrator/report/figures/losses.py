@@ -49,10 +49,16 @@ def charts(results: Results) -> Iterator[Chart]:
     rows = results.rows["distillations"].set_index("key")
     drawn = set[str | None]()
     for scope in scopes(results.measurements):
-        plain = [m for m in results.measurements if m.scope == scope and not m.sweep and m.ipc is not None]
+        plain = [
+            m
+            for m in results.measurements
+            if m.scope == scope and not m.sweep and m.ipc is not None
+        ]
         for ipc in sorted({m.ipc for m in plain if m.ipc is not None}):
             chosen = [m for m in plain if m.ipc == ipc]
-            sets = list(dict.fromkeys(key for m in chosen for key in m.set_keys if key in rows.index))
+            sets = list(
+                dict.fromkeys(key for m in chosen for key in m.set_keys if key in rows.index)
+            )
             curves = loss_curves(rows.loc[sets])
             if not curves or drawn.issuperset(sets):
                 continue
@@ -68,7 +74,9 @@ def charts(results: Results) -> Iterator[Chart]:
 
 
 def loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, Curve]]:
-    """Return the curve of each method, for each loss that has values, from rows of `distillations`."""
+    """Return the curve of each method, for each loss that has values, from rows of
+    `distillations`.
+    """
     found: dict[str, dict[str, Curve]] = {}
     for column, title in _LOSSES.items():
         for method, group in rows.groupby("method", sort=False):
@@ -79,7 +87,9 @@ def loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, Curve]]:
 
 
 def _curve(rows: pd.DataFrame, column: str) -> Curve | None:
-    pairs = [(x, y) for x, y in zip(rows["curve_iteration"], rows[column], strict=True) if _has_values(y)]
+    pairs = [
+        (x, y) for x, y in zip(rows["curve_iteration"], rows[column], strict=True) if _has_values(y)
+    ]
     length = min((len(y) for _, y in pairs), default=0)
     if length == 0:
         return None
@@ -89,11 +99,17 @@ def _curve(rows: pd.DataFrame, column: str) -> Curve | None:
 
 def _has_values(values: object) -> bool:
     array = np.asarray([] if values is None else values, dtype=np.float64)
-    return array.size > 0 and bool(np.isfinite(array).any()) and bool((np.nan_to_num(array) != 0).any())
+    return (
+        array.size > 0
+        and bool(np.isfinite(array).any())
+        and bool((np.nan_to_num(array) != 0).any())
+    )
 
 
 def loss_figure(curves: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
-    """Draw a panel a loss; a line is the mean over sets, its band goes from the lowest set to the highest."""
+    """Draw a panel a loss; a line is the mean over sets, its band goes from the lowest set to the
+    highest.
+    """
     palette = colours(method for panel in curves.values() for method in panel)
     figure = panels(title, 1, len(curves), width=3.1, height=2.7)
     handles = {}
@@ -120,8 +136,12 @@ def _caption(curves: Mapping[str, Mapping[str, Curve]]) -> str:
 def _draw(ax: Axes, curve: Curve, colour: str) -> Artist:
     smooth = np.array([_smoothed(values) for values in curve.values])
     if len(smooth) > 1:
-        ax.fill_between(curve.iterations, smooth.min(0), smooth.max(0), color=colour, alpha=0.18, linewidth=0)
-    (line,) = ax.plot(curve.iterations, smooth.mean(0), color=colour, linewidth=1.6, solid_capstyle="round")
+        ax.fill_between(
+            curve.iterations, smooth.min(0), smooth.max(0), color=colour, alpha=0.18, linewidth=0
+        )
+    (line,) = ax.plot(
+        curve.iterations, smooth.mean(0), color=colour, linewidth=1.6, solid_capstyle="round"
+    )
     return line
 
 

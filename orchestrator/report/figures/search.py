@@ -1,4 +1,6 @@
-"""Figures of a search: where in the plane of two settings it looked, each setting for itself, and who was stopped."""
+"""Figures of a search: where in the plane of two settings it looked, each setting for itself, and
+who was stopped.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,28 +34,48 @@ def figures(result: StudyResult) -> Iterator[tuple[str, str, Figure]]:
     measured = [trial for trial in result.trials if trial.rungs[0].value is not None]
     if not measured:
         return
-    first = f"validation accuracy after {result.study.iterations[0]} iterations, which every trial reaches"
+    first = (
+        f"validation accuracy after {result.study.iterations[0]} iterations, which every trial"
+        " reaches"
+    )
     if len(result.study.dimensions) > 1:
         caption = f"Colour: {first}, smoothed by a Gaussian process; larger points came further."
         yield "map", caption, map_figure(result, measured)
     yield "slices", f"Small: {first}. Large: after all of them.", slice_figure(result, measured)
     if len(result.study.iterations) > 1:
-        yield "rungs", "A line a trial; it ends where the trial was stopped.", rung_figure(result, measured)
+        yield (
+            "rungs",
+            "A line a trial; it ends where the trial was stopped.",
+            rung_figure(result, measured),
+        )
 
 
 def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
-    """Draw the plane of the first two settings: a surface through the first rung's values, and the trials on it."""
+    """Draw the plane of the first two settings: a surface through the first rung's values, and the
+    trials on it.
+    """
     across, up = result.study.dimensions[1::-1]
     points = np.array(
-        [[across.position(t.parameters[across.path]), up.position(t.parameters[up.path])] for t in trials]
+        [
+            [across.position(t.parameters[across.path]), up.position(t.parameters[up.path])]
+            for t in trials
+        ]
     )
     values = 100 * np.array([t.rungs[0].value for t in trials], dtype=np.float64)
-    limits: Any = {"vmin": values.min(), "vmax": max(values.max(), values.min() + 0.1), "cmap": SEQUENTIAL}
-    figure = panels(f"{result.study.title}: where the search looked", 1, 1, width=4.4, height=3.6, beside=1.9)
+    limits: Any = {
+        "vmin": values.min(),
+        "vmax": max(values.max(), values.min() + 0.1),
+        "cmap": SEQUENTIAL,
+    }
+    figure = panels(
+        f"{result.study.title}: where the search looked", 1, 1, width=4.4, height=3.6, beside=1.9
+    )
     (ax,) = figure.axes
     ax.grid(False)
     if len(trials) >= LEAST_TRIALS:
-        ax.imshow(surface(points, values), origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits)
+        ax.imshow(
+            surface(points, values), origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits
+        )
     sizes = [30 + 45 * (len(trial.rungs) - 1) for trial in trials]
     dots = ax.scatter(
         points[:, 0],
@@ -66,9 +88,13 @@ def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
         clip_on=False,
         **limits,
     )
-    figure.colorbar(dots, ax=ax, label="validation accuracy in %", shrink=0.75, location="left", pad=0.02)
+    figure.colorbar(
+        dots, ax=ax, label="validation accuracy in %", shrink=0.75, location="left", pad=0.02
+    )
     handles = _marks(
-        ax, result, lambda t: (across.position(t.parameters[across.path]), up.position(t.parameters[up.path]))
+        ax,
+        result,
+        lambda t: (across.position(t.parameters[across.path]), up.position(t.parameters[up.path])),
     )
     _scale(ax.xaxis, across)
     _scale(ax.yaxis, up)
@@ -90,10 +116,14 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     for ax, dimension in zip(figure.axes, dimensions, strict=True):
         where = {t.number: dimension.position(t.parameters[dimension.path]) for t in trials}
         first = [(where[t.number], 100 * (t.rungs[0].value or 0)) for t in trials]
-        (handles["first rung"],) = ax.plot(*zip(*first, strict=True), "o", color=MUTED, markersize=3, zorder=2)
+        (handles["first rung"],) = ax.plot(
+            *zip(*first, strict=True), "o", color=MUTED, markersize=3, zorder=2
+        )
         complete = [(where[t.number], 100 * t.value) for t in trials if t.value is not None]
         if complete:
-            (handles["last rung"],) = ax.plot(*zip(*complete, strict=True), "o", color=colour, markersize=6, zorder=3)
+            (handles["last rung"],) = ax.plot(
+                *zip(*complete, strict=True), "o", color=colour, markersize=6, zorder=3
+            )
         handles |= _marks(
             ax,
             result,
@@ -102,7 +132,9 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
         _scale(ax.xaxis, dimension)
         ax.set_xlim(0, 1)
         share = result.importance.get(dimension.path)
-        ax.set_xlabel(_title(dimension) + ("" if share is None else f"  (importance {100 * share:.0f} %)"))
+        ax.set_xlabel(
+            _title(dimension) + ("" if share is None else f"  (importance {100 * share:.0f} %)")
+        )
     figure.axes[0].set_ylabel("validation accuracy in %")
     legend(figure, handles)
     return figure
@@ -111,13 +143,18 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
 def rung_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     """Draw accuracy against iterations, a line a trial."""
     colour = colours([result.study.method])[result.study.method]
-    figure = panels(f"{result.study.title}: trials over their rungs", 1, 1, width=4.6, height=2.9, beside=1.5)
+    figure = panels(
+        f"{result.study.title}: trials over their rungs", 1, 1, width=4.6, height=2.9, beside=1.5
+    )
     (ax,) = figure.axes
     handles: dict[str, Artist] = {}
     shades = {"stopped": MUTED, "complete": colour}
     for trial in sorted(trials, key=lambda t: t.state == "complete"):
         reached = [(r.iterations, 100 * r.value) for r in trial.rungs if r.value is not None]
-        style: Any = {"color": shades.get(trial.state, _PUBLISHED), "alpha": 0.9 if trial.state == "complete" else 0.6}
+        style: Any = {
+            "color": shades.get(trial.state, _PUBLISHED),
+            "alpha": 0.9 if trial.state == "complete" else 0.6,
+        }
         (handles[trial.state],) = ax.plot(
             *zip(*reached, strict=True), marker="o", markersize=3.5, linewidth=1.2, **style
         )
@@ -131,7 +168,8 @@ def rung_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
 
 
 def surface(points: Array, values: Array) -> Array:
-    """Return a smooth surface over the unit square through noisy values, (cells, cells), the second axis to the right.
+    """Return a smooth surface over the unit square through noisy values, (cells, cells), the second
+    axis to the right.
 
     Args:
         points: (n, 2) positions.
@@ -141,7 +179,9 @@ def surface(points: Array, values: Array) -> Array:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
-    kernel = RBF([0.3, 0.3], length_scale_bounds=(0.1, 3.0)) + WhiteKernel(0.3, noise_level_bounds=(0.01, 2.0))
+    kernel = RBF([0.3, 0.3], length_scale_bounds=(0.1, 3.0)) + WhiteKernel(
+        0.3, noise_level_bounds=(0.01, 2.0)
+    )
     process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
     middle = (np.arange(_CELLS) + 0.5) / _CELLS
     grid = np.stack(np.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
@@ -151,26 +191,47 @@ def surface(points: Array, values: Array) -> Array:
     return np.asarray(predicted, dtype=np.float64).reshape(_CELLS, _CELLS)
 
 
-def _marks(ax: Axes, result: StudyResult, place: Callable[[Trial], tuple[float, float]]) -> dict[str, Artist]:
+def _marks(
+    ax: Axes, result: StudyResult, place: Callable[[Trial], tuple[float, float]]
+) -> dict[str, Artist]:
     """Mark the published and the best settings, and return the marks for a legend."""
     handles: dict[str, Artist] = {}
-    for name, finalist, marker in (("published", result.published, "s"), ("best", result.best, "*")):
+    for name, finalist, marker in (
+        ("published", result.published, "s"),
+        ("best", result.best, "*"),
+    ):
         if finalist is not None:
-            style: Any = {"marker": marker, "markersize": 15 if marker == "*" else 13, "markeredgecolor": _PUBLISHED}
+            style: Any = {
+                "marker": marker,
+                "markersize": 15 if marker == "*" else 13,
+                "markeredgecolor": _PUBLISHED,
+            }
             ax.plot(
-                *place(finalist.trial), markerfacecolor="none", markeredgewidth=1.6, zorder=4, clip_on=False, **style
+                *place(finalist.trial),
+                markerfacecolor="none",
+                markeredgewidth=1.6,
+                zorder=4,
+                clip_on=False,
+                **style,
             )
-            handles[name] = Line2D([], [], linestyle="none", markerfacecolor="none", **style | {"markersize": 9})
+            handles[name] = Line2D(
+                [], [], linestyle="none", markerfacecolor="none", **style | {"markersize": 9}
+            )
     return handles
 
 
 def _scale(axis: Axis, dimension: Dimension) -> None:
-    """Label positions with the values there: 0, powers of ten on a logarithmic range, and both ends."""
+    """Label positions with the values there: 0, powers of ten on a logarithmic range, and both
+    ends.
+    """
     values = dimension.range
     ticks = [0.0] if values.zero else []
     labels = ["0"] * len(ticks)
     if values.log:
-        exponents = range(int(np.ceil(np.log10(values.low) - 1e-9)), int(np.floor(np.log10(values.high) + 1e-9)) + 1)
+        exponents = range(
+            int(np.ceil(np.log10(values.low) - 1e-9)),
+            int(np.floor(np.log10(values.high) + 1e-9)) + 1,
+        )
         ticks += [10.0**exponent for exponent in exponents]
         labels += [f"$10^{{{exponent}}}$" for exponent in exponents]
     else:

@@ -41,17 +41,23 @@ _MATHEMATICAL = {"λ_CC": r"$\lambda_\mathrm{CC}$", "λ_CM": r"$\lambda_\mathrm{
 
 
 def charts(results: Results) -> Iterator[Chart]:
-    """Draw each sweep over one or two settings that has results; matching networks have a figure of their own."""
+    """Draw each sweep over one or two settings that has results; matching networks have a figure of
+    their own.
+    """
     done = [m for m in results.measurements if m.sweep and m.summary]
     for (names, *_), chosen in _groups([m for m in done if len(m.sweep) == 2], "method"):
         if len(chosen) > 1:
             yield _heat_map_chart(names, chosen)
-    for (names, *_), chosen in _groups([m for m in done if len(m.sweep) == 1 and m.sweep[0][0] != MATCHING]):
+    for (names, *_), chosen in _groups(
+        [m for m in done if len(m.sweep) == 1 and m.sweep[0][0] != MATCHING]
+    ):
         if len({m.sweep for m in chosen}) > 1:
             yield _line_chart(names[0], chosen)
 
 
-def _groups(measurements: Sequence[Measurement], *further: str) -> Iterator[tuple[tuple[Any, ...], list[Measurement]]]:
+def _groups(
+    measurements: Sequence[Measurement], *further: str
+) -> Iterator[tuple[tuple[Any, ...], list[Measurement]]]:
     groups: dict[tuple[Any, ...], list[Measurement]] = {}
     for m in measurements:
         names = tuple(name for name, _ in m.sweep)
@@ -65,8 +71,17 @@ def _heat_map_chart(names: Sequence[str], chosen: Sequence[Measurement]) -> Char
     title = headline(first.scope, size(first.ipc), f"{first.method} on {first.network}")
     figure, marks = heat_map_figure(chosen, title)
     named = {"best": "star: the best of the map"}
-    text = "; ".join(["Accuracy in %", *(named.get(mark, f"frame: the {mark} setting") for mark in marks)]) + ". "
-    widths = [50 * (m.summary.interval[1] - m.summary.interval[0]) for m in chosen if m.summary and m.summary.interval]
+    text = (
+        "; ".join(
+            ["Accuracy in %", *(named.get(mark, f"frame: the {mark} setting") for mark in marks)]
+        )
+        + ". "
+    )
+    widths = [
+        50 * (m.summary.interval[1] - m.summary.interval[0])
+        for m in chosen
+        if m.summary and m.summary.interval
+    ]
     if widths:
         text += f"Half of a 95 % interval is {min(widths):.1f} to {max(widths):.1f} points wide. "
     return Chart(
@@ -79,10 +94,12 @@ def _heat_map_chart(names: Sequence[str], chosen: Sequence[Measurement]) -> Char
 
 
 def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, tuple[str, ...]]:
-    """Draw the measurements of a sweep over two settings; the first setting goes upwards, the second to the right.
+    """Draw the measurements of a sweep over two settings; the first setting goes upwards, the
+    second to the right.
 
     Returns:
-        The figure, and what is marked in it: "best", and whose setting is framed, as in `usual_setting`.
+        The figure, and what is marked in it: "best", and whose setting is framed, as in
+            `usual_setting`.
     """
     (row_name, _), (column_name, _) = chosen[0].sweep
     rows, columns = (_categories([m.sweep[i][1] for m in chosen]) for i in (0, 1))
@@ -97,7 +114,9 @@ def heat_map_figure(chosen: Sequence[Measurement], title: str) -> tuple[Figure, 
         row_title=_axis_title(row_name),
         column_title=_axis_title(column_name),
     )
-    figure = panels(title, 1, 1, width=WIDTH * len(columns) + 0.9, height=HEIGHT * len(rows) + 0.6, beside=1.2)
+    figure = panels(
+        title, 1, 1, width=WIDTH * len(columns) + 0.9, height=HEIGHT * len(rows) + 0.6, beside=1.2
+    )
     (ax,) = figure.axes
     draw_heat_map(ax, shown, limits_of([shown]))
     handles = mark_best(ax, best(values))
@@ -113,7 +132,11 @@ def _line_chart(name: str, chosen: Sequence[Measurement]) -> Chart:
     title = headline(first.scope, size(first.ipc), f"{setting(name)} on {first.network}")
     numeric = all(is_number(m.sweep[0][1]) for m in chosen)
     figure = line_figure(name, chosen, title)
-    zero = " The axis is logarithmic, with a place for 0." if figure.axes[0].get_xscale() == "symlog" else ""
+    zero = (
+        " The axis is logarithmic, with a place for 0."
+        if figure.axes[0].get_xscale() == "symlog"
+        else ""
+    )
     return Chart(
         figure=figure,
         name=(*first.scope.name, size(first.ipc), first.network, _short(name)),
@@ -124,7 +147,9 @@ def _line_chart(name: str, chosen: Sequence[Measurement]) -> Chart:
 
 
 def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
-    """Draw the measurements of a sweep over one setting: a line a method, or points where its values are no numbers."""
+    """Draw the measurements of a sweep over one setting: a line a method, or points where its
+    values are no numbers.
+    """
     values = _categories([m.sweep[0][1] for m in chosen])
     methods = list(dict.fromkeys(m.method for m in chosen))
     palette, handles = colours(methods), {}
@@ -134,16 +159,26 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
     if numeric:
         _scale(ax, [float(value) for value in values])
     for i, method in enumerate(methods):
-        found = {values.index(m.sweep[0][1]): m.summary for m in chosen if m.method == method and m.summary}
+        found = {
+            values.index(m.sweep[0][1]): m.summary
+            for m in chosen
+            if m.method == method and m.summary
+        }
         summaries = [found[place] for place in sorted(found)]
         if numeric:
-            handles[method] = draw_line(ax, [float(values[p]) for p in sorted(found)], summaries, palette[method])
+            handles[method] = draw_line(
+                ax, [float(values[p]) for p in sorted(found)], summaries, palette[method]
+            )
             continue
         x = [place + 0.5 * (i - (len(methods) - 1) / 2) / len(methods) for place in sorted(found)]
         ax.vlines(x, *bounds(summaries), color=palette[method], linewidth=1.6)
-        (handles[method],) = ax.plot(x, percents(summaries), "o", color=palette[method], markersize=5)
+        (handles[method],) = ax.plot(
+            x, percents(summaries), "o", color=palette[method], markersize=5
+        )
     if numeric:
-        label_ticks(ax.xaxis, [float(value) for value in values], [value_text(value) for value in values])
+        label_ticks(
+            ax.xaxis, [float(value) for value in values], [value_text(value) for value in values]
+        )
     else:
         name_ticks(ax.xaxis, [value_text(value) for value in values], _ACROSS)
         ax.set_xlim(-0.6, len(values) - 0.4)
@@ -154,7 +189,9 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
 
 
 def _scale(ax: Axes, values: Sequence[float]) -> None:
-    """Make the axis logarithmic where the values other than zero span far; zero then has a place before them."""
+    """Make the axis logarithmic where the values other than zero span far; zero then has a place
+    before them.
+    """
     positive = [value for value in values if value > 0]
     if min(values) < 0 or not spans_far(positive):
         return

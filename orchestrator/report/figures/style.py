@@ -1,4 +1,6 @@
-"""One look for all figures: colour-blind safe, a colour means the same method everywhere, light ground, little ink."""
+"""One look for all figures: colour-blind safe, a colour means the same method everywhere, light
+ground, little ink.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,9 +33,12 @@ _COLOURS = {
 _FURTHER = ("#117733", "#882255", "#44aa99", "#aa4499", "#999933", "#332288")
 
 CLASS_COLOURS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70",
+    "#717581", "#92dadd",
 )  # fmt: skip
-"""Ten classes that are told apart with any colour vision (Petroff, "Accessible Color Sequences", arXiv 2107.02270)."""
+"""Ten classes that are told apart with any colour vision (Petroff, "Accessible Color Sequences",
+arXiv 2107.02270).
+"""
 SEQUENTIAL = "YlGnBu"
 """Colour map of accuracies: lightness alone orders it."""
 
@@ -87,7 +92,8 @@ def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
     Args:
         figure: what to write.
         path: its folder is made if needed.
-        colours: of a PNG, at most 256, which makes it several times smaller; None keeps every colour.
+        colours: of a PNG, at most 256, which makes it several times smaller; None keeps every
+            colour.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".svg":
@@ -97,6 +103,8 @@ def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
     else:
         figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
-        image = Image.fromarray(pixels).quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = Image.fromarray(pixels).quantize(
+            colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
         image.save(path, optimize=True)
     return path

@@ -25,7 +25,9 @@ class Inline:
     height: int
     """Of the picture's file, in pixels."""
     exact: bool
-    """Whether every pixel is as in the file; a larger picture is compressed with loss, and made smaller if need be."""
+    """Whether every pixel is as in the file; a larger picture is compressed with loss, and made
+    smaller if need be.
+    """
 
 
 def inline(path: Path, largest: int = LARGEST) -> Inline:
@@ -42,7 +44,9 @@ def inline(path: Path, largest: int = LARGEST) -> Inline:
     scale = min(1.0, _LONGEST_SIDE / max(image.size))
     while not exact and (not data or len(data) > largest):
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        data = _webp(image if scale == 1 else image.resize(size, Image.Resampling.LANCZOS), quality=_QUALITY)
+        data = _webp(
+            image if scale == 1 else image.resize(size, Image.Resampling.LANCZOS), quality=_QUALITY
+        )
         scale *= _SHRINK
         if size == (1, 1):
             break

@@ -1,4 +1,6 @@
-"""What lies behind the numbers of a report: the rows of each unit that a table names, and the unit's specification."""
+"""What lies behind the numbers of a report: the rows of each unit that a table names, and the
+unit's specification.
+"""
 
 import json
 import math
@@ -98,10 +100,10 @@ def evidence(report: Report, results: Results) -> dict[str, Any]:
     """Return what a page shows behind a number, as JSON.
 
     Returns:
-        `units` by key, each with `what`, `facts` (texts, in the order of `names`), `rows` (texts, in the order of
-        `heads` of its `table`), the `sets` that it was made from, and its specification: entry `spec` of `specs` with
-        `seed` and entry `parents` of `parents`.
-        Only units that a number of the report comes from are in it, and the sets that these read.
+        `units` by key, each with `what`, `facts` (texts, in the order of `names`), `rows` (texts,
+        in the order of `heads` of its `table`), the `sets` that it was made from, and its
+        specification: entry `spec` of `specs` with `seed` and entry `parents` of `parents`. Only
+        units that a number of the report comes from are in it, and the sets that these read.
     """
     specs, parents = _Shared({}), _Shared({})
     keys = _keys(report, results)
@@ -123,13 +125,21 @@ def evidence(report: Report, results: Results) -> dict[str, Any]:
         }
     heads = {table: [head for head, *_ in columns] for table, columns in _ROWS.items()}
     names = [name for name, *_ in _FACTS]
-    return {"units": units, "specs": specs.all(), "parents": parents.all(), "heads": heads, "names": names}
+    return {
+        "units": units,
+        "specs": specs.all(),
+        "parents": parents.all(),
+        "heads": heads,
+        "names": names,
+    }
 
 
 class _Behind:
     """One table's texts, by unit."""
 
-    def __init__(self, frame: pd.DataFrame, keys: Iterable[str], columns: Sequence[_Column]) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, keys: Iterable[str], columns: Sequence[_Column]
+    ) -> None:
         frame = frame[frame["key"].isin(list(keys))]
         self.rows: dict[str, list[list[str]]] = {}
         self.facts: dict[str, list[str]] = {}
@@ -147,9 +157,16 @@ class _Behind:
 
 def _keys(report: Report, results: Results) -> list[str]:
     """Return the units that numbers come from, in the order of the report, then their sets."""
-    named = dict.fromkeys(key for t in report.tables for line in t.rows for entry in line for key in entry.keys)
+    named = dict.fromkeys(
+        key for t in report.tables for line in t.rows for entry in line for key in entry.keys
+    )
     known = [key for key in named if key in results.plan.units]
-    sets = [parent for key in known for parent in results.plan.units[key].parents if _is_set(results, parent)]
+    sets = [
+        parent
+        for key in known
+        for parent in results.plan.units[key].parents
+        if _is_set(results, parent)
+    ]
     return list(dict.fromkeys([*known, *sets]))
 
 
@@ -158,9 +175,13 @@ def _is_set(results: Results, key: str) -> bool:
 
 
 def _texts(frame: pd.DataFrame, columns: Sequence[_Column]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each row's unit and texts; a column that the table lacks, or a value that a row lacks, is empty."""
+    """Yield each row's unit and texts; a column that the table lacks, or a value that a row lacks,
+    is empty.
+    """
     texts = [
-        [_text(value, write) for value in frame[name]] if name in frame.columns else [""] * len(frame)
+        [_text(value, write) for value in frame[name]]
+        if name in frame.columns
+        else [""] * len(frame)
         for _, name, write in columns
     ]
     for key, *line in zip(frame["key"], *texts, strict=True):

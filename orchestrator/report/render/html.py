@@ -47,7 +47,8 @@ def render_html(files: ReportFiles, results: Results) -> str:
 
 
 def render_page(template: str, folder: Path, **content: object) -> str:
-    """Return a page from one of the templates beside this module; pictures are read from the report's folder.
+    """Return a page from one of the templates beside this module; pictures are read from the
+    report's folder.
 
     Raises:
         OSError: a picture cannot be read.
@@ -59,14 +60,20 @@ def render_page(template: str, folder: Path, **content: object) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = {
+        "sort_keys": True,
+        "ensure_ascii": False,
+        "separators": (",", ":"),
+    }
     environment.filters["breakable"] = breakable
     environment.filters["inline"] = lambda picture: inline(folder / picture.path)
     return environment.get_template(template).render(figure_scale=_FIGURE_SCALE, **content)
 
 
 def breakable(text: str) -> Markup:
-    """Return a heading that may be broken after a slash or an underscore, but not inside of λ_CC."""
+    """Return a heading that may be broken after a slash or an underscore, but not inside of
+    λ_CC.
+    """
     return Markup(re.sub(r"(?<=[/_])(?<!λ_)", "<wbr>", str(escape(text))))
 
 
@@ -75,5 +82,7 @@ def _failures(files: ReportFiles, results: Results) -> tuple[Failure, ...]:
     tracebacks = failed(results).set_index("key")["traceback"]
     return tuple(
         Failure(key=key, what=what, error=error, reason=reason, traceback=tracebacks[key] or "")
-        for key, what, error, reason in ([entry.text for entry in line] for line in (table.rows if table else ()))
+        for key, what, error, reason in (
+            [entry.text for entry in line] for line in (table.rows if table else ())
+        )
     )

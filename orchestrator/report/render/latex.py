@@ -1,7 +1,8 @@
-r"""Result tables as LaTeX: one file each, to be `\input` into a paper that loads booktabs and amsmath.
+r"""Result tables as LaTeX: one file each, to be `\input` into a paper that loads booktabs and
+amsmath.
 
-A table that is wider than the line is scaled to it where the paper loads graphicx, and has a smaller font in any case.
-Long tables are cut into several floats under one number.
+A table that is wider than the line is scaled to it where the paper loads graphicx, and has a
+smaller font in any case. Long tables are cut into several floats under one number.
 """
 
 import re
@@ -22,28 +23,39 @@ _WIDTHS = ((80, r"\small"), (110, r"\footnotesize"))
 """Characters of a row up to which a font size fits the line."""
 
 _SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''",
-    "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---", "×": r"$\times$", "·": r"$\cdot$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "≈": r"$\approx$", "≠": r"$\neq$", "∞": r"$\infty$", "→": r"$\to$", "½": r"$\tfrac12$", "²": "$^2$", "³": "$^3$",
-    "°": r"$^\circ$", "µ": r"$\mu$", "‖": r"$\|$", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'",
-    "\N{NO-BREAK SPACE}": "~", "\N{NARROW NO-BREAK SPACE}": r"\,", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}",
-    "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}",
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$",
+    ">": "$>$", "|": "$|$", '"': "''", "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---",
+    "×": r"$\times$", "·": r"$\cdot$", "≥": r"$\geq$", "≤": r"$\leq$", "≈": r"$\approx$",
+    "≠": r"$\neq$", "∞": r"$\infty$", "→": r"$\to$", "½": r"$\tfrac12$", "²": "$^2$", "³": "$^3$",
+    "°": r"$^\circ$", "µ": r"$\mu$", "‖": r"$\|$", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`",
+    "’": "'", "\N{NO-BREAK SPACE}": "~", "\N{NARROW NO-BREAK SPACE}": r"\,", "ß": r"\ss{}",
+    "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}",
+    "Ł": r"\L{}", "ı": r"\i{}",
 }  # fmt: skip
 _GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "η": "eta", "θ": "theta", "λ": "lambda",
-    "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "varphi", "ψ": "psi", "ω": "omega",
-    "Γ": "Gamma", "Δ": "Delta", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "η": "eta",
+    "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau",
+    "φ": "varphi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta", "Σ": "Sigma", "Φ": "Phi",
+    "Ψ": "Psi", "Ω": "Omega",
 }  # fmt: skip
 _ACCENTS = {
-    "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\=", "\u0306": r"\u",
-    "\u0307": r"\.", "\u0308": r"\"", "\u030a": r"\r", "\u030b": r"\H", "\u030c": r"\v", "\u0327": r"\c",
-    "\u0328": r"\k",
+    "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\=",
+    "\u0306": r"\u", "\u0307": r"\.", "\u0308": r"\"", "\u030a": r"\r", "\u030b": r"\H",
+    "\u030c": r"\v", "\u0327": r"\c", "\u0328": r"\k",
 }  # fmt: skip
 _SUBSCRIPT = re.compile(r"([λL])_([A-Z]{2})\b")
-_EMPHASIS = {"best": r"\textbf{%s}", "clear": r"\textbf{%s}", "second": r"\underline{%s}", None: "%s"}
+_EMPHASIS = {
+    "best": r"\textbf{%s}",
+    "clear": r"\textbf{%s}",
+    "second": r"\underline{%s}",
+    None: "%s",
+}
 
-_NEEDS = "% Needs \\usepackage{booktabs,amsmath,graphicx}; without graphicx, what is too wide sticks out.\n"
+_NEEDS = (
+    "% Needs \\usepackage{booktabs,amsmath,graphicx}; without graphicx, what is too wide sticks"
+    " out.\n"
+)
 _PREAMBLE = r"""\documentclass{article}
 \usepackage[margin=2.5cm]{geometry}
 \usepackage{booktabs,amsmath,graphicx}
@@ -53,7 +65,8 @@ _PREAMBLE = r"""\documentclass{article}
 
 
 def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
-    r"""Write every table that holds results to `latex/<slug>.tex`, and `latex/all.tex`, a document that inputs them.
+    r"""Write every table that holds results to `latex/<slug>.tex`, and `latex/all.tex`, a document
+    that inputs them.
 
     Args:
         report: its sections and the tables across them; what ran, costs and failures are left out.
@@ -68,7 +81,8 @@ def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     chapters = [("Across all experiments", report.across, "")] + [
-        (section.title, (*section.tables, *section.details), section.place) for section in report.sections
+        (section.title, (*section.tables, *section.details), section.place)
+        for section in report.sections
     ]
     written, lines = [], [_PREAMBLE, r"\begin{document}"]
     for title, tables, place in chapters:
@@ -94,7 +108,9 @@ def latex_table(table: Table, place: str = "") -> str:
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX typesets as it is, on one line; what its fonts lack is named by its code point."""
+    """Return text that LaTeX typesets as it is, on one line; what its fonts lack is named by its
+    code point.
+    """
     parts = _SUBSCRIPT.split(text)
     made = [_plain(parts[0])]
     for letter, index, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
@@ -135,7 +151,11 @@ def _float(table: Table, rows: Sequence[tuple[Entry, ...]], place: str, *, conti
     sentences = [title, "continued" if continued else table.caption]
     caption = " ".join(escape(text).rstrip(".") + "." for text in sentences if text)
     label = "" if continued else rf"\label{{tab:{table.slug}}}"
-    wide = [i for i in table.text_columns if max((len(line[i].text) for line in rows), default=0) > _WORDS]
+    wide = [
+        i
+        for i in table.text_columns
+        if max((len(line[i].text) for line in rows), default=0) > _WORDS
+    ]
     body = [
         rf"\begin{{tabular}}{{{_columns(table, wide)}}}",
         r"\toprule",
@@ -162,7 +182,10 @@ def _float(table: Table, rows: Sequence[tuple[Entry, ...]], place: str, *, conti
 
 
 def _columns(table: Table, wide: Sequence[int]) -> str:
-    kinds = ("p{38mm}" if i in wide else "l" if i in table.text_columns else "r" for i in range(len(table.header)))
+    kinds = (
+        "p{38mm}" if i in wide else "l" if i in table.text_columns else "r"
+        for i in range(len(table.header))
+    )
     return "".join(kinds)
 
 
@@ -181,14 +204,18 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(entry: Entry, *, broken: bool) -> str:
-    escaped = escape(entry.text).replace(r"\_", r"\_\allowbreak{}") if broken else escape(entry.text)
+    escaped = (
+        escape(entry.text).replace(r"\_", r"\_\allowbreak{}") if broken else escape(entry.text)
+    )
     text = _EMPHASIS[entry.emphasis] % escaped if entry.text else ""
     marks = rf"$^{{{','.join(map(str, entry.notes))}}}$" if entry.notes else ""
     return _guard((r"\raggedright " if broken and text else "") + text + marks)
 
 
 def _guard(text: str) -> str:
-    """Keep a bracket or star at the start of a line from being read as the option of the line before."""
+    """Keep a bracket or star at the start of a line from being read as the option of the line
+    before.
+    """
     return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 

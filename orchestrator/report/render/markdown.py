@@ -26,7 +26,9 @@ def render_markdown(files: ReportFiles) -> str:
 
 
 def captioned(report: Report) -> frozenset[str]:
-    """Return the tables (by slug) that show their caption: in each section, the first of those that share it."""
+    """Return the tables (by slug) that show their caption: in each section, the first of those that
+    share it.
+    """
     sections = [(*section.tables, *section.details) for section in report.sections]
     inside = {table.slug for tables in sections for table in tables}
     others = [table for table in report.tables if table.slug not in inside]

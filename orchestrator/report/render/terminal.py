@@ -12,7 +12,8 @@ _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
 
 def render_terminal(report: Report) -> RenderableType:
-    """Return each section's results, failures, and how much is missing, for `rich.console.Console.print`.
+    """Return each section's results, failures, and how much is missing, for
+    `rich.console.Console.print`.
 
     Tables across sections are wider than a terminal; they are in the report's files.
     """
@@ -24,18 +25,27 @@ def render_terminal(report: Report) -> RenderableType:
     if report.missing_cells:
         some = f"{report.missing_cells} of {report.planned_cells} cells are still missing"
         none = f"No cell has a result yet, {report.planned_cells} are planned"
-        parts.append(Text(f"{none if report.nothing_yet else some}: {report.command}", style="yellow"))
+        parts.append(
+            Text(f"{none if report.nothing_yet else some}: {report.command}", style="yellow")
+        )
     return Group(*parts)
 
 
 def terminal_table(table: Table) -> RenderableType:
     """Return one table with its footnotes."""
-    view = RichTable(title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD)
+    view = RichTable(
+        title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD
+    )
     for i, name in enumerate(table.header):
-        view.add_column(name, justify="left" if i in table.text_columns else "right", overflow="fold")
+        view.add_column(
+            name, justify="left" if i in table.text_columns else "right", overflow="fold"
+        )
     for line in table.rows:
         view.add_row(*map(_entry, line))
-    notes = [Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim") for i, note in enumerate(table.notes, 1)]
+    notes = [
+        Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim")
+        for i, note in enumerate(table.notes, 1)
+    ]
     return Group(view, *notes) if notes else view
 
 

@@ -1,4 +1,6 @@
-"""Tables over all sections: all data sets in one, reproduction, DD-Ranking's scores, aggregates over cells."""
+"""Tables over all sections: all data sets in one, reproduction, DD-Ranking's scores, aggregates
+over cells.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,14 +23,16 @@ from orchestrator.report.tables.dd_ranking import score_tables
 from orchestrator.report.tables.reproduction import reproduction
 
 _QUARTILES = (
-    "Interquartile mean, in %, of accuracies normalised so that chance is 0 and no error is 100, over all networks of "
-    "all cells (data set, IPC, network) that all these methods have; 95 % interval from a bootstrap stratified by cell "
-    "over sets and the networks within them. Agarwal et al., NeurIPS 2021. Best bold, second underlined."
+    "Interquartile mean, in %, of accuracies normalised so that chance is 0 and no error is 100,"
+    " over all networks of all cells (data set, IPC, network) that all these methods have; 95 %"
+    " interval from a bootstrap stratified by cell over sets and the networks within them. Agarwal"
+    " et al., NeurIPS 2021. Best bold, second underlined."
 )
 _IMPROVEMENT = (
-    "Probability, in %, that a network of the first method is more accurate than one of the second on the same cell, "
-    "mean over cells; ties count half. 95 % interval from a bootstrap stratified by cell, over sets and the networks "
-    "within them; bold where every cell has several sets and the interval excludes 50. Agarwal et al., NeurIPS 2021."
+    "Probability, in %, that a network of the first method is more accurate than one of the second"
+    " on the same cell, mean over cells; ties count half. 95 % interval from a bootstrap stratified"
+    " by cell, over sets and the networks within them; bold where every cell has several sets and"
+    " the interval excludes 50. Agarwal et al., NeurIPS 2021."
 )
 
 _Place = tuple[str, int | None, str]
@@ -37,7 +41,9 @@ _Place = tuple[str, int | None, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Comparison:
-    """The methods of one experiment under one protocol and split, on the cells that all of them have."""
+    """The methods of one experiment under one protocol and split, on the cells that all of them
+    have.
+    """
 
     experiment: str
     protocol: str
@@ -55,12 +61,17 @@ class _Comparison:
     @property
     def title(self) -> str:
         """End of a table's title."""
-        return f"{self.experiment} ({self.split} accuracy, protocol {self.protocol}, {len(self.places)} cells)"
+        return (
+            f"{self.experiment} ({self.split} accuracy, protocol {self.protocol},"
+            f" {len(self.places)} cells)"
+        )
 
 
 def across(results: Results) -> tuple[Table, ...]:
     """Return the tables that look over all sections; those without anything to say are left out."""
-    aggregates = [table for c in _compared(results) for table in (_quartiles(results, c), _improvements(c))]
+    aggregates = [
+        table for c in _compared(results) for table in (_quartiles(results, c), _improvements(c))
+    ]
     made = (*main_tables(results), *reproduction(results), *score_tables(results), *aggregates)
     return tuple(table for table in made if table.rows)
 
@@ -81,21 +92,31 @@ def _compared(results: Results) -> Iterable[_Comparison]:
                 experiment=experiment,
                 protocol=protocol,
                 split=split,
-                cells={method: [cells[place] for place in places] for method, cells in methods.items()},
+                cells={
+                    method: [cells[place] for place in places] for method, cells in methods.items()
+                },
                 places=places,
             )
 
 
 def _quartiles(results: Results, comparison: _Comparison) -> Table:
-    normalised = {method: [_normalised(results, m) for m in ms] for method, ms in comparison.cells.items()}
+    normalised = {
+        method: [_normalised(results, m) for m in ms] for method, ms in comparison.cells.items()
+    }
     means = {method: _joined_mean(groups) for method, groups in normalised.items()}
     best = sorted({percent(mean) for mean in means.values()}, key=float, reverse=True)
     marks: dict[str, Emphasis] = dict(zip(best, ("best", "second"), strict=False))
     rows = tuple(
         (
             Entry(text=method),
-            Entry(text=percent(means[method]), emphasis=marks.get(percent(means[method])), keys=_keys(ms)),
-            Entry(text=interval_text(interquartile_mean_interval(normalised[method])), keys=_keys(ms)),
+            Entry(
+                text=percent(means[method]),
+                emphasis=marks.get(percent(means[method])),
+                keys=_keys(ms),
+            ),
+            Entry(
+                text=interval_text(interquartile_mean_interval(normalised[method])), keys=_keys(ms)
+            ),
         )
         for method, ms in comparison.cells.items()
     )
@@ -113,13 +134,21 @@ def _improvements(comparison: _Comparison) -> Table:
     for first, second in comparisons(list(comparison.cells)):
         pairs = list(zip(comparison.cells[first], comparison.cells[second], strict=True))
         groups = [(_group(a), _group(b)) for a, b in pairs]
-        probability = probability_of_improvement((np.concatenate(a), np.concatenate(b)) for a, b in groups)
+        probability = probability_of_improvement(
+            (np.concatenate(a), np.concatenate(b)) for a, b in groups
+        )
         interval = improvement_interval(groups)
         several = all(len(group) > 1 for pair in groups for group in pair)
         clear = several and interval is not None and not interval[0] <= 0.5 <= interval[1]
         keys = _keys([m for pair in pairs for m in pair])
         number = Entry(text=percent(probability), emphasis="clear" if clear else None, keys=keys)
-        rows.append((Entry(text=f"{first} over {second}"), number, Entry(text=interval_text(interval), keys=keys)))
+        rows.append(
+            (
+                Entry(text=f"{first} over {second}"),
+                number,
+                Entry(text=interval_text(interval), keys=keys),
+            )
+        )
     return Table(
         slug=slug(*comparison.names, "improvement"),
         title=f"Probability of improvement across cells: {comparison.title}",
@@ -144,7 +173,9 @@ def _normalised(results: Results, m: Measurement) -> list[Array]:
 
 
 def _classes(results: Results, m: Measurement) -> int:
-    """Return the number of classes of a data set, of a user's own from its rows; 0 where it is unknown."""
+    """Return the number of classes of a data set, of a user's own from its rows; 0 where it is
+    unknown.
+    """
     ref = results.plan.units[m.cells[0].evaluation_key].dataset
     if ref.format is None and ref.name in REGISTRY:
         return len(ref.classes or REGISTRY[ref.name].classes)

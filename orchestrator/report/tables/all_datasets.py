@@ -1,4 +1,6 @@
-"""The methods of an experiment on all its data sets in one table, as papers print their main one."""
+"""The methods of an experiment on all its data sets in one table, as papers print their main
+one.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,9 +14,11 @@ _Row = tuple[str, int | None]
 
 
 def main_tables(results: Results) -> tuple[Table, ...]:
-    """Return a table for each experiment on several data sets: a row a data set and IPC, a column a method.
+    """Return a table for each experiment on several data sets: a row a data set and IPC, a column a
+    method.
 
-    Experiments that have several networks on one data set are left out: their tables are about architectures.
+    Experiments that have several networks on one data set are left out: their tables are about
+        architectures.
     """
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
     for m in results.measurements:
@@ -33,12 +37,18 @@ def _table(measurements: Sequence[Measurement]) -> Table:
     cells = dict(_cells(measurements))
     rows, methods = (dict.fromkeys(places) for places in zip(*cells, strict=True))
     notes = footnotes(cells.values())
-    lines = tuple(_line(place, {method: cells.get((place, method)) for method in methods}, notes) for place in rows)
+    lines = tuple(
+        _line(place, {method: cells.get((place, method)) for method in methods}, notes)
+        for place in rows
+    )
     scope: Scope = measurements[0].scope
     unusual = [part for part in (scope.protocol, scope.split) if part not in ("paper", "test")]
     return Table(
         slug=slug("across", scope.experiment, *unusual, "data sets"),
-        title=f"Methods on all data sets: {scope.experiment} ({scope.split} accuracy, protocol {scope.protocol})",
+        title=(
+            f"Methods on all data sets: {scope.experiment} ({scope.split} accuracy, protocol"
+            f" {scope.protocol})"
+        ),
         header=("Data set", "IPC", *methods),
         rows=lines,
         caption=JOINT_ACCURACY,
@@ -47,7 +57,9 @@ def _table(measurements: Sequence[Measurement]) -> Table:
 
 
 def _cells(measurements: Sequence[Measurement]) -> Iterable[tuple[tuple[_Row, str], Measurement]]:
-    """Yield the measurements by place and method; the whole training set is in every row of its data set."""
+    """Yield the measurements by place and method; the whole training set is in every row of its
+    data set.
+    """
     for scope in scopes(measurements):
         here = [m for m in measurements if m.scope == scope]
         sizes: list[int | None] = [*sorted({m.ipc for m in here if m.ipc is not None})] or [None]
@@ -57,9 +69,13 @@ def _cells(measurements: Sequence[Measurement]) -> Iterable[tuple[tuple[_Row, st
                     yield ((scope.dataset, size), m.method), m
 
 
-def _line(place: _Row, methods: dict[str, Measurement | None], notes: Sequence[str]) -> tuple[Entry, ...]:
+def _line(
+    place: _Row, methods: dict[str, Measurement | None], notes: Sequence[str]
+) -> tuple[Entry, ...]:
     dataset, ipc = place
     # the whole training set does not compete with synthetic sets
-    emphasis = ranks({method: m.summary for method, m in methods.items() if m is not None and m.ipc is not None})
+    emphasis = ranks(
+        {method: m.summary for method, m in methods.items() if m is not None and m.ipc is not None}
+    )
     entries = (accuracy_entry(m, emphasis.get(method), notes) for method, m in methods.items())
     return (*row(dataset, "all" if ipc is None else ipc), *entries)

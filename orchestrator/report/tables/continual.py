@@ -1,4 +1,6 @@
-"""Tables of class-incremental learning: accuracy over the classes seen, after each step and over all of them."""
+"""Tables of class-incremental learning: accuracy over the classes seen, after each step and over
+all of them.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +21,19 @@ from orchestrator.report.results import Results, Scope, Trajectory, scopes, size
 from orchestrator.report.swept_settings import swept_name
 
 _ACCURACY = (
-    "Accuracy in % over the classes seen so far: mean ± population standard deviation over class orders and networks; "
-    "average: of each network's accuracies over all steps. Best of each column bold, second underlined."
+    "Accuracy in % over the classes seen so far: mean ± population standard deviation over class"
+    " orders and networks; average: of each network's accuracies over all steps. Best of each"
+    " column bold, second underlined."
 )
 _SPREAD = (
-    "In %. Interval: 95 %, two-level bootstrap over class orders and the networks within them. "
-    "Between orders, within orders: sample standard deviation of the orders' means, and of the networks on one order."
+    "In %. Interval: 95 %, two-level bootstrap over class orders and the networks within them."
+    " Between orders, within orders: sample standard deviation of the orders' means, and of the"
+    " networks on one order."
 )
 _DIFFERENCE = (
-    "Difference of accuracy in points, paired by class order and network, with its 95 % interval (two-level "
-    "bootstrap); bold where both the interval and a t test over the orders' differences, two-sided at 5 %, "
-    "exclude zero."
+    "Difference of accuracy in points, paired by class order and network, with its 95 % interval"
+    " (two-level bootstrap); bold where both the interval and a t test over the orders'"
+    " differences, two-sided at 5 %, exclude zero."
 )
 
 Part = Callable[[Array], Array]
@@ -56,8 +60,15 @@ def sections(results: Results) -> tuple[Section, ...]:
 
 def _section(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Section:
     groups = list(_groups(results, scope, trajectories))
-    details = [table for group in groups for table in (_spread(group), _differences(group)) if table.rows]
-    return Section(title=scope.title, place=scope.place, tables=tuple(map(_accuracies, groups)), details=tuple(details))
+    details = [
+        table for group in groups for table in (_spread(group), _differences(group)) if table.rows
+    ]
+    return Section(
+        title=scope.title,
+        place=scope.place,
+        tables=tuple(map(_accuracies, groups)),
+        details=tuple(details),
+    )
 
 
 def _groups(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Iterable[_Group]:
@@ -78,7 +89,9 @@ def _steps(count: int) -> str:
 
 
 def _columns(steps: int, seen: Mapping[int, int]) -> dict[str, Part]:
-    names = [f"{seen[step]} classes" if step in seen else f"step {step}" for step in range(1, steps + 1)]
+    names = [
+        f"{seen[step]} classes" if step in seen else f"step {step}" for step in range(1, steps + 1)
+    ]
     columns = {name: _step(index) for index, name in enumerate(names)}
     return columns | {"average": lambda accuracies: accuracies.mean(axis=0)}
 
@@ -90,8 +103,12 @@ def _step(index: int) -> Part:
 def _classes_seen(results: Results, trajectories: Sequence[Trajectory]) -> dict[int, int]:
     """Return the number of classes seen after each step, as far as there are rows."""
     rows = results.rows["continual"]
-    rows = rows[rows["key"].isin([key for t in trajectories for key in t.keys])].dropna(subset="classes")
-    return {int(step): len(classes) for step, classes in zip(rows["step"], rows["classes"], strict=True)}
+    rows = rows[rows["key"].isin([key for t in trajectories for key in t.keys])].dropna(
+        subset="classes"
+    )
+    return {
+        int(step): len(classes) for step, classes in zip(rows["step"], rows["classes"], strict=True)
+    }
 
 
 def _of(t: Trajectory, part: Part) -> dict[int, Array]:
@@ -103,19 +120,35 @@ def _summary(t: Trajectory, part: Part) -> Summary | None:
 
 
 def _accuracies(group: _Group) -> Table:
-    summaries = {c: {m: _summary(t, part) for m, t in group.methods.items()} for c, part in group.columns.items()}
+    summaries = {
+        c: {m: _summary(t, part) for m, t in group.methods.items()}
+        for c, part in group.columns.items()
+    }
     emphasis = {column: ranks(found) for column, found in summaries.items()}
     notes = footnotes(group.methods.values())
     rows = tuple(
-        (Entry(text=m), *(summary_entry(t, summaries[c][m], emphasis[c].get(m), notes) for c in group.columns))
+        (
+            Entry(text=m),
+            *(summary_entry(t, summaries[c][m], emphasis[c].get(m), notes) for c in group.columns),
+        )
         for m, t in group.methods.items()
     )
     header = ("Method", *group.columns)
-    return Table(slug=group.slug, title=group.title, header=header, rows=rows, caption=_ACCURACY, notes=notes)
+    return Table(
+        slug=group.slug, title=group.title, header=header, rows=rows, caption=_ACCURACY, notes=notes
+    )
 
 
 def _spread(group: _Group) -> Table:
-    header = ("Method", "After", "mean ± std", "95 % interval", "between orders", "within orders", "orders × networks")
+    header = (
+        "Method",
+        "After",
+        "mean ± std",
+        "95 % interval",
+        "between orders",
+        "within orders",
+        "orders × networks",
+    )
     rows = [
         (*row(method, column), *spread_entries(_of(t, part), summary, t.keys))
         for method, t in group.methods.items()

@@ -11,16 +11,28 @@ from orchestrator.report.results import Results, dataset_label
 from orchestrator.report.tables.overview import KIND_LABELS, all_rows
 from orchestrator.units import KINDS, Continual, Distill, Evaluate, ImportExtractor, TrainExtractor
 
-_MEMORY = "Peak memory: of the device on a GPU; on a CPU of the whole process, whatever it computed before included."
+_MEMORY = (
+    "Peak memory: of the device on a GPU; on a CPU of the whole process, whatever it computed"
+    " before included."
+)
 _HOURS = (
-    "Measured seconds of all rows added up: GPU-hours where the device is a GPU, otherwise processor-hours. "
-    "What ran side by side on one device counts in full, what failed does not count."
+    "Measured seconds of all rows added up: GPU-hours where the device is a GPU, otherwise"
+    " processor-hours. What ran side by side on one device counts in full, what failed does not"
+    " count."
 )
 
 
 def costs(results: Results) -> tuple[Table, ...]:
-    """Return what sets and networks cost, and the hours of each kind of unit; a table without rows is left out."""
-    tables = (_hours(results), _sets(results), _networks(results), _continual(results), _extractors(results))
+    """Return what sets and networks cost, and the hours of each kind of unit; a table without rows
+    is left out.
+    """
+    tables = (
+        _hours(results),
+        _sets(results),
+        _networks(results),
+        _continual(results),
+        _extractors(results),
+    )
     return tuple(table for table in tables if table.rows)
 
 
@@ -30,7 +42,14 @@ def _hours(results: Results) -> Table:
     lines = []
     for kind in KINDS:
         for device, group in frame[frame["kind"] == kind].groupby("device"):
-            lines.append((KIND_LABELS[kind].capitalize(), device, group["key"].nunique(), _hour(group["seconds"])))
+            lines.append(
+                (
+                    KIND_LABELS[kind].capitalize(),
+                    device,
+                    group["key"].nunique(),
+                    _hour(group["seconds"]),
+                )
+            )
     if len(lines) > 1:
         for device, group in frame.groupby("device"):
             lines.append(("All", device, group["key"].nunique(), _hour(group["seconds"])))
@@ -41,13 +60,28 @@ def _hours(results: Results) -> Table:
 def _sets(results: Results) -> Table:
     order = list(dict.fromkeys(cell.method for cell in results.plan.cells))
     lines = []
-    for place, group in _alike(results, results.rows["distillations"], ("method", "ipc"), _set_work):
+    for place, group in _alike(
+        results, results.rows["distillations"], ("method", "ipc"), _set_work
+    ):
         times = _seconds(group["seconds_per_iteration"]), _seconds(group["seconds"])
         lines.append((*place, *times, _memory(group), len(group)))
-    lines.sort(key=lambda line: (line[0], order.index(line[1]) if line[1] in order else len(order), line[2]))
+    lines.sort(
+        key=lambda line: (
+            line[0],
+            order.index(line[1]) if line[1] in order else len(order),
+            line[2],
+        )
+    )
     work = ("Data set", "Method", "IPC", "matching network", "extractor", "iterations")
     header = (*work, "s / iteration", "s / set", "peak memory", "sets")
-    return _table("cost-sets", "Synthetic sets", header, lines, f"Means over sets. {_MEMORY}", words=(0, 1, 3, 4))
+    return _table(
+        "cost-sets",
+        "Synthetic sets",
+        header,
+        lines,
+        f"Means over sets. {_MEMORY}",
+        words=(0, 1, 3, 4),
+    )
 
 
 def _networks(results: Results) -> Table:
@@ -55,24 +89,50 @@ def _networks(results: Results) -> Table:
 
 
 def _continual(results: Results) -> Table:
-    return _trained(results, "continual", "cost-continual", "Networks of class-incremental learning")
+    return _trained(
+        results, "continual", "cost-continual", "Networks of class-incremental learning"
+    )
 
 
 def _trained(results: Results, table: str, slug: str, title: str) -> Table:
     groups = _alike(results, results.rows[table], ("network",), _training_work)
     lines = [
-        (dataset, network, images or "all", epochs, _seconds(group["seconds"]), _memory(group), len(group))
+        (
+            dataset,
+            network,
+            images or "all",
+            epochs,
+            _seconds(group["seconds"]),
+            _memory(group),
+            len(group),
+        )
         for (dataset, network, images, epochs), group in groups
     ]
-    header = ("Data set", "Network", "images / class", "epochs", "s / network", "peak memory", "networks")
+    header = (
+        "Data set",
+        "Network",
+        "images / class",
+        "epochs",
+        "s / network",
+        "peak memory",
+        "networks",
+    )
     return _table(slug, title, header, lines, f"Means over networks. {_MEMORY}")
 
 
 def _alike(
-    results: Results, frame: pd.DataFrame, columns: Sequence[str], work: Callable[[Results, str], tuple[object, ...]]
+    results: Results,
+    frame: pd.DataFrame,
+    columns: Sequence[str],
+    work: Callable[[Results, str], tuple[object, ...]],
 ) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Yield the rows of equal work in order: of one data set and as many classes, equal in `columns` and in `work`."""
-    places = [(_dataset(results, key), *rest, *work(results, key)) for key, *rest in frame[["key", *columns]].values]
+    """Yield the rows of equal work in order: of one data set and as many classes, equal in
+    `columns` and in `work`.
+    """
+    places = [
+        (_dataset(results, key), *rest, *work(results, key))
+        for key, *rest in frame[["key", *columns]].values
+    ]
     for place in sorted(set(places)):
         yield place, frame[[each == place for each in places]]
 
@@ -80,11 +140,15 @@ def _alike(
 def _dataset(results: Results, key: str) -> str:
     unit = results.plan.units[key]
     classes = len(unit.dataset.classes)
-    return dataset_label(unit) + (f", {classes} {'class' if classes == 1 else 'classes'}" if classes else "")
+    return dataset_label(unit) + (
+        f", {classes} {'class' if classes == 1 else 'classes'}" if classes else ""
+    )
 
 
 def _set_work(results: Results, key: str) -> tuple[str, str, int | str]:
-    """Return what else decides how long a set takes: its matching network, extractors' network and iterations."""
+    """Return what else decides how long a set takes: its matching network, extractors' network and
+    iterations.
+    """
     unit = results.plan.units[key]
     if not isinstance(unit, Distill):
         return "", "", ""
@@ -113,7 +177,9 @@ def _extractors(results: Results) -> Table:
         for (dataset, network), group in frame.groupby(["dataset", "network"])
     ]
     header = ("Data set", "Network", "s / network", "peak memory", "networks")
-    return _table("cost-extractors", "Extractor pool", header, lines, f"Means over networks. {_MEMORY}")
+    return _table(
+        "cost-extractors", "Extractor pool", header, lines, f"Means over networks. {_MEMORY}"
+    )
 
 
 def _table(
@@ -125,7 +191,9 @@ def _table(
     words: tuple[int, ...] = (0, 1),
 ) -> Table:
     rows = tuple(row(*line) for line in lines)
-    return Table(slug=slug, title=title, header=header, rows=rows, caption=caption, text_columns=words)
+    return Table(
+        slug=slug, title=title, header=header, rows=rows, caption=caption, text_columns=words
+    )
 
 
 def _seconds(values: pd.Series) -> str:

@@ -1,4 +1,6 @@
-"""Tables of DD-Ranking's scores: the label-robust one, and the augmentation-robust one where augmentation is swept."""
+"""Tables of DD-Ranking's scores: the label-robust one, and the augmentation-robust one where
+augmentation is swept.
+"""
 
 from collections.abc import Iterable
 
@@ -16,13 +18,14 @@ AUGMENTATION = "evaluation.dsa_strategy"
 NO_AUGMENTATION = "none"
 
 _SOURCE = (
-    "Li et al. 2025, arXiv 2505.13300; 95 % interval from a two-level bootstrap of the whole score, paired by seed."
+    "Li et al. 2025, arXiv 2505.13300; 95 % interval from a two-level bootstrap of the whole score,"
+    " paired by seed."
 )
 _LABEL = (
-    "In %, higher is better. Improvement over random (IOR): accuracy on the synthetic minus that on a random set, in "
-    "points; hard label recovery (HLR): accuracy on the whole training set, which has a schedule of its own, minus "
-    "that on the synthetic set, in points, lower is better. "
-    f"LRS = (exp(α) − 1/e) / (e − 1/e), α = ½ IOR − ½ HLR. {_SOURCE}"
+    "In %, higher is better. Improvement over random (IOR): accuracy on the synthetic minus that"
+    " on a random set, in points; hard label recovery (HLR): accuracy on the whole training set,"
+    " which has a schedule of its own, minus that on the synthetic set, in points, lower is"
+    f" better. LRS = (exp(α) − 1/e) / (e − 1/e), α = ½ IOR − ½ HLR. {_SOURCE}"
 )
 _AUGMENTATION = (
     "In %, higher is better. Improvement over random with and without augmentation in the "
@@ -35,23 +38,39 @@ _Place = tuple[_Frame, int | None, EvaluationSettings]
 
 
 def score_tables(results: Results) -> tuple[Table, ...]:
-    """Return the tables of both scores, one for each protocol and split; tables without a score are left out."""
+    """Return the tables of both scores, one for each protocol and split; tables without a score are
+    left out.
+    """
     kinds = list(dict.fromkeys((m.scope.protocol, m.scope.split) for m in results.measurements))
     made = []
     for protocol, split in kinds:
-        chosen = [m for m in results.measurements if (m.scope.protocol, m.scope.split) == (protocol, split)]
+        chosen = [
+            m
+            for m in results.measurements
+            if (m.scope.protocol, m.scope.split) == (protocol, split)
+        ]
         unusual = [part for part in (protocol, split) if part not in ("paper", "test")]
         made += [_label_robust(results, chosen, unusual), _augmentation_robust(chosen, unusual)]
     return tuple(table for table in made if table.rows)
 
 
-def _label_robust(results: Results, measurements: Iterable[Measurement], unusual: list[str]) -> Table:
+def _label_robust(
+    results: Results, measurements: Iterable[Measurement], unusual: list[str]
+) -> Table:
     rows = []
-    found = sorted(_with_references(results, measurements).items(), key=lambda each: (each[0][0], each[0][1] or 0))
+    found = sorted(
+        _with_references(results, measurements).items(),
+        key=lambda each: (each[0][0], each[0][1] or 0),
+    )
     for (frame, ipc, method), (m, random, top) in found:
         score = label_robust_score(m.accuracies, random.accuracies, list(top.accuracies.values()))
         if score:
-            texts = signed(score.ior), signed(score.hlr), percent(score.score), interval_text(score.interval)
+            texts = (
+                signed(score.ior),
+                signed(score.hlr),
+                percent(score.score),
+                interval_text(score.interval),
+            )
             rows.append((*row(frame[0], frame[3], ipc, method), *_linked(texts, (m, random, top))))
     return Table(
         slug=slug("scores", "lrs", *unusual),
@@ -66,7 +85,8 @@ def _label_robust(results: Results, measurements: Iterable[Measurement], unusual
 def _with_references(
     results: Results, measurements: Iterable[Measurement]
 ) -> dict[tuple[_Frame, int | None, str], tuple[Measurement, Measurement, Measurement]]:
-    """Return each method with the random images evaluated like it, and the whole training set; of several the largest.
+    """Return each method with the random images evaluated like it, and the whole training set; of
+    several the largest.
 
     The whole training set may belong to another experiment, and has a schedule of its own.
     """
@@ -105,7 +125,17 @@ def _augmentation_robust(measurements: Iterable[Measurement], unusual: list[str]
     return Table(
         slug=slug("scores", "ars", *unusual),
         title=" ".join(["Augmentation-robust score", *_brackets(unusual)]),
-        header=("Data set", "Network", "IPC", "Method", "Augmentation", "with", "without", "ARS", "95 % interval"),
+        header=(
+            "Data set",
+            "Network",
+            "IPC",
+            "Method",
+            "Augmentation",
+            "with",
+            "without",
+            "ARS",
+            "95 % interval",
+        ),
         rows=tuple(rows),
         caption=_AUGMENTATION,
         text_columns=(0, 1, 3, 4),
@@ -116,13 +146,24 @@ def _augmentation_rows(methods: dict[str, dict[str, Measurement]]) -> Iterable[t
     random = methods.get(REFERENCE, {})
     for method, by_strategy in methods.items():
         for strategy, m in by_strategy.items():
-            four = (m, random.get(strategy), by_strategy.get(NO_AUGMENTATION), random.get(NO_AUGMENTATION))
+            four = (
+                m,
+                random.get(strategy),
+                by_strategy.get(NO_AUGMENTATION),
+                random.get(NO_AUGMENTATION),
+            )
             known = [each for each in four if each is not None]
             if strategy == NO_AUGMENTATION or method == REFERENCE or len(known) < len(four):
                 continue
             score = augmentation_robust_score(*(each.accuracies for each in known))
             if score:
-                place = (m.scope.dataset, m.network, m.ipc, swept_name(m.method, _rest(m.sweep)), strategy)
+                place = (
+                    m.scope.dataset,
+                    m.network,
+                    m.ipc,
+                    swept_name(m.method, _rest(m.sweep)),
+                    strategy,
+                )
                 parts = signed(score.augmented), signed(score.plain)
                 texts = *parts, percent(score.score), interval_text(score.interval)
                 yield (*row(*place), *_linked(texts, known))

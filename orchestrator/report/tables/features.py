@@ -1,4 +1,6 @@
-"""Tables of feature distributions: spread within classes, and distance of covariances to those of real images."""
+"""Tables of feature distributions: spread within classes, and distance of covariances to those of
+real images.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,23 +18,36 @@ _COLUMNS = (
     ("covariance_distance", "initial"),
     ("covariance_distance", "synthetic"),
 )
-_HEADER = ("spread, real", "spread, before", "spread, after", "covariance, before", "covariance, after")
+_HEADER = (
+    "spread, real",
+    "spread, before",
+    "spread, after",
+    "covariance, before",
+    "covariance, after",
+)
 _CAPTION = (
-    "Spread: variance of a class's features, summed over them (divided by n − 1). Covariance: Frobenius distance of "
-    "the local covariance to that of the class's real images. Of real images, and of the synthetic ones before and "
-    "after distillation (before, for images that were chosen: random ones); features of a network trained on the real "
-    "images, which no set was distilled with. A covariance is the further off the fewer images it is of: before and "
-    "after may be compared, and methods with equally many images. "
+    "Spread: variance of a class's features, summed over them (divided by n − 1). Covariance:"
+    " Frobenius distance of the local covariance to that of the class's real images. Of real"
+    " images, and of the synthetic ones before and after distillation (before, for images that were"
+    " chosen: random ones); features of a network trained on the real images, which no set was"
+    " distilled with. A covariance is the further off the fewer images it is of: before and after"
+    " may be compared, and methods with equally many images. "
 )
 _CLASSES = "Mean over sets."
-_METHODS = "Mean over classes and sets; ± is the population standard deviation over sets of the mean over classes."
+_METHODS = (
+    "Mean over classes and sets; ± is the population standard deviation over sets of the mean over"
+    " classes."
+)
 
 _Point = tuple[str, int | None, str]
 
 
 def sections(results: Results) -> tuple[Section, ...]:
     """Return the feature statistics of each scope as tables; scopes without rows are left out."""
-    made = [_section(scope, [v for v in results.views if v.scope == scope]) for scope in scopes(results.views)]
+    made = [
+        _section(scope, [v for v in results.views if v.scope == scope])
+        for scope in scopes(results.views)
+    ]
     return tuple(section for section in made if section.tables)
 
 
@@ -59,7 +74,9 @@ def _methods(scope: Scope, points: dict[_Point, list[FeatureView]]) -> Table:
     rows = []
     for (method, ipc, network), views in points.items():
         done, marks = _done(views), tuple(notes.index(note) + 1 for note in _notes(views))
-        entries = (_entry([_mean(view.rows, *column) for view in done], done, marks) for column in _COLUMNS)
+        entries = (
+            _entry([_mean(view.rows, *column) for view in done], done, marks) for column in _COLUMNS
+        )
         rows.append((*row(method, MISSING if ipc is None else ipc, network, len(done)), *entries))
     return Table(
         slug=slug(*scope.name, "features"),
@@ -100,19 +117,27 @@ def _mean(rows: pd.DataFrame, column: str, origin: str) -> float:
     return float(rows.loc[rows["origin"] == origin, column].mean())
 
 
-def _entry(means: Iterable[float], views: Sequence[FeatureView], notes: tuple[int, ...] = ()) -> Entry:
-    """Print the mean of the figures of finished sets; what these do not have stays empty, a dash is not done yet."""
+def _entry(
+    means: Iterable[float], views: Sequence[FeatureView], notes: tuple[int, ...] = ()
+) -> Entry:
+    """Print the mean of the figures of finished sets; what these do not have stays empty, a dash is
+    not done yet.
+    """
     if not views:
         return Entry(text=MISSING)
     known = np.array([mean for mean in means if not np.isnan(mean)])
     if not known.size:
         return Entry(text="")
     decimals = _decimals(float(known.mean()))
-    text = f"{known.mean():.{decimals}f}" + (f" ± {known.std():.{decimals}f}" if known.size > 1 else "")
+    text = f"{known.mean():.{decimals}f}" + (
+        f" ± {known.std():.{decimals}f}" if known.size > 1 else ""
+    )
     return Entry(text=text, notes=notes, keys=tuple(view.cell.evaluation_key for view in views))
 
 
 def _decimals(value: float) -> int:
-    """Return how many decimals show three digits of a number; a large one keeps all its digits before the point."""
+    """Return how many decimals show three digits of a number; a large one keeps all its digits
+    before the point.
+    """
     digits = f"{value:.2e}"  # rounded first: 9.996 has the decimals of 10.0
     return max(0, 2 - int(digits.partition("e")[2]))

@@ -47,7 +47,9 @@ def overview(results: Results, space: str, overrides: Sequence[str] = ()) -> Tab
         "Search space": space,
         "Changed on the command line": ", ".join(overrides),
         "Finished": _finished(results),
-        "Data": _joined(_dataset(*point) for point in _pairs(rows, "dataset", "dataset_version", "fingerprint")),
+        "Data": _joined(
+            _dataset(*point) for point in _pairs(rows, "dataset", "dataset_version", "fingerprint")
+        ),
         "Protocol": _joined(cell.protocol for cell in results.plan.cells),
         "Arithmetic": _joined(rows["dtype"].dropna()),
         "Device": _joined(rows["device"].dropna()),
@@ -57,23 +59,42 @@ def overview(results: Results, space: str, overrides: Sequence[str] = ()) -> Tab
         "Compute time, all units together": duration(float(rows["seconds"].sum())),
     }
     lines = [row(name, value) for name, value in facts.items() if value]
-    return Table(slug="overview", title="What ran", header=("", ""), rows=tuple(lines), text_columns=(0, 1))
+    return Table(
+        slug="overview", title="What ran", header=("", ""), rows=tuple(lines), text_columns=(0, 1)
+    )
 
 
 def failed(results: Results) -> pd.DataFrame:
     """Return the rows of units that failed and are not done since; the last failure of each."""
     frame = results.rows["failures"]
-    return frame[~frame["key"].isin(results.done)].sort_values("finished").drop_duplicates("key", keep="last")
+    return (
+        frame[~frame["key"].isin(results.done)]
+        .sort_values("finished")
+        .drop_duplicates("key", keep="last")
+    )
 
 
 def failures(results: Results) -> Table | None:
     """Return the units of the plan that failed and are not done since."""
     lines = [
-        row(key, describe(results.plan, results.plan.units[key]), error, shorten(reason or "", _REASON_LENGTH))
-        for key, error, reason in failed(results)[["key", "error", "reason"]].itertuples(index=False, name=None)
+        row(
+            key,
+            describe(results.plan, results.plan.units[key]),
+            error,
+            shorten(reason or "", _REASON_LENGTH),
+        )
+        for key, error, reason in failed(results)[["key", "error", "reason"]].itertuples(
+            index=False, name=None
+        )
     ]
     header = ("Unit", "What", "Error", "Reason")
-    table = Table(slug="failures", title="Failures", header=header, rows=tuple(lines), text_columns=(0, 1, 2, 3))
+    table = Table(
+        slug="failures",
+        title="Failures",
+        header=header,
+        rows=tuple(lines),
+        text_columns=(0, 1, 2, 3),
+    )
     return table if lines else None
 
 
@@ -87,12 +108,18 @@ def missing(results: Results) -> Table | None:
         counts[_place(t.scope.title, what, t.method, t.ipc, t.network)] += t.missing
     for view in results.views:
         cell = view.cell
-        counts[_place(view.scope.features_title, "features", cell.method, cell.ipc, cell.network)] += int(
-            view.rows.empty
-        )
+        counts[
+            _place(view.scope.features_title, "features", cell.method, cell.ipc, cell.network)
+        ] += int(view.rows.empty)
     lines = [row(*point, count) for point, count in counts.items() if count]
     header = ("Experiment", "What", "Method", "IPC", "Network", "Missing")
-    table = Table(slug="missing", title="Still missing", header=header, rows=tuple(lines), text_columns=(0, 1, 2, 4))
+    table = Table(
+        slug="missing",
+        title="Still missing",
+        header=header,
+        rows=tuple(lines),
+        text_columns=(0, 1, 2, 4),
+    )
     return table if lines else None
 
 
@@ -100,26 +127,41 @@ def cells(results: Results) -> tuple[int, int]:
     """Return how many cells are planned, and how many of them have no result."""
     answers: list[Measurement | Trajectory] = [*results.measurements, *results.trajectories]
     planned = sum(len(answer.cells) for answer in answers) + len(results.views)
-    return planned, sum(answer.missing for answer in answers) + sum(int(view.rows.empty) for view in results.views)
+    return planned, sum(answer.missing for answer in answers) + sum(
+        int(view.rows.empty) for view in results.views
+    )
 
 
 def describe(plan: Plan, unit: Unit) -> str:
     """Return a unit in a few words, such as "distill digits, DM+IID, IPC 10, seed 0"."""
     words = [f"{unit.kind.replace('_', ' ')} {unit.dataset.name}"]
-    made = plan.units[unit.parents[0]] if isinstance(unit, Evaluate | Continual | Embed) and unit.parents else unit
+    made = (
+        plan.units[unit.parents[0]]
+        if isinstance(unit, Evaluate | Continual | Embed) and unit.parents
+        else unit
+    )
     if isinstance(made, Distill | Select | ImportSet):
-        words += [made.method if isinstance(made, ImportSet) else unit_method(made), f"IPC {made.ipc}"]
+        words += [
+            made.method if isinstance(made, ImportSet) else unit_method(made),
+            f"IPC {made.ipc}",
+        ]
     if isinstance(unit, Evaluate | Continual):
         words.append(unit.network)
     if isinstance(unit, Continual):
         words.append(f"{len(unit.parents)} steps")
-    place = f"number {unit.index}" if isinstance(unit, TrainExtractor | ImportExtractor) else f"seed {unit.seed}"
+    place = (
+        f"number {unit.index}"
+        if isinstance(unit, TrainExtractor | ImportExtractor)
+        else f"seed {unit.seed}"
+    )
     return ", ".join([*words, place])
 
 
 def all_rows(results: Results) -> pd.DataFrame:
     """Return where the rows of all units come from: the columns that the tables of units share."""
-    shared = [results.rows[name][list(PROVENANCE)] for name in dict.fromkeys(TABLE_OF_KIND.values())]
+    shared = [
+        results.rows[name][list(PROVENANCE)] for name in dict.fromkeys(TABLE_OF_KIND.values())
+    ]
     filled = [frame for frame in shared if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else shared[0]
 
@@ -131,11 +173,18 @@ def _place(title: str, what: str, method: str, ipc: int | None, network: str) ->
 def _finished(results: Results) -> str:
     planned = Counter(unit.kind for unit in results.plan.units.values())
     done = Counter(results.plan.units[key].kind for key in results.done)
-    return ", ".join(f"{done[kind]} of {planned[kind]} {KIND_LABELS[kind]}" for kind in KINDS if planned[kind])
+    return ", ".join(
+        f"{done[kind]} of {planned[kind]} {KIND_LABELS[kind]}" for kind in KINDS if planned[kind]
+    )
 
 
 def _pairs(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[object, ...]]:
-    return frame[list(columns)].drop_duplicates().sort_values(list(columns)).itertuples(index=False, name=None)
+    return (
+        frame[list(columns)]
+        .drop_duplicates()
+        .sort_values(list(columns))
+        .itertuples(index=False, name=None)
+    )
 
 
 def _dataset(name: object, version: object, fingerprint: object) -> str:

@@ -1,4 +1,6 @@
-"""Figures that others published, from `search_spaces/data/published.csv`; what nobody published is not in it."""
+"""Figures that others published, from `search_spaces/data/published.csv`; what nobody published is
+not in it.
+"""
 
 import csv
 import functools
@@ -8,11 +10,13 @@ from dataclasses import dataclass
 from search_spaces import DATA
 
 JPEG = "-jpeg"
-"""Suffix of data sets whose images were encoded anew as JPEG; they are compared with the original images' figures."""
+"""Suffix of data sets whose images were encoded anew as JPEG; they are compared with the original
+images' figures.
+"""
 
 GAINS = (
-    "The abstract of the IID paper (CVPR 2024, arXiv 2404.00563) states gains of up to 6.6 points on CIFAR-10, "
-    "2.9 on SVHN, 2.5 on CIFAR-100 and 2.5 on TinyImageNet."
+    "The abstract of the IID paper (CVPR 2024, arXiv 2404.00563) states gains of up to 6.6 points"
+    " on CIFAR-10, 2.9 on SVHN, 2.5 on CIFAR-100 and 2.5 on TinyImageNet."
 )
 
 
@@ -42,13 +46,19 @@ def published_figures() -> Mapping[Key, Published]:
 
 
 def find_published(dataset: str, ipc: int | None, method: str) -> Published | None:
-    """Return the figure of a cell, for a JPEG version that of the original images; None where there is none."""
+    """Return the figure of a cell, for a JPEG version that of the original images; None where there
+    is none.
+    """
     return published_figures().get((dataset.removesuffix(JPEG), ipc, method))
 
 
 def published_sizes(dataset: str) -> frozenset[int | None]:
-    """Return the IPCs at which somebody published a figure of a data set, None for the whole training set."""
-    return frozenset(ipc for name, ipc, _ in published_figures() if name == dataset.removesuffix(JPEG))
+    """Return the IPCs at which somebody published a figure of a data set, None for the whole
+    training set.
+    """
+    return frozenset(
+        ipc for name, ipc, _ in published_figures() if name == dataset.removesuffix(JPEG)
+    )
 
 
 def _figure(line: Mapping[str, str]) -> Published:

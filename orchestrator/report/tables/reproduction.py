@@ -10,16 +10,27 @@ from orchestrator.report.tables.published import GAINS, Published, find_publishe
 from orchestrator.report.tables.settings_differences import deviations, published_settings, remarks
 
 _CAPTION = (
-    "Test accuracy in %, protocol paper: mean ± population standard deviation; difference in points; 95 % interval of "
-    "our mean (two-level bootstrap over sets and networks). Verdict: whether the interval covers the published mean or "
-    "lies above or below it; a measurement with other settings than published is not comparable. Blank: nobody "
-    f"published it. {GAINS}"
+    "Test accuracy in %, protocol paper: mean ± population standard deviation; difference in"
+    " points; 95 % interval of our mean (two-level bootstrap over sets and networks). Verdict:"
+    " whether the interval covers the published mean or lies above or below it; a measurement with"
+    f" other settings than published is not comparable. Blank: nobody published it. {GAINS}"
 )
-_HEADER = ("Data set", "IPC", "Method", "Published", "Ours", "Difference", "95 % interval", "Verdict", "Source")
+_HEADER = (
+    "Data set",
+    "IPC",
+    "Method",
+    "Published",
+    "Ours",
+    "Difference",
+    "95 % interval",
+    "Verdict",
+    "Source",
+)
 
 
 def reproduction(results: Results) -> tuple[Table, ...]:
-    """Return the table of every main measurement under protocol paper of data sets that others published figures of.
+    """Return the table of every main measurement under protocol paper of data sets that others
+    published figures of.
 
     Nothing where there is no such data set, or no networks were trained.
     """
@@ -43,7 +54,8 @@ def reproduction(results: Results) -> tuple[Table, ...]:
 
 
 def verdict(measurement: Measurement, published: Published | None, differing: str) -> str:
-    """Return what a measurement says of a published mean, in words; empty where there is nothing to compare.
+    """Return what a measurement says of a published mean, in words; empty where there is nothing to
+    compare.
 
     Args:
         measurement: ours.
@@ -57,17 +69,28 @@ def verdict(measurement: Measurement, published: Published | None, differing: st
     if measurement.summary.interval is None:
         return "one network: no interval"
     low, high = measurement.summary.interval
-    return "above" if low > published.accuracy else "below" if high < published.accuracy else "covers"
+    return (
+        "above" if low > published.accuracy else "below" if high < published.accuracy else "covers"
+    )
 
 
 def _main(results: Results) -> list[Measurement]:
-    """Return one measurement for each data set, IPC and method: of several the comparable one, then the largest.
+    """Return one measurement for each data set, IPC and method: of several the comparable one, then
+    the largest.
 
     Data sets and sizes that nobody published a figure of are left out.
     """
-    plain = [m for m in results.measurements if not m.sweep and (m.scope.protocol, m.scope.split) == ("paper", "test")]
+    plain = [
+        m
+        for m in results.measurements
+        if not m.sweep and (m.scope.protocol, m.scope.split) == ("paper", "test")
+    ]
     sizes = {m.scope.dataset: published_sizes(m.scope.dataset) for m in plain}
-    plain = [m for m in plain if m.ipc in sizes[m.scope.dataset] or (m.ipc is None and sizes[m.scope.dataset])]
+    plain = [
+        m
+        for m in plain
+        if m.ipc in sizes[m.scope.dataset] or (m.ipc is None and sizes[m.scope.dataset])
+    ]
     networks: dict[Scope, list[str]] = {}
     for m in plain:
         networks.setdefault(m.scope, []).append(m.network)
@@ -79,12 +102,19 @@ def _main(results: Results) -> list[Measurement]:
     datasets = list(dict.fromkeys(m.scope.dataset for m in chosen))
     methods = list(dict.fromkeys(m.method for m in chosen))
     return sorted(
-        chosen, key=lambda m: (datasets.index(m.scope.dataset), m.ipc or float("inf"), methods.index(m.method))
+        chosen,
+        key=lambda m: (
+            datasets.index(m.scope.dataset),
+            m.ipc or float("inf"),
+            methods.index(m.method),
+        ),
     )
 
 
 def _network(plan: Plan, m: Measurement, measured: Sequence[str]) -> str:
-    """Return the network of the published protocol, or where a scope lacks it, the scope's first."""
+    """Return the network of the published protocol, or where a scope lacks it, the scope's
+    first.
+    """
     dataset = plan.units[m.cells[0].evaluation_key].dataset
     published = published_settings(dataset, m.method, m.ipc).distillation.network
     return published if published in measured else measured[0]
@@ -94,7 +124,9 @@ def _weight(plan: Plan, m: Measurement) -> tuple[bool, bool, int]:
     return m.summary is not None, not deviations(plan, m), m.summary.networks if m.summary else 0
 
 
-def _row(plan: Plan, m: Measurement, remarked: Sequence[str], notes: Sequence[str]) -> tuple[Entry, ...]:
+def _row(
+    plan: Plan, m: Measurement, remarked: Sequence[str], notes: Sequence[str]
+) -> tuple[Entry, ...]:
     published = find_published(m.scope.dataset, m.ipc, m.method)
     marks = tuple(notes.index(text) + 1 for text in remarked)
     texts: Mapping[str, str] = {
@@ -102,17 +134,27 @@ def _row(plan: Plan, m: Measurement, remarked: Sequence[str], notes: Sequence[st
         "IPC": "all" if m.ipc is None else str(m.ipc),
         "Method": m.method,
         "Published": _published_text(published),
-        "Difference": signed(m.summary.mean - published.accuracy) if m.summary and published else "",
+        "Difference": (
+            signed(m.summary.mean - published.accuracy) if m.summary and published else ""
+        ),
         "95 % interval": interval_text(m.summary.interval) if m.summary else MISSING,
         "Verdict": verdict(m, published, deviations(plan, m)),
         "Source": published.source if published else "",
     }
     ours = Entry(text=summary_text(m.summary), notes=marks, keys=m.keys)
-    linked = {name: Entry(text=texts[name], keys=m.keys) for name in ("Difference", "95 % interval") if texts[name]}
-    return tuple(ours if name == "Ours" else linked.get(name, Entry(text=texts[name])) for name in _HEADER)
+    linked = {
+        name: Entry(text=texts[name], keys=m.keys)
+        for name in ("Difference", "95 % interval")
+        if texts[name]
+    }
+    return tuple(
+        ours if name == "Ours" else linked.get(name, Entry(text=texts[name])) for name in _HEADER
+    )
 
 
 def _published_text(published: Published | None) -> str:
     if published is None:
         return ""
-    return percent(published.accuracy) + ("" if published.std is None else f" ± {percent(published.std)}")
+    return percent(published.accuracy) + (
+        "" if published.std is None else f" ± {percent(published.std)}"
+    )

@@ -1,4 +1,6 @@
-"""What each method was computed with, read off the plan's units: a run that is shorter than published shows here."""
+"""What each method was computed with, read off the plan's units: a run that is shorter than
+published shows here.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,7 +8,15 @@ from typing import Any
 from distill_core.settings import DistillationSettings, EvaluationSettings
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.model import Table, row
-from orchestrator.units import Continual, Distill, Evaluate, ImportExtractor, ImportSet, TrainExtractor, Unit
+from orchestrator.units import (
+    Continual,
+    Distill,
+    Evaluate,
+    ImportExtractor,
+    ImportSet,
+    TrainExtractor,
+    Unit,
+)
 
 _LISTED = 4
 """Distinct values up to this many are listed, more are given as a range."""
@@ -34,7 +44,9 @@ _WORDS = ("Experiment", "Data set", "Method", "matching network", "own loss", "f
 
 
 def settings(plan: Plan) -> Table | None:
-    """Return the settings that decide length and strength, a row an experiment, data set, method and IPC."""
+    """Return the settings that decide length and strength, a row an experiment, data set, method
+    and IPC.
+    """
     groups: dict[tuple[object, ...], list[Cell]] = {}
     for cell in plan.cells:
         size = "all" if cell.ipc is None else cell.ipc
@@ -47,16 +59,23 @@ def settings(plan: Plan) -> Table | None:
     }
     columns = _ALWAYS | changed
     lines = [
-        row(*place, *(distinct(values.get(name, ())) for name in columns.values())) for place, values in found.items()
+        row(*place, *(distinct(values.get(name, ())) for name in columns.values()))
+        for place, values in found.items()
     ]
     caption = (
-        "Names as in the search space. extractors: networks of the pool × epochs that they are trained; num_eval: "
-        "networks trained on each set. Several values: those of swept settings, or of sets that experiments share."
+        "Names as in the search space. extractors: networks of the pool × epochs that they are"
+        " trained; num_eval: networks trained on each set. Several values: those of swept settings,"
+        " or of sets that experiments share."
     )
     header = ("Experiment", "Data set", "Method", "IPC", *columns)
     words = tuple(place for place, heading in enumerate(header) if heading in _WORDS)
     table = Table(
-        slug="settings", title="Settings", header=header, rows=tuple(lines), caption=caption, text_columns=words
+        slug="settings",
+        title="Settings",
+        header=header,
+        rows=tuple(lines),
+        caption=caption,
+        text_columns=words,
     )
     return table if lines else None
 
@@ -75,8 +94,14 @@ def distinct(values: Iterable[Any]) -> str:
     unique = list(dict.fromkeys(values))
     if all(isinstance(value, int | float) for value in unique):
         unique.sort()
-    texts = [f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
-             for value in unique]  # fmt: skip
+    texts = [
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else value
+        for value in unique
+    ]
     if len(texts) <= _LISTED:
         return ", ".join(texts)
     return f"{texts[0]} … {texts[-1]} ({len(texts)} values)"
@@ -117,4 +142,6 @@ def _pool(plan: Plan, keys: tuple[str, ...]) -> str:
     if not isinstance(first, TrainExtractor):
         return str(len(keys))
     epochs = first.settings.epochs
-    return f"{len(keys)} × {first.settings.network}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    return (
+        f"{len(keys)} × {first.settings.network}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    )

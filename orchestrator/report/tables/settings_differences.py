@@ -1,4 +1,6 @@
-"""Where the settings behind a measurement differ from the published protocol, and what that protocol leaves open."""
+"""Where the settings behind a measurement differ from the published protocol, and what that
+protocol leaves open.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -41,10 +43,11 @@ def published_settings(dataset: DatasetRef, method: str, ipc: int | None) -> Res
 
 
 def deviations(plan: Plan, measurement: Measurement) -> str:
-    """Return how a measurement's settings differ from the published ones, the first few; empty where they do not.
+    """Return how a measurement's settings differ from the published ones, the first few; empty
+    where they do not.
 
-    The numbers of sets and networks and the extractor pool are no deviations: the interval shows the ones, `remarks`
-    names the other.
+    The numbers of sets and networks and the extractor pool are no deviations: the interval shows
+    the ones, `remarks` names the other.
     """
     m = measurement
     evaluation = plan.units[m.cells[0].evaluation_key]
@@ -55,7 +58,9 @@ def deviations(plan: Plan, measurement: Measurement) -> str:
 
 
 def remarks(plan: Plan, measurement: Measurement) -> list[str]:
-    """Return what a reader has to know of a comparison that is no deviation from what was published."""
+    """Return what a reader has to know of a comparison that is no deviation from what was
+    published.
+    """
     m, found = measurement, []
     if m.scope.dataset.endswith("-jpeg"):
         found.append("JPEG images, compared with the figure of the original ones")
@@ -68,10 +73,14 @@ def remarks(plan: Plan, measurement: Measurement) -> list[str]:
     return [*found, *notes, *_unknown(plan, m)]
 
 
-def _deviations(plan: Plan, m: Measurement, evaluation: Unit, published: ResolvedSettings) -> Iterator[str]:
+def _deviations(
+    plan: Plan, m: Measurement, evaluation: Unit, published: ResolvedSettings
+) -> Iterator[str]:
     made = plan.units.get(m.cells[0].set_key or "")
     if isinstance(made, Distill) and m.ipc is not None:
-        yield from _differences(made.settings, specialise(published.distillation, m.method, m.ipc)[0])
+        yield from _differences(
+            made.settings, specialise(published.distillation, m.method, m.ipc)[0]
+        )
     if isinstance(made, Select) and made.parents:
         chooser = plan.units[made.parents[0]]
         expected = dataclasses.replace(published.extractors, network=published.distillation.network)
@@ -115,7 +124,9 @@ def _extractor(unit: Unit) -> str:
 
 
 def _unknown(plan: Plan, m: Measurement) -> Iterable[str]:
-    """Yield the settings of a method that its paper does not give and that have the value that stands in for it."""
+    """Yield the settings of a method that its paper does not give and that have the value that
+    stands in for it.
+    """
     rules: dict[str, Rule] = {}
     case = _case(m.cells[0].dataset, m.method, m.ipc)
     for rule in published_rules():
@@ -124,7 +135,9 @@ def _unknown(plan: Plan, m: Measurement) -> Iterable[str]:
     used = {
         path: rules[path].source
         for path, value in _used(plan, m).items()
-        if path in rules and rules[path].set[path] == value and rules[path].source.startswith("not published")
+        if path in rules
+        and rules[path].set[path] == value
+        and rules[path].source.startswith("not published")
     }
     if used:
         names = {"distillation.lambda_cc": "λ_CC", "distillation.lambda_cm": "λ_CM"}
@@ -133,7 +146,9 @@ def _unknown(plan: Plan, m: Measurement) -> Iterable[str]:
 
 
 def _used(plan: Plan, m: Measurement) -> dict[str, object]:
-    """Return the values, by path, of settings that papers may leave open and that this measurement depends on."""
+    """Return the values, by path, of settings that papers may leave open and that this measurement
+    depends on.
+    """
     evaluation = plan.units[m.cells[0].evaluation_key]
     if m.method == WHOLE and isinstance(evaluation, Evaluate):
         return {"evaluation.epoch_eval_train": evaluation.settings.epoch_eval_train}

@@ -1,8 +1,16 @@
-"""Tables of a sweep of one method: accuracies, their spread, and their changes from the usual values."""
+"""Tables of a sweep of one method: accuracies, their spread, and their changes from the usual
+values.
+"""
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.report.cells import accuracy_entry, difference_entry, footnotes, ranks, spread_entries
+from orchestrator.report.cells import (
+    accuracy_entry,
+    difference_entry,
+    footnotes,
+    ranks,
+    spread_entries,
+)
 from orchestrator.report.model import Entry, Table, row, slug
 from orchestrator.report.results import Measurement, Scope, size
 from orchestrator.report.swept_settings import point, setting, usual_setting, value_text
@@ -17,18 +25,28 @@ def sweep_table(scope: Scope, measurements: Sequence[Measurement]) -> Table:
     emphasis = ranks({point(m.sweep): m.summary for m in measurements})
     notes = footnotes(measurements)
     name, title = _names(scope, measurements[0])
-    header, rows = _by_value(measurements, lambda m: accuracy_entry(m, emphasis.get(point(m.sweep)), notes), "accuracy")
-    return Table(slug=name, title=title, header=header, rows=rows, caption=SWEPT_ACCURACY, notes=notes)
+    header, rows = _by_value(
+        measurements, lambda m: accuracy_entry(m, emphasis.get(point(m.sweep)), notes), "accuracy"
+    )
+    return Table(
+        slug=name, title=title, header=header, rows=rows, caption=SWEPT_ACCURACY, notes=notes
+    )
 
 
 def sweep_details(scope: Scope, measurements: Sequence[Measurement]) -> tuple[Table, ...]:
-    """Return their spread and their changes from the usual values, as far as there is anything to show."""
+    """Return their spread and their changes from the usual values, as far as there is anything to
+    show.
+    """
     tables = (_spread(scope, measurements), _changes(scope, measurements))
-    return tuple(table for table in tables if any(entry.keys for line in table.rows for entry in line))
+    return tuple(
+        table for table in tables if any(entry.keys for line in table.rows for entry in line)
+    )
 
 
 def reference_point(measurements: Sequence[Measurement]) -> tuple[str, ...]:
-    """Return the values that others are compared with: the usual ones if they are there, else the first."""
+    """Return the values that others are compared with: the usual ones if they are there, else the
+    first.
+    """
     usual = {usual_setting(m)[0] for m in measurements}
     points = {tuple(value for _, value in m.sweep): point(m.sweep) for m in measurements}
     first = next(iter(points.values()))
@@ -39,9 +57,13 @@ def _spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
     name, title = _names(scope, measurements[0])
     header = (*_settings(measurements[0]), *SPREAD_HEADER)
     rows = tuple(
-        (*row(*_values(m)), *spread_entries(m.accuracies, m.summary, m.keys)) for m in measurements if m.summary
+        (*row(*_values(m)), *spread_entries(m.accuracies, m.summary, m.keys))
+        for m in measurements
+        if m.summary
     )
-    return Table(slug=f"{name}-spread", title=f"{title}: spread", header=header, rows=rows, caption=SPREAD)
+    return Table(
+        slug=f"{name}-spread", title=f"{title}: spread", header=header, rows=rows, caption=SPREAD
+    )
 
 
 def _changes(scope: Scope, measurements: Sequence[Measurement]) -> Table:
@@ -70,9 +92,15 @@ def _by_value(
     names = _settings(measurements[0])
     leading = len(names) - 1 or 1
     cells = {(_values(m)[:leading], _values(m)[leading:]): m for m in measurements}
-    lefts, columns = dict.fromkeys(left for left, _ in cells), dict.fromkeys(across for _, across in cells)
+    lefts, columns = (
+        dict.fromkeys(left for left, _ in cells),
+        dict.fromkeys(across for _, across in cells),
+    )
     rows = tuple(
-        (*row(*left), *(entry(cells[left, c]) if (left, c) in cells else Entry(text="") for c in columns))
+        (
+            *row(*left),
+            *(entry(cells[left, c]) if (left, c) in cells else Entry(text="") for c in columns),
+        )
         for left in lefts
     )
     return (*names[:leading], *(f"{names[-1]} {c[0]}" if c else alone for c in columns)), rows

@@ -22,7 +22,9 @@ def attempt_of(record: Mapping[str, Any], key: str) -> str:
     attempt = record.get("attempt")
     if isinstance(attempt, str) and (found := _ATTEMPT.fullmatch(attempt)) and found["key"] == key:
         return attempt
-    raise StoreError(f"store: {DONE} of unit {key} is damaged: {attempt!r} is no attempt at it; delete it")
+    raise StoreError(
+        f"store: {DONE} of unit {key} is damaged: {attempt!r} is no attempt at it; delete it"
+    )
 
 
 def table_name(unit: Unit) -> str:

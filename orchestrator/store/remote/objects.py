@@ -1,4 +1,5 @@
-"""Objects behind an fsspec URL, such as a bucket of S3: bytes by name, listed, replaced, or created where nothing is.
+"""Objects behind an fsspec URL, such as a bucket of S3: bytes by name, listed, replaced, or created
+where nothing is.
 
 Every error of a remote, whatever library raises it, becomes a `StoreError` that says what to do.
 """
@@ -16,8 +17,12 @@ from typing import Any
 from orchestrator.store import atomic_files
 from orchestrator.store.atomic_files import StoreError, StoreUnwritable
 
-PROTOCOLS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 10}}, "memory": {}}
-"""Those known to leave it to the storage to create an object only where there is none, with options for fsspec.
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "s3": {"config_kwargs": {"connect_timeout": 10}},
+    "memory": {},
+}
+"""Those known to leave it to the storage to create an object only where there is none, with options
+for fsspec.
 
 `memory` is that of one process, for tests.
 """
@@ -47,8 +52,8 @@ def check_protocol(url: str) -> str:
     protocol = url.partition("://")[0]
     if protocol not in PROTOCOLS:
         raise StoreError(
-            f"store: {url}: nobody has looked whether {protocol}:// lets the first of two writers win, which a store "
-            "needs; use a folder, or s3://BUCKET/FOLDER"
+            f"store: {url}: nobody has looked whether {protocol}:// lets the first of two writers"
+            " win, which a store needs; use a folder, or s3://BUCKET/FOLDER"
         )
     return protocol
 
@@ -68,8 +73,8 @@ class Remote:
         """Return the folder at a URL; nothing is read yet.
 
         Raises:
-            StoreError: the protocol is unknown or cannot promise that the first of two writers wins, or its package is
-                missing.
+            StoreError: the protocol is unknown or cannot promise that the first of two writers
+                wins, or its package is missing.
         """
         protocol = check_protocol(url)
         try:
@@ -77,8 +82,12 @@ class Remote:
 
             fs, base = fsspec.url_to_fs(url, use_listings_cache=False, **PROTOCOLS[protocol])
         except ImportError as error:
-            raise StoreError(f"store: {url}: {_line(error)}; pip install 'iid-orchestrator[s3]'") from error
-        except Exception as error:  # each implementation has errors of its own for a URL that it does not like
+            raise StoreError(
+                f"store: {url}: {_line(error)}; pip install 'iid-orchestrator[s3]'"
+            ) from error
+        except (
+            Exception
+        ) as error:  # each implementation has errors of its own for a URL that it does not like
             raise StoreError(f"store: {url} is no address of a store: {_line(error)}") from error
         if not base.strip("/"):
             raise StoreError(f"store: {url} names no bucket; give {protocol}://BUCKET/FOLDER")
@@ -98,7 +107,11 @@ class Remote:
                 if _code(error) == "NoSuchBucket":
                     raise
                 return {}
-        return {path.removeprefix(base): _entry(info) for path, info in found.items() if path.startswith(base)}
+        return {
+            path.removeprefix(base): _entry(info)
+            for path, info in found.items()
+            if path.startswith(base)
+        }
 
     def entry(self, name: str) -> Entry | None:
         """Return what is known of one object; None if it is not there."""
@@ -127,16 +140,24 @@ class Remote:
                 return None
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield names and contents of small objects, many at a time; those that are not there are left out."""
+        """Yield names and contents of small objects, many at a time; those that are not there are
+        left out.
+        """
         rest = iter(names)
         while group := list(islice(rest, _BATCH)):
             paths = {self._path(name): name for name in group}
             with self._translated(group[0]):
                 contents = self.fs.cat(list(paths), on_error="return")
                 for content in contents.values():
-                    if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                    if isinstance(content, Exception) and not isinstance(
+                        content, FileNotFoundError
+                    ):
                         raise content
-            yield from ((paths[path], data) for path, data in contents.items() if not isinstance(data, Exception))
+            yield from (
+                (paths[path], data)
+                for path, data in contents.items()
+                if not isinstance(data, Exception)
+            )
 
     def put(self, name: str, data: bytes) -> None:
         """Put an object, replacing what is there."""
@@ -146,8 +167,8 @@ class Remote:
     def create(self, name: str, data: bytes) -> bool:
         """Put an object unless something is there; return whether this data is what lies there now.
 
-        A library that did not hear the storage's answer sends the same request again, and then finds its own object:
-        so callers whose data is theirs alone learn the truth all the same.
+        A library that did not hear the storage's answer sends the same request again, and then
+        finds its own object: so callers whose data is theirs alone learn the truth all the same.
         """
         for attempt in range(_TRIES):
             with self._translated(name):
@@ -213,26 +234,34 @@ class Remote:
             yield
         except StoreError:
             raise
-        except Exception as error:  # of fsspec, botocore, aiohttp, …: no base class is common to all
+        except (
+            Exception
+        ) as error:  # of fsspec, botocore, aiohttp, …: no base class is common to all
             raise _told(self.where(name), error) from error
 
 
 def _told(where: str, error: Exception) -> StoreError:
     """Say what to do about a remote's error."""
     if atomic_files.is_full(error):
-        return StoreUnwritable(f"store: {where}: the disk of its local copy is full; {atomic_files.FREE_SPACE}")
+        return StoreUnwritable(
+            f"store: {where}: the disk of its local copy is full; {atomic_files.FREE_SPACE}"
+        )
     if _code(error) == "NoSuchBucket":
-        return StoreUnwritable(f"store: {where}: there is no such bucket; make it, or correct --store")
+        return StoreUnwritable(
+            f"store: {where}: there is no such bucket; make it, or correct --store"
+        )
     if isinstance(error, PermissionError) or type(error).__name__ in _NO_CREDENTIALS:
         return StoreUnwritable(
-            f"store: {where}: access is refused ({_line(error)}); check the credentials on this machine and what they "
-            "allow: list, read, write and delete"
+            f"store: {where}: access is refused ({_line(error)}); check the credentials on this"
+            " machine and what they allow: list, read, write and delete"
         )
     if isinstance(error, FileNotFoundError):
-        return StoreError(f"store: {where}: it is not there; check that nobody deletes objects of the store")
+        return StoreError(
+            f"store: {where}: it is not there; check that nobody deletes objects of the store"
+        )
     return StoreError(
-        f"store: {where}: the storage does not answer as it should ({_line(error)}); check its address (for S3 "
-        "AWS_ENDPOINT_URL) and the network, then run the same command again"
+        f"store: {where}: the storage does not answer as it should ({_line(error)}); check its"
+        " address (for S3 AWS_ENDPOINT_URL) and the network, then run the same command again"
     )
 
 
@@ -243,7 +272,10 @@ def _code(error: BaseException) -> str | None:
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:
-    changed, size = _seconds(next((info[name] for name in _CHANGED if info.get(name)), 0.0)), int(info.get("size") or 0)
+    changed, size = (
+        _seconds(next((info[name] for name in _CHANGED if info.get(name)), 0.0)),
+        int(info.get("size") or 0),
+    )
     return Entry(size, str(info.get("ETag") or info.get("etag") or f"{changed} {size}"), changed)
 
 

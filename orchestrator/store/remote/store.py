@@ -1,11 +1,13 @@
-"""A store behind a URL, for machines that share no disk: objects are the store, a folder on each machine its copy.
+"""A store behind a URL, for machines that share no disk: objects are the store, a folder on each
+machine its copy.
 
-    <url>/units/<kind>/<key>/<attempt>/      spec.json, the artefacts, rows.parquet of each attempt to finish a unit
+    <url>/units/<kind>/<key>/<attempt>/      spec.json, the artefacts, rows.parquet of each attempt
     <url>/units/<kind>/<key>/DONE            which attempt won, with the SHA-256 of its files
-    <url>/tables/ · checkpoints/ · datasets/ · runs/ · plans/ · leases/ · damaged/      as in a folder
+    <url>/tables/ · checkpoints/ · datasets/ · runs/ · plans/ · leases/ · damaged/   as in a folder
 
-There are no renames here. What makes a unit done is `DONE`, which is created only where there is none: of two that
-finish the same unit the first wins, and an attempt that it does not name was never there.
+There are no renames here. What makes a unit done is `DONE`, which is created only where there is
+none: of two that finish the same unit the first wins, and an attempt that it does not name was
+never there.
 """
 
 import hashlib
@@ -90,17 +92,22 @@ class RemoteStore(Store):
         return self.remote.where(done_name(unit.kind, unit.key))
 
     def done_record(self, key: str) -> dict[str, Any]:
-        """Return what the mark of a done unit says; StoreError if it is not done, or the mark is damaged."""
+        """Return what the mark of a done unit says; StoreError if it is not done, or the mark is
+        damaged.
+        """
         for kind in KINDS:
             data = self.remote.get(done_name(kind, key))
             if data is not None:
                 return self._parsed(done_name(kind, key), data)
         raise StoreError(
-            f"store: unit {key} is not done in {self}; compute it first, with iid unit {key} --store {self}"
+            f"store: unit {key} is not done in {self}; compute it first, with iid unit {key}"
+            f" --store {self}"
         )
 
     def folder_of(self, key: str) -> Path:
-        """Return the local folder of a unit that is done, which is fetched if this machine has not got it yet."""
+        """Return the local folder of a unit that is done, which is fetched if this machine has not
+        got it yet.
+        """
         record = self.done_record(key)
         place = self.unit_folder(attempt_of(record, key).split("/")[1], key)
         mark = atomic_files.to_json_bytes(record)
@@ -119,23 +126,33 @@ class RemoteStore(Store):
         return place
 
     def spec_of(self, key: str) -> Unit:
-        """Return the unit that a done key stands for; StoreError if it is not done or its object is damaged."""
+        """Return the unit that a done key stands for; StoreError if it is not done or its object is
+        damaged.
+        """
         try:
             return from_json(self._file(key, SPEC).decode())
         except (SettingsError, UnicodeDecodeError) as error:
-            raise StoreError(f"store: {SPEC} of unit {key} in {self} is damaged ({error}); {_mend(self)}") from error
+            raise StoreError(
+                f"store: {SPEC} of unit {key} in {self} is damaged ({error}); {_mend(self)}"
+            ) from error
 
     def fetch(self, record: Mapping[str, Any], key: str, folder: Path) -> None:
-        """Download the files of a done unit into a folder; StoreError if one is not what was written."""
+        """Download the files of a done unit into a folder; StoreError if one is not what was
+        written.
+        """
         source = attempt_of(record, key)
         hashes = record.get("sha256")
         if not isinstance(hashes, dict) or not all(map(is_plain, hashes)):
-            raise StoreError(f"store: {DONE} of unit {key} in {self} is damaged (sha256); {_mend(self)}")
+            raise StoreError(
+                f"store: {DONE} of unit {key} in {self} is damaged (sha256); {_mend(self)}"
+            )
         self.remote.download({f"{source}/{name}": folder / name for name in hashes})
         for name, expected in hashes.items():
             if atomic_files.sha256(folder / name) != expected:
                 where = self.remote.where(f"{source}/{name}")
-                raise StoreError(f"store: {where} is not what was written (its SHA-256 differs); {_mend(self)}")
+                raise StoreError(
+                    f"store: {where} is not what was written (its SHA-256 differs); {_mend(self)}"
+                )
 
     def discard_copy(self, key: str) -> bool:
         """Forget the local copy of a unit."""
@@ -144,7 +161,9 @@ class RemoteStore(Store):
         return True
 
     def artefact(self, unit: Unit, name: str) -> Path | None:
-        """Return a file of a unit, which is fetched with the unit if need be; None if it is not done."""
+        """Return a file of a unit, which is fetched with the unit if need be; None if it is not
+        done.
+        """
         if not self.is_done(unit):
             return None
         path = self.folder_of(unit.key) / name
@@ -159,8 +178,11 @@ class RemoteStore(Store):
 
     # Finishing a unit
 
-    def commit(self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str) -> bool:
-        """Make a unit DONE from the artefacts in `workdir`; return False if somebody else was first.
+    def commit(
+        self, unit: Unit, workdir: Path, rows: Sequence[Row], *, run: str, finished: str
+    ) -> bool:
+        """Make a unit DONE from the artefacts in `workdir`; return False if somebody else was
+        first.
 
         Raises:
             StoreError: the remote cannot be written, or the disk of the local copy is full.
@@ -168,7 +190,9 @@ class RemoteStore(Store):
         """
         attempt = f"units/{unit.kind}/{unit.key}/{uuid.uuid4().hex}"
         with atomic_files.translated(workdir):
-            record = self.seal(unit, workdir, rows, run=run, finished=finished) | {"attempt": attempt}
+            record = self.seal(unit, workdir, rows, run=run, finished=finished) | {
+                "attempt": attempt
+            }
             data = (workdir / ROWS).read_bytes()
         self.remote.upload({f"{attempt}/{name}": workdir / name for name in record["sha256"]})
         mark = atomic_files.to_json_bytes(record)
@@ -184,7 +208,9 @@ class RemoteStore(Store):
         return first
 
     def remove_attempts(self, key: str, kind: str, winner: str | None = None) -> None:
-        """Remove attempts to finish a done unit that did not win: their writers find the mark and give up."""
+        """Remove attempts to finish a done unit that did not win: their writers find the mark and
+        give up.
+        """
         winner = winner or attempt_of(self.done_record(key), key)
         folder = f"units/{kind}/{key}"
         names = [f"{folder}/{name}" for name in self.remote.entries(folder)]
@@ -192,13 +218,17 @@ class RemoteStore(Store):
         self.remote.remove(*(name for name in names if not name.startswith(kept)))
 
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
-        """Publish again the rows of done units whose table object is gone; return how many there were."""
+        """Publish again the rows of done units whose table object is gone; return how many there
+        were.
+        """
         units = list(units)
         if len(units) <= FEW:
             missing = [unit for unit in units if self.remote.entry(table_name(unit)) is None]
         else:
             there = self.remote.entries("tables")
-            missing = [unit for unit in units if table_name(unit).removeprefix("tables/") not in there]
+            missing = [
+                unit for unit in units if table_name(unit).removeprefix("tables/") not in there
+            ]
         for unit in missing:
             self._publish_winner(unit)
         return len(missing)
@@ -222,9 +252,15 @@ class RemoteStore(Store):
         self.remote.remove(*(f"{folder}/{name}" for name in others))
 
     def load_checkpoint(self, unit: Unit) -> Path | None:
-        """Return the file of a unit's last state, fetched if another machine wrote it; None if there is none."""
+        """Return the file of a unit's last state, fetched if another machine wrote it; None if
+        there is none.
+        """
         folder, place = checkpoints_name(unit), self.checkpoint_folder(unit)
-        there = {name: entry for name, entry in self.remote.entries(folder).items() if checkpoints.is_named(name)}
+        there = {
+            name: entry
+            for name, entry in self.remote.entries(folder).items()
+            if checkpoints.is_named(name)
+        }
         for name in sorted(there, key=lambda name: there[name].changed, reverse=True):
             if not (place / name).exists():
                 part = place / f".{uuid.uuid4().hex}"
@@ -233,7 +269,9 @@ class RemoteStore(Store):
                     part.replace(place / name)
             if checkpoints.is_intact(place / name):
                 return place / name
-            warnings.warn(f"{self.remote.where(folder)}/{name} is damaged and left out", stacklevel=2)
+            warnings.warn(
+                f"{self.remote.where(folder)}/{name} is damaged and left out", stacklevel=2
+            )
         return None
 
     def remove_checkpoints(self, unit: Unit) -> None:
@@ -250,7 +288,9 @@ class RemoteStore(Store):
         return super().runs()
 
     def planned(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the units that a launch set out to compute; StoreError if the object is missing or damaged."""
+        """Return the units that a launch set out to compute; StoreError if the object is missing or
+        damaged.
+        """
         pull(self.remote, "plans", self.root, {f"{record['plan']}.json"})
         return super().planned(record)
 
@@ -265,8 +305,9 @@ class RemoteStore(Store):
         with self.marker() as name:
             if self.remote.create(name, b"a second writer\n"):
                 raise StoreError(
-                    f"store: {self}: the storage lets a second writer replace what the first has created (it does not "
-                    "keep to If-None-Match), so no unit could be promised to be done once; update it, or use another"
+                    f"store: {self}: the storage lets a second writer replace what the first has"
+                    " created (it does not keep to If-None-Match), so no unit could be promised to"
+                    " be done once; update it, or use another"
                 )
 
     @contextmanager
@@ -286,7 +327,9 @@ class RemoteStore(Store):
     # Inside
 
     def _keep(self, unit: Unit, workdir: Path, mark: bytes) -> None:
-        """Have the files of a unit that was finished here as its local copy: then nobody here has to fetch them."""
+        """Have the files of a unit that was finished here as its local copy: then nobody here has
+        to fetch them.
+        """
         self.discard_copy(unit.key)
         with suppress(OSError, StoreError):  # it is done all the same
             atomic_files.write(workdir / DONE, mark)
@@ -303,7 +346,9 @@ class RemoteStore(Store):
         hashes = record.get("sha256")
         expected = hashes.get(name) if isinstance(hashes, dict) else None
         if data is None or hashlib.sha256(data).hexdigest() != expected:
-            problem = "is missing" if data is None else "is not what was written (its SHA-256 differs)"
+            problem = (
+                "is missing" if data is None else "is not what was written (its SHA-256 differs)"
+            )
             raise StoreError(f"store: {self.remote.where(path)} {problem}; {_mend(self)}")
         return data
 

@@ -1,4 +1,6 @@
-"""Sweeping a remote store: what killed processes left there, as far as it is certain that nobody needs it."""
+"""Sweeping a remote store: what killed processes left there, as far as it is certain that nobody
+needs it.
+"""
 
 import shutil
 import time
@@ -27,7 +29,9 @@ def sweep_remote(store: RemoteStore, done: frozenset[str]) -> None:
 
 
 def _sweep_copy(store: RemoteStore, done: frozenset[str]) -> None:
-    """Remove what killed processes left in this machine's copy, and checkpoints of units that another one finished."""
+    """Remove what killed processes left in this machine's copy, and checkpoints of units that
+    another one finished.
+    """
     then = time.time() - DAY
     for folder in store.root.glob("units/*/.*"):
         key = folder.name.removeprefix(".").removeprefix("fetched.").partition(".")[0]
@@ -40,7 +44,8 @@ def _sweep_copy(store: RemoteStore, done: frozenset[str]) -> None:
 
 
 def attempts_left(store: RemoteStore, done: frozenset[str]) -> Iterator[str]:
-    """Yield objects of attempts that cannot win: others than the winner's, or a day old while nobody is at the unit.
+    """Yield objects of attempts that cannot win: others than the winner's, or a day old while
+    nobody is at the unit.
 
     An attempt that is still young may be about to win, whoever holds the lease by now.
     """
@@ -53,7 +58,9 @@ def attempts_left(store: RemoteStore, done: frozenset[str]) -> Iterator[str]:
         if key in done and len(found) > 1:
             with suppress(StoreError):
                 winner = attempt_of(store.done_record(key), key)
-                yield from (name for attempt, names in found.items() if attempt != winner for name in names)
+                yield from (
+                    name for attempt, names in found.items() if attempt != winner for name in names
+                )
         elif key not in done and not _is_held(store, key):
             for names in found.values():
                 if max(entry.changed for entry in names.values()) < time.time() - DAY:

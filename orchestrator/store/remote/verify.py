@@ -1,4 +1,5 @@
-"""Verifying a remote store: every object is fetched once, laid out as in a folder, and looked at like a store there.
+"""Verifying a remote store: every object is fetched once, laid out as in a folder, and looked at
+like a store there.
 
 What is looked at lies in a temporary folder of this machine's local copy, a few units at a time.
 """
@@ -18,7 +19,16 @@ from orchestrator.store.remote.store import RemoteStore
 from orchestrator.store.remote.sweep import attempts_left
 from orchestrator.store.remote.working_copy import is_plain
 from orchestrator.store.store import Store
-from orchestrator.store.verify import DAMAGED, THREADS, Finding, Look, Verification, look, look_at_rest, published
+from orchestrator.store.verify import (
+    DAMAGED,
+    THREADS,
+    Finding,
+    Look,
+    Verification,
+    look,
+    look_at_rest,
+    published,
+)
 
 _WHOLE = ("tables", "datasets", "runs", "plans")
 """Folders of small objects."""
@@ -40,7 +50,9 @@ def verify_remote(store: RemoteStore) -> Verification:
             kinds = store.done_kinds()
             done = frozenset(kinds)
             with ThreadPoolExecutor(THREADS) as pool:
-                looks = list(pool.map(lambda key: _look(store, mirror, kinds[key], key), sorted(done)))
+                looks = list(
+                    pool.map(lambda key: _look(store, mirror, kinds[key], key), sorted(done))
+                )
             findings = [finding for look in looks for finding in look.findings]
             findings += look_at_rest(mirror, looks, set(done))
     findings += _leftovers(store, done)
@@ -54,7 +66,11 @@ def verify_remote(store: RemoteStore) -> Verification:
 
 def repair_remote(store: RemoteStore, findings: Iterable[Finding]) -> tuple[str, list[Finding]]:
     """Move what is damaged below `damaged/<number>/`; see `verify.repair`."""
-    numbers = [int(first) for name in store.remote.entries(DAMAGED) if (first := name.split("/")[0]).isdecimal()]
+    numbers = [
+        int(first)
+        for name in store.remote.entries(DAMAGED)
+        if (first := name.split("/")[0]).isdecimal()
+    ]
     folder = f"{DAMAGED}/{max(numbers, default=0) + 1}"
     left = []
     for finding in findings:
@@ -97,12 +113,16 @@ def _fetch_records(store: RemoteStore, mirror: Store) -> None:
         names = [f"{folder}/{name}" for name in store.remote.entries(folder) if is_plain(name)]
         for name, data in store.remote.get_many(names):
             atomic_files.write(mirror.root / name, data)
-    names = [f"checkpoints/{name}" for name in store.remote.entries("checkpoints") if is_plain(name)]
+    names = [
+        f"checkpoints/{name}" for name in store.remote.entries("checkpoints") if is_plain(name)
+    ]
     for name in names:
         try:
             store.remote.download({name: mirror.root / name})
         except StoreError:
-            if store.remote.entry(name) is not None:  # otherwise a running unit replaced it meanwhile
+            if (
+                store.remote.entry(name) is not None
+            ):  # otherwise a running unit replaced it meanwhile
                 raise
 
 
@@ -113,7 +133,9 @@ def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:
         record = store.done_record(key)
         attempt = attempt_of(record, key)
     except StoreError as error:
-        finding = Finding(place=mark, problem=f"is damaged: {error}", action="recompute", kind=kind, key=key)
+        finding = Finding(
+            place=mark, problem=f"is damaged: {error}", action="recompute", kind=kind, key=key
+        )
         return Look(findings=(finding,))
     place = mirror.unit_folder(attempt.split("/")[1], key)
     names = [name for name in store.remote.entries(attempt) if is_plain(name)]
@@ -128,7 +150,9 @@ def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:
 def _leftovers(store: RemoteStore, done: frozenset[str]) -> Iterator[Finding]:
     for attempt in sorted({str(PurePosixPath(name).parent) for name in attempts_left(store, done)}):
         yield Finding(
-            place=attempt, problem="is of an attempt that did not win; the next launch removes it", action="none"
+            place=attempt,
+            problem="is of an attempt that did not win; the next launch removes it",
+            action="none",
         )
     for name in sorted(store.shelf.names()):
         key = name.removesuffix(".json")

@@ -1,4 +1,5 @@
-"""The local copy of a remote store on one machine: its tables and records as of now, and the units that are read here.
+"""The local copy of a remote store on one machine: its tables and records as of now, and the units
+that are read here.
 
 It may be deleted whenever nothing uses it. Several processes of a machine share it.
 """
@@ -25,7 +26,11 @@ _INDEX = ".index.json"
 
 def place_for(url: str) -> Path:
     """Return the folder of a store's local copy on this machine."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "iid-orchestrator" / "stores"
+    caches = (
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        / "iid-orchestrator"
+        / "stores"
+    )
     if named := os.environ.get(CACHE):
         caches = Path(named).expanduser()
     readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-40:].strip("-")
@@ -48,13 +53,20 @@ def pull(remote: Remote, folder: str, root: Path, names: Collection[str] | None 
     with _locked(place):
         known = _read_index(place)
         there = _entries(remote, folder, names)
-        # Files that the index does not know are those of a process that was killed before it wrote the index.
-        here = known.keys() | {path.name for path in place.iterdir() if not path.name.startswith(".")}
+        # Files that the index does not know are those of a process that was killed before it wrote
+        # the index.
+        here = known.keys() | {
+            path.name for path in place.iterdir() if not path.name.startswith(".")
+        }
         gone = [name for name in here if name not in there and (names is None or name in names)]
         for name in gone:
             (place / name).unlink(missing_ok=True)
             known.pop(name, None)
-        stale = [name for name in there if known.get(name) != there[name].mark or not (place / name).exists()]
+        stale = [
+            name
+            for name in there
+            if known.get(name) != there[name].mark or not (place / name).exists()
+        ]
         for path, data in remote.get_many(f"{folder}/{name}" for name in stale):
             name = path.removeprefix(f"{folder}/")
             atomic_files.write(place / name, data)
@@ -66,7 +78,9 @@ def pull(remote: Remote, folder: str, root: Path, names: Collection[str] | None 
 def is_plain(name: str) -> bool:
     """Whether the name of an object is a relative path that stays in its folder."""
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    return (
+        bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    )
 
 
 def _entries(remote: Remote, folder: str, names: Collection[str] | None) -> Mapping[str, Entry]:
@@ -84,7 +98,9 @@ def _read_index(place: Path) -> dict[str, str]:
     with suppress(StoreError):
         if (place / _INDEX).exists():
             return {
-                str(name): str(mark) for name, mark in atomic_files.read_json(place / _INDEX).items() if is_plain(name)
+                str(name): str(mark)
+                for name, mark in atomic_files.read_json(place / _INDEX).items()
+                if is_plain(name)
             }
     return {}
 

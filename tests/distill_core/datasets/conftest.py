@@ -35,7 +35,9 @@ def encode():
 
 @pytest.fixture
 def shrink(monkeypatch):
-    """Make the registry expect a smaller data set: `shrink("mnist", train_images=6, test_images=4)`."""
+    """Make the registry expect a smaller data set: `shrink("mnist", train_images=6,
+    test_images=4)`.
+    """
 
     def change(name, **fields):
         monkeypatch.setitem(REGISTRY, name, replace(REGISTRY[name], **fields))

@@ -25,7 +25,9 @@ def saved(image, format="PNG"):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)])
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)]
+)
 def test_grey_images_stay_grey_and_all_others_become_rgb(mode, channels):
     image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).convert(mode)
     decoded = decode_own(data(saved(image)), None).train.images
@@ -33,10 +35,14 @@ def test_grey_images_stay_grey_and_all_others_become_rgb(mode, channels):
     assert np.array_equal(decoded[0, 0], np.asarray(image.convert("L")))
 
 
-@pytest.mark.parametrize("array", [np.full((8, 8), 40_000, np.uint16), np.full((8, 8), 70_000, np.int32)], ids=str)
+@pytest.mark.parametrize(
+    "array", [np.full((8, 8), 40_000, np.uint16), np.full((8, 8), 70_000, np.int32)], ids=str
+)
 def test_deep_images_are_refused_rather_than_cut(array):
     image = Image.fromarray(array)
-    with pytest.raises(DatasetError, match=r"image 0: the image has pixels of mode I.*; convert it to 8 bits"):
+    with pytest.raises(
+        DatasetError, match=r"image 0: the image has pixels of mode I.*; convert it to 8 bits"
+    ):
         decode_own(data(saved(image, "TIFF")), None)
 
 
@@ -46,7 +52,9 @@ def test_size_of_the_first_image_is_its_shorter_side():
 
 
 def test_other_images_are_resized_and_cropped_at_the_centre():
-    """The middle half of a picture twice as wide as it is high is what remains, at half its size."""
+    """The middle half of a picture twice as wide as it is high is what remains, at half its
+    size.
+    """
     columns = np.repeat([0, 0, 100, 100, 200, 200, 0, 0], 4).astype(np.uint8)
     picture = Image.fromarray(np.tile(columns, (16, 1)))
     decoded = decode_own(data(saved(picture)), 8).train.images[0, 0]
@@ -58,7 +66,9 @@ def test_other_images_are_resized_and_cropped_at_the_centre():
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
 @settings(deadline=None, max_examples=200)
 def test_damaged_bytes_are_decoded_or_named(format, draws):
-    content = bytearray(saved(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)), format))
+    content = bytearray(
+        saved(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)), format)
+    )
     for _ in range(draws.draw(st.integers(1, 4))):
         content[draws.draw(st.integers(0, len(content) - 1))] = draws.draw(st.integers(0, 255))
     del content[draws.draw(st.integers(0, len(content))) :]

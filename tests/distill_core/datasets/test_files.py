@@ -18,7 +18,9 @@ def test_digits_are_always_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "layout"), [(name, layout) for name, layouts in LAYOUTS.items() for layout in layouts], ids=str
+    ("name", "layout"),
+    [(name, layout) for name, layouts in LAYOUTS.items() for layout in layouts],
+    ids=str,
 )
 def test_complete_folders_are_found_and_incomplete_ones_named(tmp_path, name, layout):
     folder = tmp_path / layout.folder
@@ -49,7 +51,10 @@ def test_missing_cifar10_points_at_the_jpeg_version_beside_it(tmp_path):
 def test_own_data_is_found_by_absolute_and_relative_path(tmp_path):
     touch(tmp_path / "mine", "train.parquet")
     for path in ("mine", str(tmp_path / "mine")):
-        assert locate(DatasetRef(name="mine", format="parquet", path=path), tmp_path) == tmp_path / "mine"
+        assert (
+            locate(DatasetRef(name="mine", format="parquet", path=path), tmp_path)
+            == tmp_path / "mine"
+        )
     folder = DatasetRef(name="mine", format="imagefolder", path="mine")
     assert locate(folder, tmp_path) is None
     assert f"no train/<class>/<images> in {tmp_path / 'mine'}" in str(missing(folder, tmp_path))
@@ -61,7 +66,11 @@ def test_a_folder_that_is_not_there_is_said_in_full(tmp_path, monkeypatch, layou
     said = f" in {tmp_path.resolve() / 'stripes'}, which is not there; "
     message = str(missing(DatasetRef(name="mine", format=layout, path="stripes"), Path()))
     assert said in message and "and --data" in message
-    absolute = str(missing(DatasetRef(name="mine", format=layout, path=str(tmp_path / "stripes")), Path("data")))
+    absolute = str(
+        missing(
+            DatasetRef(name="mine", format=layout, path=str(tmp_path / "stripes")), Path("data")
+        )
+    )
     assert said in absolute and "--data" not in absolute
 
 

@@ -10,7 +10,9 @@ from distill_core.datasets.info import DatasetError
 
 
 def build(labels, channels=1, size=2, classes=None, **fields):
-    """An image set whose images carry their number in the order of `labels` as their first pixel."""
+    """An image set whose images carry their number in the order of `labels` as their first
+    pixel.
+    """
     labels = torch.tensor(labels)
     images = torch.zeros(len(labels), channels, size, size, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(len(labels))
@@ -45,9 +47,9 @@ def test_images_are_grouped_by_class_in_their_order():
 
 def test_normalisation_is_that_of_the_record():
     images = build([0, 1], channels=3, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
-    expected = (images.images.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).double().view(3, 1, 1)) / torch.tensor(
-        [0.5, 0.25, 0.125]
-    ).double().view(3, 1, 1)
+    expected = (
+        images.images.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).double().view(3, 1, 1)
+    ) / torch.tensor([0.5, 0.25, 0.125]).double().view(3, 1, 1)
     normalised = images.normalise(images.images)
     assert normalised.dtype == torch.float32
     torch.testing.assert_close(normalised.double(), expected, rtol=1e-6, atol=1e-6)
@@ -72,7 +74,11 @@ def test_every_image_is_drawn_equally_often():
     images = build(labels_of([3, 7, 5]))
     draws = torch.stack([images.draw(seeded(seed), 2) for seed in range(3000)])
     for label, count in enumerate(images.counts):
-        often = draws[:, label].flatten().bincount(minlength=len(images))[images.offsets[label] :][:count]
+        often = (
+            draws[:, label]
+            .flatten()
+            .bincount(minlength=len(images))[images.offsets[label] :][:count]
+        )
         assert (often / (6000 / count) - 1).abs().max() < 0.1
     first = draws[:, 1, 0].bincount(minlength=10)[3:]
     assert (first / (3000 / 7) - 1).abs().max() < 0.2
@@ -94,7 +100,9 @@ def test_batch_is_distinct_and_repeatable(counts, n, seed):
 
 def test_batches_reach_the_whole_set():
     images = build(labels_of([3, 7, 5]))
-    often = torch.cat([images.draw_batch(seeded(seed), 4) for seed in range(3000)]).bincount(minlength=15)
+    often = torch.cat([images.draw_batch(seeded(seed), 4) for seed in range(3000)]).bincount(
+        minlength=15
+    )
     assert (often / (3000 * 4 / 15) - 1).abs().max() < 0.15
 
 
@@ -110,7 +118,9 @@ def test_fingerprint_is_of_the_content():
     images = build([1, 0, 1])
     assert images.fingerprint == build([1, 0, 1]).fingerprint == fingerprint(images)
     content = (
-        b"(3, 1, 2, 2)" + bytes([1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]) + bytes([0] * 8 + [1] + [0] * 7 + [1] + [0] * 7)
+        b"(3, 1, 2, 2)"
+        + bytes([1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0])
+        + bytes([0] * 8 + [1] + [0] * 7 + [1] + [0] * 7)
     )
     assert images.fingerprint == hashlib.sha256(content).hexdigest()[:16]
 
@@ -118,7 +128,9 @@ def test_fingerprint_is_of_the_content():
 def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
     images = build([0, 1, 1])
     brighter = ImageSet.build(
-        images.images.clone().index_put_(tuple(torch.tensor([[2], [0], [1], [1]])), torch.tensor(1, dtype=torch.uint8)),
+        images.images.clone().index_put_(
+            tuple(torch.tensor([[2], [0], [1], [1]])), torch.tensor(1, dtype=torch.uint8)
+        ),
         images.labels,
         classes=2,
         name="test",
@@ -127,9 +139,16 @@ def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
     )
     relabelled = build([0, 0, 1])
     reshaped = ImageSet.build(
-        images.images.reshape(3, 1, 1, 4), images.labels, classes=2, name="test", mean=(0.25,), std=(0.5,)
+        images.images.reshape(3, 1, 1, 4),
+        images.labels,
+        classes=2,
+        name="test",
+        mean=(0.25,),
+        std=(0.5,),
     )
-    found = {s.fingerprint for s in (images, brighter, relabelled, reshaped)} | {fingerprint(images, brighter)}
+    found = {s.fingerprint for s in (images, brighter, relabelled, reshaped)} | {
+        fingerprint(images, brighter)
+    }
     assert len(found) == 5
 
 
@@ -145,7 +164,9 @@ def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
 )
 def test_what_does_not_fit_together_is_refused(images, labels, message):
     with pytest.raises(DatasetError, match=message):
-        ImageSet.build(images, torch.tensor(labels), classes=2, name="test", mean=(0.5,), std=(0.5,))
+        ImageSet.build(
+            images, torch.tensor(labels), classes=2, name="test", mean=(0.5,), std=(0.5,)
+        )
 
 
 @pytest.mark.gpu
@@ -163,7 +184,9 @@ def test_gpu_draws_and_fingerprints_like_the_cpu():
 @settings(deadline=None)
 def test_restriction_renumbers_classes_in_the_order_given(counts, data):
     images = build(labels_of(counts))
-    classes = data.draw(st.permutations(range(len(counts))).map(lambda order: order[: (len(order) + 1) // 2]))
+    classes = data.draw(
+        st.permutations(range(len(counts))).map(lambda order: order[: (len(order) + 1) // 2])
+    )
     part = images.restricted(classes)
     assert part.counts == tuple(counts[c] for c in classes)
     assert part.labels.tolist() == labels_of(part.counts)

@@ -9,8 +9,14 @@ from distill_core.settings import DatasetRef
 
 @pytest.mark.parametrize("module", ["info", "files"])
 def test_planning_imports_neither_torch_nor_numpy(module):
-    code = f"import sys, distill_core.datasets.{module}; print({{'torch', 'numpy', 'PIL'}} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    code = (
+        f"import sys, distill_core.datasets.{module}; print({{'torch', 'numpy', 'PIL'}} &"
+        " set(sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "set()"
+    )
 
 
 def test_records_are_consistent():
@@ -31,11 +37,17 @@ def test_published_normalisation():
 def test_cifar100_names_are_those_of_the_fine_labels():
     classes = REGISTRY["cifar100"].classes
     assert list(classes) == sorted(classes)
-    assert (classes[0], classes[23], classes[41], classes[99]) == ("apple", "cloud", "lawn_mower", "worm")
+    assert (classes[0], classes[23], classes[41], classes[99]) == (
+        "apple",
+        "cloud",
+        "lawn_mower",
+        "worm",
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("cifar", "cifar10"), ("CIFAR-10", "cifar10"), ("tiny-imagenet", "tinyimagenet")]
+    ("name", "nearest"),
+    [("cifar", "cifar10"), ("CIFAR-10", "cifar10"), ("tiny-imagenet", "tinyimagenet")],
 )
 def test_unknown_name_names_the_nearest(name, nearest):
     with pytest.raises(DatasetError, match=f"did you mean '{nearest}'"):

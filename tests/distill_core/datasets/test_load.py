@@ -39,7 +39,9 @@ def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(tmp_path / "file"))
 
     monkeypatch.setitem(READERS, "digits", refuse)
-    with pytest.raises(DatasetError, match=f"digits: cannot read {tmp_path / 'file'} \\(Permission denied\\)"):
+    with pytest.raises(
+        DatasetError, match=f"digits: cannot read {tmp_path / 'file'} \\(Permission denied\\)"
+    ):
         load_dataset(DatasetRef(name="digits"), tmp_path)
 
 
@@ -51,7 +53,11 @@ def test_reference_to_some_classes_gives_only_these_in_their_order(tmp_path):
     for of_part, of_whole in ((part.train, whole.train), (part.test, whole.test)):
         assert of_part.counts == (of_whole.counts[7], of_whole.counts[3])
         assert torch.equal(of_part.images, torch.cat([of_whole.of_class(7), of_whole.of_class(3)]))
-    assert (part.fingerprint, part.info.name, part.info.mean) == (whole.fingerprint, "digits", whole.info.mean)
+    assert (part.fingerprint, part.info.name, part.info.mean) == (
+        whole.fingerprint,
+        "digits",
+        whole.info.mean,
+    )
     assert registered(ref) is REGISTRY["digits"]
     assert locate(ref, tmp_path) == locate("digits", tmp_path)
 
@@ -72,7 +78,9 @@ def test_a_number_of_classes_that_is_not_theirs_is_refused(tmp_path):
             Image.new("L", (8, 8), 80 * label + 40).save(tmp_path / "pets" / split / name / "0.png")
     pets = DatasetRef(name="pets", format="imagefolder", path="pets", num_classes=3)
     assert load_dataset(pets, tmp_path).info.classes == ("cat", "dog", "owl")
-    with pytest.raises(DatasetError, match=r"pets: .*pets has 3 classes, not 4; give num_classes: 3"):
+    with pytest.raises(
+        DatasetError, match=r"pets: .*pets has 3 classes, not 4; give num_classes: 3"
+    ):
         load_dataset(replace(pets, num_classes=4, classes=(0, 3)), tmp_path)
 
 
@@ -80,6 +88,9 @@ def test_a_number_of_classes_that_is_not_theirs_is_refused(tmp_path):
 def test_images_live_on_the_device(tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    cpu, gpu = (load_dataset(DatasetRef(name="digits"), tmp_path, device=device) for device in ("cpu", "cuda"))
+    cpu, gpu = (
+        load_dataset(DatasetRef(name="digits"), tmp_path, device=device)
+        for device in ("cpu", "cuda")
+    )
     assert gpu.train.device.type == gpu.test.device.type == "cuda"
     assert cpu.fingerprint == gpu.fingerprint

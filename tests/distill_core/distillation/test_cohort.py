@@ -29,7 +29,10 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def pool():
-    networks = [build_network(name, channels=1, classes=3, image_size=16) for name in ("ConvNetW8D1", "ConvNetW8D2")]
+    networks = [
+        build_network(name, channels=1, classes=3, image_size=16)
+        for name in ("ConvNetW8D1", "ConvNetW8D2")
+    ]
     return ExtractorPool([network.eval().requires_grad_(False) for network in networks])
 
 
@@ -55,7 +58,10 @@ def cells_of(base):
 
 def equal(one, other):
     assert torch.equal(one.images, other.images) and torch.equal(one.velocity, other.velocity)
-    assert one.curve.iteration == other.curve.iteration and one.curve.values.keys() == other.curve.values.keys()
+    assert (
+        one.curve.iteration == other.curve.iteration
+        and one.curve.values.keys() == other.curve.values.keys()
+    )
     for name, values in one.curve.values.items():
         assert other.curve.values[name] == pytest.approx(values, rel=0, abs=0, nan_ok=True)
 
@@ -90,7 +96,9 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
     settings = cells_of(BASES[base])[:4]
     stops = [1, 3, 4, None]
     cells = [
-        Cell(settings=own) if at is None else Cell(settings=own, hooks=saving(tmp_path / str(at), at=at))
+        Cell(settings=own)
+        if at is None
+        else Cell(settings=own, hooks=saving(tmp_path / str(at), at=at))
         for own, at in zip(settings, stops, strict=True)
     ]
     ended = together(cells)
@@ -98,7 +106,9 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
     equal(ended[3], alone(settings[3]))
     resumed = [DistillationState.load(tmp_path / str(at)) for at in stops[:3]]
     assert [state.iteration for state in resumed] == [1, 3, 4]
-    again = together([Cell(settings=own, resume=state) for own, state in zip(settings, resumed, strict=False)])
+    again = together(
+        [Cell(settings=own, resume=state) for own, state in zip(settings, resumed, strict=False)]
+    )
     for own, state in zip(settings, again, strict=False):
         equal(state, alone(own))
 
@@ -119,7 +129,9 @@ def test_cells_wait_for_those_behind_even_if_these_end_on_the_way(tmp_path, alon
 
 def test_a_cell_that_diverges_ends_alone(alone, together):
     wild = replace(DM, lr_img=1e30, lambda_cm=0.01)
-    first, diverged, last = together([Cell(settings=own) for own in (DM, wild, replace(DM, lambda_cm=0.01))])
+    first, diverged, last = together(
+        [Cell(settings=own) for own in (DM, wild, replace(DM, lambda_cm=0.01))]
+    )
     assert isinstance(diverged, DistillationError) and "at iteration" in str(diverged)
     equal(first, alone(DM))
     equal(last, alone(replace(DM, lambda_cm=0.01)))
@@ -132,7 +144,9 @@ def test_time_is_shared_out(together):
 
 def test_networks_are_drawn_once_for_all(together, monkeypatch):
     drawn = []
-    monkeypatch.setattr("distill_core.distillation.dm.initialise", lambda network, generator: drawn.append(network))
+    monkeypatch.setattr(
+        "distill_core.distillation.dm.initialise", lambda network, generator: drawn.append(network)
+    )
     together([Cell(settings=own) for own in cells_of(DM)])
     assert len(drawn) == DM.iterations
 
@@ -144,7 +158,9 @@ def own_loss(real, synthetic):
 
 def test_a_loss_of_ones_own_cannot_disturb_the_others(alone, together):
     mine = replace(DM, lambda_cm=0.01, loss=f"{__name__}:own_loss")
-    states = together([Cell(settings=mine), Cell(settings=replace(DM, lambda_cm=0.01))], class_chunk=1)
+    states = together(
+        [Cell(settings=mine), Cell(settings=replace(DM, lambda_cm=0.01))], class_chunk=1
+    )
     equal(states[1], alone(replace(DM, lambda_cm=0.01), class_chunk=1))
 
 

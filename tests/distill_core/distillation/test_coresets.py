@@ -22,7 +22,11 @@ def test_each_step_of_herding_is_the_best_there_is():
     x = features(12, 3)
     chosen = herding(x, 5).tolist()
     for step in range(5):
-        errors = {i: (x[[*chosen[:step], i]].mean(0) - x.mean(0)).norm() for i in range(12) if i not in chosen[:step]}
+        errors = {
+            i: (x[[*chosen[:step], i]].mean(0) - x.mean(0)).norm()
+            for i in range(12)
+            if i not in chosen[:step]
+        }
         assert chosen[step] == min(errors, key=errors.__getitem__)
 
 
@@ -55,7 +59,9 @@ def test_chosen_images_belong_to_their_class(tiny_dataset, method):
 
 
 def test_random_is_what_distillation_starts_from(tiny_dataset):
-    assert torch.equal(select(tiny_dataset, "random", ipc=2, seed=5), draw_initial(tiny_dataset, 2, seed=5))
+    assert torch.equal(
+        select(tiny_dataset, "random", ipc=2, seed=5), draw_initial(tiny_dataset, 2, seed=5)
+    )
 
 
 def test_what_is_missing_is_said(tiny_dataset):

@@ -34,7 +34,10 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(tiny_dataset):
     assert passes_for(tiny_dataset, SETTINGS).reason == "eager: too short to repay compilation"
     long = passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9))
     assert long.reason == COMPILED["tf32"]
-    assert passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason == long.reason
+    assert (
+        passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason
+        == long.reason
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +58,21 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
         return extractor_passes_for(pool, tiny_dataset, settings, 2).reason
 
     for precision in ("tf32", "bf16"):
-        assert reason(replace(SETTINGS, precision=precision)) == "eager: too short to repay compilation"
+        assert (
+            reason(replace(SETTINGS, precision=precision))
+            == "eager: too short to repay compilation"
+        )
         found = reason(replace(long, precision=precision))
         assert found == COMPILED[precision]
         assert reason(replace(long, precision=precision, lambda_cc=1.0)) == found
-    assert reason(replace(long, precision="float32")) == "eager: nearly all of it are convolutions in float32"
+    assert (
+        reason(replace(long, precision="float32"))
+        == "eager: nearly all of it are convolutions in float32"
+    )
     assert reason(long, None) == reason(long, ExtractorPool([])) == "eager: there are no extractors"
-    unread = ExtractorPool(Streamed([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None))
+    unread = ExtractorPool(
+        Streamed([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None)
+    )
     assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
 
 
@@ -71,7 +82,9 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
 def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
     tiny_dataset, extractors, monkeypatch, precision, close
 ):
-    settings = replace(SETTINGS, lambda_cc=1e-3, lr_img=0.1, precision=precision)  # mild: kinks amplify rounding
+    settings = replace(
+        SETTINGS, lambda_cc=1e-3, lr_img=0.1, precision=precision
+    )  # mild: kinks amplify rounding
     other = replace(settings, lambda_cm=0.0)
     run = partial(distill, tiny_dataset, ipc=2, seed=0, extractors=extractors)
     plain = run(settings)
@@ -93,7 +106,11 @@ def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
 @pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_as_eager_ones():
     network = build_network(
-        "ResNet18W16", channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(0)
+        "ResNet18W16",
+        channels=3,
+        classes=10,
+        image_size=32,
+        generator=torch.Generator().manual_seed(0),
     ).requires_grad_(False)
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -104,7 +121,8 @@ def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_a
         return torch.autograd.grad(class_centralization(features[None].to(leaf.dtype)), leaf)[0]
 
     eager, fast = (
-        gradient(way, images, bf16=True) for way in (execution.eager("asked for"), execution.compiled(winograd=False))
+        gradient(way, images, bf16=True)
+        for way in (execution.eager("asked for"), execution.compiled(winograd=False))
     )
     network.double()
     exact = gradient(execution.eager("asked for"), images.double(), bf16=False)

@@ -1,4 +1,6 @@
-"""Replayed iterations are what iterations are that run anew, with a capture that merely calls the work again."""
+"""Replayed iterations are what iterations are that run anew, with a capture that merely calls the
+work again.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -18,12 +20,16 @@ from distill_core.runtime.execution import captured, eager
 from distill_core.settings import DistillationSettings, QueueSettings
 from distill_core.training.extractors import ExtractorPool
 
-DM = DistillationSettings(network="ConvNetW8D2", iterations=8, batch_real=10, lambda_cc=0.05, lambda_cm=0.01)
+DM = DistillationSettings(
+    network="ConvNetW8D2", iterations=8, batch_real=10, lambda_cc=0.05, lambda_cm=0.01
+)
 IDM = replace(
     DM,
     partition=2,
     lr_img=0.2,
-    queue=QueueSettings(networks=2, interval=2, max_networks=3, train_steps=2, batch_train=16, ce_weight=0.5),
+    queue=QueueSettings(
+        networks=2, interval=2, max_networks=3, train_steps=2, batch_train=16, ce_weight=0.5
+    ),
 )
 CASES = {
     "DM+IID": DM,
@@ -36,7 +42,9 @@ CASES = {
 
 
 class Capture:
-    """Counts what it recorded and replayed; the work is called again each time, on tensors that must not have moved."""
+    """Counts what it recorded and replayed; the work is called again each time, on tensors that
+    must not have moved.
+    """
 
     def __init__(self):
         self.recorded = self.replayed = 0
@@ -57,7 +65,9 @@ class Capture:
 
 
 class ParametersStay(TorchDispatchMode):
-    """Remembers where a work's large operands lay that it did not make itself, and refuses others at the next call."""
+    """Remembers where a work's large operands lay that it did not make itself, and refuses others
+    at the next call.
+    """
 
     def __init__(self, places):
         super().__init__()
@@ -69,7 +79,9 @@ class ParametersStay(TorchDispatchMode):
                 storage = leaf.untyped_storage().data_ptr()
                 if storage not in {own.untyped_storage().data_ptr() for own in self.made}:
                     self.calls += 1
-                    assert self.places.setdefault(self.calls, storage) == storage, f"{function} reads what was moved"
+                    assert self.places.setdefault(self.calls, storage) == storage, (
+                        f"{function} reads what was moved"
+                    )
         result = function(*args, **(kwargs or {}))
         self.made += [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         return result
@@ -78,7 +90,13 @@ class ParametersStay(TorchDispatchMode):
 @pytest.fixture
 def pool():
     networks = [
-        build_network(name, channels=1, classes=3, image_size=16, generator=torch.Generator().manual_seed(seed))
+        build_network(
+            name,
+            channels=1,
+            classes=3,
+            image_size=16,
+            generator=torch.Generator().manual_seed(seed),
+        )
         for seed, name in enumerate(("ConvNetW8D1", "ConvNetW8D1", "ConvNetW8D2"))
     ]
     return ExtractorPool([network.eval().requires_grad_(False) for network in networks])
@@ -124,7 +142,10 @@ def test_a_cohort_of_which_one_cell_comes_later(advanced, tmp_path):
     def late():
         (state,) = advanced(Cell(settings=replace(DM, iterations=3)))
         state.save(tmp_path / "checkpoint")
-        return Cell(settings=replace(DM, lambda_cm=0.0), resume=DistillationState.load(tmp_path / "checkpoint"))
+        return Cell(
+            settings=replace(DM, lambda_cm=0.0),
+            resume=DistillationState.load(tmp_path / "checkpoint"),
+        )
 
     others = [Cell(settings=replace(DM, lambda_cc=0.0)), Cell(settings=DM)]
     capture = Capture()
@@ -142,7 +163,9 @@ def test_a_queue_goes_on_in_graphs_where_it_stopped_without(advanced, tmp_path):
         state.save(tmp_path / "checkpoint")
 
     due = iter([False, False, False, False, True, *[False] * 9])
-    (whole,) = advanced(Cell(settings=IDM, hooks=Hooks(checkpoint_due=lambda: next(due), checkpoint=save)))
+    (whole,) = advanced(
+        Cell(settings=IDM, hooks=Hooks(checkpoint_due=lambda: next(due), checkpoint=save))
+    )
     state = DistillationState.load(tmp_path / "checkpoint")
     capture = Capture()
     (resumed,) = advanced(Cell(settings=IDM, resume=state), capture=capture)
@@ -158,7 +181,9 @@ def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
     capture = Capture()
     replayed = ReplayedIterations(anew, capture)
     networks = [
-        build_network(name, channels=1, classes=3, image_size=16, generator=draws).requires_grad_(False)
+        build_network(name, channels=1, classes=3, image_size=16, generator=draws).requires_grad_(
+            False
+        )
         for name in ("ConvNetW8D2AP", "ConvNetW8D2MP", "ConvNetW8D2AP")
     ]
     for round_ in range(3):
@@ -173,5 +198,9 @@ def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
                     draw=None,
                 )
                 ((one, losses),), ((other, expected),) = replayed(iteration), anew(iteration)
-                assert torch.equal(one, other) and losses == expected and ("ce" in losses) == (weight > 0)
+                assert (
+                    torch.equal(one, other)
+                    and losses == expected
+                    and ("ce" in losses) == (weight > 0)
+                )
     assert capture.recorded == 4

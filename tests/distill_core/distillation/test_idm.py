@@ -10,7 +10,9 @@ from distill_core.settings import DistillationSettings, QueueSettings
 
 SETTINGS = DistillationSettings(
     network="ConvNetW8D2",
-    queue=QueueSettings(networks=3, interval=2, max_networks=4, train_steps=5, batch_train=16, ce_weight=0.5),
+    queue=QueueSettings(
+        networks=3, interval=2, max_networks=4, train_steps=5, batch_train=16, ce_weight=0.5
+    ),
 )
 
 
@@ -20,7 +22,9 @@ def queue(tiny_dataset):
 
 
 def parameters(queue):
-    return [torch.cat([p.detach().flatten() for p in m.network.parameters()]) for m in queue._members]
+    return [
+        torch.cat([p.detach().flatten() for p in m.network.parameters()]) for m in queue._members
+    ]
 
 
 def test_untrained_networks_have_no_cross_entropy(queue):
@@ -40,7 +44,9 @@ def test_two_networks_train_for_the_steps_set(queue):
 def test_the_weight_is_ce_weight_times_accuracy_in_percent(queue):
     queue.after(0)
     for member in queue._members:
-        assert member.accuracy == pytest.approx(100 * int(member.correct) / member.seen if member.seen else 0)
+        assert member.accuracy == pytest.approx(
+            100 * int(member.correct) / member.seen if member.seen else 0
+        )
     weights = {float(queue.draw(2 * i + 1).ce_weight) for i in range(40)}
     assert weights <= {float((0.5 * member.accuracy).float()) for member in queue._members}
     assert max(weights) > 5
@@ -80,16 +86,25 @@ def test_idm_needs_a_queue(tiny_dataset):
 
 
 @pytest.mark.parametrize(("network", "parts"), [("ConvNetW8D2", 4), ("ConvNetW8D2BN", 1)])
-def test_training_in_parts_is_one_step_on_the_whole_batch(tiny_dataset, monkeypatch, network, parts):
-    """The mean over a batch, its momentum and its count; batch norm needs the batch in one piece."""
+def test_training_in_parts_is_one_step_on_the_whole_batch(
+    tiny_dataset, monkeypatch, network, parts
+):
+    """The mean over a batch, its momentum and its count; batch norm needs the batch in one
+    piece.
+    """
     settings = replace(SETTINGS, network=network)
     whole, cut = (IDM(tiny_dataset, settings, seed=0) for _ in range(2))
     for queue, images in ((whole, 16), (cut, 4)):
-        monkeypatch.setattr("distill_core.distillation.network_queue.forward_images", lambda *_, images=images: images)
+        monkeypatch.setattr(
+            "distill_core.distillation.network_queue.forward_images",
+            lambda *_, images=images: images,
+        )
         passes = count_passes(queue)
         queue.after(0)
     assert len(passes) == 2 * 5 * parts
-    assert [int(member.correct) for member in whole._members] == [int(member.correct) for member in cut._members]
+    assert [int(member.correct) for member in whole._members] == [
+        int(member.correct) for member in cut._members
+    ]
     for ours, theirs in zip(parameters(cut), parameters(whole), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 

@@ -71,7 +71,9 @@ def test_same_seed_same_set_whatever_the_global_generator(tiny_dataset, pool, me
 
 
 def test_chunks_of_classes_change_only_rounding(tiny_dataset, pool):
-    one, all_ = (distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool, class_chunk=k) for k in (1, 3))
+    one, all_ = (
+        distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool, class_chunk=k) for k in (1, 3)
+    )
     torch.testing.assert_close(one.images, all_.images, rtol=1e-4, atol=1e-4)
 
 
@@ -83,8 +85,12 @@ def test_batch_norm_sees_all_classes_at_once(tiny_dataset):
 
 def test_weights_of_zero_are_the_base(tiny_dataset, pool):
     base = distill(tiny_dataset, DM, ipc=2, seed=0)
-    assert torch.equal(base.images, distill(tiny_dataset, DM, ipc=2, seed=0, extractors=pool).images)
-    assert not torch.equal(base.images, distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool).images)
+    assert torch.equal(
+        base.images, distill(tiny_dataset, DM, ipc=2, seed=0, extractors=pool).images
+    )
+    assert not torch.equal(
+        base.images, distill(tiny_dataset, DM_IID, ipc=2, seed=0, extractors=pool).images
+    )
 
 
 def test_one_image_a_class_makes_iid_the_base(tiny_dataset, pool):
@@ -123,7 +129,9 @@ def test_progress_and_curve_have_every_loss(tiny_dataset, pool):
 
 def test_idm_queue_keeps_its_length(tiny_dataset):
     states = []
-    hooks = Hooks(checkpoint_due=lambda: True, checkpoint=lambda state: states.append(dict(state.source)))
+    hooks = Hooks(
+        checkpoint_due=lambda: True, checkpoint=lambda state: states.append(dict(state.source))
+    )
     distill(tiny_dataset, replace(IDM_IID, lambda_cc=0.0, iterations=8), ipc=1, seed=0, hooks=hooks)
     lengths = [len({name.split(".")[0] for name in source}) for source in states]
     assert lengths == [2, 2, 3, 3, 3, 3, 3]

@@ -28,8 +28,12 @@ def test_class_centralization_by_hand():
 def test_exponential_form_is_cut_off_at_zero():
     synthetic = torch.tensor([[[0.0], [2.0]], [[1.0], [5.0]]], dtype=torch.float64)
     e = torch.tensor([0.5, 2.0], dtype=torch.float64).exp()
-    assert class_centralization(synthetic, alpha=0.5, beta=1.0).item() == pytest.approx(2 * float((e - 1).sum()))
-    assert class_centralization(synthetic, alpha=0.5, beta=2.0).item() == pytest.approx(2 * float(e[1] - 2))
+    assert class_centralization(synthetic, alpha=0.5, beta=1.0).item() == pytest.approx(
+        2 * float((e - 1).sum())
+    )
+    assert class_centralization(synthetic, alpha=0.5, beta=2.0).item() == pytest.approx(
+        2 * float(e[1] - 2)
+    )
 
 
 def test_local_covariance_is_a_sum_over_positions_divided_by_images_only():
@@ -70,9 +74,12 @@ def test_one_image_a_class_has_no_gradient(loss):
 def test_losses_do_not_depend_on_the_order_of_images():
     real, synthetic = features(2, 7, 3, 5), features(2, 4, 3, 5, seed=1)
     order = torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(covariance_matching(real, synthetic), covariance_matching(real, synthetic[:, order]))
     torch.testing.assert_close(
-        class_centralization(synthetic.flatten(2)), class_centralization(synthetic[:, order].flatten(2))
+        covariance_matching(real, synthetic), covariance_matching(real, synthetic[:, order])
+    )
+    torch.testing.assert_close(
+        class_centralization(synthetic.flatten(2)),
+        class_centralization(synthetic[:, order].flatten(2)),
     )
 
 
@@ -80,11 +87,14 @@ def test_gradient_of_class_centralization_flows_through_the_mean():
     synthetic = features(1, 3, 4).requires_grad_()
     class_centralization(synthetic).backward()
     # d/ds Σ‖s_j − s̄‖² = 2(s − s̄) exactly because the gradient through the mean cancels.
-    torch.testing.assert_close(synthetic.grad, 2 * (synthetic - synthetic.mean(1, keepdim=True)).detach())
+    torch.testing.assert_close(
+        synthetic.grad, 2 * (synthetic - synthetic.mean(1, keepdim=True)).detach()
+    )
 
 
 @pytest.mark.parametrize(
-    ("real", "synthetic"), [((2, 3, 4), (3, 3, 4)), ((2, 3, 4), (2, 3, 5)), ((2, 3), (2, 3)), ((2, 3, 4), (2, 3, 4, 1))]
+    ("real", "synthetic"),
+    [((2, 3, 4), (3, 3, 4)), ((2, 3, 4), (2, 3, 5)), ((2, 3), (2, 3)), ((2, 3, 4), (2, 3, 4, 1))],
 )
 def test_shapes_that_do_not_fit_are_named(real, synthetic):
     with pytest.raises(ValueError, match="mean_matching"):
@@ -102,7 +112,10 @@ def explicit_global_covariance(real, synthetic):
 
 def test_global_covariance_by_hand():
     """Covariances [[1, 1], [1, 1]] and [[0, 0], [0, 4]]: 1 + 1 + 1 + 9."""
-    real, synthetic = torch.tensor([[[1.0, 1.0], [3.0, 3.0]]]), torch.tensor([[[5.0, 0.0], [5.0, 4.0]]])
+    real, synthetic = (
+        torch.tensor([[[1.0, 1.0], [3.0, 3.0]]]),
+        torch.tensor([[[5.0, 0.0], [5.0, 4.0]]]),
+    )
     assert global_covariance_matching(real, synthetic).item() == pytest.approx(12)
 
 
@@ -112,11 +125,19 @@ def test_global_covariance_of_float32_features_is_accurate_even_where_its_terms_
     real = 3 + features(2, 24, 2048)
     real, synthetic = real.float(), (real + apart * features(2, 24, 2048, seed=1)).float()
     leaf, exact_leaf = synthetic.clone().requires_grad_(), synthetic.double().requires_grad_()
-    loss, exact = global_covariance_matching(real, leaf), explicit_global_covariance(real.double(), exact_leaf)
+    loss, exact = (
+        global_covariance_matching(real, leaf),
+        explicit_global_covariance(real.double(), exact_leaf),
+    )
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(exact.item(), rel=1e-6)
-    (gradient,), (expected,) = torch.autograd.grad(loss, leaf), torch.autograd.grad(exact, exact_leaf)
-    torch.testing.assert_close(gradient.double(), expected, rtol=1e-5, atol=1e-6 * expected.abs().max().item())
+    (gradient,), (expected,) = (
+        torch.autograd.grad(loss, leaf),
+        torch.autograd.grad(exact, exact_leaf),
+    )
+    torch.testing.assert_close(
+        gradient.double(), expected, rtol=1e-5, atol=1e-6 * expected.abs().max().item()
+    )
 
 
 def test_gradient_of_global_covariance_equals_finite_differences():
@@ -127,9 +148,13 @@ def test_gradient_of_global_covariance_equals_finite_differences():
 def test_global_covariance_of_maps_with_one_position_is_the_local_one():
     real, synthetic = features(3, 6, 5, 1), features(3, 4, 5, 1, seed=1)
     expected = covariance_matching(real, synthetic)
-    torch.testing.assert_close(global_covariance_matching(real.flatten(2), synthetic.flatten(2)), expected)
+    torch.testing.assert_close(
+        global_covariance_matching(real.flatten(2), synthetic.flatten(2)), expected
+    )
     wide, other = features(3, 6, 5, 2), features(3, 4, 5, 2, seed=1)
-    assert global_covariance_matching(wide.flatten(2), other.flatten(2)) > covariance_matching(wide, other)
+    assert global_covariance_matching(wide.flatten(2), other.flatten(2)) > covariance_matching(
+        wide, other
+    )
 
 
 def test_equal_batches_have_equal_global_covariance():

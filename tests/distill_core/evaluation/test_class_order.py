@@ -30,7 +30,8 @@ def test_steps_are_the_order_cut_in_equal_parts(steps):
 
 
 @pytest.mark.parametrize(
-    ("steps", "nearby"), [(3, "try 2 or 5"), (0, "try 1"), (-2, "try 1"), (11, "try 10"), (7, "try 5 or 10")]
+    ("steps", "nearby"),
+    [(3, "try 2 or 5"), (0, "try 1"), (-2, "try 1"), (11, "try 10"), (7, "try 5 or 10")],
 )
 def test_steps_that_do_not_divide_the_classes_are_refused(steps, nearby):
     with pytest.raises(SettingsError, match=f"steps is {steps}, .* 10 classes; {nearby}$"):

@@ -8,7 +8,12 @@ from distill_core.distillation.loop import distill
 from distill_core.evaluation.continual import evaluate_step, memory
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.seeds import derive_seed
-from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, ExtractorSettings
+from distill_core.settings import (
+    DatasetRef,
+    DistillationSettings,
+    EvaluationSettings,
+    ExtractorSettings,
+)
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 from distill_core.training.extractors import ExtractorPool, train_extractor
 
@@ -39,7 +44,10 @@ def evaluate(data, steps, step, *, settings=SETTINGS, seed=0, index=0, of=None):
 
 
 def test_memory_has_the_labels_of_the_data_set():
-    parts = [(torch.zeros(3, 1, 2, 2), torch.tensor([1, 0, 1])), (torch.ones(2, 1, 2, 2), torch.tensor([0, 1]))]
+    parts = [
+        (torch.zeros(3, 1, 2, 2), torch.tensor([1, 0, 1])),
+        (torch.ones(2, 1, 2, 2), torch.tensor([0, 1])),
+    ]
     images, labels = memory(parts, [(7, 3), (5, 9)])
     assert labels.tolist() == [3, 7, 3, 5, 9]
     assert images[:, 0, 0, 0].tolist() == [0, 0, 0, 1, 1]
@@ -55,14 +63,22 @@ def test_memory_of_sets_and_steps_that_do_not_fit_is_refused():
 
 
 def test_one_step_of_all_classes_is_an_ordinary_evaluation(tiny_dataset):
-    """All test images count, a class by its number of them; only the seed and the order of classes are its own."""
-    data = replace(tiny_dataset, test=tiny_dataset.test.subset(torch.tensor([0, 10, 11, *range(20, 30)])))
+    """All test images count, a class by its number of them; only the seed and the order of classes
+    are its own.
+    """
+    data = replace(
+        tiny_dataset, test=tiny_dataset.test.subset(torch.tensor([0, 10, 11, *range(20, 30)]))
+    )
     result = evaluate(data, [ORDER], 1)
-    weighted = sum(data.test.counts[c] * result.class_accuracies[place] for place, c in enumerate(ORDER))
+    weighted = sum(
+        data.test.counts[c] * result.class_accuracies[place] for place, c in enumerate(ORDER)
+    )
     assert result.accuracy == pytest.approx(weighted / 13)
     training = TrainingSet.of_tensors(*memory([part(data, ORDER)], [ORDER]), "cpu")
     seed = derive_seed("continual learning", "tiny", "ConvNetW8D2", 0, 1, 1)
-    ordinary = evaluate_network(training, data.test, data.info, SETTINGS, network="ConvNetW8D2", seed=seed, index=0)
+    ordinary = evaluate_network(
+        training, data.test, data.info, SETTINGS, network="ConvNetW8D2", seed=seed, index=0
+    )
     assert result.accuracy == ordinary.accuracy
     assert result.class_accuracies == tuple(ordinary.class_accuracies[c] for c in ORDER)
     assert result.fit == ordinary.fit
@@ -92,10 +108,13 @@ def test_only_classes_seen_are_tested_and_named_in_their_order(tiny_dataset):
 
 
 def test_networks_have_an_output_for_classes_that_have_not_come(tiny_dataset):
-    """An untrained network over all three classes is right about one of two seen ones only by chance."""
+    """An untrained network over all three classes is right about one of two seen ones only by
+    chance.
+    """
     untrained = replace(SETTINGS, epoch_eval_train=0, lr_net=0.0, weight_decay=0.0)
     accuracies = [
-        evaluate(tiny_dataset, [(2,), (0,), (1,)], 1, settings=untrained, index=index).accuracy for index in range(8)
+        evaluate(tiny_dataset, [(2,), (0,), (1,)], 1, settings=untrained, index=index).accuracy
+        for index in range(8)
     ]
     assert min(accuracies) < 1
 
@@ -124,11 +143,18 @@ def test_a_data_set_restricted_to_two_classes_is_distilled_and_joins_the_memory(
     classes = (7, 3)
     whole = load_dataset(DatasetRef(name="digits"), tmp_path)
     digits = load_dataset(DatasetRef(name="digits", classes=classes), tmp_path)
-    extractor, _ = train_extractor(digits, ExtractorSettings(network="ConvNetW8", epochs=1), index=0)
+    extractor, _ = train_extractor(
+        digits, ExtractorSettings(network="ConvNetW8", epochs=1), index=0
+    )
     pool = ExtractorPool([extractor.eval().requires_grad_(False)])
     assert extractor.head.out_features == 2
     settings = DistillationSettings(
-        network="ConvNetW8", iterations=2, batch_real=16, lambda_cc=0.05, lambda_cm=0.01, covariance="global"
+        network="ConvNetW8",
+        iterations=2,
+        batch_real=16,
+        lambda_cc=0.05,
+        lambda_cm=0.01,
+        covariance="global",
     )
     state = distill(digits, settings, ipc=2, seed=0, extractors=pool)
     assert state.images.shape == (2, 2, 1, 32, 32)
@@ -157,6 +183,8 @@ def test_a_data_set_restricted_to_two_classes_is_distilled_and_joins_the_memory(
         step=1,
         steps=5,
     )
-    right = sum(whole.test.counts[c] * a for c, a in zip(classes, result.class_accuracies, strict=True))
+    right = sum(
+        whole.test.counts[c] * a for c, a in zip(classes, result.class_accuracies, strict=True)
+    )
     assert result.accuracy == pytest.approx(right / (whole.test.counts[7] + whole.test.counts[3]))
     assert result.accuracy > 0.5

@@ -11,7 +11,9 @@ SETTINGS = EvaluationSettings(num_eval=1, epoch_eval_train=30, dsa_strategy="col
 
 
 def evaluate(data, training, seed=0, index=0, network="ConvNetW8D2"):
-    return evaluate_network(training, data.test, data.info, SETTINGS, network=network, seed=seed, index=index)
+    return evaluate_network(
+        training, data.test, data.info, SETTINGS, network=network, seed=seed, index=index
+    )
 
 
 def test_a_network_learns_and_reports_accuracies_as_fractions(tiny_dataset):
@@ -29,7 +31,13 @@ def test_networks_are_paired_over_sets(tiny_dataset):
     untrained = replace(SETTINGS, epoch_eval_train=0, lr_net=0.0, weight_decay=0.0)
     first, second = (
         evaluate_network(
-            s, tiny_dataset.test, tiny_dataset.info, untrained, network="ConvNetW8D2", seed=0, index=0
+            s,
+            tiny_dataset.test,
+            tiny_dataset.info,
+            untrained,
+            network="ConvNetW8D2",
+            seed=0,
+            index=0,
         ).class_accuracies
         for s in (one, zeros)
     )

@@ -14,14 +14,18 @@ SETTINGS = FeatureSettings(images=12, perplexity=5)
 
 
 class TwoChannels(Network):
-    """Its map has the mean of the upper and of the lower half as channels, at one position; the head sees both."""
+    """Its map has the mean of the upper and of the lower half as channels, at one position; the
+    head sees both.
+    """
 
     def __init__(self):
         super().__init__()
         self.classifier = nn.Linear(2, 3)
 
     def feature_map(self, x):
-        return torch.stack([half.mean((1, 2, 3)) for half in x.chunk(2, dim=2)], dim=1)[..., None, None]
+        return torch.stack([half.mean((1, 2, 3)) for half in x.chunk(2, dim=2)], dim=1)[
+            ..., None, None
+        ]
 
 
 def halves(*pairs):
@@ -31,7 +35,9 @@ def halves(*pairs):
 
 
 def dataset_of(tiny_dataset, pixels):
-    """One class whose images' halves have these pixel values, in a data set whose mean is 0 and deviation 1/255."""
+    """One class whose images' halves have these pixel values, in a data set whose mean is 0 and
+    deviation 1/255.
+    """
     images = halves(*pixels)[0].to(torch.uint8)
     statistics = {"mean": (0.0,), "std": (1 / 255,)}
     labels = torch.zeros(len(images), dtype=torch.int64)
@@ -73,8 +79,12 @@ def test_spread_and_covariance_distance_by_hand(tiny_dataset):
 def test_principal_plane_by_hand(tiny_dataset):
     """The real images vary most in their upper halves: that is the first axis, upwards."""
     data = dataset_of(tiny_dataset, [(10, 20), (14, 20), (10, 22), (14, 22)])
-    real, start, _ = describe(data, TwoChannels().eval(), halves((3.0, 5.0)), halves((0.0, 0.0)), SETTINGS, seed=0)
-    np.testing.assert_allclose(sorted(map(tuple, real.pca)), [(-2, -1), (-2, 1), (2, -1), (2, 1)], atol=1e-5)
+    real, start, _ = describe(
+        data, TwoChannels().eval(), halves((3.0, 5.0)), halves((0.0, 0.0)), SETTINGS, seed=0
+    )
+    np.testing.assert_allclose(
+        sorted(map(tuple, real.pca)), [(-2, -1), (-2, 1), (2, -1), (2, 1)], atol=1e-5
+    )
     np.testing.assert_allclose(start.pca, [(3 - 12, 5 - 21)], atol=1e-5)
 
 
@@ -86,7 +96,9 @@ def test_one_image_has_no_spread(tiny_dataset, convnet):
 
 def test_an_entry_for_every_class_and_origin(described):
     origins = ("real", "initial", "synthetic")
-    assert [(entry.label, entry.origin) for entry in described] == [(c, o) for c in range(3) for o in origins]
+    assert [(entry.label, entry.origin) for entry in described] == [
+        (c, o) for c in range(3) for o in origins
+    ]
     for entry in described:
         assert entry.images == (12 if entry.origin == "real" else 4)
         assert entry.pca.shape == entry.tsne.shape == (entry.images, 2)
@@ -120,14 +132,18 @@ def test_sets_of_one_seed_share_the_real_images_and_their_plane(described, tiny_
 def test_a_class_with_few_images_gives_each_of_them_once(tiny_dataset, convnet):
     train = tiny_dataset.train.subset(torch.tensor([*range(20), 20, 21, 22, *range(40, 60)]))
     images = synthetic_like(tiny_dataset)
-    entries = describe(replace(tiny_dataset, train=train), convnet, images, images, SETTINGS, seed=0)
+    entries = describe(
+        replace(tiny_dataset, train=train), convnet, images, images, SETTINGS, seed=0
+    )
     real = [entry for entry in entries if entry.origin == "real"]
     assert [entry.images for entry in real] == [12, 3, 12]
     assert len(np.unique(real[1].pca, axis=0)) == 3
 
 
 def test_axes_of_the_plane_do_not_depend_on_the_sign_of_the_images():
-    """Mirrored images have the same axes, which may come out of the decomposition with either sign."""
+    """Mirrored images have the same axes, which may come out of the decomposition with either
+    sign.
+    """
     real = np.random.default_rng(0).normal(size=(20, 3)) * (1, 5, 2)
     real -= real.mean(axis=0)
     plane, mirrored = principal_plane(real)(real), principal_plane(-real)(real)
@@ -148,11 +164,17 @@ def test_perplexity_is_lowered_to_fit():
 
 
 def test_spread_by_hand():
-    assert spread(np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 6.0]])) == pytest.approx((4 + 4 + 4 + 4 + 16) / 2)
+    assert spread(np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 6.0]])) == pytest.approx(
+        (4 + 4 + 4 + 4 + 16) / 2
+    )
 
 
 def test_images_that_do_not_fit_are_refused(tiny_dataset, convnet):
     images = synthetic_like(tiny_dataset)
-    for initial, synthetic in ((images, images[:, :2]), (images[:2], images[:2]), (images[0], images[0])):
+    for initial, synthetic in (
+        (images, images[:, :2]),
+        (images[:2], images[:2]),
+        (images[0], images[0]),
+    ):
         with pytest.raises(ValueError, match="K = 3"):
             describe(tiny_dataset, convnet, initial, synthetic, SETTINGS, seed=0)

@@ -1,4 +1,6 @@
-"""Every format is read back with the library that its users have, and its card's script runs as it stands there."""
+"""Every format is read back with the library that its users have, and its card's script runs as it
+stands there.
+"""
 
 import dataclasses
 import json
@@ -15,8 +17,12 @@ LOSSLESS = [name for name, kind in FORMATS.items() if not kind.eight_bits]
 EIGHT_BITS = [name for name, kind in FORMATS.items() if kind.eight_bits]
 
 
-def make(channels=3, partition=1, soft=False, size=16, ipc=2, names=("T-shirt/top", "Trouser", "a b")):
-    """A set of pixels that are exact in 8 bits, but for some that lie between two steps or outside."""
+def make(
+    channels=3, partition=1, soft=False, size=16, ipc=2, names=("T-shirt/top", "Trouser", "a b")
+):
+    """A set of pixels that are exact in 8 bits, but for some that lie between two steps or
+    outside.
+    """
     draw = torch.Generator().manual_seed(0)
     shape = (len(names) * ipc, channels, size, size)
     images = torch.randint(0, 256, shape, generator=draw).float() / 255
@@ -38,7 +44,12 @@ def make(channels=3, partition=1, soft=False, size=16, ipc=2, names=("T-shirt/to
     )
 
 
-SETS = {"rgb": make(), "grey": make(channels=1), "canvases": make(partition=2), "soft": make(soft=True)}
+SETS = {
+    "rgb": make(),
+    "grey": make(channels=1),
+    "canvases": make(partition=2),
+    "soft": make(soft=True),
+}
 
 ACCURACY = Accuracy(
     network="ConvNet",
@@ -54,7 +65,12 @@ ACCURACY = Accuracy(
 
 def possible(formats):
     """Pairs of a format and a set that it can hold."""
-    return [(f, name) for f in formats for name, made in SETS.items() if FORMATS[f].soft_labels or name != "soft"]
+    return [
+        (f, name)
+        for f in formats
+        for name, made in SETS.items()
+        if FORMATS[f].soft_labels or name != "soft"
+    ]
 
 
 def script(folder):
@@ -100,7 +116,9 @@ def test_the_script_on_the_card_reads_the_same_and_trains(name, made, tmp_path, 
     images, labels = kind.read(tmp_path / "out", source)
     names = run_script(tmp_path / "out", monkeypatch)
     assert "distill_core" not in script(tmp_path / "out")
-    assert torch.allclose(names["images"], images, atol=1e-5) and torch.equal(names["labels"], labels)
+    assert torch.allclose(names["images"], images, atol=1e-5) and torch.equal(
+        names["labels"], labels
+    )
     assert torch.isfinite(names["loss"])
 
 
@@ -117,7 +135,9 @@ def test_the_script_learns_the_set(tmp_path, monkeypatch):
 
 def test_evaluations_of_another_schedule_are_told_apart_and_one_network_has_no_spread(tmp_path):
     long = dataclasses.replace(ACCURACY, settings={"epoch_eval_train": 1000, "lr_net": 0.01})
-    single = dataclasses.replace(long, accuracies=(0.5,), mean=0.5, std=0.0, interval=None, settings={"lr_net": 0.02})
+    single = dataclasses.replace(
+        long, accuracies=(0.5,), mean=0.5, std=0.0, interval=None, settings={"lr_net": 0.02}
+    )
     export(SETS["grey"], FORMATS["dc"], tmp_path / "out", (long, single))
     text = (tmp_path / "out" / "README.md").read_text()
     assert "| ConvNet | paper | test | 1000 | 0.01 | 2 | 55.00 ± 5.00 | 50.00 to 60.00 |" in text
@@ -127,7 +147,12 @@ def test_evaluations_of_another_schedule_are_told_apart_and_one_network_has_no_s
 @pytest.mark.parametrize("name", FORMATS)
 def test_where_files_lay_is_not_published(name, tmp_path):
     read = {"zca_path": "/home/anna/zca.pt", "zca": "0123abcd"}
-    spec = {"path": "/home/anna/sets/res.pt", "content": "89abcdef", "reading": read, "made": {"path": "own/data"}}
+    spec = {
+        "path": "/home/anna/sets/res.pt",
+        "content": "89abcdef",
+        "reading": read,
+        "made": {"path": "own/data"},
+    }
     source = dataclasses.replace(SETS["grey"], spec=spec)
     export(source, FORMATS[name], tmp_path / "out")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -186,14 +211,18 @@ def test_hugging_face_knows_features_classes_and_numbers(tmp_path):
     import datasets
 
     export(SETS["soft"], FORMATS["hf"], tmp_path / "out", (ACCURACY,))
-    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    loaded = datasets.load_dataset(
+        str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache")
+    )
     assert loaded.features["label"].names == ["T-shirt/top", "Trouser", "a b"]
     assert loaded.features["image"] == datasets.Image() and len(loaded) == 6
     assert torch.allclose(torch.tensor(loaded["soft_label"][:]).sum(1), torch.ones(6))
     head = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---")[1])
     assert head["dataset_info"]["splits"][0]["num_examples"] == 6
     assert head["distillation"]["accuracies"][0]["mean"] == 0.55
-    builder = datasets.load_dataset_builder(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    builder = datasets.load_dataset_builder(
+        str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
+    )
     assert builder.info.splits["train"].num_examples == 6
 
 
@@ -219,7 +248,9 @@ def test_folders_sort_into_the_order_of_labels(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if not kind.soft_labels])
 def test_soft_labels_are_refused_where_they_would_be_lost(name, tmp_path):
-    with pytest.raises(ExportError, match=r"soft labels, which the format .* cannot hold; choose one of .*mtt"):
+    with pytest.raises(
+        ExportError, match=r"soft labels, which the format .* cannot hold; choose one of .*mtt"
+    ):
         export(SETS["soft"], FORMATS[name], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -238,7 +269,9 @@ def test_only_an_earlier_export_of_the_same_set_is_renewed(tmp_path):
     export(SETS["rgb"], FORMATS["mtt"], place)
     (place / "notes.txt").write_text("mine")
     export(SETS["rgb"], FORMATS["mtt"], place, (ACCURACY,))
-    assert "55.00" in (place / "README.md").read_text() and (place / "notes.txt").read_text() == "mine"
+    assert (
+        "55.00" in (place / "README.md").read_text() and (place / "notes.txt").read_text() == "mine"
+    )
     with pytest.raises(ExportError, match="not empty"):
         export(SETS["rgb"], FORMATS["dc"], place)
     assert list(tmp_path.iterdir()) == [place]

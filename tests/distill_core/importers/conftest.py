@@ -48,7 +48,10 @@ def own_set(digits):
 @pytest.fixture(scope="session")
 def normalised_set(own_set):
     """The same set as it is after a file of normalised images: rounding apart, equal."""
-    return replace(own_set, images=to_pixels(to_normalised(own_set.images, own_set.mean, own_set.std), *_norm(own_set)))
+    return replace(
+        own_set,
+        images=to_pixels(to_normalised(own_set.images, own_set.mean, own_set.std), *_norm(own_set)),
+    )
 
 
 def _norm(own):
@@ -61,7 +64,9 @@ def _normalised(own):
 
 def _soft(own):
     generator = torch.Generator().manual_seed(5)
-    return 3 * torch.nn.functional.one_hot(own.labels, 10) + torch.randn(len(own.labels), 10, generator=generator)
+    return 3 * torch.nn.functional.one_hot(own.labels, 10) + torch.randn(
+        len(own.labels), 10, generator=generator
+    )
 
 
 def write_dc(folder, own, normalised, digits):
@@ -104,7 +109,9 @@ def write_mtt_whitened(folder, own, normalised, digits):
 def write_mtt_whitened_with_statistics(folder, own, normalised, digits):
     whitening = real_whitening(digits.train)
     statistics = folder / "zca.pt"
-    torch.save({"mean_vector": whitening.mean[None], "transform_inv": whitening.inverse}, statistics)
+    torch.save(
+        {"mean_vector": whitening.mean[None], "transform_inv": whitening.inverse}, statistics
+    )
     example = write_mtt_whitened(folder, own, normalised, digits)
     return replace(example, options={"zca": True, "zca_path": str(statistics)})
 
@@ -125,7 +132,9 @@ def write_imagefolder(folder, own, normalised, digits):
         place = folder / f"new{int(label):03d}"
         place.mkdir(exist_ok=True)
         grey = (image[0] * 255).round().byte().numpy()
-        Image.fromarray(grey).convert("RGB").save(place / f"class{int(label):03d}_id{number:03d}.png")
+        Image.fromarray(grey).convert("RGB").save(
+            place / f"class{int(label):03d}_id{number:03d}.png"
+        )
     return Example(folder, own, {})
 
 
@@ -144,7 +153,11 @@ def write_own_folder(folder, own, normalised, digits):
     return Example(folder, own, {})
 
 
-WRITERS = {name.removeprefix("write_"): writer for name, writer in list(globals().items()) if name.startswith("write_")}
+WRITERS = {
+    name.removeprefix("write_"): writer
+    for name, writer in list(globals().items())
+    if name.startswith("write_")
+}
 
 
 @pytest.fixture(params=WRITERS)

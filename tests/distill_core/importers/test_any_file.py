@@ -1,4 +1,6 @@
-"""Whatever a file holds becomes a set that can be saved, or an `ImportSetError` that names it; nothing in it runs."""
+"""Whatever a file holds becomes a set that can be saved, or an `ImportSetError` that names it;
+nothing in it runs.
+"""
 
 import json
 import os
@@ -26,7 +28,10 @@ MANY = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-IMAGES, LABELS = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(3).repeat(2)
+IMAGES, LABELS = (
+    torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0)),
+    torch.arange(3).repeat(2),
+)
 OPTIONS = (
     Options(),
     Options(normalised=False, zca=False, partition=1, soft_labels="logits"),
@@ -35,7 +40,9 @@ OPTIONS = (
 
 
 def take(path, dataset):
-    """Import with several answers to what is open; every refusal has to be our own and name the file."""
+    """Import with several answers to what is open; every refusal has to be our own and name the
+    file.
+    """
     for options in OPTIONS:
         try:
             found = recognise(path, allow_pickle=True)
@@ -52,7 +59,12 @@ def take(path, dataset):
 
 def own_bytes(folder, tiny_dataset):
     info = tiny_dataset.info
-    metadata = {"dataset": info.name, "class_names": info.classes, "mean": info.mean, "std": info.std}
+    metadata = {
+        "dataset": info.name,
+        "class_names": info.classes,
+        "mean": info.mean,
+        "std": info.std,
+    }
     own = SyntheticSet(images=IMAGES, labels=LABELS, ipc=2, method="ours", **metadata)
     own.save(folder / "own")
     return (folder / "own").read_bytes()
@@ -82,7 +94,9 @@ def good_files(tmp_path_factory, tiny_dataset):
 
 @MANY
 @given(
-    name=st.sampled_from(["dc.pt", "old.pt", "idm.pkl", "arrays.pkl", "data.pt", "own.safetensors", "grey.png"]),
+    name=st.sampled_from(
+        ["dc.pt", "old.pt", "idm.pkl", "arrays.pkl", "data.pt", "own.safetensors", "grey.png"]
+    ),
     end=st.floats(0, 1),
     changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4),
 )
@@ -104,19 +118,31 @@ def test_damaged_files(good_files, tmp_path, tiny_dataset, name, end, changes):
 
 
 @MANY
-@given(content=st.binary(max_size=200), name=st.sampled_from(["a.pt", "a.pkl", "a.safetensors", "a"]))
+@given(
+    content=st.binary(max_size=200), name=st.sampled_from(["a.pt", "a.pkl", "a.safetensors", "a"])
+)
 def test_bytes(tmp_path, tiny_dataset, content, name):
     (tmp_path / name).write_bytes(content)
     take(tmp_path / name, tiny_dataset)
 
 
 shapes = st.one_of(
-    st.sampled_from([(6, 1, 16, 16), (6,), (6, 3), (3, 1, 16, 16), (6, 16, 16, 1), (0, 1, 16, 16), (6, 1), ()]),
+    st.sampled_from(
+        [(6, 1, 16, 16), (6,), (6, 3), (3, 1, 16, 16), (6, 16, 16, 1), (0, 1, 16, 16), (6, 1), ()]
+    ),
     st.lists(st.integers(0, 4), max_size=5).map(tuple),
 )
 fills = st.sampled_from([0.0, 0.5, 1.0, -3.0, 200.0, float("nan"), float("inf"), 1e38])
 dtypes = st.sampled_from(
-    [torch.float32, torch.float16, torch.float64, torch.uint8, torch.int64, torch.bool, torch.complex64]
+    [
+        torch.float32,
+        torch.float16,
+        torch.float64,
+        torch.uint8,
+        torch.int64,
+        torch.bool,
+        torch.complex64,
+    ]
 )
 
 
@@ -126,12 +152,24 @@ def tensors(draw):
     if not dtype.is_floating_point:
         fill = 1 if fill != fill or abs(fill) > 200 else int(abs(fill))
     tensor = torch.full(shape, fill).to(dtype)
-    return draw(st.sampled_from([tensor, tensor.to_sparse() if len(shape) else tensor, np.asarray(tensor)]))
+    return draw(
+        st.sampled_from([tensor, tensor.to_sparse() if len(shape) else tensor, np.asarray(tensor)])
+    )
 
 
 leaves = st.one_of(
     tensors(),
-    st.sampled_from([IMAGES, LABELS, IMAGES.numpy(), LABELS.tolist(), IMAGES * 2 - 1, LABELS.float(), LABELS - 1]),
+    st.sampled_from(
+        [
+            IMAGES,
+            LABELS,
+            IMAGES.numpy(),
+            LABELS.tolist(),
+            IMAGES * 2 - 1,
+            LABELS.float(),
+            LABELS - 1,
+        ]
+    ),
     st.none(),
     st.integers(),
     st.floats(),
@@ -142,7 +180,9 @@ objects = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["data", "images", "labels", "targets", "accs_all_exps", 3]), inner, max_size=3
+            st.sampled_from(["data", "images", "labels", "targets", "accs_all_exps", 3]),
+            inner,
+            max_size=3,
         ),
         st.fixed_dictionaries({"data": st.lists(st.tuples(st.just(IMAGES), inner), max_size=2)}),
     ),
@@ -171,7 +211,9 @@ def test_objects_of_other_shapes(tmp_path, tiny_dataset, value, companion, pickl
 
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -179,15 +221,37 @@ json_values = st.recursive(
 @MANY
 @given(
     field=st.sampled_from(
-        ["format", "dataset", "class_names", "mean", "std", "ipc", "partition", "method", "spec", "key", "other"]
+        [
+            "format",
+            "dataset",
+            "class_names",
+            "mean",
+            "std",
+            "ipc",
+            "partition",
+            "method",
+            "spec",
+            "key",
+            "other",
+        ]
     ),
     value=json_values,
 )
 def test_headers_of_our_own_format(good_files, tmp_path, tiny_dataset, field, value):
     info = tiny_dataset.info
-    header = {"format": 1, "dataset": "tiny", "class_names": list(info.classes), "mean": [0.4], "std": [0.25]}
+    header = {
+        "format": 1,
+        "dataset": "tiny",
+        "class_names": list(info.classes),
+        "mean": [0.4],
+        "std": [0.25],
+    }
     header |= {"ipc": 2, "method": "ours", "spec": {}, field: value}
-    save_file({"images": IMAGES, "labels": LABELS}, tmp_path / "a.safetensors", metadata={"iid": json.dumps(header)})
+    save_file(
+        {"images": IMAGES, "labels": LABELS},
+        tmp_path / "a.safetensors",
+        metadata={"iid": json.dumps(header)},
+    )
     take(tmp_path / "a.safetensors", tiny_dataset)
 
 
@@ -238,13 +302,25 @@ def test_a_pickle_is_not_opened_unasked(tmp_path):
     [
         (lambda path: None, "there is no file or folder"),
         (lambda path: path.mkdir(), "no layout that is known.*it holds nothing"),
-        (lambda path: path.write_text("hello, this is a text"), "neither a file of torch.save nor a pickle"),
-        (lambda path: torch.save({"state_dict": {}, "epoch": 3}, path), "a dictionary of 'state_dict', 'epoch'"),
-        (lambda path: torch.save([IMAGES, LABELS, 3], path), r"a list of 3: images \(6, 1, 16, 16\), Tensor"),
+        (
+            lambda path: path.write_text("hello, this is a text"),
+            "neither a file of torch.save nor a pickle",
+        ),
+        (
+            lambda path: torch.save({"state_dict": {}, "epoch": 3}, path),
+            "a dictionary of 'state_dict', 'epoch'",
+        ),
+        (
+            lambda path: torch.save([IMAGES, LABELS, 3], path),
+            r"a list of 3: images \(6, 1, 16, 16\), Tensor",
+        ),
         (lambda path: torch.save({"data": []}, path), "an empty list"),
         (lambda path: torch.save({"data": [[IMAGES, LABELS], [IMAGES]]}, path), r"data\[1\]"),
         (lambda path: torch.save([IMAGES.permute(0, 2, 3, 1), LABELS], path), "channels last"),
-        (lambda path: torch.save([IMAGES, LABELS[:4]], path), r"labels of shape \(4,\) for 6 images"),
+        (
+            lambda path: torch.save([IMAGES, LABELS[:4]], path),
+            r"labels of shape \(4,\) for 6 images",
+        ),
         (lambda path: torch.save([IMAGES / 0, LABELS], path), "NaN or infinity"),
         (lambda path: torch.save([IMAGES.double() * 1e300, LABELS], path), "NaN or infinity"),
         (lambda path: torch.save([IMAGES, [2**70] * 6], path), "labels hold a number beyond"),
@@ -260,7 +336,12 @@ def test_the_message_says_what_was_found_and_where(tmp_path, make, says):
 def test_numbers_that_overflow_in_training_are_refused(tmp_path, tiny_dataset):
     path = tmp_path / "own.safetensors"
     info = tiny_dataset.info
-    metadata = {"dataset": info.name, "class_names": info.classes, "mean": info.mean, "std": info.std}
+    metadata = {
+        "dataset": info.name,
+        "class_names": info.classes,
+        "mean": info.mean,
+        "std": info.std,
+    }
     images = torch.full((6, 1, 16, 16), 3e38)
     SyntheticSet(images=images, labels=LABELS, ipc=2, method="ours", **metadata).save(path)
     found = recognise(path)
@@ -274,6 +355,8 @@ def test_many_more_cases():
     """The four properties above, with three thousand cases each."""
     names = "damaged_files or bytes or objects_of_other_shapes or headers_of_our"
     command = [sys.executable, "-m", "pytest", "-q", "--timeout=7200", __file__, "-k", names]
-    ended = subprocess.run(command, env=os.environ | {"IID_CASES": "3000"}, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command, env=os.environ | {"IID_CASES": "3000"}, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert "4 passed" in ended.stdout

@@ -24,13 +24,21 @@ def take(path, digits, number=0, **options):
 
 def accuracy(synthetic, digits):
     training = TrainingSet.of_tensors(*synthetic.training_images(), "cpu")
-    return evaluate_network(training, digits.test, digits.info, BRIEF, network="ConvNetW8", seed=0, index=0).accuracy
+    return evaluate_network(
+        training, digits.test, digits.info, BRIEF, network="ConvNetW8", seed=0, index=0
+    ).accuracy
 
 
 def test_every_layout_gives_the_accuracy_of_our_own_format(example, digits):
     imported = take(example.path, digits, **example.options)
-    assert torch.equal(imported.images, example.own.images) and torch.equal(imported.labels, example.own.labels)
-    assert (imported.partition, imported.ipc, imported.method) == (example.own.partition, 2, "theirs")
+    assert torch.equal(imported.images, example.own.images) and torch.equal(
+        imported.labels, example.own.labels
+    )
+    assert (imported.partition, imported.ipc, imported.method) == (
+        example.own.partition,
+        2,
+        "theirs",
+    )
     assert (imported.soft_labels is None) == (example.own.soft_labels is None)
     assert accuracy(imported, digits) == accuracy(example.own, digits)
 
@@ -53,7 +61,9 @@ def test_statistics_that_changed_or_are_something_else(write, digits):
     with pytest.raises(ImportSetError, match="do not fit together"):
         take(example.path, digits, **example.options)
     torch.save({"weights": torch.zeros(3)}, file)
-    with pytest.raises(ImportSetError, match="expected tensors 'mean' and 'inverse', found weights"):
+    with pytest.raises(
+        ImportSetError, match="expected tensors 'mean' and 'inverse', found weights"
+    ):
         take(example.path, digits, **example.options)
 
 
@@ -63,7 +73,8 @@ def test_images_that_were_whitened_after_normalisation(tmp_path, digits, own_set
 
     norm = (digits.info.mean, digits.info.std)
     torch.save(
-        real_whitening(digits.train, norm).whiten(to_normalised(own_set.images, *norm)), tmp_path / "images_best.pt"
+        real_whitening(digits.train, norm).whiten(to_normalised(own_set.images, *norm)),
+        tmp_path / "images_best.pt",
     )
     torch.save(own_set.labels, tmp_path / "labels_best.pt")
     imported = take(tmp_path, digits, zca=True, normalised=True)
@@ -81,7 +92,10 @@ def test_every_run_of_a_dc_file_is_a_set(tmp_path, digits, own_set):
     from distill_core.synthetic_set import to_normalised
 
     images = to_normalised(own_set.images, own_set.mean, own_set.std)
-    torch.save({"data": [[images, own_set.labels], [images.flip(0), own_set.labels.flip(0)]]}, tmp_path / "res.pt")
+    torch.save(
+        {"data": [[images, own_set.labels], [images.flip(0), own_set.labels.flip(0)]]},
+        tmp_path / "res.pt",
+    )
     assert len(recognise(tmp_path / "res.pt").sets) == 2
     assert take(tmp_path / "res.pt", digits, 1).labels.tolist() == own_set.labels.flip(0).tolist()
 
@@ -119,8 +133,14 @@ def test_class_folders_by_name_in_any_case(tmp_path, digits, own_set):
         (tmp_path / name).mkdir()
         Image.fromarray((image[0] * 255).round().byte().numpy()).save(tmp_path / name / "0.png")
     imported = take(tmp_path, digits)
-    expected = {int(label): image for image, label in zip(own_set.images[::2], own_set.labels[::2], strict=True)}
-    assert all(torch.equal(i, expected[int(label)]) for i, label in zip(imported.images, imported.labels, strict=True))
+    expected = {
+        int(label): image
+        for image, label in zip(own_set.images[::2], own_set.labels[::2], strict=True)
+    }
+    assert all(
+        torch.equal(i, expected[int(label)])
+        for i, label in zip(imported.images, imported.labels, strict=True)
+    )
 
 
 def test_class_folders_of_which_some_have_another_name(tmp_path, digits, own_set):
@@ -129,8 +149,12 @@ def test_class_folders_of_which_some_have_another_name(tmp_path, digits, own_set
 
     for name in ("zero", *digits.info.classes[1:]):
         (tmp_path / name).mkdir()
-        Image.fromarray((own_set.images[0, 0] * 255).round().byte().numpy()).save(tmp_path / name / "0.png")
-    with pytest.raises(ImportSetError, match=r"9 class folders have names.*'zero' is none of them.*none for '0'"):
+        Image.fromarray((own_set.images[0, 0] * 255).round().byte().numpy()).save(
+            tmp_path / name / "0.png"
+        )
+    with pytest.raises(
+        ImportSetError, match=r"9 class folders have names.*'zero' is none of them.*none for '0'"
+    ):
         take(tmp_path, digits)
     (tmp_path / "zero").rename(tmp_path / "00")
     assert take(tmp_path, digits).labels.tolist() == list(range(10))
@@ -151,18 +175,39 @@ def test_content_is_a_name_for_the_files(write, tmp_path):
         (
             "ncfm",
             {},
-            r"--normalised yes, no or MEANS,STDS.*--factor.*looks like pixels in \[0, 1\]; pass --normalised no$",
+            (
+                r"--normalised yes, no or MEANS,STDS.*--factor.*looks like pixels in \[0, 1\]; pass"
+                r" --normalised no$"
+            ),
         ),
-        ("mtt_hard", {}, r"--zca yes or no.*looks like normalised images; pass --zca no --normalised yes$"),
+        (
+            "mtt_hard",
+            {},
+            r"--zca yes or no.*looks like normalised images; pass --zca no --normalised yes$",
+        ),
         (
             "mtt_hard",
             {"zca": False},
-            r"of its images whether they are normalised .*normalised images; pass --normalised yes$",
+            (
+                r"of its images whether they are normalised .*normalised images; pass --normalised"
+                r" yes$"
+            ),
         ),
-        ("mtt_hard", {"normalised": True}, r"whether they are ZCA-whitened .*normalised images; pass --zca no$"),
+        (
+            "mtt_hard",
+            {"normalised": True},
+            r"whether they are ZCA-whitened .*normalised images; pass --zca no$",
+        ),
         ("mtt_whitened", {"zca": False}, r"looks like ZCA-whitened images$"),
         ("mtt_whitened", {}, r"looks like ZCA-whitened images; pass --zca yes --normalised no$"),
-        ("mtt", {}, r"--zca no --normalised yes\. Besides, the labels are .* between −\d.*--soft-labels logits"),
+        (
+            "mtt",
+            {},
+            (
+                r"--zca no --normalised yes\. Besides, the labels are .* between −\d.*--soft-labels"
+                r" logits"
+            ),
+        ),
         ("mtt", {"normalised": True, "zca": False}, r"--soft-labels logits"),
     ],
 )
@@ -177,12 +222,22 @@ def test_what_a_file_leaves_open_is_asked_for(write, digits, layout, options, as
         ("dc", {"normalised": False}, r"far outside \[0, 1\].*looks like normalised images"),
         ("mtt_hard", {"normalised": False, "zca": False}, r"far outside \[0, 1\]"),
         ("mtt_hard", {"zca": True}, r"far outside \[0, 1\]"),
-        ("mtt_whitened", {"zca": False, "normalised": True}, r"nearly constant.*looks like ZCA-whitened"),
+        (
+            "mtt_whitened",
+            {"zca": False, "normalised": True},
+            r"nearly constant.*looks like ZCA-whitened",
+        ),
         ("ncfm", {"partition": 1, "normalised": True}, r"nearly constant.*looks like pixels"),
         ("idc", {"partition": 3}, r"cannot be cut into 3 × 3 cells"),
         (
             "mtt",
-            {"zca": False, "normalised": True, "soft_labels": "logits", "mean": (1.0, 2.0), "std": (1.0, 1.0)},
+            {
+                "zca": False,
+                "normalised": True,
+                "soft_labels": "logits",
+                "mean": (1.0, 2.0),
+                "std": (1.0, 1.0),
+            },
             "2",
         ),
     ],
@@ -200,12 +255,16 @@ def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, own_set):
     torch.save([own_set.images * 255, own_set.labels], tmp_path / "data.pt")
     with pytest.raises(ImportSetError, match=r"bytes from 0 to 255; pass --normalised 0,0\.0039"):
         take(tmp_path / "data.pt", digits, partition=1)
-    imported = take(tmp_path / "data.pt", digits, partition=1, normalised=True, mean=(0.0,), std=(1 / 255,))
+    imported = take(
+        tmp_path / "data.pt", digits, partition=1, normalised=True, mean=(0.0,), std=(1 / 255,)
+    )
     torch.testing.assert_close(imported.images, own_set.images)
 
 
 def test_distilled_images_far_outside_0_1_pass(digits, own_set):
-    """What strong distillation does to pixels must not look like a mistake: noise as strong as the data itself."""
+    """What strong distillation does to pixels must not look like a mistake: noise as strong as the
+    data itself.
+    """
     from distill_core.importers.pixels import contradiction
 
     noise = torch.randn(own_set.images.shape, generator=torch.Generator().manual_seed(0))
@@ -218,5 +277,7 @@ def test_a_set_of_another_data_set(write, digits):
     with pytest.raises(ImportSetError, match="a set of digits with 10 classes, not of other"):
         take(write("own").path, other)
     wide = dataclasses.replace(digits, info=dataclasses.replace(digits.info, image_size=28))
-    with pytest.raises(ImportSetError, match="images of 1 × 32 × 32, those of digits are 1 × 28 × 28"):
+    with pytest.raises(
+        ImportSetError, match="images of 1 × 32 × 32, those of digits are 1 × 28 × 28"
+    ):
         take(write("dc").path, wide)

@@ -18,7 +18,10 @@ from distill_core.importers.reading import Reading
             Reading(layout="mtt", zca="real data", soft_labels="logits"),
             "pixels in [0, 1], ZCA undone with statistics of real images, soft labels (logits)",
         ),
-        (Reading(layout="mtt", zca="0" * 64), "pixels in [0, 1], ZCA undone with statistics of a file"),
+        (
+            Reading(layout="mtt", zca="0" * 64),
+            "pixels in [0, 1], ZCA undone with statistics of a file",
+        ),
     ],
 )
 def test_words(reading, text):

@@ -1,4 +1,6 @@
-"""What `distill_core.exporters` writes, the importers read: the same training images, and so the same accuracy."""
+"""What `distill_core.exporters` writes, the importers read: the same training images, and so the
+same accuracy.
+"""
 
 from dataclasses import replace
 
@@ -35,7 +37,13 @@ def test_an_exported_set_is_imported_as_it_was(own_set, digits, tmp_path, name, 
     assert torch.equal(labels, expected_labels)
     accuracies = [
         evaluate_network(
-            TrainingSet.of_tensors(x, y, "cpu"), digits.test, digits.info, BRIEF, network="ConvNetW8", seed=0, index=0
+            TrainingSet.of_tensors(x, y, "cpu"),
+            digits.test,
+            digits.info,
+            BRIEF,
+            network="ConvNetW8",
+            seed=0,
+            index=0,
         ).accuracy
         for x, y in ((images, labels), (expected, expected_labels))
     ]

@@ -8,7 +8,9 @@ from distill_core.importers.zca import WhiteningError, fit
 def images():
     """500 images of 2×3×3 pixels that are correlated with one another."""
     generator = torch.Generator().manual_seed(0)
-    return (torch.randn(500, 18, generator=generator) @ torch.randn(18, 18, generator=generator)).view(-1, 2, 3, 3)
+    return (
+        torch.randn(500, 18, generator=generator) @ torch.randn(18, 18, generator=generator)
+    ).view(-1, 2, 3, 3)
 
 
 def test_whitened_images_are_uncorrelated_with_unit_variance(images):

@@ -16,7 +16,9 @@ from distill_core.runtime.chunk_sizes import class_chunk, forward_images
         (10, 32, 1, 10**6, 1, 1),
     ],
 )
-def test_as_many_classes_as_fit_in_chunks_as_equal_as_can_be(classes, image_size, real, synthetic, gpu, cpu):
+def test_as_many_classes_as_fit_in_chunks_as_equal_as_can_be(
+    classes, image_size, real, synthetic, gpu, cpu
+):
     sizes = {"classes": classes, "image_size": image_size, "real": real, "synthetic": synthetic}
     assert (class_chunk("cuda", **sizes), class_chunk("cpu", **sizes)) == (gpu, cpu)
 

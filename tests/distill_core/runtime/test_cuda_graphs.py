@@ -1,4 +1,6 @@
-"""What may be captured waits for nothing and copies nothing to the device: seen on tensors without values."""
+"""What may be captured waits for nothing and copies nothing to the device: seen on tensors without
+values.
+"""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,12 +27,18 @@ NO_VALUES = torch.device("meta")
 
 
 class Alone(TorchDispatchMode):
-    """Refuses operations between the device and the CPU; reading a value of the device raises by itself."""
+    """Refuses operations between the device and the CPU; reading a value of the device raises by
+    itself.
+    """
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
-        copies = "copy" in function.name()  # a scalar may be an operand, but a copy of it would wait
+        tensors = [
+            leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)
+        ]
+        copies = (
+            "copy" in function.name()
+        )  # a scalar may be an operand, but a copy of it would wait
         devices = {tensor.device.type for tensor in tensors if tensor.dim() or copies}
         assert "cpu" not in devices, f"{function} on {devices}"
         return result
@@ -44,20 +52,30 @@ def data(tiny_dataset, monkeypatch):
         "distillation.network_queue",
         "training.trainer",
     ):  # there is none for such tensors
-        monkeypatch.setattr(f"distill_core.{module}.autocast", lambda precision, device: nullcontext())
+        monkeypatch.setattr(
+            f"distill_core.{module}.autocast", lambda precision, device: nullcontext()
+        )
     for sizes in (chunk_sizes.FORWARD_PIXELS, chunk_sizes.SYNTHETIC_PIXELS):
         monkeypatch.setitem(sizes, "meta", sizes["cuda"])
 
     def moved(images):
-        found = replace(images, images=images.images.to(NO_VALUES), labels=images.labels.to(NO_VALUES))
-        found.normalised(torch.zeros(1, dtype=torch.int64, device=NO_VALUES))  # as the first step does
+        found = replace(
+            images, images=images.images.to(NO_VALUES), labels=images.labels.to(NO_VALUES)
+        )
+        found.normalised(
+            torch.zeros(1, dtype=torch.int64, device=NO_VALUES)
+        )  # as the first step does
         return found
 
     return replace(tiny_dataset, train=moved(tiny_dataset.train), test=moved(tiny_dataset.test))
 
 
 def network(name="ConvNetW8D2"):
-    return build_network(name, channels=1, classes=3, image_size=16).to(NO_VALUES).requires_grad_(False)
+    return (
+        build_network(name, channels=1, classes=3, image_size=16)
+        .to(NO_VALUES)
+        .requires_grad_(False)
+    )
 
 
 def draw(groups, ops=frozenset(("color", "crop", "cutout", "flip", "scale", "rotate"))):
@@ -65,7 +83,9 @@ def draw(groups, ops=frozenset(("color", "crop", "cutout", "flip", "scale", "rot
     return Draw.of_tensors(ops, [tensor.to(NO_VALUES) for tensor in drawn.tensors()])
 
 
-@pytest.mark.parametrize("changes", [{}, {"partition": 2}, {"covariance": "global"}, {"cc_alpha": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"partition": 2}, {"covariance": "global"}, {"cc_alpha": 0.1}], ids=str
+)
 def test_gradients(data, changes):
     settings = replace(DM, **changes)
     step = Iteration(
@@ -78,15 +98,27 @@ def test_gradients(data, changes):
     )
     with Alone():
         (gradient, losses), _ = computed(
-            step, images=data.train, passes=eager("asked for"), extractor_passes=eager("asked for"), class_chunk=2
+            step,
+            images=data.train,
+            passes=eager("asked for"),
+            extractor_passes=eager("asked for"),
+            class_chunk=2,
         )
-    assert gradient.shape == (3, 2, 1, 16, 16) and losses.keys() == {"mean", "cc", "cm", "ce", "total"}
+    assert gradient.shape == (3, 2, 1, 16, 16) and losses.keys() == {
+        "mean",
+        "cc",
+        "cm",
+        "ce",
+        "total",
+    }
 
 
 @pytest.mark.parametrize("architecture", ["ConvNetW8D2", "ConvNetW8D2BN"])
 def test_a_step_of_the_queue(data, architecture):
     member = Member.build(data, architecture, QUEUE)
-    step = partial(train_step, images=data.train, batch_train=16, precision="tf32", passes=eager("asked for"))
+    step = partial(
+        train_step, images=data.train, batch_train=16, precision="tf32", passes=eager("asked for")
+    )
     batch = torch.empty(16, dtype=torch.int64, device=NO_VALUES)
     member.network.train()
     step(member, batch)  # the first makes the momenta
@@ -98,14 +130,23 @@ def test_a_step_of_the_queue(data, architecture):
 @pytest.mark.parametrize("soft", [False, True])
 def test_a_step_of_training(data, soft):
     schedule = Schedule(
-        epochs=1, batch=8, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy=DSA_ALL, precision="tf32"
+        epochs=1,
+        batch=8,
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=5e-4,
+        dsa_strategy=DSA_ALL,
+        precision="tf32",
     )
     made = network().train().requires_grad_(True)
     labels = torch.empty(30, 3, device=NO_VALUES) if soft else data.train.labels
     steps = _Steps(made, data.train.normalised, labels, schedule, eager("asked for"))
     optimizer = _optimizer(made, schedule, 0.01)
     for op in ("color", "crop", "cutout", "flip", "scale", "rotate"):
-        index, drawn = torch.empty(8, dtype=torch.int64, device=NO_VALUES), draw(8, frozenset((op,)))
+        index, drawn = (
+            torch.empty(8, dtype=torch.int64, device=NO_VALUES),
+            draw(8, frozenset((op,))),
+        )
         steps.by(optimizer)(index, drawn)
         with Alone():
             steps.by(optimizer)(index, drawn)

@@ -12,7 +12,10 @@ from distill_core.runtime import execution as module
 from distill_core.runtime.execution import choose_passes, compiled, eager
 from distill_core.runtime.winograd import COMPILERS, built
 
-ONLY = "eager: only ConvNets, ResNets and VGGs with instance or group norm were measured to gain from compilation"
+ONLY = (
+    "eager: only ConvNets, ResNets and VGGs with instance or group norm were measured to gain from"
+    " compilation"
+)
 
 
 def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
@@ -24,10 +27,16 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
     passes = compiled.__wrapped__(winograd=False)
-    network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
+    network, images = (
+        build_network("MLP", channels=1, classes=2, image_size=4),
+        torch.randn(3, 1, 4, 4),
+    )
     for _ in range(2):
         assert torch.equal(passes.run(network, images), network(images))
-    assert len(tries) == 1 and passes.told(network) == "eager: compilation failed (TorchDynamoException)"
+    assert (
+        len(tries) == 1
+        and passes.told(network) == "eager: compilation failed (TorchDynamoException)"
+    )
     other = build_network("LeNet", channels=1, classes=2, image_size=28)
     assert passes.told(other) == "compiled"
     passes.run(other, torch.randn(3, 1, 28, 28))
@@ -62,7 +71,10 @@ def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one
 
     torch._dynamo.reset()
     passes = compiled.__wrapped__(winograd=False)
-    network, images = build_network("MLP", channels=1, classes=2, image_size=4), torch.randn(3, 1, 4, 4)
+    network, images = (
+        build_network("MLP", channels=1, classes=2, image_size=4),
+        torch.randn(3, 1, 4, 4),
+    )
     with torch._inductor.config.patch(post_grad_custom_pre_pass=NoBackward()):
         logits = passes.run(network, images)
     logits.sum().backward()
@@ -92,11 +104,21 @@ SLOW = "eager: nearly all of it are convolutions in float32"
         ("AlexNet", 1e12, "bf16", "all", ONLY),
         ("ResNet18W8", 1e2, "bf16", "all", "eager: too short to repay compilation"),
         ("ResNet18W8BN", 1e12, "bf16", "all", ONLY),
-        ("ConvNetW8", 1e12, "tf32", "no compiler", "eager: there is no C++ compiler, none of g++, clang++, c++"),
+        (
+            "ConvNetW8",
+            1e12,
+            "tf32",
+            "no compiler",
+            "eager: there is no C++ compiler, none of g++, clang++, c++",
+        ),
     ],
 )
-def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, precision, available, reason):
-    monkeypatch.setattr(shutil, "which", lambda name: None if available == "no compiler" else "/bin/cc")
+def test_compilation_is_chosen_where_it_pays(
+    monkeypatch, network, images, precision, available, reason
+):
+    monkeypatch.setattr(
+        shutil, "which", lambda name: None if available == "no compiler" else "/bin/cc"
+    )
     monkeypatch.setattr(module, "built", lambda: "transforms" if available == "all" else None)
     network = build_network(network, channels=3, classes=3, image_size=32)
     chosen = choose_passes(network, lambda: torch.zeros(1, 3, 32, 32), images, precision)
@@ -108,11 +130,17 @@ def test_compilation_is_chosen_where_it_pays(monkeypatch, network, images, preci
 @pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("network", ["ConvNetW16", "ResNet18W16"])
 def test_a_training_step_by_winograd_is_that_of_float64_within_rounding(network):
-    network = build_network(network, channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(2))
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3))  # no ReLU's input is at its kink
+    network = build_network(
+        network, channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(2)
+    )
+    images = torch.randn(
+        4, 3, 32, 32, generator=torch.Generator().manual_seed(3)
+    )  # no ReLU's input is at its kink
 
     def step(way, images):
-        gradients = torch.autograd.grad(way.run(network, images).square().mean(), network.parameters())
+        gradients = torch.autograd.grad(
+            way.run(network, images).square().mean(), network.parameters()
+        )
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     fast, plain = step(compiled(winograd=True), images), step(eager("asked for"), images)

@@ -20,26 +20,45 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def gradients(convolve: Any, maps: torch.Tensor, weight: torch.Tensor, back: torch.Tensor) -> list[torch.Tensor]:
+def gradients(
+    convolve: Any, maps: torch.Tensor, weight: torch.Tensor, back: torch.Tensor
+) -> list[torch.Tensor]:
     leaves = [one.clone().requires_grad_() for one in (maps, weight)]
     result = convolve(*leaves)
     return [result.detach(), *torch.autograd.grad(result, leaves, back)]
 
 
 @needs_compiler
-@pytest.mark.parametrize("part", [1, 10_000, module.PART], ids=["image by image", "some at once", "at once"])
-@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
+@pytest.mark.parametrize(
+    "part", [1, 10_000, module.PART], ids=["image by image", "some at once", "at once"]
+)
+@pytest.mark.parametrize(
+    "order", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"]
+)
 @pytest.mark.parametrize(
     ("images", "channels", "filters", "height", "width"),
-    [(1, 16, 16, 4, 4), (3, 32, 48, 8, 8), (2, 128, 64, 16, 16), (5, 16, 32, 4, 12), (2, 512, 512, 4, 4)],
+    [
+        (1, 16, 16, 4, 4),
+        (3, 32, 48, 8, 8),
+        (2, 128, 64, 16, 16),
+        (5, 16, 32, 4, 12),
+        (2, 512, 512, 4, 4),
+    ],
 )
-def test_results_and_gradients_are_those_of_float64(monkeypatch, part, order, images, channels, filters, height, width):
+def test_results_and_gradients_are_those_of_float64(
+    monkeypatch, part, order, images, channels, filters, height, width
+):
     monkeypatch.setattr(module, "PART", part)
-    maps, weight = drawn(images, channels, height, width), drawn(filters, channels, 3, 3) / (9 * channels) ** 0.5
+    maps, weight = (
+        drawn(images, channels, height, width),
+        drawn(filters, channels, 3, 3) / (9 * channels) ** 0.5,
+    )
     back = drawn(images, filters, height, width)
     maps, back = maps.to(memory_format=order), back.to(memory_format=order)
     found = gradients(winograd, maps, weight, back)
-    exact = gradients(lambda m, w: F.conv2d(m, w, padding=1), maps.double(), weight.double(), back.double())
+    exact = gradients(
+        lambda m, w: F.conv2d(m, w, padding=1), maps.double(), weight.double(), back.double()
+    )
     for one, other in zip(found, exact, strict=True):
         assert float((one - other).norm() / other.norm()) < 1e-5
         assert float((one - other).abs().max() / other.abs().max()) < 5e-5
@@ -50,7 +69,9 @@ def test_gradients_without_values_of_their_own_and_weights_in_any_order():
     maps, weight = drawn(2, 16, 8, 8), drawn(16, 32, 3, 3).transpose(0, 1)
     back = torch.ones(()).expand(2, 32, 8, 8)
     found = gradients(winograd, maps, weight, back)
-    exact = gradients(lambda m, w: F.conv2d(m, w, padding=1), maps.double(), weight.double(), back.double())
+    exact = gradients(
+        lambda m, w: F.conv2d(m, w, padding=1), maps.double(), weight.double(), back.double()
+    )
     for one, other in zip(found, exact, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
 
@@ -91,7 +112,9 @@ def test_arguments_may_be_named():
 def test_only_what_needs_a_gradient_is_computed(monkeypatch):
     calls = []
     transform = module._transform
-    monkeypatch.setattr(module, "_transform", lambda name, *rest: (calls.append(name), transform(name, *rest)))
+    monkeypatch.setattr(
+        module, "_transform", lambda name, *rest: (calls.append(name), transform(name, *rest))
+    )
     maps, weight = drawn(1, 16, 4, 4).requires_grad_(), drawn(16, 16, 3, 3)
     winograd(maps, weight).sum().backward()
     assert calls == ["windows", "results"] * 2 and weight.grad is None
@@ -111,7 +134,11 @@ def test_threads_change_rounding_at_most():
 @needs_compiler
 @pytest.mark.parametrize("tests", ["test_schema", "test_autograd_registration", "test_faketensor"])
 def test_operators_keep_the_rules_of_their_library(tests):
-    maps, weight, back = drawn(2, 16, 8, 4).requires_grad_(), drawn(32, 16, 3, 3).requires_grad_(), drawn(2, 32, 8, 4)
+    maps, weight, back = (
+        drawn(2, 16, 8, 4).requires_grad_(),
+        drawn(32, 16, 3, 3).requires_grad_(),
+        drawn(2, 32, 8, 4),
+    )
     torch.library.opcheck(winograd, (maps, weight), test_utils=tests)
     torch.library.opcheck(module.winograd_back, (back, weight.detach()), test_utils=tests)
     torch.library.opcheck(module.winograd_weight, (maps.detach(), back), test_utils=tests)
@@ -154,9 +181,16 @@ class Convolution:
 )
 def test_convolutions_that_fit_are_replaced(monkeypatch, convolution, used, bias):
     calls = []
-    monkeypatch.setattr(module, "winograd", lambda *arguments: (calls.append(1), winograd(*arguments))[1])
-    shape = {name: getattr(convolution, name) for name in ("stride", "padding", "dilation", "groups", "dtype")}
-    layer = torch.nn.Conv2d(convolution.maps[1], convolution.filters, convolution.kernel, bias=bias, **shape)
+    monkeypatch.setattr(
+        module, "winograd", lambda *arguments: (calls.append(1), winograd(*arguments))[1]
+    )
+    shape = {
+        name: getattr(convolution, name)
+        for name in ("stride", "padding", "dilation", "groups", "dtype")
+    }
+    layer = torch.nn.Conv2d(
+        convolution.maps[1], convolution.filters, convolution.kernel, bias=bias, **shape
+    )
     maps = drawn(*convolution.maps).to(convolution.dtype)
     with WinogradConvolutions():
         result = layer(maps)

@@ -1,4 +1,6 @@
-"""Pools that stay in their files give the networks that lie in them, whichever is asked for and read ahead."""
+"""Pools that stay in their files give the networks that lie in them, whichever is asked for and
+read ahead.
+"""
 
 from dataclasses import replace
 
@@ -20,7 +22,9 @@ def files(tmp_path):
     paths = [tmp_path / f"{i}.safetensors" for i in range(4)]
     for place, path in enumerate(paths):
         draws = torch.Generator().manual_seed(place)
-        save_parameters(build_network(NETWORK, channels=1, classes=3, image_size=16, generator=draws), path)
+        save_parameters(
+            build_network(NETWORK, channels=1, classes=3, image_size=16, generator=draws), path
+        )
     return paths
 
 
@@ -38,8 +42,18 @@ def test_every_place_has_its_own_parameters(files, streamed, tiny_dataset):
     resident = ExtractorPool.load(files, NETWORK, tiny_dataset.info, "cpu")
     assert not isinstance(resident.networks, Streamed) and len(streamed) == len(resident) == 4
     images = tiny_dataset.train.normalised(torch.arange(4))
-    for place, ahead in ((0, 1), (1, 3), (3, 3), (3, 0), (2, 2), (0, 0), (-1, 1)):  # as announced, and not
-        assert torch.equal(streamed.networks[place].embed(images), resident.networks[place].embed(images))
+    for place, ahead in (
+        (0, 1),
+        (1, 3),
+        (3, 3),
+        (3, 0),
+        (2, 2),
+        (0, 0),
+        (-1, 1),
+    ):  # as announced, and not
+        assert torch.equal(
+            streamed.networks[place].embed(images), resident.networks[place].embed(images)
+        )
         streamed.networks.ahead(ahead)
     assert torch.equal(streamed.networks[1:][1].embed(images), resident.networks[2].embed(images))
     assert not streamed.networks[0].training
@@ -48,11 +62,17 @@ def test_every_place_has_its_own_parameters(files, streamed, tiny_dataset):
 
 
 def test_a_set_is_the_same_from_a_streamed_pool(files, streamed, tiny_dataset):
-    settings = DistillationSettings(network=NETWORK, iterations=5, batch_real=8, lambda_cc=0.05, lambda_cm=0.01)
+    settings = DistillationSettings(
+        network=NETWORK, iterations=5, batch_real=8, lambda_cc=0.05, lambda_cm=0.01
+    )
     resident = ExtractorPool.load(files, NETWORK, tiny_dataset.info, "cpu")
     one, other, without = (
         distill(tiny_dataset, chosen, ipc=2, seed=0, extractors=pool)
-        for chosen, pool in ((settings, resident), (settings, streamed), (replace(settings, lambda_cc=0.0), resident))
+        for chosen, pool in (
+            (settings, resident),
+            (settings, streamed),
+            (replace(settings, lambda_cc=0.0), resident),
+        )
     )
     assert torch.equal(one.images, other.images) and not torch.equal(one.images, without.images)
 
@@ -69,9 +89,15 @@ def test_a_damaged_file_is_named_when_it_is_reached(files, streamed):
 def test_a_missing_file_is_named(files, tiny_dataset, monkeypatch):
     monkeypatch.setattr(pools, "free_memory", lambda device: 10**9)
     with pytest.raises(ExtractorError, match=r"gone\.safetensors cannot be read"):
-        ExtractorPool.load([*files, files[0].with_name("gone.safetensors")], NETWORK, tiny_dataset.info, "cpu")
+        ExtractorPool.load(
+            [*files, files[0].with_name("gone.safetensors")], NETWORK, tiny_dataset.info, "cpu"
+        )
 
 
 def test_a_quarter_of_the_free_memory_is_the_bound(files):
     size = sum(file.stat().st_size for file in files)
-    assert fit_together(files, None) and fit_together(files, 4 * size) and not fit_together(files, 4 * size - 1)
+    assert (
+        fit_together(files, None)
+        and fit_together(files, 4 * size)
+        and not fit_together(files, 4 * size - 1)
+    )

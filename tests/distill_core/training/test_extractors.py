@@ -36,14 +36,19 @@ def test_a_pool_gives_back_what_was_saved(tmp_path, tiny_dataset):
 
 
 def test_every_network_is_drawn(tiny_dataset):
-    pool = ExtractorPool([build_network("MLP", channels=1, classes=3, image_size=16) for _ in range(3)])
+    pool = ExtractorPool(
+        [build_network("MLP", channels=1, classes=3, image_size=16) for _ in range(3)]
+    )
     draws = torch.Generator().manual_seed(0)
     assert {id(pool.draw(draws)) for _ in range(50)} == {id(n) for n in pool.networks}
 
 
 def test_a_users_state_dict_is_imported(tmp_path, tiny_dataset):
     network = build_network("ResNet18W8", channels=1, classes=3, image_size=16)
-    torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.pt")
+    torch.save(
+        {f"module.{name}": value for name, value in network.state_dict().items()},
+        tmp_path / "net.pt",
+    )
     imported = import_parameters(tmp_path / "net.pt", "ResNet18W8", tiny_dataset.info, "cpu")
     assert torch.equal(imported.conv1.weight, network.conv1.weight)
 

@@ -13,12 +13,20 @@ from distill_core.settings import EvaluationSettings
 from distill_core.training.trainer import Checkpoints, Schedule, TrainingError, augment_each, fit
 
 PLAIN = Schedule(
-    epochs=5, batch=256, lr=0.01, momentum=0.9, weight_decay=5e-4, dsa_strategy="none", precision="float32"
+    epochs=5,
+    batch=256,
+    lr=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    dsa_strategy="none",
+    precision="float32",
 )
 
 
 def test_golden_steps(image, golden, fill_parameters):
-    """Five full-batch steps of a ConvNet on the synthetic images, then logits of the real ones in train mode."""
+    """Five full-batch steps of a ConvNet on the synthetic images, then logits of the real ones in
+    train mode.
+    """
     images, labels = image(12, 3, 32, 32, 22), torch.arange(3).repeat_interleave(4)
     network = fill_parameters(build_network("ConvNet", channels=3, classes=3, image_size=32))
     losses = []
@@ -30,7 +38,9 @@ def test_golden_steps(image, golden, fill_parameters):
         torch.Generator().manual_seed(0),
         lambda epoch, epochs, values: losses.append(values["loss"]),
     )
-    torch.testing.assert_close(torch.tensor(losses), golden["eval/losses"].float(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        torch.tensor(losses), golden["eval/losses"].float(), rtol=1e-4, atol=1e-5
+    )
     logits = network(image(24, 3, 32, 32, 21)).detach()
     torch.testing.assert_close(logits, golden["eval/logits_after"].float(), rtol=1e-3, atol=1e-3)
 
@@ -39,7 +49,10 @@ def test_the_drop_also_clears_the_momentum():
     """Against a hand-written loop on a linear problem that the network's head poses."""
     network = build_network("MLP", channels=1, classes=2, image_size=4)
     reference = build_network("MLP", channels=1, classes=2, image_size=4)
-    images, labels = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1] * 3)
+    images, labels = (
+        torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(1)),
+        torch.tensor([0, 1] * 3),
+    )
     schedule = Schedule(
         epochs=4,
         batch=6,
@@ -70,7 +83,13 @@ def test_every_image_is_seen_once_an_epoch():
         return torch.zeros(len(index), 1, 4, 4)
 
     schedule = Schedule(
-        epochs=2, batch=4, lr=0.1, momentum=0.9, weight_decay=0.0, dsa_strategy="none", precision="float32"
+        epochs=2,
+        batch=4,
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        dsa_strategy="none",
+        precision="float32",
     )
     fit(network, images, torch.tensor([0, 1] * 5), schedule, torch.Generator().manual_seed(0))
     assert [len(index) for index in seen] == [4, 4, 2] * 2
@@ -101,8 +120,13 @@ def test_published_schedule():
 
 
 def test_certain_soft_labels_train_as_classes_do():
-    """One-hot probabilities are classes; the cross entropy and the accuracy have to agree, and uniform ones differ."""
-    images, classes = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 2] * 2)
+    """One-hot probabilities are classes; the cross entropy and the accuracy have to agree, and
+    uniform ones differ.
+    """
+    images, classes = (
+        torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1)),
+        torch.tensor([0, 1, 2] * 2),
+    )
     fits = {}
     for name, labels in (
         ("classes", classes),
@@ -111,9 +135,12 @@ def test_certain_soft_labels_train_as_classes_do():
     ):
         network = build_network("MLP", channels=1, classes=3, image_size=8)
         network.load_state_dict(
-            {n: 0.1 * torch.ones_like(v).cumsum(0).sin() for n, v in network.state_dict().items()}, strict=True
+            {n: 0.1 * torch.ones_like(v).cumsum(0).sin() for n, v in network.state_dict().items()},
+            strict=True,
         )
-        fits[name] = fit(network, images.__getitem__, labels, PLAIN, torch.Generator().manual_seed(0))
+        fits[name] = fit(
+            network, images.__getitem__, labels, PLAIN, torch.Generator().manual_seed(0)
+        )
     assert fits["certain"].accuracy == fits["classes"].accuracy
     assert fits["certain"].loss == pytest.approx(fits["classes"].loss, rel=1e-5)
     assert fits["uniform"].loss != pytest.approx(fits["classes"].loss, rel=1e-2)
@@ -131,9 +158,20 @@ def test_a_training_that_goes_on_equals_one_that_never_stopped(network, epochs):
     schedule = replace(PLAIN, batch=5, dsa_strategy="color_crop_flip", drop_after=2)
 
     def train(checkpoints=None):
-        made = build_network(network, channels=1, classes=2, image_size=32, generator=torch.Generator().manual_seed(2))
+        made = build_network(
+            network,
+            channels=1,
+            classes=2,
+            image_size=32,
+            generator=torch.Generator().manual_seed(2),
+        )
         fitted = fit(
-            made, images.__getitem__, labels, schedule, torch.Generator().manual_seed(0), checkpoints=checkpoints
+            made,
+            images.__getitem__,
+            labels,
+            schedule,
+            torch.Generator().manual_seed(0),
+            checkpoints=checkpoints,
         )
         return fitted, made.state_dict()
 
@@ -158,10 +196,22 @@ def test_the_state_of_another_network_is_refused():
 
     def train(classes, **checkpoints):
         made = build_network("MLP", channels=1, classes=classes, image_size=4)
-        fit(made, images.__getitem__, labels, PLAIN, torch.Generator(), checkpoints=Checkpoints(**checkpoints))
+        fit(
+            made,
+            images.__getitem__,
+            labels,
+            PLAIN,
+            torch.Generator(),
+            checkpoints=Checkpoints(**checkpoints),
+        )
 
     train(2, due=lambda: True, save=saved.append)
-    assert [int(state["epochs"]) for state in saved] == [1, 2, 3, 4]  # after the last there is nothing to go on to
+    assert [int(state["epochs"]) for state in saved] == [
+        1,
+        2,
+        3,
+        4,
+    ]  # after the last there is nothing to go on to
     with pytest.raises(TrainingError, match="another training's"):
         train(3, resume=saved[0])
     with pytest.raises(TrainingError, match="another training's"):
@@ -170,8 +220,12 @@ def test_the_state_of_another_network_is_refused():
 
 def trained(network, passes, epochs=4, drop_after=1):
     images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    schedule = replace(PLAIN, epochs=epochs, batch=5, dsa_strategy="color_crop_flip", drop_after=drop_after)
-    made = build_network(network, channels=3, classes=3, image_size=32, generator=torch.Generator().manual_seed(2))
+    schedule = replace(
+        PLAIN, epochs=epochs, batch=5, dsa_strategy="color_crop_flip", drop_after=drop_after
+    )
+    made = build_network(
+        network, channels=3, classes=3, image_size=32, generator=torch.Generator().manual_seed(2)
+    )
     fitted = fit(
         made,
         images.__getitem__,
@@ -184,7 +238,9 @@ def trained(network, passes, epochs=4, drop_after=1):
 
 
 def test_replayed_steps_equal_steps_that_run_anew():
-    """With a capture that merely calls the work again: buffers, kinds of steps and the drop are what is tested."""
+    """With a capture that merely calls the work again: buffers, kinds of steps and the drop are
+    what is tested.
+    """
     calls = {"recorded": 0, "replayed": 0}
 
     def capture(work):

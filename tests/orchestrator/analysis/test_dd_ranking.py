@@ -5,7 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score, normalised_score
+from orchestrator.analysis.dd_ranking import (
+    augmentation_robust_score,
+    label_robust_score,
+    normalised_score,
+)
 from orchestrator.analysis.statistics import StatisticsError
 
 
@@ -44,7 +48,8 @@ def test_only_common_seeds_and_networks_count():
 
 
 def test_what_synthetic_and_random_sets_have_in_common_cancels():
-    # The seeds differ much; in α = own − other/2 − whole/2 only half of what they share is left, in β nothing.
+    # The seeds differ much; in α = own − other/2 − whole/2 only half of what they share is left, in
+    # β nothing.
     synthetic, random = {0: [0.4], 1: [0.6]}, {0: [0.2], 1: [0.4]}
     made = augmentation_robust_score(synthetic, random, synthetic, random)
     assert made.interval == pytest.approx((_score(0.2), _score(0.2)))
@@ -56,7 +61,11 @@ def test_what_synthetic_and_random_sets_have_in_common_cancels():
 def _drawn(shape, draws):
     """Indices of one two-level bootstrap sample of (sets, networks)."""
     sets, networks = shape
-    return [(s, n) for s in draws.integers(sets, size=sets) for n in draws.integers(networks, size=networks)]
+    return [
+        (s, n)
+        for s in draws.integers(sets, size=sets)
+        for n in draws.integers(networks, size=networks)
+    ]
 
 
 def test_label_robust_interval_agrees_with_a_slow_loop():

@@ -20,9 +20,15 @@ TWO_BY_TWO = [[0.60, 0.62], [0.70, 0.72]]
 def test_summary_of_two_sets_with_two_networks_each():
     summary = summarise(TWO_BY_TWO)
     assert summary.mean == pytest.approx(0.66)
-    assert summary.std == pytest.approx(math.sqrt((2 * 0.06**2 + 2 * 0.04**2) / 4))  # published: population, pooled
-    assert summary.std_sets == pytest.approx(0.1 / math.sqrt(2))  # means 0.61 and 0.71, one degree of freedom
-    assert summary.std_networks == pytest.approx(math.sqrt(4 * 0.01**2 / 2))  # two degrees of freedom
+    assert summary.std == pytest.approx(
+        math.sqrt((2 * 0.06**2 + 2 * 0.04**2) / 4)
+    )  # published: population, pooled
+    assert summary.std_sets == pytest.approx(
+        0.1 / math.sqrt(2)
+    )  # means 0.61 and 0.71, one degree of freedom
+    assert summary.std_networks == pytest.approx(
+        math.sqrt(4 * 0.01**2 / 2)
+    )  # two degrees of freedom
     assert (summary.sets, summary.networks) == (2, 4)
 
 
@@ -47,7 +53,8 @@ def test_one_network_a_set_has_no_spread_between_networks():
 
 @pytest.mark.parametrize("group", [[[0.0, 1.0]], [[0.0], [1.0]], [[0.0, 0.0], [1.0, 1.0]]])
 def test_bootstrap_resamples_networks_of_one_set_and_sets_of_several(group):
-    # The mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4: the outer 2.5 % lie at 0 and 1, the middle 40 % at 1/2.
+    # The mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4: the outer 2.5 % lie at 0 and 1, the
+    # middle 40 % at 1/2.
     assert bootstrap_interval(group) == (0.0, 1.0)
     assert bootstrap_interval(group, confidence=0.4) == (0.5, 0.5)
 
@@ -91,13 +98,19 @@ def test_pairing_removes_what_the_sets_have_in_common():
 
 
 def test_interquartile_mean_leaves_out_a_quarter_at_each_end():
-    assert statistics.interquartile_mean([100, 1, 3, 2, 5, 4, -50, 6]) == pytest.approx((2 + 3 + 4 + 5) / 4)
-    assert statistics.interquartile_mean([1, 2, 6]) == pytest.approx(3)  # a quarter of three, rounded down, is none
+    assert statistics.interquartile_mean([100, 1, 3, 2, 5, 4, -50, 6]) == pytest.approx(
+        (2 + 3 + 4 + 5) / 4
+    )
+    assert statistics.interquartile_mean([1, 2, 6]) == pytest.approx(
+        3
+    )  # a quarter of three, rounded down, is none
     assert statistics.interquartile_mean([0, 1, 2, 3, 100]) == pytest.approx(2)
 
 
 def test_probability_of_improvement_counts_pairs_and_halves_ties():
-    assert statistics.probability_of_improvement([([2, 3], [1, 2])]) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert statistics.probability_of_improvement([([2, 3], [1, 2])]) == pytest.approx(
+        (1 + 0.5 + 1 + 1) / 4
+    )
     assert statistics.probability_of_improvement([([1], [0]), ([0], [1, 1])]) == pytest.approx(0.5)
 
 
@@ -112,7 +125,12 @@ def _loop(cells, statistic, seed):
     draws, samples = np.random.default_rng(seed), []
     for _ in range(3000):
         drawn = [
-            np.concatenate([draws.choice(group[s], len(group[s])) for s in draws.integers(len(group), size=len(group))])
+            np.concatenate(
+                [
+                    draws.choice(group[s], len(group[s]))
+                    for s in draws.integers(len(group), size=len(group))
+                ]
+            )
             for group in cells
         ]
         samples.append(statistic(drawn))
@@ -130,7 +148,10 @@ def test_interval_of_the_interquartile_mean_agrees_with_a_slow_loop():
 
 def test_interval_of_the_probability_of_improvement_agrees_with_a_slow_loop():
     rows = np.random.default_rng(3)
-    cells = [([rows.normal(0.5, 1, 3) for _ in range(4)], [rows.normal(0, 1, 2) for _ in range(3)]) for _ in range(2)]
+    cells = [
+        ([rows.normal(0.5, 1, 3) for _ in range(4)], [rows.normal(0, 1, 2) for _ in range(3)])
+        for _ in range(2)
+    ]
 
     def statistic(drawn):
         return statistics.probability_of_improvement(zip(drawn[::2], drawn[1::2], strict=True))
@@ -160,7 +181,9 @@ def test_nothing_to_describe_is_an_error():
 
 
 def test_a_difference_is_clear_by_a_t_test_over_sets():
-    """Means 1, 2, 3: t = 2 / (1 / √3) = 3.46, below the 4.30 of two degrees of freedom; 2, 2.5, 3: t = 8.66."""
+    """Means 1, 2, 3: t = 2 / (1 / √3) = 3.46, below the 4.30 of two degrees of freedom; 2, 2.5, 3:
+    t = 8.66.
+    """
     assert not differs_from_zero([[1.0], [2.0], [3.0]])
     assert differs_from_zero([[2.0], [2.4, 2.6], [3.0]])
     assert not differs_from_zero([[5.0, 5.1, 4.9]]), "one set says nothing about others"

@@ -24,7 +24,9 @@ def published(tmp_path_factory):
     digits = load_dataset(DatasetRef(name="digits"), folder)
     runs = []
     for first in (0, 2):
-        indices = torch.cat([torch.arange(offset + first, offset + first + 2) for offset in digits.train.offsets])
+        indices = torch.cat(
+            [torch.arange(offset + first, offset + first + 2) for offset in digits.train.offsets]
+        )
         runs.append([digits.train.normalised(indices), digits.train.labels[indices]])
     torch.save({"data": runs, "accs_all_exps": {"ConvNet": []}}, folder / "res_DM.pt")
     own = SyntheticSet(
@@ -54,39 +56,77 @@ def invoke(*arguments):
         (["{}/res_DM.pt", "--dataset", "digit"], "nearest|did you mean|unknown"),
         (["{}/res_DM.pt", "--dataset", "digits", "--architectures", "ConvNut"], "--architectures"),
         (["{}/res_DM.pt", "--dataset", "digits", "--beside", "Randm"], "--beside.*Random"),
-        (["{}/res_DM.pt", "--dataset", "digits", "--normalised", "maybe"], "means and then the standard deviations"),
-        (["{}/res_DM.pt", "--dataset", "digits", "--normalised", "no"], "looks like normalised images"),
+        (
+            ["{}/res_DM.pt", "--dataset", "digits", "--normalised", "maybe"],
+            "means and then the standard deviations",
+        ),
+        (
+            ["{}/res_DM.pt", "--dataset", "digits", "--normalised", "no"],
+            "looks like normalised images",
+        ),
         (["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "file"], "no learning rate beside"),
         (["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "-1"], "positive number"),
         (["{}/res_DM.pt", "--dataset", "digits", "--soft-labels", "x"], "logits or probabilities"),
         (["{}/res_DM.pt", "--dataset", "digits", "--set", "seeds=3"], "--set seeds"),
         (["{}/res_DM.pt", "--dataset", "digits", "--set", "epoch_eval_trai=3"], "epoch_eval_train"),
-        (["{}/res_DM.pt", "--dataset", "digits", "--zca", "nothing.pt"], "--zca nothing.pt: say yes, no, or"),
-        (["{}/res_DM.pt", "--dataset", "digits", "--zca", "maybe"], "--zca maybe: say yes, no, or name a file"),
+        (
+            ["{}/res_DM.pt", "--dataset", "digits", "--zca", "nothing.pt"],
+            "--zca nothing.pt: say yes, no, or",
+        ),
+        (
+            ["{}/res_DM.pt", "--dataset", "digits", "--zca", "maybe"],
+            "--zca maybe: say yes, no, or name a file",
+        ),
         (["{}/text.txt", "--dataset", "digits"], "docs/importing.md has the layouts"),
-        (["{}/res_DM.pt", "--dataset", "digits", "--name", "Random", "--beside", "Random"], "another name"),
+        (
+            ["{}/res_DM.pt", "--dataset", "digits", "--name", "Random", "--beside", "Random"],
+            "another name",
+        ),
     ],
 )
 def test_wrong_input_ends_in_a_message(published, tmp_path, arguments, says):
-    result = invoke(*(a.format(published) for a in arguments), "--store", tmp_path / "store", "--data", tmp_path)
+    result = invoke(
+        *(a.format(published) for a in arguments), "--store", tmp_path / "store", "--data", tmp_path
+    )
     assert result.exit_code == 2, result.output
-    assert result.output.splitlines()[-1].startswith("error: ") and re.search(says, result.output), result.output
+    assert result.output.splitlines()[-1].startswith("error: ") and re.search(
+        says, result.output
+    ), result.output
     assert not (tmp_path / "store" / "units").exists()
 
 
 def test_each_set_is_printed_with_its_key(published, tmp_path):
-    asked = ["--dataset", "digits", "--name", "Random", "--beside", "Random"]  # refused after the sets were read
-    result = invoke(f"{published}/res_DM.pt", *asked, "--store", tmp_path / "store", "--data", tmp_path)
-    assert len(set(re.findall(r"Set [01] of Random \[([0-9a-f]{6})\], IPC 2", result.output))) == 2, result.output
+    asked = [
+        "--dataset",
+        "digits",
+        "--name",
+        "Random",
+        "--beside",
+        "Random",
+    ]  # refused after the sets were read
+    result = invoke(
+        f"{published}/res_DM.pt", *asked, "--store", tmp_path / "store", "--data", tmp_path
+    )
+    assert (
+        len(set(re.findall(r"Set [01] of Random \[([0-9a-f]{6})\], IPC 2", result.output))) == 2
+    ), result.output
 
 
 def test_options(tmp_path):
-    options = read_options(normalised="0.4,0.5,0.6,0.1,0.2,0.3", zca="no", factor=2, soft_labels=None, check=True)
-    assert (options.normalised, options.mean, options.std) == (True, (0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
+    options = read_options(
+        normalised="0.4,0.5,0.6,0.1,0.2,0.3", zca="no", factor=2, soft_labels=None, check=True
+    )
+    assert (options.normalised, options.mean, options.std) == (
+        True,
+        (0.4, 0.5, 0.6),
+        (0.1, 0.2, 0.3),
+    )
     assert (options.zca, options.zca_path, options.partition) == (False, None, 2)
     whitening = tmp_path / "x.pt"
     whitening.touch()
-    options = read_options(normalised="no", zca=str(whitening), factor=None, soft_labels=None, check=True)
+    options = read_options(
+        normalised="no", zca=str(whitening), factor=None, soft_labels=None, check=True
+    )
     assert options.zca_path == str(whitening)
     for wrong in ("1", "1,2,3", "0.5,0", "0.5,nan", "nan,0.5", "inf,0.5", ""):
         with pytest.raises(SettingsError, match="--normalised"):
@@ -94,25 +134,52 @@ def test_options(tmp_path):
 
 
 def test_the_question():
-    question = ask("digits", "ConvNet, ResNet18", "strict", "random,whole", ["evaluation.lr_net=0.5"], 3)
+    question = ask(
+        "digits", "ConvNet, ResNet18", "strict", "random,whole", ["evaluation.lr_net=0.5"], 3
+    )
     assert (question.dataset.name, question.protocol) == ("digits", "strict")
-    assert question.architectures == ("ConvNet", "ResNet18") and question.beside == ("Random", "Whole")
+    assert question.architectures == ("ConvNet", "ResNet18") and question.beside == (
+        "Random",
+        "Whole",
+    )
     assert question.overrides["evaluation.num_eval"] == 3
     own = ask("{name: mine, format: imagefolder, path: p}", "", "paper", "", [], None)
-    assert own.dataset.format == "imagefolder" and own.architectures == ("same",) and own.beside == ()
+    assert (
+        own.dataset.format == "imagefolder" and own.architectures == ("same",) and own.beside == ()
+    )
     with pytest.raises(SpaceError, match="one data set"):
         ask("[digits, cifar10]", "", "paper", "", [], None)
 
 
 @pytest.mark.slow
 def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(published, tmp_path):
-    """The whole command: two runs of a file, our own format, a baseline, the report; then nothing is left to do."""
-    command = [sys.executable, "-m", "orchestrator", "evaluate", "res_DM.pt", "own.safetensors", "--dataset", "digits"]
+    """The whole command: two runs of a file, our own format, a baseline, the report; then nothing
+    is left to do.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "evaluate",
+        "res_DM.pt",
+        "own.safetensors",
+        "--dataset",
+        "digits",
+    ]
     command += ["--architectures", "ConvNetW8", "--beside", "Random", "--num-eval", "2"]
-    command += ["--set", "epoch_eval_train=2", "--store", str(tmp_path / "store"), "--out", str(tmp_path / "report")]
+    command += [
+        "--set",
+        "epoch_eval_train=2",
+        "--store",
+        str(tmp_path / "store"),
+        "--out",
+        str(tmp_path / "report"),
+    ]
 
     def run():
-        done = subprocess.run(command, cwd=published, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, cwd=published, capture_output=True, text=True, timeout=300, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -123,12 +190,19 @@ def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(published, 
         re.findall(r"Set \d of .* (\[\w{6}\]), IPC", output)
     )
     accuracies = {
-        key: group.sort_values("network_index")["accuracy"].tolist() for key, group in rows.groupby("set_key")
+        key: group.sort_values("network_index")["accuracy"].tolist()
+        for key, group in rows.groupby("set_key")
     }
     methods = rows.drop_duplicates("set_key").set_index("set_key")
-    first = {method: key for key, (method, seed) in methods[["method", "seed"]].iterrows() if seed == 0}
+    first = {
+        method: key for key, (method, seed) in methods[["method", "seed"]].iterrows() if seed == 0
+    }
     assert set(first) == {"Random", "res_DM", "same images"} and len(accuracies) == 5
-    assert accuracies[first["res_DM"]] == accuracies[first["same images"]] != accuracies[first["Random"]]
+    assert (
+        accuracies[first["res_DM"]]
+        == accuracies[first["same images"]]
+        != accuracies[first["Random"]]
+    )
     report = (tmp_path / "report" / "report.md").read_text()
     assert "same images" in report and r"res\_DM" in report
     assert "already done" in run()

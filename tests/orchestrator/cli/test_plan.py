@@ -57,8 +57,13 @@ def test_plan_leaves_out_what_the_store_has(iid, tmp_path):
     result = iid("plan", "quickstart", "--store", "results")
     assert row(result, "distill")[3:5] == [str(len(sets)), "0"]
     assert row(result, "train_extractors")[3:5] == ["0", "0"]
-    mark_done(tmp_path / "results", [unit for unit in plan.units.values() if unit.kind != "distill"])
-    assert "Nothing to run: results has everything." in iid("plan", "quickstart", "--store", "results").stdout
+    mark_done(
+        tmp_path / "results", [unit for unit in plan.units.values() if unit.kind != "distill"]
+    )
+    assert (
+        "Nothing to run: results has everything."
+        in iid("plan", "quickstart", "--store", "results").stdout
+    )
 
 
 def test_plan_writes_nothing(iid, tmp_path):
@@ -84,14 +89,22 @@ def test_overrides_reach_the_plan(iid):
         (["absent.yaml"], ["absent.yaml", "no such file"]),
         (["."], ["not a file"]),
         (["broken.yaml"], ["broken.yaml:2", "not valid YAML"]),
-        (["wrong.yaml"], ["wrong.yaml:4: experiments[0].methds: unknown key 'methds'; did you mean 'methods'?"]),
-        (["quickstart", "--set", "iteratons=3"], ["--set iteratons=3", "did you mean 'iterations'?"]),
+        (
+            ["wrong.yaml"],
+            ["wrong.yaml:4: experiments[0].methds: unknown key 'methds'; did you mean 'methods'?"],
+        ),
+        (
+            ["quickstart", "--set", "iteratons=3"],
+            ["--set iteratons=3", "did you mean 'iterations'?"],
+        ),
         (["quickstart", "--set", "lr_net=3"], ["ambiguous"]),
     ],
 )
 def test_wrong_input_ends_with_exit_code_2_and_one_message(iid, tmp_path, arguments, parts):
     (tmp_path / "broken.yaml").write_text("name: x\nexperiments: [")
-    (tmp_path / "wrong.yaml").write_text("name: x\nexperiments:\n  - name: y\n    methds: DM\n    ipc: 1\n")
+    (tmp_path / "wrong.yaml").write_text(
+        "name: x\nexperiments:\n  - name: y\n    methds: DM\n    ipc: 1\n"
+    )
     result = iid("plan", *arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -152,6 +165,10 @@ assert not heavy, heavy
 )
 def test_planning_is_light(arguments, tmp_path):
     run = subprocess.run(
-        [sys.executable, "-c", PLANNING, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PLANNING, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr

@@ -33,7 +33,8 @@ def test_a_token_is_made_once_for_its_owner_alone(file):
 
 
 @pytest.mark.parametrize(
-    "setting", [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN", "t"), ("RAY_AUTH_TOKEN_PATH", "/t")]
+    "setting",
+    [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN", "t"), ("RAY_AUTH_TOKEN_PATH", "/t")],
 )
 def test_a_user_who_decided_is_left_alone(file, monkeypatch, setting):
     monkeypatch.setenv(*setting)

@@ -14,7 +14,9 @@ PETS = DatasetRef(name="pets", format="imagefolder", path="animals/pets")
 def objects(monkeypatch, tmp_path):
     """The object store, small chunks, and a folder for what this node gets."""
     stored = []
-    monkeypatch.setattr(dataset_transfer.ray, "put", lambda value: stored.append(value) or len(stored) - 1)
+    monkeypatch.setattr(
+        dataset_transfer.ray, "put", lambda value: stored.append(value) or len(stored) - 1
+    )
     monkeypatch.setattr(dataset_transfer.ray, "get", lambda number: stored[number])
     monkeypatch.setattr(dataset_transfer, "CHUNK_BYTES", 5000)
     monkeypatch.setenv(dataset_transfer.NODE_CACHE, str(tmp_path / "cache"))
@@ -36,7 +38,9 @@ def test_an_image_folder_arrives_as_it_was(root, objects):
     place = dataset_transfer.cache() / f"pets@1-{parcel.digest}"
     assert dataset_transfer.unpack(parcel) == str(place)
     there = sorted(path for path in (place / PETS.path).rglob("*") if path.is_file())
-    assert [path.relative_to(place) for path in there] == sorted(path.relative_to(root) for path in root.rglob("*.png"))
+    assert [path.relative_to(place) for path in there] == sorted(
+        path.relative_to(root) for path in root.rglob("*.png")
+    )
     assert all(path.read_bytes() == (root / path.relative_to(place)).read_bytes() for path in there)
 
     objects.clear()  # a second time nothing is fetched
@@ -59,28 +63,38 @@ def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
     folder.mkdir(parents=True)
     for name in ("train.parquet", "test.parquet", "notes.txt"):
         (folder / name).write_text(name)
-    place = dataset_transfer.unpack(dataset_transfer.pack(DatasetRef(name="cifar10-jpeg"), tmp_path / "data"))
+    place = dataset_transfer.unpack(
+        dataset_transfer.pack(DatasetRef(name="cifar10-jpeg"), tmp_path / "data")
+    )
     assert sorted(path.name for path in (dataset_transfer.Path(place) / "cifar10").iterdir()) == [
         "test.parquet",
         "train.parquet",
     ]
 
 
-def test_a_unit_reads_its_own_nodes_folder_first_and_what_was_sent_otherwise(root, tmp_path, monkeypatch):
+def test_a_unit_reads_its_own_nodes_folder_first_and_what_was_sent_otherwise(
+    root, tmp_path, monkeypatch
+):
     parcels = dataset_transfer.Parcels({"pets@1": dataset_transfer.pack(PETS, root)})
     assert dataset_transfer.data_root_for(PETS, root, parcels) == root
     sent = dataset_transfer.cache() / f"pets@1-{parcels.sent['pets@1'].digest}"
     assert dataset_transfer.data_root_for(PETS, tmp_path / "empty", parcels) == sent
     monkeypatch.setenv(dataset_transfer.NODE_DATA, str(tmp_path / "empty"))
     assert dataset_transfer.data_root_for(PETS, root, parcels) == sent
-    assert dataset_transfer.data_root_for(PETS, root, dataset_transfer.Parcels({})) == tmp_path / "empty"
+    assert (
+        dataset_transfer.data_root_for(PETS, root, dataset_transfer.Parcels({}))
+        == tmp_path / "empty"
+    )
 
 
 @pytest.mark.parametrize("path", ["/abs/pets", "~/pets", "../pets", "a/../../pets"])
 def test_what_lies_outside_the_data_folder_is_not_sent(path):
     reason = dataset_transfer.why_not(DatasetRef(name="pets", format="imagefolder", path=path))
     assert reason is not None and "outside the data folder" in reason
-    assert dataset_transfer.why_not(PETS) is None and dataset_transfer.why_not(DatasetRef(name="cifar10")) is None
+    assert (
+        dataset_transfer.why_not(PETS) is None
+        and dataset_transfer.why_not(DatasetRef(name="cifar10")) is None
+    )
 
 
 def test_a_transfer_that_breaks_leaves_nothing_half(root, objects):

@@ -57,7 +57,9 @@ def test_a_head_that_is_gone_is_told_once(console):
         while not console.file.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.1)
-    assert console.file.getvalue().count(f"head of the Ray cluster at {address} does not answer") == 1
+    assert (
+        console.file.getvalue().count(f"head of the Ray cluster at {address} does not answer") == 1
+    )
 
 
 def test_one_knock_without_an_answer_means_nothing(console, monkeypatch):

@@ -1,7 +1,16 @@
 import pytest
 
 from distill_core.settings import DatasetRef, ExtractorSettings
-from orchestrator.cluster.resources import MARGINS, LaunchError, Need, Node, gpu_need, gpu_share, share_out, wants_gpu
+from orchestrator.cluster.resources import (
+    MARGINS,
+    LaunchError,
+    Need,
+    Node,
+    gpu_need,
+    gpu_share,
+    share_out,
+    wants_gpu,
+)
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.units import Select, TrainExtractor
 
@@ -13,7 +22,8 @@ def node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
 
 
 @pytest.mark.parametrize(
-    ("memory", "share"), [(1, 0.25), (9.1, 0.25), (9.6, 0.5), (19, 0.5), (19.1, 1), (39, 1), (41, 1)]
+    ("memory", "share"),
+    [(1, 0.25), (9.1, 0.25), (9.6, 0.5), (19, 0.5), (19.1, 1), (39, 1), (41, 1)],
 )
 def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
     chosen, reason = gpu_share([node()], cpus=1, need=Need(units=100, memory=int(memory * GB)))
@@ -44,11 +54,16 @@ def test_the_share_depends_on_the_cluster(nodes, units, share, reason):
 def test_a_user_decides_and_the_slots_follow():
     need = Need(units=100, memory=GB)
     nodes = [node(cpus=8.0, gpus=2.0), node(cpus=3.0, gpus=1.0), node(gpus=0.0, gpu_memory=None)]
-    assert share_out(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2  # half a GPU each, for the cores
+    assert (
+        share_out(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2
+    )  # half a GPU each, for the cores
     told = share_out(nodes, cpus=2.0, gpus=0.25, need=need)
     assert (told.cpus, told.gpus, told.slots, told.reason) == (2.0, 0.25, 4 + 1, "")
     assert share_out(nodes, cpus=None, gpus=0.0, need=need).slots == 8 + 3 + 16
-    with pytest.raises(LaunchError, match="no node has 20 CPUs and 1 GPUs for a trial; the most there is are 16 CPUs"):
+    with pytest.raises(
+        LaunchError,
+        match="no node has 20 CPUs and 1 GPUs for a trial; the most there is are 16 CPUs",
+    ):
         share_out(nodes, cpus=20.0, gpus=1.0, need=need)
 
 
@@ -60,7 +75,10 @@ def test_gpus_are_used_where_there_are_any_unless_told_otherwise():
 
 def test_the_need_is_that_of_the_largest_unit_that_computes_on_a_gpu():
     dataset = DatasetRef(name="digits")
-    pool = [TrainExtractor(dataset=dataset, protocol="paper", settings=ExtractorSettings(), index=i) for i in range(2)]
+    pool = [
+        TrainExtractor(dataset=dataset, protocol="paper", settings=ExtractorSettings(), index=i)
+        for i in range(2)
+    ]
     chosen = Select(dataset=dataset, protocol="paper", method="random", ipc=1, seed=0)
     costs = {
         pool[0].key: Estimate(seconds=1, memory=4 * GB, basis="measured"),

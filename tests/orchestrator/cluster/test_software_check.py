@@ -23,7 +23,10 @@ def test_the_same_is_no_difference():
 @pytest.mark.parametrize(
     ("theirs", "message"),
     [
-        (OURS | {"torch": "2.11.0"}, "node a has torch 2.11.0, the machine that launches has 2.14.1; install the same"),
+        (
+            OURS | {"torch": "2.11.0"},
+            "node a has torch 2.11.0, the machine that launches has 2.14.1; install the same",
+        ),
         ({k: v for k, v in OURS.items() if k != "ray"}, "node a has ray not at all, "),
         (OURS | {"code": "ffffffff"}, "node a has other code of this package"),
         (OURS | {"code": "ffffffff", "python": "3.11"}, "node a has python 3.11"),
@@ -38,7 +41,9 @@ def test_code_counts_by_content_and_place_and_builds_do_not(fresh, tmp_path, mon
         (tmp_path / package).mkdir()
         (tmp_path / package / "a.py").write_text("x = 1\n")
     monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(provenance, "versions", lambda: {"python": "3.12.4", "torch": "2.14.1+cu130"})
+    monkeypatch.setattr(
+        provenance, "versions", lambda: {"python": "3.12.4", "torch": "2.14.1+cu130"}
+    )
     first = software()
     assert (first["python"], first["torch"]) == ("3.12", "2.14.1")
     software.cache_clear()

@@ -9,7 +9,11 @@ def failures(harness):
 def test_a_failing_unit_is_recorded_with_its_traceback(harness, units, settings):
     harness.behave({"fail": "loss is NaN at iteration 7"})
     result = compute(units[0], settings, device="cpu")
-    assert (result.status, result.error, result.reason) == ("failed", "ValueError", "loss is NaN at iteration 7")
+    assert (result.status, result.error, result.reason) == (
+        "failed",
+        "ValueError",
+        "loss is NaN at iteration 7",
+    )
     (row,) = failures(harness)
     assert row["reason"] == result.reason and "fake_runner.py" in row["traceback"]
     assert harness.store.done_keys() == frozenset()
@@ -40,4 +44,7 @@ def test_other_images_under_the_same_name_are_refused(harness, units, settings):
     assert compute(units[0], settings, device="cpu").status == "done"
     harness.behave({"fingerprint": "others"})
     result = compute(units[1], settings, device="cpu")
-    assert (result.status, result.error) == ("failed", "StoreError") and "new version" in result.reason
+    assert (result.status, result.error) == (
+        "failed",
+        "StoreError",
+    ) and "new version" in result.reason

@@ -19,9 +19,14 @@ def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units, monk
     monkeypatch.setattr("orchestrator.execution.context.time.monotonic", lambda: clock[0])
     reports, log = [], Recorder()
     context = UnitContext(
-        store=Store(tmp_path), unit=units[0], workdir=tmp_path, data_root=tmp_path, report=reports.append,
-        report_seconds=0.05, log=log,
-    )  # fmt: skip
+        store=Store(tmp_path),
+        unit=units[0],
+        workdir=tmp_path,
+        data_root=tmp_path,
+        report=reports.append,
+        report_seconds=0.05,
+        log=log,
+    )
     context.progress(1, 100, {"loss": 1.0})
     clock[0] = 0.06
     for step in range(2, 101):
@@ -33,7 +38,11 @@ def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units, monk
 
 def test_saving_a_checkpoint_ends_a_unit_that_is_to_stop(tmp_path, units):
     context = UnitContext(
-        store=Store(tmp_path), unit=units[0], workdir=tmp_path, data_root=tmp_path, stopping=lambda: True
+        store=Store(tmp_path),
+        unit=units[0],
+        workdir=tmp_path,
+        data_root=tmp_path,
+        stopping=lambda: True,
     )
     assert context.checkpoint_due() and context.should_stop()
     with pytest.raises(Stopped):

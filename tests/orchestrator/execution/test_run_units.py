@@ -13,7 +13,12 @@ def test_a_unit_is_computed_once_and_reports(harness, units, settings):
     assert compute(units[0], settings, device="cpu").status == "present"
     assert harness.events("end") == [units[0].key]
     (row,) = tables.read(harness.store.tables, "extractors").to_pylist()
-    assert (row["key"], row["run"], row["fingerprint"], row["seconds"]) == (units[0].key, "run", "images", 0.1)
+    assert (row["key"], row["run"], row["fingerprint"], row["seconds"]) == (
+        units[0].key,
+        "run",
+        "images",
+        0.1,
+    )
     assert not list(harness.store.leases.iterdir())
 
 
@@ -23,7 +28,9 @@ def test_a_unit_whose_parent_is_missing_fails_by_name(harness, units, settings):
 
 
 def test_a_runner_that_is_not_there_is_a_failure(harness, units, settings):
-    result = compute(units[0], TrialSettings(**{**_fields(settings), "runner": "nowhere:run"}), device="cpu")
+    result = compute(
+        units[0], TrialSettings(**{**_fields(settings), "runner": "nowhere:run"}), device="cpu"
+    )
     assert (result.status, result.error) == ("failed", "ModuleNotFoundError")
 
 
@@ -33,7 +40,9 @@ def test_a_unit_at_which_somebody_is_is_busy(harness, units, settings):
     assert harness.log() == []
 
 
-def test_rows_that_a_killed_worker_did_not_publish_are_published_by_the_next(harness, units, settings):
+def test_rows_that_a_killed_worker_did_not_publish_are_published_by_the_next(
+    harness, units, settings
+):
     assert compute(units[0], settings, device="cpu").status == "done"
     (harness.store.tables / "extractors" / f"{units[0].key}.parquet").unlink()
     assert compute(units[0], settings, device="cpu").status == "present"
@@ -62,12 +71,18 @@ def test_a_stopped_unit_continues_at_its_checkpoint(harness, units, settings, mo
 
 def test_a_store_that_cannot_be_used_is_a_reason_and_no_exception(tmp_path, units, settings):
     (tmp_path / "file").write_text("")
-    result = compute(units[0], TrialSettings(**{**_fields(settings), "store": str(tmp_path / "file")}), device="cpu")
+    result = compute(
+        units[0],
+        TrialSettings(**{**_fields(settings), "store": str(tmp_path / "file")}),
+        device="cpu",
+    )
     assert (result.status, result.error) == ("failed", "StoreError")
 
 
 def test_a_unit_logs_to_tensorboard_and_continues_its_log(harness, units, settings):
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
     from orchestrator.execution.tensorboard import TensorBoardLog
 
     folder = harness.store.tensorboard_folder(units[0])
@@ -79,8 +94,17 @@ def test_a_unit_logs_to_tensorboard_and_continues_its_log(harness, units, settin
     again.scalars(3, {"loss": 30.0})  # from a checkpoint after step 2
     again.close()
     events = event_accumulator.EventAccumulator(str(folder)).Reload()
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 2.0), (3, 30.0)]
-    assert compute(units[0], TrialSettings(**{**_fields(settings), "tensorboard": True}), device="cpu").status == "done"
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 30.0),
+    ]
+    assert (
+        compute(
+            units[0], TrialSettings(**{**_fields(settings), "tensorboard": True}), device="cpu"
+        ).status
+        == "done"
+    )
 
 
 def _fields(settings):

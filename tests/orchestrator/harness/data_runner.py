@@ -1,4 +1,6 @@
-"""A unit function without torch that notes where it runs and finds its data; `data_root/meet` workers take part."""
+"""A unit function without torch that notes where it runs and finds its data; `data_root/meet`
+workers take part.
+"""
 
 import os
 import time
@@ -16,7 +18,9 @@ def run_unit(unit, context):
     if not (context.data_root / unit.dataset.path / "train").is_dir():
         raise FileNotFoundError(f"no {unit.dataset.path} in {context.data_root}")
     (context.workdir / "root.txt").write_text(str(context.data_root))
-    (context.workdir / "device.txt").write_text(f"{context.device} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+    (context.workdir / "device.txt").write_text(
+        f"{context.device} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    )
     meet = context.data_root / "meet"
     if meet.exists() and context.device == "cuda":
         (context.data_root / f"worker-{os.getpid()}").touch()
@@ -31,7 +35,9 @@ def run_unit(unit, context):
 def make_plan(*, units, dataset=DATASET):
     """Plan sets that need nothing but the data set."""
     sets = [
-        Distill(dataset=dataset, protocol="paper", ipc=1, settings=DistillationSettings(), seed=seed)
+        Distill(
+            dataset=dataset, protocol="paper", ipc=1, settings=DistillationSettings(), seed=seed
+        )
         for seed in range(units)
     ]
     return Plan(units={unit.key: unit for unit in sets}, cells=tuple(map(cell_of, sets)))

@@ -1,10 +1,11 @@
-"""A unit function without torch: it counts steps, keeps a log beside the data, and misbehaves as it is told.
+"""A unit function without torch: it counts steps, keeps a log beside the data, and misbehaves as it
+is told.
 
-Each step hashes the one before, the first the parents' results, so that a step left out, repeated or taken from another
-unit shows in the result. `data_root/behaviour.json` maps keys (or "default") to: steps, pause (seconds a step), fail
-(message), kill_once, kill, other_host (its lease looks like another machine's), full (disk), meet (units to have
-started), out_of_memory (attempts that run out of a device's memory), fingerprint.
-`data_root/log` gets a line for each thing that happens.
+Each step hashes the one before, the first the parents' results, so that a step left out, repeated
+or taken from another unit shows in the result. `data_root/behaviour.json` maps keys (or "default")
+to: steps, pause (seconds a step), fail (message), kill_once, kill, other_host (its lease looks like
+another machine's), full (disk), meet (units to have started), out_of_memory (attempts that run out
+of a device's memory), fingerprint. `data_root/log` gets a line for each thing that happens.
 """
 
 import errno
@@ -35,7 +36,9 @@ def run_unit(unit, context):
     behaviour = behaviour_of(context.data_root, unit.key)
     begin, chain = 0, unit.key
     for key in unit.parents:
-        assert (context.parent(key) / "count.txt").read_text() == str(behaviour_of(context.data_root, key)["steps"])
+        assert (context.parent(key) / "count.txt").read_text() == str(
+            behaviour_of(context.data_root, key)["steps"]
+        )
         chain = _next(chain, (context.parent(key) / "chain.txt").read_text())
     if (checkpoint := context.load_checkpoint()) is not None:
         begin, chain = json.loads(checkpoint.read_text())
@@ -90,7 +93,10 @@ def _next(chain, link):
 
 
 def _attempts(context, unit):
-    return sum(line.startswith(f"start {unit.key} ") for line in (context.data_root / "log").read_text().splitlines())
+    return sum(
+        line.startswith(f"start {unit.key} ")
+        for line in (context.data_root / "log").read_text().splitlines()
+    )
 
 
 def _move_lease(context, unit):

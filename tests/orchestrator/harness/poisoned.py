@@ -1,4 +1,6 @@
-"""A unit function that works on a data set whose test images and labels are wrong, and notes who got any of them."""
+"""A unit function that works on a data set whose test images and labels are wrong, and notes who
+got any of them.
+"""
 
 import dataclasses
 import os

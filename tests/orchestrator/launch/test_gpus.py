@@ -16,7 +16,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def two_gpus(harness_modules, monkeypatch):
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init(
+        "local",
+        num_cpus=4,
+        num_gpus=2,
+        include_dashboard=False,
+        logging_level="error",
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
 
@@ -28,10 +35,13 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
     (harness.data / "meet").write_text("4")
     plan = data_runner.make_plan(units=6)
     chosen = [
-        Select(dataset=data_runner.DATASET, protocol="paper", method="random", ipc=1, seed=seed) for seed in range(2)
+        Select(dataset=data_runner.DATASET, protocol="paper", method="random", ipc=1, seed=seed)
+        for seed in range(2)
     ]
     cells = [data_runner.cell_of(unit) for unit in chosen]
-    plan = Plan(units={**{unit.key: unit for unit in chosen}, **plan.units}, cells=(*cells, *plan.cells))
+    plan = Plan(
+        units={**{unit.key: unit for unit in chosen}, **plan.units}, cells=(*cells, *plan.cells)
+    )
     monkeypatch.setattr(preflight, "gpu_memory", lambda: 40 * 10**9)
     console = Console(file=io.StringIO(), width=200)
     assert harness.launch(plan, runner="data_runner:run_unit", console=console).exit_code == 0

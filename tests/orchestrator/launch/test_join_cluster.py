@@ -1,4 +1,6 @@
-"""A launch on a Ray cluster that is already up: two nodes on this machine, each with a data folder of its own."""
+"""A launch on a Ray cluster that is already up: two nodes on this machine, each with a data folder
+of its own.
+"""
 
 import dataclasses
 import os
@@ -33,7 +35,9 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster(harness_modules, folders):
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1, env_vars=os.environ | {name: str(path) for name, path in folders.items()})
+    made.add_node(
+        num_cpus=1, env_vars=os.environ | {name: str(path) for name, path in folders.items()}
+    )
     yield made
     made.shutdown()
 
@@ -57,8 +61,13 @@ def pets(harness):
 
 def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster, folders):
     plan = small_plan(sets=1, extractors=2)
-    harness.behave(**{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractors"})
-    for name in ("behaviour.json", "log"):  # the harness's runner talks to the test through the data folder
+    harness.behave(
+        **{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractors"}
+    )
+    for name in (
+        "behaviour.json",
+        "log",
+    ):  # the harness's runner talks to the test through the data folder
         (harness.data / name).touch()
         (folders[dataset_transfer.NODE_DATA] / name).symlink_to(harness.data / name)
     summary = harness.launch(plan, address=cluster.address)
@@ -75,25 +84,38 @@ def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folder
     summary = harness.launch(plan, address=cluster.address, runner="data_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
     rows = tables.read(harness.store.tables, "distillations")
-    roots = {harness.store.folder_of(key).joinpath("root.txt").read_text() for key in rows["key"].to_pylist()}
+    roots = {
+        harness.store.folder_of(key).joinpath("root.txt").read_text()
+        for key in rows["key"].to_pylist()
+    }
     (place,) = kept.iterdir()
     assert roots == {str(harness.data), str(place)} and place.name.startswith("pets@1-")
     assert (place / "pets/train/cat/1.png").read_bytes() == b"cat" * 1000
     shown = place.stat().st_ino
 
     assert (
-        harness.launch(runner.make_plan(units=20), address=cluster.address, runner="data_runner:run_unit").exit_code
+        harness.launch(
+            runner.make_plan(units=20), address=cluster.address, runner="data_runner:run_unit"
+        ).exit_code
         == 0
     )
-    assert [path.stat().st_ino for path in kept.iterdir()] == [shown]  # it is still there, nothing was put beside it
+    assert [path.stat().st_ino for path in kept.iterdir()] == [
+        shown
+    ]  # it is still there, nothing was put beside it
 
 
-def test_what_a_node_cannot_get_is_said_before_anything_starts(harness, cluster, folders, pets, runner):
+def test_what_a_node_cannot_get_is_said_before_anything_starts(
+    harness, cluster, folders, pets, runner
+):
     launch = {"address": cluster.address, "runner": "data_runner:run_unit"}
     absolute = dataclasses.replace(runner.DATASET, name="elsewhere", path=str(pets))
-    harness.launch(runner.make_plan(units=1, dataset=absolute), **launch)  # the two nodes share this machine's folders
+    harness.launch(
+        runner.make_plan(units=1, dataset=absolute), **launch
+    )  # the two nodes share this machine's folders
     above = dataclasses.replace(runner.DATASET, name="above", path="../data/pets")
-    with pytest.raises(LaunchError, match=r"does not have data set above@1, and \.\./data/pets lies outside"):
+    with pytest.raises(
+        LaunchError, match=r"does not have data set above@1, and \.\./data/pets lies outside"
+    ):
         harness.launch(runner.make_plan(units=1, dataset=above), **launch)
     shutil.rmtree(pets)
     with pytest.raises(DatasetError, match="pets: no train"):
@@ -106,20 +128,28 @@ def test_what_a_node_cannot_get_is_said_before_anything_starts(harness, cluster,
     assert len(harness.store.runs()) == 1
 
 
-def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(harness, cluster, folders, pets, runner):
+def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(
+    harness, cluster, folders, pets, runner
+):
     ray.init(cluster.address, logging_level="error", log_to_driver=False)
     try:
         _, parcels = preflight.check(harness.store, harness.data, [])
         assert parcels.sent == {}
         places = [
-            ray.get(preflight._on(node, dataset_transfer.data_root_for).remote(dataset, harness.data, parcels))
+            ray.get(
+                preflight._on(node, dataset_transfer.data_root_for).remote(
+                    dataset, harness.data, parcels
+                )
+            )
             for node in ray.nodes()
             for dataset in (runner.DATASET, dataclasses.replace(runner.DATASET, path=str(pets)))
         ]
     finally:
         ray.shutdown()
     kept = folders[dataset_transfer.NODE_CACHE]
-    assert sum(place == harness.data for place in places) == 2  # here, and what is no part of the data folder
+    assert (
+        sum(place == harness.data for place in places) == 2
+    )  # here, and what is no part of the data folder
     (sent,) = (place for place in places if place.parent == kept)
     assert (sent / "pets/train/cat/1.png").read_bytes() == b"cat" * 1000
 
@@ -129,7 +159,9 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
     try:
         nodes, parcels = preflight.check(harness.store, harness.data, [])
         assert [(node.cpus, node.gpus) for node in nodes] == [(1, 0), (1, 0)] and parcels.sent == {}
-        pool = ImportExtractor(dataset=runner.DATASET, network="ConvNet", pool="mine", index=0, folder="/nowhere/pool")
+        pool = ImportExtractor(
+            dataset=runner.DATASET, network="ConvNet", pool="mine", index=0, folder="/nowhere/pool"
+        )
         pool = dataclasses.replace(
             pool, dataset=dataclasses.replace(runner.DATASET, name="digits", format=None, path=None)
         )
@@ -138,7 +170,9 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
         ours = preflight.software()
         monkeypatch.setattr(preflight, "software", lambda: ours | {"torch": "1.0"})
         there = r"node [\d.]+/[0-9a-f]{6}"  # two nodes of one machine are told apart
-        with pytest.raises(LaunchError, match=rf"{there} has torch .*, the machine that launches has 1\.0; install"):
+        with pytest.raises(
+            LaunchError, match=rf"{there} has torch .*, the machine that launches has 1\.0; install"
+        ):
             preflight.check(harness.store, harness.data, [])
         monkeypatch.setattr(preflight, "software", lambda: ours | {"code": "12345678"})
         with pytest.raises(LaunchError, match="has other code of this package"):
@@ -151,7 +185,9 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
         ray.shutdown()
 
 
-def test_a_node_that_joins_later_with_other_software_ends_the_launch(harness, cluster, pets, runner, monkeypatch):
+def test_a_node_that_joins_later_with_other_software_ends_the_launch(
+    harness, cluster, pets, runner, monkeypatch
+):
     check = preflight.check
 
     def asked_too_early(*asked):
@@ -159,14 +195,25 @@ def test_a_node_that_joins_later_with_other_software_ends_the_launch(harness, cl
         return nodes, dataclasses.replace(parcels, software=parcels.software | {"code": "12345678"})
 
     monkeypatch.setattr(preflight, "check", asked_too_early)
-    summary = harness.launch(runner.make_plan(units=7), address=cluster.address, runner="data_runner:run_unit")
+    summary = harness.launch(
+        runner.make_plan(units=7), address=cluster.address, runner="data_runner:run_unit"
+    )
     assert summary.exit_code == 1 and not summary.computed
-    assert re.match(r"node [\d.]+ has other code of this package than the machine that launches", summary.halted)
-    assert not harness.store.done_keys() and tables.read(harness.store.tables, "failures").num_rows == 0
+    assert re.match(
+        r"node [\d.]+ has other code of this package than the machine that launches", summary.halted
+    )
+    assert (
+        not harness.store.done_keys()
+        and tables.read(harness.store.tables, "failures").num_rows == 0
+    )
 
 
-def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(harness, small_plan, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # as its file says after a cluster that ended without cleaning up
+def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(
+    harness, small_plan, monkeypatch
+):
+    monkeypatch.setenv(
+        "RAY_ADDRESS", "127.0.0.1:1"
+    )  # as its file says after a cluster that ended without cleaning up
     began = time.monotonic()
     with pytest.raises(LaunchError, match=r"no Ray cluster can be reached at 127\.0\.0\.1:1"):
         harness.launch(small_plan(), address="auto")
@@ -178,7 +225,9 @@ def test_a_cluster_that_is_not_there_is_named(harness, small_plan):
         harness.launch(small_plan(), address="127.0.0.1:1")
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", None], ids=["hangs up", "HTTP", "silent"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", None], ids=["hangs up", "HTTP", "silent"]
+)
 def test_somebody_else_at_the_address_is_told_at_once(harness, small_plan, monkeypatch, answer):
     monkeypatch.setattr(head_node, "KNOCK_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -207,8 +256,12 @@ def test_an_address_is_host_and_port(harness, small_plan, address):
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(harness, small_plan, monkeypatch, named):
-    """As Ray does: `ray start --head` found the token on this machine, and others have not asked for it."""
+def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(
+    harness, small_plan, monkeypatch, named
+):
+    """As Ray does: `ray start --head` found the token on this machine, and others have not asked
+    for it.
+    """
     asked = []
     if named:
         monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
@@ -222,7 +275,9 @@ def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(harness, sm
     def use_token(*, warn_if_disabled):
         asked.append("token")
 
-    monkeypatch.setattr("orchestrator.launch.ray_tune.maybe_enable_token_auth_if_token_available", use_token)
+    monkeypatch.setattr(
+        "orchestrator.launch.ray_tune.maybe_enable_token_auth_if_token_available", use_token
+    )
     monkeypatch.setattr("orchestrator.launch.ray_tune.running_cluster", lambda: "10.0.0.1:6379")
     monkeypatch.setattr("orchestrator.launch.ray_tune.knock", asked.append)
     monkeypatch.setattr("orchestrator.launch.ray_tune.ray.init", init)

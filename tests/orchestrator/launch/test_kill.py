@@ -40,8 +40,12 @@ def test_the_driver_is_killed_and_started_again(harness, small_plan, seed):
     assert harness.events("resume"), "no unit was caught in the middle: choose another seed"
     assert all(line[3] != "0" for line in harness.log() if line[0] == "resume")
     evaluations = tables.read(harness.store.tables, "evaluations")["key"].to_pylist()
-    assert sorted(evaluations) == sorted(key for key, unit in plan.units.items() if unit.kind == "evaluate")
-    scratch = [path for path in (harness.store.root / "units").glob("*/*") if path.name.startswith(".")]
+    assert sorted(evaluations) == sorted(
+        key for key, unit in plan.units.items() if unit.kind == "evaluate"
+    )
+    scratch = [
+        path for path in (harness.store.root / "units").glob("*/*") if path.name.startswith(".")
+    ]
     assert scratch == [] and not list((harness.store.root / "checkpoints").glob("*/*"))
 
 

@@ -61,7 +61,9 @@ def test_a_plan_is_carried_out_in_order_and_once(harness, small_plan):
     assert harness.store.done_keys() == set(plan.units)
     ended = {key: place for place, key in enumerate(harness.events("end"))}
     assert len(ended) == 10
-    assert all(ended[parent] < ended[key] for key, unit in plan.units.items() for parent in unit.parents)
+    assert all(
+        ended[parent] < ended[key] for key, unit in plan.units.items() for parent in unit.parents
+    )
     assert tables.read(harness.store.tables, "evaluations").num_rows == 6
     assert not list(harness.store.leases.iterdir())
 
@@ -80,7 +82,9 @@ def test_a_failure_blocks_its_dependants_and_nothing_else(harness, small_plan):
     harness.behave(**{bad.key: {"fail": "pixels are NaN at iteration 7"}})
     summary = harness.launch(plan)
     assert summary.exit_code == 1
-    assert [(failure.unit, failure.reason) for failure in summary.failures] == [(bad, "pixels are NaN at iteration 7")]
+    assert [(failure.unit, failure.reason) for failure in summary.failures] == [
+        (bad, "pixels are NaN at iteration 7")
+    ]
     assert {unit.parents for unit in summary.blocked} == {(bad.key,)} and len(summary.blocked) == 2
     assert summary.computed == {"train_extractors": 1, "distill": 1, "evaluate": 2}
     text = shown(summary)
@@ -100,13 +104,21 @@ def test_a_killed_worker_is_replaced_and_the_unit_continues(harness, small_plan,
     (distill,) = by_kind(plan, "distill")
     harness.behave(**{distill.key: {"kill_once": True, "steps": 5}})
     summary = harness.launch(plan)
-    assert (summary.exit_code, summary.deaths) == (0, 1) and "A worker died, alone or with a node" in shown(summary)
-    assert harness.events("start").count(distill.key) == 2 and harness.events("end").count(distill.key) == 1
+    assert (summary.exit_code, summary.deaths) == (
+        0,
+        1,
+    ) and "A worker died, alone or with a node" in shown(summary)
+    assert (
+        harness.events("start").count(distill.key) == 2
+        and harness.events("end").count(distill.key) == 1
+    )
     assert [line[3] in "12" for line in harness.log() if line[0] == "resume"] == [True]
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(harness, small_plan, monkeypatch):
+def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(
+    harness, small_plan, monkeypatch
+):
     trials = []
     started = ray_tune.BoardCallback.on_trial_start
 
@@ -131,9 +143,15 @@ def test_a_launch_leaves_a_record(harness, small_plan):
     plan = small_plan(sets=1)
     summary = harness.launch(plan, overrides=["seeds=1"])
     (record,) = harness.store.runs()
-    assert (record["run"], record["space"], record["overrides"]) == (summary.run, "small", ["seeds=1"])
+    assert (record["run"], record["space"], record["overrides"]) == (
+        summary.run,
+        "small",
+        ["seeds=1"],
+    )
     assert list(harness.store.planned(record)) == list(plan.units) and json.dumps(record)
-    assert {path.name for path in (harness.store.root / "runs").iterdir()} == {f"{summary.run}.json"}
+    assert {path.name for path in (harness.store.root / "runs").iterdir()} == {
+        f"{summary.run}.json"
+    }
 
 
 def test_a_store_that_cannot_be_written_is_said_before_anything_starts(harness, small_plan):
@@ -143,7 +161,9 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_starts(harness, 
 
 
 @pytest.mark.parametrize("option", [{"cpus_per_trial": 1000}, {"gpus_per_trial": 1}])
-def test_a_cluster_without_room_for_a_unit_is_refused_and_no_launch_noted(harness, small_plan, option):
+def test_a_cluster_without_room_for_a_unit_is_refused_and_no_launch_noted(
+    harness, small_plan, option
+):
     with pytest.raises(LaunchError, match="lower --cpus-per-trial or --gpus-per-trial"):
         harness.launch(small_plan(), **option)
     assert harness.store.runs() == []
@@ -151,7 +171,9 @@ def test_a_cluster_without_room_for_a_unit_is_refused_and_no_launch_noted(harnes
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e-9, 2, 1.5])
 @pytest.mark.parametrize("name", ["cpus_per_trial", "gpus_per_trial"])
-def test_impossible_resources_are_refused_before_anything_is_touched(harness, small_plan, name, value):
+def test_impossible_resources_are_refused_before_anything_is_touched(
+    harness, small_plan, name, value
+):
     if (name, value) in {("gpus_per_trial", 0), ("cpus_per_trial", 2), ("cpus_per_trial", 1.5)}:
         Resources(**{"cpus": None, "gpus": None, "address": None, name.split("_")[0]: value})
         return
@@ -174,21 +196,29 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
     monkeypatch.setattr(ray_tune, "run_units", run_units)
     for gpus in (0.0, 0.5):
         room = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")
-        monkeypatch.setattr("orchestrator.launch.launch.share_out", lambda nodes, room=room, **asked: room)
-        monkeypatch.setattr("orchestrator.launch.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0)
+        monkeypatch.setattr(
+            "orchestrator.launch.launch.share_out", lambda nodes, room=room, **asked: room
+        )
+        monkeypatch.setattr(
+            "orchestrator.launch.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0
+        )
         summary = harness.launch(small_plan())
         assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
     assert asked == [False, True]
     assert "Could not go on: Ray Tune ended early" in shown(summary)
 
 
-@pytest.mark.parametrize("trouble", [TuneError("it is\nbroken"), RaySystemError("lost"), OSError(28, "No space left")])
+@pytest.mark.parametrize(
+    "trouble", [TuneError("it is\nbroken"), RaySystemError("lost"), OSError(28, "No space left")]
+)
 def test_what_breaks_ray_is_told_in_a_sentence(harness, small_plan, monkeypatch, trouble):
     def fit(tuner):
         raise trouble
 
     monkeypatch.setattr("ray.tune.Tuner.fit", fit)
-    with pytest.raises(LaunchError, match=r"Ray broke down.*(broken|lost|No space).*run the same command again"):
+    with pytest.raises(
+        LaunchError, match=r"Ray broke down.*(broken|lost|No space).*run the same command again"
+    ):
         harness.launch(small_plan())
 
 
@@ -197,7 +227,9 @@ def test_a_worker_killed_again_and_again_fails_its_unit_wherever_it_is_tried(har
     (distill,) = by_kind(plan, "distill")
     harness.behave(**{distill.key: {"kill": True, "other_host": True}})
     summary = harness.launch(plan)
-    assert [(failure.unit, failure.error) for failure in summary.failures] == [(distill, "WorkerDied")]
+    assert [(failure.unit, failure.error) for failure in summary.failures] == [
+        (distill, "WorkerDied")
+    ]
     assert harness.events("start").count(distill.key) == MAX_DEATHS + 1
     assert (len(summary.blocked), summary.exit_code) == (1, 1)
 
@@ -213,10 +245,14 @@ def test_a_full_disk_ends_a_launch_after_the_units_that_met_it(harness, small_pl
 
 def test_of_many_failures_ten_are_shown(small_plan):
     failures = tuple(
-        Failure(unit=unit, error="E", reason="why not") for unit in small_plan(sets=20, evaluations=1).units.values()
+        Failure(unit=unit, error="E", reason="why not")
+        for unit in small_plan(sets=20, evaluations=1).units.values()
     )
     text = shown(SUMMARY(failures=failures))
-    assert text.count("why not") == 10 and f"and {len(failures) - 10} more failed; iid status shows all" in text
+    assert (
+        text.count("why not") == 10
+        and f"and {len(failures) - 10} more failed; iid status shows all" in text
+    )
 
 
 class Unwritable:
@@ -236,7 +272,10 @@ def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
     with pytest.raises(KeyboardInterrupt), switch.installed():
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(10)
-    assert switch.is_on() and "Stopping at once: the store cannot be written (Read-only" in console.file.getvalue()
+    assert (
+        switch.is_on()
+        and "Stopping at once: the store cannot be written (Read-only" in console.file.getvalue()
+    )
 
 
 def test_the_board_counts_estimates_and_draws(small_plan):
@@ -273,7 +312,14 @@ def test_the_board_counts_estimates_and_draws(small_plan):
 
 @pytest.mark.parametrize(
     ("failed", "waiting", "stopped", "code"),
-    [(0, 0, False, 0), (0, 0, True, 0), (1, 0, False, 1), (0, 3, True, 130), (0, 3, False, 1), (1, 3, True, 1)],
+    [
+        (0, 0, False, 0),
+        (0, 0, True, 0),
+        (1, 0, False, 1),
+        (0, 3, True, 130),
+        (0, 3, False, 1),
+        (1, 3, True, 1),
+    ],
 )
 def test_exit_codes(small_plan, failed, waiting, stopped, code):
     unit = next(iter(small_plan().units.values()))
@@ -318,17 +364,21 @@ def test_the_board_says_that_it_waits_for_another_launch(small_plan):
 
 def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, small_plan):
     settings = TrialSettings(
-        store=str(harness.store.root), data_root=str(harness.data), run="r", runner=RUNNER, tensorboard=False
+        store=str(harness.store.root),
+        data_root=str(harness.data),
+        run="r",
+        runner=RUNNER,
+        tensorboard=False,
     )
     plan = small_plan(sets=1)
     for unit in plan.units.values():
         assert compute(unit, settings, device="cpu").status == "done"
     code = (
-        "import sys; from pathlib import Path; from plans import make_small_plan\n"
-        "from orchestrator import launch, status; from orchestrator.store.store import Store\n"
-        f"summary = launch.launch(make_small_plan(sets=1), store=Store(Path({str(harness.store.root)!r})),\n"
-        "    data_root=Path('.'), space='small')\n"
-        "assert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
+        "import sys; from pathlib import Path; from plans import make_small_plan\nfrom"
+        " orchestrator import launch, status; from orchestrator.store.store import Store\nsummary"
+        " = launch.launch(make_small_plan(sets=1),"
+        f" store=Store(Path({str(harness.store.root)!r})),\n    data_root=Path('.'),"
+        " space='small')\nassert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -340,7 +390,9 @@ def test_ctrl_c_stops_after_checkpointing_and_the_next_launch_continues(harness)
     deadline = time.monotonic() + 60
     while not harness.events("start") and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group, workers included
+    os.killpg(
+        process.pid, signal.SIGINT
+    )  # a terminal sends it to the whole group, workers included
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "same command again" in output and "Traceback" not in output

@@ -21,7 +21,12 @@ class Driver:
         self.stop = False
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(
-            self.schedule, store=store, settings=settings, gpus=gpus, board=self.board, stopping=lambda: self.stop
+            self.schedule,
+            store=store,
+            settings=settings,
+            gpus=gpus,
+            board=self.board,
+            stopping=lambda: self.stop,
         )
         self.trials = 0
 
@@ -38,8 +43,14 @@ class Driver:
 
     def complete(self, *statuses, **fields):
         """All units of the last trial ended so, or the trial itself with an error."""
-        results = [dataclasses.asdict(Result(status=status, **fields)) for status in statuses if status is not None]
-        self.searcher.on_trial_complete(str(self.trials), result={"results": results}, error=not results)
+        results = [
+            dataclasses.asdict(Result(status=status, **fields))
+            for status in statuses
+            if status is not None
+        ]
+        self.searcher.on_trial_complete(
+            str(self.trials), result={"results": results}, error=not results
+        )
 
 
 @pytest.fixture
@@ -65,7 +76,9 @@ def test_a_failure_blocks_what_depends_on_it(driver, status):
 
 
 def test_many_units_of_another_launch_are_each_looked_at_once(harness, small_plan, monkeypatch):
-    """However long the looks take: what the first was put off to must not come before the last is looked at."""
+    """However long the looks take: what the first was put off to must not come before the last is
+    looked at.
+    """
     driver = Driver(harness.store, small_plan(sets=6, evaluations=1))
     driver.unit()
     driver.complete("done")
@@ -98,7 +111,9 @@ def test_a_unit_that_another_launch_is_at_makes_no_trial(driver, harness, monkey
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     looked = []
     is_held = module.leases.is_held
-    monkeypatch.setattr(module.leases, "is_held", lambda *a, **o: looked.append(a[1]) or is_held(*a, **o))
+    monkeypatch.setattr(
+        module.leases, "is_held", lambda *a, **o: looked.append(a[1]) or is_held(*a, **o)
+    )
     unit = next(iter(driver.schedule.units.values()))
     with leases.hold(harness.store.leases, unit.key, "other"):
         for _ in range(5):
@@ -116,7 +131,9 @@ def test_a_lease_of_this_launch_is_no_reason_to_wait(driver, harness):
         assert driver.unit() == unit
 
 
-def test_a_unit_whose_workers_died_too_often_fails_even_if_another_launch_had_it_in_between(driver, harness):
+def test_a_unit_whose_workers_died_too_often_fails_even_if_another_launch_had_it_in_between(
+    driver, harness
+):
     unit = driver.unit()
     for _ in range(module.MAX_DEATHS + 1):
         driver.board.died(unit)
@@ -127,7 +144,9 @@ def test_a_unit_whose_workers_died_too_often_fails_even_if_another_launch_had_it
 
 
 @pytest.mark.parametrize("result", [None, {}, {"step": 1}, {"results": [{"status": "stopped"}]}])
-def test_a_trial_that_ends_without_a_result_fails_its_unit_unless_the_launch_stops(driver, harness, result):
+def test_a_trial_that_ends_without_a_result_fails_its_unit_unless_the_launch_stops(
+    driver, harness, result
+):
     unit = driver.unit()
     driver.searcher.on_trial_complete("1", result=result)
     assert driver.suggest() == PlanSearcher.FINISHED

@@ -18,11 +18,17 @@ def record(store, plan, space, started):
 
 def commit(store, unit):
     with store.scratch(unit) as workdir:
-        store.commit(unit, workdir, [{"key": unit.key}], run="r", finished=datetime.now(UTC).isoformat())
+        store.commit(
+            unit, workdir, [{"key": unit.key}], run="r", finished=datetime.now(UTC).isoformat()
+        )
 
 
 def fail(store, unit):
-    store.record_failure(failure_row(unit, run="r", device="d", error="ValueError", reason="bad", traceback="at line"))
+    store.record_failure(
+        failure_row(
+            unit, run="r", device="d", error="ValueError", reason="bad", traceback="at line"
+        )
+    )
 
 
 @pytest.fixture
@@ -67,7 +73,9 @@ def test_a_failed_unit_that_is_tried_again_runs(harness, units):
 
 def test_the_last_launch_of_a_space_counts(harness, units, small_plan):
     record(harness.store, small_plan(sets=1, evaluations=1), "small", "2025-01-02")
-    assert counts(harness.store) == {"waiting": {"train_extractors": 1, "distill": 1, "evaluate": 1}}
+    assert counts(harness.store) == {
+        "waiting": {"train_extractors": 1, "distill": 1, "evaluate": 1}
+    }
     record(harness.store, small_plan(sets=2, evaluations=1), "other", "2025-01-03")
     status = read_status(harness.store)
     assert status.spaces == ("small", "other") and status.counts["waiting"]["distill"] == 2
@@ -108,7 +116,10 @@ def test_done_units_without_a_record_are_not_passed_over(harness, units):
         path.write_text("{")
     out = io.StringIO()
     Console(file=out, width=200).print(render_status(read_status(harness.store)))
-    assert "1 units are done, but no launch has a record that can be read: see iid verify" in out.getvalue()
+    assert (
+        "1 units are done, but no launch has a record that can be read: see iid verify"
+        in out.getvalue()
+    )
 
 
 def test_there_is_no_status_without_a_store(tmp_path):

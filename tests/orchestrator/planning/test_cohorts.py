@@ -1,4 +1,6 @@
-"""Cohorts: which sets go together, that each is what it is alone, and what becomes of the others when one fails."""
+"""Cohorts: which sets go together, that each is what it is alone, and what becomes of the others
+when one fails.
+"""
 
 import json
 from dataclasses import replace
@@ -44,11 +46,25 @@ SPACE = {
         }
     ],
 }
-COSTS = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory", "cohort", "git_commit"}
+COSTS = {
+    "run",
+    "finished",
+    "seconds",
+    "seconds_per_iteration",
+    "peak_memory",
+    "cohort",
+    "git_commit",
+}
 
 
 def distill(**changes):
-    fields = {"dataset": DatasetRef(name="digits"), "protocol": "paper", "ipc": 2, "seed": 0, "settings": BASE}
+    fields = {
+        "dataset": DatasetRef(name="digits"),
+        "protocol": "paper",
+        "ipc": 2,
+        "seed": 0,
+        "settings": BASE,
+    }
     return Distill(**{**fields, **changes})
 
 
@@ -64,7 +80,8 @@ def plan(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"ipc": 3}, {"protocol": "strict"}, {"dataset": DatasetRef(name="mnist")}]
+    "change",
+    [{"seed": 1}, {"ipc": 3}, {"protocol": "strict"}, {"dataset": DatasetRef(name="mnist")}],
 )
 def test_units_of_other_draws_are_not_alike(change):
     assert cohorts.likeness(distill(**change)) != cohorts.likeness(distill())
@@ -91,7 +108,12 @@ def test_a_grid_is_handed_out_as_cohorts_one_a_slot(plan):
     schedule = Schedule(plan, slots=2)
     ((extractor,), *without) = take(schedule)
     assert extractor.kind == "train_extractors"
-    assert sorted(map(len, without)) == [1, 1, 2, 2]  # those with λ_CC = 0, of two seeds, on two slots
+    assert sorted(map(len, without)) == [
+        1,
+        1,
+        2,
+        2,
+    ]  # those with λ_CC = 0, of two seeds, on two slots
     schedule.settle(extractor.key, ok=True)
     rest = take(schedule)
     assert sorted(map(len, rest)) == [3, 3, 3, 3]
@@ -114,7 +136,12 @@ class Driver:
         self.board = Board(units=self.schedule.units)
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(
-            self.schedule, store=store, settings=settings, gpus=gpus, board=self.board, stopping=lambda: False
+            self.schedule,
+            store=store,
+            settings=settings,
+            gpus=gpus,
+            board=self.board,
+            stopping=lambda: False,
         )
 
     def units(self, trial):
@@ -152,7 +179,11 @@ def test_a_cohort_whose_workers_died_is_tried_one_by_one(driver):
 
 def test_a_unit_that_another_launch_has_is_left_out_of_its_cohort(driver, tmp_path):
     store = Store(tmp_path / "store")
-    waiting = [key for key, unit in driver.schedule.units.items() if unit.kind == "distill" and unit.seed == 0]
+    waiting = [
+        key
+        for key, unit in driver.schedule.units.items()
+        if unit.kind == "distill" and unit.seed == 0
+    ]
     with leases.hold(store.leases, waiting[3], "other"):
         assert {unit.key for unit in driver.units("cohort")} == {*waiting} - {waiting[3]}
     assert set(driver.board.awaited) == {waiting[3]}
@@ -160,7 +191,9 @@ def test_a_unit_that_another_launch_has_is_left_out_of_its_cohort(driver, tmp_pa
 
 @pytest.fixture
 def settings(tmp_path):
-    return TrialSettings(store=str(tmp_path / "store"), data_root=str(tmp_path), run="run", tensorboard=False)
+    return TrialSettings(
+        store=str(tmp_path / "store"), data_root=str(tmp_path), run="run", tensorboard=False
+    )
 
 
 def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
@@ -174,11 +207,15 @@ def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
     assert sorted(set(reports)) == [(place, step) for place in range(3) for step in range(1, 5)]
     alone = Store(tmp_path / "alone")
     for unit in units:
-        assert compute(unit, replace(settings, store=str(alone.root)), device="cpu").status == "done"
+        assert (
+            compute(unit, replace(settings, store=str(alone.root)), device="cpu").status == "done"
+        )
     compare(store, alone, units)
     rows = tables.read(store.tables, "distillations").to_pylist()
     assert [row["cohort"] for row in rows] == [3] * 3
-    assert [result.status for result in compute_together(units, settings, device="cpu")] == ["present"] * 3
+    assert [result.status for result in compute_together(units, settings, device="cpu")] == [
+        "present"
+    ] * 3
 
 
 def test_who_diverges_or_is_held_elsewhere_leaves_the_others_alone(settings, tmp_path):
@@ -191,21 +228,29 @@ def test_who_diverges_or_is_held_elsewhere_leaves_the_others_alone(settings, tmp
     assert tables.read(store.tables, "failures")["key"].to_pylist() == [wild.key]
 
 
-@pytest.mark.parametrize("error", ["torch.OutOfMemoryError('no memory left')", "RuntimeError('something else')"])
-def test_what_ends_the_whole_cohort_has_its_units_tried_alone(settings, monkeypatch, tmp_path, error):
+@pytest.mark.parametrize(
+    "error", ["torch.OutOfMemoryError('no memory left')", "RuntimeError('something else')"]
+)
+def test_what_ends_the_whole_cohort_has_its_units_tried_alone(
+    settings, monkeypatch, tmp_path, error
+):
     import torch
 
     def fail(*arguments, **options):
         raise eval(error, {"torch": torch})
 
     monkeypatch.setattr("distill_core.distillation.gradients.gradients", fail)
-    assert [result.status for result in compute_together(cells(), settings, device="cpu")] == ["apart"] * 3
+    assert [result.status for result in compute_together(cells(), settings, device="cpu")] == [
+        "apart"
+    ] * 3
     result = compute(cells()[0], settings, device="cpu")
     assert result.status == "failed" and result.out_of_memory == error.startswith("torch.Out")
     assert not list((tmp_path / "store" / "leases").iterdir())
 
 
-def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(settings, monkeypatch, tmp_path):
+def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
+    settings, monkeypatch, tmp_path
+):
     monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
     units, store = cells(), Store(tmp_path / "store")
     stop = store.stop_sign("run").file
@@ -221,7 +266,9 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(settings, 
     assert all(list(store.checkpoint_folder(unit).iterdir()) for unit in units)
     stop.unlink()
     assert compute(units[0], settings, device="cpu").status == "done"
-    assert [result.status for result in compute_together(units[1:], settings, device="cpu")] == ["done"] * 2
+    assert [result.status for result in compute_together(units[1:], settings, device="cpu")] == [
+        "done"
+    ] * 2
     alone = Store(tmp_path / "alone")
     for unit in units:
         compute(unit, replace(settings, store=str(alone.root)), device="cpu")
@@ -230,7 +277,9 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(settings, 
 
 def test_time_left_counts_a_cohort_as_one_worker(plan):
     units = [unit for unit in plan.units.values() if unit.kind == "distill"]
-    board = Board(units={unit.key: unit for unit in units}, expected={unit.key: 10.0 for unit in units})
+    board = Board(
+        units={unit.key: unit for unit in units}, expected={unit.key: 10.0 for unit in units}
+    )
     for unit in units[:9]:
         board.started(unit, together=9)
     assert board.seconds_left() == pytest.approx(180, abs=1)
@@ -255,11 +304,16 @@ def test_a_worker_that_dies_of_a_cohort_is_held_against_none_of_its_units(tmp_pa
 def compare(store, other, units):
     """The same sets and rows, but for what tells attempts apart."""
     for unit in units:
-        ours, theirs = (SyntheticSet.load(place.folder_of(unit.key) / SET_FILE) for place in (store, other))
+        ours, theirs = (
+            SyntheticSet.load(place.folder_of(unit.key) / SET_FILE) for place in (store, other)
+        )
         assert ours.images.equal(theirs.images) and ours.spec == theirs.spec
     for table in ("distillations", "evaluations"):
         ours, theirs = (
-            {row["key"]: {name: value for name, value in row.items() if name not in COSTS} for row in rows}
+            {
+                row["key"]: {name: value for name, value in row.items() if name not in COSTS}
+                for row in rows
+            }
             for rows in (tables.read(place.tables, table).to_pylist() for place in (store, other))
         )
         assert ours == theirs
@@ -271,11 +325,18 @@ def test_a_grid_on_ray_has_the_same_results_with_and_without_cohorts(plan, tmp_p
     together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
     for store, cohorts_ in ((together, True), (alone, False)):
         summary = launch(
-            plan, store=store, data_root=tmp_path, space="grid", tensorboard=False, cohorts=cohorts_,
-        )  # fmt: skip
+            plan,
+            store=store,
+            data_root=tmp_path,
+            space="grid",
+            tensorboard=False,
+            cohorts=cohorts_,
+        )
         assert summary.exit_code == 0 and summary.computed["distill"] == 18
     units = [unit for unit in plan.units.values() if unit.kind == "distill"]
     compare(together, alone, units)
     sizes = [row["cohort"] for row in tables.read(together.tables, "distillations").to_pylist()]
-    assert max(sizes) >= 3 and {row["cohort"] for row in tables.read(alone.tables, "distillations").to_pylist()} == {1}
+    assert max(sizes) >= 3 and {
+        row["cohort"] for row in tables.read(alone.tables, "distillations").to_pylist()
+    } == {1}
     assert tables.read(together.tables, "evaluations").num_rows == 18

@@ -31,7 +31,9 @@ def counted_macs(network):
     macs = []
 
     def count(module, inputs, output):
-        positions = output[0].numel() // (output.shape[1] if isinstance(module, nn.Conv2d) else output.shape[-1])
+        positions = output[0].numel() // (
+            output.shape[1] if isinstance(module, nn.Conv2d) else output.shape[-1]
+        )
         macs.append(module.weight.numel() * positions)
 
     for module in network.modules():
@@ -70,22 +72,32 @@ def test_the_work_of_a_network_is_what_its_layers_do(name, channels, size, toler
 
 @pytest.fixture
 def plan():
-    return make_plan(load_space("cifar10-small", ["methods=[Random,DM,IDM,DM+CC,Whole]", "seeds=3", "batch_real=64"]))
+    return make_plan(
+        load_space(
+            "cifar10-small", ["methods=[Random,DM,IDM,DM+CC,Whole]", "seeds=3", "batch_real=64"]
+        )
+    )
 
 
 def one(plan, cls, **fields):
     return next(
         unit
         for unit in plan.units.values()
-        if isinstance(unit, cls) and all(getattr(unit, name) == value for name, value in fields.items())
+        if isinstance(unit, cls)
+        and all(getattr(unit, name) == value for name, value in fields.items())
     )
 
 
 def test_the_model_by_hand(plan):
-    """DM, 10 classes, 64 real and 10 synthetic images each: forward on 640, forward and backward on 100."""
+    """DM, 10 classes, 64 real and 10 synthetic images each: forward on 640, forward and backward on
+    100.
+    """
     unit = one(plan, Distill, parents=())
     macs = network_work("ConvNet", 3, 32).macs
-    expected = unit.settings.iterations * ((640 * 2 + 100 * 6) * macs / CPU_FLOPS + STEP_SECONDS) + UNIT_SECONDS
+    expected = (
+        unit.settings.iterations * ((640 * 2 + 100 * 6) * macs / CPU_FLOPS + STEP_SECONDS)
+        + UNIT_SECONDS
+    )
     assert model(unit, None, gpu=False).seconds == pytest.approx(expected)
     assert model(unit, None, gpu=True).seconds < expected / 5
 
@@ -120,7 +132,13 @@ def test_what_is_said_of_a_users_own_data_set_counts():
 
 def write_rows(folder, unit, seconds, device="Intel Xeon", count=1):
     table = tables.TABLE_OF_KIND[unit.kind]
-    row = {"key": unit.key, "kind": unit.kind, "seconds": seconds, "peak_memory": 123, "device": device}
+    row = {
+        "key": unit.key,
+        "kind": unit.kind,
+        "seconds": seconds,
+        "peak_memory": 123,
+        "device": device,
+    }
     rows = [row | {"finished": datetime(2025, 1, 1, tzinfo=UTC)} for _ in range(count)]
     tables.write(folder / table / f"{unit.key}.parquet", table, rows)
 
@@ -140,7 +158,9 @@ def test_measured_units_cost_what_they_cost(plan, tmp_path):
     # other work of that kind is corrected by how far the model was off
     correction = 40.0 / modelled[distilled.key].seconds
     assert found[other.set_key].basis == "model"
-    assert found[other.set_key].seconds == pytest.approx(modelled[other.set_key].seconds * correction)
+    assert found[other.set_key].seconds == pytest.approx(
+        modelled[other.set_key].seconds * correction
+    )
     # rows of a processor say nothing about a GPU, and units that are not done were not measured
     assert estimate(plan, gpu=True, store_tables=tmp_path, done=done) == estimate(plan, gpu=True)
     assert estimate(plan, gpu=False, store_tables=tmp_path) == modelled
@@ -150,7 +170,9 @@ def test_rows_of_a_gpu_count_for_gpus(plan, tmp_path):
     unit = one(plan, Evaluate)
     write_rows(tmp_path, unit, 5.0, device="NVIDIA H200")
     assert estimate(plan, gpu=True, store_tables=tmp_path, done={unit.key})[unit.key].seconds == 5.0
-    assert estimate(plan, gpu=False, store_tables=tmp_path, done={unit.key})[unit.key].basis == "model"
+    assert (
+        estimate(plan, gpu=False, store_tables=tmp_path, done={unit.key})[unit.key].basis == "model"
+    )
 
 
 def test_wall_time_is_shared_but_no_shorter_than_the_longest_chain(plan):
@@ -167,17 +189,26 @@ IDM = {"partition": 2, "lr_img": 0.2, "queue": QueueSettings()}
 
 
 @pytest.mark.parametrize("changes", [{}, IDM], ids=["DM+IID", "IDM+IID"])
-@pytest.mark.parametrize(("name", "network"), [("tinyimagenet", "ConvNetD4"), ("cifar100", "ConvNet")])
+@pytest.mark.parametrize(
+    ("name", "network"), [("tinyimagenet", "ConvNetD4"), ("cifar100", "ConvNet")]
+)
 def test_the_largest_published_sets_fit_on_a_gpu_of_24_gb(name, network, changes):
     """With a pool of a hundred ResNet18 on the device, alone and as a cohort."""
     dataset = DatasetRef(name=name)
-    extractor = TrainExtractor(dataset=dataset, protocol="paper", settings=ExtractorSettings(), index=0)
+    extractor = TrainExtractor(
+        dataset=dataset, protocol="paper", settings=ExtractorSettings(), index=0
+    )
     settings = DistillationSettings(network=network, lambda_cc=0.1, lambda_cm=0.1, **changes)
-    unit = Distill(dataset=dataset, protocol="paper", ipc=50, settings=settings, seed=0, parents=("k",) * 100)
+    unit = Distill(
+        dataset=dataset, protocol="paper", ipc=50, settings=settings, seed=0, parents=("k",) * 100
+    )
     memory = model(unit, extractor, gpu=True).memory
     assert 8e9 < memory < SMALL_GPU
     assert memory + cohorts.added_bytes([unit] * 25)[cohorts.likeness(unit)] < SMALL_GPU
-    assert model(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory < memory - 99 * 4 * 11e6
+    assert (
+        model(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory
+        < memory - 99 * 4 * 11e6
+    )
 
 
 @pytest.mark.parametrize("name", ["ResNet18", "ResNet34", "ResNet50", "ResNet18W16", "VGG11"])

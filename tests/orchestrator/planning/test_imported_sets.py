@@ -24,7 +24,9 @@ SETTINGS = {
     "evaluation.batch_train": 8,
     "evaluation.dsa_strategy": "none",
 }
-QUESTION = Question(dataset=DIGITS, protocol="paper", architectures=("ConvNetW8",), overrides=SETTINGS)
+QUESTION = Question(
+    dataset=DIGITS, protocol="paper", architectures=("ConvNetW8",), overrides=SETTINGS
+)
 
 
 def imported(seed=0, method="theirs", ipc=2, content="0" * 64, path="/nowhere", **reading):
@@ -54,17 +56,26 @@ def test_what_a_file_is_names_the_unit_and_where_it_lies_does_not():
         {"method": "x"},
     ]
     assert len({key, *(imported(**change).unit.key for change in others)}) == 7
-    assert from_json(to_json(imported(mean=(0.5,), std=(0.2,)).unit)) == imported(mean=(0.5,), std=(0.2,)).unit
+    assert (
+        from_json(to_json(imported(mean=(0.5,), std=(0.2,)).unit))
+        == imported(mean=(0.5,), std=(0.2,)).unit
+    )
 
 
 def test_methods_beside_get_the_same_ipcs_and_seeds():
-    question = dataclasses.replace(QUESTION, beside=("Random", "Whole"), architectures=("ConvNetW8", "MLP"))
+    question = dataclasses.replace(
+        QUESTION, beside=("Random", "Whole"), architectures=("ConvNetW8", "MLP")
+    )
     plan = plan_evaluation([imported(0), imported(1), imported(0, ipc=5)], question)
     cells = {(cell.method, cell.ipc, cell.seed, cell.network) for cell in plan.cells}
     for network in ("ConvNetW8", "MLP"):
         assert {("Random", ipc, seed, network) for ipc in (2, 5) for seed in (0, 1)} <= cells
         assert {("Whole", None, seed, network) for seed in (0, 1)} <= cells
-        assert {("theirs", 2, 0, network), ("theirs", 2, 1, network), ("theirs", 5, 0, network)} <= cells
+        assert {
+            ("theirs", 2, 0, network),
+            ("theirs", 2, 1, network),
+            ("theirs", 5, 0, network),
+        } <= cells
     assert len(cells) == len(plan.cells) == 18
     settings = {unit.settings for unit in plan.units.values() if isinstance(unit, Evaluate)}
     assert len(settings) == 1 and settings.pop().epoch_eval_train == 2
@@ -110,7 +121,9 @@ def test_a_set_of_the_store_is_evaluated_as_it_was():
 
 def test_two_sets_of_one_name():
     with pytest.raises(SettingsError, match="another name with --name"):
-        plan_evaluation([imported(method="Random")], dataclasses.replace(QUESTION, beside=("Random",)))
+        plan_evaluation(
+            [imported(method="Random")], dataclasses.replace(QUESTION, beside=("Random",))
+        )
 
 
 @pytest.fixture
@@ -126,7 +139,9 @@ def published(tmp_path):
 @pytest.fixture
 def run(tmp_path):
     store = Store(tmp_path / "store")
-    settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="run", report_seconds=0.0)
+    settings = TrialSettings(
+        store=str(store.root), data_root=str(tmp_path), run="run", report_seconds=0.0
+    )
 
     def run(unit):
         return compute(unit, settings, device="cpu"), store
@@ -151,7 +166,12 @@ def test_an_imported_set_is_an_artefact_with_rows(published, run):
     assert (synthetic.method, synthetic.ipc, synthetic.key) == ("theirs", 2, given.unit.key)
     assert synthetic.spec["reading"]["layout"] == "dc"
     (made,) = tables.read(store.tables, "distillations").to_pylist()
-    assert (made["method"], made["ipc"], made["images"], made["kind"]) == ("theirs", 2, 20, "import_set")
+    assert (made["method"], made["ipc"], made["images"], made["kind"]) == (
+        "theirs",
+        2,
+        20,
+        "import_set",
+    )
     (network,) = tables.read(store.tables, "evaluations").to_pylist()
     assert (network["method"], network["set_key"]) == ("theirs", given.unit.key)
 

@@ -1,4 +1,6 @@
-"""Units and cells of a plan, what is stable about their keys, and the schedule as a property of any plan."""
+"""Units and cells of a plan, what is stable about their keys, and the schedule as a property of any
+plan.
+"""
 
 import dataclasses
 import random
@@ -27,7 +29,11 @@ from search_spaces.load import list_spaces, load_space
 
 SPACE = """\
 name: tiny
-settings: {seeds: 2, extractors: {count: 3, epochs: 1}, distillation: {iterations: 10}, evaluation: {num_eval: 2}}
+settings:
+  seeds: 2
+  extractors: {count: 3, epochs: 1}
+  distillation: {iterations: 10}
+  evaluation: {num_eval: 2}
 experiments:
   - name: first
     datasets: digits
@@ -82,7 +88,11 @@ def test_cells_point_at_the_units_that_answer_them(plan_of):
     plan = plan_of()
     for cell in plan.cells:
         evaluation = plan.units[cell.evaluation_key]
-        assert (evaluation.network, evaluation.seed, evaluation.split) == (cell.network, cell.seed, "test")
+        assert (evaluation.network, evaluation.seed, evaluation.split) == (
+            cell.network,
+            cell.seed,
+            "test",
+        )
         if cell.method == "Whole":
             assert (cell.set_key, cell.ipc, evaluation.parents) == (None, None, ())
         else:
@@ -106,13 +116,18 @@ def test_coresets_read_one_network_of_the_matching_architecture(plan_of):
             assert unit.parents == ()
         else:
             (key,) = unit.parents
-            assert (plan.units[key].settings.network, plan.units[key].index) == ("ConvNetW32", unit.seed)
+            assert (plan.units[key].settings.network, plan.units[key].index) == (
+                "ConvNetW32",
+                unit.seed,
+            )
             assert plan.units[key].settings.epochs == 1
 
 
 def test_dm_iid_with_one_image_a_class_is_dm_and_says_so(plan_of):
     plan = plan_of()
-    at_one = [cell for cell in plan.cells if cell.ipc == 1 and cell.seed == 0 and cell.network == "MLP"]
+    at_one = [
+        cell for cell in plan.cells if cell.ipc == 1 and cell.seed == 0 and cell.network == "MLP"
+    ]
     keys = {cell.method: (cell.set_key, cell.evaluation_key) for cell in at_one}
     assert keys["DM"] == keys["DM+IID"] == keys["DM+CM"] != keys["IDM"]
     assert {cell.method for cell in plan.cells if cell.note} == {"DM+IID", "DM+CM"}
@@ -127,12 +142,16 @@ def test_shared_units_are_planned_once(plan_of):
 
 
 def test_own_pool_is_imported(plan_of):
-    plan = plan_of(SPACE, "extractors.folder=nets", "extractors.pool=ours", "extractors.network=VGG11")
+    plan = plan_of(
+        SPACE, "extractors.folder=nets", "extractors.pool=ours", "extractors.network=VGG11"
+    )
     imported = kinds(plan, ImportExtractor)
     assert [(u.index, u.network, u.pool, u.folder) for u in imported] == [
         (i, "VGG11", "ours", "nets") for i in range(3)
     ]
-    elsewhere = plan_of(SPACE, "extractors.folder=other", "extractors.pool=ours", "extractors.network=VGG11")
+    elsewhere = plan_of(
+        SPACE, "extractors.folder=other", "extractors.pool=ours", "extractors.network=VGG11"
+    )
     assert list(plan.units) == list(elsewhere.units)
 
 
@@ -146,7 +165,9 @@ def test_notation_and_order_do_not_change_keys(plan_of):
     assert keys == list(plan_of(SPACE.replace("iterations: 10", "iterations: 1_0")).units)
     assert keys == list(plan_of(SPACE, "momentum_img=5e-1", "evaluation.weight_decay=0.0005").units)
     assert set(plan_of(SPACE, "lr_img=1").units) == set(plan_of(SPACE, "lr_img=1.0").units)
-    swapped = SPACE.replace("[1, 10]", "[10, 1]").replace("[Random, Herding, ", "[Herding, random, ")
+    swapped = SPACE.replace("[1, 10]", "[10, 1]").replace(
+        "[Random, Herding, ", "[Herding, random, "
+    )
     assert set(plan_of(swapped).units) == set(keys)
 
 
@@ -160,13 +181,17 @@ def test_another_seed_adds_its_own_units_only(plan_of):
 
 def test_where_a_data_set_lies_is_not_in_a_key(plan_of):
     text = SPACE.replace("datasets: digits", "datasets: {name: own, format: imagefolder, path: %s}")
-    assert list(plan_of(text % ("here", "here")).units) == list(plan_of(text % ("there", "there")).units)
+    assert list(plan_of(text % ("here", "here")).units) == list(
+        plan_of(text % ("there", "there")).units
+    )
     version = text.replace("path:", "version: 2, path:") % ("here", "here")
     assert not set(plan_of(version).units) & set(plan_of(text % ("here", "here")).units)
 
 
 def test_same_is_the_matching_network_and_counted_once(plan_of):
-    plan = plan_of(SPACE, "architectures=[same, ConvNetW32]", "distillation.network=ConvNetW32", "seeds=1")
+    plan = plan_of(
+        SPACE, "architectures=[same, ConvNetW32]", "distillation.network=ConvNetW32", "seeds=1"
+    )
     assert {cell.network for cell in plan.cells} == {"ConvNetW32"}
     assert len(plan.cells) == 8 * 2 + 1 + 1
 
@@ -176,10 +201,17 @@ def test_sweeps_are_axes_of_the_grid(plan_of):
     plan = plan_of(SPACE + sweep, "seeds=1")
     cells = [cell for cell in plan.cells if cell.experiment == "second"]
     assert [dict(cell.sweep) for cell in cells] == [
-        {"distillation.lambda_cc": cc, "evaluation.epoch_eval_train": epochs} for cc in (0, 0.1) for epochs in (5, 6)
+        {"distillation.lambda_cc": cc, "evaluation.epoch_eval_train": epochs}
+        for cc in (0, 0.1)
+        for epochs in (5, 6)
     ]
     assert [plan.units[cell.set_key].settings.lambda_cc for cell in cells] == [0, 0, 0.1, 0.1]
-    assert [plan.units[cell.evaluation_key].settings.epoch_eval_train for cell in cells] == [5, 6, 5, 6]
+    assert [plan.units[cell.evaluation_key].settings.epoch_eval_train for cell in cells] == [
+        5,
+        6,
+        5,
+        6,
+    ]
     assert len({cell.set_key for cell in cells}) == 2
 
 
@@ -192,10 +224,17 @@ def test_extractors_whose_sets_are_done_need_not_run(plan_of):
     plan = plan_of()
     sets = {key for key, unit in plan.units.items() if isinstance(unit, Distill | Select)}
     assert pending(plan, frozenset()) == list(plan.units)
-    assert pending(plan, sets) == [key for key, unit in plan.units.items() if isinstance(unit, Evaluate)]
+    assert pending(plan, sets) == [
+        key for key, unit in plan.units.items() if isinstance(unit, Evaluate)
+    ]
     assert pending(plan, set(plan.units)) == []
-    one = next(key for key, unit in plan.units.items() if isinstance(unit, Distill) and unit.parents)
-    assert set(pending(plan, set(plan.units) - {one} - set(plan.units[one].parents))) == {one, *plan.units[one].parents}
+    one = next(
+        key for key, unit in plan.units.items() if isinstance(unit, Distill) and unit.parents
+    )
+    assert set(pending(plan, set(plan.units) - {one} - set(plan.units[one].parents))) == {
+        one,
+        *plan.units[one].parents,
+    }
 
 
 def test_distillation_goes_before_evaluation(plan_of):
@@ -251,7 +290,9 @@ def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(
     assert not running and schedule.next() == ()
     assert len(handed_out) == len(set(handed_out))
     failed = failing & set(handed_out)
-    blocked = descendants(Plan({key: plan.units[key] for key in plan.units if key in todo}, ()), failed)
+    blocked = descendants(
+        Plan({key: plan.units[key] for key in plan.units if key in todo}, ()), failed
+    )
     assert schedule.failed == failed
     assert schedule.blocked == blocked & todo
     assert set(handed_out) | schedule.blocked == todo
@@ -283,7 +324,9 @@ def test_class_incremental_learning_has_a_set_for_each_step_of_each_order(plan_o
         assert {len(classes) for classes in arrived} == {10 // cell.steps}
     for unit in kinds(plan, Distill):
         pool = [plan.units[key] for key in unit.parents]
-        assert [extractor.dataset.classes for extractor in pool] == [unit.dataset.classes] * 2, "old classes are gone"
+        assert [extractor.dataset.classes for extractor in pool] == [unit.dataset.classes] * 2, (
+            "old classes are gone"
+        )
 
 
 def test_a_number_of_steps_that_does_not_divide_the_classes(plan_of):
@@ -314,31 +357,53 @@ def test_without_its_number_of_classes_the_plan_says_what_to_add(plan_of):
 
 def test_the_number_of_classes_is_not_in_a_key(plan_of):
     text = SPACE.replace("datasets: digits", "datasets: {name: own, format: imagefolder, path: p}")
-    assert list(plan_of(text).units) == list(plan_of(text.replace("path: p", "path: p, num_classes: 7")).units)
+    assert list(plan_of(text).units) == list(
+        plan_of(text.replace("path: p", "path: p, num_classes: 7")).units
+    )
 
 
 def test_features_are_shown_of_each_set_by_a_trained_network(plan_of):
     plan = plan_of(
-        "name: a\nexperiments: [{name: b, measure: features, datasets: digits, methods: [Random, DM], ipc: 2}]"
+        "name: a\nexperiments: [{name: b, measure: features, datasets: digits, methods: [Random,"
+        " DM], ipc: 2}]"
     )
     assert len(plan.cells) == len(kinds(plan, Embed)) == 2
     for cell in plan.cells:
         set_key, extractor = plan.units[cell.evaluation_key].parents
-        assert set_key == cell.set_key and plan.units[extractor].settings.network == cell.network == "ConvNet"
-        assert plan.units[extractor].index == 20, "not one of the pool that class centralization draws from"
+        assert (
+            set_key == cell.set_key
+            and plan.units[extractor].settings.network == cell.network == "ConvNet"
+        )
+        assert plan.units[extractor].index == 20, (
+            "not one of the pool that class centralization draws from"
+        )
 
 
 def test_settings_that_came_later_leave_old_keys_alone():
-    old = Distill(dataset=DatasetRef(name="digits"), protocol="paper", ipc=1, settings=DistillationSettings(), seed=0)
+    old = Distill(
+        dataset=DatasetRef(name="digits"),
+        protocol="paper",
+        ipc=1,
+        settings=DistillationSettings(),
+        seed=0,
+    )
     assert old.key == "327d8ff006f25c48"
-    assert dataclasses.replace(old, settings=DistillationSettings(covariance="global")).key != old.key
-    assert dataclasses.replace(old, dataset=DatasetRef(name="digits", classes=(1, 0))).key != old.key
+    assert (
+        dataclasses.replace(old, settings=DistillationSettings(covariance="global")).key != old.key
+    )
+    assert (
+        dataclasses.replace(old, dataset=DatasetRef(name="digits", classes=(1, 0))).key != old.key
+    )
 
 
 def test_the_whole_paper_is_planned_and_its_tables_share_units():
     plan = make_plan(load_space("paper"))
     shared = [key for key, users in plan.experiments_of().items() if len(users) > 1]
-    alone = sum(len(make_plan(load_space(name)).units) for name, _ in list_spaces() if name.startswith("paper/"))
+    alone = sum(
+        len(make_plan(load_space(name)).units)
+        for name, _ in list_spaces()
+        if name.startswith("paper/")
+    )
     assert {cell.measure for cell in plan.cells} == {"accuracy", "continual", "features"}
     assert {cell.experiment.split("/")[1] for cell in plan.cells} == {
         name.split("/")[1] for name, _ in list_spaces() if name.startswith("paper/")
@@ -349,7 +414,10 @@ def test_the_whole_paper_is_planned_and_its_tables_share_units():
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("methods: [IDM], ipc: 50", "IDM at IPC 50 starts from 200 images of each class, and digits has about 143"),
+        (
+            "methods: [IDM], ipc: 50",
+            "IDM at IPC 50 starts from 200 images of each class, and digits has about 143",
+        ),
         ("methods: [Random], ipc: 135, protocol: strict", "Random at IPC 135 .* has about 129"),
     ],
 )
@@ -359,5 +427,7 @@ def test_sets_larger_than_their_classes_are_refused_before_anything_runs(plan_of
 
 
 def test_a_ratio_is_kept_with_the_size_that_it_asks_for(plan_of):
-    plan = plan_of("name: a\nexperiments: [{name: b, datasets: digits, methods: Random, ratio: [0.001, 0.02]}]")
+    plan = plan_of(
+        "name: a\nexperiments: [{name: b, datasets: digits, methods: Random, ratio: [0.001, 0.02]}]"
+    )
     assert [(cell.ipc, cell.ratio) for cell in plan.cells] == [(1, 0.001), (3, 0.02)]

@@ -1,4 +1,6 @@
-"""Plans and stores made by hand: rows through the project's writer, synthetic sets as safetensors files."""
+"""Plans and stores made by hand: rows through the project's writer, synthetic sets as safetensors
+files.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -9,7 +11,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings, FeatureSettings
+from distill_core.settings import (
+    DatasetRef,
+    DistillationSettings,
+    EvaluationSettings,
+    FeatureSettings,
+)
 from orchestrator.analysis.statistics import summarise
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.search.journal import RungResult, Trial
@@ -36,15 +43,28 @@ class Grid:
 
     def cell(self, method, ipc, seed, accuracies=None, **options):
         """Plan a cell; with accuracies, its set and evaluation are done. Returns the cell."""
-        point = {"experiment": "main", "dataset": "digits", "protocol": "paper", "network": "ConvNet", **options}
+        point = {
+            "experiment": "main",
+            "dataset": "digits",
+            "protocol": "paper",
+            "network": "ConvNet",
+            **options,
+        }
         dataset = DatasetRef(name=point["dataset"])
         split = point.get("split", "test")
         sweep = point.get("sweep", ())
-        made = self._set_unit(method, ipc, seed, dataset, point["protocol"], dict(sweep), point.get("same_as"))
+        made = self._set_unit(
+            method, ipc, seed, dataset, point["protocol"], dict(sweep), point.get("same_as")
+        )
         evaluation = Evaluate(
-            dataset=dataset, protocol=point["protocol"], split=split, network=point["network"],
-            settings=EvaluationSettings(num_eval=2), seed=seed, parents=(made.key,) if made else (),
-        )  # fmt: skip
+            dataset=dataset,
+            protocol=point["protocol"],
+            split=split,
+            network=point["network"],
+            settings=EvaluationSettings(num_eval=2),
+            seed=seed,
+            parents=(made.key,) if made else (),
+        )
         for unit in (made, evaluation):
             if unit is not None:
                 self.units[unit.key] = unit
@@ -80,20 +100,41 @@ class Grid:
         return Distill(settings=DistillationSettings(**settings), **common)
 
     def learn(self, method, order, accuracies=None, *, steps=2):
-        """Plan one class order of class-incremental learning; with accuracies (steps, networks), it is done."""
+        """Plan one class order of class-incremental learning; with accuracies (steps, networks), it
+        is done.
+        """
         sets = [
-            Select(dataset=DatasetRef(name="digits", classes=(2 * i, 2 * i + 1)), protocol="paper",
-                   method=method.lower(), ipc=2, seed=order)
+            Select(
+                dataset=DatasetRef(name="digits", classes=(2 * i, 2 * i + 1)),
+                protocol="paper",
+                method=method.lower(),
+                ipc=2,
+                seed=order,
+            )
             for i in range(steps)
-        ]  # fmt: skip
+        ]
         unit = Continual(
-            dataset=DatasetRef(name="digits"), protocol="paper", split="test", network="ConvNet",
-            settings=EvaluationSettings(num_eval=2), seed=order, parents=tuple(each.key for each in sets),
-        )  # fmt: skip
-        cell = self._answer(unit, sets, measure="continual", method=method, ipc=2, seed=order, steps=steps)
+            dataset=DatasetRef(name="digits"),
+            protocol="paper",
+            split="test",
+            network="ConvNet",
+            settings=EvaluationSettings(num_eval=2),
+            seed=order,
+            parents=tuple(each.key for each in sets),
+        )
+        cell = self._answer(
+            unit, sets, measure="continual", method=method, ipc=2, seed=order, steps=steps
+        )
         rows = [
             self._provenance(unit.key, seconds=1.0, peak_memory=2**28)
-            | {"method": method, "ipc": 2, "split": "test", "network": "ConvNet", "network_index": i, "steps": steps}
+            | {
+                "method": method,
+                "ipc": 2,
+                "split": "test",
+                "network": "ConvNet",
+                "network_index": i,
+                "steps": steps,
+            }
             | {"step": step, "classes": list(range(2 * step)), "accuracy": accuracy}
             for step, networks in enumerate(() if accuracies is None else accuracies, 1)
             for i, accuracy in enumerate(networks)
@@ -104,15 +145,33 @@ class Grid:
 
     def view(self, method, seed, spreads=None):
         """Plan the features of a set; with spreads by origin of one class, they are done."""
-        made = Select(dataset=DatasetRef(name="digits"), protocol="paper", method=method.lower(), ipc=2, seed=seed)
+        made = Select(
+            dataset=DatasetRef(name="digits"),
+            protocol="paper",
+            method=method.lower(),
+            ipc=2,
+            seed=seed,
+        )
         unit = Embed(
-            dataset=DatasetRef(name="digits"), protocol="paper", settings=FeatureSettings(), seed=seed,
+            dataset=DatasetRef(name="digits"),
+            protocol="paper",
+            settings=FeatureSettings(),
+            seed=seed,
             parents=(made.key,),
-        )  # fmt: skip
-        cell = self._answer(unit, [made], measure="features", method=method, ipc=2, seed=seed, set_key=made.key)
+        )
+        cell = self._answer(
+            unit, [made], measure="features", method=method, ipc=2, seed=seed, set_key=made.key
+        )
         rows = [
             self._provenance(unit.key, seconds=1.0, peak_memory=2**28)
-            | {"set_key": made.key, "method": method, "ipc": 2, "network": "ConvNet", "label": 0, "class_name": "zero"}
+            | {
+                "set_key": made.key,
+                "method": method,
+                "ipc": 2,
+                "network": "ConvNet",
+                "label": 0,
+                "class_name": "zero",
+            }
             | {"origin": origin, "images": 5, "spread": spread}
             for origin, spread in (spreads or {}).items()
         ]
@@ -122,7 +181,12 @@ class Grid:
 
     def _answer(self, unit, sets, **fields):
         self.units |= {each.key: each for each in (*sets, unit)}
-        common = {"experiment": "main", "dataset": "digits", "protocol": "paper", "network": "ConvNet"}
+        common = {
+            "experiment": "main",
+            "dataset": "digits",
+            "protocol": "paper",
+            "network": "ConvNet",
+        }
         self.cells.append(Cell(**common, **({"set_key": None} | fields), evaluation_key=unit.key))
         return self.cells[-1]
 
@@ -143,12 +207,21 @@ class Grid:
 
     def distillation(self, cell, **columns):
         unit = self.units[cell.set_key]
-        row = self._provenance(unit.key, seconds=30.0, peak_memory=3 * 2**29) | {"method": cell.method, "ipc": cell.ipc}
+        row = self._provenance(unit.key, seconds=30.0, peak_memory=3 * 2**29) | {
+            "method": cell.method,
+            "ipc": cell.ipc,
+        }
         self.write("distillations", unit.key, [row | columns])
 
     def failure(self, key, **columns):
         unit = self.units[key]
-        row = {"key": key, "kind": unit.kind, "error": "ValueError", "reason": "boom", "finished": START}
+        row = {
+            "key": key,
+            "kind": unit.kind,
+            "error": "ValueError",
+            "reason": "boom",
+            "finished": START,
+        }
         self.write("failures", key, [row | columns])
 
     def write(self, table, key, rows):
@@ -158,20 +231,38 @@ class Grid:
         unit = self.units[cell.set_key]
         path = self.store / "units" / unit.kind / unit.key / "synthetic_set.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"class_names": list(class_names), "dataset": unit.dataset.name, "ipc": cell.ipc, **header}
-        tensors = {"images": np.ascontiguousarray(images, np.float32), "labels": np.ascontiguousarray(labels, np.int64)}
+        metadata = {
+            "class_names": list(class_names),
+            "dataset": unit.dataset.name,
+            "ipc": cell.ipc,
+            **header,
+        }
+        tensors = {
+            "images": np.ascontiguousarray(images, np.float32),
+            "labels": np.ascontiguousarray(labels, np.int64),
+        }
         save_file(tensors, path, metadata={"iid": json.dumps(metadata)})
         return path
 
     def _provenance(self, key, **columns):
         unit = self.units[key]
         return {
-            "key": key, "kind": unit.kind, "run": "r1", "spec": to_json(unit), "dataset": unit.dataset.name,
-            "dataset_version": unit.dataset.version, "fingerprint": f"fingerprint-of-{unit.dataset.name}",
-            "protocol": unit.protocol, "seed": unit.seed, "dtype": "float32", "device": "A Processor",
-            "versions": json.dumps({"torch": "2.11.0"}), "git_commit": "0123456789abcdef",
-            "finished": START + timedelta(minutes=len(self.units)), **columns,
-        }  # fmt: skip
+            "key": key,
+            "kind": unit.kind,
+            "run": "r1",
+            "spec": to_json(unit),
+            "dataset": unit.dataset.name,
+            "dataset_version": unit.dataset.version,
+            "fingerprint": f"fingerprint-of-{unit.dataset.name}",
+            "protocol": unit.protocol,
+            "seed": unit.seed,
+            "dtype": "float32",
+            "device": "A Processor",
+            "versions": json.dumps({"torch": "2.11.0"}),
+            "git_commit": "0123456789abcdef",
+            "finished": START + timedelta(minutes=len(self.units)),
+            **columns,
+        }
 
 
 @pytest.fixture(scope="session")
@@ -227,7 +318,11 @@ def search_result():
                 interval=(0.04, 0.06),
             ),
             Finalist(
-                trial=first, accuracies=known, summary=summarise(list(known.values())), difference=None, interval=None
+                trial=first,
+                accuracies=known,
+                summary=summarise(list(known.values())),
+                difference=None,
+                interval=None,
             ),
         ),
         importance={CC: 0.75, CM: 0.25},

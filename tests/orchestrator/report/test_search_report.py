@@ -8,7 +8,12 @@ import pytest
 from orchestrator.report.figures.search import figures, surface
 from orchestrator.report.figures.style import house_style
 from orchestrator.report.model import ReportError
-from orchestrator.report.search_report import finalists_table, summary_table, trials_table, write_search_report
+from orchestrator.report.search_report import (
+    finalists_table,
+    summary_table,
+    trials_table,
+    write_search_report,
+)
 from search_spaces.load import load_space
 
 
@@ -36,15 +41,25 @@ def test_the_summary_says_what_was_found_and_what_it_is_worth(search_result):
 def test_trials_show_the_rungs_that_they_reached(search_result):
     lines = texts(trials_table(search_result))
     assert lines[1] == ["1", "tpe", "0", "0.2", "55.0", "65.0", "75.0", "complete"]
-    assert lines[2][4:] == ["42.0", "–", "–", "stopped"] and lines[7][4:] == ["–", "–", "–", "diverged"]
+    assert lines[2][4:] == ["42.0", "–", "–", "stopped"] and lines[7][4:] == [
+        "–",
+        "–",
+        "–",
+        "diverged",
+    ]
     assert [line[0] for line in texts(finalists_table(search_result))] == ["1", "0"]
 
 
 def test_a_report_is_written_with_figures_tables_and_the_found_space(search_result, tmp_path):
     out = tmp_path / "report"
-    report = write_search_report([search_result], "lambda_search", out, command="iid search lambda_search")
+    report = write_search_report(
+        [search_result], "lambda_search", out, command="iid search lambda_search"
+    )
     text = report.markdown.read_text()
-    assert "8 trials (5 stopped early, 2 complete, 1 diverged), each of 2 seeds. The best is trial 1" in text
+    assert (
+        "8 trials (5 stopped early, 2 complete, 1 diverged), each of 2 seeds. The best is trial 1"
+        in text
+    )
     assert "`iid search lambda_search`" in text and report.found == out / "found.yaml"
     (experiment,) = load_space(report.found).experiments
     assert dict(experiment.rules[-1].set)["distillation.lambda_cm"] == 0.2
@@ -61,12 +76,22 @@ def test_a_report_is_written_with_figures_tables_and_the_found_space(search_resu
 def test_equal_rows_give_equal_files(search_result, tmp_path):
     for name in ("one", "two"):
         write_search_report(
-            [search_result], "lambda_search", tmp_path / name, command="iid search", found=tmp_path / name / "f.yaml"
+            [search_result],
+            "lambda_search",
+            tmp_path / name,
+            command="iid search",
+            found=tmp_path / name / "f.yaml",
         )
-    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    files = [
+        path.relative_to(tmp_path / "one")
+        for path in (tmp_path / "one").rglob("*")
+        if path.is_file()
+    ]
     assert len(files) > 8
     for file in files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), (
+            file
+        )
 
 
 def test_a_search_without_results_says_so(search_result, tmp_path):
@@ -79,7 +104,9 @@ def test_a_search_without_results_says_so(search_result, tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(search_result, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ReportError, match=r"file.* cannot be written .*--out"):
-        write_search_report([search_result], "lambda_search", tmp_path / "file" / "out", command="iid search")
+        write_search_report(
+            [search_result], "lambda_search", tmp_path / "file" / "out", command="iid search"
+        )
 
 
 def test_the_map_marks_the_published_and_the_best_settings(search_result):

@@ -10,14 +10,25 @@ CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (1.0, "1"), (0.002, "0.002"), (20000, "20000"), (True, "true"), (None, "none"), ("local", "local")],
+    [
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.002, "0.002"),
+        (20000, "20000"),
+        (True, "true"),
+        (None, "none"),
+        ("local", "local"),
+    ],
 )
 def test_values_are_written_as_people_write_them(value, text):
     assert value_text(value) == text
 
 
 def test_names():
-    assert point(((CC, 0.05), ("distillation.network", "VGG11"))) == ("λ_CC 0.05", "matching network VGG11")
+    assert point(((CC, 0.05), ("distillation.network", "VGG11"))) == (
+        "λ_CC 0.05",
+        "matching network VGG11",
+    )
     assert swept_name("DM", ((CM, 0.0),)) == "DM (λ_CM 0)"
     assert swept_name("DM", ()) == "DM"
 

@@ -40,7 +40,9 @@ def _text(grid, out, name="space", **options):
 
 @pytest.fixture
 def small(grid):
-    """Random, DM and DM+IID at IPC 1 and 10, two sets × two networks; DM+IID at IPC 10 has one of its two sets."""
+    """Random, DM and DM+IID at IPC 1 and 10, two sets × two networks; DM+IID at IPC 10 has one of
+    its two sets.
+    """
     for seed in (0, 1):
         grid.cell("Random", 1, seed, [0.20, 0.22])
         grid.cell("Random", 10, seed, [0.30 + 0.1 * seed, 0.32 + 0.1 * seed])
@@ -68,7 +70,8 @@ def test_spread(small, tmp_path):
     _, text = _text(small, tmp_path / "report")
     rows = {(row[0], row[1]): row[2:] for row in _table(text, "Methods × IPC on ConvNet: spread")}
     # Means of the sets 52 and 62: 10/√2. Within: four deviations of 2, two degrees of freedom: √8.
-    # A mean cannot leave 50 … 64; which quantiles the bootstrap takes is checked in test_statistics.
+    # A mean cannot leave 50 … 64; which quantiles the bootstrap takes is checked in
+    # test_statistics.
     mean, interval, between, within, counts = rows["DM", "10"]
     assert (mean, between, within, counts) == ("57.0 ± 5.4", "7.1", "2.8", "2 × 2")
     low, high = (float(part) for part in interval.strip("[]").split(", "))
@@ -82,7 +85,10 @@ def test_differences_are_paired_by_seed(small, tmp_path):
     rows = {row[0]: row[1:] for row in _table(text, "Methods × IPC on ConvNet: differences")}
     assert rows["DM − Random"] == ["**+10.00 [+10.00, +10.00]**", "**+21.00 [+20.00, +22.00]**"]
     assert rows["DM+IID − Random"] == ["**+10.00 [+10.00, +10.00]**", "+30.00 [+30.00, +30.00]"]
-    assert rows["DM+IID − DM"] == ["same set", "+9.00 [+8.00, +10.00]"]  # seed 0 alone, so unmarked: 60−50 and 62−54
+    assert rows["DM+IID − DM"] == [
+        "same set",
+        "+9.00 [+8.00, +10.00]",
+    ]  # seed 0 alone, so unmarked: 60−50 and 62−54
 
 
 def test_a_difference_whose_interval_covers_zero_is_not_marked(grid, tmp_path):
@@ -90,15 +96,23 @@ def test_a_difference_whose_interval_covers_zero_is_not_marked(grid, tmp_path):
         grid.cell("Random", 1, seed, [0.50])
         grid.cell("DM", 1, seed, [0.50 + change])
     _, text = _text(grid, tmp_path / "report")
-    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == ["DM − Random", "−0.50 [−2.00, +1.00]"]
+    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == [
+        "DM − Random",
+        "−0.50 [−2.00, +1.00]",
+    ]
 
 
-def test_sets_that_agree_by_chance_do_not_mark_a_difference_whose_interval_covers_zero(grid, tmp_path):
+def test_sets_that_agree_by_chance_do_not_mark_a_difference_whose_interval_covers_zero(
+    grid, tmp_path
+):
     for seed in (0, 1):
         grid.cell("Random", 1, seed, [0.50, 0.50])
         grid.cell("DM", 1, seed, [0.44, 0.58])  # the mean difference is 1 point on both
     _, text = _text(grid, tmp_path / "report")
-    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == ["DM − Random", "+1.00 [−6.00, +8.00]"]
+    assert _table(text, "Methods × IPC on ConvNet: differences")[1] == [
+        "DM − Random",
+        "+1.00 [−6.00, +8.00]",
+    ]
 
 
 def test_missing_cells(small, tmp_path):
@@ -133,7 +147,9 @@ def test_nothing_done_yet_is_one_sentence(grid, tmp_path):
     files, text = _text(grid, tmp_path / "report", command="iid run it")
     assert "**No cell has a result yet: 1 are planned.** To compute them: `iid run it`" in text
     assert "0 of 1 sets distilled, 0 of 1 sets evaluated" in text
-    assert not [words for words in ("Methods × IPC", "Loss curves", "Synthetic images") if words in text]
+    assert not [
+        words for words in ("Methods × IPC", "Loss curves", "Synthetic images") if words in text
+    ]
     console = Console(width=100, record=True, file=(tmp_path / "terminal").open("w"))
     console.print(render_terminal(files.report))
     assert console.export_text().strip() == "No cell has a result yet, 1 are planned: iid run it"
@@ -142,7 +158,9 @@ def test_nothing_done_yet_is_one_sentence(grid, tmp_path):
 def test_an_experiment_without_results_is_left_out(small, tmp_path):
     small.cell("DM", 1, 0, experiment="other", network="AlexNet")
     files, _ = _text(small, tmp_path / "report")
-    assert [section.title for section in files.report.sections] == ["main: digits (test accuracy, protocol paper)"]
+    assert [section.title for section in files.report.sections] == [
+        "main: digits (test accuracy, protocol paper)"
+    ]
 
 
 def test_settings_of_each_method(small, tmp_path):
@@ -150,7 +168,17 @@ def test_settings_of_each_method(small, tmp_path):
     _, text = _text(small, tmp_path / "report", overrides=["seeds=2", "iterations=7"])
     rows = {tuple(row[:4]): row[4:] for row in _table(text, "Settings")[1:]}
     assert rows["main", "digits", "Random", "10"] == ["", "", "", "", "", "", "", "2", "1,000"]
-    assert rows["main", "digits", "DM", "10"] == ["ConvNet", "7, 20,000", "256", "2", "0", "0", "", "2", "1,000"]
+    assert rows["main", "digits", "DM", "10"] == [
+        "ConvNet",
+        "7, 20,000",
+        "256",
+        "2",
+        "0",
+        "0",
+        "",
+        "2",
+        "1,000",
+    ]
     assert dict(_table(text, "space"))["Changed on the command line"] == "seeds=2, iterations=7"
 
 
@@ -179,9 +207,13 @@ def test_failures_of_this_plan_that_are_not_done(small, tmp_path):
     outside.failure(outside.cell("IDM", 50, 7).set_key, reason="another plan")
     _, text = _text(small, tmp_path / "report")
     assert _table(text, "Failures")[1:] == [
-        [failed.set_key, "distill digits, IDM, IPC 10, seed 0".replace("IDM", "DM"), "ValueError",
-         "out of memory \\| tried 3 GiB"]  # the hand-made unit has no queue, so it is DM's
-    ]  # fmt: skip
+        [
+            failed.set_key,
+            "distill digits, IDM, IPC 10, seed 0".replace("IDM", "DM"),
+            "ValueError",
+            "out of memory \\| tried 3 GiB",
+        ]  # the hand-made unit has no queue, so it is DM's
+    ]
     assert "done since" not in text
     assert "another plan" not in text
 
@@ -233,10 +265,14 @@ def test_sweep_over_one_setting_is_a_column(grid, tmp_path):
 
 
 def test_protocols_splits_and_data_sets_never_share_a_table(grid, tmp_path):
-    for i, options in enumerate(({}, {"protocol": "strict"}, {"split": "validation"}, {"dataset": "svhn"})):
+    for i, options in enumerate(
+        ({}, {"protocol": "strict"}, {"split": "validation"}, {"dataset": "svhn"})
+    ):
         grid.cell("DM", 1, 0, [0.1 * (i + 1)], **options)
     files, _ = _text(grid, tmp_path / "report")
-    assert [(section.title, section.tables[0].rows[0][1].text) for section in files.report.sections] == [
+    assert [
+        (section.title, section.tables[0].rows[0][1].text) for section in files.report.sections
+    ] == [
         ("main: digits (test accuracy, protocol paper)", "10.0"),
         ("main: digits (test accuracy, protocol strict)", "20.0"),
         ("main: digits (validation accuracy, protocol paper)", "30.0"),
@@ -251,11 +287,15 @@ def test_overview_and_costs(small, tmp_path):
         small.distillation(cells["DM", 10, seed], iterations=100, seconds_per_iteration=seconds)
     _, text = _text(small, tmp_path / "report")
     facts = dict(_table(text, "space"))
-    assert facts["Finished"] == "0 of 4 sets selected, 2 of 6 sets distilled, 9 of 10 sets evaluated"
+    assert (
+        facts["Finished"] == "0 of 4 sets selected, 2 of 6 sets distilled, 9 of 10 sets evaluated"
+    )
     assert facts["Data"] == "digits version 1 (fingerprint fingerprint-of-d)"
     assert facts["Versions"] == "torch 2.11.0"
     assert facts["Device"] == "A Processor"
-    assert facts["Compute time, all units together"] == "1 min 36 s"  # 2 sets × 30 s, 9 × 2 networks × 2 s
+    assert (
+        facts["Compute time, all units together"] == "1 min 36 s"
+    )  # 2 sets × 30 s, 9 × 2 networks × 2 s
     assert _table(text, "Hours")[1:] == [
         ["Sets distilled", "A Processor", "2", "0.017"],  # 2 × 30 s
         ["Sets evaluated", "A Processor", "9", "0.010"],  # 18 × 2 s
@@ -273,7 +313,15 @@ def test_overview_and_costs(small, tmp_path):
         "1.50 GiB",
         "2",
     ]
-    assert _table(text, "Evaluated networks")[1] == ["digits", "ConvNet", "1", "1001", "2", "0.25 GiB", "8"]
+    assert _table(text, "Evaluated networks")[1] == [
+        "digits",
+        "ConvNet",
+        "1",
+        "1001",
+        "2",
+        "0.25 GiB",
+        "8",
+    ]
 
 
 def test_costs_of_unequal_work_are_not_averaged(grid, tmp_path):
@@ -296,14 +344,18 @@ def test_csv_files_hold_the_tables_and_the_unrounded_statistics(small, tmp_path)
     assert dm["mean"] == pytest.approx(0.57)
     assert dm["std"] == pytest.approx(np.sqrt(29) / 100)
     assert (dm["sets"], dm["sets_planned"], dm["networks"]) == (2, 2, 4)
-    assert set(dm["keys"].split()) == {c.evaluation_key for c in small.cells if (c.method, c.ipc) == ("DM", 10)}
+    assert set(dm["keys"].split()) == {
+        c.evaluation_key for c in small.cells if (c.method, c.ipc) == ("DM", 10)
+    }
     assert all(path.exists() for path in files.tables)
 
 
 def test_what_is_no_longer_part_of_the_report_is_removed_and_nothing_else(small, tmp_path):
     out = tmp_path / "report"
     _text(small, out)
-    stale, mine, changed = (out / "tables" / name for name in ("main-digits-convnet-spread.csv", "mine.csv", "x.csv"))
+    stale, mine, changed = (
+        out / "tables" / name for name in ("main-digits-convnet-spread.csv", "mine.csv", "x.csv")
+    )
     outside = tmp_path / "outside.csv"
     for path in (mine, changed, outside, out / "notes.txt"):
         path.write_text("kept")
@@ -331,10 +383,16 @@ def test_a_damaged_note_of_files_removes_nothing(small, tmp_path, text):
 
 def test_equal_rows_give_equal_reports(small, tmp_path):
     first, second = (_text(small, tmp_path / name)[0] for name in ("a", "b"))
-    files = sorted(path.relative_to(first.folder) for path in first.folder.rglob("*") if path.is_file())
+    files = sorted(
+        path.relative_to(first.folder) for path in first.folder.rglob("*") if path.is_file()
+    )
     assert files
-    assert files == sorted(path.relative_to(second.folder) for path in second.folder.rglob("*") if path.is_file())
-    assert all((first.folder / path).read_bytes() == (second.folder / path).read_bytes() for path in files)
+    assert files == sorted(
+        path.relative_to(second.folder) for path in second.folder.rglob("*") if path.is_file()
+    )
+    assert all(
+        (first.folder / path).read_bytes() == (second.folder / path).read_bytes() for path in files
+    )
 
 
 def test_text_that_markdown_would_interpret_is_shown_as_it_is(grid, tmp_path):
@@ -369,7 +427,9 @@ def test_other_tools_read_the_rows(small):
     query = f"select avg(accuracy) from read_parquet('{files}') where method = 'DM' and ipc = 10"
     assert duckdb.sql(query).fetchall()[0][0] == pytest.approx(0.57)
     frame = pd.read_parquet(small.store / "tables/evaluations")
-    assert frame[(frame["method"] == "DM") & (frame["ipc"] == 10)]["accuracy"].mean() == pytest.approx(0.57)
+    assert frame[(frame["method"] == "DM") & (frame["ipc"] == 10)][
+        "accuracy"
+    ].mean() == pytest.approx(0.57)
 
 
 def test_polars_reads_the_rows(small):

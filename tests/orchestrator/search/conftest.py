@@ -1,4 +1,6 @@
-"""A search whose trials take a second, and one whose trials take no time because their values are made up."""
+"""A search whose trials take a second, and one whose trials take no time because their values are
+made up.
+"""
 
 import math
 from dataclasses import asdict
@@ -20,8 +22,9 @@ settings:
   datasets: digits
   protocol: strict
   seeds: 2
-  distillation: {network: ConvNetW8D2, iterations: 4, batch_real: 8, lr_img: 10, queue: {interval: 2, networks: 2,
-    max_networks: 3, trained_networks: 1, train_steps: 1, batch_train: 32}}
+  distillation: {network: ConvNetW8D2, iterations: 4, batch_real: 8, lr_img: 10, queue: {
+    interval: 2, networks: 2, max_networks: 3, trained_networks: 1, train_steps: 1,
+    batch_train: 32}}
   extractors: {count: 1, network: ConvNetW8D2, epochs: 1, batch_train: 256}
   evaluation: {num_eval: 2, epoch_eval_train: 3, batch_train: 64}
 experiments:
@@ -49,7 +52,9 @@ def make_study(tiny_space):
     """Makes the study of the tiny space."""
 
     def make(*overrides, sampler="tpe", scheduler="asha", also=()):
-        (study,) = studies(load_space(tiny_space, overrides), sampler=sampler, scheduler=scheduler, also=also)
+        (study,) = studies(
+            load_space(tiny_space, overrides), sampler=sampler, scheduler=scheduler, also=also
+        )
         return study
 
     return make
@@ -61,14 +66,21 @@ class Killed(Exception):
 
 @pytest.fixture
 def simulate(tmp_path):
-    """Carries a study out one trial after the other with made-up values; can be killed after some reports."""
+    """Carries a study out one trial after the other with made-up values; can be killed after some
+    reports.
+    """
     from orchestrator.search.ray_tune import RungScheduler
 
     def run(study, trials, *, store=None, kill_after=math.inf, value=None):
         store = store or Store(tmp_path / "store")
         settings = TrialSettings(store=str(store.root), data_root=".", run="r")
         search = StudyRun(
-            study=study, journal=Journal.open(study, store), store=store, settings=settings, gpus=0.0, trials=trials
+            study=study,
+            journal=Journal.open(study, store),
+            store=store,
+            settings=settings,
+            gpus=0.0,
+            trials=trials,
         )
         scheduler, reports = RungScheduler(search), 0
         while (config := search.next_config()) is not None:
@@ -102,6 +114,12 @@ def measured():
 
     def make(rung, value, **fields):
         outcome = "value" if value is not None else "failed"
-        return Measured(rung=rung, value=value, outcome=outcome, values=() if value is None else (value,), **fields)
+        return Measured(
+            rung=rung,
+            value=value,
+            outcome=outcome,
+            values=() if value is None else (value,),
+            **fields,
+        )
 
     return make

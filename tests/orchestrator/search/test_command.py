@@ -20,9 +20,15 @@ def iid(*words):
         (["lambda_serch"], "did you mean 'lambda_search'"),
         (["lambda_search", "--also", "lr_im"], "did you mean 'lr_img'"),
         (["lambda_search", "--set", "protocol=paper"], "search needs protocol strict"),
-        (["lambda_search", "--set", "lambda_cc=0.1", "--set", "lambda_cm=0.1"], "nothing is left to search"),
+        (
+            ["lambda_search", "--set", "lambda_cc=0.1", "--set", "lambda_cm=0.1"],
+            "nothing is left to search",
+        ),
         (["lambda_search", "--set", "datasets=svhn"], "svhn"),
-        (["lambda_search", "--address", "auto", "--download"], "--download fetches onto this machine alone"),
+        (
+            ["lambda_search", "--address", "auto", "--download"],
+            "--download fetches onto this machine alone",
+        ),
     ],
 )
 def test_what_cannot_be_searched_ends_with_a_message(words, message, tmp_path):
@@ -47,7 +53,12 @@ def test_a_search_ends_with_a_report_the_found_settings_and_how_to_use_them(
 
         units, wanted = full_evaluations(study, trial.parameters)
         for key in wanted:
-            row = {"key": key, "split": units[key].split, "network_index": 0, "accuracy": trial.value}
+            row = {
+                "key": key,
+                "split": units[key].split,
+                "network_index": 0,
+                "accuracy": trial.value,
+            }
             tables.write(store.tables / "evaluations" / f"{key}.parquet", "evaluations", [row])
 
     monkeypatch.setattr(Search, "run", run)

@@ -3,7 +3,13 @@ import pytest
 
 from orchestrator.planning.plan import make_plan
 from orchestrator.search.journal import read_trials
-from orchestrator.search.results import found_space, full_evaluations, importance, study_result, winners
+from orchestrator.search.results import (
+    found_space,
+    full_evaluations,
+    importance,
+    study_result,
+    winners,
+)
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from search_spaces.load import load_space
@@ -26,7 +32,12 @@ def write_accuracies(store, study, parameters, base):
     for key in wanted:
         unit = units[key]
         rows = [
-            {"key": key, "split": unit.split, "network_index": i, "accuracy": base + 0.01 * i + 0.02 * unit.seed}
+            {
+                "key": key,
+                "split": unit.split,
+                "network_index": i,
+                "accuracy": base + 0.01 * i + 0.02 * unit.seed,
+            }
             for i in range(unit.settings.num_eval)
         ]
         tables.write(store.tables / "evaluations" / f"{key}.parquet", "evaluations", rows)
@@ -45,10 +56,15 @@ def test_the_best_has_an_interval_and_a_paired_difference_to_the_published_setti
     study, store = searched
     result = study_result(study, store)
     best, published = result.best, result.published
-    assert best.summary.mean == max(f.summary.mean for f in result.finalists) and best.trial.number != 0
+    assert (
+        best.summary.mean == max(f.summary.mean for f in result.finalists)
+        and best.trial.number != 0
+    )
     assert published.difference is None and published.trial.parameters == study.published
     expected = (best.trial.value - published.trial.value) / 10
-    assert best.difference == pytest.approx(expected) and best.interval == pytest.approx((expected, expected))
+    assert best.difference == pytest.approx(expected) and best.interval == pytest.approx(
+        (expected, expected)
+    )
     assert best.summary.interval[0] < best.summary.mean < best.summary.interval[1]
     assert (best.summary.sets, best.summary.networks) == (2, 4)
 
@@ -64,14 +80,18 @@ def test_a_finalist_counts_when_all_its_seeds_are_evaluated(searched):
 
 def test_the_importance_of_a_setting_that_decides_everything(make_study, simulate):
     study = make_study(sampler="random")
-    trials = simulate(study, 40, value=lambda parameters, rung: 0.5 + 0.01 * np.log(parameters[CC] + 0.001))
+    trials = simulate(
+        study, 40, value=lambda parameters, rung: 0.5 + 0.01 * np.log(parameters[CC] + 0.001)
+    )
     found = importance(study, trials.values())
     assert found[CC] > 0.9 and sum(found.values()) == pytest.approx(1.0)
     assert found == importance(study, trials.values())
     assert importance(study, list(trials.values())[:3]) == {}
 
 
-def test_the_found_space_stands_for_itself_and_reads_the_test_images_with_the_sets_of_the_search(searched, tmp_path):
+def test_the_found_space_stands_for_itself_and_reads_the_test_images_with_the_sets_of_the_search(
+    searched, tmp_path
+):
     study, store = searched
     best = study_result(study, store).best
     path = tmp_path / "found.yaml"
@@ -79,14 +99,23 @@ def test_the_found_space_stands_for_itself_and_reads_the_test_images_with_the_se
     (experiment,) = load_space(path).experiments
     assert experiment.protocol == "strict" and not experiment.search
     plan = make_plan(load_space(path))
-    searched_sets = {units.distill.key for units in study.full_units(best.trial.parameters).values()}
+    searched_sets = {
+        units.distill.key for units in study.full_units(best.trial.parameters).values()
+    }
     assert {cell.set_key for cell in plan.cells} == searched_sets
     evaluations = [plan.units[cell.evaluation_key] for cell in plan.cells]
     assert [unit.split for unit in evaluations] == ["test", "test"]
-    in_full = [units.evaluations[0].settings for units in study.full_units(best.trial.parameters).values()]
+    in_full = [
+        units.evaluations[0].settings for units in study.full_units(best.trial.parameters).values()
+    ]
     assert [unit.settings for unit in evaluations] == in_full
 
 
 def test_nothing_is_found_before_anything_is_evaluated(make_study, tmp_path):
     result = study_result(make_study(), Store(tmp_path / "empty"))
-    assert result.best is None and result.published is None and result.importance == {} and result.trials == ()
+    assert (
+        result.best is None
+        and result.published is None
+        and result.importance == {}
+        and result.trials == ()
+    )

@@ -13,12 +13,16 @@ def test_the_curve_has_as_many_points_as_the_loop_records():
 
 
 @given(iterations=st.integers(1, 100_000), count=st.integers(1, 6), reduction=st.integers(2, 6))
-def test_rungs_rise_to_the_whole_length_and_each_has_the_points_of_the_next(iterations, count, reduction):
+def test_rungs_rise_to_the_whole_length_and_each_has_the_points_of_the_next(
+    iterations, count, reduction
+):
     lengths = rung_iterations(iterations, Rungs(count=count, reduction=reduction))
     assert lengths[-1] == iterations and len(lengths) <= count and lengths[0] >= 1
     for shorter, longer in itertools.pairwise(lengths):
         assert shorter < longer and record_interval(longer) % record_interval(shorter) == 0
-    assert all(length <= max(1, iterations // reduction**k) for k, length in enumerate(reversed(lengths)))
+    assert all(
+        length <= max(1, iterations // reduction**k) for k, length in enumerate(reversed(lengths))
+    )
 
 
 def test_short_distillations_are_cut_by_the_factor():

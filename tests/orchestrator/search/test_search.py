@@ -1,4 +1,6 @@
-"""Searches on Ray: a tiny one, extended and repeated; one killed and started again; the shipped one on digits."""
+"""Searches on Ray: a tiny one, extended and repeated; one killed and started again; the shipped one
+on digits.
+"""
 
 import dataclasses
 import io
@@ -25,14 +27,17 @@ from search_spaces.load import load_space
 
 def search(store, trials, **options):
     options = {"tensorboard": False, "data_root": store.root.parent} | options
-    return Search(store=store, trials=trials, console=Console(file=io.StringIO(), width=200), **options)
+    return Search(
+        store=store, trials=trials, console=Console(file=io.StringIO(), width=200), **options
+    )
 
 
 def timeless(trials):
     """Trials without what depends on when they ran."""
     return {
         number: dataclasses.replace(
-            trial, rungs=tuple(dataclasses.replace(r, seconds=None, order=None) for r in trial.rungs)
+            trial,
+            rungs=tuple(dataclasses.replace(r, seconds=None, order=None) for r in trial.rungs),
         )
         for number, trial in trials.items()
     }
@@ -42,7 +47,9 @@ def done(store):
     return {path: path.read_bytes() for path in store.root.glob("units/*/*/DONE")}
 
 
-def test_a_search_on_ray_is_extended_repeated_and_never_tests(make_study, tmp_path, ray_on_two_cores):
+def test_a_search_on_ray_is_extended_repeated_and_never_tests(
+    make_study, tmp_path, ray_on_two_cores
+):
     study, store = make_study("seeds=1"), Store(tmp_path / "store")
     first = search(store, 3, max_concurrent=2)
     assert first.run([study]) == 0, first.console.file.getvalue()
@@ -50,7 +57,10 @@ def test_a_search_on_ray_is_extended_repeated_and_never_tests(make_study, tmp_pa
     assert list(trials) == [0, 1, 2] and all(trial.finished for trial in trials.values())
     assert trials[0].state == "complete" and trials[0].parameters == study.published
     told = first.console.file.getvalue()
-    assert "rungs of 1 → 2 → 4 iterations" in told and "trial 0 (lambda_cc 0.05, lambda_cm 0.01), 1 iterations" in told
+    assert (
+        "rungs of 1 → 2 → 4 iterations" in told
+        and "trial 0 (lambda_cc 0.05, lambda_cm 0.01), 1 iterations" in told
+    )
 
     assert search(store, 4).run([study]) == 0
     extended = read_trials(study, store)
@@ -72,29 +82,54 @@ def test_a_search_on_ray_is_extended_repeated_and_never_tests(make_study, tmp_pa
 
 def test_one_search_at_a_time_is_at_a_study(make_study, tmp_path, ray_on_two_cores):
     study, store = make_study("seeds=1"), Store(tmp_path / "store")
-    with leases.hold(store.leases, study.key, "another"), pytest.raises(LaunchError, match="another search is at"):
+    with (
+        leases.hold(store.leases, study.key, "another"),
+        pytest.raises(LaunchError, match="another search is at"),
+    ):
         search(store, 2).run([study])
 
 
-def test_trials_that_fail_say_so_and_how_many(make_study, tmp_path, ray_on_two_cores, harness_modules):
+def test_trials_that_fail_say_so_and_how_many(
+    make_study, tmp_path, ray_on_two_cores, harness_modules
+):
     study, store = make_study("seeds=1", "lambda_cc=0"), Store(tmp_path / "store")
     (tmp_path / "behaviour.json").write_text('{"default": {"fail": "no luck"}}')
     failing = search(store, 2, runner="fake_runner:run_unit")
     assert failing.run([study]) == 1
-    assert {(t.state, t.rungs[0].reason) for t in read_trials(study, store).values()} == {("failed", "no luck")}
+    assert {(t.state, t.rungs[0].reason) for t in read_trials(study, store).values()} == {
+        ("failed", "no luck")
+    }
     assert "2 trials failed; run the same command again" in failing.console.file.getvalue()
 
 
 @pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [20250131])
-def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(make_study, tiny_space, tmp_path, seed):
+def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
+    make_study, tiny_space, tmp_path, seed
+):
     moments, study = random.Random(seed), make_study("seeds=1")
     store, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
 
     def start(place):
-        words = ["search", str(tiny_space), "--trials", "6", "--max-concurrent", "1", "--set", "seeds=1"]
-        words += ["--store", str(place.root), "--data", str(tmp_path), "--out", str(place.root / "report")]
+        words = [
+            "search",
+            str(tiny_space),
+            "--trials",
+            "6",
+            "--max-concurrent",
+            "1",
+            "--set",
+            "seeds=1",
+        ]
+        words += [
+            "--store",
+            str(place.root),
+            "--data",
+            str(tmp_path),
+            "--out",
+            str(place.root / "report"),
+        ]
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *words],
             stdout=subprocess.PIPE,
@@ -126,7 +161,9 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(make_study, 
 
 
 @pytest.mark.slow
-def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_ten_minutes(tmp_path):
+def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_ten_minutes(
+    tmp_path,
+):
     (study,) = studies(load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha")
     store, began = Store(tmp_path / "store"), time.monotonic()
     assert search(store, 24, tensorboard=True).run([study]) == 0
@@ -134,7 +171,9 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_t
     result = study_result(study, store)
     assert len(result.trials) == 24 and result.count("stopped") >= 8
     assert result.published is not None and result.importance
-    assert {row["split"] for row in tables.read(store.tables, "evaluations").to_pylist()} == {"validation"}
+    assert {row["split"] for row in tables.read(store.tables, "evaluations").to_pylist()} == {
+        "validation"
+    }
 
 
 @pytest.mark.slow
@@ -150,5 +189,8 @@ def test_a_search_goes_on_behind_a_url_from_another_machine(
     assert list(trials) == [0, 1] and all(trial.finished for trial in trials.values())
     assert study_result(study, elsewhere).best.summary.networks == 2
     before = elsewhere.remote.entries()
-    assert search(elsewhere, 2, data_root=tmp_path).run([study]) == 0 and elsewhere.remote.entries() == before
+    assert (
+        search(elsewhere, 2, data_root=tmp_path).run([study]) == 0
+        and elsewhere.remote.entries() == before
+    )
     assert not any(name.startswith(("checkpoints/", "leases/")) for name in before)

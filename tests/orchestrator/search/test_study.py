@@ -27,7 +27,9 @@ def test_the_published_settings_are_those_of_the_space(make_study):
     assert make_study("lambda_cc=0.5").published == {CM: 0.01}
 
 
-def test_units_never_see_the_test_images_and_rungs_differ_in_length_and_evaluation_alone(make_study):
+def test_units_never_see_the_test_images_and_rungs_differ_in_length_and_evaluation_alone(
+    make_study,
+):
     study = make_study()
     assert study.iterations == (1, 2, 4)
     choice = {CC: 0.5, CM: 0.0}
@@ -46,7 +48,10 @@ def test_units_never_see_the_test_images_and_rungs_differ_in_length_and_evaluati
             (cheap,) = rung[seed].evaluations
             assert (cheap.settings.num_eval, cheap.settings.epoch_eval_train) == (1, 2)
             assert cheap.parents == (shorter.key,)
-        for evaluation in (*units.evaluations, *(e for rung in rungs for e in rung[seed].evaluations)):
+        for evaluation in (
+            *units.evaluations,
+            *(e for rung in rungs for e in rung[seed].evaluations),
+        ):
             assert evaluation.split == "validation" and evaluation.protocol == "strict"
         assert units.distill.protocol == "strict"
 
@@ -54,12 +59,23 @@ def test_units_never_see_the_test_images_and_rungs_differ_in_length_and_evaluati
 def test_no_extractors_where_centralization_has_no_weight(make_study):
     study = make_study()
     assert study.rung_units({CC: 0.0, CM: 1.0}, 0)[0].distill.parents == ()
-    assert set(study.rung_units({CC: 1.0, CM: 1.0}, 0)[0].distill.parents) == set(study.extractors())
+    assert set(study.rung_units({CC: 1.0, CM: 1.0}, 0)[0].distill.parents) == set(
+        study.extractors()
+    )
 
 
 def test_the_key_stands_for_what_is_searched_and_not_for_how_long(make_study):
-    keys = {make_study().key, make_study("ipc=3").key, make_study(sampler="random").key, make_study("seeds=1").key}
-    keys |= {make_study(scheduler="none").key, make_study("iterations=5").key, make_study(also=["lr_img"]).key}
+    keys = {
+        make_study().key,
+        make_study("ipc=3").key,
+        make_study(sampler="random").key,
+        make_study("seeds=1").key,
+    }
+    keys |= {
+        make_study(scheduler="none").key,
+        make_study("iterations=5").key,
+        make_study(also=["lr_img"]).key,
+    }
     assert len(keys) == 7 and make_study().key in keys
 
 
@@ -77,7 +93,10 @@ def test_a_single_image_has_no_weights_to_search(make_study, tiny_space):
     both = load_space(tiny_space, ["ipc=[1, 2]"])
     assert [study.ipc for study in studies(both, sampler="tpe", scheduler="asha")] == [2]
     assert unsearched(both) == ["digits, IPC 1, DM+IID"] and unsearched(both, ["lr_img"]) == []
-    assert [d.name for d in make_study("ipc=1", "methods=IDM+IID").dimensions] == ["lambda_cc", "lambda_cm"]  # in parts
+    assert [d.name for d in make_study("ipc=1", "methods=IDM+IID").dimensions] == [
+        "lambda_cc",
+        "lambda_cm",
+    ]  # in parts
 
 
 def test_what_cannot_be_searched(tiny_space):
@@ -93,9 +112,10 @@ def test_settings_for_people():
 
 def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):
     code = (
-        "import sys; from search_spaces.load import load_space; from orchestrator.search.study import studies\n"
-        "from orchestrator.report import search; from orchestrator.commands import search\n"
-        f"(study,) = studies(load_space({str(tiny_space)!r}), sampler='tpe', scheduler='asha')\n"
-        "study.rung_units(study.published, 0); assert not {'ray', 'torch'} & set(sys.modules)"
+        "import sys; from search_spaces.load import load_space; from orchestrator.search.study"
+        " import studies\nfrom orchestrator.report import search; from orchestrator.commands"
+        f" import search\n(study,) = studies(load_space({str(tiny_space)!r}), sampler='tpe',"
+        " scheduler='asha')\nstudy.rung_units(study.published, 0); assert not {'ray', 'torch'} &"
+        " set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

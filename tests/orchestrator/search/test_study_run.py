@@ -1,4 +1,6 @@
-"""What becomes of trials: the journal, ASHA's decisions, and that a search can be killed and extended at any point."""
+"""What becomes of trials: the journal, ASHA's decisions, and that a search can be killed and
+extended at any point.
+"""
 
 import pytest
 
@@ -14,7 +16,15 @@ CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 def run_of(study, store, trials=4, **options):
     settings = TrialSettings(store=str(store.root), data_root=".", run="r")
     journal = Journal.open(study, store)
-    return StudyRun(study=study, journal=journal, store=store, settings=settings, gpus=0.0, trials=trials, **options)
+    return StudyRun(
+        study=study,
+        journal=journal,
+        store=store,
+        settings=settings,
+        gpus=0.0,
+        trials=trials,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
@@ -27,7 +37,9 @@ def test_an_extended_search_equals_a_longer_one(make_study, simulate, tmp_path, 
 
 
 @pytest.mark.parametrize("kill_after", [0, 1, 2, 3, 7, 12])
-def test_a_killed_search_goes_on_as_if_nothing_had_happened(make_study, simulate, tmp_path, kill_after):
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(
+    make_study, simulate, tmp_path, kill_after
+):
     study = make_study()
     whole = simulate(study, 12, store=Store(tmp_path / "whole"))
     simulate(study, 12, store=Store(tmp_path / "killed"), kill_after=kill_after)
@@ -36,7 +48,9 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(make_study, simulate
 
 def test_poor_trials_are_stopped_and_the_published_settings_never(make_study, simulate):
     study = make_study(sampler="random")
-    trials = simulate(study, 24, value=lambda p, rung: 0.0 if p == study.published else 0.5 + p[CC] / 100)
+    trials = simulate(
+        study, 24, value=lambda p, rung: 0.0 if p == study.published else 0.5 + p[CC] / 100
+    )
     assert trials[0].state == "complete" and [r.value for r in trials[0].rungs] == [0.0, 0.0, 0.0]
     assert sum(trial.state == "stopped" for trial in trials.values()) >= 8
     assert all(trial.finished for trial in trials.values())
@@ -51,9 +65,9 @@ def test_of_equal_trials_most_are_stopped(make_study, simulate):
 
 def test_without_a_scheduler_every_trial_is_complete_with_one_rung(make_study, simulate):
     trials = simulate(make_study(scheduler="none"), 6)
-    assert [(trial.state, len(trial.rungs), trial.rungs[0].iterations) for trial in trials.values()] == [
-        ("complete", 1, 4)
-    ] * 6
+    assert [
+        (trial.state, len(trial.rungs), trial.rungs[0].iterations) for trial in trials.values()
+    ] == [("complete", 1, 4)] * 6
 
 
 def test_the_grid_ends_a_search(make_study, simulate):
@@ -65,7 +79,9 @@ def test_every_rung_is_a_row(make_study, simulate, tmp_path):
     trials = simulate(study, 6)
     rows = tables.read(tmp_path / "store" / "tables", "trials").to_pylist()
     assert len(rows) == sum(len(trial.rungs) for trial in trials.values())
-    assert {row["study"] for row in rows} == {study.key} and {row["split"] for row in rows} == {"validation"}
+    assert {row["study"] for row in rows} == {study.key} and {row["split"] for row in rows} == {
+        "validation"
+    }
     assert sorted(row["order"] for row in rows) == list(range(len(rows)))
     assert read_trials(study, Store(tmp_path / "store")) == trials
     last = next(row for row in rows if row["state"] == "complete")
@@ -91,7 +107,10 @@ def test_a_trial_that_failed_is_tried_again_by_the_next_search_and_one_that_dive
     run = run_of(study, Store(tmp_path), trials=2)
     assert [run.next_config()["number"] for _ in range(2)] == [0, 1]
     reason = "loss is nan at iteration 3; lower lr_img"
-    assert run.note(0, measured(0, None, error="DistillationError", reason=reason), passes=False) == "diverged"
+    assert (
+        run.note(0, measured(0, None, error="DistillationError", reason=reason), passes=False)
+        == "diverged"
+    )
     assert run.note(1, measured(0, None, error="OSError", reason="gone"), passes=False) == "failed"
     run.ended(0), run.ended(1)
     assert run.over() and run.next_config() is None
@@ -111,15 +130,21 @@ def test_a_worker_that_dies_for_good_fails_its_trial(make_study, tmp_path):
     run = run_of(make_study(), Store(tmp_path))
     run.next_config()
     run.ended(0, "its worker died 4 times")
-    assert run.journal.trials[0].state == "failed" and run.journal.trials[0].rungs[0].reason.startswith("its worker")
+    assert run.journal.trials[0].state == "failed" and run.journal.trials[0].rungs[
+        0
+    ].reason.startswith("its worker")
 
 
-def test_a_worker_that_begins_anew_reports_what_is_known_without_changing_it(make_study, tmp_path, measured):
+def test_a_worker_that_begins_anew_reports_what_is_known_without_changing_it(
+    make_study, tmp_path, measured
+):
     run = run_of(make_study(), Store(tmp_path))
     run.next_config()
     assert run.note(0, measured(0, 0.5), passes=True) == "passed"
     before = run.journal.trials[0]
-    assert run.note(0, measured(0, 0.5), passes=False) == "passed" and run.journal.trials[0] == before
+    assert (
+        run.note(0, measured(0, 0.5), passes=False) == "passed" and run.journal.trials[0] == before
+    )
     assert run.next_config()["work"][0]["rung"] == 0  # another trial
     run.ended(0)
     assert run.next_config()["work"][0]["rung"] == 1  # the first one goes on at its rung
@@ -132,4 +157,6 @@ def test_checkpoints_of_sets_that_nobody_needs_any_more_go(make_study, tmp_path,
     following = study.rung_units(run.journal.trials[1].parameters, 1)[0].distill
     checkpoints.save(store.checkpoint_folder(following), lambda path: path.write_text("state"))
     run.note(1, measured(0, 0.1), passes=False)
-    assert run.journal.trials[1].state == "stopped" and not store.checkpoint_folder(following).exists()
+    assert (
+        run.journal.trials[1].state == "stopped" and not store.checkpoint_folder(following).exists()
+    )

@@ -22,7 +22,9 @@ TIMES = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory"}
 def workplace(tmp_path):
     def make(name):
         store = Store(tmp_path / name)
-        settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False)
+        settings = TrialSettings(
+            store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False
+        )
         return store, settings
 
     return make
@@ -43,7 +45,9 @@ def content(store, unit):
 
 
 @pytest.mark.parametrize("overrides", [["methods=DM+IID"], ["methods=IDM+IID"]])
-def test_sets_that_went_through_rungs_equal_those_distilled_at_once(make_study, workplace, overrides):
+def test_sets_that_went_through_rungs_equal_those_distilled_at_once(
+    make_study, workplace, overrides
+):
     study = make_study(*overrides)
     by_rungs, settings = workplace("rungs")
     lengths = rungs_of(study, by_rungs, settings)
@@ -53,7 +57,9 @@ def test_sets_that_went_through_rungs_equal_those_distilled_at_once(make_study, 
             advance(shorter, longer, settings, device="cpu")
             started.append(warm_start._state(longer, by_rungs))
         assert compute(shorter, settings, device="cpu").status == "done"
-    assert [state and state.iteration for state in started[1:]] == [n - 1 for n in study.iterations[1:-1]]
+    assert [state and state.iteration for state in started[1:]] == [
+        n - 1 for n in study.iterations[1:-1]
+    ]
     at_once, settings = workplace("once")
     for unit in rungs_of(study, at_once, settings):
         assert compute(unit, settings, device="cpu").status == "done"
@@ -61,14 +67,17 @@ def test_sets_that_went_through_rungs_equal_those_distilled_at_once(make_study, 
     assert not list((by_rungs.root / "checkpoints").glob("*/*"))
 
 
-def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(make_study, workplace, monkeypatch):
+def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(
+    make_study, workplace, monkeypatch
+):
     """With 2 points a curve, 2 iterations are recorded every one and 4 every second."""
     monkeypatch.setattr("distill_core.distillation.run.RECORDS", 2)
     monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 2)
     store, settings = workplace("rungs")
     _, shorter, longer = rungs_of(make_study("iterations=8"), store, settings)
     shorter, longer = (
-        dataclasses.replace(longer, settings=dataclasses.replace(longer.settings, iterations=n)) for n in (3, 7)
+        dataclasses.replace(longer, settings=dataclasses.replace(longer.settings, iterations=n))
+        for n in (3, 7)
     )
     advance(shorter, longer, settings, device="cpu")
     compute(longer, settings, device="cpu")
@@ -84,7 +93,8 @@ def test_lengths_whose_curves_do_not_fit_are_not_handed_on(make_study, workplace
     store, settings = workplace("rungs")
     (*_, unit) = rungs_of(make_study(), store, settings)
     shorter, longer = (
-        dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, iterations=n)) for n in (2, 3)
+        dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, iterations=n))
+        for n in (2, 3)
     )
     advance(shorter, longer, settings, device="cpu")
     assert checkpoints.load(store.checkpoint_folder(longer)) is None
@@ -99,7 +109,11 @@ def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workpl
     advance(wild, longer, settings, device="cpu")
     assert checkpoints.load(store.checkpoint_folder(longer)) is None
     result = compute(wild, settings, device="cpu")
-    assert result.status == "failed" and result.error == "DistillationError" and " at iteration " in result.reason
+    assert (
+        result.status == "failed"
+        and result.error == "DistillationError"
+        and " at iteration " in result.reason
+    )
 
 
 def test_thinning_keeps_the_first_point_and_every_so_manieth():

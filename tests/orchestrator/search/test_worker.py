@@ -16,7 +16,9 @@ def place(tmp_path, monkeypatch, harness_modules):
 
     def make(study, name, **options):
         store = Store(tmp_path / name)
-        settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False, **options)
+        settings = TrialSettings(
+            store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False, **options
+        )
         for unit in study.extractors().values():
             assert compute(unit, settings, device="cpu").status == "done"
         return store, settings
@@ -38,7 +40,9 @@ def test_a_value_is_the_mean_over_seeds_of_the_accuracy_on_held_out_images(make_
     rows = tables.read(store.tables, "evaluations").to_pylist()
     assert found.outcome == "value" and found.value == sum(found.values) / 2
     assert sorted(found.values) == sorted(row["accuracy"] for row in rows)
-    assert {(row["split"], row["protocol"]) for row in rows} == {("validation", "strict")} and found.seconds > 0
+    assert {(row["split"], row["protocol"]) for row in rows} == {
+        ("validation", "strict")
+    } and found.seconds > 0
     again = measure(first, settings, device="cpu")
     assert again == found
 
@@ -52,14 +56,24 @@ def test_the_test_labels_are_never_touched(make_study, place, tmp_path):
         assert (honest.outcome, honest.values) == ("value", wrong.values)
     assert not (tmp_path / "seen").exists()
     kept = ["key", "network_seed", "accuracy", "class_accuracies", "train_loss"]
-    rows, wrong = (tables.read(s.tables, "evaluations").select(kept).to_pylist() for s in (store, other))
+    rows, wrong = (
+        tables.read(s.tables, "evaluations").select(kept).to_pylist() for s in (store, other)
+    )
     assert rows == wrong and len(rows) == 6
     # The poison is real: a unit that may see the test images gets another result of it.
     units = study.rung_units({CC: 0.5, CM: 0.2}, 0)[0]
-    shared = {name: getattr(units.evaluations[0], name) for name in ("dataset", "network", "settings", "seed")}
+    shared = {
+        name: getattr(units.evaluations[0], name)
+        for name in ("dataset", "network", "settings", "seed")
+    }
     tested = Evaluate(**shared, protocol="strict", split="test", parents=(units.distill.key,))
-    assert all(compute(tested, where, device="cpu").status == "done" for where in (settings, poisoned))
-    one, two = (tables.read(s.tables, "evaluations", [tested.key])["accuracy"].to_pylist() for s in (store, other))
+    assert all(
+        compute(tested, where, device="cpu").status == "done" for where in (settings, poisoned)
+    )
+    one, two = (
+        tables.read(s.tables, "evaluations", [tested.key])["accuracy"].to_pylist()
+        for s in (store, other)
+    )
     assert one != two and (tmp_path / "seen").read_text().split() == [tested.key]
 
 

@@ -56,7 +56,14 @@ def test_what_somebody_is_at_stays(store, units):
 
 
 @pytest.mark.parametrize(
-    "name", [".marker.1", "tables/failures/.a.parquet.1", "leases/.a.json.1", "runs/r.stop", "plans/.p.json.1"]
+    "name",
+    [
+        ".marker.1",
+        "tables/failures/.a.parquet.1",
+        "leases/.a.json.1",
+        "runs/r.stop",
+        "plans/.p.json.1",
+    ],
 )
 def test_temporary_files_go_after_a_day(store, name):
     put(store.root / "runs" / "r.json", age=2 * DAY)

@@ -22,7 +22,9 @@ def foreign(folder, *, age, host="another machine"):
     """A lease of another machine that was touched `age` seconds ago."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{KEY}.json"
-    path.write_text(json.dumps({"token": "theirs", "host": host, "pid": 1, "started": "1", "run": "other"}))
+    path.write_text(
+        json.dumps({"token": "theirs", "host": host, "pid": 1, "started": "1", "run": "other"})
+    )
     then = time.time() - age
     os.utime(path, (then, then))
     return path
@@ -100,7 +102,9 @@ def test_looking_writes_nothing(folder, monkeypatch):
 
     for name in ("touch", "open", "write_bytes", "unlink"):
         monkeypatch.setattr(leases.Path, name, refused)
-    monkeypatch.setattr(leases.Path, "read_bytes", lambda path: os.read(os.open(path, os.O_RDONLY), 10_000))
+    monkeypatch.setattr(
+        leases.Path, "read_bytes", lambda path: os.read(os.open(path, os.O_RDONLY), 10_000)
+    )
     assert leases.held_keys(folder) == {KEY}
 
 
@@ -115,16 +119,22 @@ def test_a_zombie_does_not_hold_a_lease():
     process.wait()
 
 
-@pytest.mark.parametrize(("age", "held"), [(0, True), (10, True), (40, False), (3600, False), (-3600, False)])
+@pytest.mark.parametrize(
+    ("age", "held"), [(0, True), (10, True), (40, False), (3600, False), (-3600, False)]
+)
 def test_another_machine_s_lease_holds_while_it_is_touched(folder, age, held):
     foreign(folder, age=age)
-    assert leases.is_held(folder, KEY) is held and leases.held_keys(folder) == ({KEY} if held else set())
+    assert leases.is_held(folder, KEY) is held and leases.held_keys(folder) == (
+        {KEY} if held else set()
+    )
     with leases.hold(folder, KEY, "a", watch=0.01) as mine:
         assert (mine is None) is held
     assert [p for p in folder.iterdir() if p.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"host": {}, "pid": "x"}', '{"pid": Infinity}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "[" * 100_000, '{"host": {}, "pid": "x"}', '{"pid": Infinity}']
+)
 def test_a_damaged_lease_counts_by_its_age(folder, content):
     path = foreign(folder, age=0)
     path.write_text(content)
@@ -163,7 +173,9 @@ def test_one_of_many_takes_a_stale_lease_over(folder):
     for _ in range(10):
         foreign(folder, age=100)
         with ThreadPoolExecutor(8) as pool:
-            taken = list(pool.map(lambda i: leases.acquire(folder, KEY, str(i), watch=0.01), range(8)))
+            taken = list(
+                pool.map(lambda i: leases.acquire(folder, KEY, str(i), watch=0.01), range(8))
+            )
         (winner,) = [lease for lease in taken if lease is not None]
         winner.release()
         assert not list(folder.iterdir())
@@ -186,7 +198,11 @@ def test_a_takeover_that_was_killed_half_way_is_repeated(folder, monkeypatch):
         patch.setattr(type(folder), "unlink", lambda path, missing_ok=False: None)
         with pytest.raises(KeyboardInterrupt):
             leases.acquire(folder, KEY, "a", watch=0.01)
-    (right,) = [path for path in folder.iterdir() if path.name.startswith(f".{KEY}.json.") and len(path.name) < 50]
+    (right,) = [
+        path
+        for path in folder.iterdir()
+        if path.name.startswith(f".{KEY}.json.") and len(path.name) < 50
+    ]
     assert leases.acquire(folder, KEY, "a", watch=0.01) is None  # somebody may be at it
     os.utime(right, (1, 1))
     assert leases.acquire(folder, KEY, "a", watch=0.01) is None  # clears what the killed one left
@@ -194,7 +210,9 @@ def test_a_takeover_that_was_killed_half_way_is_repeated(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_clock_moved_by_an_hour_takes_no_lease_from_a_holder_that_lives(folder, monkeypatch, hours):
+def test_a_clock_moved_by_an_hour_takes_no_lease_from_a_holder_that_lives(
+    folder, monkeypatch, hours
+):
     with leases.hold(folder, KEY, "theirs", heartbeat=0.02) as theirs:
         path = folder / f"{KEY}.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another machine"}))

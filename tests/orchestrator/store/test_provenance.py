@@ -12,11 +12,16 @@ from orchestrator.units import TrainExtractor, from_json
 
 def test_columns_fill_the_shared_part_of_every_table():
     unit = TrainExtractor(
-        dataset=DatasetRef(name="digits", version=3), protocol="strict", settings=ExtractorSettings(), index=1
+        dataset=DatasetRef(name="digits", version=3),
+        protocol="strict",
+        settings=ExtractorSettings(),
+        index=1,
     )
     source = provenance.Provenance(run="r", device="cpu model", fingerprint="f", git_commit="c")
     columns = source.columns(unit)
-    shared = set.intersection(*(set(tables.SCHEMAS[t].names) for t in ("evaluations", "distillations", "extractors")))
+    shared = set.intersection(
+        *(set(tables.SCHEMAS[t].names) for t in ("evaluations", "distillations", "extractors"))
+    )
     assert set(columns) == shared - {"seconds", "peak_memory", "network"}
     (row,) = tables.build("extractors", [columns]).to_pylist()
     assert from_json(row["spec"]) == unit and row["key"] == unit.key
@@ -38,7 +43,14 @@ def test_the_commit_of_a_checkout(tmp_path):
     assert provenance.git_commit(tmp_path) is None
 
     def git(*arguments):
-        names = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+        names = [
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@example.org",
+            "-c",
+            "commit.gpgsign=false",
+        ]
         command = ["git", "-C", str(tmp_path), *names, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -15,7 +15,9 @@ FINISHED = "2025-01-31T12:00:00+00:00"
 
 
 def a_unit(seed=0):
-    return Select(dataset=DatasetRef(name="digits"), protocol="paper", method="random", ipc=1, seed=seed)
+    return Select(
+        dataset=DatasetRef(name="digits"), protocol="paper", method="random", ipc=1, seed=seed
+    )
 
 
 def a_row(unit, **columns):
@@ -42,10 +44,13 @@ def test_a_committed_unit_is_complete(store):
     assert not store.is_done(unit)
     assert commit(store, unit)
     folder = store.folder_of(unit.key)
-    assert store.is_done(unit) and store.done_keys() == {unit.key} and store.spec_of(unit.key) == unit
+    assert (
+        store.is_done(unit) and store.done_keys() == {unit.key} and store.spec_of(unit.key) == unit
+    )
     record = json.loads((folder / DONE).read_text())
     assert record["sha256"] == {
-        name: atomic_files.sha256(folder / name) for name in ("rows.parquet", "set.bin", "spec.json")
+        name: atomic_files.sha256(folder / name)
+        for name in ("rows.parquet", "set.bin", "spec.json")
     }
     assert (record["run"], record["finished"], record["rows"]) == ("run", FINISHED, 1)
     assert [row["key"] for row in rows(store, unit)] == [unit.key]
@@ -60,7 +65,9 @@ def test_the_first_of_two_commits_wins(store):
         fast.mkdir()
         (fast / "set.bin").write_text("fast")
         assert store.commit(unit, fast, [a_row(unit, run="fast")], run="fast", finished=FINISHED)
-        assert not store.commit(unit, slow, [a_row(unit, run="slow")], run="slow", finished=FINISHED)
+        assert not store.commit(
+            unit, slow, [a_row(unit, run="slow")], run="slow", finished=FINISHED
+        )
     assert (store.folder_of(unit.key) / "set.bin").read_text() == "fast"
     assert [row["run"] for row in rows(store, unit)] == ["fast"]
 
@@ -73,7 +80,9 @@ def test_artefacts_and_rows_of_many_committers_at_once_belong_together(store):
         (folder / "set.bin").write_text(str(i))
 
     def finish(i):
-        return store.commit(unit, folders[i], [a_row(unit, run=str(i))], run=str(i), finished=FINISHED)
+        return store.commit(
+            unit, folders[i], [a_row(unit, run=str(i))], run=str(i), finished=FINISHED
+        )
 
     with ThreadPoolExecutor(8) as pool:
         firsts = list(pool.map(finish, range(8)))
@@ -158,7 +167,11 @@ def test_other_images_under_a_name_are_refused(store):
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
-    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be used"), (errno.EIO, "check the disk")],
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EROFS, "cannot be used"),
+        (errno.EIO, "check the disk"),
+    ],
 )
 def test_errors_of_the_file_system_say_what_to_do(store, monkeypatch, number, remedy):
     def broken(descriptor):
@@ -203,12 +216,18 @@ def test_runs_come_oldest_first_without_damaged_ones(store):
 
 
 DAMAGED_RECORDS = [
-    "{half", "5", "[]", "[[1, 2]]", "{}", "[" * 100_000, "\xff",
+    "{half",
+    "5",
+    "[]",
+    "[[1, 2]]",
+    "{}",
+    "[" * 100_000,
+    "\xff",
     '{"run": {}, "space": "s", "started": "2", "plan": "p"}',
     '{"run": "r", "space": [], "started": "2", "plan": "p"}',
     '{"run": "r", "space": "s", "started": 2, "plan": "p"}',
     '{"run": "r", "space": "s", "started": "2", "units": 5}',
-]  # fmt: skip
+]
 
 
 def test_equal_plans_are_written_once_in_their_order(store):
@@ -218,7 +237,9 @@ def test_equal_plans_are_written_once_in_their_order(store):
     store.write_run("c", {"space": "s", "started": "c"}, dict(list(units.items())[:1]))
     assert len(list((store.root / "plans").iterdir())) == 2
     first, second, third = store.runs()
-    assert list(store.planned(first)) == list(units) and store.planned(second) == store.planned(first)
+    assert list(store.planned(first)) == list(units) and store.planned(second) == store.planned(
+        first
+    )
     assert {key: from_json(json.dumps(fields)) for key, fields in store.planned(third).items()} == {
         key: units[key] for key in list(units)[:1]
     }

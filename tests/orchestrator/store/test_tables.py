@@ -18,7 +18,9 @@ ROW = {
 
 
 def write(folder, key, **changes):
-    tables.write(folder / "evaluations" / f"{key}.parquet", "evaluations", [{**ROW, "key": key, **changes}])
+    tables.write(
+        folder / "evaluations" / f"{key}.parquet", "evaluations", [{**ROW, "key": key, **changes}]
+    )
 
 
 def test_rows_come_back_in_the_order_of_keys(tmp_path):
@@ -43,7 +45,9 @@ def test_a_table_without_files_is_empty(tmp_path, table):
     assert tables.read(tmp_path, table).num_rows == 0
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"acuracy": 0.5}, "acuracy"), ({"ipc": "ten"}, "does not fit")])
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"acuracy": 0.5}, "acuracy"), ({"ipc": "ten"}, "does not fit")]
+)
 def test_rows_that_do_not_fit_are_refused_and_nothing_is_left(tmp_path, changes, message):
     with pytest.raises(TableError, match=message):
         write(tmp_path, "00000000000000aa", **changes)
@@ -90,7 +94,9 @@ def test_columns_that_damage_renamed_are_not_read_as_missing(tmp_path):
     write(tmp_path, "00000000000000aa")
     path = tmp_path / "evaluations" / "00000000000000aa.parquet"
     path.write_bytes(path.read_bytes().replace(b"accuracy", b"accurady"))
-    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"):
+    with pytest.raises(
+        tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"
+    ):
         tables.read(tmp_path, "evaluations")
 
 
@@ -100,5 +106,7 @@ def test_a_flipped_value_is_not_read(tmp_path):
     content, value = path.read_bytes(), struct.pack("<d", ROW["accuracy"])
     assert value in content[: len(content) // 2]
     path.write_bytes(content.replace(value, struct.pack("<d", 0.999), 1))
-    with pytest.raises(tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"):
+    with pytest.raises(
+        tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"
+    ):
         tables.read(tmp_path, "evaluations")

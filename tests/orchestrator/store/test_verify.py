@@ -20,7 +20,11 @@ def made(harness, small_plan):
     """A store with a plan of four units that are done, and a way to compute what is missing."""
     plan = small_plan(sets=1)
     settings = TrialSettings(
-        store=str(harness.store.root), data_root=str(harness.data), run="r", runner=RUNNER, tensorboard=False
+        store=str(harness.store.root),
+        data_root=str(harness.data),
+        run="r",
+        runner=RUNNER,
+        tensorboard=False,
     )
 
     def complete():
@@ -79,7 +83,10 @@ def show(store, **options):
 def test_a_damaged_unit_is_named_and_computed_again_after_a_repair(made, name):
     store, units, complete = made
     unit = next(unit for unit in units if unit.kind == "distill")
-    folder, published = store.folder_of(unit.key), store.tables / "distillations" / f"{unit.key}.parquet"
+    folder, published = (
+        store.folder_of(unit.key),
+        store.tables / "distillations" / f"{unit.key}.parquet",
+    )
     before = (folder / "chain.txt").read_text()
     damages(folder, published)[name]()
     damaged = contents(store)
@@ -90,7 +97,10 @@ def test_a_damaged_unit_is_named_and_computed_again_after_a_repair(made, name):
 
     code, text = show(store, mend=True)
     assert code == 0 and not published.exists() and not folder.exists()
-    aside = {path.relative_to(store.root / "damaged" / "1") for path in (store.root / "damaged" / "1").rglob("*")}
+    aside = {
+        path.relative_to(store.root / "damaged" / "1")
+        for path in (store.root / "damaged" / "1").rglob("*")
+    }
     assert published.relative_to(store.root) in aside and folder.relative_to(store.root) in aside
     assert set(damaged.values()) <= set(contents(store).values())  # nothing is lost
     assert complete().count("done") == 1 and (folder / "chain.txt").read_text() == before
@@ -102,7 +112,9 @@ def test_a_unit_does_not_read_a_parent_that_is_damaged(made):
     distill = next(unit for unit in units if unit.kind == "distill")
     assert intact_folder(store, distill.key) == store.folder_of(distill.key)
     (store.folder_of(distill.key) / "chain.txt").write_text("other")
-    with pytest.raises(StoreError, match=r"chain\.txt is not what was written .*iid verify --repair --store"):
+    with pytest.raises(
+        StoreError, match=r"chain\.txt is not what was written .*iid verify --repair --store"
+    ):
         intact_folder(store, distill.key)
     evaluation = store.unit_folder(units[-1].kind, units[-1].key)
     evaluation.rename(evaluation.with_name("elsewhere"))
@@ -189,7 +201,9 @@ def test_leftovers_need_no_repair(made):
     store, units, _ = made
     (store.root / "units" / "distill" / f".{units[1].key}.abc").mkdir()
     lease = store.leases / f"{units[0].key}.json"
-    lease.write_text(json.dumps({"host": leases.host_identity(), "pid": 1, "started": "never", "run": "x"}))
+    lease.write_text(
+        json.dumps({"host": leases.host_identity(), "pid": 1, "started": "never", "run": "x"})
+    )
     checkpoints.save(store.checkpoint_folder(units[1]), lambda path: path.write_text("fine"))
     seen = verify(store)
     assert len(seen.findings) == 2 and seen.intact and show(store)[0] == 0

@@ -69,7 +69,9 @@ def files_of(root):
 
 
 def fill(grid, *, failed=None, checkpointed=None):
-    """Compute the units of a grid but two, of which one failed and one has a checkpoint, and leave a dead lease."""
+    """Compute the units of a grid but two, of which one failed and one has a checkpoint, and leave
+    a dead lease.
+    """
 
     store = grid.store
     store.write_run("r", {"space": "small", "started": "2025-01-01"}, grid.plan.units)
@@ -78,12 +80,19 @@ def fill(grid, *, failed=None, checkpointed=None):
             compute_here(grid, unit)
     if failed:
         unit = grid.plan.units[failed]
-        store.record_failure(failure_row(unit, run="r", device="d", error="E", reason="why", traceback="where"))
+        store.record_failure(
+            failure_row(unit, run="r", device="d", error="E", reason="why", traceback="where")
+        )
     if checkpointed:
         folder = store.checkpoint_folder(grid.plan.units[checkpointed])
-        checkpoints.save(folder, lambda path: path.write_text(state_after_no_step(grid, checkpointed)))
+        checkpoints.save(
+            folder, lambda path: path.write_text(state_after_no_step(grid, checkpointed))
+        )
         store.leases.mkdir(exist_ok=True)
-        dead = f'{{"token": "t", "host": "{leases.host_identity()}", "pid": 1, "started": "never", "run": "r"}}'
+        dead = (
+            f'{{"token": "t", "host": "{leases.host_identity()}", "pid": 1, "started": "never",'
+            ' "run": "r"}'
+        )
         (store.leases / f"{checkpointed}.json").write_text(dead)
 
 
@@ -115,7 +124,9 @@ def told(command):
 
 
 def launch_here(store, plan, data, runner):
-    """Launch a plan as `iid run` does, with units computed one after the other in this process instead of on Ray."""
+    """Launch a plan as `iid run` does, with units computed one after the other in this process
+    instead of on Ray.
+    """
 
     def one_by_one(plan, done, store, settings, asked, record, board: Board, *more, **options):
         store.write_run(settings.run, record, plan.units)
@@ -135,6 +146,12 @@ def launch_here(store, plan, data, runner):
         patch.setattr(launch, "_compute", one_by_one)
         patch.setattr(leases, "_is_touched", lambda *watched: False)
         return launch.launch(
-            plan, store=store, data_root=data, space="small", runner=runner, tensorboard=False,
-            console=Console(file=io.StringIO()), checkpoint_seconds=1e9,
-        )  # fmt: skip
+            plan,
+            store=store,
+            data_root=data,
+            space="small",
+            runner=runner,
+            tensorboard=False,
+            console=Console(file=io.StringIO()),
+            checkpoint_seconds=1e9,
+        )

@@ -1,4 +1,6 @@
-"""A disk that is full from the n-th write on, or for the n-th alone, whichever way of asking for space that is."""
+"""A disk that is full from the n-th write on, or for the n-th alone, whichever way of asking for
+space that is.
+"""
 
 import errno
 import os
@@ -20,7 +22,9 @@ class FullDisk:
     def write(self, path):
         """Count a write; raise as a full disk does if its turn has come."""
         self.count += 1
-        if self.fails is not None and (self.count == self.fails or (self.stays and self.count > self.fails)):
+        if self.fails is not None and (
+            self.count == self.fails or (self.stays and self.count > self.fails)
+        ):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     @contextmanager

@@ -1,4 +1,6 @@
-"""A grid of small units, processes that compute it, harm done to them from a seed, and what must hold in the end."""
+"""A grid of small units, processes that compute it, harm done to them from a seed, and what must
+hold in the end.
+"""
 
 import json
 import os
@@ -40,7 +42,9 @@ def replayable(*identity):
 
 @dataclass
 class Grid:
-    """One store, the plan of a grid of 61 units (1 extractor, 12 sets, 48 evaluations), and its processes."""
+    """One store, the plan of a grid of 61 units (1 extractor, 12 sets, 48 evaluations), and its
+    processes.
+    """
 
     folder: Path
     sets: int = SETS
@@ -68,8 +72,10 @@ class Grid:
         with (self.folder / "output").open("a") as output:
             return subprocess.Popen(
                 [sys.executable, str(DRIVER), str(self.store.root), str(self.data), *sizes],
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @property
     def output(self):
@@ -85,7 +91,9 @@ class Grid:
         return [line[1] for line in self.log() if line[0] == event]
 
     def running(self):
-        """Process of each unit that has started and not ended, as far as the log and the system tell."""
+        """Process of each unit that has started and not ended, as far as the log and the system
+        tell.
+        """
         last = {}
         for event, key, pid, *_ in self.log():
             last[key] = (event, int(pid))
@@ -106,7 +114,9 @@ class Grid:
         return frozenset(self.seen)
 
     def check(self, units=None):
-        """See that every unit is done once, with its result without harm, and that nothing else is there."""
+        """See that every unit is done once, with its result without harm, and that nothing else is
+        there.
+        """
         units = units or self.plan.units
         assert self.look() == set(units)
         seen = verify(self.store)
@@ -118,25 +128,35 @@ class Grid:
         assert not list(self.store.root.glob("checkpoints/*/*")), "checkpoints are left"
         assert "Traceback (" not in self.output, self.output[-3000:]
         unharmed = Grid(self.folder / "unharmed")
-        unharmed.behave(json.loads((self.data / "behaviour.json").read_text())["default"] | {"pause": 0.0})
+        unharmed.behave(
+            json.loads((self.data / "behaviour.json").read_text())["default"] | {"pause": 0.0}
+        )
         for unit in units.values():
             compute_here(unharmed, unit)
-            assert results(self.store, unit) == results(unharmed.store, unit), f"{unit.key} has another result"
+            assert results(self.store, unit) == results(unharmed.store, unit), (
+                f"{unit.key} has another result"
+            )
 
 
 def compute_here(grid, unit, runner="fake_runner:run_unit"):
     """Compute a unit in this process, without Ray and without harm."""
     settings = TrialSettings(
-        store=str(grid.store.root), data_root=str(grid.data), run="here", runner=runner,
-        tensorboard=False, checkpoint_seconds=1e9,
-    )  # fmt: skip
+        store=str(grid.store.root),
+        data_root=str(grid.data),
+        run="here",
+        runner=runner,
+        tensorboard=False,
+        checkpoint_seconds=1e9,
+    )
     result = compute(unit, settings, device="cpu")
     assert result.status in ("done", "present"), result
     return result
 
 
 def results(store, unit, but=MARKS_OF_AN_ATTEMPT):
-    """What a unit's computation says: its artefacts, and its rows without the marks of the attempt."""
+    """What a unit's computation says: its artefacts, and its rows without the marks of the
+    attempt.
+    """
     folder = store.folder_of(unit.key)
     artefacts = {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -157,7 +177,9 @@ def ended(process, seconds=300):
 
 
 def kill(pid, *, session=False):
-    """SIGKILL for a process, or for all of the session that it leads; return whether there was such a process."""
+    """SIGKILL for a process, or for all of the session that it leads; return whether there was such
+    a process.
+    """
     for other in _session(pid) if session else ():
         with suppress(ProcessLookupError):
             os.kill(other, signal.SIGKILL)
@@ -181,7 +203,9 @@ def _runs(pid):
 
 
 def _session(leader):
-    """Processes that a process started in its session, Ray's workers in groups of their own among them."""
+    """Processes that a process started in its session, Ray's workers in groups of their own among
+    them.
+    """
     others = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
     return [pid for pid in others if pid != leader and _state(pid)[3] == str(leader)]
 

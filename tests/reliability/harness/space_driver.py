@@ -1,4 +1,6 @@
-"""Launch a space with frequent checkpoints, in a process of its own: `python space_driver.py SPACE STORE DATA`."""
+"""Launch a space with frequent checkpoints, in a process of its own: `python space_driver.py SPACE
+STORE DATA`.
+"""
 
 import sys
 from pathlib import Path

@@ -20,7 +20,10 @@ def test_record_matches_the_images(digits):
     pixels = digits.train.images.double() / 255
     assert pixels.mean().item() == pytest.approx(digits.info.mean[0], abs=5e-5)
     assert pixels.std(correction=0).item() == pytest.approx(digits.info.std[0], abs=5e-5)
-    assert (len(digits.train), len(digits.test)) == (digits.info.train_images, digits.info.test_images)
+    assert (len(digits.train), len(digits.test)) == (
+        digits.info.train_images,
+        digits.info.test_images,
+    )
     assert digits.train.images.shape[1:] == digits.test.images.shape[1:] == (1, 32, 32)
 
 

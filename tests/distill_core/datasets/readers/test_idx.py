@@ -13,7 +13,9 @@ LABELS = {"train": [3, 1, 9, 0, 1, 3], "t10k": [0, 9, 5]}
 
 
 def idx(array):
-    header = bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    header = bytes((0, 0, 8, array.ndim)) + b"".join(
+        size.to_bytes(4, "big") for size in array.shape
+    )
     return header + array.astype(np.uint8).tobytes()
 
 

@@ -63,7 +63,9 @@ def test_reference_gives_the_size(tmp_path, write, pixels):
     data = load_dataset(sized, tmp_path)
     assert data.train.images.shape[1:] == (1, 16, 16)
     with pytest.raises(DatasetError, match="image_size is 0"):
-        load_dataset(DatasetRef(name="mine", format="imagefolder", path="mine", image_size=0), tmp_path)
+        load_dataset(
+            DatasetRef(name="mine", format="imagefolder", path="mine", image_size=0), tmp_path
+        )
 
 
 def test_colour_anywhere_makes_all_images_rgb(tmp_path, write, pixels):

@@ -16,7 +16,11 @@ LABELS = [1, 0, 2, 1, 0, 2]
 
 def names_metadata(names, column="label"):
     feature = {"names": names, "_type": "ClassLabel"}
-    return {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, column: feature}}})}
+    return {
+        "huggingface": json.dumps(
+            {"info": {"features": {"image": {"_type": "Image"}, column: feature}}}
+        )
+    }
 
 
 @pytest.fixture
@@ -29,7 +33,10 @@ def write(tmp_path):
         images = [{"bytes": content, "path": None} for content in contents] if struct else contents
         kind = pa.struct({"bytes": pa.binary(), "path": pa.string()}) if struct else pa.binary()
         table = pa.table(
-            {image: pa.array(images, kind), label: labels if isinstance(labels, pa.Array) else pa.array(labels)}
+            {
+                image: pa.array(images, kind),
+                label: labels if isinstance(labels, pa.Array) else pa.array(labels),
+            }
         )
         pq.write_table(table.replace_schema_metadata(metadata), path)
         return path
@@ -54,7 +61,11 @@ def in_order(decoded, labels):
     [
         {},
         {"struct": False},
-        {"image": "img", "label": "fine_label", "metadata": names_metadata(["a", "b", "c"], "fine_label")},
+        {
+            "image": "img",
+            "label": "fine_label",
+            "metadata": names_metadata(["a", "b", "c"], "fine_label"),
+        },
         {"metadata": names_metadata(["cat", "dog", "emu"])},
         {"metadata": {"huggingface": "no json"}},
         {"metadata": {"pandas": "{}"}},
@@ -67,7 +78,13 @@ def test_reads_the_columns_and_class_names_of_the_layout(tmp_path, write, images
     data = load_dataset(REF, tmp_path)
     assert torch.equal(data.train.images, in_order(images[0], LABELS))
     assert torch.equal(data.test.images, in_order(images[0][:2], LABELS[:2]))
-    expected = ("cat", "dog", "emu") if "emu" in str(layout) else tuple("abc") if "img" in str(layout) else tuple("012")
+    expected = (
+        ("cat", "dog", "emu")
+        if "emu" in str(layout)
+        else tuple("abc")
+        if "img" in str(layout)
+        else tuple("012")
+    )
     assert data.info.classes == expected
 
 
@@ -95,12 +112,22 @@ def test_record_of_own_data_is_computed(tmp_path, write, images):
 
 def test_a_fifth_becomes_the_test_set_where_there_is_none(tmp_path, write, pixels, encode):
     decoded = pixels(30, 4)
-    write("train.parquet", [encode(image) for image in decoded], [c for c in range(3) for _ in range(10)])
+    write(
+        "train.parquet",
+        [encode(image) for image in decoded],
+        [c for c in range(3) for _ in range(10)],
+    )
     data = load_dataset(REF, tmp_path)
     assert (data.train.counts, data.test.counts) == ((8, 8, 8), (2, 2, 2))
-    seen = {image.tobytes() for part in (data.train, data.test) for image in part.images.permute(0, 2, 3, 1).numpy()}
+    seen = {
+        image.tobytes()
+        for part in (data.train, data.test)
+        for image in part.images.permute(0, 2, 3, 1).numpy()
+    }
     assert seen == {image.tobytes() for image in decoded}
-    assert data.info.mean == pytest.approx((data.train.images.double() / 255).mean(dim=(0, 2, 3)).tolist())
+    assert data.info.mean == pytest.approx(
+        (data.train.images.double() / 255).mean(dim=(0, 2, 3)).tolist()
+    )
     assert data.fingerprint == load_dataset(REF, tmp_path).fingerprint
     renamed = load_dataset(DatasetRef(name="other", format="parquet", path="mine"), tmp_path)
     assert renamed.fingerprint != data.fingerprint
@@ -132,9 +159,15 @@ def test_overwritten_column_names_are_noticed(tmp_path, write, images):
 
 @pytest.mark.parametrize(
     ("contents", "message"),
-    [(b"not an image", "not a readable image"), (b"", "not a readable image"), (None, "has no image bytes")],
+    [
+        (b"not an image", "not a readable image"),
+        (b"", "not a readable image"),
+        (None, "has no image bytes"),
+    ],
 )
-def test_image_that_cannot_be_decoded_is_named_by_file_and_row(tmp_path, write, images, contents, message):
+def test_image_that_cannot_be_decoded_is_named_by_file_and_row(
+    tmp_path, write, images, contents, message
+):
     path = write("train.parquet", [*images[1][:3], contents, *images[1][4:]], LABELS)
     write("test.parquet", images[1], LABELS)
     with pytest.raises(DatasetError, match=f"{path}, row 3: {message}"):
@@ -146,7 +179,11 @@ def test_image_that_cannot_be_decoded_is_named_by_file_and_row(tmp_path, write, 
     [
         ([1, 0, 2, 3, 0, 2], names_metadata(["a", "b", "c"]), "row 3: label 3 is not one of 0 … 2"),
         ([1, 0, 2, -1, 0, 2], None, "row 3: label -1 is not one of 0 … 2"),
-        ([1, 0, 2, 10**12, 0, 2], None, "row 3: label 1000000000000, but there are only 6 training images"),
+        (
+            [1, 0, 2, 10**12, 0, 2],
+            None,
+            "row 3: label 1000000000000, but there are only 6 training images",
+        ),
         ([1, 0, 3, 1, 0, 3], None, "class '2' has no training images"),
         ([1, 0, 0, 1, 0, 1], names_metadata(["a", "b", "c"]), "class 'c' has no training images"),
         (list("abcabc"), None, "labels are string"),
@@ -170,7 +207,9 @@ def test_test_label_unknown_to_the_training_images_is_refused(tmp_path, write, i
 
 def test_other_columns_are_named(tmp_path, write, images):
     write("train.parquet", images[1], LABELS, label="target")
-    with pytest.raises(DatasetError, match="no column 'label' or 'fine_label'; there are image, target"):
+    with pytest.raises(
+        DatasetError, match="no column 'label' or 'fine_label'; there are image, target"
+    ):
         load_dataset(REF, tmp_path)
 
 
@@ -201,7 +240,9 @@ def test_registered_parquet_must_have_the_recorded_size(tmp_path, write, images,
     shrink("cifar10-jpeg", classes=tuple("abc"), train_images=6, test_images=6)
     for split in ("train", "test"):
         write(f"../cifar10/{split}.parquet", images[1], LABELS)
-    with pytest.raises(DatasetError, match=r"train\.parquet, row 0: the image is 8×8 pixels, not 32×32"):
+    with pytest.raises(
+        DatasetError, match=r"train\.parquet, row 0: the image is 8×8 pixels, not 32×32"
+    ):
         load_dataset(DatasetRef(name="cifar10-jpeg"), tmp_path)
     shrink("cifar10-jpeg", image_size=8)
     data = load_dataset(DatasetRef(name="cifar10-jpeg"), tmp_path)

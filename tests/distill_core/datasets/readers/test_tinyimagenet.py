@@ -19,7 +19,9 @@ def small_record(shrink):
 
 @pytest.fixture
 def folder(tmp_path, pixels, encode):
-    """The folder layout: two training images a class, one of them grey, and three validation images."""
+    """The folder layout: two training images a class, one of them grey, and three validation
+    images.
+    """
     root = tmp_path / "tiny-imagenet-200"
     colour, grey = pixels(6, 64), pixels(1, 64, channels=1)
     for index in range(6):

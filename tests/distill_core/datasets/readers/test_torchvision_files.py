@@ -31,15 +31,23 @@ def cifar10(tmp_path, pixels, shrink, monkeypatch):
     labels = [9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 4, 2]
 
     def batch(name, part):
-        content = {"data": images[part].reshape(2, 3072), "labels": labels[part], "batch_label": name}
+        content = {
+            "data": images[part].reshape(2, 3072),
+            "labels": labels[part],
+            "batch_label": name,
+        }
         return write_pickle(folder / name, content)
 
     train = [batch(f"data_batch_{i + 1}", slice(2 * i, 2 * i + 2)) for i in range(5)]
     meta = write_pickle(folder / "batches.meta", {"label_names": [f"class {i}" for i in range(10)]})
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "train_list", train)
-    monkeypatch.setattr(torchvision.datasets.CIFAR10, "test_list", [batch("test_batch", slice(10, 12))])
     monkeypatch.setattr(
-        torchvision.datasets.CIFAR10, "meta", {"filename": meta[0], "md5": meta[1], "key": "label_names"}
+        torchvision.datasets.CIFAR10, "test_list", [batch("test_batch", slice(10, 12))]
+    )
+    monkeypatch.setattr(
+        torchvision.datasets.CIFAR10,
+        "meta",
+        {"filename": meta[0], "md5": meta[1], "key": "label_names"},
     )
     shrink("cifar10", train_images=10, test_images=2)
     return images, labels
@@ -59,7 +67,9 @@ def test_reads_cifar10(tmp_path, cifar10):
 def test_damaged_cifar10_file_is_named(tmp_path, cifar10, file):
     path = tmp_path / "cifar10" / "cifar-10-batches-py" / file
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DatasetError, match=f"{file}: damaged, or not the original file; delete it, then --download"):
+    with pytest.raises(
+        DatasetError, match=f"{file}: damaged, or not the original file; delete it, then --download"
+    ):
         load_dataset(DatasetRef(name="cifar10"), tmp_path)
 
 
@@ -73,14 +83,22 @@ def test_reads_the_fine_labels_of_cifar100(tmp_path, pixels, shrink, monkeypatch
     images, fine = pixels(4, 32).transpose(0, 3, 1, 2), [99, 0, 17, 17]
 
     def part(name, chosen):
-        content = {"data": images[chosen].reshape(-1, 3072), "fine_labels": fine[chosen], "coarse_labels": [1, 1]}
+        content = {
+            "data": images[chosen].reshape(-1, 3072),
+            "fine_labels": fine[chosen],
+            "coarse_labels": [1, 1],
+        }
         return write_pickle(tmp_path / "cifar-100-python" / name, content)
 
-    meta = write_pickle(tmp_path / "cifar-100-python" / "meta", {"fine_label_names": ["apple"] * 100})
+    meta = write_pickle(
+        tmp_path / "cifar-100-python" / "meta", {"fine_label_names": ["apple"] * 100}
+    )
     monkeypatch.setattr(torchvision.datasets.CIFAR100, "train_list", [part("train", slice(2))])
     monkeypatch.setattr(torchvision.datasets.CIFAR100, "test_list", [part("test", slice(2, 4))])
     monkeypatch.setattr(
-        torchvision.datasets.CIFAR100, "meta", {"filename": "meta", "md5": meta[1], "key": "fine_label_names"}
+        torchvision.datasets.CIFAR100,
+        "meta",
+        {"filename": "meta", "md5": meta[1], "key": "fine_label_names"},
     )
     shrink("cifar100", train_images=2, test_images=2)
     data = load_dataset(DatasetRef(name="cifar100"), tmp_path)
@@ -97,7 +115,11 @@ def svhn(tmp_path, pixels, shrink, monkeypatch):
     for split, part, labels in (("train", slice(3), [10, 1, 9]), ("test", slice(3, 5), [2, 10])):
         path = tmp_path / "svhn" / f"{split}_32x32.mat"
         scipy.io.savemat(
-            path, {"X": images[part].transpose(1, 2, 3, 0), "y": np.array(labels, dtype=np.uint8)[:, None]}
+            path,
+            {
+                "X": images[part].transpose(1, 2, 3, 0),
+                "y": np.array(labels, dtype=np.uint8)[:, None],
+            },
         )
         files[split] = ["", path.name, md5(path)]
     monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", files)
@@ -123,14 +145,18 @@ def test_damaged_svhn_file_is_named(tmp_path, svhn):
 def test_original_checksums_are_asked_for(tmp_path, pixels, shrink):
     """A file of the right form is not the original one."""
     for name in ("train", "test"):
-        scipy.io.savemat(tmp_path / f"{name}_32x32.mat", {"X": pixels(1, 32).transpose(1, 2, 3, 0), "y": [[1]]})
+        scipy.io.savemat(
+            tmp_path / f"{name}_32x32.mat", {"X": pixels(1, 32).transpose(1, 2, 3, 0), "y": [[1]]}
+        )
     with pytest.raises(DatasetError, match="not the original file"):
         load_dataset(DatasetRef(name="svhn"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "mnist"])
 def test_nothing_is_downloaded_unasked(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", lambda *_: pytest.fail("reached for the network"))
+    monkeypatch.setattr(
+        "torchvision.datasets.utils._urlretrieve", lambda *_: pytest.fail("reached for the network")
+    )
     with pytest.raises(DatasetError, match=r"not found .* --download"):
         load_dataset(DatasetRef(name=name), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -150,7 +176,8 @@ def test_failed_download_says_how_to_get_the_files(tmp_path, monkeypatch, name):
 def test_download_is_read_from_where_it_was_put(tmp_path, svhn, monkeypatch):
     stored = {path.name: path.read_bytes() for path in (tmp_path / "svhn").iterdir()}
     monkeypatch.setattr(
-        "torchvision.datasets.svhn.download_url", lambda url, root, name, md5: (root / name).write_bytes(stored[name])
+        "torchvision.datasets.svhn.download_url",
+        lambda url, root, name, md5: (root / name).write_bytes(stored[name]),
     )
     data = load_dataset(DatasetRef(name="svhn"), tmp_path / "fresh", download=True)
     assert (tmp_path / "fresh" / "svhn" / "train_32x32.mat").is_file()

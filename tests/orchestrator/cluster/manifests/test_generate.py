@@ -1,4 +1,6 @@
-"""What is generated is valid for those who will read it: bash and sbatch, the Kubernetes API, `ray up`."""
+"""What is generated is valid for those who will read it: bash and sbatch, the Kubernetes API, `ray
+up`.
+"""
 
 import json
 import os
@@ -24,21 +26,59 @@ SIZES = {"nodes": 3, "cpus": 8, "gpus": 2, "memory": 64}
 HOSTILE = ["a b", "a'b", 'a"b', "a;b", "$(touch x)", "a`b`", "{{ 7*7 }}", "a: b", "#a", "- a", "é"]
 
 RAYJOB = {
-    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
-    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "preRunningDeadlineSeconds",
-    "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode", "submitterConfig",
-    "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished",
-}  # fmt: skip
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "clusterSelector",
+    "deletionStrategy",
+    "entrypoint",
+    "entrypointNumCpus",
+    "entrypointNumGpus",
+    "entrypointResources",
+    "jobId",
+    "managedBy",
+    "metadata",
+    "preRunningDeadlineSeconds",
+    "rayClusterSpec",
+    "runtimeEnvYAML",
+    "shutdownAfterJobFinishes",
+    "submissionMode",
+    "submitterConfig",
+    "submitterPodTemplate",
+    "suspend",
+    "ttlSecondsAfterFinished",
+}
 """Fields of a RayJob's spec in the CRD of KubeRay's main branch, August 2026; as those below."""
 RAYCLUSTER = {
-    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
-    "headServiceAnnotations", "historyServerOptions", "managedBy", "networkPolicy", "rayVersion", "suspend",
-    "tlsOptions", "upgradeStrategy", "workerGroupSpecs",
-}  # fmt: skip
+    "authOptions",
+    "autoscalerOptions",
+    "enableInTreeAutoscaling",
+    "gcsFaultToleranceOptions",
+    "headGroupSpec",
+    "headServiceAnnotations",
+    "historyServerOptions",
+    "managedBy",
+    "networkPolicy",
+    "rayVersion",
+    "suspend",
+    "tlsOptions",
+    "upgradeStrategy",
+    "workerGroupSpecs",
+}
 WORKERS = {
-    "groupName", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas", "numOfHosts", "priority",
-    "rayStartParams", "replicas", "resources", "scaleStrategy", "suspend", "template",
-}  # fmt: skip
+    "groupName",
+    "idleTimeoutSeconds",
+    "labels",
+    "maxReplicas",
+    "minReplicas",
+    "numOfHosts",
+    "priority",
+    "rayStartParams",
+    "replicas",
+    "resources",
+    "scaleStrategy",
+    "suspend",
+    "template",
+}
 
 
 def ray_up(asked, *, provider, **options):
@@ -48,7 +88,15 @@ def ray_up(asked, *, provider, **options):
 
 
 def job(**changed):
-    return Job(**{"space": "quickstart", "store": "/shared/store", "data": "/shared/data", **SIZES, **changed})
+    return Job(
+        **{
+            "space": "quickstart",
+            "store": "/shared/store",
+            "data": "/shared/data",
+            **SIZES,
+            **changed,
+        }
+    )
 
 
 def directives(script):
@@ -59,7 +107,9 @@ def directives(script):
 
 
 def test_a_slurm_script_asks_for_what_was_asked_for():
-    script = slurm(job(time="2-00:30:00"), partition="gpu", account="me", setup=("module load cuda",))
+    script = slurm(
+        job(time="2-00:30:00"), partition="gpu", account="me", setup=("module load cuda",)
+    )
     assert directives(script) == {
         "job-name": "iid-quickstart",
         "nodes": "3",
@@ -75,7 +125,9 @@ def test_a_slurm_script_asks_for_what_was_asked_for():
     lines = script.splitlines()
     assert lines[0] == "#!/bin/bash" and "module load cuda" in lines
     last = max(i for i, line in enumerate(lines) if line.startswith("#SBATCH"))
-    assert all(line.startswith("#") for line in lines[: last + 1])  # sbatch stops reading at the first command
+    assert all(
+        line.startswith("#") for line in lines[: last + 1]
+    )  # sbatch stops reading at the first command
     bare = directives(slurm(job(gpus=0), setup=("true",)))
     assert not {"gpus-per-node", "partition", "account"} & set(bare)
 
@@ -92,9 +144,11 @@ def machine(tmp_path):
     tools = {
         "scontrol": 'echo "node1"; echo "node2"',
         "srun": 'echo "$@" > srun-arguments; while [ "$1" != ray ]; do shift; done; "$@"',
-        "ray": 'echo "$@" > ray-arguments; env > ray-environment; ls -l "$RAY_AUTH_TOKEN_PATH" > token-mode\n'
-        'cat "$RAY_AUTH_TOKEN_PATH" > token; [ -e broken ] && exit 0\n'
-        'while [ "$1" != -- ]; do shift; done; shift; "$@"',
+        "ray": (
+            'echo "$@" > ray-arguments; env > ray-environment; ls -l "$RAY_AUTH_TOKEN_PATH" >'
+            ' token-mode\ncat "$RAY_AUTH_TOKEN_PATH" > token; [ -e broken ] && exit 0\nwhile [ "$1"'
+            ' != -- ]; do shift; done; shift; "$@"'
+        ),
         "iid": 'for argument in "$@"; do echo "$argument"; done > iid-arguments; exit 3',
     }
     for name, text in tools.items():
@@ -111,22 +165,37 @@ def machine(tmp_path):
     }
 
     def run(script):
-        return subprocess.run(["bash"], input=script, text=True, cwd=tmp_path, env=environment).returncode
+        return subprocess.run(
+            ["bash"], input=script, text=True, cwd=tmp_path, env=environment
+        ).returncode
 
     return run
 
 
 @pytest.mark.parametrize("name", ["plain", *HOSTILE])
-def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its_exit_code(name, machine, tmp_path):
+def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its_exit_code(
+    name, machine, tmp_path
+):
     store = tmp_path / name
-    script = slurm(job(space=name, store=str(store), options=("--set", "methods=[DM, DM+IID]")), setup=("true",))
+    script = slurm(
+        job(space=name, store=str(store), options=("--set", "methods=[DM, DM+IID]")),
+        setup=("true",),
+    )
     check_bash(script)
     assert machine(script) == 3
     arguments = (tmp_path / "iid-arguments").read_text().splitlines()
     told = ["run", name, "--address", "auto", "--store", str(store), "--data", "/shared/data"]
     assert arguments == [*told, "--set", "methods=[DM, DM+IID]"]
-    assert (tmp_path / "ray-arguments").read_text().startswith("symmetric-run --address node1:22345 --min-nodes 3 ")
-    assert (tmp_path / "srun-arguments").read_text().startswith("--nodes=3 --ntasks=3 --cpus-per-task=8 ray ")
+    assert (
+        (tmp_path / "ray-arguments")
+        .read_text()
+        .startswith("symmetric-run --address node1:22345 --min-nodes 3 ")
+    )
+    assert (
+        (tmp_path / "srun-arguments")
+        .read_text()
+        .startswith("--nodes=3 --ntasks=3 --cpus-per-task=8 ray ")
+    )
     assert "RAY_AUTH_MODE=token" in (tmp_path / "ray-environment").read_text()
     assert (tmp_path / "token-mode").read_text().startswith("-rw-------")
     assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "token").read_text())
@@ -142,7 +211,9 @@ def test_a_slurm_script_makes_no_folder_of_a_stores_url(machine, tmp_path):
     assert machine(script) == 3
     assert "s3://bucket/x" in (tmp_path / "iid-arguments").read_text().splitlines()
     assert re.fullmatch(r"[0-9a-f]{64}", (tmp_path / "token").read_text())
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["bin"]  # neither s3: nor what was private
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [
+        "bin"
+    ]  # neither s3: nor what was private
 
 
 # KubeRay
@@ -157,22 +228,35 @@ def check_rayjob(text):
     cluster = spec["rayClusterSpec"]
     assert set(spec) <= RAYJOB and set(cluster) <= RAYCLUSTER
     assert cluster["authOptions"] == {"mode": "token"}
-    assert all(type(spec[name]) is int for name in ("activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"))
+    assert all(
+        type(spec[name]) is int
+        for name in ("activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
+    )
     assert set(cluster["headGroupSpec"]) == {"rayStartParams", "template"}
     (workers,) = cluster["workerGroupSpecs"]
-    assert set(workers) <= WORKERS and {"groupName", "minReplicas", "maxReplicas", "template"} <= set(workers)
+    assert set(workers) <= WORKERS and {
+        "groupName",
+        "minReplicas",
+        "maxReplicas",
+        "template",
+    } <= set(workers)
     for group in (cluster["headGroupSpec"], workers):
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         (container,) = group["template"]["spec"]["containers"]
         volumes = {volume["name"] for volume in group["template"]["spec"]["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
         assert all(isinstance(value, str) for value in container["resources"]["limits"].values())
-        assert group["template"]["spec"]["securityContext"]["fsGroup"] == 1000  # or only root may write to the claim
+        assert (
+            group["template"]["spec"]["securityContext"]["fsGroup"] == 1000
+        )  # or only root may write to the claim
     return made
 
 
 def test_a_store_behind_a_url_needs_no_mount():
-    for made in (kuberay(job(store="s3://bucket/x"), image="i", claim="c"), slurm(job(store="s3://bucket/x"))):
+    for made in (
+        kuberay(job(store="s3://bucket/x"), image="i", claim="c"),
+        slurm(job(store="s3://bucket/x")),
+    ):
         assert "--store s3://bucket/x" in made
 
 
@@ -191,7 +275,10 @@ def test_a_file_says_what_a_store_behind_a_url_needs():
 
 def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
     made = check_rayjob(kuberay(job(time="02:00:00"), image="me/iid:1", claim="shared-claim"))
-    assert made["metadata"]["name"] == "iid-quickstart" and made["spec"]["activeDeadlineSeconds"] == 7200
+    assert (
+        made["metadata"]["name"] == "iid-quickstart"
+        and made["spec"]["activeDeadlineSeconds"] == 7200
+    )
     (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = workers["template"]["spec"]["containers"]
     assert workers["replicas"] == 3 and made["spec"]["shutdownAfterJobFinishes"] is True
@@ -208,9 +295,15 @@ def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
 @pytest.mark.parametrize("spot", [False, True])
 def test_a_cluster_file_fits_rays_own_schema(provider, spot):
     text = ray_up(
-        job(), provider=provider, image="me/iid:1", nfs="files.internal:/export", spot=spot,
-        machine_image="ami-123", region="eu-central-1", zone="eu-central-1a",
-    )  # fmt: skip
+        job(),
+        provider=provider,
+        image="me/iid:1",
+        nfs="files.internal:/export",
+        spot=spot,
+        machine_image="ami-123",
+        region="eu-central-1",
+        zone="eu-central-1a",
+    )
     made = yaml.safe_load(text)
     schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
     jsonschema.validate(made, schema)
@@ -221,7 +314,11 @@ def test_a_cluster_file_fits_rays_own_schema(provider, spot):
     head = " ".join(made["head_start_ray_commands"])
     assert "--dashboard-host=127.0.0.1" in head and "RAY_AUTH_MODE=token ray start --head" in head
     assert "RAY_AUTH_MODE=token ray start --address" in " ".join(made["worker_start_ray_commands"])
-    for command in (*made["initialization_commands"], *made["setup_commands"], *made["head_start_ray_commands"]):
+    for command in (
+        *made["initialization_commands"],
+        *made["setup_commands"],
+        *made["head_start_ray_commands"],
+    ):
         subprocess.run(["bash", "-n"], input=command, text=True, check=True)
 
 
@@ -235,7 +332,9 @@ def test_folders_that_storage_lacks_are_made_for_the_containers_user(name, tmp_p
     sudo.chmod(0o755)
     monkeypatch.setenv("PATH", f"{sudo.parent}:{os.environ['PATH']}")
     told = job(store=str(mount / name), data=str(mount / "data"))
-    (command,) = yaml.safe_load(ray_up(told, provider="aws", image="i", nfs="h:/", mount=str(mount)))["setup_commands"]
+    (command,) = yaml.safe_load(
+        ray_up(told, provider="aws", image="i", nfs="h:/", mount=str(mount))
+    )["setup_commands"]
     for _ in range(2):  # the second machine finds them there
         subprocess.run(["bash", "-c", command], check=True)
     assert {path.name for path in mount.iterdir()} == {name, "data", "reports"}
@@ -266,7 +365,9 @@ def test_ray_itself_takes_the_cluster_file(provider):
 )
 def test_files_say_in_words_what_they_ask_for(sizes, words):
     assert f"# quickstart on {words}.\n" in slurm(job(**sizes))
-    assert f"# quickstart on {words.replace('node', 'pod')}, and" in kuberay(job(**sizes), image="i", claim="c")
+    assert f"# quickstart on {words.replace('node', 'pod')}, and" in kuberay(
+        job(**sizes), image="i", claim="c"
+    )
     text = ray_up(job(**sizes), provider="aws", image="i", nfs="h:/a")
     assert text.startswith(f"# quickstart on {words.replace('node', 'aws machine')}, and")
 
@@ -276,9 +377,17 @@ def test_no_value_becomes_a_part_of_a_file(value):
     told = job(store=f"/shared/{value}", data=f"/shared/{value}", options=("--set", value))
     made = check_rayjob(kuberay(told, image="me/iid:1", claim="c"))
     expected = subprocess.run(
-        ["bash", "-c", f"printf '%s\\n' {made['spec']['entrypoint']}"], text=True, capture_output=True, check=True
+        ["bash", "-c", f"printf '%s\\n' {made['spec']['entrypoint']}"],
+        text=True,
+        capture_output=True,
+        check=True,
     )
-    assert expected.stdout.splitlines()[5:9] == ["--store", f"/shared/{value}", "--data", f"/shared/{value}"]
+    assert expected.stdout.splitlines()[5:9] == [
+        "--store",
+        f"/shared/{value}",
+        "--data",
+        f"/shared/{value}",
+    ]
     assert value in expected.stdout.splitlines()
     yaml.safe_load(ray_up(told, provider="aws", image="me/iid:1", nfs="h:/a"))
     for option in ({"image": value, "claim": "c"}, {"image": "i", "claim": value}):
@@ -341,7 +450,9 @@ def test_a_claim_that_kubernetes_would_not_take_is_refused(claim):
     check_rayjob(kuberay(job(), image="i", claim="shared-files.2"))
 
 
-def test_a_space_that_cannot_be_loaded_is_refused_unless_only_the_nodes_see_it(tmp_path, monkeypatch):
+def test_a_space_that_cannot_be_loaded_is_refused_unless_only_the_nodes_see_it(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     Path("broken.yaml").write_text("name: [")
     Path("wrong.yaml").write_text("nme: x")
@@ -357,7 +468,12 @@ def test_a_space_that_cannot_be_loaded_is_refused_unless_only_the_nodes_see_it(t
     ):
         made = make(space)
         assert made.exit_code == 2 and message in made.output, made.output
-    for space in ("paper/main", "elsewhere.yaml", "/scratch/me/elsewhere.yml", "/scratch/me/elsewhere"):
+    for space in (
+        "paper/main",
+        "elsewhere.yaml",
+        "/scratch/me/elsewhere.yml",
+        "/scratch/me/elsewhere",
+    ):
         assert make(space).exit_code == 0
 
 
@@ -390,7 +506,11 @@ def test_what_iid_run_would_refuse_is_refused_before_the_job_starts(options, tol
 
 def test_a_search_space_that_is_not_here_is_noted(tmp_path):
     answer = CliRunner().invoke(app, ["cluster", "slurm", str(tmp_path / "mine.yaml")])
-    assert answer.exit_code == 0 and "mine.yaml is not here" in answer.stderr and "mine.yaml" in answer.stdout
+    assert (
+        answer.exit_code == 0
+        and "mine.yaml is not here" in answer.stderr
+        and "mine.yaml" in answer.stdout
+    )
 
 
 def test_a_store_that_cannot_be_is_refused():
@@ -401,9 +521,17 @@ def test_a_store_that_cannot_be_is_refused():
 @pytest.mark.parametrize(
     ("sizes", "options", "told"),
     [
-        ({"gpus": 4}, {}, "g6.4xlarge has 16 CPU cores and 1 GPU, not 16 and 4; .* --instance-type"),
+        (
+            {"gpus": 4},
+            {},
+            "g6.4xlarge has 16 CPU cores and 1 GPU, not 16 and 4; .* --instance-type",
+        ),
         ({"cpus": 64}, {}, "not 64 and 1"),
-        ({}, {"region": "eu-central-1", "zone": "us-west-2a"}, "--zone is 'us-west-2a', which is not in --region eu"),
+        (
+            {},
+            {"region": "eu-central-1", "zone": "us-west-2a"},
+            "--zone is 'us-west-2a', which is not in --region eu",
+        ),
         ({}, {"project": "mine"}, "--project is 'mine', which is for gcp alone"),
     ],
 )
@@ -425,7 +553,9 @@ def test_the_command_line_prints_or_writes(tmp_path):
     wrong = CliRunner().invoke(app, ["cluster", "slurm", "x", "--nodes", "0"])
     assert wrong.exit_code == 2 and "error: --nodes is 0" in wrong.output
     for name in (["kuberay", "--claim", "c"], ["ray-up", "--nfs", "h:/a", "--provider", "aws"]):
-        made = CliRunner().invoke(app, ["cluster", name[0], "quickstart", "--image", "i", *name[1:]])
+        made = CliRunner().invoke(
+            app, ["cluster", name[0], "quickstart", "--image", "i", *name[1:]]
+        )
         assert made.exit_code == 0 and yaml.safe_load(made.stdout), made.output
     (tmp_path / "file").touch()
     unwritable = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "file" / "job.sh")])

@@ -1,4 +1,6 @@
-"""Units that measure sets while classes arrive, or their features; and what a unit may see of the test images."""
+"""Units that measure sets while classes arrive, or their features; and what a unit may see of the
+test images.
+"""
 
 import dataclasses
 from functools import partial
@@ -42,11 +44,15 @@ def run(store, tmp_path):
     """Compute units one after the other; return the rows of the last."""
 
     def run(*units):
-        settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="run", tensorboard=False)
+        settings = TrialSettings(
+            store=str(store.root), data_root=str(tmp_path), run="run", tensorboard=False
+        )
         for unit in units:
             result = compute(unit, settings, device="cpu")
             assert result.status == "done", result
-        return tables.read(store.tables, tables.TABLE_OF_KIND[units[-1].kind], [units[-1].key]).to_pylist()
+        return tables.read(
+            store.tables, tables.TABLE_OF_KIND[units[-1].kind], [units[-1].key]
+        ).to_pylist()
 
     return run
 
@@ -54,7 +60,11 @@ def run(store, tmp_path):
 def step_sets(steps, seed, protocol="paper"):
     return [
         Select(
-            dataset=dataclasses.replace(DIGITS, classes=classes), protocol=protocol, method="random", ipc=2, seed=seed
+            dataset=dataclasses.replace(DIGITS, classes=classes),
+            protocol=protocol,
+            method="random",
+            ipc=2,
+            seed=seed,
         )
         for classes in class_steps(10, steps, seed)
     ]
@@ -62,32 +72,52 @@ def step_sets(steps, seed, protocol="paper"):
 
 def continual(sets, seed, **changes):
     fields = {
-        "dataset": DIGITS, "protocol": "paper", "split": "test", "network": "ConvNetW8", "settings": EVALUATION,
-        "seed": seed, "parents": tuple(unit.key for unit in sets),
-    }  # fmt: skip
+        "dataset": DIGITS,
+        "protocol": "paper",
+        "split": "test",
+        "network": "ConvNetW8",
+        "settings": EVALUATION,
+        "seed": seed,
+        "parents": tuple(unit.key for unit in sets),
+    }
     return Continual(**fields | changes)
 
 
 def test_after_each_step_networks_are_tested_on_the_classes_seen(run, tmp_path):
     sets = step_sets(5, seed=1)
     rows = run(*sets, continual(sets, 1))
-    assert [(row["step"], row["network_index"]) for row in rows] == [(s, i) for s in range(1, 6) for i in range(2)]
+    assert [(row["step"], row["network_index"]) for row in rows] == [
+        (s, i) for s in range(1, 6) for i in range(2)
+    ]
     order = np.random.RandomState(1).permutation(10).tolist()
     counts = torch.bincount(load_dataset(DIGITS, tmp_path).test.labels).tolist()
     for row in rows:
         seen = order[: 2 * row["step"]]
-        assert row["classes"] == seen and row["steps"] == 5 and row["ipc"] == 2 and row["method"] == "Random"
+        assert (
+            row["classes"] == seen
+            and row["steps"] == 5
+            and row["ipc"] == 2
+            and row["method"] == "Random"
+        )
         weights = [counts[label] for label in seen]
-        assert row["accuracy"] == pytest.approx(np.average(row["class_accuracies"], weights=weights))
+        assert row["accuracy"] == pytest.approx(
+            np.average(row["class_accuracies"], weights=weights)
+        )
     assert len({row["network_seed"] for row in rows}) == len(rows)
 
 
-def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(run, store, tmp_path, monkeypatch):
+def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(
+    run, store, tmp_path, monkeypatch
+):
     sets = step_sets(2, seed=0)
     whole = run(*sets, continual(sets, 0))
     other = Store(tmp_path / "other")
     settings = TrialSettings(
-        store=str(other.root), data_root=str(tmp_path), run="run", tensorboard=False, report_seconds=0
+        store=str(other.root),
+        data_root=str(tmp_path),
+        run="run",
+        tensorboard=False,
+        report_seconds=0,
     )
     for unit in sets:
         compute(unit, settings, device="cpu")
@@ -107,14 +137,27 @@ def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(run, store, 
     assert compute(continual(sets, 0), settings, device="cpu").status == "done"
     assert len(trained) == 3 + 1 + 1, "three before the stop, the stop, and the one that was left"
     rows = tables.read(other.tables, "continual").to_pylist()
-    compared = ("step", "network_index", "network_seed", "accuracy", "class_accuracies", "train_loss")
-    assert [[row[name] for name in compared] for row in rows] == [[row[name] for name in compared] for row in whole]
+    compared = (
+        "step",
+        "network_index",
+        "network_seed",
+        "accuracy",
+        "class_accuracies",
+        "train_loss",
+    )
+    assert [[row[name] for name in compared] for row in rows] == [
+        [row[name] for name in compared] for row in whole
+    ]
 
 
 def test_features_of_a_distilled_set_and_of_its_start(run, store):
     extractor = TrainExtractor(dataset=DIGITS, protocol="paper", settings=POOL, index=0)
     settings = DistillationSettings(
-        network="ConvNetW8", iterations=2, batch_real=4, partition=2, queue=QueueSettings(train_steps=1, batch_train=8)
+        network="ConvNetW8",
+        iterations=2,
+        batch_real=4,
+        partition=2,
+        queue=QueueSettings(train_steps=1, batch_train=8),
     )
     distilled = Distill(dataset=DIGITS, protocol="paper", ipc=1, settings=settings, seed=0)
     features = FeatureSettings(images=5, perplexity=5)
@@ -129,7 +172,12 @@ def test_features_of_a_distilled_set_and_of_its_start(run, store):
         images = 5 if row["origin"] == "real" else 4
         assert row["images"] == images == len(row["pca_x"]) == len(row["tsne_y"])
         assert (row["covariance_distance"] is None) == (row["origin"] == "real")
-        assert (row["method"], row["ipc"], row["set_key"], row["network"]) == ("IDM", 1, distilled.key, "ConvNetW8")
+        assert (row["method"], row["ipc"], row["set_key"], row["network"]) == (
+            "IDM",
+            1,
+            distilled.key,
+            "ConvNetW8",
+        )
     synthetic = SyntheticSet.load(store.folder_of(distilled.key) / SET_FILE)
     assert {row["class_name"] for row in rows} == set(synthetic.class_names)
 
@@ -137,9 +185,14 @@ def test_features_of_a_distilled_set_and_of_its_start(run, store):
 def test_the_start_of_chosen_images_are_random_ones(run):
     extractor = TrainExtractor(dataset=DIGITS, protocol="paper", settings=POOL, index=0)
     random = Select(dataset=DIGITS, protocol="paper", method="random", ipc=2, seed=0)
-    embed = partial(Embed, dataset=DIGITS, protocol="paper", settings=FeatureSettings(images=5), seed=0)
+    embed = partial(
+        Embed, dataset=DIGITS, protocol="paper", settings=FeatureSettings(images=5), seed=0
+    )
     rows = run(extractor, random, embed(parents=(random.key, extractor.key)))
-    by_origin = {origin: [r["pca_x"] for r in rows if r["origin"] == origin] for origin in ("initial", "synthetic")}
+    by_origin = {
+        origin: [r["pca_x"] for r in rows if r["origin"] == origin]
+        for origin in ("initial", "synthetic")
+    }
     np.testing.assert_allclose(by_origin["initial"], by_origin["synthetic"], atol=1e-5)
 
 
@@ -156,12 +209,23 @@ def search_units():
     """What a search for settings runs: extractors, sets, and their validation accuracy."""
     shared = {"dataset": DIGITS, "protocol": "strict"}
     extractor = TrainExtractor(**shared, settings=POOL, index=0)
-    settings = DistillationSettings(network="ConvNetW8", iterations=2, batch_real=4, lambda_cc=0.1, lambda_cm=0.1)
+    settings = DistillationSettings(
+        network="ConvNetW8", iterations=2, batch_real=4, lambda_cc=0.1, lambda_cm=0.1
+    )
     distilled = Distill(**shared, ipc=2, settings=settings, seed=0, parents=(extractor.key,))
     herding = Select(**shared, method="herding", ipc=2, seed=0, parents=(extractor.key,))
-    evaluate = partial(Evaluate, **shared, split="validation", network="ConvNetW8", settings=EVALUATION, seed=0)
+    evaluate = partial(
+        Evaluate, **shared, split="validation", network="ConvNetW8", settings=EVALUATION, seed=0
+    )
     step = continual(step_sets(2, 0, "strict"), 0, protocol="strict", split="validation")
-    return [extractor, distilled, herding, evaluate(parents=(distilled.key,)), evaluate(parents=(herding.key,)), step]
+    return [
+        extractor,
+        distilled,
+        herding,
+        evaluate(parents=(distilled.key,)),
+        evaluate(parents=(herding.key,)),
+        step,
+    ]
 
 
 def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monkeypatch):
@@ -177,12 +241,16 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
     monkeypatch.setattr(work_room, "_compute", spy)
     monkeypatch.setattr(work_room, "load", poisoned)
     poisoned_store = Store(tmp_path / "poisoned")
-    settings = TrialSettings(store=str(poisoned_store.root), data_root=str(tmp_path), run="run", tensorboard=False)
+    settings = TrialSettings(
+        store=str(poisoned_store.root), data_root=str(tmp_path), run="run", tensorboard=False
+    )
     for unit in units:
         assert compute(unit, settings, device="cpu").status == "done"
     assert given == [0] * len(units), "not one of them was handed a test image"
     for unit in units:
-        rows = tables.read(poisoned_store.tables, tables.TABLE_OF_KIND[unit.kind], [unit.key]).to_pylist()
+        rows = tables.read(
+            poisoned_store.tables, tables.TABLE_OF_KIND[unit.kind], [unit.key]
+        ).to_pylist()
         for row, expected in zip(rows, honest[unit.key], strict=True):
             for column in ("accuracy", "class_accuracies", "loss", "train_loss"):
                 assert row.get(column) == expected.get(column)

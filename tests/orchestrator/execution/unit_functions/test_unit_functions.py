@@ -1,4 +1,6 @@
-"""Unit functions on the real digits, with networks and budgets as small as they get, without Ray."""
+"""Unit functions on the real digits, with networks and budgets as small as they get, without
+Ray.
+"""
 
 import json
 import shutil
@@ -23,7 +25,12 @@ from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.context import Stopped, UnitContext
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.execution.unit_functions import SET_FILE, evaluation_images, run_unit, training_data
+from orchestrator.execution.unit_functions import (
+    SET_FILE,
+    evaluation_images,
+    run_unit,
+    training_data,
+)
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor
@@ -32,7 +39,9 @@ DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
 EXTRACTOR = TrainExtractor(
     **DIGITS, settings=ExtractorSettings(network="ConvNetW4D1", epochs=1, batch_train=128), index=0
 )
-DM_IID = DistillationSettings(network="ConvNetW4D2", iterations=4, batch_real=4, lambda_cc=0.05, lambda_cm=0.01)
+DM_IID = DistillationSettings(
+    network="ConvNetW4D2", iterations=4, batch_real=4, lambda_cc=0.05, lambda_cm=0.01
+)
 IDM = DistillationSettings(
     network="ConvNetW4D2",
     iterations=4,
@@ -53,7 +62,9 @@ def run(store, tmp_path):
     """Computes units through the trial that Tune would run; fails where a unit fails."""
 
     def run(*units):
-        settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="run", report_seconds=0.0)
+        settings = TrialSettings(
+            store=str(store.root), data_root=str(tmp_path), run="run", report_seconds=0.0
+        )
         for unit in units:
             result = compute(unit, settings, device="cpu")
             assert result.status == "done", result.traceback
@@ -64,11 +75,19 @@ def run(store, tmp_path):
 
 def distill(settings=DM_IID, **changes):
     parents = (EXTRACTOR.key,) if settings.lambda_cc else ()
-    return Distill(**{**DIGITS, "ipc": 2, "settings": settings, "seed": 0, "parents": parents, **changes})
+    return Distill(
+        **{**DIGITS, "ipc": 2, "settings": settings, "seed": 0, "parents": parents, **changes}
+    )
 
 
 def evaluate(*parents, **changes):
-    fields = {"split": "test", "network": "ConvNetW4D2", "settings": EVALUATION, "seed": 0, "parents": parents}
+    fields = {
+        "split": "test",
+        "network": "ConvNetW4D2",
+        "settings": EVALUATION,
+        "seed": 0,
+        "parents": parents,
+    }
     return Evaluate(**{**DIGITS, **fields, **changes})
 
 
@@ -93,7 +112,9 @@ def test_pool_then_set_then_evaluation(store, run):
     networks = rows(store, "evaluations")
     assert [row["network_index"] for row in networks] == [0, 1, 2]
     assert all(0 <= row["accuracy"] <= 1 and len(row["class_accuracies"]) == 10 for row in networks)
-    assert {row["method"] for row in networks} == {"DM+IID"} and {row["ipc"] for row in networks} == {2}
+    assert {row["method"] for row in networks} == {"DM+IID"} and {
+        row["ipc"] for row in networks
+    } == {2}
     assert (folder / "DONE").exists()
     assert list((store.root / "tensorboard" / "distill" / unit.key).glob("events*"))
 
@@ -105,8 +126,12 @@ def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
     unit = distill(IDM)
     run(unit, evaluate(unit.key))
     digits = load_dataset(DatasetRef(name="digits"), tmp_path)
-    training = TrainingSet.of_tensors(*SyntheticSet.load(store.folder_of(unit.key) / SET_FILE).training_images(), "cpu")
-    again = evaluate_network(training, digits.test, digits.info, EVALUATION, network="ConvNetW4D2", seed=0, index=1)
+    training = TrainingSet.of_tensors(
+        *SyntheticSet.load(store.folder_of(unit.key) / SET_FILE).training_images(), "cpu"
+    )
+    again = evaluate_network(
+        training, digits.test, digits.info, EVALUATION, network="ConvNetW4D2", seed=0, index=1
+    )
     assert again.accuracy == rows(store, "evaluations")[1]["accuracy"]
 
 
@@ -119,7 +144,12 @@ def attempt(store, tmp_path, monkeypatch):
         workdir = tmp_path / uuid.uuid4().hex
         workdir.mkdir()
         context = UnitContext(
-            store=store, unit=unit, workdir=workdir, data_root=tmp_path, checkpoint_seconds=0.0, stopping=stopping
+            store=store,
+            unit=unit,
+            workdir=workdir,
+            data_root=tmp_path,
+            checkpoint_seconds=0.0,
+            stopping=stopping,
         )
         return run_unit(unit, context), workdir
 
@@ -136,7 +166,9 @@ def test_a_stopped_distillation_goes_on_and_ends_the_same(store, run, attempt, s
     resumed, at = attempt(unit)
     shutil.rmtree(store.checkpoint_folder(unit))
     whole, there = attempt(unit)
-    assert torch.equal(SyntheticSet.load(at / SET_FILE).images, SyntheticSet.load(there / SET_FILE).images)
+    assert torch.equal(
+        SyntheticSet.load(at / SET_FILE).images, SyntheticSet.load(there / SET_FILE).images
+    )
     assert resumed.rows[0]["curve_loss"] == whole.rows[0]["curve_loss"]
 
 
@@ -152,12 +184,20 @@ def test_a_stopped_evaluation_keeps_its_finished_networks(store, run, attempt):
     assert resumed.rows[0]["seconds"] == kept[0]["seconds"]
     shutil.rmtree(folder)
     run(unit)
-    assert [row["accuracy"] for row in resumed.rows] == [row["accuracy"] for row in rows(store, "evaluations")]
+    assert [row["accuracy"] for row in resumed.rows] == [
+        row["accuracy"] for row in rows(store, "evaluations")
+    ]
 
 
 @pytest.mark.parametrize("method", ["random", "herding", "k-center"])
 def test_coresets_are_real_images_of_their_class(store, run, tmp_path, method):
-    unit = Select(**DIGITS, method=method, ipc=3, seed=1, parents=() if method == "random" else (EXTRACTOR.key,))
+    unit = Select(
+        **DIGITS,
+        method=method,
+        ipc=3,
+        seed=1,
+        parents=() if method == "random" else (EXTRACTOR.key,),
+    )
     run(EXTRACTOR, unit)
     synthetic = SyntheticSet.load(store.folder_of(unit.key) / SET_FILE)
     train = load_dataset(DatasetRef(name="digits"), tmp_path).train
@@ -180,7 +220,10 @@ def test_a_users_pool_is_used(store, run, tmp_path):
         torch.save(network.state_dict(), folder / f"{name}.pt")
     digits = DatasetRef(name="digits")
     pool = [
-        ImportExtractor(dataset=digits, network="ConvNetW4D1", pool="mine", index=i, folder=str(folder)) for i in (0, 1)
+        ImportExtractor(
+            dataset=digits, network="ConvNetW4D1", pool="mine", index=i, folder=str(folder)
+        )
+        for i in (0, 1)
     ]
     run(*pool, distill(parents=tuple(unit.key for unit in pool)))
     assert rows(store, "distillations")[0]["extractors"] == 2
@@ -188,7 +231,11 @@ def test_a_users_pool_is_used(store, run, tmp_path):
 
 def test_a_pool_with_too_few_files_says_so(store, tmp_path):
     unit = ImportExtractor(
-        dataset=DatasetRef(name="digits"), network="ConvNetW4D1", pool="mine", index=5, folder=str(tmp_path / "none")
+        dataset=DatasetRef(name="digits"),
+        network="ConvNetW4D1",
+        pool="mine",
+        index=5,
+        folder=str(tmp_path / "none"),
     )
     settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="run")
     result = compute(unit, settings, device="cpu")
@@ -197,12 +244,21 @@ def test_a_pool_with_too_few_files_says_so(store, tmp_path):
 
 def random(*, strict, classes=()):
     protocol = "strict" if strict else "paper"
-    return Select(dataset=DatasetRef(name="digits", classes=classes), protocol=protocol, method="random", ipc=1, seed=0)
+    return Select(
+        dataset=DatasetRef(name="digits", classes=classes),
+        protocol=protocol,
+        method="random",
+        ipc=1,
+        seed=0,
+    )
 
 
 def test_the_strict_protocol_trains_and_chooses_on_disjoint_images(tmp_path):
     digits = load_dataset(DatasetRef(name="digits"), tmp_path)
-    kept, held_out = training_data(digits, random(strict=True)).train, evaluation_images(digits, "strict", "validation")
+    kept, held_out = (
+        training_data(digits, random(strict=True)).train,
+        evaluation_images(digits, "strict", "validation"),
+    )
     assert len(kept) + len(held_out) == len(digits.train)
     assert training_data(digits, random(strict=False)).train is digits.train
     assert evaluation_images(digits, "strict", "test") is digits.test
@@ -217,8 +273,15 @@ def test_the_strict_protocol_trains_and_chooses_on_disjoint_images(tmp_path):
 def test_rows_carry_where_they_come_from(store, run):
     run(EXTRACTOR)
     (row,) = rows(store, "extractors")
-    assert (row["run"], row["protocol"], row["dtype"], row["dataset_version"]) == ("run", "paper", "float32", 1)
+    assert (row["run"], row["protocol"], row["dtype"], row["dataset_version"]) == (
+        "run",
+        "paper",
+        "float32",
+        1,
+    )
     assert json.loads(row["spec"])["settings"]["network"] == "ConvNetW4D1"
     assert "torch" in json.loads(row["versions"]) and len(row["fingerprint"]) == 16
     file = store.tables / "extractors" / f"{EXTRACTOR.key}.parquet"
-    assert duckdb.sql(f"select train_accuracy from '{file}'").fetchall() == [(row["train_accuracy"],)]
+    assert duckdb.sql(f"select train_accuracy from '{file}'").fetchall() == [
+        (row["train_accuracy"],)
+    ]

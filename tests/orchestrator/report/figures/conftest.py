@@ -39,13 +39,25 @@ class Maker:
         )
 
     def measure(self, method, ipc, *sets, network="ConvNet", sweep=(), **options):
-        """Add a measurement: `sets` holds the accuracies of one set each, None for a set that is missing."""
+        """Add a measurement: `sets` holds the accuracies of one set each, None for a set that is
+        missing.
+        """
         scope, cells = self._cells(sets, method, ipc, network, options, sweep=sweep)
-        found = {seed: np.array(numbers, float) for seed, numbers in enumerate(sets) if numbers is not None}
+        found = {
+            seed: np.array(numbers, float)
+            for seed, numbers in enumerate(sets)
+            if numbers is not None
+        }
         made = Measurement(
-            scope=scope, network=network, ipc=ipc, method=method, sweep=sweep, cells=cells,
-            accuracies=found, summary=summarise(list(found.values())) if found else None,
-        )  # fmt: skip
+            scope=scope,
+            network=network,
+            ipc=ipc,
+            method=method,
+            sweep=sweep,
+            cells=cells,
+            accuracies=found,
+            summary=summarise(list(found.values())) if found else None,
+        )
         self.measurements.append(made)
         return made
 
@@ -57,46 +69,82 @@ class Maker:
         summaries = tuple(summarise([found[seed][i] for seed in found]) for i in range(steps))
         self.trajectories.append(
             Trajectory(
-                scope=scope, network=network, ipc=ipc, method=method, steps=steps, sweep=(), cells=cells,
-                accuracies=found, summaries=summaries,
-            )
-        )  # fmt: skip
+                scope=scope,
+                network=network,
+                ipc=ipc,
+                method=method,
+                steps=steps,
+                sweep=(),
+                cells=cells,
+                accuracies=found,
+                summaries=summaries,
+            ),
+        )
         for cell in cells:
             for i in range(steps):
                 seen = list(range((i + 1) * classes // steps))
                 self.continual.append({"key": cell.evaluation_key, "step": i + 1, "classes": seen})
 
     def view(self, method, rows, seed=0, ipc=2, network="ConvNet", **options):
-        """Add a view with rows of (label, origin, spread, covariance_distance, points in the plane)."""
+        """Add a view with rows of (label, origin, spread, covariance_distance, points in the
+        plane).
+        """
         scope, cells = self._cells([None] * (seed + 1), method, ipc, network, options)
         frame = pd.DataFrame(
             [
                 {
-                    "label": label, "class_name": f"class {label}", "origin": origin, "images": len(points),
-                    "spread": spread, "covariance_distance": distance,
-                    **{f"{plane}_{axis}": [p[i] for p in points] for plane in ("pca", "tsne")
-                       for i, axis in enumerate("xy")},
+                    "label": label,
+                    "class_name": f"class {label}",
+                    "origin": origin,
+                    "images": len(points),
+                    "spread": spread,
+                    "covariance_distance": distance,
+                    **{
+                        f"{plane}_{axis}": [p[i] for p in points]
+                        for plane in ("pca", "tsne")
+                        for i, axis in enumerate("xy")
+                    },
                 }
                 for label, origin, spread, distance, points in rows
             ]
-        )  # fmt: skip
+        )
         self.views.append(FeatureView(scope=scope, cell=cells[seed], rows=frame))
 
     def _cells(self, sets, method, ipc, network, options, **fields):
-        scope = Scope(**{"experiment": "main", "dataset": "cifar10", "protocol": "paper", "split": "test", **options})
+        scope = Scope(
+            **{
+                "experiment": "main",
+                "dataset": "cifar10",
+                "protocol": "paper",
+                "split": "test",
+                **options,
+            }
+        )
         cells = []
         for seed in range(len(sets)):
             unit = Evaluate(
-                dataset=DatasetRef(name=scope.dataset), protocol=scope.protocol, split=scope.split, network=network,
-                settings=EvaluationSettings(), seed=len(self.units),
-            )  # fmt: skip
+                dataset=DatasetRef(name=scope.dataset),
+                protocol=scope.protocol,
+                split=scope.split,
+                network=network,
+                settings=EvaluationSettings(),
+                seed=len(self.units),
+            )
             self.units[unit.key] = unit
             cells.append(
                 Cell(
-                    experiment=scope.experiment, dataset=scope.dataset, protocol=scope.protocol, method=method,
-                    ipc=ipc, seed=seed, network=network, set_key=unit.key, evaluation_key=unit.key, **fields,
-                )
-            )  # fmt: skip
+                    experiment=scope.experiment,
+                    dataset=scope.dataset,
+                    protocol=scope.protocol,
+                    method=method,
+                    ipc=ipc,
+                    seed=seed,
+                    network=network,
+                    set_key=unit.key,
+                    evaluation_key=unit.key,
+                    **fields,
+                ),
+            )
         return scope, tuple(cells)
 
 

@@ -14,9 +14,15 @@ def test_bars_a_network_and_method(maker):
             maker.measure(method, 10, [0.4 + 0.1 * j - 0.2 * i], network=network)
     (chart,) = architectures.charts(maker.results)
     ax = chart.figure.axes[0]
-    heights = sorted((round(bar.get_x() + bar.get_width() / 2, 2), bar.get_height()) for bar in ax.patches)
-    assert heights == [(-0.2, pytest.approx(40)), (0.2, pytest.approx(50)), (0.8, pytest.approx(20)),
-                       (1.2, pytest.approx(30))]  # fmt: skip
+    heights = sorted(
+        (round(bar.get_x() + bar.get_width() / 2, 2), bar.get_height()) for bar in ax.patches
+    )
+    assert heights == [
+        (-0.2, pytest.approx(40)),
+        (0.2, pytest.approx(50)),
+        (0.8, pytest.approx(20)),
+        (1.2, pytest.approx(30)),
+    ]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["ConvNet", "ResNet18"]
     assert ax.get_ylim()[0] == 0
     assert "no intervals" in chart.caption
@@ -36,17 +42,27 @@ def test_matching_and_evaluation_networks_are_a_map_a_method(maker):
             for j, network in enumerate(("ConvNet", "AlexNet", "VGG11")):
                 accuracy = [0.3 + 0.1 * (i == j - 1) + 0.05 * (method == "DM+IID")]
                 maker.measure(
-                    method, 10, None if j == 0 and i else accuracy, network=network, sweep=_matching(matching)
+                    method,
+                    10,
+                    None if j == 0 and i else accuracy,
+                    network=network,
+                    sweep=_matching(matching),
                 )
     (chart,) = architectures.charts(maker.results)
     first, second = chart.figure.axes
     assert [ax.get_title(loc="left") for ax in (first, second)] == ["DM", "DM+IID"]
-    assert [label.get_text() for label in first.get_yticklabels()] == ["VGG11", "AlexNet"]  # from below
+    assert [label.get_text() for label in first.get_yticklabels()] == [
+        "VGG11",
+        "AlexNet",
+    ]  # from below
     assert np.array([text.get_text() for text in first.texts]).reshape(2, 3).tolist() == [
         ["–", "30.0", "40.0"],
         ["30.0", "40.0", "30.0"],
     ]
-    assert [t.get_text() for t in second.texts if t.get_fontweight() == "bold"] == ["45.0", "45.0"]  # not where alone
+    assert [t.get_text() for t in second.texts if t.get_fontweight() == "bold"] == [
+        "45.0",
+        "45.0",
+    ]  # not where alone
     assert first.images[0].get_clim() == second.images[0].get_clim()
 
 

@@ -19,7 +19,11 @@ def test_a_line_a_method_and_the_ratio_above(maker):
     assert random == pytest.approx(np.array([[10, 10]]))
     assert ax.get_xscale() == "log"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "10", "50"]
-    assert [label.get_text() for label in top.get_xticklabels()] == ["0.02", "0.2", "1"]  # of 50,000 images
+    assert [label.get_text() for label in top.get_xticklabels()] == [
+        "0.02",
+        "0.2",
+        "1",
+    ]  # of 50,000 images
     assert chart.caption.startswith("Mean over 1–2 sets × 1–2 networks; bands: 95 % interval")
 
 
@@ -46,7 +50,11 @@ def test_close_sizes_leave_labels_out(maker):
     for ipc in (1, 49, 50, 100):
         maker.measure("DM", ipc, [0.4])
     (chart,) = compression.charts(maker.results)
-    assert [label.get_text() for label in chart.figure.axes[0].get_xticklabels()] == ["1", "49", "100"]
+    assert [label.get_text() for label in chart.figure.axes[0].get_xticklabels()] == [
+        "1",
+        "49",
+        "100",
+    ]
 
 
 def test_one_size_alone_is_no_figure(maker):

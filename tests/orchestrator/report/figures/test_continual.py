@@ -10,7 +10,9 @@ def test_a_panel_a_number_of_steps_over_the_classes_seen(maker):
     (chart,) = continual.charts(maker.results)
     two, five = chart.figure.axes
     assert two.lines[0].get_xydata() == pytest.approx(np.array([[5, 80], [10, 20]]))
-    assert five.lines[0].get_xydata() == pytest.approx(np.array([[2, 80], [4, 60], [6, 40], [8, 30], [10, 20]]))
+    assert five.lines[0].get_xydata() == pytest.approx(
+        np.array([[2, 80], [4, 60], [6, 40], [8, 30], [10, 20]])
+    )
     assert two.get_ylim() == five.get_ylim()
     assert [text.get_text() for text in chart.figure.legends[0].get_texts()] == ["Random", "DM"]
     assert "Mean over 1–2 class orders × 1 network" in chart.caption

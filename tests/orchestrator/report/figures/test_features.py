@@ -36,9 +36,17 @@ def test_every_image_is_drawn_in_the_colour_of_its_class(maker):
         real, *marks = ax.collections
         assert len(real.get_offsets()) == 6
         assert [mark.get_offsets().tolist() for mark in marks] == [
-            [[0, 5], [0, 6]], [[0, 7]], [[1, 5], [1, 6]], [[1, 7]],
-        ]  # fmt: skip
-        assert [len(mark.get_facecolor()) for mark in marks] == [0, 1, 0, 1]  # initial images are rings
+            [[0, 5], [0, 6]],
+            [[0, 7]],
+            [[1, 5], [1, 6]],
+            [[1, 7]],
+        ]
+        assert [len(mark.get_facecolor()) for mark in marks] == [
+            0,
+            1,
+            0,
+            1,
+        ]  # initial images are rings
 
 
 def test_many_classes_have_ten_colours_and_the_others_grey_real_images(maker):
@@ -75,9 +83,13 @@ def test_measures_of_a_class_are_means_over_sets(maker):
     assert means.loc[0, "synthetic"] == 2
     assert means.loc[1, "synthetic"] == 1
     spread, covariance = _charts(maker)["spread"].figure.axes
-    ends = sorted(tuple(line.get_ydata()) for line in spread.lines if len(set(line.get_xdata())) == 2)
+    ends = sorted(
+        tuple(line.get_ydata()) for line in spread.lines if len(set(line.get_xdata())) == 2
+    )
     assert ends == [(2, 2), (3, 1), (4, 4)]  # two classes, and the line of the real images
-    ends = sorted(tuple(line.get_ydata()) for line in covariance.lines if len(set(line.get_xdata())) == 2)
+    ends = sorted(
+        tuple(line.get_ydata()) for line in covariance.lines if len(set(line.get_xdata())) == 2
+    )
     assert ends == [(1.5, 1.5), (1.5, 1.5)]
 
 
@@ -86,7 +98,10 @@ def test_a_baseline_without_initial_images_has_no_line(maker):
     charts = _charts(maker)
     covariance = charts["spread"].figure.axes[1]
     assert [line.get_ydata().tolist() for line in covariance.lines] == [pytest.approx([0.5, 1.5])]
-    assert [text.get_text() for text in charts["features"].figure.legends[0].get_texts()][:2] == ["real", "synthetic"]
+    assert [text.get_text() for text in charts["features"].figure.legends[0].get_texts()][:2] == [
+        "real",
+        "synthetic",
+    ]
 
 
 def test_sets_without_features_are_left_out(maker):

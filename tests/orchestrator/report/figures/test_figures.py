@@ -18,7 +18,10 @@ def every_kind(new_maker):
             for network in ("ConvNet", "ResNet18"):
                 maker.measure(method, ipc, [0.4, 0.42], [0.5, 0.46], network=network)
         maker.follow(method, [[0.9], [0.5]], [[0.8], [0.4]])
-        maker.view(method, [(c, o, 1.0 + c, 0.5, [(c, 1), (c, 2)]) for c in (0, 1) for o in ("real", "synthetic")])
+        maker.view(
+            method,
+            [(c, o, 1.0 + c, 0.5, [(c, 1), (c, 2)]) for c in (0, 1) for o in ("real", "synthetic")],
+        )
     for cc in (0, 0.05):
         for cm in (0, 0.01):
             maker.measure("DM+IID", 10, [0.4 + cc, 0.4 + cm], sweep=((CC, cc), (CM, cm)))
@@ -37,9 +40,16 @@ def written(every_kind, tmp_path_factory):
 def test_every_figure_has_a_picture_a_vector_graphic_and_a_caption(written):
     folder, pictures = written
     assert [picture.group for picture in pictures] == [
-        "compression", "compression", "architectures", "architectures", "architectures", "sensitivity", "continual",
-        "features", "features",
-    ]  # fmt: skip
+        "compression",
+        "compression",
+        "architectures",
+        "architectures",
+        "architectures",
+        "sensitivity",
+        "continual",
+        "features",
+        "features",
+    ]
     assert len({picture.path for picture in pictures}) == len(pictures)
     for picture in pictures:
         assert (folder / picture.path).read_bytes()[:4] == b"\x89PNG"
@@ -62,8 +72,14 @@ def test_nothing_is_cut_off(written):
     folder, pictures = written
     for picture in pictures:
         pixels = np.asarray(imread(io.BytesIO((folder / picture.path).read_bytes())))[..., :3]
-        border = np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3),
-                                 pixels[:, :2].reshape(-1, 3), pixels[:, -2:].reshape(-1, 3)])  # fmt: skip
+        border = np.concatenate(
+            [
+                pixels[:2].reshape(-1, 3),
+                pixels[-2:].reshape(-1, 3),
+                pixels[:, :2].reshape(-1, 3),
+                pixels[:, -2:].reshape(-1, 3),
+            ]
+        )
         assert (border > 0.98).all(), picture.title
 
 

@@ -28,7 +28,9 @@ def _pixels(figure):
 
 
 def _levels(pixels, least):
-    """Grey levels that fill at least so many pixels, line by line and from the left; white is the ground."""
+    """Grey levels that fill at least so many pixels, line by line and from the left; white is the
+    ground.
+    """
     found = []
     for level in range(255):
         rows, columns = np.nonzero((pixels == level).all(-1))
@@ -42,7 +44,9 @@ def stored(grid):
     def make(ipc=3, classes=CLASSES, images=None, **options):
         cell = grid.cell("DM", ipc, 0, [0.5])
         pixels, labels = _images(len(classes), ipc, **options)
-        return read_set(grid.synthetic_set(cell, pixels if images is None else images, labels, classes))
+        return read_set(
+            grid.synthetic_set(cell, pixels if images is None else images, labels, classes)
+        )
 
     return make
 
@@ -66,7 +70,9 @@ def test_a_sheet_shows_every_image_in_whole_pixels_in_order(stored):
 
 def test_a_sheet_has_at_most_ten_images_a_class(stored):
     shown = stored(ipc=12)
-    kept = [int(image[0, 0, 0]) for image in np.concatenate([shown.images[:10], shown.images[12:22]])]
+    kept = [
+        int(image[0, 0, 0]) for image in np.concatenate([shown.images[:10], shown.images[12:22]])
+    ]
     assert _levels(_pixels(sheet(shown, "title")), 1000) == kept
 
 
@@ -81,7 +87,10 @@ def test_grey_images_and_a_hundred_classes(stored):
 def test_a_comparison_shows_the_same_classes_of_each_method(stored):
     first, second = stored(ipc=3), stored(ipc=1)
     levels = _levels(_pixels(comparison({"DM": first, "IDM": second})), 1000)
-    of = [int(image[0, 0, 0]) for image in first.images], [int(image[0, 0, 0]) for image in second.images]
+    of = (
+        [int(image[0, 0, 0]) for image in first.images],
+        [int(image[0, 0, 0]) for image in second.images],
+    )
     assert set(levels) == {of[0][0], of[0][1], of[0][3], of[0][4], *of[1]}
 
 
@@ -101,7 +110,9 @@ def test_pictures_of_a_report(grid, tmp_path):
         "DM, digits, IPC 2, seed 0",
         "DM+IID, digits, IPC 2, seed 0",
     ]
-    assert [picture.path.name for picture in files.of("comparison")] == ["main-digits-methods-ipc2.png"]
+    assert [picture.path.name for picture in files.of("comparison")] == [
+        "main-digits-methods-ipc2.png"
+    ]
     text = files.markdown.read_text()
     for picture in files.of("sheet", "comparison"):
         assert (files.folder / picture.path).read_bytes()[:4] == b"\x89PNG"

@@ -15,9 +15,16 @@ def curves(grid):
         dm = grid.cell("DM", 10, seed, [0.5])
         iid = grid.cell("DM+IID", 10, seed, [0.5])
         grid.distillation(
-            dm, curve_iteration=[0, 1, 2], curve_loss_mean=[3.0, 2.0, 1.0 + seed], curve_loss_cc=[0, 0, 0]
+            dm,
+            curve_iteration=[0, 1, 2],
+            curve_loss_mean=[3.0, 2.0, 1.0 + seed],
+            curve_loss_cc=[0, 0, 0],
         )
-        short = {"curve_iteration": [0, 1], "curve_loss_mean": [3.0, 2.0], "curve_loss_cm": [9.0, 8.0]}
+        short = {
+            "curve_iteration": [0, 1],
+            "curve_loss_mean": [3.0, 2.0],
+            "curve_loss_cm": [9.0, 8.0],
+        }
         grid.distillation(iid, **short)
     return grid
 
@@ -35,7 +42,9 @@ def test_a_loss_has_the_methods_that_have_it(curves):
 
 def test_figures_are_written_as_svg_and_png_and_linked(curves, tmp_path):
     files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
-    assert [picture.path.as_posix() for picture in files.of("losses")] == ["figures/main-digits-losses-ipc10.png"]
+    assert [picture.path.as_posix() for picture in files.of("losses")] == [
+        "figures/main-digits-losses-ipc10.png"
+    ]
     assert (tmp_path / "figures/main-digits-losses-ipc10.png").read_bytes()[:4] == b"\x89PNG"
     svg = (tmp_path / "figures/main-digits-losses-ipc10.svg").read_text()
     assert svg.rstrip().endswith("</svg>")
@@ -51,7 +60,9 @@ def test_a_second_experiment_with_the_same_sets_draws_nothing_twice(curves, tmp_
 
 def test_a_failed_run_with_infinite_losses_can_still_be_drawn(grid, tmp_path):
     cell = grid.cell("DM", 10, 0, [0.1])
-    grid.distillation(cell, curve_iteration=[0, 1, 2], curve_loss_mean=[1.0, float("inf"), float("nan")])
+    grid.distillation(
+        cell, curve_iteration=[0, 1, 2], curve_loss_mean=[1.0, float("inf"), float("nan")]
+    )
     assert len(write_report(grid.plan, "space", Store(grid.store), tmp_path).of("losses")) == 1
 
 

@@ -9,7 +9,9 @@ CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 
 @pytest.fixture
 def grid(maker):
-    """The published setting of DM+IID on CIFAR-10 at IPC 10 is λ_CC 0.05 and λ_CM 0.01; the last square is missing."""
+    """The published setting of DM+IID on CIFAR-10 at IPC 10 is λ_CC 0.05 and λ_CM 0.01; the last
+    square is missing.
+    """
     for i, cc in enumerate([0.2, 0, 0.05]):
         for j, cm in enumerate([0, 0.01, 0.002]):
             sets = [None] if (cc, cm) == (0.2, 0.01) else [[0.3 + 0.1 * i + 0.01 * j] * 2]
@@ -30,7 +32,10 @@ def test_a_map_shows_every_square_in_rising_order(grid):
     assert _texts(ax) == [["30.0", "32.0", "–"], ["50.0", "52.0", "51.0"], ["40.0", "42.0", "41.0"]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.002", "0.01"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "0.05", "0.2"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"$\lambda_\mathrm{CM}$", r"$\lambda_\mathrm{CC}$")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        r"$\lambda_\mathrm{CM}$",
+        r"$\lambda_\mathrm{CC}$",
+    )
 
 
 def test_the_best_square_and_the_published_setting_are_marked(grid):
@@ -38,8 +43,13 @@ def test_the_best_square_and_the_published_setting_are_marked(grid):
     ax = chart.figure.axes[0]
     assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["52.0"]
     (frame,) = (patch for patch in ax.patches if isinstance(patch, Rectangle))
-    assert np.allclose([frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2], [2, 1])
-    assert [text.get_text() for text in chart.figure.legends[0].get_texts()] == ["best", "published"]
+    assert np.allclose(
+        [frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2], [2, 1]
+    )
+    assert [text.get_text() for text in chart.figure.legends[0].get_texts()] == [
+        "best",
+        "published",
+    ]
     assert "frame: the published setting" in chart.caption
 
 
@@ -80,7 +90,9 @@ def test_the_axis_follows_the_values(maker, values, scale):
 def test_words_are_categories_in_the_order_of_the_plan(maker):
     for form in ("local", "global"):
         for method, shift in (("DM+IID", 0), ("IDM+IID", 0.1)):
-            maker.measure(method, 10, [0.5 + shift, 0.52 + shift], sweep=(("distillation.covariance", form),))
+            maker.measure(
+                method, 10, [0.5 + shift, 0.52 + shift], sweep=(("distillation.covariance", form),)
+            )
     (chart,) = sensitivity.charts(maker.results)
     ax = chart.figure.axes[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["local", "global"]

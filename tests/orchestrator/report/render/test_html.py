@@ -12,7 +12,9 @@ from orchestrator.report.render.data_uri import inline
 from orchestrator.report.search_report import write_search_report
 from orchestrator.store.store import Store
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright, of the extra `test`"
+)
 
 WIDTHS = (400, 1400)
 NOTE = "one image a class: this is <DM>"
@@ -21,34 +23,51 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium: an installed one, or that of playwright; the tests are skipped where there is none."""
+    """Chromium: an installed one, or that of playwright; the tests are skipped where there is
+    none.
+    """
     installed = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_api.sync_playwright() as playwright:
         try:
             launched = playwright.chromium.launch(executable_path=installed)
         except sync_api.Error as error:
-            pytest.skip(f"needs Chromium: {', '.join(BROWSERS)} or `playwright install chromium` ({error})")
+            pytest.skip(
+                f"needs Chromium: {', '.join(BROWSERS)} or `playwright install chromium` ({error})"
+            )
         yield launched
         launched.close()
 
 
 @pytest.fixture(scope="module")
 def filled(make_grid, tmp_path_factory):
-    """A grid with everything a page shows: notes, failures, missing cells, pictures, curves, learning in steps."""
+    """A grid with everything a page shows: notes, failures, missing cells, pictures, curves,
+    learning in steps.
+    """
     grid = make_grid(tmp_path_factory.mktemp("html") / "store")
     for seed in (0, 1):
         grid.cell("Random", 1, seed, [0.20, 0.22])
         grid.cell("Random", 10, seed, [0.30 + 0.1 * seed, 0.32])
         dm = grid.cell("DM", 10, seed, [0.0934 + 0.1 * seed, 0.0934])
-        grid.distillation(dm, iterations=100, curve_iteration=[0, 1, 2], curve_loss_mean=[3.0, 2.0, 1.0])
+        grid.distillation(
+            dm, iterations=100, curve_iteration=[0, 1, 2], curve_loss_mean=[3.0, 2.0, 1.0]
+        )
         grid.cell("DM+IID", 1, seed, [0.30, 0.32], same_as="DM", note=NOTE)
         grid.learn("Random", seed, [[0.9, 0.8], [0.5, 0.4]])
         grid.view("Random", seed, {"real": 2.0, "initial": 1.5, "synthetic": 1.25})
     grid.cell("DM+IID", 10, 0)
     failed = grid.cell("IDM", 10, 0)
-    grid.failure(failed.set_key, reason="<script>alert(1)</script>", traceback="Traceback: line 7\nValueError: boom")
+    grid.failure(
+        failed.set_key,
+        reason="<script>alert(1)</script>",
+        traceback="Traceback: line 7\nValueError: boom",
+    )
     for cell in grid.cells:
-        if cell.method in ("Random", "DM") and cell.measure == "accuracy" and cell.seed == 0 and cell.ipc == 10:
+        if (
+            cell.method in ("Random", "DM")
+            and cell.measure == "accuracy"
+            and cell.seed == 0
+            and cell.ipc == 10
+        ):
             images = np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8)
             grid.synthetic_set(cell, images, np.repeat([0, 1], 10), ("cat", "dog"))
     return grid
@@ -61,7 +80,9 @@ def files(filled):
 
 @pytest.fixture
 def visit(files, browser):
-    """Open the page at a width; whatever the page logs, and whatever it asks for, has to be nothing in the end."""
+    """Open the page at a width; whatever the page logs, and whatever it asks for, has to be nothing
+    in the end.
+    """
     contexts, problems = [], []
 
     def go(width=1400, html=files.html):
@@ -71,7 +92,10 @@ def visit(files, browser):
         page.set_default_timeout(10_000)
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: problems.append(request.url) if _leaves(request.url, html) else None)
+        page.on(
+            "request",
+            lambda request: problems.append(request.url) if _leaves(request.url, html) else None,
+        )
         page.goto(html.as_uri())
         return page
 
@@ -89,7 +113,10 @@ def _table(page, title):
 
 
 def _column(table, index):
-    return [cell.strip() for cell in table.locator(f"tbody tr > :nth-child({index}) .value").all_text_contents()]
+    return [
+        cell.strip()
+        for cell in table.locator(f"tbody tr > :nth-child({index}) .value").all_text_contents()
+    ]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -98,10 +125,18 @@ def test_nothing_reaches_beyond_the_page(visit, width):
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.evaluate("Math.max(...[...document.images].map(i => i.getBoundingClientRect().right))") <= width
-    wide = "[...document.querySelectorAll('.scroll')].filter(each => each.getBoundingClientRect().right > innerWidth)"
+    assert (
+        page.evaluate("Math.max(...[...document.images].map(i => i.getBoundingClientRect().right))")
+        <= width
+    )
+    wide = (
+        "[...document.querySelectorAll('.scroll')].filter(each =>"
+        " each.getBoundingClientRect().right > innerWidth)"
+    )
     assert page.evaluate(f"{wide}.length") == 0
-    assert page.evaluate("parseFloat(getComputedStyle(document.querySelector('td')).fontSize)") >= 14
+    assert (
+        page.evaluate("parseFloat(getComputedStyle(document.querySelector('td')).fontSize)") >= 14
+    )
 
 
 def test_a_narrow_page_scrolls_inside_its_tables(visit):
@@ -174,8 +209,9 @@ def test_a_number_opens_its_rows(visit, filled):
         "all => all.filter(each => !each.closest('.nested')).map(each => each.dataset.key)"
     ) == [cell.evaluation_key for cell in cells]
     first = panel.locator(f"section[data-key='{cells[0].evaluation_key}']")
-    assert first.locator("> h3").text_content() == (
-        f"{cells[0].evaluation_key} evaluate digits, Random, IPC 10, ConvNet, seed 0"
+    assert (
+        first.locator("> h3").text_content()
+        == f"{cells[0].evaluation_key} evaluate digits, Random, IPC 10, ConvNet, seed 0"
     )
     assert first.locator("tbody tr td").all_text_contents()[:6] == [
         *("0", str(2**62), "30.00"),  # whole, though it is more than a JavaScript number holds
@@ -205,13 +241,12 @@ def test_learning_in_steps_opens_its_rows_too(visit, filled):
 
 def test_every_number_has_rows(visit):
     page = visit()
-    unknown = page.evaluate(
-        """() => {
+    unknown = page.evaluate("""() => {
             const known = JSON.parse(document.getElementById("evidence").textContent).units;
-            const named = [...document.querySelectorAll("[data-keys]")].flatMap(each => each.dataset.keys.split(" "));
+            const keyed = [...document.querySelectorAll("[data-keys]")];
+        const named = keyed.flatMap(each => each.dataset.keys.split(" "));
             return [named.length, named.filter(key => !(key in known))];
-        }"""
-    )
+        }""")
     assert unknown[0] > 20
     assert unknown[1] == []
 
@@ -226,7 +261,11 @@ def test_pictures_are_enlarged_and_the_focus_returns(visit, width):
     image = dialog.locator("img")
     image.evaluate("each => each.decode()")
     assert dialog.locator("h2").text_content() == "Random, digits, IPC 10, seed 0"
-    assert image.evaluate("each => each.clientWidth") == image.evaluate("each => each.naturalWidth") > 400
+    assert (
+        image.evaluate("each => each.clientWidth")
+        == image.evaluate("each => each.naturalWidth")
+        > 400
+    )
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
@@ -250,7 +289,9 @@ def test_details_failures_and_settings_unfold(visit):
 
 def test_contents_lead_to_every_part(visit):
     page = visit()
-    targets = page.locator("nav a").evaluate_all("all => all.map(each => each.getAttribute('href').slice(1))")
+    targets = page.locator("nav a").evaluate_all(
+        "all => all.map(each => each.getAttribute('href').slice(1))"
+    )
     assert page.evaluate("ids => ids.filter(id => !document.getElementById(id))", targets) == []
     headings = page.locator("main > section").evaluate_all("all => all.map(each => each.id)")
     assert set(headings) <= set(targets)
@@ -284,7 +325,9 @@ def test_a_picture_is_exact_unless_it_is_too_large(tmp_path):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_of_a_search_sorts_enlarges_and_fits(visit, search_result, tmp_path, width):
-    report = write_search_report([search_result], "lambda_search", tmp_path, command="iid search lambda_search")
+    report = write_search_report(
+        [search_result], "lambda_search", tmp_path, command="iid search lambda_search"
+    )
     page = visit(width, report.html)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     trials = page.locator("#table-trials-weights-digits-ipc10-dm-iid")

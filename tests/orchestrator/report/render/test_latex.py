@@ -15,7 +15,10 @@ OVERVIEW = Table(slug="overview", title="What ran", header=("", ""), rows=(row("
 def _report(*tables, across=()):
     title = "paper/main: digits_2 (test accuracy, protocol paper)"
     section = Section(title=title, place="digits_2", tables=tables, details=())
-    others = dict.fromkeys(Report.__dataclass_fields__) | {"costs": (OVERVIEW,), "overview": OVERVIEW}
+    others = dict.fromkeys(Report.__dataclass_fields__) | {
+        "costs": (OVERVIEW,),
+        "overview": OVERVIEW,
+    }
     return Report(**(others | {"space": "small", "sections": (section,), "across": across}))
 
 
@@ -34,8 +37,11 @@ def _lines(text):
         ("42.3 ± 0.7", r"42.3\,$\pm$\,0.7"),
         ("λ_CC × λ_CM", r"$\lambda_{\mathrm{CC}}$ $\times$ $\lambda_{\mathrm{CM}}$"),
         ("L_CC and λ", r"$L_{\mathrm{CC}}$ and $\lambda$"),
-        ("lr_img 50 % & #1 {x} ~ ^ $ \\", r"lr\_img 50\,\% \& \#1 \{x\} \textasciitilde{} \textasciicircum{} \$ "
-         r"\textbackslash{}"),
+        (
+            "lr_img 50 % & #1 {x} ~ ^ $ \\",
+            r"lr\_img 50\,\% \& \#1 \{x\} \textasciitilde{} \textasciicircum{} \$ "
+            r"\textbackslash{}",
+        ),
         ("−1.5 – a<b|c>d", r"$-$1.5 -- a$<$b$|$c$>$d"),
         ("R² ‖x‖ ½ e^α", r"R$^2$ $\|$x$\|$ $\tfrac12$ e\textasciicircum{}$\alpha$"),
         ("Zürich, Åse, naïve, straße", r"Z\"{u}rich, \r{A}se, na\"{i}ve, stra\ss{}e"),
@@ -43,7 +49,7 @@ def _lines(text):
         ("two\nlines\x00", "two lines "),
         ("猫", "[U+732B]"),
     ],
-)  # fmt: skip
+)
 def test_escape(text, expected):
     assert escape(text) == expected
 
@@ -54,7 +60,9 @@ def test_best_is_bold_second_is_underlined_and_notes_are_marked():
         (Entry(text="Random"), Entry(text="30.0", emphasis="second")),
         (Entry(text="IDM"), Entry(text="")),
     ]
-    text = latex_table(_table(rows, notes=("1 of 2 sets so far", "of another part"), caption="In %."), "digits")
+    text = latex_table(
+        _table(rows, notes=("1 of 2 sets so far", "of another part"), caption="In %."), "digits"
+    )
     assert _lines(text) == [
         r"DM & \textbf{42.3\,$\pm$\,0.7}$^{1}$ \tabularnewline",
         r"Random & \underline{30.0} \tabularnewline",
@@ -84,33 +92,52 @@ def test_files_of_result_tables_and_a_document_of_them_all(tmp_path):
     assert re.findall(r"\\input\{(.*)\}", document) == names[:-1]
     assert "Methods $\\times$ IPC, digits\\_2." in written[1].read_text()
     assert "paper/main" not in written[1].read_text()
-    assert all(path.read_text().startswith("% Needs \\usepackage{booktabs,amsmath,graphicx}") for path in written[:-1])
+    assert all(
+        path.read_text().startswith("% Needs \\usepackage{booktabs,amsmath,graphicx}")
+        for path in written[:-1]
+    )
     assert not any("secret" in path.read_text() for path in written)
 
 
 def _compile(document):
     """Compile a document in its folder; the reason to skip where nothing can."""
-    commands = {"pdflatex": ["-interaction=nonstopmode", "-halt-on-error"], "tectonic": ["--untrusted"]}
+    commands = {
+        "pdflatex": ["-interaction=nonstopmode", "-halt-on-error"],
+        "tectonic": ["--untrusted"],
+    }
     found = [name for name in commands if shutil.which(name)]
     if not found:
         pytest.skip("needs pdflatex (texlive) or tectonic to compile LaTeX")
     command = [found[0], *commands[found[0]], document.name]
-    done = subprocess.run(command, cwd=document.parent, capture_output=True, text=True, errors="replace", timeout=300)
+    done = subprocess.run(
+        command, cwd=document.parent, capture_output=True, text=True, errors="replace", timeout=300
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
 
 
 AWKWARD = [
     row("[60.0, 62.0]", "* x", "−1.5 [−2.0, +1.0]"),
-    row("a & b % $ # _ { } ~ ^ \\ < > |", "λ_CC 0.05, L_CM, α β ψ Σ, ‖x‖² ½ ≥ … “q” é ç ø ł", "42.3 ± 0.7"),
+    row(
+        "a & b % $ # _ { } ~ ^ \\ < > |",
+        "λ_CC 0.05, L_CM, α β ψ Σ, ‖x‖² ½ ≥ … “q” é ç ø ł",
+        "42.3 ± 0.7",
+    ),
     row("not comparable: iterations 80, not 20,000, " * 3, "猫", ""),
 ]
 
 
 def test_a_document_with_every_table_compiles(tmp_path):
-    awkward = _table(AWKWARD, header=("[Method]", "λ_CM 0.0", "95 % interval"), caption="e^−1 & 5 %", notes=("n_1",),
-                     text_columns=(0, 1))  # fmt: skip
-    long = Table(slug="long.v2", title="Long", header=("a", "b"), rows=tuple(row(i, i) for i in range(130)))
+    awkward = _table(
+        AWKWARD,
+        header=("[Method]", "λ_CM 0.0", "95 % interval"),
+        caption="e^−1 & 5 %",
+        notes=("n_1",),
+        text_columns=(0, 1),
+    )
+    long = Table(
+        slug="long.v2", title="Long", header=("a", "b"), rows=tuple(row(i, i) for i in range(130))
+    )
     wide = Table(slug="wide", title="Wide", header=("x",) * 30, rows=(row(*["42.3 ± 0.7"] * 30),))
     empty = Table(slug="empty", title="Empty", header=("x",), rows=())
     many = [Table(slug=f"t{i}", title="T", header=("x",), rows=(row(1),)) for i in range(60)]
@@ -120,10 +147,12 @@ def test_a_document_with_every_table_compiles(tmp_path):
 
 def test_a_paper_with_booktabs_and_amsmath_alone_inputs_a_table(tmp_path):
     rows = [(*AWKWARD[0][:2], Entry(text="best", emphasis="best", notes=(1,)))]
-    path, _ = write_latex(_report(_table(rows, header=("a", "b", "c"), notes=("a note",))), tmp_path)
+    path, _ = write_latex(
+        _report(_table(rows, header=("a", "b", "c"), notes=("a note",))), tmp_path
+    )
     paper = tmp_path / "paper.tex"
     paper.write_text(
-        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs,amsmath}\n\\begin{document}\n"
-        f"Table \\ref{{tab:main}}.\n\\input{{latex/{path.name}}}\n\\end{{document}}\n"
+        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs,amsmath}\n\\begin{document}\nTable"
+        f" \\ref{{tab:main}}.\n\\input{{latex/{path.name}}}\n\\end{{document}}\n"
     )
     _compile(paper)

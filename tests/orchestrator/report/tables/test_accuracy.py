@@ -30,7 +30,12 @@ def test_one_setting_swept_for_several_methods_is_methods_by_values(grid):
         ["DM", "45.0 ± 5.0", "47.0 ± 5.0"],
         ["DM+IID", "55.0 ± 5.0", "52.0 ± 5.0"],
     ]
-    assert [entry.emphasis for line in tables[title].rows for entry in line[1:]] == [None, None, "best", "second"]
+    assert [entry.emphasis for line in tables[title].rows for entry in line[1:]] == [
+        None,
+        None,
+        "best",
+        "second",
+    ]
     assert "of the table bold" in tables[title].caption
     differences = [["DM+IID − DM", "+10.00 [+10.00, +10.00]", "+5.00 [+5.00, +5.00]"]]
     assert _texts(tables[f"{title}: differences"])[1:] == differences
@@ -39,14 +44,29 @@ def test_one_setting_swept_for_several_methods_is_methods_by_values(grid):
         ["DM", "+2.00 [+2.00, +2.00]"],
         ["DM+IID", "−3.00 [−3.00, −3.00]"],
     ]
-    assert _texts(tables[f"{title}: spread"])[1] == ["DM", "local", "45.0 ± 5.0", "[40.0, 50.0]", "7.1", "–", "2 × 1"]
+    assert _texts(tables[f"{title}: spread"])[1] == [
+        "DM",
+        "local",
+        "45.0 ± 5.0",
+        "[40.0, 50.0]",
+        "7.1",
+        "–",
+        "2 × 1",
+    ]
 
 
 def test_a_sweep_of_one_method_has_its_spread(grid):
     for value in (0.1, 1.0):
         for seed in (0, 1):
-            grid.cell("DM", 10, seed, [value / 2, value / 2 + 0.02 + 0.1 * seed], sweep=(("lr_img", value),))
-    # Sets {5, 7} and {5, 17}: means 6 and 11, 5/√2 between; squares 2 + 72 over two degrees of freedom within.
+            grid.cell(
+                "DM",
+                10,
+                seed,
+                [value / 2, value / 2 + 0.02 + 0.1 * seed],
+                sweep=(("lr_img", value),),
+            )
+    # Sets {5, 7} and {5, 17}: means 6 and 11, 5/√2 between; squares 2 + 72 over two degrees of
+    # freedom within.
     line = _texts(_tables(grid)["DM, IPC 10, ConvNet: lr_img: spread"])[1]
     assert line[:2] == ["0.1", "8.5 ± 5.0"]
     assert line[3:] == ["3.5", "6.1", "2 × 2"]
@@ -60,7 +80,13 @@ def _changes(tables):
 def test_a_sweep_of_one_method_is_compared_with_the_usual_value(grid):
     for count, accuracy in ((1, 0.40), (20, 0.45), (50, 0.44)):
         for seed in (0, 1):
-            grid.cell("DM", 10, seed, [accuracy + 0.1 * seed], sweep=(("distillation.lr_img", float(count)),))
+            grid.cell(
+                "DM",
+                10,
+                seed,
+                [accuracy + 0.1 * seed],
+                sweep=(("distillation.lr_img", float(count)),),
+            )
     name, texts = _changes(_tables(grid))
     assert name == "changes from lr_img 1"  # as published
     assert texts == [
@@ -88,7 +114,13 @@ def test_every_part_of_the_nested_design_is_in_the_report(grid):
     grid.cell("DM", 10, 0, [0.50, 0.54])
     grid.cell("DM", 10, 1, [0.60, 0.64])
     spread = _tables(grid)["Methods × IPC on ConvNet: spread"]
-    assert spread.header[2:] == ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
+    assert spread.header[2:] == (
+        "mean ± std",
+        "95 % interval",
+        "between sets",
+        "within sets",
+        "sets × networks",
+    )
     line = [entry.text for entry in spread.rows[0]]
     assert (line[2], *line[4:]) == ("57.0 ± 5.4", "7.1", "2.8", "2 × 2")  # √29; 10/√2; √(4·2²/2)
 

@@ -22,7 +22,8 @@ def _percent(margin):
 
 
 def test_interquartile_mean_over_the_cells_that_all_methods_share(grid):
-    # Digits has ten classes: chance is 0.1, so 0.28 → 20, 0.37 → 30, 0.46 → 40, 0.55 → 50, 0.82 → 80, 0.91 → 90.
+    # Digits has ten classes: chance is 0.1, so 0.28 → 20, 0.37 → 30, 0.46 → 40, 0.55 → 50, 0.82 →
+    # 80, 0.91 → 90.
     for ipc, random, dm in ((1, [0.28, 0.37], [0.46, 0.55]), (10, [0.46, 0.91], [0.82, 0.91])):
         grid.cell("Random", ipc, 0, random)
         grid.cell("DM", ipc, 0, dm)
@@ -32,14 +33,22 @@ def test_interquartile_mean_over_the_cells_that_all_methods_share(grid):
     grid.cell("DM", 1, 0, [0.99], protocol="strict")
     tables = _tables(grid)
     table = tables["across-main-iqm"]
-    assert table.title == "Interquartile mean across cells: main (test accuracy, protocol paper, 2 cells)"
-    assert [line[:2] for line in _texts(table)] == [["Random", "35.0"], ["DM", "65.0"]]  # (30 + 40)/2, (50 + 80)/2
+    assert (
+        table.title
+        == "Interquartile mean across cells: main (test accuracy, protocol paper, 2 cells)"
+    )
+    assert [line[:2] for line in _texts(table)] == [
+        ["Random", "35.0"],
+        ["DM", "65.0"],
+    ]  # (30 + 40)/2, (50 + 80)/2
     assert [line[1].emphasis for line in table.rows] == ["second", "best"]
     assert len(table.rows[0][1].keys) == 2
     # IPC 1: always; IPC 10: of 82, 91 over 46, 91 the pairs 1, 0, 1, ½.
     (line,) = _texts(tables["across-main-improvement"])
     assert line[:2] == ["DM over Random", f"{100 * (1 + 2.5 / 4) / 2:.1f}"]
-    assert tables["across-main-improvement"].rows[0][1].emphasis is None  # one set says nothing about others
+    assert (
+        tables["across-main-improvement"].rows[0][1].emphasis is None
+    )  # one set says nothing about others
 
 
 def test_a_clear_improvement_is_marked(grid):
@@ -52,7 +61,9 @@ def test_a_clear_improvement_is_marked(grid):
     assert line[1].emphasis == "clear"
 
 
-@pytest.mark.parametrize("other", [{"protocol": "strict"}, {"split": "validation"}, {"experiment": "b"}])
+@pytest.mark.parametrize(
+    "other", [{"protocol": "strict"}, {"split": "validation"}, {"experiment": "b"}]
+)
 def test_cells_of_different_kinds_are_never_aggregated(grid, other):
     for method in ("Random", "DM"):
         grid.cell(method, 1, 0, [0.5, 0.6])
@@ -74,7 +85,12 @@ def test_a_data_set_of_the_users_own_counts_its_classes_in_the_rows(grid):
             grid.cell(method, ipc, 0, [0.5, 0.5], dataset="mine")
     assert "across-main-iqm" not in _tables(grid)
     for cell in grid.cells:
-        row = {"key": cell.evaluation_key, "network_index": 0, "accuracy": 0.5, "class_accuracies": [0.5] * 5}
+        row = {
+            "key": cell.evaluation_key,
+            "network_index": 0,
+            "accuracy": 0.5,
+            "class_accuracies": [0.5] * 5,
+        }
         grid.write("evaluations", cell.evaluation_key, [row])
     assert _texts(_tables(grid)["across-main-iqm"])[0][1] == "37.5"  # (0.5 − 0.2) / 0.8
 
@@ -116,7 +132,9 @@ def test_label_robust_score_with_the_whole_training_set_of_another_experiment(gr
     grid.cell("Whole", None, 0, [0.8], experiment="whole")
     table = _tables(grid)["scores-lrs"]
     score = _percent(0.5 * 0.2 - 0.5 * 0.3)
-    assert _texts(table) == [["digits", "ConvNet", "10", "DM", "+20.0", "+30.0", score, f"[{score}, {score}]"]]
+    assert _texts(table) == [
+        ["digits", "ConvNet", "10", "DM", "+20.0", "+30.0", score, f"[{score}, {score}]"]
+    ]
     assert len(table.rows[0][6].keys) == 5
 
 
@@ -130,7 +148,9 @@ def test_of_two_experiments_with_one_cell_the_larger_is_scored(grid):
     assert [line[4] for line in _texts(_tables(grid)["scores-lrs"])] == ["+20.0"]
 
 
-def test_no_label_robust_score_without_the_whole_training_set_of_the_same_network_and_protocol(grid):
+def test_no_label_robust_score_without_the_whole_training_set_of_the_same_network_and_protocol(
+    grid,
+):
     for method in ("Random", "DM"):
         grid.cell(method, 10, 0, [0.3])
     grid.cell("Whole", None, 0, [0.8], network="AlexNet")
@@ -139,14 +159,21 @@ def test_no_label_robust_score_without_the_whole_training_set_of_the_same_networ
 
 
 def test_augmentation_robust_score_where_augmentation_is_swept(grid):
-    accuracies = {("Random", "none"): 0.3, ("Random", "flip"): 0.35, ("DM", "none"): 0.4, ("DM", "flip"): 0.65}
+    accuracies = {
+        ("Random", "none"): 0.3,
+        ("Random", "flip"): 0.35,
+        ("DM", "none"): 0.4,
+        ("DM", "flip"): 0.65,
+    }
     for (method, strategy), accuracy in accuracies.items():
         cell = grid.cell(method, 10, 0)
         grid.cells[-1] = _swept(grid, cell, strategy)
         grid.evaluate(grid.cells[-1], [accuracy, accuracy])
     table = _tables(grid)["scores-ars"]
     score = _percent((0.3 + 0.1) / 2)
-    assert _texts(table) == [["digits", "ConvNet", "10", "DM", "flip", "+30.0", "+10.0", score, f"[{score}, {score}]"]]
+    assert _texts(table) == [
+        ["digits", "ConvNet", "10", "DM", "flip", "+30.0", "+10.0", score, f"[{score}, {score}]"]
+    ]
 
 
 def _swept(grid, cell, strategy):

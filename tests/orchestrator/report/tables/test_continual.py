@@ -80,7 +80,9 @@ def _learn(grid, method, order, accuracies=None, *, steps=2, **cell):
 
 def _tables(grid):
     (section,) = sections(read_results(grid.plan, grid.store))
-    return {table.title.rpartition("ConvNet")[2]: table for table in (*section.tables, *section.details)}
+    return {
+        table.title.rpartition("ConvNet")[2]: table for table in (*section.tables, *section.details)
+    }
 
 
 def _texts(table):
@@ -98,7 +100,9 @@ def test_accuracies_spread_and_differences_by_hand(grid):
         ["Herding", "95.0 ± 5.0", "65.0 ± 5.0", "80.0 ± 5.0"],
     ]
     assert [entry.emphasis for entry in tables[""].rows[1]] == [None, "best", "best", "best"]
-    assert _texts(tables[": differences"]) == [["Herding − Random", *["+10.00 [+10.00, +10.00]"] * 3]]  # order 0 alone
+    assert _texts(tables[": differences"]) == [
+        ["Herding − Random", *["+10.00 [+10.00, +10.00]"] * 3]
+    ]  # order 0 alone
     spread = {(line[0], line[1]): line[2:] for line in _texts(tables[": spread"])}
     assert spread["Random", "average"][0] == "60.0 ± 11.2"
     assert spread["Random", "average"][2:] == ["14.1", "7.1", "2 × 2"]  # 20/√2; √(4·5²/2)
@@ -112,11 +116,12 @@ def test_numbers_are_recomputed_from_the_raw_rows(grid):
     tables = _tables(grid)
     raw = f"read_parquet('{grid.store}/tables/continual/*.parquet')"
     steps = duckdb.sql(
-        f"select method, step, 100 * avg(accuracy), 100 * stddev_pop(accuracy) from {raw} group by all"
+        f"select method, step, 100 * avg(accuracy), 100 * stddev_pop(accuracy) from {raw} group"
+        " by all"
     ).fetchall()
     averages = duckdb.sql(
-        "select method, 6, 100 * avg(a), 100 * stddev_pop(a) from "
-        f"(select method, seed, network_index, avg(accuracy) as a from {raw} group by all) group by method"
+        "select method, 6, 100 * avg(a), 100 * stddev_pop(a) from (select method, seed,"
+        f" network_index, avg(accuracy) as a from {raw} group by all) group by method"
     ).fetchall()
     assert len(steps) + len(averages) == 12
     printed = {line[0]: line[1:] for line in _texts(tables[""])}
@@ -128,7 +133,9 @@ def test_numbers_are_recomputed_from_the_raw_rows(grid):
         "group by a.step order by a.step"
     ).fetchall()
     (line,) = _texts(tables[": differences"])
-    assert [text.split(" ")[0] for text in line[1:6]] == [f"{d:+.2f}".replace("-", "−") for _, d in paired]
+    assert [text.split(" ")[0] for text in line[1:6]] == [
+        f"{d:+.2f}".replace("-", "−") for _, d in paired
+    ]
 
 
 def test_orders_that_are_missing_are_named(grid):

@@ -8,7 +8,9 @@ from orchestrator.units import Embed
 
 
 def _view(grid, method, seed, rows=None):
-    """Plan the features of a set; rows are (label, class name, origin, spread, covariance distance)."""
+    """Plan the features of a set; rows are (label, class name, origin, spread, covariance
+    distance).
+    """
     made = grid.cell(method, 10, seed, [0.5])
     grid.cells.pop()
     unit = Embed(
@@ -35,7 +37,11 @@ def _view(grid, method, seed, rows=None):
     )
     if rows is not None:
         names = ("label", "class_name", "origin", "spread", "covariance_distance")
-        grid.write("features", unit.key, [{"key": unit.key} | dict(zip(names, row, strict=True)) for row in rows])
+        grid.write(
+            "features",
+            unit.key,
+            [{"key": unit.key} | dict(zip(names, row, strict=True)) for row in rows],
+        )
 
 
 def _texts(table):
@@ -61,7 +67,17 @@ def test_means_over_classes_and_sets(grid):
     (table,) = section.tables
     # After: means over classes 2 and 3 of the two sets.
     assert _texts(table) == [
-        ["DM", "10", "ResNet18", "2", "5.00 ± 0.00", "4.00 ± 0.00", "2.50 ± 0.50", "3.00 ± 0.00", "0.750 ± 0.000"],
+        [
+            "DM",
+            "10",
+            "ResNet18",
+            "2",
+            "5.00 ± 0.00",
+            "4.00 ± 0.00",
+            "2.50 ± 0.50",
+            "3.00 ± 0.00",
+            "0.750 ± 0.000",
+        ],
     ]
     (classes,) = section.details
     assert _texts(classes) == [
@@ -71,7 +87,9 @@ def test_means_over_classes_and_sets(grid):
 
 
 def test_what_a_set_does_not_have_stays_empty(grid):
-    _view(grid, "DM", 0, [(0, None, "real", 12345.6, None), (0, None, "synthetic", 0.00123456, 2.0)])
+    _view(
+        grid, "DM", 0, [(0, None, "real", 12345.6, None), (0, None, "synthetic", 0.00123456, 2.0)]
+    )
     _view(grid, "DM+IID", 0)
     (section,) = sections(read_results(grid.plan, grid.store))
     assert _texts(section.tables[0]) == [

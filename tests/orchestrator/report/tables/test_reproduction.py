@@ -25,7 +25,9 @@ experiments:
 
 @pytest.fixture
 def report(grid, tmp_path):
-    """Makes the rows of the table by method, from a space with overrides and accuracies by method."""
+    """Makes the rows of the table by method, from a space with overrides and accuracies by
+    method.
+    """
 
     def make(accuracies, *overrides, dataset="cifar10", text=SPACE):
         (tmp_path / "small.yaml").write_text(text.replace("DATASET", dataset))
@@ -39,7 +41,9 @@ def report(grid, tmp_path):
         if not tables:
             return None, {}
         (table,) = tables
-        return table, {line[2].text: dict(zip(table.header, line, strict=True)) for line in table.rows}
+        return table, {
+            line[2].text: dict(zip(table.header, line, strict=True)) for line in table.rows
+        }
 
     return make
 
@@ -48,7 +52,9 @@ def _texts(line):
     return [entry.text for entry in line.values()]
 
 
-def test_a_measurement_under_the_published_settings_covers_or_lies_beside_the_published_mean(report):
+def test_a_measurement_under_the_published_settings_covers_or_lies_beside_the_published_mean(
+    report,
+):
     accuracies = {
         "Random": lambda seed: [0.25 + 0.02 * seed, 0.25],  # 26.0 published
         "DM": lambda seed: [0.50 + 0.02 * seed, 0.51],  # 48.9
@@ -67,9 +73,22 @@ def test_a_measurement_under_the_published_settings_covers_or_lies_beside_the_pu
     assert _texts(lines["Random"])[7:] == ["covers", "DANCE Table 1 and NCFM Table 1"]
     assert _texts(lines["DM"])[3:8:4] == ["48.9 ± 0.6", "above"]
     assert _texts(lines["DM"])[5] == "+2.1"  # 50, 51, 52, 51
-    assert _texts(lines["IDM+IID"])[3:] == ["59.9 ± 0.1", "58.5 ± 0.5", "−1.4", "[58.0, 59.0]", "below",
-                                           "NCFM Table 1 (row IID)"]  # fmt: skip
-    assert _texts(lines["Herding"])[3:] == ["31.6 ± 0.7", "–", "", "–", "", "DANCE Table 1 and NCFM Table 1"]
+    assert _texts(lines["IDM+IID"])[3:] == [
+        "59.9 ± 0.1",
+        "58.5 ± 0.5",
+        "−1.4",
+        "[58.0, 59.0]",
+        "below",
+        "NCFM Table 1 (row IID)",
+    ]
+    assert _texts(lines["Herding"])[3:] == [
+        "31.6 ± 0.7",
+        "–",
+        "",
+        "–",
+        "",
+        "DANCE Table 1 and NCFM Table 1",
+    ]
 
 
 def test_a_figure_nobody_published_stays_blank(report):
@@ -79,11 +98,20 @@ def test_a_figure_nobody_published_stays_blank(report):
 
 def test_other_settings_are_not_comparable_and_named(report):
     methods = dict.fromkeys(METHODS, lambda seed: [0.5, 0.6])
-    overrides = ("iterations=80", "batch_real=64", "num_eval=2", "epoch_eval_train=90", "ce_weight=0.25")
+    overrides = (
+        "iterations=80",
+        "batch_real=64",
+        "num_eval=2",
+        "epoch_eval_train=90",
+        "ce_weight=0.25",
+    )
     _, lines = report(methods, *overrides, "extractors.epochs=1")
     shortened = "epoch_eval_train 90, not 1,000"
     assert lines["Random"]["Verdict"].text == f"not comparable: {shortened}"
-    assert lines["Herding"]["Verdict"].text == f"not comparable: extractor epochs 1, not 40, {shortened}"
+    assert (
+        lines["Herding"]["Verdict"].text
+        == f"not comparable: extractor epochs 1, not 40, {shortened}"
+    )
     distilled = "not comparable: iterations 80, not 20,000, batch_real 64, not 256"
     assert lines["DM"]["Verdict"].text == f"{distilled}, {shortened}"
     assert lines["IDM+IID"]["Verdict"].text == f"{distilled}, ce_weight 0.25, not 0.5, 1 more"
@@ -91,7 +119,9 @@ def test_other_settings_are_not_comparable_and_named(report):
 
 
 def test_another_matching_network_is_not_comparable(report):
-    _, lines = report({"Random": lambda seed: [0.5, 0.6]}, "distillation.network=ConvNetW32", "architectures=same")
+    _, lines = report(
+        {"Random": lambda seed: [0.5, 0.6]}, "distillation.network=ConvNetW32", "architectures=same"
+    )
     assert lines["Random"]["Verdict"].text == "not comparable: network ConvNetW32, not ConvNet"
 
 
@@ -107,8 +137,10 @@ def test_footnotes_say_what_is_no_deviation(report):
     assert lines["DM"]["Published"].text == "48.9 ± 0.6"
     assert notes("DM") == [jpeg, one_set]
     assert notes("DM+IID") == [
-        jpeg, one_set, "extractors: 20 × ResNet18, 40 epochs; the release has 1000 × ResNet18, 40 epochs"
-    ]  # fmt: skip
+        jpeg,
+        one_set,
+        "extractors: 20 × ResNet18, 40 epochs; the release has 1000 × ResNet18, 40 epochs",
+    ]
     assert notes("Whole")[0] == jpeg
     assert re.match("epoch_eval_train: not published", notes("Whole")[1])
 
@@ -124,7 +156,10 @@ def test_footnotes_say_nothing_of_settings_that_the_run_does_not_have(report):
     table, lines = report(methods, "ipc=1", "epoch_eval_train=5", dataset="cifar100")
     assert [table.notes[number - 1] for number in lines["Whole"]["Ours"].notes] == []
     (note,) = [table.notes[number - 1] for number in lines["DM+IID"]["Ours"].notes]
-    assert note == "one image a class and no partition: L_CC and L_CM have zero gradient, so this is DM"
+    assert (
+        note
+        == "one image a class and no partition: L_CC and L_CM have zero gradient, so this is DM"
+    )
 
 
 def test_one_network_has_no_verdict(report):
@@ -133,7 +168,10 @@ def test_one_network_has_no_verdict(report):
 
 
 def test_of_several_measurements_the_comparable_one_is_shown(report):
-    second = "  - {name: short, methods: [Random], ipc: 10, seeds: 5, evaluation: {epoch_eval_train: 2}}\n"
+    second = (
+        "  - {name: short, methods: [Random], ipc: 10, seeds: 5, evaluation: {epoch_eval_train:"
+        " 2}}\n"
+    )
     text = SPACE.replace("experiments:\n", f"experiments:\n{second}")
     table, lines = report({"Random": lambda seed: [0.25, 0.27]}, text=text)
     assert len([line for line in table.rows if line[2].text == "Random"]) == 1
@@ -155,11 +193,19 @@ def test_swept_measurements_are_left_out(report):
 def test_sizes_and_data_sets_that_nobody_published_are_left_out(report):
     accuracies = {"Random": lambda seed: [0.5, 0.6]}
     table, _ = report(accuracies, "ipc=[10,20]", dataset="[digits, cifar10]")
-    assert {(line[0].text, line[1].text) for line in table.rows} == {("cifar10", "10"), ("cifar10", "all")}
+    assert {(line[0].text, line[1].text) for line in table.rows} == {
+        ("cifar10", "10"),
+        ("cifar10", "all"),
+    }
 
 
 def test_a_report_without_any_published_data_set_has_no_such_table(report):
-    assert report({"Random": lambda seed: [0.5, 0.6], "Whole": lambda seed: [0.9]}, dataset="digits")[0] is None
+    assert (
+        report({"Random": lambda seed: [0.5, 0.6], "Whole": lambda seed: [0.9]}, dataset="digits")[
+            0
+        ]
+        is None
+    )
 
 
 def test_published_figures_are_fractions_of_known_cells():

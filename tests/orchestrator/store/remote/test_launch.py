@@ -1,4 +1,6 @@
-"""Launches on a store behind s3://, with local copies thrown away in between, as on other machines."""
+"""Launches on a store behind s3://, with local copies thrown away in between, as on other
+machines.
+"""
 
 import dataclasses
 import os
@@ -40,7 +42,9 @@ def chains(store, plan):
     return {key: (intact_folder(store, key) / "chain.txt").read_text() for key in plan.units}
 
 
-def test_a_launch_computes_everything_once_and_nothing_again(s3_harness, small_plan, ray_on_two_cores, harness):
+def test_a_launch_computes_everything_once_and_nothing_again(
+    s3_harness, small_plan, ray_on_two_cores, harness
+):
     plan = small_plan(sets=2)
     assert s3_harness.launch(plan).exit_code == 0
     assert sorted(s3_harness.events("end")) == sorted(plan.units)
@@ -50,7 +54,9 @@ def test_a_launch_computes_everything_once_and_nothing_again(s3_harness, small_p
     harness.launch(plan)
     assert chains(store, plan) == chains(harness.store, plan)
     keys = [row["key"] for row in store.read("evaluations").to_pylist()]
-    assert sorted(keys) == sorted(key for key, unit in plan.units.items() if unit.kind == "evaluate")
+    assert sorted(keys) == sorted(
+        key for key, unit in plan.units.items() if unit.kind == "evaluate"
+    )
     assert set(read_status(store).counts["done"]) == {"train_extractors", "distill", "evaluate"}
     left = {name.split("/")[0] for name in store.remote.entries()}
     assert left == {"units", "tables", "datasets", "runs", "plans"}
@@ -148,8 +154,14 @@ def test_the_command_line_works_on_a_url(tmp_path, s3_url, iid, ray_on_two_cores
 
     opened = open_store(s3_url)
     key = next(key for key in opened.done_keys() if opened.spec_of(key).kind == "distill")
-    assert iid("export", key, "--format", "dc", "--out", "set", *store)[0] == 0 and (tmp_path / "set").is_dir()
-    assert f"already done: {s3_url}/units/distill/{key}/DONE; delete that" in iid("unit", key, *store)[1]
+    assert (
+        iid("export", key, "--format", "dc", "--out", "set", *store)[0] == 0
+        and (tmp_path / "set").is_dir()
+    )
+    assert (
+        f"already done: {s3_url}/units/distill/{key}/DONE; delete that"
+        in iid("unit", key, *store)[1]
+    )
     sets = ("--architectures", "MLP", "--num-eval", "1", "--set", "epoch_eval_train=1")
     code, said = iid("evaluate", key, "--dataset", "digits", *sets, *store, "--out", "measured")
     assert code == 0, said
@@ -160,7 +172,10 @@ def _tables(folder):
 
 
 def test_a_missing_store_and_a_missing_bucket_are_told_in_one_line(s3_url, iid):
-    for url, reason in ((s3_url, "there is none in s3://"), ("s3://there-is-none/store", "there is no such bucket")):
+    for url, reason in (
+        (s3_url, "there is none in s3://"),
+        ("s3://there-is-none/store", "there is no such bucket"),
+    ):
         for command in ("status", "verify"):
             code, said = iid(command, "--store", url)
             assert code == 2 and reason in said and said.count("\n") == 1
@@ -171,10 +186,15 @@ def test_a_node_says_whether_it_sees_the_store(s3_harness, ray_on_two_cores):
 
     nodes, _ = preflight.check(s3_harness.store, s3_harness.data, [])
     assert len(nodes) == 1 and s3_harness.store.remote.entries() == {}
-    question = preflight.Question(store="", marker=".marker.a", data_root="", datasets=(), folders=())
+    question = preflight.Question(
+        store="", marker=".marker.a", data_root="", datasets=(), folders=()
+    )
     elsewhere = preflight.look(dataclasses.replace(question, store="s3://there-is-none/store"))
     assert not elsewhere.sees_store and elsewhere.store_error is None
-    assert "use a folder, or s3://" in preflight.look(dataclasses.replace(question, store="ftp://a/b")).store_error
+    assert (
+        "use a folder, or s3://"
+        in preflight.look(dataclasses.replace(question, store="ftp://a/b")).store_error
+    )
 
 
 # Verifying
@@ -217,7 +237,11 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
     assert show_verification(store, console, mend=True) == 0
     assert not store.is_done(unit) and f"{attempt[:6]}" == "units/"
     aside = store.remote.entries("damaged/1")
-    assert {f"units/{unit.kind}/{unit.key}/DONE", f"{attempt}/chain.txt", "runs/broken.json"} <= set(aside)
+    assert {
+        f"units/{unit.kind}/{unit.key}/DONE",
+        f"{attempt}/chain.txt",
+        "runs/broken.json",
+    } <= set(aside)
     assert harness.launch(plan).exit_code == 0 and harness.events("end").count(unit.key) == 2
     assert chains(open_store(store.address), plan) == before and verify_remote(store).findings == ()
 

@@ -17,7 +17,12 @@ def remote(request, tmp_path):
 
 
 def test_objects_are_put_listed_read_and_removed(remote):
-    assert remote.is_empty() and remote.entries() == {} and remote.get("a/b") is None and remote.entry("a/b") is None
+    assert (
+        remote.is_empty()
+        and remote.entries() == {}
+        and remote.get("a/b") is None
+        and remote.entry("a/b") is None
+    )
     remote.put("a/b", b"one")
     remote.put("a/c/d", b"three")
     assert not remote.is_empty()
@@ -94,7 +99,9 @@ def _refusal(code):
 
 
 def test_what_cannot_be_a_store_is_refused():
-    with pytest.raises(StoreError, match=r"nobody has looked whether ftp:// .*; use a folder, or s3://"):
+    with pytest.raises(
+        StoreError, match=r"nobody has looked whether ftp:// .*; use a folder, or s3://"
+    ):
         Remote.connect("ftp://host/store")
     with pytest.raises(StoreError, match="names no bucket; give s3://BUCKET/FOLDER"):
         Remote.connect("s3://")
@@ -102,8 +109,15 @@ def test_what_cannot_be_a_store_is_refused():
 
 def test_a_missing_bucket_is_named(s3_server):
     remote = Remote.connect("s3://there-is-none/store")
-    for use in (remote.is_empty, remote.entries, lambda: remote.put("a", b""), lambda: remote.create("a", b"")):
-        with pytest.raises(StoreError, match=r"s3://there-is-none/store.*there is no such bucket; make it, or"):
+    for use in (
+        remote.is_empty,
+        remote.entries,
+        lambda: remote.put("a", b""),
+        lambda: remote.create("a", b""),
+    ):
+        with pytest.raises(
+            StoreError, match=r"s3://there-is-none/store.*there is no such bucket; make it, or"
+        ):
             use()
 
 
@@ -119,9 +133,17 @@ except StoreError as error:
     print(error)
 """
     ended = subprocess.run(
-        ["env", *[f"{name}={value}" for name, value in environment.items()], sys.executable, "-c", code],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            "env",
+            *[f"{name}={value}" for name, value in environment.items()],
+            sys.executable,
+            "-c",
+            code,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return ended.stdout.strip()
 
 
@@ -139,9 +161,14 @@ def test_a_missing_package_is_named():
 def test_missing_credentials_are_named(s3_url, tmp_path):
     nowhere = str(tmp_path / "none")
     said = in_a_process(
-        s3_url, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", HOME=nowhere, AWS_EC2_METADATA_DISABLED="true",
-        AWS_CONFIG_FILE=nowhere, AWS_SHARED_CREDENTIALS_FILE=nowhere,
-    )  # fmt: skip
+        s3_url,
+        AWS_ACCESS_KEY_ID="",
+        AWS_SECRET_ACCESS_KEY="",
+        HOME=nowhere,
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=nowhere,
+        AWS_SHARED_CREDENTIALS_FILE=nowhere,
+    )
     assert "access is refused" in said and "check the credentials" in said and "\n" not in said
 
 

@@ -36,7 +36,9 @@ def store(machine):
 
 
 def a_unit(seed=0):
-    return Select(dataset=DatasetRef(name="digits"), protocol="paper", method="random", ipc=1, seed=seed)
+    return Select(
+        dataset=DatasetRef(name="digits"), protocol="paper", method="random", ipc=1, seed=seed
+    )
 
 
 def commit(store, unit, content="pixels", run="a"):
@@ -53,7 +55,11 @@ def rows(store, table="distillations"):
 
 def attempts(store):
     """The attempts of which anything is there."""
-    return {f"units/{name.rsplit('/', 1)[0]}" for name in store.remote.entries("units") if name.count("/") == 3}
+    return {
+        f"units/{name.rsplit('/', 1)[0]}"
+        for name in store.remote.entries("units")
+        if name.count("/") == 3
+    }
 
 
 def test_a_unit_is_read_on_another_machine_as_it_was_written(machine):
@@ -63,9 +69,13 @@ def test_a_unit_is_read_on_another_machine_as_it_was_written(machine):
         here.folder_of(unit.key)
     assert commit(here, unit)
     assert there.exists() and there.is_done(unit) and there.done_keys() == {unit.key}
-    assert there.spec_of(unit.key) == unit and not there.root.joinpath("units").exists()  # no artefact was fetched
+    assert (
+        there.spec_of(unit.key) == unit and not there.root.joinpath("units").exists()
+    )  # no artefact was fetched
     folder = intact_folder(there, unit.key)
-    assert folder.is_relative_to(there.root) and (folder / "sub" / "set.txt").read_text() == "pixels"
+    assert (
+        folder.is_relative_to(there.root) and (folder / "sub" / "set.txt").read_text() == "pixels"
+    )
     assert intact_folder(here, unit.key).is_relative_to(here.root)
     assert [row["method"] for row in rows(there)] == ["pixels"]
     assert not list(here.root.glob("units/*/.*"))
@@ -76,13 +86,17 @@ def test_a_unit_is_fetched_once_and_again_if_the_copy_is_damaged(machine, monkey
     commit(here, unit)
     fetched = []
     fetch = RemoteStore.fetch
-    monkeypatch.setattr(RemoteStore, "fetch", lambda *given: fetched.append(given[2]) or fetch(*given))
+    monkeypatch.setattr(
+        RemoteStore, "fetch", lambda *given: fetched.append(given[2]) or fetch(*given)
+    )
     for _ in range(2):
         file = intact_folder(there, unit.key) / "sub" / "set.txt"
     intact_folder(here, unit.key)
     assert fetched == [unit.key]
     file.write_text("other")
-    assert (intact_folder(there, unit.key) / "sub" / "set.txt").read_text() == "pixels" and len(fetched) == 2
+    assert (intact_folder(there, unit.key) / "sub" / "set.txt").read_text() == "pixels" and len(
+        fetched
+    ) == 2
 
 
 def test_a_damaged_object_is_refused(machine):
@@ -90,12 +104,16 @@ def test_a_damaged_object_is_refused(machine):
     commit(here, unit)
     attempt = here.done_record(unit.key)["attempt"]
     here.remote.put(f"{attempt}/sub/set.txt", b"other")
-    with pytest.raises(StoreError, match=r"set\.txt is not what was written .* iid verify --repair --store s3://"):
+    with pytest.raises(
+        StoreError, match=r"set\.txt is not what was written .* iid verify --repair --store s3://"
+    ):
         intact_folder(there, unit.key)
     assert not list(there.root.glob("units/*/*"))
 
 
-@pytest.mark.parametrize("damage", [b"{half", b"{}", b'{"attempt": "units/select/../../x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "damage", [b"{half", b"{}", b'{"attempt": "units/select/../../x"}', b"\xff"]
+)
 def test_a_damaged_mark_is_refused(store, damage):
     unit = a_unit()
     commit(store, unit)
@@ -108,7 +126,10 @@ def test_a_mark_that_names_files_elsewhere_writes_nothing_there(machine):
     here, there, unit = machine("here"), machine("there"), a_unit()
     commit(here, unit)
     record = here.done_record(unit.key)
-    here.remote.put(done_name(unit.kind, unit.key), json.dumps(record | {"sha256": {"../../../escaped": "0"}}).encode())
+    here.remote.put(
+        done_name(unit.kind, unit.key),
+        json.dumps(record | {"sha256": {"../../../escaped": "0"}}).encode(),
+    )
     with pytest.raises(StoreError, match="is damaged"):
         there.folder_of(unit.key)
 
@@ -126,15 +147,24 @@ def test_of_two_that_finish_the_same_unit_the_first_wins(machine):
         assert [row["method"] for row in rows(store)] == ["theirs"]
     record = here.done_record(unit.key)
     names = [name for name in here.remote.entries("units") if not name.endswith("/DONE")]
-    assert {f"units/{name}" for name in names} == {f"{record['attempt']}/{name}" for name in record["sha256"]}
+    assert {f"units/{name}" for name in names} == {
+        f"{record['attempt']}/{name}" for name in record["sha256"]
+    }
     written = here.remote.get(f"{record['attempt']}/set.txt")
-    assert record["run"] == "b" and hashlib.sha256(written).hexdigest() == record["sha256"]["set.txt"]
+    assert (
+        record["run"] == "b" and hashlib.sha256(written).hexdigest() == record["sha256"]["set.txt"]
+    )
 
 
 def test_of_many_that_finish_the_same_unit_at_once_one_wins(machine):
     unit = a_unit()
     with ThreadPoolExecutor(6) as pool:
-        won = list(pool.map(lambda number: commit(machine(f"m{number}"), unit, f"{number}", run=f"{number}"), range(6)))
+        won = list(
+            pool.map(
+                lambda number: commit(machine(f"m{number}"), unit, f"{number}", run=f"{number}"),
+                range(6),
+            )
+        )
     assert won.count(True) == 1
     winner, fresh = str(won.index(True)), machine("fresh")
     assert (intact_folder(fresh, unit.key) / "sub" / "set.txt").read_text() == winner
@@ -156,7 +186,9 @@ def test_rows_that_a_killed_process_did_not_publish_are_published(machine, monke
         commit(here, unit)
     assert there.is_done(unit) and rows(there) == []
     assert there.publish_missing_rows([unit]) == 1 and there.publish_missing_rows([unit]) == 0
-    assert [row["method"] for row in rows(there)] == ["pixels"] and not there.root.joinpath("units").exists()
+    assert [row["method"] for row in rows(there)] == ["pixels"] and not there.root.joinpath(
+        "units"
+    ).exists()
     others = [a_unit(seed) for seed in range(1, 3)]
     for other in others:
         commit(here, other)
@@ -191,7 +223,9 @@ def test_other_tools_read_the_tables_where_they_are(store, s3_server):
     assert sorted(data["method"].to_pylist()) == ["0", "1"]
     database = duckdb.connect()
     database.register_filesystem(store.remote.fs)
-    found = database.execute(f"select method from read_parquet('{place}/*.parquet') order by 1").fetchall()
+    found = database.execute(
+        f"select method from read_parquet('{place}/*.parquet') order by 1"
+    ).fetchall()
     assert found == [("0",), ("1",)]
 
 
@@ -209,7 +243,9 @@ def test_tables_are_brought_up_to_date_by_what_changed(machine, monkeypatch):
     for seed in range(3):
         commit(here, a_unit(seed), str(seed))
     assert len(rows(there)) == 3 and len(rows(there)) == 3
-    assert [row["method"] for row in there.read("distillations", [a_unit(1).key]).to_pylist()] == ["1"]
+    assert [row["method"] for row in there.read("distillations", [a_unit(1).key]).to_pylist()] == [
+        "1"
+    ]
     here.remote.remove(f"tables/distillations/{a_unit(0).key}.parquet")
     here.write_rows("distillations", a_unit(1).key, [{"key": a_unit(1).key, "method": "changed"}])
     assert sorted(row["method"] for row in rows(there)) == ["2", "changed"]
@@ -278,7 +314,9 @@ def test_launches_are_known_on_other_machines(machine):
     here.write_run("a", {"space": "s", "started": "3"}, {unit.key: unit})
     here.remote.put("runs/c.json", b"{half")
     records = there.runs()
-    assert [record["run"] for record in records] == ["b", "a"] and list(there.planned(records[0])) == [unit.key]
+    assert [record["run"] for record in records] == ["b", "a"] and list(
+        there.planned(records[0])
+    ) == [unit.key]
 
 
 def test_the_sign_to_stop_is_seen_on_other_machines(machine, monkeypatch):
@@ -321,7 +359,11 @@ def hold(store, run, **options):
 def test_a_lease_is_held_by_one_machine(machine):
     here, there = machine("here"), machine("there")
     with hold(here, "a") as mine:
-        assert mine is not None and leases.held_keys(there.shelf) == {KEY} and leases.is_held(there.shelf, KEY)
+        assert (
+            mine is not None
+            and leases.held_keys(there.shelf) == {KEY}
+            and leases.is_held(there.shelf, KEY)
+        )
         with hold(there, "b") as theirs:
             assert theirs is None
     assert here.remote.entries("leases") == {} and not leases.is_held(there.shelf, KEY)
@@ -348,13 +390,17 @@ def test_the_lease_of_a_killed_holder_is_taken_over_by_one(machine):
     assert leases.acquire(here.shelf, KEY, "b") is None  # it is young
 
     def take(number):
-        return leases.acquire(machine(f"m{number}").shelf, KEY, f"run {number}", stale=0.0, watch=0.4)
+        return leases.acquire(
+            machine(f"m{number}").shelf, KEY, f"run {number}", stale=0.0, watch=0.4
+        )
 
     with ThreadPoolExecutor(4) as pool:
         taken = [lease for lease in pool.map(take, range(4)) if lease is not None]
     assert len(taken) == 1
     holder = json.loads(here.remote.get(f"leases/{KEY}.json"))
-    assert holder["token"] == taken[0].token and list(here.remote.entries("leases")) == [f"{KEY}.json"]
+    assert holder["token"] == taken[0].token and list(here.remote.entries("leases")) == [
+        f"{KEY}.json"
+    ]
 
 
 def test_a_holder_that_lives_keeps_its_lease_whatever_the_clocks_say(machine, monkeypatch):
@@ -410,11 +456,15 @@ def test_leftovers_are_swept(store, machine):
     assert kept - set(before) == {f"leases/{waiting.key}.json"}
     assert {name.split("/")[0] for name in set(before) - kept} == {"units", "checkpoints", "tables"}
     assert f"leases/{fresh.key}.json" in kept  # too young to be given up: its holder cannot be seen
-    assert store.load_checkpoint(waiting).read_text() == "kept" and intact_folder(machine("there"), done.key)
+    assert store.load_checkpoint(waiting).read_text() == "kept" and intact_folder(
+        machine("there"), done.key
+    )
 
 
 def test_an_address_opens_the_store_it_names(tmp_path, s3_url, monkeypatch):
-    assert open_store(tmp_path / "a").root == tmp_path / "a" == open_store(f"file://{tmp_path}/a").root
+    assert (
+        open_store(tmp_path / "a").root == tmp_path / "a" == open_store(f"file://{tmp_path}/a").root
+    )
     opened = open_store(f"{s3_url}/")
     assert opened.address == s3_url == str(opened) and opened.resolved() is opened
     assert opened.root.parent == tmp_path / "copies" and open_store(s3_url) == opened
