@@ -12,7 +12,7 @@ from distill_core.datasets.load import Dataset
 from distill_core.distillation.idm import IDM
 from distill_core.distillation.loop import Cohort
 from distill_core.networks import network_for
-from distill_core.runtime.execution import Passes
+from distill_core.runtime.execution import ExecutionMode
 from distill_core.settings import DistillationSettings, Precision, QueueSettings
 from distill_core.training.extractors import ExtractorPool
 
@@ -61,9 +61,9 @@ def settings_for(
     )
 
 
-def run_by(cohort: Cohort, passes: Passes) -> Cohort:
-    """Have all networks of a cohort that has not begun run by `passes`."""
-    cohort.passes = cohort.extractor_passes = passes
+def run_by(cohort: Cohort, mode: ExecutionMode) -> Cohort:
+    """Have all networks of a cohort that has not begun run by `mode`."""
+    cohort.mode = cohort.extractor_mode = mode
     if isinstance(cohort.source, IDM):
-        cohort.source.passes = passes
+        cohort.source.mode = mode
     return cohort

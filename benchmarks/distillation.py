@@ -41,8 +41,8 @@ from distill_core.distillation.idm import IDM
 from distill_core.distillation.loop import Cohort, start
 from distill_core.distillation.losses import class_centralization
 from distill_core.distillation.objective import PLAIN, Objective, decode, gradients
-from distill_core.distillation.run import Cell
-from distill_core.networks import initialise
+from distill_core.distillation.run import SetRun
+from distill_core.networks import initialize
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.device import keep_memory
 from distill_core.runtime.execution import captured, compiled
@@ -74,8 +74,8 @@ def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Dr
             real_maps = objective.network.feature_map(batch)
         mean = (real_maps.flatten(1).mean(0) - maps.flatten(1).mean(0)).square().sum()
         features = objective.extractor.embed(synthetic)
-        centre = features.mean(0)
-        centralization = sum((feature - centre).square().sum() for feature in features)
+        center = features.mean(0)
+        centralization = sum((feature - center).square().sum() for feature in features)
         covariance = (looped_covariance(real_maps) - looped_covariance(maps)).square().sum()
         total = (
             mean
@@ -88,8 +88,8 @@ def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Dr
 
 def looped_covariance(maps: Tensor) -> Tensor:
     """Covariance (C, C) of maps (N, C, H, W), one image after the other."""
-    centred = (maps - maps.mean(0)).flatten(2)
-    return sum(image @ image.T for image in centred) / len(maps)
+    centered = (maps - maps.mean(0)).flatten(2)
+    return sum(image @ image.T for image in centered) / len(maps)
 
 
 def loop_iteration(
@@ -122,8 +122,8 @@ def objective_of(
         forward_images=None
         if whole
         else chunk_sizes.forward_images(images.device.type, images.image_size),
-        passes=PLAIN if whole else cohort.passes,
-        extractor_passes=PLAIN if whole else cohort.extractor_passes,
+        mode=PLAIN if whole else cohort.mode,
+        extractor_mode=PLAIN if whole else cohort.extractor_mode,
     )
 
 
@@ -156,7 +156,7 @@ def own_sides(
     )
 
     def fresh(class_chunk: int | None = None, precision: Precision = "tf32") -> Cohort:
-        cell = Cell(settings=replace(settings, precision=precision))
+        cell = SetRun(settings=replace(settings, precision=precision))
         return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
 
     def made_ready(cohort: Cohort) -> Side:
@@ -188,8 +188,8 @@ def own_sides(
     )
     if device.type == "cuda":
         for suffix, precision in SUFFIXES.items():
-            for name, passes in (("graphs", captured()), ("compiled", compiled(winograd=False))):
-                cohorts[f"{name}{suffix}"] = run_by(fresh(precision=precision), passes)
+            for name, mode in (("graphs", captured()), ("compiled", compiled(winograd=False))):
+                cohorts[f"{name}{suffix}"] = run_by(fresh(precision=precision), mode)
                 sides[f"{name}{suffix}"] = made_ready(cohorts[f"{name}{suffix}"])
     if settings.queue is None:
         looped = cohorts["loop"] = fresh()
@@ -201,15 +201,15 @@ def own_sides(
 
 def how(cohort: Cohort) -> dict[str, object]:
     """Return how a cohort's networks were run, and what could not be compiled all the same."""
-    of_queue = [cohort.source.passes] if isinstance(cohort.source, IDM) else []
+    of_queue = [cohort.source.mode] if isinstance(cohort.source, IDM) else []
     failed = {
         why
-        for passes in (cohort.passes, cohort.extractor_passes, *of_queue)
-        for why in passes.failed.values()
+        for mode in (cohort.mode, cohort.extractor_mode, *of_queue)
+        for why in mode.failed.values()
     }
     return {
-        "φ": cohort.passes.reason,
-        "ψ": cohort.extractor_passes.reason,
+        "φ": cohort.mode.reason,
+        "ψ": cohort.extractor_mode.reason,
         "failed": sorted(failed),
     }
 
@@ -228,7 +228,7 @@ def parts(
         settings_for(name, data.info.name, iterations=ITERATIONS, precision=precision)
         for name in (method, "DM+IID")
     )
-    cohort = start(data, [Cell(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
+    cohort = start(data, [SetRun(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
     classes, images = len(data.info.classes), cohort.runs[0].state.images
     objective = objective_of(cohort, extractors, 1, settings)
     draw = drawn_augmentation(data, settings, 1)
@@ -256,14 +256,14 @@ def parts(
 
     def centralized(synthetic: Tensor, number: int) -> Tensor:
         with autocast(precision, device):
-            features = cohort.extractor_passes.run(
+            features = cohort.extractor_mode.run(
                 Embedding(extractors.networks[0]), synthetic.flatten(0, 1)
             )
         return class_centralization(features.float().unflatten(0, synthetic.shape[:2]))
 
     objective = replace(objective, network=base.network, extractor=None)
     work: dict[str, Callable[[], object]] = {
-        "matching network": lambda: initialise(base.network, generator("matching network", 1)),
+        "matching network": lambda: initialize(base.network, generator("matching network", 1)),
         "real images drawn, normalised, augmented": lambda: [
             augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices
         ],
@@ -357,7 +357,7 @@ def agreement() -> dict[str, float]:
     """
     data = noise("cifar10", "cpu", images_a_class=64)
     extractors, settings = pool(data), settings_for("DM+IID", "cifar10", iterations=ITERATIONS)
-    cohort = start(data, [Cell(settings=settings)], ipc=4, seed=0, extractors=extractors)
+    cohort = start(data, [SetRun(settings=settings)], ipc=4, seed=0, extractors=extractors)
     images, draw = cohort.runs[0].state.images, drawn_augmentation(data, settings, 0)
     real = data.train.normalised(data.train.draw(generator("real batch", 0), 32))
 

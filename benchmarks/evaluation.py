@@ -42,7 +42,13 @@ from distill_core.evaluation.evaluate import (
 )
 from distill_core.networks import Network, build_network
 from distill_core.runtime.device import keep_memory
-from distill_core.runtime.execution import Passes, captured, choose_passes, compiled, eager
+from distill_core.runtime.execution import (
+    ExecutionMode,
+    captured,
+    choose_execution_mode,
+    compiled,
+    eager,
+)
 from distill_core.settings import DatasetRef, EvaluationSettings, Precision
 from distill_core.training.trainer import fit
 
@@ -56,7 +62,7 @@ Side = Callable[[], dict[str, float]]
 class Way:
     """How one of our sides runs a network."""
 
-    passes: Passes
+    mode: ExecutionMode
     precision: Precision = "tf32"
 
 
@@ -70,7 +76,7 @@ def ways(
     sides = {"plain loop": Way(eager("asked for"))}
     for suffix, precision in SUFFIXES.items():
         sides[f"{OURS}{suffix}"] = Way(
-            choose_passes(network, lambda: image, images, precision), precision
+            choose_execution_mode(network, lambda: image, images, precision), precision
         )
         if device.type == "cuda":
             sides |= {
@@ -92,12 +98,12 @@ def own_side(
     epochs: int,
     test: ImageSet,
     device: torch.device,
-    told: Callable[[str], None],
+    describe: Callable[[str], None],
 ) -> Side:
     """Return what trains and tests one fresh network: {"train": s, "test": s}, and their processor
     seconds.
 
-    `told` is called with how the network was run.
+    `describe` is called with how the network was run.
     """
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(CLASSES * ipc, 3, 32, 32, generator=draws)
@@ -112,16 +118,16 @@ def own_side(
         network = build_network(
             name, channels=3, classes=CLASSES, image_size=32, generator=draws
         ).to(device)
-        passes, precision = way.passes, way.precision
+        mode, precision = way.mode, way.precision
         train = timed(
             "train",
-            lambda: fit(network, training.images, training.labels, schedule, draws, passes=passes),
+            lambda: fit(network, training.images, training.labels, schedule, draws, mode=mode),
             device,
         )
         test_pass = timed(
-            "test", lambda: correct_by_class(network, test, CLASSES, precision, passes), device
+            "test", lambda: correct_by_class(network, test, CLASSES, precision, mode), device
         )
-        told(passes.told(network))
+        describe(mode.describe(network))
         return train | test_pass
 
     return side
@@ -148,11 +154,11 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
     scale = Scale(arguments.epochs, arguments.test_images)
     probe = build_network(name, channels=3, classes=CLASSES, image_size=32).to(device)
     own = ways(probe, ipc, device, asked=arguments.sides, bf16=arguments.bf16)
-    told: dict[str, str] = {}
+    describe: dict[str, str] = {}
     with ExitStack() as open_sides:
         sides: dict[str, Side] = {
             side: own_side(
-                name, way, ipc, arguments.epochs, test, device, partial(told.__setitem__, side)
+                name, way, ipc, arguments.epochs, test, device, partial(describe.__setitem__, side)
             )
             for side, way in own.items()
         }
@@ -173,7 +179,7 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
         "ipc": ipc,
         "epochs": arguments.epochs,
         "test images": arguments.test_images,
-        "how they ran": told,
+        "how they ran": describe,
         "first round": warm_up,
         "sides": {side: summary(rounds, scale) for side, rounds in times.items()},
         "ratios": {

@@ -35,7 +35,7 @@ from safetensors.torch import load_file
 from distill_core.api import synthetic_set
 from distill_core.datasets.load import Dataset, load_dataset
 from distill_core.distillation.loop import start
-from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.runtime.device import keep_memory
@@ -209,7 +209,7 @@ def distilled(
 
     resume = DistillationState.load(checkpoint, device) if checkpoint.exists() else None
     hooks = Hooks(checkpoint_due=watch.due, checkpoint=save)
-    cells = [Cell(settings=settings, resume=resume, hooks=hooks)]
+    cells = [SetRun(settings=settings, resume=resume, hooks=hooks)]
     cohort = start(data, cells, ipc=ipc, seed=0, extractors=pool)
     if graphs:
         run_by(cohort, captured())

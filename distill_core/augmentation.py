@@ -104,7 +104,7 @@ def draw_augmentation(
     reach = int(image_size * CROP_RATIO + 0.5)
     window = int(image_size * CUTOUT_RATIO + 0.5)
     shifts = torch.randint(-reach, reach + 1, (2, groups), generator=generator)
-    centres = torch.randint(0, image_size + 1 - window % 2, (2, groups), generator=generator)
+    centers = torch.randint(0, image_size + 1 - window % 2, (2, groups), generator=generator)
     low, high = 1 / SCALE_RATIO, SCALE_RATIO
     values = {
         "op": chosen.expand(groups),
@@ -117,8 +117,8 @@ def draw_augmentation(
         "angle": (2 * r[6] - 1) * torch.pi * ROTATE_DEGREES / 180,
         "shift_rows": shifts[0],
         "shift_columns": shifts[1],
-        "cutout_row": centres[0],
-        "cutout_column": centres[1],
+        "cutout_row": centers[0],
+        "cutout_column": centers[1],
     }
     packed = to_device(
         torch.stack([value.to(torch.float32) for value in values.values()]), device
@@ -200,8 +200,8 @@ def cutout(images: Tensor, draw: Draw) -> Tensor:
     window = int(size * CUTOUT_RATIO + 0.5)
     position = torch.arange(size, device=images.device)
 
-    def within(centre: Tensor) -> Tensor:
-        start = centre[:, None] - window // 2
+    def within(center: Tensor) -> Tensor:
+        start = center[:, None] - window // 2
         return (position >= start) & (position < start + window)
 
     hole = within(draw.cutout_row)[:, :, None] & within(draw.cutout_column)[:, None, :]

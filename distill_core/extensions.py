@@ -15,7 +15,7 @@ import importlib.util
 import re
 from typing import Any
 
-from distill_core.settings import SettingsError, is_own
+from distill_core.settings import SettingsError, is_custom
 
 _OWN = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\d*)?")
 
@@ -65,7 +65,7 @@ def find(name: str) -> Any:
 
 def _parts(name: str) -> tuple[str, str]:
     match = _OWN.fullmatch(name)
-    if not is_own(name) or match is None:
+    if not is_custom(name) or match is None:
         raise SettingsError(
             f"{name[:80]!r} is not a name of the form module:object, such as"
             " my_package.losses:spread"

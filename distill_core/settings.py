@@ -12,7 +12,7 @@ Precision = Literal["float32", "tf32", "bf16"]
 Protocol = Literal["paper", "strict"]
 Split = Literal["test", "validation"]
 CoresetMethod = Literal["random", "herding", "k-center"]
-Initialisation = Literal["real", "noise"]
+Initialization = Literal["real", "noise"]
 
 CovarianceForm = Literal["local", "global"]
 
@@ -81,7 +81,7 @@ class DatasetRef:
     def __post_init__(self) -> None:
         if (self.format is None) != (self.path is None):
             raise SettingsError(f"data set {self.name!r}: give both format and path, or neither")
-        if self.format is not None and not is_own(self.format):
+        if self.format is not None and not is_custom(self.format):
             _require_choice("format", self.format, ("parquet", "imagefolder"))
         _require_minimum("version", self.version, 1)
         if self.num_classes is not None:
@@ -176,7 +176,7 @@ class DistillationSettings:
     """Momentum of the pixels."""
     batch_real: int = 256
     """Real images a class and iteration; a class that has fewer gives all it has, over and over."""
-    init: Initialisation = "real"
+    init: Initialization = "real"
     """Initial images: real ones of the class, or noise."""
     dsa_strategy: str = DSA_ALL
     """Siamese augmentation: DSA operations joined by "_", or "none"."""
@@ -215,7 +215,7 @@ class DistillationSettings:
         for name in ("lr_img", "lambda_cc", "lambda_cm", "lambda_loss", "cc_beta"):
             _require_minimum(name, getattr(self, name), 0)
         _check_momentum("momentum_img", self.momentum_img)
-        _require_choice("init", self.init, get_args(Initialisation))
+        _require_choice("init", self.init, get_args(Initialization))
         _require_choice("covariance", self.covariance, get_args(CovarianceForm))
         _require_choice("precision", self.precision, get_args(Precision))
         _check_dsa(self.dsa_strategy)
@@ -295,7 +295,7 @@ class FeatureSettings:
         _require_minimum("perplexity", self.perplexity, 1)
 
 
-def is_own(name: str) -> bool:
+def is_custom(name: str) -> bool:
     """Tell whether a name says where a thing of one's own lies, `module:object` (see
     `distill_core.extensions`).
     """

@@ -97,7 +97,7 @@ class SyntheticSet:
         Labels are classes, int64 (N',), or where the set has soft labels probabilities, float32
         (N', K).
         """
-        images = partition(to_normalised(self.images, self.mean, self.std), self.partition)
+        images = partition(to_normalized(self.images, self.mean, self.std), self.partition)
         labels = self.labels if self.soft_labels is None else self.soft_labels
         return images, labels.repeat(self.partition**2, *[1] * (labels.dim() - 1))
 
@@ -131,7 +131,7 @@ class SyntheticSet:
             raise SyntheticSetError(f"{path} is not a synthetic set: {error}") from error
 
 
-def to_normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def to_normalized(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Map images (…, C, H, W) from pixel space to normalised space, (x − mean) / std per
     channel.
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from distill_core.settings import Protocol
-from search_spaces.errors import Misfit
+from search_spaces.errors import InvalidValue
 from search_spaces.experiments import Experiment
 from search_spaces.method_names import WHOLE
 from search_spaces.overrides import Overrides
@@ -48,7 +48,7 @@ def experiments_of(document: Document, entry: SpaceEntry, changes: Changes) -> l
     """
     own = changes.overrides
     if entry.settings.steps and not any(item.measure == "continual" for item in entry.experiments):
-        raise Misfit(f"no experiment has measure continual; {STEPS}", ("settings", "steps"))
+        raise InvalidValue(f"no experiment has measure continual; {STEPS}", ("settings", "steps"))
     shared = (
         *published_rules(),
         block_rule(entry.settings, ("settings",), f"settings of {entry.name}"),
@@ -58,7 +58,7 @@ def experiments_of(document: Document, entry: SpaceEntry, changes: Changes) -> l
     for i, item in enumerate(entry.experiments):
         path = ("experiments", i)
         if item.name in [experiment.name for experiment in experiments]:
-            raise Misfit(f"there are two experiments {item.name!r}", (*path, "name"))
+            raise InvalidValue(f"there are two experiments {item.name!r}", (*path, "name"))
         rules = (
             *shared,
             block_rule(item, path, f"settings of experiment {item.name}"),
@@ -95,19 +95,19 @@ def _experiment(
 ) -> Experiment:
     for axis in ("datasets", "methods"):
         if not axes[axis]:
-            raise Misfit(f"give {axis}, here or under settings", path)
+            raise InvalidValue(f"give {axis}, here or under settings", path)
     if not axes["ipc"] and not axes["ratio"] and set(axes["methods"]) != {WHOLE}:
-        raise Misfit("give ipc (images a class) or ratio, here or under settings", path)
+        raise InvalidValue("give ipc (images a class) or ratio, here or under settings", path)
     if item.measure != "continual" and (item.steps or item.smoke.steps):
         where_given = (*path, "steps") if item.steps else (*path, "smoke", "steps")
-        raise Misfit(f"measure is {item.measure}; {STEPS}", where_given)
+        raise InvalidValue(f"measure is {item.measure}; {STEPS}", where_given)
     if item.measure == "continual" and not axes["steps"]:
-        raise Misfit(
+        raise InvalidValue(
             "measure continual needs steps, the number of steps in which classes arrive", path
         )
     if item.measure != "accuracy" and WHOLE in axes["methods"]:
         given = "; it was given by --set methods" if overrides.axes.methods else ""
-        raise Misfit(
+        raise InvalidValue(
             f"method {WHOLE} has no set of its own, which measure {item.measure} needs{given}",
             (*path, "methods"),
         )

@@ -12,7 +12,7 @@ class SpaceError(ValueError):
     """
 
 
-class Misfit(Exception):
+class InvalidValue(Exception):
     """A value does not fit, at `path` within its document; `Document.error` turns it into a
     `SpaceError`.
     """

@@ -8,11 +8,11 @@ from pathlib import Path
 from distill_core.settings import DatasetRef
 from search_spaces import SHIPPED
 from search_spaces.build_experiments import Changes, experiments_of
-from search_spaces.errors import Misfit, SpaceError, nearest
+from search_spaces.errors import InvalidValue, SpaceError, nearest
 from search_spaces.experiments import Experiment, Space
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SpaceEntry, validate
-from search_spaces.setting_paths import brief
+from search_spaces.setting_paths import shorten
 from search_spaces.yaml_document import Document, read_document
 
 
@@ -70,12 +70,12 @@ def _entry(document: Document) -> SpaceEntry:
     if not isinstance(document.value, Mapping):
         raise SpaceError(
             f"{document.name}: expected a mapping with name and experiments, got"
-            f" {brief(document.value)}"
+            f" {shorten(document.value)}"
         )
     try:
         return validate(SpaceEntry, document.value)
-    except Misfit as misfit:
-        raise document.error(misfit) from misfit
+    except InvalidValue as invalid:
+        raise document.error(invalid) from invalid
 
 
 def _load(document: Document, changes: Changes, above: tuple[str, ...]) -> Space:
@@ -87,19 +87,19 @@ def _load(document: Document, changes: Changes, above: tuple[str, ...]) -> Space
             for e in _include(name, i, changes, (*above, document.name))
         ]
         own = experiments_of(document, entry, changes)
-    except Misfit as misfit:
-        raise document.error(misfit) from misfit
+    except InvalidValue as invalid:
+        raise document.error(invalid) from invalid
     return Space(name=entry.name, description=entry.description, experiments=(*included, *own))
 
 
 def _include(name: str, index: int, changes: Changes, above: tuple[str, ...]) -> list[Experiment]:
     shipped = _shipped()
     if name not in shipped:
-        raise Misfit(
+        raise InvalidValue(
             f"there is no search space {name[:80]!r}{nearest(name, shipped)}", ("include", index)
         )
     if str(shipped[name]) in above:
-        raise Misfit(f"{name} includes itself", ("include", index))
+        raise InvalidValue(f"{name} includes itself", ("include", index))
     space = _load(read_document(shipped[name]), changes, above)
     return [_renamed(experiment, f"{name}/{experiment.name}") for experiment in space.experiments]
 

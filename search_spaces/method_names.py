@@ -1,7 +1,7 @@
 """The names of the methods that a search space can compare."""
 
 from distill_core.extensions import require_importable
-from distill_core.settings import is_own
+from distill_core.settings import is_custom
 from search_spaces.errors import nearest
 
 CORESETS = ("Random", "Herding", "K-Center")
@@ -29,34 +29,34 @@ def canonical_method(name: str) -> str:
     Raises:
         ValueError: there is no such method; the message names the nearest.
     """
-    if is_own(name):
-        return _canonical_own(name.strip())
+    if is_custom(name):
+        return _canonical_custom(name.strip())
     method = _SPELLING.get(name.strip().lower())
     if method is None:
         raise ValueError(f"unknown method {name[:80]!r}{nearest(name, METHODS)}")
     return method
 
 
-def _canonical_own(name: str) -> str:
+def _canonical_custom(name: str) -> str:
     """Return base, then what is published, then the loss of one's own: at most one of each."""
     base, *additions = name.split("+")
-    published = [addition for addition in additions if not is_own(addition)]
-    own = [addition for addition in additions if is_own(addition)]
+    published = [addition for addition in additions if not is_custom(addition)]
+    own = [addition for addition in additions if is_custom(addition)]
     if len(published) > 1 or len(own) > 1:
         raise ValueError(
             f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} and one loss of your own"
             " are added"
         )
-    for reference in (*own, *([base] if is_own(base) else [])):
+    for reference in (*own, *([base] if is_custom(base) else [])):
         require_importable(reference)
-    stand_in = "DM" if is_own(base) else base
+    stand_in = "DM" if is_custom(base) else base
     known, plus, addition = canonical_method("+".join([stand_in, *published])).partition("+")
     if known not in BASES:
         raise ValueError(
             f"method {name[:80]!r}: a loss is added to {', '.join(BASES)} or a base of your own,"
             f" not to {known}"
         )
-    return "+".join([base if is_own(base) else known, *([addition] if plus else []), *own])
+    return "+".join([base if is_custom(base) else known, *([addition] if plus else []), *own])
 
 
 def is_method(method: str, family: str) -> bool:

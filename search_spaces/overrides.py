@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search_spaces.errors import Misfit, SpaceError, nearest, other_words
+from search_spaces.errors import InvalidValue, SpaceError, nearest, other_words
 from search_spaces.schema import Axes, validate
-from search_spaces.setting_paths import LEAVES, flatten
+from search_spaces.setting_paths import SETTINGS, flatten
 from search_spaces.yaml_document import parse_document
 
 
@@ -44,8 +44,8 @@ def parse_overrides(texts: Iterable[str]) -> Overrides:
         try:
             axes.update(_axis(name, document.value) if name in Axes.model_fields else {})
             settings.update(_setting(name, document.value) if name not in Axes.model_fields else {})
-        except Misfit as misfit:
-            raise SpaceError(f"{document.name}: {misfit.message}") from misfit
+        except InvalidValue as invalid:
+            raise SpaceError(f"{document.name}: {invalid.message}") from invalid
     if "ipc" in axes and "ratio" in axes:
         raise SpaceError("--set gives both ipc and ratio; give one")
     return Overrides(validate(Axes, axes), settings)
@@ -57,12 +57,12 @@ def _axis(name: str, value: object) -> dict[str, Any]:
 
 
 def _setting(name: str, value: object) -> dict[str, Any]:
-    known = [*Axes.model_fields, *LEAVES, *(path.rsplit(".", 1)[1] for path in LEAVES)]
+    known = [*Axes.model_fields, *SETTINGS, *(path.rsplit(".", 1)[1] for path in SETTINGS)]
     try:
         return flatten({name: value})
-    except Misfit as misfit:
-        if "unknown setting" in misfit.message:
-            raise Misfit(f"unknown path {name[:80]!r}{nearest(name, known)}") from misfit
-        paths = [path for path in LEAVES if path.endswith(f".{name}")]
+    except InvalidValue as invalid:
+        if "unknown setting" in invalid.message:
+            raise InvalidValue(f"unknown path {name[:80]!r}{nearest(name, known)}") from invalid
+        paths = [path for path in SETTINGS if path.endswith(f".{name}")]
         taken_for = f"{paths[0]}: " if len(paths) == 1 else ""
-        raise Misfit(f"{taken_for}{misfit.message}{other_words(name, known)}") from misfit
+        raise InvalidValue(f"{taken_for}{invalid.message}{other_words(name, known)}") from invalid

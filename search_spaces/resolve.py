@@ -21,7 +21,7 @@ from distill_core.settings import (
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment
 from search_spaces.rules import Case
-from search_spaces.setting_paths import LEAVES, ExtractorPool
+from search_spaces.setting_paths import SETTINGS, ExtractorPool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +49,9 @@ def resolve(experiment: Experiment, case: Case, sweep: Mapping[str, Any]) -> Res
     values.update(sweep)
     values.update(experiment.overrides)
 
-    fields: dict[type[Any], dict[str, Any]] = {leaf.owner: {} for leaf in LEAVES.values()}
+    fields: dict[type[Any], dict[str, Any]] = {setting.owner: {} for setting in SETTINGS.values()}
     for path, value in values.items():
-        fields[LEAVES[path].owner][LEAVES[path].field] = value
+        fields[SETTINGS[path].owner][SETTINGS[path].field] = value
     pool = ExtractorPool(**fields[ExtractorPool])
     if (pool.folder is None) != (pool.pool is None):
         raise SpaceError(

@@ -37,11 +37,11 @@ from pydantic_core import PydanticCustomError
 from distill_core.datasets.info import registered
 from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
-from distill_core.settings import DatasetRef, Protocol, is_own
-from search_spaces.errors import Misfit, nearest
+from distill_core.settings import DatasetRef, Protocol, is_custom
+from search_spaces.errors import InvalidValue, nearest
 from search_spaces.method_names import canonical_method
 from search_spaces.rules import Rule, check_comparison
-from search_spaces.setting_paths import LARGEST, brief
+from search_spaces.setting_paths import LARGEST, shorten
 
 MAX_SEEDS = 10_000
 
@@ -66,7 +66,7 @@ def _tuple(value: object) -> object:
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     for i, value in enumerate(values):
         if value in values[:i]:
-            raise ValueError(f"{brief(getattr(value, 'name', value))} is listed twice")
+            raise ValueError(f"{shorten(getattr(value, 'name', value))} is listed twice")
     return values
 
 
@@ -120,7 +120,7 @@ class DatasetEntry(_Strict):
 
 def _dataset(entry: DatasetEntry) -> DatasetRef:
     ref = DatasetRef(**entry.model_dump())
-    if ref.format is not None and is_own(ref.format):
+    if ref.format is not None and is_custom(ref.format):
         require_importable(ref.format)
     info = registered(ref)
     return ref if info is None else DatasetRef(name=info.name, version=info.version)
@@ -310,10 +310,10 @@ def validate(model: type[ModelT], value: object) -> ModelT:
         error = failure.errors(include_url=False)[0]
     path = tuple(error["loc"])
     if error["type"] == "unknown_key":
-        raise Misfit(error["ctx"]["problem"], (*path, error["ctx"]["key"]))
+        raise InvalidValue(error["ctx"]["problem"], (*path, error["ctx"]["key"]))
     if error["type"] == "value_error":
-        raise Misfit(str(error["ctx"]["error"]), path)
+        raise InvalidValue(str(error["ctx"]["error"]), path)
     if error["type"] == "missing":
-        raise Misfit(f"the key {path[-1]!r} is missing", path[:-1])
+        raise InvalidValue(f"the key {path[-1]!r} is missing", path[:-1])
     message = error["msg"].replace("valid dictionary", "mapping").replace("valid tuple", "list")
-    raise Misfit(f"{message}; got {brief(error['input'])}", path)
+    raise InvalidValue(f"{message}; got {shorten(error['input'])}", path)

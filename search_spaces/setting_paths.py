@@ -23,7 +23,7 @@ from distill_core.settings import (
     QueueSettings,
     SettingsError,
 )
-from search_spaces.errors import Misfit, nearest
+from search_spaces.errors import InvalidValue, nearest
 
 LARGEST = 2**53
 """Whole numbers beyond it are no setting, and would not survive every table format."""
@@ -48,7 +48,7 @@ class ExtractorPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class Setting:
     """One setting."""
 
     path: str
@@ -68,20 +68,20 @@ class Leaf:
             Misfit: its type or its range is wrong.
         """
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
-            raise Misfit("the number is too large")
+            raise InvalidValue("the number is too large")
         try:
             checked = _adapter(self.path).validate_python(value)
             if self.field == "network":
                 parse_network_name(checked)
             self.owner(**{self.field: checked})
         except ValidationError as error:
-            raise Misfit(f"{error.errors()[0]['msg']}; got {brief(value)}") from error
+            raise InvalidValue(f"{error.errors()[0]['msg']}; got {shorten(value)}") from error
         except ValueError as error:
-            raise Misfit(str(error)) from error
+            raise InvalidValue(str(error)) from error
         return checked
 
 
-def brief(value: object) -> str:
+def shorten(value: object) -> str:
     """Write a value for a message, cut to a readable length."""
     text = (
         "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
@@ -91,12 +91,12 @@ def brief(value: object) -> str:
 
 @functools.cache
 def _adapter(path: str) -> TypeAdapter[Any]:
-    leaf = LEAVES[path]
-    hint = typing.get_type_hints(leaf.owner)[leaf.field]
+    setting = SETTINGS[path]
+    hint = typing.get_type_hints(setting.owner)[setting.field]
     return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _leaves() -> Iterator[Leaf]:
+def _all_settings() -> Iterator[Setting]:
     owners: tuple[tuple[str, type[Any]], ...] = (
         ("distillation", DistillationSettings),
         ("distillation.queue", QueueSettings),
@@ -111,27 +111,31 @@ def _leaves() -> Iterator[Leaf]:
             if item.metadata.get("method"):
                 continue
             if (path := f"{section}.{item.name}") not in sections:
-                yield Leaf(path, owner, item.name)
+                yield Setting(path, owner, item.name)
 
 
-LEAVES: dict[str, Leaf] = {leaf.path: leaf for leaf in _leaves()}
+SETTINGS: dict[str, Setting] = {setting.path: setting for setting in _all_settings()}
 SECTIONS = ("distillation", "distillation.queue", "evaluation", "extractors", "features")
 
 
-def find_leaf(name: str) -> Leaf:
+def find_setting(name: str) -> Setting:
     """Find a setting by its path, or by its last name where only one setting has it.
 
     Raises:
         Misfit: no setting or more than one has that name.
     """
-    if name in LEAVES:
-        return LEAVES[name]
-    matches = [leaf for leaf in LEAVES.values() if leaf.path.endswith(f".{name}")]
+    if name in SETTINGS:
+        return SETTINGS[name]
+    matches = [setting for setting in SETTINGS.values() if setting.path.endswith(f".{name}")]
     if len(matches) > 1:
-        raise Misfit(f"{name!r} is ambiguous; write {' or '.join(leaf.path for leaf in matches)}")
+        raise InvalidValue(
+            f"{name!r} is ambiguous; write {' or '.join(setting.path for setting in matches)}"
+        )
     if not matches:
-        hint = nearest(name, [*LEAVES, *dict.fromkeys(leaf.field for leaf in LEAVES.values())])
-        raise Misfit(
+        hint = nearest(
+            name, [*SETTINGS, *dict.fromkeys(setting.field for setting in SETTINGS.values())]
+        )
+        raise InvalidValue(
             f"unknown setting {name[:80]!r}" + (hint if "did you mean" in hint else _overview())
         )
     return matches[0]
@@ -155,11 +159,11 @@ def flatten(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     for name, value in values.items():
         try:
             parts = _flatten_one(f"{section}.{name}".lstrip("."), name, value, section)
-        except Misfit as misfit:
-            raise Misfit(misfit.message, (name, *misfit.path)) from misfit
+        except InvalidValue as invalid:
+            raise InvalidValue(invalid.message, (name, *invalid.path)) from invalid
         twice = sorted(set(parts) & set(found))
         if twice:
-            raise Misfit(f"{twice[0]} is set twice", (name,))
+            raise InvalidValue(f"{twice[0]} is set twice", (name,))
         found.update(parts)
     return found
 
@@ -172,14 +176,14 @@ def _flatten_one(path: str, name: str, value: object, section: str) -> dict[str,
                 if path.endswith("queue")
                 else ""
             )
-            raise Misfit(f"expected settings of {path}{hint}, got {brief(value)}")
+            raise InvalidValue(f"expected settings of {path}{hint}, got {shorten(value)}")
         return flatten(value, path)
-    if section and path not in LEAVES:
+    if section and path not in SETTINGS:
         fields = [
-            leaf.path.removeprefix(f"{section}.")
-            for leaf in LEAVES.values()
-            if leaf.path.startswith(section)
+            setting.path.removeprefix(f"{section}.")
+            for setting in SETTINGS.values()
+            if setting.path.startswith(section)
         ]
-        raise Misfit(f"unknown setting {name[:80]!r} of {section}{nearest(name, fields)}")
-    leaf = find_leaf(path)
-    return {leaf.path: leaf.check(value)}
+        raise InvalidValue(f"unknown setting {name[:80]!r} of {section}{nearest(name, fields)}")
+    setting = find_setting(path)
+    return {setting.path: setting.check(value)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from distill_core.datasets.info import REGISTRY
 from search_spaces import DATA
-from search_spaces.errors import Misfit, nearest
+from search_spaces.errors import InvalidValue, nearest
 from search_spaces.overrides import Overrides
 from search_spaces.rules import Rule
 from search_spaces.schema import (
@@ -64,7 +64,7 @@ def listed_rules(
     for i, entry in enumerate(entries):
         for name in entry.when.dataset:
             if name not in known:
-                raise Misfit(
+                raise InvalidValue(
                     f"unknown data set {name[:80]!r}{nearest(name, known)}",
                     (*path, i, "when", "dataset"),
                 )
@@ -74,8 +74,8 @@ def listed_rules(
 def _flatten(values: Mapping[str, Any], path: YamlPath) -> dict[str, Any]:
     try:
         return flatten(values)
-    except Misfit as misfit:
-        raise Misfit(misfit.message, (*path, *misfit.path)) from misfit
+    except InvalidValue as invalid:
+        raise InvalidValue(invalid.message, (*path, *invalid.path)) from invalid
 
 
 @functools.cache
@@ -85,8 +85,8 @@ def published_rules() -> tuple[Rule, ...]:
     try:
         entries = validate(RuleList, document.value).rules
         return tuple(listed_rules(entries, ("rules",), SpaceEntry(name="published"), Overrides()))
-    except Misfit as misfit:
-        raise document.error(misfit) from misfit
+    except InvalidValue as invalid:
+        raise document.error(invalid) from invalid
 
 
 @functools.cache
@@ -100,5 +100,5 @@ def smoke_defaults() -> tuple[Axes, tuple[Rule, ...]]:
             always,
             *listed_rules(entry.rules, ("rules",), SpaceEntry(name="smoke"), Overrides()),
         )
-    except Misfit as misfit:
-        raise document.error(misfit) from misfit
+    except InvalidValue as invalid:
+        raise document.error(invalid) from invalid

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search_spaces.errors import Misfit
+from search_spaces.errors import InvalidValue
 from search_spaces.experiments import Experiment
 from search_spaces.method_names import BASES
 from search_spaces.schema import Axes, Range
-from search_spaces.setting_paths import brief, find_leaf
+from search_spaces.setting_paths import find_setting, shorten
 from search_spaces.yaml_document import YamlPath
 
 
@@ -19,24 +19,24 @@ def check_sweep(
     for name, values in sweep.items():
         place = (*path, name)
         if name in Axes.model_fields:
-            raise Misfit(f"{name} is an axis of its own; give it beside sweep", place)
+            raise InvalidValue(f"{name} is an axis of its own; give it beside sweep", place)
         try:
-            leaf = find_leaf(name)
-        except Misfit as misfit:
-            raise Misfit(misfit.message, place) from misfit
+            setting = find_setting(name)
+        except InvalidValue as invalid:
+            raise InvalidValue(invalid.message, place) from invalid
         if not isinstance(values, list) or not values:
-            raise Misfit(f"expected a list of values, got {brief(values)}", place)
-        if leaf.path in swept:
-            raise Misfit(f"{leaf.path} is swept twice", place)
+            raise InvalidValue(f"expected a list of values, got {shorten(values)}", place)
+        if setting.path in swept:
+            raise InvalidValue(f"{setting.path} is swept twice", place)
         checked: list[Any] = []
         for i, value in enumerate(values):
             try:
-                checked.append(leaf.check(value))
-            except Misfit as misfit:
-                raise Misfit(misfit.message, (*place, i)) from misfit
+                checked.append(setting.check(value))
+            except InvalidValue as invalid:
+                raise InvalidValue(invalid.message, (*place, i)) from invalid
             if checked[-1] in checked[:-1]:
-                raise Misfit(f"{brief(value)} is listed twice", (*place, i))
-        swept[leaf.path] = tuple(checked)
+                raise InvalidValue(f"{shorten(value)} is listed twice", (*place, i))
+        swept[setting.path] = tuple(checked)
     return tuple((name, values) for name, values in swept.items() if name not in fixed)
 
 
@@ -48,30 +48,30 @@ def check_search(
     for name, values in search.items():
         place = (*path, "search", name)
         try:
-            leaf = find_leaf(name)
-            if not leaf.path.startswith("distillation.") or not leaf.takes_fractions:
-                raise Misfit(
-                    f"{leaf.path} cannot be searched; it has to be a number with fractions of"
+            setting = find_setting(name)
+            if not setting.path.startswith("distillation.") or not setting.takes_fractions:
+                raise InvalidValue(
+                    f"{setting.path} cannot be searched; it has to be a number with fractions of"
                     " distillation"
                 )
             for value in (values.low, values.high, *[0.0] * values.zero):
-                leaf.check(value)
-        except Misfit as misfit:
-            raise Misfit(misfit.message, place) from misfit
-        if leaf.path in found:
-            raise Misfit(f"{leaf.path} is searched twice", place)
-        found[leaf.path] = values
+                setting.check(value)
+        except InvalidValue as invalid:
+            raise InvalidValue(invalid.message, place) from invalid
+        if setting.path in found:
+            raise InvalidValue(f"{setting.path} is searched twice", place)
+        found[setting.path] = values
     if found and experiment.sweep:
-        raise Misfit("an experiment has either search or sweep", (*path, "search"))
+        raise InvalidValue("an experiment has either search or sweep", (*path, "search"))
     if found and experiment.protocol != "strict":
-        raise Misfit(
+        raise InvalidValue(
             "search needs protocol strict, which holds images out to choose by", (*path, "search")
         )
     if found and experiment.measure != "accuracy":
-        raise Misfit("search needs measure accuracy", (*path, "search"))
+        raise InvalidValue("search needs measure accuracy", (*path, "search"))
     for method in experiment.methods if found else ():
         if method.partition("+")[0] not in BASES:
-            raise Misfit(
+            raise InvalidValue(
                 f"method {method} distils nothing, so there is nothing to search",
                 (*path, "methods"),
             )

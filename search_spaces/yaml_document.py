@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from search_spaces.errors import Misfit, SpaceError
+from search_spaces.errors import InvalidValue, SpaceError
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000
@@ -56,12 +56,12 @@ class Document:
     root: Node | None = field(repr=False, default=None)
     """The parsed nodes, which know their lines; None where lines would tell nothing."""
 
-    def error(self, misfit: Misfit) -> SpaceError:
+    def error(self, invalid: InvalidValue) -> SpaceError:
         """Say where the misfit lies."""
-        line = self.line(misfit.path)
+        line = self.line(invalid.path)
         place = f"{self.name}:{line}" if line else self.name
-        dotted = spell(misfit.path)
-        text = ": ".join(part for part in (place, dotted, misfit.message) if part)
+        dotted = format_path(invalid.path)
+        text = ": ".join(part for part in (place, dotted, invalid.message) if part)
         return SpaceError(" ".join(text.splitlines()))
 
     def line(self, path: YamlPath) -> int | None:
@@ -79,7 +79,7 @@ class Document:
         return int(line) + 1
 
 
-def spell(path: YamlPath) -> str:
+def format_path(path: YamlPath) -> str:
     """Write a path as `experiments[0].ipc`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(
         "."
@@ -129,8 +129,8 @@ def parse_document(name: str, text: str, *, lines: bool = True) -> Document:
         raise SpaceError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise SpaceError(f"{name}: lists and mappings are nested too deeply") from error
-    except Misfit as misfit:
-        raise Document(name, None, root if lines else None).error(misfit) from misfit
+    except InvalidValue as invalid:
+        raise Document(name, None, root if lines else None).error(invalid) from invalid
 
 
 def _compose(text: str) -> Node | None:
@@ -151,11 +151,11 @@ class _Values:
     def build(self, node: Node, path: YamlPath) -> Value:
         self.count += 1
         if self.count > MAX_VALUES:
-            raise Misfit(f"the anchors multiply into more than {MAX_VALUES:,} values", path)
+            raise InvalidValue(f"the anchors multiply into more than {MAX_VALUES:,} values", path)
         if isinstance(node, ScalarNode):
             return _scalar(node, path)
         if id(node) in self.open:
-            raise Misfit("an anchor contains itself", path)
+            raise InvalidValue("an anchor contains itself", path)
         self.open.add(id(node))
         value = (
             self._mapping(node, path)
@@ -167,12 +167,12 @@ class _Values:
 
     def _sequence(self, node: Node, path: YamlPath) -> list[Any]:
         if node.tag != _TAG + "seq":
-            raise Misfit(f"the tag {node.tag} is not supported", path)
+            raise InvalidValue(f"the tag {node.tag} is not supported", path)
         return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
 
     def _mapping(self, node: MappingNode, path: YamlPath) -> dict[str, Any]:
         if node.tag != _TAG + "map":
-            raise Misfit(f"the tag {node.tag} is not supported", path)
+            raise InvalidValue(f"the tag {node.tag} is not supported", path)
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key, item in node.value:
@@ -180,10 +180,12 @@ class _Values:
                 merged = self._merged(item, path) | merged
                 continue
             if not isinstance(key, ScalarNode):
-                raise Misfit(f"a key in line {key.start_mark.line + 1} is not plain text", path)
+                raise InvalidValue(
+                    f"a key in line {key.start_mark.line + 1} is not plain text", path
+                )
             name = _text(key.value, path)
             if name in own:
-                raise Misfit(
+                raise InvalidValue(
                     f"the key occurs twice, again in line {key.start_mark.line + 1}", (*path, name)
                 )
             own[name] = self.build(item, (*path, name))
@@ -193,7 +195,7 @@ class _Values:
         value = self.build(node, path)
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(value, dict) for value in values):
-            raise Misfit("<< merges mappings only", path)
+            raise InvalidValue("<< merges mappings only", path)
         return {name: item for value in reversed(values) for name, item in value.items()}
 
 
@@ -206,19 +208,19 @@ def _scalar(node: ScalarNode, path: YamlPath) -> Value:
         if kind == "float":
             return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
     except ValueError as error:
-        raise Misfit(f"{text[:40]!r} is not a number that can be read", path) from error
+        raise InvalidValue(f"{text[:40]!r} is not a number that can be read", path) from error
     if kind == "bool" and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if kind == "null":
         return None
     if kind == "str":
         return _text(text, path)
-    raise Misfit(f"the tag {node.tag} is not supported here", path)
+    raise InvalidValue(f"the tag {node.tag} is not supported here", path)
 
 
 def _text(text: str, path: YamlPath) -> str:
     if _UNUSABLE.search(text):
-        raise Misfit(f"{text[:40]!r} contains a control character", path)
+        raise InvalidValue(f"{text[:40]!r} contains a control character", path)
     return text
 
 

@@ -22,7 +22,7 @@ from search_spaces.schema import (
     SpaceEntry,
     When,
 )
-from search_spaces.setting_paths import LEAVES
+from search_spaces.setting_paths import SETTINGS
 from search_spaces.setting_sources import published_rules
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def section(title):
 
 def settings():
     """Path, default and mark of every row of the tables of settings."""
-    for name in dict.fromkeys(path.rpartition(".")[0] for path in LEAVES):
+    for name in dict.fromkeys(path.rpartition(".")[0] for path in SETTINGS):
         for field, default, mark in re.findall(
             r"^\| `(\w+)` \| `([^`]*)`( ¹)? \| \S", section(f"`{name}`"), re.MULTILINE
         ):
@@ -51,7 +51,9 @@ def settings():
 
 def test_every_setting_stands_there_with_its_default():
     shown = {path: yaml.safe_load(default) for path, default, _ in settings()}
-    assert shown == {path: getattr(leaf.owner(), leaf.field) for path, leaf in LEAVES.items()}
+    assert shown == {
+        path: getattr(setting.owner(), setting.field) for path, setting in SETTINGS.items()
+    }
 
 
 def test_settings_that_published_settings_change_are_marked():

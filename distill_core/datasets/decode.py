@@ -21,7 +21,7 @@ from distill_core.datasets.raw import (
 
 T = TypeVar("T")
 
-_GREY_MODES = ("1", "L", "LA", "La")
+_GRAY_MODES = ("1", "L", "LA", "La")
 _DEEP_MODES = ("I", "F")
 _MODES = {1: "L", 3: "RGB"}
 
@@ -36,7 +36,7 @@ def decode_registered(data: EncodedData, info: DatasetInfo) -> RawData:
     return _decode_data(data, channels=info.channels, image_size=info.image_size, resize=False)
 
 
-def decode_own(data: EncodedData, image_size: int | None) -> RawData:
+def decode_custom(data: EncodedData, image_size: int | None) -> RawData:
     """Decode a user's images to squares.
 
     Images of another size are resized (bilinear, antialiased) until the shorter side fits, then
@@ -51,7 +51,7 @@ def decode_own(data: EncodedData, image_size: int | None) -> RawData:
         DatasetError: an image cannot be decoded or has more than 8 bits a channel.
     """
     images = [*data.train.images, *data.test.images]
-    channels = 1 if all(_inspect(image, _is_grey) for image in images) else 3
+    channels = 1 if all(_inspect(image, _is_gray) for image in images) else 3
     size = image_size or _inspect(images[0], lambda image: min(image.size))
     return _decode_data(data, channels=channels, image_size=size, resize=True)
 
@@ -91,8 +91,8 @@ def _decode(split: EncodedSplit, channels: int, image_size: int, resize: bool) -
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _is_grey(image: Image.Image) -> bool:
-    return image.mode in _GREY_MODES
+def _is_gray(image: Image.Image) -> bool:
+    return image.mode in _GRAY_MODES
 
 
 def _inspect(encoded: EncodedImage, use: Callable[[Image.Image], T]) -> T:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from distill_core.datasets.info import DatasetError, lookup
-from distill_core.settings import DatasetRef, is_own
+from distill_core.settings import DatasetRef, is_custom
 
 TEST_NAMES = ("test", "validation", "valid", "val")
 """Names under which a user's test split may lie; the first that exists is taken."""
@@ -69,8 +69,8 @@ def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
     """
     ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
     if ref.path is not None:
-        folder = own_folder(ref, root)
-        if is_own(ref.format or ""):
+        folder = custom_folder(ref, root)
+        if is_custom(ref.format or ""):
             return folder if folder.exists() else None
         present = (
             parquet_shards(folder, "train")
@@ -93,12 +93,12 @@ def how_to_get(name: str) -> str:
     return lookup(name).source
 
 
-def missing(ref: DatasetRef, root: Path) -> DatasetError:
+def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
     """Return the error for a data set that `locate` does not find: what is missing, where, and what
     to do.
     """
     if ref.path is not None:
-        folder = own_folder(ref, root).resolve()
+        folder = custom_folder(ref, root).resolve()
         remedy = f"check the path of this data set ({ref.path})"
         if not Path(ref.path).expanduser().is_absolute():
             remedy += " and --data, the folder that it counts from"
@@ -123,7 +123,7 @@ def missing(ref: DatasetRef, root: Path) -> DatasetError:
     return DatasetError(f"{ref.name}: not found (looked in {places or 'scikit-learn'}); {remedy}")
 
 
-def own_folder(ref: DatasetRef, root: Path) -> Path:
+def custom_folder(ref: DatasetRef, root: Path) -> Path:
     """Return the folder of a user's own data set; a relative path counts from the data folder."""
     return root / Path(ref.path or "").expanduser()
 

@@ -128,13 +128,13 @@ class ImageSet:
         """The content's name: see `fingerprint`."""
         return fingerprint(self)
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 images (…, C, H, W) into float32 (pixel/255 − mean)/std."""
         return images.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
 
     def normalised(self, indices: Tensor) -> Tensor:
         """Return the images at int64 indices (…) as normalised float32 (…, C, H, W)."""
-        return self.normalise(self.images[indices])
+        return self.normalize(self.images[indices])
 
     def of_class(self, label: int) -> Tensor:
         """Return all uint8 images (N_c, C, H, W) of a class."""

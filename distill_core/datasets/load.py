@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distill_core.datasets.decode import decode_own, decode_registered
-from distill_core.datasets.files import locate, missing
+from distill_core.datasets.decode import decode_custom, decode_registered
+from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.datasets.image_set import ImageSet, fingerprint
 from distill_core.datasets.info import DatasetError, DatasetInfo, registered
 from distill_core.datasets.raw import Pixels, RawData, RawSplit, check_labels
@@ -25,7 +25,7 @@ from distill_core.datasets.readers.torchvision_files import (
     read_svhn,
 )
 from distill_core.extensions import find
-from distill_core.settings import DatasetRef, is_own
+from distill_core.settings import DatasetRef, is_custom
 
 READERS: dict[str, Callable[[Path, DatasetInfo], RawData]] = {
     "digits": read_digits,
@@ -77,9 +77,9 @@ def load_dataset(
     """Read a data set and put it on a device.
 
     A user's own data set gets its image size from the reference (or from its first image, see
-    `decode_own`), the mean and standard deviation of its training images, and, where it has no test
-    split, a stratified fifth of the training images as the test set, fixed by a hash of its name.
-    Where the reference names classes, only these are kept (see `restrict`).
+    `decode_custom`), the mean and standard deviation of its training images, and, where it has no
+    test split, a stratified fifth of the training images as the test set, fixed by a hash of its
+    name. Where the reference names classes, only these are kept (see `restrict`).
 
     Args:
         ref: what to read.
@@ -98,9 +98,9 @@ def load_dataset(
         download_files(info, root / info.name)
         folder = locate(ref, root)
     if folder is None:
-        raise missing(ref, root)
+        raise missing_dataset_error(ref, root)
     try:
-        info, raw = _read_registered(info, folder) if info else _read_own(ref, folder)
+        info, raw = _read_registered(info, folder) if info else _read_custom(ref, folder)
     except OSError as error:
         raise DatasetError(
             f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})"
@@ -134,13 +134,13 @@ def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawD
     return (replace(info, classes=raw.classes) if info.name == "tinyimagenet" else info), raw
 
 
-def _read_own(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
+def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     if ref.image_size is not None and ref.image_size < 1:
         raise DatasetError(f"{ref.name}: image_size is {ref.image_size}; it must be at least 1")
-    if is_own(ref.format or ""):
+    if is_custom(ref.format or ""):
         raw = _read_with(ref, folder)
     else:
-        raw = decode_own(
+        raw = decode_custom(
             (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name),
             ref.image_size,
         )

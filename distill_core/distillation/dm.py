@@ -8,7 +8,7 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.networks import Network, initialise, network_for
+from distill_core.networks import Network, initialize, network_for
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
@@ -22,7 +22,7 @@ class DM:
 
     def draw(self, iteration: int) -> MatchingNetwork:
         """Return the random network of an iteration, in train mode as published."""
-        initialise(self._network, generator("matching network", *self._identity, iteration))
+        initialize(self._network, generator("matching network", *self._identity, iteration))
         return MatchingNetwork(self._network)
 
     def update(

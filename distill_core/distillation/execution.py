@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.networks import Network, network_for
-from distill_core.runtime.execution import Passes, choose_passes, eager
+from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager
 from distill_core.settings import DistillationSettings
 from distill_core.training.extractor_streaming import Streamed
 from distill_core.training.extractors import ExtractorPool
@@ -40,7 +40,7 @@ class Embedding(FeatureMap):
         return self.network.embed(x)
 
 
-def passes_for(dataset: Dataset, settings: DistillationSettings) -> Passes:
+def execution_mode_for(dataset: Dataset, settings: DistillationSettings) -> ExecutionMode:
     """Choose for φ, over all iterations of a distillation."""
     images, queue = dataset.train, settings.queue
     real = images.classes * min(settings.batch_real, max(images.counts))
@@ -51,9 +51,9 @@ def passes_for(dataset: Dataset, settings: DistillationSettings) -> Passes:
     return _chosen(network, dataset, settings, real + trained)
 
 
-def extractor_passes_for(
+def extractor_mode_for(
     extractors: ExtractorPool | None, dataset: Dataset, settings: DistillationSettings, ipc: int
-) -> Passes:
+) -> ExecutionMode:
     """Choose for ψ, over all iterations of a distillation of `ipc` stored images a class."""
     if not extractors:
         return eager("there are no extractors")
@@ -67,10 +67,10 @@ def extractor_passes_for(
 
 def _chosen(
     network: Network, dataset: Dataset, settings: DistillationSettings, images: int
-) -> Passes:
+) -> ExecutionMode:
     """Choose for a number of forward passes of one image in each iteration."""
     first = torch.zeros(1, dtype=torch.int64, device=dataset.train.device)
-    return choose_passes(
+    return choose_execution_mode(
         network,
         lambda: dataset.train.normalised(first),
         settings.iterations * images,

@@ -22,7 +22,7 @@ from distill_core.distillation.objective import Losses, Objective, gradients
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.cuda_graphs import Capture, Replayed
-from distill_core.runtime.execution import Passes
+from distill_core.runtime.execution import ExecutionMode
 from distill_core.settings import DistillationSettings, dsa_ops
 
 Results = list[tuple[Tensor, Losses]]
@@ -51,8 +51,8 @@ def computed(
     iteration: Iteration,
     *,
     images: ImageSet,
-    passes: Passes,
-    extractor_passes: Passes,
+    mode: ExecutionMode,
+    extractor_mode: ExecutionMode,
     class_chunk: int,
 ) -> Results:
     """Return each cell's gradient and losses.
@@ -71,8 +71,8 @@ def computed(
             settings=settings,
             ce_weight=iteration.matching.ce_weight,
             forward_images=chunk_sizes.forward_images(images.device.type, images.image_size),
-            passes=passes,
-            extractor_passes=extractor_passes,
+            mode=mode,
+            extractor_mode=extractor_mode,
         )
         for settings in iteration.settings
     ]
@@ -150,7 +150,10 @@ class ReplayedIterations:
             self._architectures[network] = str(network)
         architecture = (role, self._architectures[network], network.training)
         if architecture in self._in_place:
-            copy_all(held_by(self._in_place[architecture]), held_by(network))
+            copy_all(
+                parameters_and_buffers(self._in_place[architecture]),
+                parameters_and_buffers(network),
+            )
         else:
             self._in_place[architecture] = copy.deepcopy(network)
         return architecture
@@ -180,7 +183,7 @@ def _work(
     )
 
 
-def held_by(network: Network) -> list[Tensor]:
+def parameters_and_buffers(network: Network) -> list[Tensor]:
     """Return a network's parameters and statistics, in the order in which another of its
     architecture has them.
     """

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.execution import passes_for
+from distill_core.distillation.execution import execution_mode_for
 from distill_core.distillation.network_queue import Member, Trainer
-from distill_core.runtime.execution import Passes
+from distill_core.runtime.execution import ExecutionMode
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
@@ -117,13 +117,13 @@ class IDM:
         return [self._new(number) for number in range(first, self._queue.networks)]
 
     @cached_property
-    def passes(self) -> Passes:
+    def mode(self) -> ExecutionMode:
         """How the queue's networks are run while they train."""
-        return passes_for(self._dataset, self._settings)
+        return execution_mode_for(self._dataset, self._settings)
 
     @cached_property
     def _trainer(self) -> Trainer:
-        return Trainer(self._dataset, self._settings, self._queue, self.passes)
+        return Trainer(self._dataset, self._settings, self._queue, self.mode)
 
     def _new(self, number: int) -> Member:
         return self._build(generator("queue network", *self._identity, number))

@@ -19,17 +19,17 @@ from distill_core.augmentation import draw_augmentation
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.base import Base
 from distill_core.distillation.dm import DM
-from distill_core.distillation.execution import extractor_passes_for, passes_for
+from distill_core.distillation.execution import execution_mode_for, extractor_mode_for
 from distill_core.distillation.gradients import Iteration, ReplayedIterations, Results, computed
 from distill_core.distillation.idm import IDM
 from distill_core.distillation.initial_images import initial_images
-from distill_core.distillation.run import Cell, Hooks, Run
+from distill_core.distillation.run import Hooks, Run, SetRun
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
 from distill_core.extensions import find
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.device import free_memory
-from distill_core.runtime.execution import Passes
+from distill_core.runtime.execution import ExecutionMode
 from distill_core.runtime.precision import arithmetic
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
@@ -71,7 +71,7 @@ def distill(
         CheckpointError: `resume` belongs to another run.
         SettingsError: the network does not fit the images.
     """
-    cell = Cell(settings=settings, resume=resume, hooks=hooks or Hooks())
+    cell = SetRun(settings=settings, resume=resume, hooks=hooks or Hooks())
     (ended,) = distill_cohort(
         dataset, [cell], ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
     )
@@ -82,7 +82,7 @@ def distill(
 
 def distill_cohort(
     dataset: Dataset,
-    cells: Sequence[Cell],
+    cells: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
@@ -122,7 +122,7 @@ def distill_cohort(
 
 def start(
     dataset: Dataset,
-    cells: Sequence[Cell],
+    cells: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
@@ -156,14 +156,14 @@ def start(
         extractors=extractors,
         seed=seed,
         class_chunk=chunk,
-        passes=passes_for(dataset, settings),
-        extractor_passes=extractor_passes_for(extractors, dataset, settings, ipc),
+        mode=execution_mode_for(dataset, settings),
+        extractor_mode=extractor_mode_for(extractors, dataset, settings, ipc),
     )
 
 
 def _runs(
     dataset: Dataset,
-    cells: Sequence[Cell],
+    cells: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
@@ -218,8 +218,8 @@ class Cohort:
     extractors: ExtractorPool | None
     seed: int
     class_chunk: int
-    passes: Passes
-    extractor_passes: Passes
+    mode: ExecutionMode
+    extractor_mode: ExecutionMode
     at: int = 0
     """Iterations that the source has done."""
     clock: float = field(default_factory=time.monotonic)
@@ -275,13 +275,11 @@ class Cohort:
         anew = partial(
             computed,
             images=self.dataset.train,
-            passes=self.passes,
-            extractor_passes=self.extractor_passes,
+            mode=self.mode,
+            extractor_mode=self.extractor_mode,
             class_chunk=self.class_chunk,
         )
-        return (
-            anew if self.passes.capture is None else ReplayedIterations(anew, self.passes.capture)
-        )
+        return anew if self.mode.capture is None else ReplayedIterations(anew, self.mode.capture)
 
     def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
         if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):

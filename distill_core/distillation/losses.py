@@ -134,8 +134,8 @@ def local_covariance(features: Tensor) -> Tensor:
     Returns:
         (K, C, C).
     """
-    centred = features - features.mean(dim=1, keepdim=True)
-    observations = centred.transpose(1, 2).flatten(2)
+    centered = features - features.mean(dim=1, keepdim=True)
+    observations = centered.transpose(1, 2).flatten(2)
     return torch.bmm(observations, observations.transpose(1, 2)) / features.shape[1]
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
-from distill_core.distillation.gradients import copy_all, held_by
+from distill_core.distillation.gradients import copy_all, parameters_and_buffers
 from distill_core.networks import Network, network_for, uses_batch_statistics
 from distill_core.runtime.chunk_sizes import forward_images
 from distill_core.runtime.cuda_graphs import Replayed
-from distill_core.runtime.execution import Passes
+from distill_core.runtime.execution import ExecutionMode
 from distill_core.runtime.precision import autocast
 from distill_core.settings import DistillationSettings, Precision, QueueSettings
 
@@ -81,15 +81,19 @@ class Trainer:
     """Trains members of a queue; where steps are captured, in a member that stays in place."""
 
     def __init__(
-        self, dataset: Dataset, settings: DistillationSettings, queue: QueueSettings, passes: Passes
+        self,
+        dataset: Dataset,
+        settings: DistillationSettings,
+        queue: QueueSettings,
+        mode: ExecutionMode,
     ) -> None:
-        self._dataset, self._settings, self._queue, self._passes = dataset, settings, queue, passes
+        self._dataset, self._settings, self._queue, self._mode = dataset, settings, queue, mode
         self._step = partial(
             train_step,
             images=dataset.train,
             batch_train=queue.batch_train,
             precision=settings.precision,
-            passes=passes,
+            mode=mode,
         )
 
     def train(self, member: Member, draws: torch.Generator) -> None:
@@ -97,14 +101,14 @@ class Trainer:
         member.network.train().requires_grad_(True)
         step = (
             partial(self._step, member)
-            if self._passes.capture is None
+            if self._mode.capture is None
             else self._replayed_from(member)
         )
         for _ in range(self._queue.train_steps):
             batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
             step(batch)
             member.seen += len(batch)
-        if self._passes.capture is not None:
+        if self._mode.capture is not None:
             copy_all(_state(member), _state(self._still))
 
     def _replayed_from(self, member: Member) -> Callable[[Tensor], None]:
@@ -134,8 +138,8 @@ class Trainer:
         def work(size: int, inputs: Sequence[Tensor]) -> None:
             step(inputs[0])
 
-        assert self._passes.capture is not None
-        return Replayed(work, self._passes.capture())
+        assert self._mode.capture is not None
+        return Replayed(work, self._mode.capture())
 
 
 def train_step(
@@ -145,7 +149,7 @@ def train_step(
     images: ImageSet,
     batch_train: int,
     precision: Precision,
-    passes: Passes,
+    mode: ExecutionMode,
 ) -> None:
     """Take one step on the images at int64 indices (B,), in parts where the network allows it."""
     labels = images.labels[batch]
@@ -154,7 +158,7 @@ def train_step(
     member.optimizer.zero_grad()
     for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
         with autocast(precision, labels.device):
-            logits = passes.run(member.network, images.normalised(part))
+            logits = mode.run(member.network, images.normalised(part))
         (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
         member.correct += (logits.argmax(1) == targets).sum()
     member.optimizer.step()
@@ -162,4 +166,4 @@ def train_step(
 
 def _state(member: Member) -> list[Tensor]:
     """Return all that a step changes."""
-    return [*held_by(member.network), *member.momenta.values(), member.correct]
+    return [*parameters_and_buffers(member.network), *member.momenta.values(), member.correct]

@@ -23,7 +23,7 @@ from distill_core.distillation.losses import (
 from distill_core.extensions import find
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
-from distill_core.runtime.execution import Passes, eager
+from distill_core.runtime.execution import ExecutionMode, eager
 from distill_core.runtime.precision import autocast, forward_only
 from distill_core.settings import DistillationSettings, SettingsError
 
@@ -69,9 +69,9 @@ class Objective:
     """
     forward_images: int | None = None
     """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
-    passes: Passes = PLAIN
+    mode: ExecutionMode = PLAIN
     """How images go through φ."""
-    extractor_passes: Passes = PLAIN
+    extractor_mode: ExecutionMode = PLAIN
     """How images go through ψ."""
 
     @property
@@ -108,7 +108,7 @@ class Objective:
         if self.settings.lambda_cm:
             losses["cm"] = self._covariance_loss(real, maps)
         if self.settings.loss is not None:
-            losses["own"] = _own_loss(self.settings.loss, real.maps.clone(), maps)
+            losses["own"] = _custom_loss(self.settings.loss, real.maps.clone(), maps)
         if isinstance(self.ce_weight, Tensor) or self.ce_weight:
             logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
@@ -118,7 +118,7 @@ class Objective:
         return losses
 
     def _feature_map(self, images: Tensor) -> Tensor:
-        return self.passes.run(FeatureMap(self.network), images)
+        return self.mode.run(FeatureMap(self.network), images)
 
     def _embedded(self, synthetic: Tensor) -> Tensor:
         """Return the features (K, M, D) of class centralization; a single image is its own mean in
@@ -127,7 +127,7 @@ class Objective:
         if synthetic.shape[1] == 1 or self.extractor is None:
             return synthetic.flatten(2)
         return self._features(
-            partial(self.extractor_passes.run, Embedding(self.extractor)), synthetic
+            partial(self.extractor_mode.run, Embedding(self.extractor)), synthetic
         )
 
     def _covariance_loss(self, real: RealFeatures, synthetic: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ def _gradient(
     return gradient, {name: loss.detach() for name, loss in (*losses.items(), ("total", total))}
 
 
-def _own_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
+def _custom_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
     loss = find(name)(real, synthetic)
     if not isinstance(loss, Tensor) or loss.dim():
         what = (

@@ -29,7 +29,7 @@ class Hooks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class SetRun:
     """One set of a cohort."""
 
     settings: DistillationSettings
@@ -42,7 +42,7 @@ class Cell:
 class Run:
     """A cell on its way."""
 
-    cell: Cell
+    cell: SetRun
     state: DistillationState
     base: Base
     """Its own, for its rule of updating pixels; networks come from one base for all."""

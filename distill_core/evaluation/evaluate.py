@@ -12,7 +12,7 @@ from torch import Tensor
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetInfo
 from distill_core.networks import Network, network_for
-from distill_core.runtime.execution import Passes, choose_passes, eager
+from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager
 from distill_core.runtime.precision import arithmetic, autocast, forward_only
 from distill_core.seeds import derive_seed, generator
 from distill_core.settings import EvaluationSettings, Precision
@@ -84,7 +84,7 @@ def evaluate_network(
     """
     identity = (info.name, network, seed, index)
     built = network_for(info, network, test.device, generator("evaluation network", *identity))
-    passes = _passes(built, training, test, settings)
+    mode = _mode(built, training, test, settings)
     result = fit(
         built,
         training.images,
@@ -92,9 +92,9 @@ def evaluate_network(
         training_schedule(settings),
         generator("evaluation training", *identity),
         progress,
-        passes=passes,
+        mode=mode,
     )
-    correct = correct_by_class(built, test, len(info.classes), settings.precision, passes)
+    correct = correct_by_class(built, test, len(info.classes), settings.precision, mode)
     images = test.labels.bincount(minlength=len(info.classes)).cpu()
     return EvaluatedNetwork(
         index=index,
@@ -105,13 +105,13 @@ def evaluate_network(
     )
 
 
-def _passes(
+def _mode(
     network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings
-) -> Passes:
+) -> ExecutionMode:
     """Choose for all networks that are evaluated on a set, which share what is compiled."""
     trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
     images = settings.num_eval * (trained + len(test))
-    return choose_passes(
+    return choose_execution_mode(
         network, lambda: test.normalised(torch.arange(1)), images, settings.precision
     )
 
@@ -138,13 +138,13 @@ def correct_by_class(
     test: ImageSet,
     classes: int,
     precision: Precision,
-    passes: Passes | None = None,
+    mode: ExecutionMode | None = None,
 ) -> Tensor:
     """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the
     CPU.
     """
     network.eval()
-    forward = forward_only(partial((passes or eager("asked for")).run, network), None)
+    forward = forward_only(partial((mode or eager("asked for")).run, network), None)
     correct = torch.zeros(classes, dtype=torch.int64, device=test.device)
     with arithmetic(precision):
         for start in range(0, len(test), TEST_BATCH):

@@ -103,7 +103,7 @@ def describe(
     )
     state = derive_seed("t-SNE", dataset.info.name, seed) % 2**32
     ends = np.cumsum([len(part) for part in embeddings])[:-1]
-    tsne = np.split(neighbour_plane(np.concatenate(embeddings), settings.perplexity, state), ends)
+    tsne = np.split(neighbor_plane(np.concatenate(embeddings), settings.perplexity, state), ends)
     real = {group.label: group.covariance for group in groups if group.origin == "real"}
     return [
         ClassFeatures(
@@ -154,7 +154,7 @@ def principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
     return project
 
 
-def neighbour_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
+def neighbor_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
     """Return the plane (n, 2) of t-SNE for embeddings (n, D); the perplexity is at most (n −
     1)/3.
     """

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from distill_core.exporters.content import Content, ExportError, Format
 from distill_core.exporters.png import encode
-from distill_core.synthetic_set import SyntheticSet, to_normalised
+from distill_core.synthetic_set import SyntheticSet, to_normalized
 
 FILE = "data/train-00000-of-00001.parquet"
 
@@ -93,7 +93,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     labels = torch.tensor(
         [row["label" if source.soft_labels is None else "soft_label"] for row in rows]
     )
-    return to_normalised(images, source.mean, source.std), labels
+    return to_normalized(images, source.mean, source.std), labels
 
 
 def _loading(content: Content) -> str:

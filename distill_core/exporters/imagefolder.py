@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distill_core.exporters.content import Content, Format
 from distill_core.exporters.png import picture
-from distill_core.synthetic_set import SyntheticSet, to_normalised
+from distill_core.synthetic_set import SyntheticSet, to_normalized
 
 
 def folder_name(label: int, name: str, classes: int) -> str:
@@ -41,7 +41,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
         ImageFolder(str(folder), loader=lambda path: to_tensor(Image.open(path).convert(mode)))
     )
     images = torch.stack([image for image, _ in pairs])
-    return to_normalised(images, source.mean, source.std), torch.tensor(
+    return to_normalized(images, source.mean, source.std), torch.tensor(
         [label for _, label in pairs]
     )
 

@@ -212,8 +212,8 @@ def _pixels(raw: RawSet, reading: Reading, dataset: Dataset) -> Tensor:
     if reading.zca != "no":
         try:
             if reading.zca_path is None:
-                normalisation = (mean, std) if reading.normalised else None
-                whitening = real_whitening(dataset.train, normalisation)
+                normalization = (mean, std) if reading.normalised else None
+                whitening = real_whitening(dataset.train, normalization)
             elif reading.zca != _whitening_name(True, reading.zca_path):
                 raise ImportSetError(
                     f"{reading.zca_path} has changed since it was decided how {raw.where} is read"

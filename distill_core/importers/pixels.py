@@ -15,9 +15,9 @@ from torch import Tensor
 from distill_core.datasets.info import DatasetInfo
 
 MARGIN = 0.2
-MOST_OUTSIDE = 0.25
+MAX_OUTSIDE = 0.25
 """Largest part of the pixels that may lie further outside [0, 1] than the margin."""
-LEAST_CONTRAST = 0.4
+MIN_CONTRAST = 0.4
 """Of the data set's standard deviation."""
 FURTHEST_MEAN = 1.5
 """Distance to the data set's mean, in its standard deviations."""
@@ -82,7 +82,7 @@ class PixelStatistics:
             return "pixels in [0, 1]", "no", "no"
         if largest_mean < 0.2 and spread < 0.6:
             return "ZCA-whitened images", "yes", "no"
-        if self.outside > MOST_OUTSIDE:
+        if self.outside > MAX_OUTSIDE:
             return "normalised images", "no", "yes"
         return "pixels of which some lie outside [0, 1]", "no", "no"
 
@@ -92,10 +92,10 @@ def contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
     nothing is.
     """
     found = PixelStatistics.of(pixels)
-    if found.outside > MOST_OUTSIDE:
+    if found.outside > MAX_OUTSIDE:
         return f"{found.outside:.0%} of the pixels would lie far outside [0, 1] ({found})"
     contrast = max(std / expected for std, expected in zip(found.std, info.std, strict=True))
-    if contrast < LEAST_CONTRAST:
+    if contrast < MIN_CONTRAST:
         return (
             f"the images would be nearly constant, with {contrast:.0%} of the contrast of"
             f" {info.name} ({found})"

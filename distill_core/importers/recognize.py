@@ -14,7 +14,7 @@ SUFFIXES = (".pt", ".pth", ".pkl", ".pickle")
 """Of files that a folder stands for if there is but one."""
 
 
-def recognise(path: Path, *, allow_pickle: bool = False) -> Found:
+def recognize(path: Path, *, allow_pickle: bool = False) -> Found:
     """Read whatever is at a path.
 
     Raises:
@@ -42,11 +42,11 @@ def _folder(folder: Path, allow_pickle: bool) -> Found:
         return native.find(files)
     for name in IMAGES:
         if (folder / name).is_file():
-            return recognise(folder / name, allow_pickle=allow_pickle)
+            return recognize(folder / name, allow_pickle=allow_pickle)
     if (found := imagefolder.find(folder)) is not None:
         return found
     if len(files := [path for path in folder.glob("[!.]*") if path.suffix in SUFFIXES]) == 1:
-        return recognise(files[0], allow_pickle=allow_pickle)
+        return recognize(files[0], allow_pickle=allow_pickle)
     names = sorted(path.name for path in folder.iterdir())
     listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     raise ImportSetError(

@@ -14,7 +14,7 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.importers.files import kind_of, load
 from distill_core.importers.raw import ImportSetError, keys_of
 from distill_core.importers.zca import Whitening, fit
-from distill_core.synthetic_set import to_normalised
+from distill_core.synthetic_set import to_normalized
 
 BATCH = 1024
 MEANS = ("mean", "mean_vector")
@@ -26,7 +26,7 @@ code uses.
 
 @lru_cache(maxsize=2)
 def real_whitening(
-    images: ImageSet, normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    images: ImageSet, normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 ) -> Whitening:
     """Compute the whitening of real images, in pixel space or after (pixel − mean) / std.
 
@@ -36,7 +36,7 @@ def real_whitening(
 
     def pixels(batch: Tensor) -> Tensor:
         values = batch.cpu().float() / 255
-        return values if normalisation is None else to_normalised(values, *normalisation)
+        return values if normalization is None else to_normalized(values, *normalization)
 
     return fit(pixels(batch) for batch in images.images.split(BATCH))
 

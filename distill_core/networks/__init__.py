@@ -12,13 +12,13 @@ from distill_core.networks.names import Architecture, network_names, parse_netwo
 if TYPE_CHECKING:
     from distill_core.networks.base import Network
     from distill_core.networks.build import build_network, network_for
-    from distill_core.networks.initialization import initialise, uses_batch_statistics
+    from distill_core.networks.initialization import initialize, uses_batch_statistics
 
 __all__ = [
     "Architecture",
     "Network",
     "build_network",
-    "initialise",
+    "initialize",
     "network_for",
     "network_names",
     "parse_network_name",
@@ -29,7 +29,7 @@ _LOADED_AT_FIRST_USE = {
     "Network": "base",
     "build_network": "build",
     "network_for": "build",
-    "initialise": "initialization",
+    "initialize": "initialization",
     "uses_batch_statistics": "initialization",
 }
 

@@ -9,12 +9,12 @@ from distill_core import seeds
 from distill_core.datasets.info import DatasetInfo
 from distill_core.extensions import find
 from distill_core.networks.base import Network
-from distill_core.networks.initialization import initialise
+from distill_core.networks.initialization import initialize
 from distill_core.networks.names import parse_network_name
 from distill_core.networks.plain import MLP, VGG, AlexNet, ConvNet, LeNet
 from distill_core.networks.resnet import ResNet
 from distill_core.networks.vit import ViT
-from distill_core.settings import SettingsError, is_own
+from distill_core.settings import SettingsError, is_custom
 
 FAMILIES: dict[str, Callable[..., Network]] = {
     "ConvNet": ConvNet,
@@ -63,7 +63,7 @@ def build_network(
         channels: of the images.
         classes: number of classes, the width of the logits.
         image_size: side of the square images, in pixels.
-        generator: source of the parameters (see `initialise`); None derives them from the name
+        generator: source of the parameters (see `initialize`); None derives them from the name
             alone.
 
     Raises:
@@ -72,7 +72,7 @@ def build_network(
     said = {
         key: value for key, value in asdict(parse_network_name(name)).items() if value is not None
     }
-    own = is_own(name)
+    own = is_custom(name)
     family = find(said.pop("family")) if own else FAMILIES[said.pop("family")]
     try:
         with torch.device(
@@ -91,5 +91,5 @@ def build_network(
             " distill_core.networks.Network"
         )
     network.to_empty(device="cpu")
-    initialise(network, generator or seeds.generator("network parameters", name))
+    initialize(network, generator or seeds.generator("network parameters", name))
     return network

@@ -11,7 +11,7 @@ EMBEDDING_STD = 0.02
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, generator: torch.Generator) -> None:
+def initialize(network: nn.Module, generator: torch.Generator) -> None:
     """Draw every parameter of `network` anew, in place, and reset its running statistics.
 
     Weights and biases of convolutions and linear layers are uniform in ±1/√fan_in, norms are the

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 from distill_core.extensions import require_importable
-from distill_core.settings import SettingsError, is_own
+from distill_core.settings import SettingsError, is_custom
 
 Family = Literal["ConvNet", "AlexNet", "VGG", "ResNet", "MLP", "LeNet", "ViT"]
 
@@ -62,7 +62,7 @@ def parse_network_name(name: str) -> Architecture:
     Raises:
         SettingsError: nothing is called so; the message gives the nearest name.
     """
-    if is_own(name):
+    if is_custom(name):
         return Architecture(family=require_importable(name))
     for family in get_args(Family):
         match = re.fullmatch(family + _VARIATIONS[family], name)

@@ -29,7 +29,7 @@ from distill_core.runtime.cuda_graphs import Capture, capture_on_gpu
 from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, built
 from distill_core.settings import Precision
 
-PAYING_OPERATIONS = 3 * 10**13
+MIN_FLOPS_TO_COMPILE = 3 * 10**13
 """Operations from which a computation repays its compilation, one to four minutes on two cores:
 amply for a ConvNet, just so for a ResNet, whose next computation finds it on disk."""
 GAINING = "only ConvNets, ResNets and VGGs with instance or group norm"
@@ -43,7 +43,7 @@ Run = Callable[[Network, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Passes:
+class ExecutionMode:
     """A way to run a network forward (backward follows from it), and why it was chosen."""
 
     run: Run
@@ -55,7 +55,7 @@ class Passes:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Why some networks run eagerly all the same, by their layers in words."""
 
-    def told(self, network: Network) -> str:
+    def describe(self, network: Network) -> str:
         """Return how a network was run, and why."""
         return self.failed.get(repr(network), self.reason) if self.failed else self.reason
 
@@ -72,21 +72,21 @@ def _by_winograd(network: Network, images: Tensor) -> Tensor:
         )  # and all maps after them
 
 
-def eager(reason: str) -> Passes:
+def eager(reason: str) -> ExecutionMode:
     """Return the plain way: operation by operation."""
-    return Passes(_through, f"eager: {reason}")
+    return ExecutionMode(_through, f"eager: {reason}")
 
 
-def captured() -> Passes:
+def captured() -> ExecutionMode:
     """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU
     yet.
     """
-    return Passes(_through, "captured", capture_on_gpu)
+    return ExecutionMode(_through, "captured", capture_on_gpu)
 
 
-def choose_passes(
+def choose_execution_mode(
     network: Network, image: Callable[[], Tensor], images: float, precision: Precision
-) -> Passes:
+) -> ExecutionMode:
     """Choose for a computation.
 
     Args:
@@ -99,9 +99,9 @@ def choose_passes(
     device = next(network.parameters()).device
     if device.type != "cpu":
         return eager(f"nothing else has been measured on {device.type}")
-    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _normalises_groups(network)):
+    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _normalizes_groups(network)):
         return eager(f"{GAINING} were measured to gain from compilation")
-    if images * forward_operations(network, image()) < PAYING_OPERATIONS:
+    if images * forward_operations(network, image()) < MIN_FLOPS_TO_COMPILE:
         return eager("too short to repay compilation")
     if not any(map(shutil.which, COMPILERS)):
         return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
@@ -112,7 +112,7 @@ def choose_passes(
     return compiled(winograd=winograd)
 
 
-def _normalises_groups(network: Network) -> bool:
+def _normalizes_groups(network: Network) -> bool:
     return any(isinstance(layer, nn.GroupNorm) for layer in network.modules())
 
 
@@ -129,7 +129,7 @@ def forward_operations(network: Network, image: Tensor) -> int:
 
 
 @cache
-def compiled(*, winograd: bool) -> Passes:
+def compiled(*, winograd: bool) -> ExecutionMode:
     """Return the way that compiles for each architecture and batch shape, once in a process, kept
     on disk.
 
@@ -162,4 +162,4 @@ def compiled(*, winograd: bool) -> Passes:
                 failed[repr(network)] = f"eager: compilation failed ({type(error).__name__})"
         return _through(network, images)
 
-    return Passes(run, f"compiled{WINOGRAD if winograd else ''}", failed=failed)
+    return ExecutionMode(run, f"compiled{WINOGRAD if winograd else ''}", failed=failed)

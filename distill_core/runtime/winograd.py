@@ -28,7 +28,7 @@ PART = 2**21
 """Most numbers in the tiles of a part of a batch."""
 LANES = 16
 """Channels that the transforms take together."""
-LEAST_TILES = 32
+MIN_TILES = 32
 """Tiles in a batch from which the transform of the weights, as much work for any batch, is
 repaid.
 """
@@ -183,9 +183,7 @@ def fits(
     ):
         return False
     n, c, h, w = maps.shape
-    return (
-        not (h % 4 or w % 4 or c % LANES or len(weight) % LANES) and n * h * w // 16 >= LEAST_TILES
-    )
+    return not (h % 4 or w % 4 or c % LANES or len(weight) % LANES) and n * h * w // 16 >= MIN_TILES
 
 
 class WinogradConvolutions(TorchFunctionMode):

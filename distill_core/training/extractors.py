@@ -148,11 +148,11 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise ExtractorError(f"{file} cannot be read: {error}") from error
 
 
-def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], misfit: str) -> Network:
+def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], invalid: str) -> Network:
     try:
         extractor.load_state_dict(parameters, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ExtractorError(f"{misfit}: {error}") from error
+        raise ExtractorError(f"{invalid}: {error}") from error
     return extractor.eval().requires_grad_(False)
 
 

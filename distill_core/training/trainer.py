@@ -14,7 +14,7 @@ from torch import Tensor
 from distill_core.augmentation import Draw, augment, draw_augmentation
 from distill_core.networks import Network
 from distill_core.runtime.cuda_graphs import Replayed
-from distill_core.runtime.execution import Passes, choose_passes
+from distill_core.runtime.execution import ExecutionMode, choose_execution_mode
 from distill_core.runtime.precision import arithmetic, autocast
 from distill_core.settings import Precision
 
@@ -73,7 +73,7 @@ class Fit:
     """Fraction."""
     loss: float
     """Mean cross entropy."""
-    passes: str = ""
+    mode: str = ""
     """How the network was run, and why (see `distill_core.runtime.execution`)."""
 
 
@@ -85,7 +85,7 @@ def fit(
     draws: torch.Generator,
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
-    passes: Passes | None = None,
+    mode: ExecutionMode | None = None,
 ) -> Fit:
     """Train `network` in place.
 
@@ -105,7 +105,7 @@ def fit(
     """
     checkpoints = checkpoints or Checkpoints()
     network.train().requires_grad_(True)
-    steps = _Steps(network, images, labels, schedule, passes)
+    steps = _Steps(network, images, labels, schedule, mode)
     begin = 0 if checkpoints.resume is None else int(checkpoints.resume["epochs"])
     dropped = schedule.drop_after is not None and begin > schedule.drop_after
     optimizer = _optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
@@ -170,11 +170,11 @@ class _Steps:
         images: Callable[[Tensor], Tensor],
         labels: Tensor,
         schedule: Schedule,
-        passes: Passes | None,
+        mode: ExecutionMode | None,
     ) -> None:
         self.network, self.images, self.labels, self.schedule = network, images, labels, schedule
         trained = 3 * schedule.epochs * len(labels)
-        self.passes = passes or choose_passes(
+        self.mode = mode or choose_execution_mode(
             network, self._first_image, trained, schedule.precision
         )
         self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
@@ -183,7 +183,7 @@ class _Steps:
     def by(self, optimizer: torch.optim.Optimizer) -> Step:
         """Return the step that an optimiser takes."""
 
-        if self.passes.capture is None:
+        if self.mode.capture is None:
             return partial(self._take, optimizer)
 
         def work(kind: tuple[int, frozenset[str] | None], inputs: Sequence[Tensor]) -> None:
@@ -192,7 +192,7 @@ class _Steps:
                 optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn)
             )
 
-        replayed = Replayed(work, self.passes.capture())
+        replayed = Replayed(work, self.mode.capture())
 
         def step(index: Tensor, draw: Draw | None) -> None:
             ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())
@@ -218,7 +218,7 @@ class _Steps:
         return Fit(
             float(self.correct) / count,
             float(self.loss_sum) / count,
-            self.passes.told(self.network),
+            self.mode.describe(self.network),
         )
 
     def _first_image(self) -> Tensor:
@@ -227,7 +227,7 @@ class _Steps:
     def _take(self, optimizer: torch.optim.Optimizer, index: Tensor, draw: Draw | None) -> None:
         inputs, targets = augment_each(self.images(index), draw), self.labels[index]
         with autocast(self.schedule.precision, inputs.device):
-            logits = self.passes.run(self.network, inputs)
+            logits = self.mode.run(self.network, inputs)
         loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad()
         loss.backward()

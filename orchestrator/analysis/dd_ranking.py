@@ -23,7 +23,7 @@ from orchestrator.analysis.statistics import (
     Interval,
     bootstrap_means,
     percentile_interval,
-    summarise,
+    summarize,
 )
 
 Array = NDArray[np.float64]
@@ -67,7 +67,7 @@ class AugmentationRobustness:
     """Seeds that all four have."""
 
 
-def normalised_score(margin: Number) -> Number:
+def normalized_score(margin: Number) -> Number:
     """Return (e^x − e^−1) / (e − e^−1) of margins x in [−1, 1]: 0 at −1, 1 at 1."""
     value: Number = (np.exp(margin) - math.exp(-1)) / (math.e - math.exp(-1))
     return value
@@ -92,7 +92,7 @@ def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> Label
     if not pairs:
         return None
     own, other = (float(np.concatenate([pair[i] for pair in pairs]).mean()) for i in (0, 1))
-    top = summarise(whole).mean
+    top = summarize(whole).mean
     # α = ½·(own − other) − ½·(whole − own) is one paired group and one of its own.
     paired = [pair[0] - pair[1] / 2 for pair in pairs]
     margins = bootstrap_means(paired) - bootstrap_means(whole, stream=1) / 2
@@ -100,8 +100,8 @@ def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> Label
     return LabelRobustness(
         ior=own - other,
         hlr=top - own,
-        score=float(normalised_score((own - other) / 2 - (top - own) / 2)),
-        interval=None if single else percentile_interval(normalised_score(margins)),
+        score=float(normalized_score((own - other) / 2 - (top - own) / 2)),
+        interval=None if single else percentile_interval(normalized_score(margins)),
         sets=len(pairs),
     )
 
@@ -134,10 +134,10 @@ def augmentation_robust_score(
     return AugmentationRobustness(
         augmented=augmented,
         plain=plain,
-        score=float(normalised_score((augmented + plain) / 2)),
+        score=float(normalized_score((augmented + plain) / 2)),
         interval=None
         if single
-        else percentile_interval(normalised_score(bootstrap_means(margins))),
+        else percentile_interval(normalized_score(bootstrap_means(margins))),
         sets=len(joined),
     )
 

@@ -50,7 +50,7 @@ class Summary:
     """Number of networks, over all sets."""
 
 
-def summarise(group: Group) -> Summary:
+def summarize(group: Group) -> Summary:
     """Describe a group.
 
     Args:
@@ -88,7 +88,7 @@ def bootstrap_interval(
         confidence: probability that the interval should cover.
 
     Raises:
-        StatisticsError: as in `summarise`.
+        StatisticsError: as in `summarize`.
     """
     sets = _checked(group)
     if sum(map(len, sets)) == 1:
@@ -120,7 +120,7 @@ def bootstrap_counts(group: Group, stream: int = 0, resamples: int = RESAMPLES) 
         Whole numbers as float64, (resamples, numbers), the numbers of one set after another.
 
     Raises:
-        StatisticsError: as in `summarise`.
+        StatisticsError: as in `summarize`.
     """
     sizes = tuple(numbers.size for numbers in _checked(group))
     return _draws(sizes, stream, resamples).astype(np.float64)
@@ -160,7 +160,7 @@ def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
         confidence: of the two-sided test.
 
     Raises:
-        StatisticsError: as in `summarise`.
+        StatisticsError: as in `summarize`.
     """
     means = np.array([numbers.mean() for numbers in _checked(group)])
     if len(means) < 2:
@@ -227,7 +227,7 @@ def interquartile_mean_interval(
         resamples: number of bootstrap samples.
 
     Raises:
-        StatisticsError: there is no cell, or as in `summarise`.
+        StatisticsError: there is no cell, or as in `summarize`.
     """
     values = np.concatenate([_pooled(group) for group in _some(cells)])
     if len(values) == len(cells):
@@ -273,7 +273,7 @@ def improvement_interval(
         resamples: number of bootstrap samples.
 
     Raises:
-        StatisticsError: there is no cell, or as in `summarise`.
+        StatisticsError: there is no cell, or as in `summarize`.
     """
     samples, single = np.zeros(resamples), True
     for cell, (first, second) in enumerate(_some(cells)):

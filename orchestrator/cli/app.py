@@ -20,7 +20,7 @@ from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.tables import TableError
 from search_spaces.errors import SpaceError
 
-OWN_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)
+USER_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)
 """Errors whose message is all that a user needs."""
 
 
@@ -31,7 +31,7 @@ class Commands(typer.core.TyperGroup):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except OWN_ERRORS as error:
+        except USER_ERRORS as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
 

@@ -13,7 +13,7 @@ from orchestrator.cluster.manifests.generate import Job
 from orchestrator.planning.request import Request
 from orchestrator.store.atomic_files import StoreError
 
-OWN_OPTIONS = {
+FIXED_OPTIONS = {
     "store": "give it to iid cluster itself",
     "data": "give it to iid cluster itself",
     "address": "leave it out",
@@ -216,10 +216,10 @@ def _request(space: str, options: tuple[str, ...]) -> Request:
     except USAGE_ERROR as error:
         told = error.format_message()  # type: ignore[attr-defined]
         raise typer.BadParameter(told, param_hint="--run-options") from error
-    for name in OWN_OPTIONS:
+    for name in FIXED_OPTIONS:
         if context.get_parameter_source(name).name == "COMMANDLINE":
             raise typer.BadParameter(
-                f"--{name} has no place there; {OWN_OPTIONS[name]}", param_hint="--run-options"
+                f"--{name} has no place there; {FIXED_OPTIONS[name]}", param_hint="--run-options"
             )
     return request(space, context.params["overrides"], context.params["smoke"])
 

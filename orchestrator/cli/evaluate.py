@@ -16,7 +16,7 @@ from distill_core.datasets.load import Dataset, load_dataset
 from distill_core.importers.convert import content_of, convert, decide, images_per_class
 from distill_core.importers.raw import Found, ImportSetError, RawSet
 from distill_core.importers.reading import Options, Reading
-from distill_core.importers.recognize import recognise
+from distill_core.importers.recognize import recognize
 from distill_core.settings import DatasetRef, Protocol, SettingsError
 from orchestrator.cli.run import check_data
 from orchestrator.launch.launch import launch, show
@@ -27,7 +27,7 @@ from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import slug
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, ImportSet, Select, Unit
-from search_spaces.errors import Misfit, SpaceError
+from search_spaces.errors import InvalidValue, SpaceError
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SAME, Axes, validate
 from search_spaces.yaml_document import parse_document
@@ -150,11 +150,11 @@ def ask(
     }
     try:
         axes = validate(Axes, values)
-    except Misfit as misfit:
+    except InvalidValue as invalid:
         option = {"datasets": "--dataset", "methods": "--beside"}.get(
-            str(misfit.path[0]), "--architectures"
+            str(invalid.path[0]), "--architectures"
         )
-        raise SpaceError(f"{option}: {misfit.message}") from misfit
+        raise SpaceError(f"{option}: {invalid.message}") from invalid
     if len(axes.refs()) != 1:
         raise SpaceError("--dataset: give one data set")
     return Question(
@@ -179,7 +179,7 @@ def read_options(
     Raises:
         SettingsError: an option has none of its values.
     """
-    mean, std = _normalisation(normalised)
+    mean, std = _normalization(normalised)
     if soft_labels not in (None, "logits", "probabilities"):
         raise SettingsError(f"--soft-labels {soft_labels}: say logits or probabilities")
     if zca not in (None, "yes", "no") and not Path(zca).expanduser().exists():
@@ -196,7 +196,7 @@ def read_options(
     )
 
 
-def _normalisation(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if text in (None, "yes", "no"):
         return (), ()
     try:
@@ -233,7 +233,7 @@ def _imported(
     console: Console,
 ) -> list[GivenSet]:
     """Read a path, try every set of it, and say what was found."""
-    found = recognise(path, allow_pickle=allow_pickle)
+    found = recognize(path, allow_pickle=allow_pickle)
     content = content_of(found, path)
     counts = Counter((given.method, given.unit.ipc) for given in before)
     given_sets = []

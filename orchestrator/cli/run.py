@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from distill_core.datasets.files import locate, missing
+from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.cli.report import show_report
 from orchestrator.launch.launch import launch, show
@@ -95,7 +95,7 @@ def check_data(datasets: Iterable[DatasetRef], data: Path, *, download: bool) ->
     for dataset in dict.fromkeys(datasets):
         if locate(dataset, data) is None:
             if not download:
-                raise missing(dataset, data)
+                raise missing_dataset_error(dataset, data)
             from distill_core.datasets.load import load_dataset
 
             load_dataset(dataset, data, download=True)

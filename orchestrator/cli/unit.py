@@ -82,7 +82,7 @@ def _outcome(result: Result, place: str) -> Text:
             return Text("a launch is computing this unit right now; see iid status")
         case "stopped":
             return Text("stopped after a checkpoint; the same command goes on from there")
-        case _ if result.hopeless:
+        case _ if result.fatal:
             return Text(f"{result.error}: {result.reason}")
         case _:
             return Text(result.traceback or f"{result.error}: {result.reason}")

@@ -22,7 +22,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distill_core.datasets.files import LAYOUTS, locate, own_folder
+from distill_core.datasets.files import LAYOUTS, custom_folder, locate
 from distill_core.settings import DatasetRef
 from orchestrator.cluster.software_check import difference, software
 from orchestrator.execution.trial import Result
@@ -34,7 +34,7 @@ NODE_DATA, NODE_CACHE = "IID_NODE_DATA", "IID_NODE_CACHE"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parcel:
+class DatasetArchive:
     """A data set on its way."""
 
     name: str
@@ -52,7 +52,7 @@ def label(ref: DatasetRef) -> str:
     return f"{ref.name}@{ref.version}"
 
 
-def why_not(ref: DatasetRef) -> str | None:
+def transfer_blocker(ref: DatasetRef) -> str | None:
     """Return why a data set cannot be sent; None if it can."""
     path = Path(ref.path or "").expanduser()
     if path.is_absolute() or ".." in path.parts:
@@ -63,7 +63,7 @@ def why_not(ref: DatasetRef) -> str | None:
     return None
 
 
-def pack(ref: DatasetRef, root: Path) -> Parcel:
+def pack(ref: DatasetRef, root: Path) -> DatasetArchive:
     """Put a data set into Ray's object store; equal files give an equal digest."""
     sink = _Chunks()
     with tarfile.open(fileobj=cast(Any, sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
@@ -73,7 +73,7 @@ def pack(ref: DatasetRef, root: Path) -> Parcel:
             with path.open("rb") as stream:
                 tar.addfile(entry, stream)
     sink.flush()
-    return Parcel(
+    return DatasetArchive(
         name=label(ref),
         digest=sink.sha256.hexdigest()[:16],
         size=sink.size,
@@ -81,20 +81,20 @@ def pack(ref: DatasetRef, root: Path) -> Parcel:
     )
 
 
-def unpack(parcel: Parcel) -> str:
+def unpack(archive: DatasetArchive) -> str:
     """Return the folder of a data set on this node, after getting it from the object store if it is
     not there yet.
 
     Raises:
         OSError: it cannot be kept.
     """
-    place = cache() / f"{parcel.name}-{parcel.digest}"
+    place = cache() / f"{archive.name}-{archive.digest}"
     if place.exists():
         return str(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
     try:
-        with tarfile.open(fileobj=cast(Any, _Source(parcel)), mode="r|") as tar:
+        with tarfile.open(fileobj=cast(Any, _Source(archive)), mode="r|") as tar:
             tar.extractall(aside, filter="data")
         try:
             aside.rename(place)
@@ -121,24 +121,24 @@ def node_root(root: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcels:
+class DatasetArchives:
     """What the machine that launches can send: to nodes that join later, when they ask for it."""
 
-    sent: Mapping[str, Parcel]
+    sent: Mapping[str, DatasetArchive]
     """By `label`: what nodes lacked as the launch began."""
     depot: Any = None
     """A handle of `Depot`."""
     software: Mapping[str, str] = field(default_factory=dict)
     """Of the machine that launches; see `orchestrator.cluster.software_check`."""
 
-    def of(self, ref: DatasetRef) -> Parcel | None:
+    def of(self, ref: DatasetRef) -> DatasetArchive | None:
         """Return the parcel of a data set; None where it cannot be sent."""
         if label(ref) in self.sent or self.depot is None:
             return self.sent.get(label(ref))
-        found: Parcel | None = ray.get(self.depot.parcel.remote(ref))
+        found: DatasetArchive | None = ray.get(self.depot.archive.remote(ref))
         return found
 
-    def misfit(self) -> str | None:
+    def software_mismatch(self) -> str | None:
         """Say why this node must not compute for the launch; None if it may. Nodes that join later
         are asked here.
         """
@@ -146,19 +146,19 @@ class Parcels:
         return difference(here, software(), self.software)
 
 
-class Depot:
+class ArchiveServer:
     """An actor on the machine that launches, which packs a data set when the first node asks for
     it.
     """
 
     def __init__(self, root: str) -> None:
         self._root = Path(root)
-        self._packed: dict[str, Parcel] = {}
+        self._packed: dict[str, DatasetArchive] = {}
 
-    def parcel(self, ref: DatasetRef) -> Parcel | None:
+    def archive(self, ref: DatasetRef) -> DatasetArchive | None:
         """Return a data set as a parcel; None where it is not here or cannot be sent."""
         if label(ref) not in self._packed:
-            if locate(ref, self._root) is None or why_not(ref) is not None:
+            if locate(ref, self._root) is None or transfer_blocker(ref) is not None:
                 return None
             self._packed[label(ref)] = pack(ref, self._root)
         return self._packed[label(ref)]
@@ -168,40 +168,38 @@ def open_depot(root: Path) -> Any:
     """Start a depot on this machine's node of the joined cluster; it ends with the launch."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return (
-        ray.remote(num_cpus=0)(Depot)
+        ray.remote(num_cpus=0)(ArchiveServer)
         .options(scheduling_strategy=here)
         .remote(str(root.expanduser().resolve()))
     )
 
 
-def data_root_for(ref: DatasetRef, root: Path, parcels: Parcels) -> Path:
+def data_root_for(ref: DatasetRef, root: Path, archives: DatasetArchives) -> Path:
     """Return the folder below which a unit finds its data set on this node."""
     own = node_root(root)
-    if locate(ref, own) is None and (parcel := parcels.of(ref)) is not None:
-        return Path(unpack(parcel))
+    if locate(ref, own) is None and (archive := archives.of(ref)) is not None:
+        return Path(unpack(archive))
     return own
 
 
-def trial_on_cluster(parcels: Parcels) -> Callable[[dict[str, Any]], None]:
+def trial_on_cluster(archives: DatasetArchives) -> Callable[[dict[str, Any]], None]:
     """Return a trial that looks for data where its node has them."""
-    return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, parcels=parcels))
+    return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, archives=archives))
 
 
-def _run(config: dict[str, Any], parcels: Parcels) -> None:
-    if (reason := parcels.misfit()) is not None:
-        refused = asdict(
-            Result(status="failed", error="OtherSoftware", reason=reason, hopeless=True)
-        )
+def _run(config: dict[str, Any], archives: DatasetArchives) -> None:
+    if (reason := archives.software_mismatch()) is not None:
+        refused = asdict(Result(status="failed", error="OtherSoftware", reason=reason, fatal=True))
         tune.report({"results": [refused] * len(config["units"])})
         return
-    root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), parcels)
+    root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), archives)
     run_trial({**config, "data_root": str(root)})
 
 
 def _files(ref: DatasetRef, root: Path) -> Iterator[Path]:
     """Yield the files of a data set below the data folder, sorted."""
     if ref.path is not None:
-        found = [own_folder(ref, root)]
+        found = [custom_folder(ref, root)]
     else:
         folder = locate(ref, root)
         layout = next(layout for layout in LAYOUTS[ref.name] if root / layout.folder == folder)
@@ -238,8 +236,8 @@ class _Chunks:
 class _Source:
     """Reads a parcel's chunks one after the other."""
 
-    def __init__(self, parcel: Parcel) -> None:
-        self._left = list(reversed(parcel.chunks))
+    def __init__(self, archive: DatasetArchive) -> None:
+        self._left = list(reversed(archive.chunks))
         self._chunk = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:

@@ -39,7 +39,7 @@ def running_cluster() -> str:
     return str(found)
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """See that a server of gRPC listens at host:port, for which Ray itself takes minutes.
 
     Raises:
@@ -84,7 +84,7 @@ def _watch(address: str, console: Console, over: threading.Event) -> None:
         if over.wait(WATCH_SECONDS):
             return
         try:
-            knock(address)
+            check_reachable(address)
             unanswered = 0
         except OSError:
             unanswered += 1

@@ -16,17 +16,17 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distill_core.datasets.files import locate, missing
+from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.settings import DatasetRef
 from orchestrator.cluster.dataset_transfer import (
-    Parcel,
-    Parcels,
+    DatasetArchive,
+    DatasetArchives,
     label,
     node_root,
     open_depot,
     pack,
+    transfer_blocker,
     unpack,
-    why_not,
 )
 from orchestrator.cluster.resources import LaunchError, Node
 from orchestrator.cluster.software_check import difference, software
@@ -39,7 +39,7 @@ ANSWER_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class NodeProbe:
     """What a node is asked; plain values."""
 
     store: str
@@ -52,7 +52,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class NodeReport:
     """What a node answers."""
 
     versions: Mapping[str, str]
@@ -74,7 +74,9 @@ def this_machine() -> list[Node]:
     return [_node(node, gpu_memory()) for node in _alive()]
 
 
-def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[Node], Parcels]:
+def check(
+    store: Store, data_root: Path, units: Iterable[Unit]
+) -> tuple[list[Node], DatasetArchives]:
     """Look at every node of the joined cluster, and bring it the data sets that it lacks.
 
     Args:
@@ -92,7 +94,7 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
     units = list(units)
     datasets = {label(unit.dataset): unit.dataset for unit in units}
     with store.marker() as marker:
-        question = Question(
+        question = NodeProbe(
             store=store.address,
             marker=marker,
             data_root=str(data_root),
@@ -116,9 +118,9 @@ def check(store: Store, data_root: Path, units: Iterable[Unit]) -> tuple[list[No
                 f"node {node['name']} does not see {facts.lacks_folders[0]}, which units read; put"
                 " it on storage that all nodes share, under the same path"
             )
-    parcels = _bring_data(answers, data_root)
+    archives = _bring_data(answers, data_root)
     nodes = [_node(node, facts.gpu_memory) for node, facts in answers]
-    return nodes, Parcels(parcels, open_depot(data_root), ours)
+    return nodes, DatasetArchives(archives, open_depot(data_root), ours)
 
 
 def gpu_memory() -> int | None:
@@ -135,7 +137,7 @@ def gpu_memory() -> int | None:
         return None
 
 
-def look(question: Question) -> Facts:
+def probe_node(question: NodeProbe) -> NodeReport:
     """Answer on a node."""
     root = node_root(Path(question.data_root))
     sees_store, store_error = False, None
@@ -146,7 +148,7 @@ def look(question: Question) -> Facts:
             store.check_writable()
     except StoreError as error:
         store_error = str(error)
-    return Facts(
+    return NodeReport(
         versions=software(),
         sees_store=sees_store,
         store_error=store_error,
@@ -158,8 +160,10 @@ def look(question: Question) -> Facts:
     )
 
 
-def _ask(nodes: Sequence[dict[str, Any]], question: Question) -> list[tuple[dict[str, Any], Facts]]:
-    asked = [(node, _on(node, look).remote(question)) for node in nodes]
+def _ask(
+    nodes: Sequence[dict[str, Any]], question: NodeProbe
+) -> list[tuple[dict[str, Any], NodeReport]]:
+    asked = [(node, _on(node, probe_node).remote(question)) for node in nodes]
     answers = []
     for node, answer in asked:
         try:
@@ -174,8 +178,8 @@ def _ask(nodes: Sequence[dict[str, Any]], question: Question) -> list[tuple[dict
 
 
 def _bring_data(
-    answers: Sequence[tuple[dict[str, Any], Facts]], data_root: Path
-) -> dict[str, Parcel]:
+    answers: Sequence[tuple[dict[str, Any], NodeReport]], data_root: Path
+) -> dict[str, DatasetArchive]:
     """Send each data set that a node lacks to it, once."""
     lacking: dict[str, list[dict[str, Any]]] = {}
     refs: dict[str, DatasetRef] = {}
@@ -183,33 +187,33 @@ def _bring_data(
         for ref in facts.lacks if _computes(node) else ():
             lacking.setdefault(label(ref), []).append(node)
             refs[label(ref)] = ref
-    parcels = {}
+    archives = {}
     for name, nodes in lacking.items():
         if locate(refs[name], data_root) is None:
             if len(nodes) == sum(_computes(node) for node, _ in answers):
-                raise missing(refs[name], data_root)
+                raise missing_dataset_error(refs[name], data_root)
             raise LaunchError(
                 f"node {nodes[0]['name']} does not have data set {name}, nor does this machine,"
                 f" which could send it; put it into {data_root} here or there"
             )
-        if (reason := why_not(refs[name])) is not None:
+        if (reason := transfer_blocker(refs[name])) is not None:
             raise LaunchError(
                 f"node {nodes[0]['name']} does not have data set {name}, and {reason}"
             )
-        parcels[name] = pack(refs[name], data_root)
-        _deliver(parcels[name], nodes)
-    return parcels
+        archives[name] = pack(refs[name], data_root)
+        _deliver(archives[name], nodes)
+    return archives
 
 
-def _deliver(parcel: Parcel, nodes: Sequence[dict[str, Any]]) -> None:
-    for node, place in [(node, _on(node, unpack).remote(parcel)) for node in nodes]:
+def _deliver(archive: DatasetArchive, nodes: Sequence[dict[str, Any]]) -> None:
+    for node, place in [(node, _on(node, unpack).remote(archive)) for node in nodes]:
         try:
             ray.get(place)
         except (RayError, OSError) as error:
             raise LaunchError(
-                f"node {node['name']} cannot keep data set {parcel.name} ({parcel.size / 1e6:,.0f}"
-                f" MB): {last_line(error)}; make room, or name another folder there with"
-                " IID_NODE_CACHE"
+                f"node {node['name']} cannot keep data set {archive.name}"
+                f" ({archive.size / 1e6:,.0f} MB): {last_line(error)};"
+                " make room, or name another folder there with IID_NODE_CACHE"
             ) from error
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.execution.trial import needs_gpu
-from orchestrator.planning.cohorts import added_bytes, likeness
+from orchestrator.planning.cohorts import added_bytes, cohort_key
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.units import Unit
 
-LEAST_SHARE = 0.01
+MIN_SHARE = 0.01
 """Smallest part of a CPU or GPU that a trial may have."""
-MOST_SHARING = 4
+MAX_SHARING = 4
 """Units on one GPU unless told otherwise: more of them mostly wait for each other."""
 USABLE = 0.95
 """Part of a GPU's memory to give away."""
@@ -42,15 +42,14 @@ class Resources:
     address: str | None
 
     def __post_init__(self) -> None:
-        if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus >= LEAST_SHARE):
+        if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus >= MIN_SHARE):
             raise LaunchError(
-                f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least"
-                f" {LEAST_SHARE:g}"
+                f"--cpus-per-trial is {self.cpus:g}; give CPU cores a unit, at least {MIN_SHARE:g}"
             )
-        if self.gpus is not None and self.gpus != 0 and not LEAST_SHARE <= self.gpus <= 1:
+        if self.gpus is not None and self.gpus != 0 and not MIN_SHARE <= self.gpus <= 1:
             raise LaunchError(
                 f"--gpus-per-trial is {self.gpus:g}; a unit computes on one GPU: give 1, a part of"
-                f" it of at least {LEAST_SHARE:g}, or 0 to compute on CPUs"
+                f" it of at least {MIN_SHARE:g}, or 0 to compute on CPUs"
             )
 
 
@@ -105,12 +104,12 @@ def gpu_need(
     computing = [unit for unit in units if needs_gpu(unit)]
     added = added_bytes(computing) if cohorts else {}
     memories = [
-        _with_margin(estimates[unit.key]) + added.get(likeness(unit), 0) for unit in computing
+        _with_margin(estimates[unit.key]) + added.get(cohort_key(unit), 0) for unit in computing
     ]
     return Need(units=len(computing), memory=max(memories, default=0))
 
 
-def share_out(
+def allocate(
     nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: Need
 ) -> Capacity:
     """Decide what each trial gets.
@@ -159,10 +158,10 @@ def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float,
     needs = f"the largest needs {_gigabytes(need.memory)} GB of {_gigabytes(memory)} GB"
     by_memory = _power_of_two(USABLE * memory / max(1, need.memory))
     by_cpu = _power_of_two(min(node.cpus / math.floor(node.gpus) for node in with_gpus) / cpus)
-    sharing = min(MOST_SHARING, by_memory, by_cpu)
+    sharing = min(MAX_SHARING, by_memory, by_cpu)
     if need.memory > memory:
         needs += ", so it may not fit; smaller sets or batches would"
-    elif by_cpu < min(MOST_SHARING, by_memory):
+    elif by_cpu < min(MAX_SHARING, by_memory):
         needs += ", but there are no more CPU cores for each GPU"
     return 1 / sharing, f"{1 / sharing:g} GPU a unit: {needs}"
 

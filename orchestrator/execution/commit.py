@@ -18,11 +18,11 @@ from orchestrator.store.store import Store, StoreError
 from orchestrator.units import Unit
 
 
-class Apart(Exception):
+class CohortSplit(Exception):
     """A cohort could not go on as a whole."""
 
 
-def settled(
+def commit_outcome(
     unit: Unit,
     lease: Lease,
     workdir: Path,
@@ -38,7 +38,7 @@ def settled(
         if isinstance(outcome, Exception):
             raise outcome
         first = _commit(unit, workdir, outcome, store, settings, device)
-    except Apart:
+    except CohortSplit:
         return Result(status="apart")
     except Stopped:
         return Result(status="busy" if lease.lost.is_set() else "stopped")
@@ -82,13 +82,13 @@ def failed(
         reason=reason,
         traceback="".join(traceback.format_exception(error)),
         out_of_memory=_is_out_of_memory(error),
-        hopeless=is_full(error),
+        fatal=is_full(error),
     )
-    note_failure(unit, store, run=settings.run, device=device_name(device), result=result)
+    record_failure(unit, store, run=settings.run, device=device_name(device), result=result)
     return result
 
 
-def note_failure(unit: Unit, store: Store, *, run: str, device: str, result: Result) -> None:
+def record_failure(unit: Unit, store: Store, *, run: str, device: str, result: Result) -> None:
     """Record a failed result in table `failures`, if the store can still be written."""
     row = failure_row(
         unit,

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.commit import Apart, failed, settled
+from orchestrator.execution.commit import CohortSplit, commit_outcome, failed
 from orchestrator.execution.context import Outcome, Report, Stopped, UnitContext
 from orchestrator.execution.tensorboard import TensorBoardLog
 from orchestrator.execution.trial import Result, TrialSettings, cpu_threads
@@ -60,12 +60,12 @@ def compute_together(
     store = open_store(settings.store)
     results: dict[str, Result] = {}
     try:
-        if store.stop_sign(settings.run).is_up():
+        if store.stop_signal(settings.run).is_set():
             return [Result(status="stopped") for _ in units]
         with ExitStack() as held:
             tasks = []
             for place, unit in enumerate(units):
-                lease = held.enter_context(leases.hold(store.shelf, unit.key, settings.run))
+                lease = held.enter_context(leases.hold(store.lease_storage, unit.key, settings.run))
                 if store.is_done(unit):
                     store.publish_missing_rows([unit])
                     results[unit.key] = Result(status="present")
@@ -100,7 +100,7 @@ def _compute_leased(
     began = time.monotonic()
     with ExitStack() as folders:
         with ExitStack() as logs:
-            stopping = logs.enter_context(store.stop_sign(settings.run).watched())
+            stopping = logs.enter_context(store.stop_signal(settings.run).watched())
             contexts = [
                 _context(task, store, settings, device, len(tasks), stopping, folders, logs)
                 for task in tasks
@@ -108,7 +108,7 @@ def _compute_leased(
             outcomes = _outcomes(tasks, contexts, settings)
         share = (time.monotonic() - began) / len(tasks)
         return {
-            task.unit.key: settled(
+            task.unit.key: commit_outcome(
                 task.unit, task.lease, context.workdir, outcome, share, store, settings, device
             )
             for task, context, outcome in zip(tasks, contexts, outcomes, strict=True)
@@ -126,7 +126,7 @@ def _outcomes(
         return cohort_function([task.unit for task in tasks], contexts)
     except Exception as error:
         alone = len(tasks) == 1 or isinstance(error, Stopped)
-        return [error if alone else Apart() for _ in tasks]
+        return [error if alone else CohortSplit() for _ in tasks]
 
 
 def _context(

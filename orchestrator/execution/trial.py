@@ -52,7 +52,7 @@ class Result:
     traceback: str | None = None
     out_of_memory: bool = False
     """Whether it was a device's memory that ran out."""
-    hopeless: bool = False
+    fatal: bool = False
     """Whether no unit can do better: the disk is full, the store cannot be written, or the node has
     other software.
     """

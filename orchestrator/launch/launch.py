@@ -23,16 +23,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cluster.resources import Capacity, Node, Resources, gpu_need, share_out, wants_gpu
+from orchestrator.cluster.resources import Capacity, Node, Resources, allocate, gpu_need, wants_gpu
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
-from orchestrator.launch.progress import Board, Failure, describe, display
+from orchestrator.launch.progress import Failure, LaunchProgress, describe, display
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan, pending
-from orchestrator.planning.ready_queue import Schedule
+from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import provenance
-from orchestrator.store.cleanup import sweep
-from orchestrator.store.stop_signal import StopSign
+from orchestrator.store.cleanup import clean_up
+from orchestrator.store.stop_signal import StopSignal
 from orchestrator.store.store import Store, StoreError
 from orchestrator.text import duration
 from orchestrator.units import KINDS, Unit
@@ -131,13 +131,15 @@ def launch(
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
     store.publish_missing_rows(present)
-    board = Board(units={key: plan.units[key] for key in pending(plan, done)}, already=len(present))
+    board = LaunchProgress(
+        units={key: plan.units[key] for key in pending(plan, done)}, already=len(present)
+    )
     if not board.units:
         return _summary(None, board, began, stopped=False)
     data_root = data_root.expanduser().resolve()
 
     store.check_writable()
-    sweep(store, done)
+    clean_up(store, done)
     settings = TrialSettings(
         store=store.address,
         data_root=str(data_root),
@@ -208,8 +210,8 @@ def show(summary: Summary, console: Console) -> None:
 class StopSwitch:
     """Ctrl-C: once asks the workers to checkpoint and stop, twice stops at once."""
 
-    def __init__(self, sign: StopSign, console: Console) -> None:
-        self._sign = sign
+    def __init__(self, sign: StopSignal, console: Console) -> None:
+        self._stop_signal = sign
         self._console = console
         self._on = False
 
@@ -227,7 +229,7 @@ class StopSwitch:
             raise KeyboardInterrupt
         self._on = True
         try:
-            self._sign.put_up()
+            self._stop_signal.set()
         except (OSError, StoreError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             reason = (
@@ -255,7 +257,7 @@ class StopSwitch:
             for number, handler in before.items():
                 signal.signal(number, handler)
             with suppress(OSError, StoreError):
-                self._sign.take_down()
+                self._stop_signal.clear()
 
 
 def _compute(
@@ -265,7 +267,7 @@ def _compute(
     settings: TrialSettings,
     asked: Resources,
     record: Mapping[str, object],
-    board: Board,
+    board: LaunchProgress,
     console: Console,
     *,
     cohorts: bool,
@@ -273,29 +275,31 @@ def _compute(
     """Run what is not done, and return whether that was stopped."""
     from orchestrator.launch import ray_tune
 
-    switch = StopSwitch(store.stop_sign(settings.run), console)
+    switch = StopSwitch(store.stop_signal(settings.run), console)
     try:
         with ray_tune.cluster(asked.address, console), switch.installed():
             nodes, trial = _survey(asked.address, store, settings, board, console)
             gpu = wants_gpu(nodes, asked.gpus)
             estimates = estimate(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
             need = gpu_need(board.units.values(), estimates, cohorts=cohorts)
-            room = share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
+            capacity = allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)
             settings = replace(
                 settings,
-                cpus=room.cpus,
-                report_seconds=max(settings.report_seconds, room.slots / 40),
+                cpus=capacity.cpus,
+                report_seconds=max(settings.report_seconds, capacity.slots / 40),
             )
             board.expected = {key: value.seconds for key, value in estimates.items()}
-            schedule = Schedule(plan, done, board.expected, slots=room.slots if cohorts else 0)
-            console.print(_opening(board, room), soft_wrap=True, highlight=False)
+            schedule = ReadyQueue(
+                plan, done, board.expected, slots=capacity.slots if cohorts else 0
+            )
+            console.print(_opening(board, capacity), soft_wrap=True, highlight=False)
             with display(board, console):
                 ray_tune.run_units(
                     schedule,
                     store=store,
                     settings=settings,
-                    room=room,
+                    capacity=capacity,
                     board=board,
                     stopping=switch.is_on,
                     trial=trial,
@@ -306,7 +310,11 @@ def _compute(
 
 
 def _survey(
-    address: str | None, store: Store, settings: TrialSettings, board: Board, console: Console
+    address: str | None,
+    store: Store,
+    settings: TrialSettings,
+    board: LaunchProgress,
+    console: Console,
 ) -> tuple[list[Node], Trial]:
     """Look at the machines, see that they can do the work, and return them and what runs on
     them.
@@ -315,29 +323,29 @@ def _survey(
 
     if address is None and not preflight.is_cluster():
         return preflight.this_machine(), run_trial
-    nodes, parcels = preflight.check(store, Path(settings.data_root), board.units.values())
+    nodes, archives = preflight.check(store, Path(settings.data_root), board.units.values())
     console.print(
         f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False
     )
-    if parcels.sent:
+    if archives.sent:
         sent = ", ".join(
-            f"{name} ({parcel.size / 1e6:,.1f} MB)" for name, parcel in parcels.sent.items()
+            f"{name} ({archive.size / 1e6:,.1f} MB)" for name, archive in archives.sent.items()
         )
         console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
-    return nodes, dataset_transfer.trial_on_cluster(parcels)
+    return nodes, dataset_transfer.trial_on_cluster(archives)
 
 
-def _opening(board: Board, room: Capacity) -> str:
+def _opening(board: LaunchProgress, capacity: Capacity) -> str:
     kinds = ", ".join(f"{board.pending[kind]} {kind}" for kind in KINDS if board.pending[kind])
-    each = f"{room.cpus:g} CPU" + (f" and {room.gpus:g} GPU" if room.gpus else "")
+    each = f"{capacity.cpus:g} CPU" + (f" and {capacity.gpus:g} GPU" if capacity.gpus else "")
     opening = (
-        f"{kinds} to compute, {board.already} already there; {room.slots} at a time with {each}"
+        f"{kinds} to compute, {board.already} already there; {capacity.slots} at a time with {each}"
         " each"
     )
-    return f"{opening}\n{room.reason}" if room.reason else opening
+    return f"{opening}\n{capacity.reason}" if capacity.reason else opening
 
 
-def _summary(run: str | None, board: Board, began: float, *, stopped: bool) -> Summary:
+def _summary(run: str | None, board: LaunchProgress, began: float, *, stopped: bool) -> Summary:
     settled = (
         sum(board.done(kind) for kind in board.pending) + len(board.failures) + len(board.blocked)
     )

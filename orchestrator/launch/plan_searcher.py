@@ -9,10 +9,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from orchestrator.execution.commit import note_failure
+from orchestrator.execution.commit import record_failure
 from orchestrator.execution.trial import Result, TrialSettings, needs_gpu, trial_config
-from orchestrator.launch.progress import Board
-from orchestrator.planning.ready_queue import Schedule
+from orchestrator.launch.progress import LaunchProgress
+from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import leases
 from orchestrator.store.store import Store
 from orchestrator.units import Unit
@@ -47,12 +47,12 @@ class PlanSearcher(Searcher):
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: ReadyQueue,
         *,
         store: Store,
         settings: TrialSettings,
         gpus: float,
-        board: Board,
+        board: LaunchProgress,
         stopping: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class PlanSearcher(Searcher):
                 self._try_again(unit, 1.0)
             case "failed":
                 self._schedule.settle(unit.key, ok=False)
-                if result.get("hopeless"):
+                if result.get("fatal"):
                     self._board.halted = str(result.get("reason"))
             case "apart":
                 self._try_again(unit, gpus)
@@ -141,7 +141,7 @@ class PlanSearcher(Searcher):
             self._board.finished(unit, Result(status="present"))
             self._schedule.settle(unit.key, ok=True)
             return False
-        if leases.is_held(self._store.shelf, unit.key, but=self._settings.run):
+        if leases.is_held(self._store.lease_storage, unit.key, but=self._settings.run):
             self._board.awaiting(unit)
             self._try_again(unit, gpus, after=BUSY_SECONDS)
             return False
@@ -153,7 +153,7 @@ class PlanSearcher(Searcher):
     def _give_up(self, unit: Unit, error: str, reason: str) -> None:
         result = Result(status="failed", error=error, reason=reason)
         self._board.finished(unit, result)
-        note_failure(unit, self._store, run=self._settings.run, device="", result=result)
+        record_failure(unit, self._store, run=self._settings.run, device="", result=result)
         self._schedule.settle(unit.key, ok=False)
 
     def _next(self, now: float) -> Attempt | None:

@@ -73,7 +73,7 @@ class Running:
 
 
 @dataclass(kw_only=True, slots=True)
-class Board:
+class LaunchProgress:
     """Counts of one launch, by kind, kept up to date by whoever starts and finishes units.
 
     A display may read it from another thread: it copies what changes before it goes through it.
@@ -90,7 +90,7 @@ class Board:
     blocked: dict[str, Unit] = field(default_factory=dict)
     """Units that cannot be tried, because one that they need failed."""
     running: dict[str, Running] = field(default_factory=dict)
-    awaited: dict[str, Unit] = field(default_factory=dict)
+    held_elsewhere: dict[str, Unit] = field(default_factory=dict)
     """Units that another launch is working on."""
     deaths: Counter[str] = field(default_factory=Counter)
     """How often the worker of a unit died, by key; those that died with a cohort are nobody's."""
@@ -115,7 +115,7 @@ class Board:
 
     def started(self, unit: Unit, together: int = 1) -> None:
         """Note that a worker has a unit, one of so many in the same trial."""
-        self.awaited.pop(unit.key, None)
+        self.held_elsewhere.pop(unit.key, None)
         self.running[unit.key] = Running(unit=unit, since=time.monotonic(), together=together)
 
     def progressed(self, unit: Unit, report: Report) -> None:
@@ -134,12 +134,12 @@ class Board:
 
     def awaiting(self, unit: Unit) -> None:
         """Note that another launch is working on it."""
-        self.awaited[unit.key] = unit
+        self.held_elsewhere[unit.key] = unit
 
     def finished(self, unit: Unit, result: Result) -> None:
         """Note how it ended."""
         self.running.pop(unit.key, None)
-        self.awaited.pop(unit.key, None)
+        self.held_elsewhere.pop(unit.key, None)
         if result.status == "done":
             self.computed[unit.kind] += 1
             self.settled.add(unit.key)
@@ -222,7 +222,7 @@ def blocked_by(failed: Collection[str], units: Mapping[str, Unit]) -> dict[str, 
 
 
 @contextmanager
-def display(board: Board, console: Console) -> Iterator[None]:
+def display(board: LaunchProgress, console: Console) -> Iterator[None]:
     """Show a board while the block runs: live in a terminal, otherwise a line every
     `PLAIN_SECONDS`.
     """
@@ -247,7 +247,7 @@ def display(board: Board, console: Console) -> Iterator[None]:
         thread.join()
 
 
-def render(board: Board) -> RenderableType:
+def render(board: LaunchProgress) -> RenderableType:
     """Draw a board: a bar a kind, the running units, the time."""
     kinds = Table.grid(padding=(0, 2))
     for kind in sorted(board.pending, key=list(KINDS).index):
@@ -262,14 +262,14 @@ def render(board: Board) -> RenderableType:
         trials.add_row(*_trial_cells(unit))
     if len(running) > SHOWN_TRIALS:
         trials.add_row(f"and {len(running) - SHOWN_TRIALS} more")
-    if board.awaited:
+    if board.held_elsewhere:
         trials.add_row(_awaited(board))
     if board.workers_died:
         trials.add_row(_deaths(board))
     return Group(kinds, Text(), trials, Text(), Text(_times(board), style="dim"))
 
 
-def plain_line(board: Board) -> str:
+def plain_line(board: LaunchProgress) -> str:
     """Tell a board in one line."""
     done = sum(board.done(kind) for kind in board.pending)
     parts = [f"{done}/{board.pending.total()} done"]
@@ -278,7 +278,7 @@ def plain_line(board: Board) -> str:
     parts.append(f"{len(board.running)} running")
     if board.workers_died:
         parts.append(_deaths(board))
-    if board.awaited:
+    if board.held_elsewhere:
         parts.append(_awaited(board))
     for unit in list(board.running.values())[:2]:
         steps = f" {unit.report.step}/{unit.report.total}" if unit.report else ""
@@ -310,11 +310,11 @@ def describe(unit: Unit) -> str:
     return f"{what} [{unit.key[:6]}]"
 
 
-def _awaited(board: Board) -> str:
-    return f"waiting for another launch, which is at {len(board.awaited)} of these units"
+def _awaited(board: LaunchProgress) -> str:
+    return f"waiting for another launch, which is at {len(board.held_elsewhere)} of these units"
 
 
-def _deaths(board: Board) -> str:
+def _deaths(board: LaunchProgress) -> str:
     return "a worker died" if board.workers_died == 1 else f"{board.workers_died} workers died"
 
 
@@ -329,12 +329,12 @@ def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:
     return name, bar, Text(f"{report.step}/{report.total}"), Text(speed), Text(values, style="dim")
 
 
-def _times(board: Board) -> str:
+def _times(board: LaunchProgress) -> str:
     left = board.seconds_left()
     remaining = "time left not known yet" if left is None else f"about {duration(left)} left"
     return f"{duration(time.monotonic() - board.began)} so far, {remaining}"
 
 
-def _print_lines(board: Board, console: Console, over: threading.Event) -> None:
+def _print_lines(board: LaunchProgress, console: Console, over: threading.Event) -> None:
     while not over.wait(PLAIN_SECONDS):
         console.print(Text(plain_line(board)), soft_wrap=True)

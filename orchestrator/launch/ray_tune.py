@@ -22,16 +22,16 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from orchestrator.cluster.auth_token import keep_token_private
-from orchestrator.cluster.head_node import knock, running_cluster, watched
+from orchestrator.cluster.head_node import check_reachable, running_cluster, watched
 from orchestrator.cluster.preflight import is_cluster
 from orchestrator.cluster.resources import Capacity, LaunchError
-from orchestrator.execution.commit import note_failure
+from orchestrator.execution.commit import record_failure
 from orchestrator.execution.context import Report
 from orchestrator.execution.trial import Result, TrialSettings, trial_resources
 from orchestrator.execution.worker import run_trial
 from orchestrator.launch.plan_searcher import MAX_DEATHS, PlanSearcher
-from orchestrator.launch.progress import Board
-from orchestrator.planning.ready_queue import Schedule
+from orchestrator.launch.progress import LaunchProgress
+from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store.store import Store
 from orchestrator.text import last_line
 from orchestrator.units import Unit, from_json
@@ -91,7 +91,7 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
             keep_token_private()
         else:
             found = running_cluster() if address == "auto" else address
-            knock(found)
+            check_reachable(found)
             if address == "auto" and not os.environ.get("RAY_ADDRESS"):
                 maybe_enable_token_auth_if_token_available(
                     warn_if_disabled=False
@@ -113,12 +113,12 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
 
 
 def run_units(
-    schedule: Schedule,
+    schedule: ReadyQueue,
     *,
     store: Store,
     settings: TrialSettings,
-    room: Capacity,
-    board: Board,
+    capacity: Capacity,
+    board: LaunchProgress,
     stopping: Callable[[], bool],
     trial: Callable[[dict[str, Any]], None] = run_trial,
 ) -> None:
@@ -128,7 +128,7 @@ def run_units(
         schedule: what is ready, what is blocked.
         store: where results go.
         settings: shared by all trials.
-        room: what each trial gets, and how many run at once.
+        capacity: what each trial gets, and how many run at once.
         board: told what happens.
         stopping: asked whether the launch is to stop.
         trial: what a worker does with a trial's configuration.
@@ -138,9 +138,9 @@ def run_units(
         LaunchError: Ray broke down, or its folder for temporary files cannot be written.
     """
     searcher = PlanSearcher(
-        schedule, store=store, settings=settings, gpus=room.gpus, board=board, stopping=stopping
+        schedule, store=store, settings=settings, gpus=capacity.gpus, board=board, stopping=stopping
     )
-    ahead = room.slots + 16 if is_cluster() else 2  # trials in wait for a node that joins
+    ahead = capacity.slots + 16 if is_cluster() else 2  # trials in wait for a node that joins
     with (
         _ray_troubles(),
         tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder,
@@ -150,7 +150,7 @@ def run_units(
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=room.slots + ahead,
+                max_concurrent_trials=capacity.slots + ahead,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
@@ -180,7 +180,7 @@ def _ray_troubles() -> Iterator[None]:
 class BoardCallback(tune.Callback):
     """Tells the board what Tune's trials do."""
 
-    def __init__(self, board: Board, store: Store, run: str) -> None:
+    def __init__(self, board: LaunchProgress, store: Store, run: str) -> None:
         self._board = board
         self._store = store
         self._run = run
@@ -247,7 +247,7 @@ class BoardCallback(tune.Callback):
         reason = f"its worker died {trial.num_failures} times{last}"
         result = Result(status="failed", error="WorkerDied", reason=reason, traceback=str(error))
         self._board.finished(unit, result)
-        note_failure(unit, self._store, run=self._run, device="", result=result)
+        record_failure(unit, self._store, run=self._run, device="", result=result)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a resume that we do not use

@@ -17,7 +17,7 @@ STATE_BYTES = 2_000_000_000
 """Most memory that the further sets of a cohort may add to that of one."""
 
 
-def likeness(unit: Unit) -> Distill | None:
+def cohort_key(unit: Unit) -> Distill | None:
     """Return what the sets of one cohort have in common, as a unit that stands for them all; None
     if it stays alone.
     """
@@ -26,19 +26,19 @@ def likeness(unit: Unit) -> Distill | None:
     return replace(unit, settings=shared, parents=())
 
 
-def alike(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
+def cohort_candidates(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
     """Return, for each unit that is not the only one of its kind, the keys of all that can share a
     cohort with it.
     """
     groups: dict[Distill, list[str]] = defaultdict(list)
     for unit in units:
-        if (like := likeness(unit)) is not None:
+        if (like := cohort_key(unit)) is not None:
             groups[like].append(unit.key)
     sets = [frozenset(keys) for keys in groups.values() if len(keys) > 1]
     return {key: keys for keys in sets for key in keys}
 
 
-def share_out(units: Sequence[Unit], slots: int) -> list[tuple[Unit, ...]]:
+def split_into_cohorts(units: Sequence[Unit], slots: int) -> list[tuple[Unit, ...]]:
     """Cut units that are alike into cohorts: one for each slot, unless extractors or memory ask for
     more.
 
@@ -72,7 +72,7 @@ def added_bytes(units: Iterable[Unit]) -> Mapping[Distill | None, int]:
     """Return, by likeness, what a cohort of all such units adds to the memory of one of them,
     within bounds.
     """
-    counts = Counter(like for unit in units if (like := likeness(unit)) is not None)
+    counts = Counter(like for unit in units if (like := cohort_key(unit)) is not None)
     return {
         like: (min(count, most_cells(like)) - 1) * cell_bytes(like)
         for like, count in counts.items()

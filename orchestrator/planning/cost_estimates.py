@@ -39,10 +39,10 @@ def estimate(
     groups: dict[object, list[str]] = defaultdict(list)
     for key, unit in plan.units.items():
         groups[_likeness(unit, _first_parent(plan, unit))].append(key)
-    modelled = {}
+    modeled = {}
     for keys in groups.values():
         unit = plan.units[keys[0]]
-        modelled[keys[0]] = model(unit, _first_parent(plan, unit), gpu=gpu)
+        modeled[keys[0]] = model(unit, _first_parent(plan, unit), gpu=gpu)
 
     known = set(done)
     samples = {
@@ -58,32 +58,32 @@ def estimate(
         for first, keys in samples.items()
         if (costs := [rows[k] for k in keys if k in rows])
     }
-    corrections = _corrections(plan, modelled, measured)
+    corrections = _corrections(plan, modeled, measured)
     estimates: dict[str, Estimate] = {}
     for keys in groups.values():
         found = _estimate(
-            modelled[keys[0]], measured.get(keys[0], []), corrections[plan.units[keys[0]].kind]
+            modeled[keys[0]], measured.get(keys[0], []), corrections[plan.units[keys[0]].kind]
         )
         estimates.update(dict.fromkeys(keys, found))
     return estimates
 
 
-def _estimate(modelled: Estimate, measured: list[tuple[float, int]], correction: float) -> Estimate:
+def _estimate(modeled: Estimate, measured: list[tuple[float, int]], correction: float) -> Estimate:
     if not measured:
-        return dataclasses.replace(modelled, seconds=modelled.seconds * correction)
+        return dataclasses.replace(modeled, seconds=modeled.seconds * correction)
     seconds = statistics.fmean(seconds for seconds, _ in measured)
     return Estimate(seconds=seconds, memory=max(memory for _, memory in measured), basis="measured")
 
 
 def _corrections(
-    plan: Plan, modelled: Mapping[str, Estimate], measured: Mapping[str, list[tuple[float, int]]]
+    plan: Plan, modeled: Mapping[str, Estimate], measured: Mapping[str, list[tuple[float, int]]]
 ) -> dict[str, float]:
     """Return, for every kind, measured over modelled seconds; 1 where nothing was measured."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for first, costs in measured.items():
         total = sums[plan.units[first].kind]
         total[0] += statistics.fmean(seconds for seconds, _ in costs)
-        total[1] += modelled[first].seconds
+        total[1] += modeled[first].seconds
     return defaultdict(
         lambda: 1.0, {kind: real / expected for kind, (real, expected) in sums.items()}
     )

@@ -12,7 +12,7 @@ from typing import Literal
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import parse_network_name
 from distill_core.runtime.chunk_sizes import class_chunk, forward_images
-from distill_core.settings import DatasetRef, EvaluationSettings, is_own
+from distill_core.settings import DatasetRef, EvaluationSettings, is_custom
 from orchestrator.units import (
     Continual,
     Distill,
@@ -129,7 +129,7 @@ def network_work(name: str, channels: int, image_size: int) -> Work:
     A network of one's own counts as the published ConvNet: nothing is known of it before it is
     imported.
     """
-    architecture = parse_network_name("ConvNet" if is_own(name) else name)
+    architecture = parse_network_name("ConvNet" if is_custom(name) else name)
     if architecture.family == "ConvNet":
         pooled = architecture.pooling != "NP"
         return _convnet(
@@ -146,7 +146,7 @@ def parameters(name: str) -> float:
     """Return the parameters of a network of the extractor pool, roughly; exact enough for ResNets
     of 10 classes.
     """
-    architecture = parse_network_name("ConvNet" if is_own(name) else name)
+    architecture = parse_network_name("ConvNet" if is_custom(name) else name)
     width = (architecture.width or 64) / 64 if architecture.family == "ResNet" else 1
     return _PARAMETERS.get((architecture.family, architecture.depth), FEW_PARAMETERS) * width**2
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from distill_core.settings import CoresetMethod, DistillationSettings, is_own
+from distill_core.settings import CoresetMethod, DistillationSettings, is_custom
 from orchestrator.units import Distill, Select
 
 CORESETS: dict[str, CoresetMethod] = {
@@ -37,13 +37,13 @@ def specialise(
         The settings, and a note that is empty unless the method is the same as its base here.
     """
     base, *additions = method.split("+")
-    loss = next((name for name in additions if is_own(name)), None)
+    loss = next((name for name in additions if is_custom(name)), None)
     kept: dict[str, Any] = {
         "lambda_cc": settings.lambda_cc if {"IID", "CC"} & set(additions) else 0.0,
         "lambda_cm": settings.lambda_cm if {"IID", "CM"} & set(additions) else 0.0,
         "lambda_loss": settings.lambda_loss if loss else DistillationSettings().lambda_loss,
         "queue": settings.queue if base == "IDM" else None,
-        "base": base if is_own(base) else None,
+        "base": base if is_custom(base) else None,
         "loss": loss,
     }
     note = ""

@@ -44,7 +44,7 @@ from search_spaces.method_names import WHOLE
 from search_spaces.resolve import ResolvedSettings, resolve
 from search_spaces.rules import Case
 from search_spaces.schema import SAME, Measure
-from search_spaces.setting_paths import ExtractorPool, brief
+from search_spaces.setting_paths import ExtractorPool, shorten
 
 MAX_CELLS = 200_000
 
@@ -304,7 +304,7 @@ class _Planner:
             raise SpaceError(
                 f"{experiment.where}: class-incremental learning needs the number of classes, which"
                 f" is not known of {dataset.name!r} before it is read; add num_classes to it:"
-                f" {{name: {dataset.name}, format: {dataset.format}, path: {brief(dataset.path)},"
+                f" {{name: {dataset.name}, format: {dataset.format}, path: {shorten(dataset.path)},"
                 " num_classes: …}"
             )
         try:

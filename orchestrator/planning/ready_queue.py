@@ -8,7 +8,7 @@ from orchestrator.planning.plan import Plan, pending
 from orchestrator.units import KINDS, Unit
 
 
-class Schedule:
+class ReadyQueue:
     """A plan while it is carried out: hands out the units that still have to run, each once, alone
     or as a cohort.
 
@@ -56,7 +56,7 @@ class Schedule:
                     self._children[parent].append(key)
                     self._missing[key] += 1
         self._slots = slots
-        self._alike = cohorts.alike(self.units.values()) if slots else {}
+        self._alike = cohorts.cohort_candidates(self.units.values()) if slots else {}
         self._cohorts: dict[str, tuple[Unit, ...]] = {}
         """Cohorts that are ready, by the key of their first unit."""
         self._waiting = {key for key in self._alike if not self._missing[key]}
@@ -101,7 +101,7 @@ class Schedule:
         its first unit.
         """
         ready = sorted(self._waiting.intersection(self._alike[key]), key=self._rank.__getitem__)
-        formed = cohorts.share_out([self.units[key] for key in ready], self._slots)
+        formed = cohorts.split_into_cohorts([self.units[key] for key in ready], self._slots)
         self._cohorts |= {units[0].key: units for units in formed}
         self._waiting.difference_update(ready)
         led = {unit.key for units in formed for unit in units[1:]}

@@ -11,7 +11,7 @@ from orchestrator.analysis.statistics import (
     Summary,
     differs_from_zero,
     paired_differences,
-    summarise,
+    summarize,
 )
 from orchestrator.report.model import MISSING, Emphasis, Entry
 from orchestrator.report.results import Measurement, Trajectory
@@ -95,7 +95,7 @@ def paired_entry(
     differences = paired_differences(first, second)
     if not differences:
         return Entry(text=MISSING)
-    summary = summarise(differences)
+    summary = summarize(differences)
     if summary.interval is None:
         return Entry(text=signed(summary.mean, 2), keys=keys)
     low, high = summary.interval

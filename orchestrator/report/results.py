@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator.analysis.statistics import Summary, summarise
+from orchestrator.analysis.statistics import Summary, summarize
 from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit
@@ -209,7 +209,7 @@ def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement
             sweep=sweep,
             cells=tuple(cells),
             accuracies=found,
-            summary=summarise([found[seed] for seed in sorted(found)]) if found else None,
+            summary=summarize([found[seed] for seed in sorted(found)]) if found else None,
         )
 
 
@@ -238,7 +238,7 @@ def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
             cells=tuple(cells),
             accuracies=found,
             summaries=tuple(
-                summarise([found[seed][step] for seed in sorted(found)]) if found else None
+                summarize([found[seed][step] for seed in sorted(found)]) if found else None
                 for step in range(steps)
             ),
         )

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.planning.plan import Sweep
 from orchestrator.report.results import Measurement
 from search_spaces.rules import Case
-from search_spaces.setting_paths import LEAVES
+from search_spaces.setting_paths import SETTINGS
 from search_spaces.setting_sources import published_rules
 
 _SETTINGS = {
@@ -61,10 +61,10 @@ def usual_setting(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
     rules = [rule for rule in published_rules() if rule.matches(case)]
     values, published = [], True
     for path, _ in m.sweep:
-        if path not in LEAVES:
+        if path not in SETTINGS:
             return None, ""
         rule = next((rule for rule in reversed(rules) if path in rule.set), None)
-        leaf = LEAVES[path]
-        values.append(rule.set[path] if rule else getattr(leaf.owner(), leaf.field))
+        setting = SETTINGS[path]
+        values.append(rule.set[path] if rule else getattr(setting.owner(), setting.field))
         published &= rule is None or not rule.source.startswith("not published")
     return tuple(values), "published" if published else "usual"

@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.cluster.dataset_transfer import Parcels
+from orchestrator.cluster.dataset_transfer import DatasetArchives
 from orchestrator.cluster.resources import LaunchError
 from orchestrator.execution.trial import trial_resources
 from orchestrator.launch.plan_searcher import MAX_DEATHS
@@ -29,7 +29,7 @@ TIE = 1e-9
 _MEASURED = [field.name for field in dataclasses.fields(Measured)]
 
 
-def run_study(run: StudyRun, *, slots: int, parcels: Parcels | None = None) -> None:
+def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = None) -> None:
     """Run a study's trials on the joined cluster until there are as many as there are to be.
 
     Args:
@@ -42,8 +42,8 @@ def run_study(run: StudyRun, *, slots: int, parcels: Parcels | None = None) -> N
         StoreError: the store cannot be read or written.
     """
     trial: Any = run_search_trial
-    if parcels is not None:
-        trial = tune.with_parameters(run_search_trial, parcels=parcels)
+    if archives is not None:
+        trial = tune.with_parameters(run_search_trial, archives=archives)
     try:
         with tempfile.TemporaryDirectory(
             prefix="iid-search-", ignore_cleanup_errors=True

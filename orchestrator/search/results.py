@@ -15,17 +15,17 @@ from orchestrator.analysis.statistics import (
     Summary,
     bootstrap_interval,
     paired_differences,
-    summarise,
+    summarize,
 )
 from orchestrator.search.journal import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
 from orchestrator.store.store import Store
 from orchestrator.units import Unit
-from search_spaces.setting_paths import LEAVES, ExtractorPool
+from search_spaces.setting_paths import SETTINGS, ExtractorPool
 
 WINNERS = 3
 """Trials that are evaluated in full, besides that of the published settings."""
-LEAST_TRIALS = 4
+MIN_TRIALS = 4
 """Fewer tell nothing of the importance of settings."""
 
 Array = NDArray[np.float64]
@@ -133,7 +133,7 @@ def importance(study: Study, trials: Any) -> dict[str, float]:
     first = [
         (positions(study, t), t.rungs[0].value) for t in trials if t.rungs[0].value is not None
     ]
-    if len(first) < LEAST_TRIALS or len({value for _, value in first}) < 2:
+    if len(first) < MIN_TRIALS or len({value for _, value in first}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = optuna.create_study(direction="maximize")
@@ -175,11 +175,11 @@ def _found_experiment(result: StudyResult) -> dict[str, Any]:
         "extractors": resolved.extractors,
     }
     settings: dict[str, dict[str, Any]] = {}
-    for leaf in LEAVES.values():
-        section = leaf.path.rpartition(".")[0]
-        owner = resolved.pool if leaf.owner is ExtractorPool else owners.get(section)
-        if owner is not None and (value := getattr(owner, leaf.field)) is not None:
-            _put(settings, leaf.path.split("."), value)
+    for setting in SETTINGS.values():
+        section = setting.path.rpartition(".")[0]
+        owner = resolved.pool if setting.owner is ExtractorPool else owners.get(section)
+        if owner is not None and (value := getattr(owner, setting.field)) is not None:
+            _put(settings, setting.path.split("."), value)
     dataset = study.dataset
     own = {
         "format": dataset.format,
@@ -219,7 +219,7 @@ def _finalist(
     return Finalist(
         trial=trial,
         accuracies=accuracies,
-        summary=summarise(list(accuracies.values())),
+        summary=summarize(list(accuracies.values())),
         difference=float(np.concatenate(group).mean()) if group else None,
         interval=bootstrap_interval(group) if group else None,
     )

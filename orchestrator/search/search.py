@@ -13,8 +13,8 @@ from orchestrator.cluster.resources import (
     Capacity,
     LaunchError,
     Resources,
+    allocate,
     gpu_need,
-    share_out,
     wants_gpu,
 )
 from orchestrator.execution.trial import RUNNER, TrialSettings
@@ -29,7 +29,7 @@ from orchestrator.store import leases, provenance
 from orchestrator.store.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.cluster.dataset_transfer import Parcels
+    from orchestrator.cluster.dataset_transfer import DatasetArchives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Search:
     def _study(self, study: Study) -> int:
         self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
         run = provenance.new_run_id()
-        with leases.hold(self.store.shelf, study.key, run) as lease:
+        with leases.hold(self.store.lease_storage, study.key, run) as lease:
             if lease is None:
                 raise LaunchError(
                     f"another search is at study {study.key} ({study.title}); wait for it, or"
@@ -131,11 +131,11 @@ class Search:
             checkpoint_seconds=self.checkpoint_seconds,
             tensorboard=self.tensorboard,
         )
-        switch = StopSwitch(self.store.stop_sign(run), self.console)
+        switch = StopSwitch(self.store.stop_signal(run), self.console)
         journal = Journal.open(study, self.store, space=self.space, run=run)
         with switch.installed():
-            room, parcels = self._room(study)
-            slots = min(room.slots, self.max_concurrent or room.slots)
+            capacity, archives = self._capacity(study)
+            slots = min(capacity.slots, self.max_concurrent or capacity.slots)
             done = sum(trial.finished for trial in journal.trials.values())
             rungs = " → ".join(map(str, study.iterations))
             opening = (
@@ -147,19 +147,19 @@ class Search:
                 study=study,
                 journal=journal,
                 store=self.store,
-                settings=replace(settings, cpus=room.cpus),
-                gpus=room.gpus,
+                settings=replace(settings, cpus=capacity.cpus),
+                gpus=capacity.gpus,
                 trials=self.trials,
                 stopping=switch.is_on,
                 tell=self._tell,
             )
             try:
-                run_study(running, slots=slots, parcels=parcels)
+                run_study(running, slots=slots, archives=archives)
             except KeyboardInterrupt:
                 return 130
         return self._outcome(running, stopped=switch.is_on())
 
-    def _room(self, study: Study) -> "tuple[Capacity, Parcels | None]":
+    def _capacity(self, study: Study) -> "tuple[Capacity, DatasetArchives | None]":
         """Look at the machines; return what each trial gets of them, and what was sent to a
         cluster's nodes.
         """
@@ -169,7 +169,7 @@ class Search:
         units, wanted = full_evaluations(study, study.published)
         plan = study.plan_of(study.extractors() | units, wanted)
         alone = self.address is None and not preflight.is_cluster()
-        nodes, parcels = (
+        nodes, archives = (
             (preflight.this_machine(), None)
             if alone
             else preflight.check(self.store, self.data_root, plan.units.values())
@@ -179,7 +179,7 @@ class Search:
         )
         need = gpu_need(units.values(), costs)
         need = replace(need, units=max(need.units, self.trials))
-        return share_out(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), parcels
+        return allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), archives
 
     def _outcome(self, run: StudyRun, *, stopped: bool) -> int:
         unfinished = [trial for trial in run.journal.trials.values() if not trial.finished]

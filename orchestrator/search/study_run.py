@@ -103,7 +103,7 @@ class StudyRun:
         trial = self.journal.note(number, result)
         if result.state == "failed":
             self.given_up.add(number)
-            self.halted = measured.reason if measured.hopeless else self.halted
+            self.halted = measured.reason if measured.fatal else self.halted
         if result.state in ("stopped", "diverged") and result.rung + 1 < len(units):
             self._forget(units[result.rung + 1])
         self.tell(trial, result)
@@ -166,5 +166,5 @@ class StudyRun:
     def _forget(self, units: dict[int, RungUnits]) -> None:
         """Remove the checkpoints of sets that will not be needed, unless somebody is at them."""
         for seed in units.values():
-            if not leases.is_held(self.store.shelf, seed.distill.key):
+            if not leases.is_held(self.store.lease_storage, seed.distill.key):
                 self.store.remove_checkpoints(seed.distill)

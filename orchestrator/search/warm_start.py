@@ -22,7 +22,7 @@ from orchestrator.store.store import Store
 from orchestrator.units import Distill
 
 
-class UpTo(UnitContext):
+class StopAtStep(UnitContext):
     """Ends a unit after some steps, with a checkpoint; takes `last` and what `UnitContext`
     takes.
     """
@@ -67,7 +67,7 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
     store = open_store(settings.store)
     if store.is_done(unit) or store.is_done(following) or store.load_checkpoint(following):
         return
-    with leases.hold(store.shelf, unit.key, settings.run) as lease:
+    with leases.hold(store.lease_storage, unit.key, settings.run) as lease:
         if lease is None:
             return
         with suppress(Exception):
@@ -87,9 +87,9 @@ def _bring(
     before = _state(unit, store)
     if last < 1 or (before is not None and before.iteration >= last):
         return
-    watched = store.stop_sign(settings.run).watched()
+    watched = store.stop_signal(settings.run).watched()
     with store.scratch(unit) as workdir, watched as is_to_stop, suppress(Stopped):
-        context = UpTo(
+        context = StopAtStep(
             last=last,
             store=store,
             unit=unit,

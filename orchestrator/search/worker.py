@@ -21,7 +21,7 @@ from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
 
 if TYPE_CHECKING:
-    from orchestrator.cluster.dataset_transfer import Parcels
+    from orchestrator.cluster.dataset_transfer import DatasetArchives
 
 BUSY_SECONDS = 1.0
 """Pause before a unit that somebody else is working on is looked at again."""
@@ -53,7 +53,7 @@ class Measured:
     seconds: float = 0.0
     error: str | None = None
     reason: str | None = None
-    hopeless: bool = False
+    fatal: bool = False
 
 
 def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
@@ -69,7 +69,7 @@ def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
     )
 
 
-def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -> None:
+def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" = None) -> None:
     """Climb the rungs of a trial in Tune, reporting each; the scheduler ends it where it is not
     worth going on.
 
@@ -80,18 +80,18 @@ def run_search_trial(config: dict[str, Any], parcels: "Parcels | None" = None) -
     from ray import tune
 
     settings = TrialSettings(**config["settings"])
-    if parcels is not None:
+    if archives is not None:
         from orchestrator.cluster.dataset_transfer import data_root_for
 
-        if (reason := parcels.misfit()) is not None:
+        if (reason := archives.software_mismatch()) is not None:
             refused = Measured(
-                rung=config["work"][0]["rung"], outcome="failed", reason=reason, hopeless=True
+                rung=config["work"][0]["rung"], outcome="failed", reason=reason, fatal=True
             )
             tune.report(_report(refused, config["reduction"]))
             return
         dataset = from_json(config["work"][0]["distill"][0]).dataset
         settings = replace(
-            settings, data_root=str(data_root_for(dataset, Path(settings.data_root), parcels))
+            settings, data_root=str(data_root_for(dataset, Path(settings.data_root), archives))
         )
     prepare_process(cpus=settings.cpus, gpus=config["gpus"])
     for work in config["work"]:
@@ -138,7 +138,7 @@ def _computed(
         result = compute(unit, settings, device=device)
         if result.status != "busy":
             return result
-        if store.stop_sign(settings.run).is_up():
+        if store.stop_signal(settings.run).is_set():
             return Result(status="stopped")
         time.sleep(BUSY_SECONDS)
 
@@ -174,5 +174,5 @@ def _failed(rung: int, result: Result) -> Measured:
         outcome="failed",
         error=result.error,
         reason=result.reason,
-        hopeless=result.hopeless,
+        fatal=result.fatal,
     )

@@ -15,7 +15,7 @@ from orchestrator.store.remote.sweep import DAY, sweep_remote
 from orchestrator.store.store import Store
 
 
-def sweep(store: Store, done: frozenset[str]) -> None:
+def clean_up(store: Store, done: frozenset[str]) -> None:
     """Remove leftovers; what cannot be removed stays.
 
     Args:
@@ -76,5 +76,5 @@ def _temporaries(store: Store) -> Iterator[Path]:
 
 def _is_free(store: Store, key: str) -> bool:
     with suppress(StoreError):
-        return not leases.is_held(store.shelf, key)
+        return not leases.is_held(store.lease_storage, key)
     return False

@@ -14,7 +14,7 @@ from orchestrator.store import atomic_files
 from orchestrator.store.remote.objects import Remote
 
 
-class Shelf(Protocol):
+class LeaseStorage(Protocol):
     """Records that several machines create, touch and remove; every method raises StoreError where
     it cannot.
     """
@@ -52,7 +52,7 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FolderShelf:
+class FolderLeaseStorage:
     """Records as files of a folder that all machines see."""
 
     folder: Path
@@ -111,7 +111,7 @@ class FolderShelf:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteShelf:
+class RemoteLeaseStorage:
     """Records as objects of a remote store, whose time changes only when they are written: touching
     writes.
     """

@@ -26,7 +26,7 @@ from typing import Any
 
 from orchestrator.store import atomic_files
 from orchestrator.store.atomic_files import StoreError
-from orchestrator.store.lease_storage import FolderShelf, Shelf
+from orchestrator.store.lease_storage import FolderLeaseStorage, LeaseStorage
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
@@ -40,7 +40,7 @@ _SUFFIX = ".json"
 class Lease:
     """A unit that this process works on; `lost` is set when somebody else took it over."""
 
-    shelf: Shelf
+    lease_storage: LeaseStorage
     name: str
     token: str
     run: str
@@ -49,10 +49,10 @@ class Lease:
     def touch(self) -> None:
         """Show that the holder lives; notice a lost lease, and put back one that was deleted."""
         try:
-            token = _token(self.shelf, self.name)
+            token = _token(self.lease_storage, self.name)
             if token == self.token:
-                self.shelf.touch(self.name, lambda: _record(self.token, self.run))
-            elif token is not None or not self.shelf.create(
+                self.lease_storage.touch(self.name, lambda: _record(self.token, self.run))
+            elif token is not None or not self.lease_storage.create(
                 self.name, _record(self.token, self.run)
             ):
                 self.lost.set()
@@ -62,13 +62,13 @@ class Lease:
     def release(self) -> None:
         """Give the lease back; one that was lost is left to its new holder."""
         with suppress(OSError, StoreError):
-            if _token(self.shelf, self.name) == self.token:
-                self.shelf.remove(self.name)
+            if _token(self.lease_storage, self.name) == self.token:
+                self.lease_storage.remove(self.name)
 
 
 @contextmanager
 def hold(
-    place: Path | Shelf,
+    place: Path | LeaseStorage,
     key: str,
     run: str,
     *,
@@ -108,7 +108,7 @@ def hold(
 
 
 def acquire(
-    place: Path | Shelf,
+    place: Path | LeaseStorage,
     key: str,
     run: str,
     *,
@@ -118,33 +118,33 @@ def acquire(
     """Take the lease of a unit, if it is free or its holder is gone; the caller has to `touch` and
     `release` it.
     """
-    shelf, name = _shelf(place), _name(key)
-    lease = Lease(shelf, name, uuid.uuid4().hex, run)
+    lease_storage, name = _shelf(place), _name(key)
+    lease = Lease(lease_storage, name, uuid.uuid4().hex, run)
     record = _record(lease.token, run)
-    if shelf.create(name, record):
+    if lease_storage.create(name, record):
         return lease
-    content = shelf.read(name)
+    content = lease_storage.read(name)
     if content is None:  # released just now
-        return lease if shelf.create(name, record) else None
+        return lease if lease_storage.create(name, record) else None
     lives = _lives(content, but=run)
     if lives is None:
-        lives = shelf.age(name) < stale or _is_touched(shelf, name, watch)
-    return lease if not lives and _take_over(shelf, name, content, record, stale) else None
+        lives = lease_storage.age(name) < stale or _is_touched(lease_storage, name, watch)
+    return lease if not lives and _take_over(lease_storage, name, content, record, stale) else None
 
 
-def held_keys(place: Path | Shelf, *, stale: float = STALE_SECONDS) -> frozenset[str]:
+def held_keys(place: Path | LeaseStorage, *, stale: float = STALE_SECONDS) -> frozenset[str]:
     """Return the units that somebody is working on, by this machine's clock: nothing is written."""
-    shelf = _shelf(place)
-    contents = {name: shelf.read(name) for name in shelf.names() if _is_lease(name)}
+    lease_storage = _shelf(place)
+    contents = {name: lease_storage.read(name) for name in lease_storage.names() if _is_lease(name)}
     return frozenset(
         name.removesuffix(_SUFFIX)
         for name, content in contents.items()
-        if content is not None and _holds(shelf, name, content, stale, looking=True)
+        if content is not None and _holds(lease_storage, name, content, stale, looking=True)
     )
 
 
 def is_held(
-    place: Path | Shelf, key: str, *, but: str | None = None, stale: float = STALE_SECONDS
+    place: Path | LeaseStorage, key: str, *, but: str | None = None, stale: float = STALE_SECONDS
 ) -> bool:
     """Whether a holder that lives, as far as can be seen from here, works on a unit.
 
@@ -157,9 +157,9 @@ def is_held(
     Raises:
         StoreError: the leases cannot be read.
     """
-    shelf, name = _shelf(place), _name(key)
-    content = shelf.read(name)
-    return content is not None and _holds(shelf, name, content, stale, but=but)
+    lease_storage, name = _shelf(place), _name(key)
+    content = lease_storage.read(name)
+    return content is not None and _holds(lease_storage, name, content, stale, but=but)
 
 
 @functools.cache
@@ -211,7 +211,7 @@ def _process_start_by_ps(pid: int) -> str | None:
 
 
 def _holds(
-    shelf: Shelf,
+    lease_storage: LeaseStorage,
     name: str,
     content: bytes,
     stale: float,
@@ -220,7 +220,7 @@ def _holds(
     looking: bool = False,
 ) -> bool:
     lives = _lives(content, but=but)
-    return shelf.age(name, looking=looking) < stale if lives is None else lives
+    return lease_storage.age(name, looking=looking) < stale if lives is None else lives
 
 
 def _lives(content: bytes, *, but: str | None) -> bool | None:
@@ -237,38 +237,40 @@ def _lives(content: bytes, *, but: str | None) -> bool | None:
     return None
 
 
-def _is_touched(shelf: Shelf, name: str, seconds: float) -> bool:
+def _is_touched(lease_storage: LeaseStorage, name: str, seconds: float) -> bool:
     """Watch a lease, and tell whether its holder touches or releases it, whatever the clocks
     say.
     """
-    before = shelf.mark(name)
+    before = lease_storage.mark(name)
     for _ in range(_POLLS if before is not None else 0):
         time.sleep(seconds / _POLLS)
-        if shelf.mark(name) != before:
+        if lease_storage.mark(name) != before:
             return True
     return before is None
 
 
-def _take_over(shelf: Shelf, name: str, content: bytes, record: bytes, stale: float) -> bool:
+def _take_over(
+    lease_storage: LeaseStorage, name: str, content: bytes, record: bytes, stale: float
+) -> bool:
     """Replace a stale lease, unless another process does: one right for each stale content, had by
     one process.
     """
     right = f".{name}.{hashlib.sha256(content).hexdigest()[:16]}"
-    if not shelf.create(right, record):
-        if shelf.age(right) >= stale:
-            shelf.remove(right)  # its maker died with it: the next attempt can have it
+    if not lease_storage.create(right, record):
+        if lease_storage.age(right) >= stale:
+            lease_storage.remove(right)  # its maker died with it: the next attempt can have it
         return False
     try:
-        if shelf.read(name) != content:
+        if lease_storage.read(name) != content:
             return False
-        shelf.write(name, record)
+        lease_storage.write(name, record)
         return True
     finally:
-        shelf.remove(right)
+        lease_storage.remove(right)
 
 
-def _shelf(place: Path | Shelf) -> Shelf:
-    return FolderShelf(place) if isinstance(place, Path) else place
+def _shelf(place: Path | LeaseStorage) -> LeaseStorage:
+    return FolderLeaseStorage(place) if isinstance(place, Path) else place
 
 
 def _name(key: str) -> str:
@@ -298,9 +300,9 @@ def _holder(content: bytes) -> dict[str, Any]:
     return holder if isinstance(holder, dict) else {}
 
 
-def _token(shelf: Shelf, name: str) -> str | None:
+def _token(lease_storage: LeaseStorage, name: str) -> str | None:
     """Return the token in a lease; None if there is none, "" if it is damaged."""
-    content = shelf.read(name)
+    content = lease_storage.read(name)
     return None if content is None else str(_holder(content).get("token", ""))
 
 

@@ -11,7 +11,7 @@ from orchestrator.store import atomic_files
 DONE = "DONE"
 
 
-def sealed(workdir: Path) -> dict[str, str]:
+def fsync_and_hash(workdir: Path) -> dict[str, str]:
     """Force all files of a folder to the disk and return their SHA-256 by relative path."""
     sums = {}
     for path in sorted(path for path in workdir.rglob("*") if path.is_file()):
@@ -20,7 +20,7 @@ def sealed(workdir: Path) -> dict[str, str]:
     return sums
 
 
-def move(workdir: Path, place: Path) -> bool:
+def publish_atomically(workdir: Path, place: Path) -> bool:
     """Rename `workdir` to `place` unless a complete unit is there; one without `DONE` makes
     room.
     """

@@ -16,16 +16,16 @@ LOOK_SECONDS = 1.0
 """Pause between two looks at a remote store."""
 
 
-class StopSign(Protocol):
+class StopSignal(Protocol):
     """A sign beside a launch's record, whose presence says stop."""
 
-    def put_up(self) -> None:
+    def set(self) -> None:
         """Ask to stop; OSError or StoreError if the store cannot be written."""
 
-    def take_down(self) -> None:
+    def clear(self) -> None:
         """Remove the sign; likewise."""
 
-    def is_up(self) -> bool:
+    def is_set(self) -> bool:
         """Whether it is there."""
 
     @contextmanager
@@ -34,46 +34,46 @@ class StopSign(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FileSign:
+class FileStopSignal:
     """An empty file."""
 
     file: Path
 
-    def put_up(self) -> None:
+    def set(self) -> None:
         """Ask to stop."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.touch()
 
-    def take_down(self) -> None:
+    def clear(self) -> None:
         """Remove the sign."""
         self.file.unlink(missing_ok=True)
 
-    def is_up(self) -> bool:
+    def is_set(self) -> bool:
         """Whether it is there."""
         return self.file.exists()
 
     @contextmanager
     def watched(self) -> Iterator[Callable[[], bool]]:
-        """Give `is_up`: looking costs microseconds."""
-        yield self.is_up
+        """Give `is_set`: looking costs microseconds."""
+        yield self.is_set
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteSign:
+class RemoteStopSignal:
     """An empty object of a remote store."""
 
     remote: Remote
     name: str
 
-    def put_up(self) -> None:
+    def set(self) -> None:
         """Ask to stop."""
         self.remote.put(self.name, b"")
 
-    def take_down(self) -> None:
+    def clear(self) -> None:
         """Remove the sign."""
         self.remote.remove(self.name)
 
-    def is_up(self) -> bool:
+    def is_set(self) -> bool:
         """Whether it is there."""
         return self.remote.entry(self.name) is not None
 
@@ -85,7 +85,7 @@ class RemoteSign:
         def look() -> None:
             while not over.wait(LOOK_SECONDS) and not up.is_set():
                 with suppress(StoreError):  # unreachable: the next look tells
-                    if self.is_up():
+                    if self.is_set():
                         up.set()
 
         thread = threading.Thread(target=look, name=f"stop {self.name}", daemon=True)

@@ -33,9 +33,9 @@ from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.store import atomic_files, checkpoints, tables
 from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.launch_records import encode_plan, names_in, read_records
-from orchestrator.store.lease_storage import FolderShelf, Shelf
-from orchestrator.store.publish import DONE, move, sealed
-from orchestrator.store.stop_signal import FileSign, StopSign
+from orchestrator.store.lease_storage import FolderLeaseStorage, LeaseStorage
+from orchestrator.store.publish import DONE, fsync_and_hash, publish_atomically
+from orchestrator.store.stop_signal import FileStopSignal, StopSignal
 from orchestrator.store.tables import TABLE_OF_KIND, Row
 from orchestrator.units import KINDS, Unit, from_json, to_json
 
@@ -83,13 +83,13 @@ class Store:
         return self.root / "leases"
 
     @property
-    def shelf(self) -> Shelf:
+    def lease_storage(self) -> LeaseStorage:
         """Where the leases lie."""
-        return FolderShelf(self.leases)
+        return FolderLeaseStorage(self.leases)
 
-    def stop_sign(self, run: str) -> StopSign:
+    def stop_signal(self, run: str) -> StopSignal:
         """Return what asks the workers of a launch to checkpoint and stop."""
-        return FileSign(self.root / "runs" / f"{run}.stop")
+        return FileStopSignal(self.root / "runs" / f"{run}.stop")
 
     def fresh_tables(self, *names: str, keys: Collection[str] | None = None) -> Path:
         """Return the folder of the tables as they are now, as far as the named ones (all by
@@ -101,7 +101,7 @@ class Store:
         """Read a table as it is now, of all units or of the given ones; see `tables.read`."""
         return tables.read(self.fresh_tables(table, keys=keys), table, keys)
 
-    def artefact(self, unit: Unit, name: str) -> Path | None:
+    def artifact(self, unit: Unit, name: str) -> Path | None:
         """Return a file of a unit that is done; None if it is not there."""
         path = self.unit_folder(unit.kind, unit.key) / name
         return path if path.exists() else None
@@ -202,7 +202,7 @@ class Store:
         with atomic_files.translated(workdir):
             record = self.seal(unit, workdir, rows, run=run, finished=finished)
             atomic_files.write(workdir / DONE, atomic_files.to_json_bytes(record))
-            first = move(workdir, place)
+            first = publish_atomically(workdir, place)
         self._publish(unit, place / ROWS)  # the winner's, whoever of two that is
         self.clear_failure(unit.key)
         self.remove_checkpoints(unit)
@@ -223,7 +223,7 @@ class Store:
             "run": run,
             "finished": finished,
         }
-        return record | {"table": table, "rows": len(rows), "sha256": sealed(workdir)}
+        return record | {"table": table, "rows": len(rows), "sha256": fsync_and_hash(workdir)}
 
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
         """Publish again the rows of done units whose table file is gone; return how many there

@@ -93,9 +93,9 @@ def verify(store: Store) -> Verification:
         folders = [path for path in sorted(store.root.glob("units/*/[!.]*")) if path.is_dir()]
         done = {path.name for path in folders if (path / DONE).exists()}
         with ThreadPoolExecutor(THREADS) as pool:
-            looks = list(pool.map(lambda folder: look(store, folder), folders))
+            looks = list(pool.map(lambda folder: check_unit(store, folder), folders))
         findings = [finding for seen in looks for finding in seen.findings]
-        findings += [*look_at_rest(store, looks, done), *_leftovers(store, done)]
+        findings += [*check_rest(store, looks, done), *_leftovers(store, done)]
     return Verification(
         units=len(done),
         files=sum(seen.files for seen in looks),
@@ -159,7 +159,7 @@ def _move(store: Store, folder: Path, path: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class UnitCheck:
     """What one unit's folder showed."""
 
     findings: tuple[Finding, ...] = ()
@@ -170,7 +170,7 @@ class Look:
     """Of the images that it was computed from."""
 
 
-def look(store: Store, folder: Path) -> Look:
+def check_unit(store: Store, folder: Path) -> UnitCheck:
     """Look at one unit's folder, which lies in its place in a store."""
     kind, key = folder.parent.name, folder.name
 
@@ -179,16 +179,16 @@ def look(store: Store, folder: Path) -> Look:
         return Finding(place=place, problem=problem, action=action, kind=kind, key=key)
 
     if not (folder / DONE).exists():
-        return Look(
+        return UnitCheck(
             findings=(found("", "is not complete; the next launch makes room or goes on", "none"),)
         )
     try:
         record = atomic_files.read_json(folder / DONE)
         hashes = hashes_in(record)
     except StoreError as error:
-        return Look(findings=(found(DONE, f"is damaged: {error.__cause__ or error}"),))
+        return UnitCheck(findings=(found(DONE, f"is damaged: {error.__cause__ or error}"),))
     there = [path for path in folder.rglob("*") if path.is_file()]
-    seen = Look(files=len(there), bytes=sum(path.stat().st_size for path in there))
+    seen = UnitCheck(files=len(there), bytes=sum(path.stat().st_size for path in there))
     named = (record.get("kind"), record.get("key"))
     wrong = [found(DONE, f"names another unit: {named}")] if named != (kind, key) else []
     wrong += [
@@ -263,7 +263,7 @@ def _equal(path: Path, other: Path) -> bool:
     return path.is_file() and path.read_bytes() == other.read_bytes()
 
 
-def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
+def _fingerprints(store: Store, looks: Iterable[UnitCheck]) -> Iterator[Finding]:
     """Yield records of images that no unit agrees with, or else units that do not agree with the
     record.
     """
@@ -298,7 +298,7 @@ def _fingerprints(store: Store, looks: Iterable[Look]) -> Iterator[Finding]:
 # The rest of the store
 
 
-def look_at_rest(store: Store, looks: Iterable[Look], done: set[str]) -> list[Finding]:
+def check_rest(store: Store, looks: Iterable[UnitCheck], done: set[str]) -> list[Finding]:
     """Look at fingerprints, tables, records and checkpoints beside the units that were looked
     at.
     """

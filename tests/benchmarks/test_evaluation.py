@@ -22,9 +22,9 @@ def test_every_case_is_timed_on_every_side_and_written(
     torch.set_num_threads(threads)
     (case,) = json.loads(out.read_text())["cases"]
     assert case["sides"].keys() == {"ours", "plain loop", "ours in bf16"}
-    told = case["how they ran"]
-    assert told["ours"] == told["ours in bf16"] == "eager: too short to repay compilation"
-    assert told["plain loop"] == "eager: asked for"
+    describe = case["how they ran"]
+    assert describe["ours"] == describe["ours in bf16"] == "eager: too short to repay compilation"
+    assert describe["plain loop"] == "eager: asked for"
     assert case["ratios"]["plain loop / ours"]["evaluation"]["n"] == 2
     assert "plain loop / ours in bf16" in case["ratios"]
     assert "ConvNetW4D1 IPC  1" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distill_core.distillation.loop import distill, start
-from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.networks import build_network
@@ -84,10 +84,10 @@ def test_captured_iterations_agree_with_iterations_that_run_anew(on_gpu, setting
     settings = replace(settings, iterations=12, precision=precision)
     images = []
     for way in (eager("asked for"), captured()):
-        cohort = start(on_gpu, [Cell(settings=settings)], ipc=2, seed=0, extractors=pool("cuda"))
-        cohort.passes = way
+        cohort = start(on_gpu, [SetRun(settings=settings)], ipc=2, seed=0, extractors=pool("cuda"))
+        cohort.mode = way
         if settings.queue is not None:
-            cohort.source.passes = way
+            cohort.source.mode = way
         with arithmetic(precision):
             while cohort.advance():
                 pass
@@ -156,7 +156,7 @@ def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
             generator=torch.Generator().manual_seed(0),
         ).cuda()
         draws = torch.Generator().manual_seed(1)
-        fit(network, on_gpu.train.normalised, on_gpu.train.labels, schedule, draws, passes=way)
+        fit(network, on_gpu.train.normalised, on_gpu.train.labels, schedule, draws, mode=way)
         parameters[way.reason] = [parameter.detach().cpu() for parameter in network.parameters()]
     for plain, replayed in zip(*parameters.values(), strict=True):
         torch.testing.assert_close(replayed, plain, rtol=1e-3, atol=1e-4)

@@ -9,7 +9,7 @@ from torch import nn
 from distill_core.networks import (
     Network,
     build_network,
-    initialise,
+    initialize,
     network_names,
     parse_network_name,
     uses_batch_statistics,
@@ -232,9 +232,9 @@ def test_initialise_depends_on_the_generator_alone(name):
     network.train()(torch.randn(2, 3, 32, 32, generator=seeded(0)))
     identities = [id(parameter) for parameter in network.parameters()]
 
-    initialise(network, seeded(2))
+    initialize(network, seeded(2))
     assert not torch.equal(parameters_of(network), first)
-    initialise(network, seeded(1))
+    initialize(network, seeded(1))
     assert torch.equal(parameters_of(network), first)
     assert torch.equal(parameters_of(build(name, generator=seeded(1))), first)
     assert all(

@@ -14,7 +14,7 @@ from harm import DRIVER, Grid, compute_here, results
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
-from orchestrator.store.cleanup import sweep
+from orchestrator.store.cleanup import clean_up
 from orchestrator.store.store import StoreError
 from orchestrator.store.verify import verify
 
@@ -55,7 +55,7 @@ def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, s
         failed = [result for result in ended if result.status == "failed"]
         if failed:
             assert (
-                failed[0].hopeless
+                failed[0].fatal
                 and "free some space and run the same command again" in failed[0].reason
             )
         assert all(result.status in ("done", "present", "failed") for result in ended)
@@ -68,7 +68,7 @@ def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, s
             compute_here(grid, unit)
             assert results(grid.store, unit) == results(whole.store, unit)
         assert verify(grid.store).intact
-        sweep(grid.store, grid.store.done_keys())
+        clean_up(grid.store, grid.store.done_keys())
         assert verify(grid.store).findings == ()
     assert number > 60
 

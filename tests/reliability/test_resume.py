@@ -34,7 +34,7 @@ def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
         def report(progress):
             steps.append(progress.step)
             if progress.step == stop_at:
-                store.stop_sign(run).put_up()
+                store.stop_signal(run).set()
 
         settings = TrialSettings(
             store=str(store.root),

@@ -9,8 +9,8 @@ from distill_core.settings import (
     FeatureSettings,
     QueueSettings,
 )
-from search_spaces.errors import Misfit
-from search_spaces.setting_paths import LEAVES, ExtractorPool, find_leaf, flatten
+from search_spaces.errors import InvalidValue
+from search_spaces.setting_paths import SETTINGS, ExtractorPool, find_setting, flatten
 
 
 def test_every_field_of_every_dataclass_is_a_setting():
@@ -24,13 +24,15 @@ def test_every_field_of_every_dataclass_is_a_setting():
     )
     fields = {(owner, item.name) for owner in owners for item in dataclasses.fields(owner)}
     decided_by_the_method = {(DistillationSettings, name) for name in ("queue", "base", "loss")}
-    assert {(leaf.owner, leaf.field) for leaf in LEAVES.values()} == fields - decided_by_the_method
+    assert {
+        (setting.owner, setting.field) for setting in SETTINGS.values()
+    } == fields - decided_by_the_method
 
 
 def test_every_default_is_accepted_unchanged():
-    for leaf in LEAVES.values():
-        default = getattr(leaf.owner(), leaf.field)
-        assert leaf.check(default) == default
+    for setting in SETTINGS.values():
+        default = getattr(setting.owner(), setting.field)
+        assert setting.check(default) == default
 
 
 def test_nested_sections_dotted_paths_and_last_names_mean_the_same():
@@ -40,13 +42,13 @@ def test_nested_sections_dotted_paths_and_last_names_mean_the_same():
 
 
 def test_a_setting_that_is_given_twice_is_refused():
-    with pytest.raises(Misfit, match="set twice"):
+    with pytest.raises(InvalidValue, match="set twice"):
         flatten({"lr_img": 1, "distillation": {"lr_img": 2}})
 
 
 def test_ambiguous_names_list_the_paths():
-    with pytest.raises(Misfit) as caught:
-        find_leaf("batch_train")
+    with pytest.raises(InvalidValue) as caught:
+        find_setting("batch_train")
     for path in (
         "distillation.queue.batch_train",
         "evaluation.batch_train",
@@ -80,11 +82,11 @@ def test_ambiguous_names_list_the_paths():
     ],
 )
 def test_values_that_do_not_fit(path, value, part):
-    with pytest.raises(Misfit) as caught:
-        LEAVES[path].check(value)
+    with pytest.raises(InvalidValue) as caught:
+        SETTINGS[path].check(value)
     assert part in caught.value.message
 
 
 def test_whole_numbers_are_fine_for_real_settings():
-    assert LEAVES["distillation.lr_img"].check(1) == 1.0
-    assert LEAVES["distillation.cc_alpha"].check(None) is None
+    assert SETTINGS["distillation.lr_img"].check(1) == 1.0
+    assert SETTINGS["distillation.cc_alpha"].check(None) is None

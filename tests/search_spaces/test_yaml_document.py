@@ -1,6 +1,6 @@
 import pytest
 
-from search_spaces.errors import Misfit, SpaceError
+from search_spaces.errors import InvalidValue, SpaceError
 from search_spaces.yaml_document import parse_document, read_document
 
 
@@ -90,7 +90,8 @@ def test_errors_name_the_line_of_the_deepest_part_that_exists():
     assert document.line(("a", "b", 1, "d")) == 4
     assert document.line(("a", "x")) == 1
     assert (
-        str(document.error(Misfit("wrong", ("a", "b", 1, "c")))) == "file.yaml:4: a.b[1].c: wrong"
+        str(document.error(InvalidValue("wrong", ("a", "b", 1, "c"))))
+        == "file.yaml:4: a.b[1].c: wrong"
     )
 
 

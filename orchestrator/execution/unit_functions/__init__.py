@@ -16,11 +16,11 @@ from orchestrator.execution.unit_functions.imported_sets import import_set
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
     evaluation_images,
+    hide_test_split,
     load,
     training_data,
-    visible,
 )
-from orchestrator.execution.unit_functions.sets import distil, select_images
+from orchestrator.execution.unit_functions.sets import distill, select_images
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
@@ -47,7 +47,7 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     dataset = load(replace(unit.dataset, classes=()), context.data_root, context.device)
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
-    rows = _compute(unit, visible(dataset, unit), context)
+    rows = _compute(unit, hide_test_split(dataset, unit), context)
     return _outcome(rows, peak_memory(context.device), dataset)
 
 
@@ -66,7 +66,7 @@ def run_cohort(
     dataset = load(replace(first.dataset, classes=()), context.data_root, context.device)
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
-    ended = distil(units, visible(dataset, first), contexts)
+    ended = distill(units, hide_test_split(dataset, first), contexts)
     peak = peak_memory(context.device)
     return [
         rows if isinstance(rows, Exception) else _outcome(rows, peak, dataset) for rows in ended
@@ -90,7 +90,7 @@ def _compute(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row]:
         case Select():
             return select_images(unit, dataset, context)
         case Distill():
-            (rows,) = distil([unit], dataset, [context])
+            (rows,) = distill([unit], dataset, [context])
             if isinstance(rows, Exception):
                 raise rows
             return rows

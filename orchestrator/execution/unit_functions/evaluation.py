@@ -18,7 +18,7 @@ from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
     evaluation_images,
-    stoppable,
+    progress_callback,
     training_data,
 )
 from orchestrator.store.tables import Row
@@ -46,7 +46,7 @@ def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row
             network=unit.network,
             seed=unit.seed,
             index=index,
-            progress=stoppable(
+            progress=progress_callback(
                 context, before=index * epochs, total=unit.settings.num_eval * epochs
             ),
         )
@@ -78,7 +78,7 @@ class _Timed:
             "class_accuracies": list(self.network.class_accuracies),
             "train_accuracy": self.network.fit.accuracy,
             "train_loss": self.network.fit.loss,
-            "passes": self.network.fit.passes,
+            "passes": self.network.fit.mode,
         }
 
 
@@ -128,7 +128,7 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
             index=index,
             step=step + 1,
             steps=len(seen),
-            progress=stoppable(context, before=done * epochs, total=total * epochs),
+            progress=progress_callback(context, before=done * epochs, total=total * epochs),
         )
         networks.append(_Timed(network, time.monotonic() - began))
         if len(networks) < total:

@@ -46,7 +46,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
         "epochs": unit.settings.epochs,
         "train_accuracy": fit.accuracy,
         "train_loss": fit.loss,
-        "passes": fit.passes,
+        "passes": fit.mode,
         "seconds": time.monotonic() - began,
     }
     return [row]

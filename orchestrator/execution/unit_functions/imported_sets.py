@@ -7,7 +7,7 @@ from pathlib import Path
 from distill_core.datasets.load import Dataset
 from distill_core.importers.convert import content_of, convert
 from distill_core.importers.raw import ImportSetError
-from distill_core.importers.recognize import recognise
+from distill_core.importers.recognize import recognize
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import SET_FILE
 from orchestrator.store.tables import Row
@@ -22,7 +22,7 @@ def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[
     """
     began = time.monotonic()
     path = Path(unit.path)
-    found = recognise(
+    found = recognize(
         path, allow_pickle=True
     )  # whoever planned this allowed it, for this very content
     if content_of(found, path) != unit.content or unit.reading.number >= len(found.sets):

@@ -22,7 +22,7 @@ PARAMETERS_FILE = "parameters.safetensors"
 SET_FILE = "synthetic_set.safetensors"
 
 
-def visible(dataset: Dataset, unit: Unit) -> Dataset:
+def hide_test_split(dataset: Dataset, unit: Unit) -> Dataset:
     """Return the data set without its test images, unless the unit measures an accuracy on them.
 
     What a unit must not see it does not get: nothing that distils, selects, trains extractors or
@@ -86,7 +86,7 @@ def network_of(unit: Unit) -> str:
             raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no extractor")
 
 
-def stoppable(
+def progress_callback(
     context: UnitContext, *, before: int = 0, total: int | None = None
 ) -> Callable[[int, int, dict[str, float]], None]:
     """Report the progress of one part of a unit: `before` steps came before it, the unit has

@@ -13,7 +13,7 @@ from distill_core.api import synthetic_set
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.coresets import select
 from distill_core.distillation.loop import distill_cohort
-from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import SET_FILE, extractors, training_data
@@ -43,7 +43,7 @@ def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[
     return [{**row, "seconds": time.monotonic() - began}]
 
 
-def distil(
+def distill(
     units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]
 ) -> list[list[Row] | Exception]:
     """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are
@@ -68,7 +68,7 @@ def distil(
     return rows
 
 
-def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tensor]]) -> Cell:
+def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tensor]]) -> SetRun:
     """Return a unit as the loop takes it, where its last checkpoint left it.
 
     The source of networks after an iteration is the same for all sets of a cohort, so one of it is
@@ -84,7 +84,7 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
             step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()}
         )
 
-    return Cell(
+    return SetRun(
         settings=unit.settings,
         resume=state,
         hooks=Hooks(

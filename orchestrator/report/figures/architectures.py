@@ -28,7 +28,7 @@ from orchestrator.report.figures.heat_map import (
     limits_of,
     mark_best,
 )
-from orchestrator.report.figures.style import colours
+from orchestrator.report.figures.style import colors
 from orchestrator.report.results import Measurement, Results, scopes, size
 
 MATCHING = "distillation.network"
@@ -89,7 +89,7 @@ def bar_figure(
         list(dict.fromkeys(map(group, chosen))),
         list(dict.fromkeys(m.method for m in chosen)),
     )
-    palette = colours(methods)
+    palette = colors(methods)
     handles: dict[str, Artist] = {}
     width = 0.8 / len(methods)
     across = _BAR * len(methods) + 0.3

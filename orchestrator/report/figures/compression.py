@@ -20,7 +20,7 @@ from orchestrator.report.figures.drawing import (
     panels,
     percents,
 )
-from orchestrator.report.figures.style import colours
+from orchestrator.report.figures.style import colors
 from orchestrator.report.results import Measurement, Results, scopes
 
 
@@ -85,7 +85,7 @@ def size_figure(
     (ax,) = figure.axes
     ax.set_xscale("log")
     methods = list(dict.fromkeys(m.method for m in chosen))
-    palette = colours([*methods, "Whole"])
+    palette = colors([*methods, "Whole"])
     handles: dict[str, Artist] = {}
     if whole and whole.summary:
         (mean,), (low, high) = percents([whole.summary]), bounds([whole.summary])

@@ -14,7 +14,7 @@ from orchestrator.report.figures.drawing import (
     legend,
     panels,
 )
-from orchestrator.report.figures.style import colours
+from orchestrator.report.figures.style import colors
 from orchestrator.report.results import Results, Trajectory, size
 from orchestrator.report.swept_settings import point
 
@@ -57,7 +57,7 @@ def step_figure(
         title: of the figure.
     """
     counts = sorted({t.steps for t in chosen})
-    palette, handles = colours(t.method for t in chosen), {}
+    palette, handles = colors(t.method for t in chosen), {}
     figure = panels(title, 1, len(counts), width=3.6, height=2.9)
     for ax, steps in zip(figure.axes, counts, strict=True):
         if ax is not figure.axes[0]:

@@ -24,13 +24,13 @@ Array = NDArray[np.float64]
 
 LOG_RANGE = 20
 """An axis whose values span more than this factor is logarithmic."""
-_COLOURS = 256
+_COLORS = 256
 """Of a PNG."""
 _TITLE_WIDTH = 0.092
 """Inches a letter."""
 _TICK_LETTER = 0.075
 """Inches a letter of a tick."""
-_LEAST_WIDTH = 4.6
+_MIN_WIDTH = 4.6
 _TICK_GAP = 0.06
 """Ticks with labels keep so much of the axis between them."""
 
@@ -51,7 +51,7 @@ def write_chart(chart: Chart, out: Path) -> Picture:
     """Write a chart as SVG and PNG into the `figures` folder of a report."""
     path = Path("figures") / f"{slug(*chart.name)}.png"
     save(chart.figure, (out / path).with_suffix(".svg"))
-    save(chart.figure, out / path, colours=_COLOURS)
+    save(chart.figure, out / path, colors=_COLORS)
     return Picture(title=chart.title, path=path, group=chart.group, caption=chart.caption)
 
 
@@ -73,7 +73,7 @@ def panels(
         height: of a panel with its labels, in inches.
         beside: room for the legend, in inches.
     """
-    across = max(_LEAST_WIDTH, columns * width + beside)
+    across = max(_MIN_WIDTH, columns * width + beside)
     lines = textwrap.wrap(title, int((across - beside) / _TITLE_WIDTH))
     figure = new_figure(across, rows * height + 0.25 + 0.17 * len(lines))
     figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
@@ -91,14 +91,14 @@ def legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = No
         box.set_alignment("left")
 
 
-def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], colour: str) -> Artist:
+def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], color: str) -> Artist:
     """Draw means in percent, and their 95 % intervals as a band where there are any."""
     points, means, (low, high) = np.asarray(x), percents(summaries), bounds(summaries)
-    ax.fill_between(points, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.fill_between(points, low, high, color=color, alpha=0.18, linewidth=0)
     if len(points) == 1:
-        ax.vlines(points, low, high, color=colour, linewidth=1.2)
+        ax.vlines(points, low, high, color=color, linewidth=1.2)
     (line,) = ax.plot(
-        points, means, color=colour, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round"
+        points, means, color=color, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round"
     )
     return line
 

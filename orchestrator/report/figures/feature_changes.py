@@ -21,7 +21,7 @@ from orchestrator.report.figures.drawing import (
     scale_from_zero,
     span,
 )
-from orchestrator.report.figures.style import INK, MUTED, colours
+from orchestrator.report.figures.style import INK, MUTED, colors
 from orchestrator.report.results import FeatureView
 
 Array = NDArray[np.float64]
@@ -51,7 +51,7 @@ def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Fig
         sets: rows of `features` of each set, by method; a class is drawn at its mean over sets.
         title: of the figure.
     """
-    palette = colours(sets)
+    palette = colors(sets)
     figure = panels(title, 1, 2, width=1.0 + _ACROSS * max(len(sets), 3), height=3.1, beside=1.1)
     for ax, (measure, (name, unit)) in zip(figure.axes, _MEASURES.items(), strict=True):
         drawn = [np.zeros(0)]
@@ -76,7 +76,7 @@ def class_means(frames: Sequence[pd.DataFrame], measure: str) -> pd.DataFrame:
     )
 
 
-def _dumbbells(ax: Axes, place: int, means: pd.DataFrame, colour: str) -> Array:
+def _dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Array:
     """Draw a line a class from the initial to the synthetic images, and the mean over classes as a
     bar at each end.
     """
@@ -87,16 +87,16 @@ def _dumbbells(ax: Axes, place: int, means: pd.DataFrame, colour: str) -> Array:
     }
     values = means[list(ends)].to_numpy(dtype=np.float64)
     if len(ends) == 2:
-        ax.plot(list(ends.values()), values.T, color=colour, linewidth=0.8, alpha=0.45)
+        ax.plot(list(ends.values()), values.T, color=color, linewidth=0.8, alpha=0.45)
     for column, (origin, x) in enumerate(ends.items()):
-        face = "white" if origin == "initial" else colour
+        face = "white" if origin == "initial" else color
         points = values[:, column]
         ax.plot(
             np.full(len(points), x),
             points,
             "o",
             markersize=4,
-            color=colour,
+            color=color,
             markerfacecolor=face,
             zorder=3,
         )

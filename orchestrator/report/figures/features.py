@@ -18,7 +18,7 @@ from orchestrator.report.figures.drawing import (
     panels,
 )
 from orchestrator.report.figures.feature_changes import change_chart
-from orchestrator.report.figures.style import CLASS_COLOURS, INK, MUTED
+from orchestrator.report.figures.style import CLASS_COLORS, INK, MUTED
 from orchestrator.report.results import FeatureView, Results, size
 from orchestrator.report.swept_settings import point
 
@@ -72,9 +72,9 @@ def shown_labels(labels: Sequence[int]) -> dict[int, str]:
     """
     ordered = sorted(set(labels))
     places = (
-        np.linspace(0, len(ordered) - 1, min(len(ordered), len(CLASS_COLOURS))).round().astype(int)
+        np.linspace(0, len(ordered) - 1, min(len(ordered), len(CLASS_COLORS))).round().astype(int)
     )
-    return {ordered[place]: colour for place, colour in zip(places, CLASS_COLOURS, strict=False)}
+    return {ordered[place]: color for place, color in zip(places, CLASS_COLORS, strict=False)}
 
 
 def plane_figure(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -117,10 +117,10 @@ def _scatter(ax: Axes, rows: pd.DataFrame, plane: str, palette: Mapping[int, str
     """
     by_origin = {str(origin): _points(group, plane) for origin, group in rows.groupby("origin")}
     _real_dots(ax, by_origin.get("real", {}), palette)
-    for label, colour in palette.items():
+    for label, color in palette.items():
         for origin, face, edge, width in (
-            ("initial", "none", colour, 0.8),
-            ("synthetic", colour, INK, 0.5),
+            ("initial", "none", color, 0.8),
+            ("synthetic", color, INK, 0.5),
         ):
             x, y = by_origin.get(origin, {}).get(label, np.zeros((0, 2))).T
             order = 3 if origin == "initial" else 4
@@ -190,15 +190,15 @@ def _handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, Artist
     }
     present = set(rows["origin"])
     classes = {
-        names[label]: Line2D([], [], color=colour, **point, markersize=6, markeredgewidth=0)
-        for label, colour in palette.items()
+        names[label]: Line2D([], [], color=color, **point, markersize=6, markeredgewidth=0)
+        for label, color in palette.items()
     }
     return {**{origin: mark for origin, mark in origins.items() if origin in present}, **classes}
 
 
 def _caption(sets: Mapping[str, pd.DataFrame], seed: int) -> str:
     rows = pd.concat(sets.values())
-    classes, most = rows["label"].nunique(), len(CLASS_COLOURS)
+    classes, most = rows["label"].nunique(), len(CLASS_COLORS)
     text = f"One set a method (seed {seed}). "
     text += "All PCA share one plane, which is fitted to the real images; " if len(sets) > 1 else ""
     text += "each t-SNE" if len(sets) > 1 else "The PCA is fitted to the real images; the t-SNE"

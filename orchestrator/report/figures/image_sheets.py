@@ -26,7 +26,7 @@ from orchestrator.store.store import Store
 
 Image = NDArray[np.uint8]
 
-ARTEFACT = "synthetic_set.safetensors"
+ARTIFACT = "synthetic_set.safetensors"
 MAX_COLUMNS = 10
 """Images a class on a sheet."""
 COMPARED_ROWS = 2
@@ -197,7 +197,7 @@ def comparison(sets: dict[str, StoredSet]) -> Figure:
     )
     for column, label in enumerate(labels):
         x = _MARGIN + label_width + column * cell + (cell - _GAP) / 2
-        canvas.write(x, _MARGIN + 8, first.class_names[label], align="center", colour=MUTED)
+        canvas.write(x, _MARGIN + 8, first.class_names[label], align="center", color=MUTED)
     for method, stored in sets.items():
         canvas.write(
             _MARGIN, top + (lines[method] * cell - _GAP) / 2, method, size=13, weight="bold"
@@ -231,7 +231,7 @@ class _Canvas:
         size: float = 12,
         weight: str = "normal",
         align: str = "left",
-        colour: str = INK,
+        color: str = INK,
     ) -> None:
         height, width = self._pixels.shape[:2]
         style: Any = {
@@ -239,7 +239,7 @@ class _Canvas:
             "fontweight": weight,
             "ha": align,
             "va": "center",
-            "color": colour,
+            "color": color,
         }
         self._figure.text(x / width, 1 - y / height, text, **style)
 
@@ -288,7 +288,7 @@ def _first_stored(plan: Plan, store: Store, scope: Scope, cells: Sequence[Cell])
     for cell in cells:
         if cell.set_key is None or cell.ipc is None:
             continue
-        file = store.artefact(plan.units[cell.set_key], ARTEFACT)
+        file = store.artifact(plan.units[cell.set_key], ARTIFACT)
         if file is not None:
             return _Shown(scope=scope, method=cell.method, ipc=cell.ipc, seed=cell.seed, file=file)
     return None

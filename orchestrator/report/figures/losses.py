@@ -19,7 +19,7 @@ from orchestrator.report.figures.drawing import (
     scale_from_zero,
     span,
 )
-from orchestrator.report.figures.style import colours
+from orchestrator.report.figures.style import colors
 from orchestrator.report.results import Results, scopes, size
 
 Array = NDArray[np.float64]
@@ -110,7 +110,7 @@ def loss_figure(curves: Mapping[str, Mapping[str, Curve]], title: str) -> Figure
     """Draw a panel a loss; a line is the mean over sets, its band goes from the lowest set to the
     highest.
     """
-    palette = colours(method for panel in curves.values() for method in panel)
+    palette = colors(method for panel in curves.values() for method in panel)
     figure = panels(title, 1, len(curves), width=3.1, height=2.7)
     handles = {}
     for ax, (name, panel) in zip(figure.axes, curves.items(), strict=True):
@@ -133,14 +133,14 @@ def _caption(curves: Mapping[str, Mapping[str, Curve]]) -> str:
     return text + ("set." if sets == "1" else "sets; bands: from the lowest set to the highest.")
 
 
-def _draw(ax: Axes, curve: Curve, colour: str) -> Artist:
+def _draw(ax: Axes, curve: Curve, color: str) -> Artist:
     smooth = np.array([_smoothed(values) for values in curve.values])
     if len(smooth) > 1:
         ax.fill_between(
-            curve.iterations, smooth.min(0), smooth.max(0), color=colour, alpha=0.18, linewidth=0
+            curve.iterations, smooth.min(0), smooth.max(0), color=color, alpha=0.18, linewidth=0
         )
     (line,) = ax.plot(
-        curve.iterations, smooth.mean(0), color=colour, linewidth=1.6, solid_capstyle="round"
+        curve.iterations, smooth.mean(0), color=color, linewidth=1.6, solid_capstyle="round"
     )
     return line
 

@@ -15,14 +15,14 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import legend, panels
-from orchestrator.report.figures.style import MUTED, SEQUENTIAL, colours
+from orchestrator.report.figures.style import MUTED, SEQUENTIAL, colors
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import StudyResult
 
 Array = NDArray[np.float64]
 
-LEAST_TRIALS = 6
+MIN_TRIALS = 6
 """Fewer points give no surface."""
 _CELLS = 80
 _PUBLISHED = "#e8590c"
@@ -72,7 +72,7 @@ def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     )
     (ax,) = figure.axes
     ax.grid(False)
-    if len(trials) >= LEAST_TRIALS:
+    if len(trials) >= MIN_TRIALS:
         ax.imshow(
             surface(points, values), origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits
         )
@@ -109,7 +109,7 @@ def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
 def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     """Draw accuracy against each setting for itself."""
     dimensions = result.study.dimensions
-    colour = colours([result.study.method])[result.study.method]
+    color = colors([result.study.method])[result.study.method]
     title = f"{result.study.title}: accuracy against each setting"
     figure = panels(title, 1, len(dimensions), width=3.1, height=2.9, beside=1.5)
     handles: dict[str, Artist] = {}
@@ -122,7 +122,7 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
         complete = [(where[t.number], 100 * t.value) for t in trials if t.value is not None]
         if complete:
             (handles["last rung"],) = ax.plot(
-                *zip(*complete, strict=True), "o", color=colour, markersize=6, zorder=3
+                *zip(*complete, strict=True), "o", color=color, markersize=6, zorder=3
             )
         handles |= _marks(
             ax,
@@ -142,13 +142,13 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
 
 def rung_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     """Draw accuracy against iterations, a line a trial."""
-    colour = colours([result.study.method])[result.study.method]
+    color = colors([result.study.method])[result.study.method]
     figure = panels(
         f"{result.study.title}: trials over their rungs", 1, 1, width=4.6, height=2.9, beside=1.5
     )
     (ax,) = figure.axes
     handles: dict[str, Artist] = {}
-    shades = {"stopped": MUTED, "complete": colour}
+    shades = {"stopped": MUTED, "complete": color}
     for trial in sorted(trials, key=lambda t: t.state == "complete"):
         reached = [(r.iterations, 100 * r.value) for r in trial.rungs if r.value is not None]
         style: Any = {

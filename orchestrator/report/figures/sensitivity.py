@@ -31,7 +31,7 @@ from orchestrator.report.figures.heat_map import (
     mark_best,
     outline,
 )
-from orchestrator.report.figures.style import colours
+from orchestrator.report.figures.style import colors
 from orchestrator.report.results import Measurement, Results, size
 from orchestrator.report.swept_settings import is_number, setting, usual_setting, value_text
 
@@ -152,7 +152,7 @@ def line_figure(name: str, chosen: Sequence[Measurement], title: str) -> Figure:
     """
     values = _categories([m.sweep[0][1] for m in chosen])
     methods = list(dict.fromkeys(m.method for m in chosen))
-    palette, handles = colours(methods), {}
+    palette, handles = colors(methods), {}
     numeric = all(map(is_number, values))
     figure = panels(title, 1, 1, width=4.6 if numeric else 1.4 + _ACROSS * len(values), height=2.9)
     (ax,) = figure.axes

@@ -16,7 +16,7 @@ from PIL import Image
 INK = "#222222"
 MUTED = "#767676"
 
-_COLOURS = {
+_COLORS = {
     "Whole": "#000000",
     "Random": "#8c8c8c",
     "Herding": "#b08d57",
@@ -32,7 +32,7 @@ _COLOURS = {
 }
 _FURTHER = ("#117733", "#882255", "#44aa99", "#aa4499", "#999933", "#332288")
 
-CLASS_COLOURS = (
+CLASS_COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70",
     "#717581", "#92dadd",
 )  # fmt: skip
@@ -64,12 +64,12 @@ _STYLE: Any = {
 }
 
 
-def colours(methods: Iterable[str]) -> dict[str, str]:
+def colors(methods: Iterable[str]) -> dict[str, str]:
     """Return each method's colour; an unknown method takes the next free one."""
     names = list(dict.fromkeys(methods))
-    unknown = [name for name in names if name not in _COLOURS]
+    unknown = [name for name in names if name not in _COLORS]
     further = {name: _FURTHER[i % len(_FURTHER)] for i, name in enumerate(unknown)}
-    return {name: _COLOURS.get(name) or further[name] for name in names}
+    return {name: _COLORS.get(name) or further[name] for name in names}
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
+def save(figure: Figure, path: Path, *, colors: int | None = None) -> Path:
     """Write a figure in the format of the path's suffix, with nothing in it that depends on when.
 
     Args:
@@ -98,13 +98,13 @@ def save(figure: Figure, path: Path, *, colours: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None})
-    elif colours is None:
+    elif colors is None:
         figure.savefig(path, metadata={"Software": None})
     else:
         figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
         image = Image.fromarray(pixels).quantize(
-            colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+            colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
         )
         image.save(path, optimize=True)
     return path

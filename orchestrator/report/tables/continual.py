@@ -5,7 +5,7 @@ all of them.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analysis.statistics import Array, Summary, summarise
+from orchestrator.analysis.statistics import Array, Summary, summarize
 from orchestrator.report.cells import (
     SAME_SET,
     comparisons,
@@ -116,7 +116,7 @@ def _of(t: Trajectory, part: Part) -> dict[int, Array]:
 
 
 def _summary(t: Trajectory, part: Part) -> Summary | None:
-    return summarise(list(_of(t, part).values())) if t.accuracies else None
+    return summarize(list(_of(t, part).values())) if t.accuracies else None
 
 
 def _accuracies(group: _Group) -> Table:

@@ -23,12 +23,12 @@ from typing import Any
 from distill_core.settings import SettingsError
 from orchestrator.store import atomic_files, checkpoints, tables
 from orchestrator.store.atomic_files import StoreError
-from orchestrator.store.lease_storage import RemoteShelf, Shelf
-from orchestrator.store.publish import DONE, move
+from orchestrator.store.lease_storage import LeaseStorage, RemoteLeaseStorage
+from orchestrator.store.publish import DONE, publish_atomically
 from orchestrator.store.remote.names import attempt_of, checkpoints_name, done_name, table_name
 from orchestrator.store.remote.objects import Remote
 from orchestrator.store.remote.working_copy import FEW, is_plain, place_for, pull
-from orchestrator.store.stop_signal import RemoteSign, StopSign
+from orchestrator.store.stop_signal import RemoteStopSignal, StopSignal
 from orchestrator.store.store import ROWS, SPEC, Store
 from orchestrator.store.tables import SCHEMAS, Row
 from orchestrator.units import KINDS, Unit, from_json
@@ -58,9 +58,9 @@ class RemoteStore(Store):
         return self.remote.url
 
     @property
-    def shelf(self) -> Shelf:
+    def lease_storage(self) -> LeaseStorage:
         """Where the leases lie."""
-        return RemoteShelf(self.remote, "leases")
+        return RemoteLeaseStorage(self.remote, "leases")
 
     def resolved(self) -> Store:
         """Return the same store: a URL holds anywhere."""
@@ -70,9 +70,9 @@ class RemoteStore(Store):
         """Whether anything was ever written to it."""
         return not self.remote.is_empty()
 
-    def stop_sign(self, run: str) -> StopSign:
+    def stop_signal(self, run: str) -> StopSignal:
         """Return what asks the workers of a launch to checkpoint and stop."""
-        return RemoteSign(self.remote, f"runs/{run}.stop")
+        return RemoteStopSignal(self.remote, f"runs/{run}.stop")
 
     def is_done(self, unit: Unit) -> bool:
         """Whether a unit's artefacts and rows are complete."""
@@ -120,7 +120,7 @@ class RemoteStore(Store):
             self.fetch(record, key, folder)
             with atomic_files.translated(folder):
                 atomic_files.write(folder / DONE, mark)
-                move(folder, place)
+                publish_atomically(folder, place)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return place
@@ -160,7 +160,7 @@ class RemoteStore(Store):
             shutil.rmtree(self.unit_folder(kind, key), ignore_errors=True)
         return True
 
-    def artefact(self, unit: Unit, name: str) -> Path | None:
+    def artifact(self, unit: Unit, name: str) -> Path | None:
         """Return a file of a unit, which is fetched with the unit if need be; None if it is not
         done.
         """
@@ -333,7 +333,7 @@ class RemoteStore(Store):
         self.discard_copy(unit.key)
         with suppress(OSError, StoreError):  # it is done all the same
             atomic_files.write(workdir / DONE, mark)
-            move(workdir, self.unit_folder(unit.kind, unit.key))
+            publish_atomically(workdir, self.unit_folder(unit.kind, unit.key))
 
     def _publish_winner(self, unit: Unit) -> None:
         self.remote.put(table_name(unit), self._file(unit.key, ROWS))

@@ -87,6 +87,6 @@ def _temporaries(store: RemoteStore) -> Iterator[str]:
 
 def _is_held(store: RemoteStore, key: str) -> bool:
     try:
-        return leases.is_held(store.shelf, key)
+        return leases.is_held(store.lease_storage, key)
     except StoreError:
         return True

@@ -23,10 +23,10 @@ from orchestrator.store.verify import (
     DAMAGED,
     THREADS,
     Finding,
-    Look,
+    UnitCheck,
     Verification,
-    look,
-    look_at_rest,
+    check_rest,
+    check_unit,
     published,
 )
 
@@ -54,7 +54,7 @@ def verify_remote(store: RemoteStore) -> Verification:
                     pool.map(lambda key: _look(store, mirror, kinds[key], key), sorted(done))
                 )
             findings = [finding for look in looks for finding in look.findings]
-            findings += look_at_rest(mirror, looks, set(done))
+            findings += check_rest(mirror, looks, set(done))
     findings += _leftovers(store, done)
     return Verification(
         units=len(done),
@@ -79,7 +79,7 @@ def repair_remote(store: RemoteStore, findings: Iterable[Finding]) -> tuple[str,
         if finding.key is None:
             _set_aside(store, folder, finding.place)
             continue
-        with leases.hold(store.shelf, finding.key, "verify") as lease:
+        with leases.hold(store.lease_storage, finding.key, "verify") as lease:
             if lease is None:
                 left.append(finding)
             else:
@@ -126,7 +126,7 @@ def _fetch_records(store: RemoteStore, mirror: Store) -> None:
                 raise
 
 
-def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:
+def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> UnitCheck:
     """Fetch the winning attempt of a unit, look at it, and throw it away again."""
     mark = done_name(kind, key)
     try:
@@ -136,13 +136,13 @@ def _look(store: RemoteStore, mirror: Store, kind: str, key: str) -> Look:
         finding = Finding(
             place=mark, problem=f"is damaged: {error}", action="recompute", kind=kind, key=key
         )
-        return Look(findings=(finding,))
+        return UnitCheck(findings=(finding,))
     place = mirror.unit_folder(attempt.split("/")[1], key)
     names = [name for name in store.remote.entries(attempt) if is_plain(name)]
     try:
         store.remote.download({f"{attempt}/{name}": place / name for name in names})
         atomic_files.write(place / DONE, atomic_files.to_json_bytes(record))
-        return look(mirror, place)
+        return check_unit(mirror, place)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -154,9 +154,9 @@ def _leftovers(store: RemoteStore, done: frozenset[str]) -> Iterator[Finding]:
             problem="is of an attempt that did not win; the next launch removes it",
             action="none",
         )
-    for name in sorted(store.shelf.names()):
+    for name in sorted(store.lease_storage.names()):
         key = name.removesuffix(".json")
         with suppress(StoreError):
-            if key in done and not leases.is_held(store.shelf, key):
+            if key in done and not leases.is_held(store.lease_storage, key):
                 problem = "is the lease of a unit that is done; the next launch removes it"
                 yield Finding(place=f"leases/{name}", problem=problem, action="none")

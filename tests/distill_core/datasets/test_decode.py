@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from distill_core.datasets.decode import decode_own
+from distill_core.datasets.decode import decode_custom
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit
 
@@ -30,7 +30,7 @@ def saved(image, format="PNG"):
 )
 def test_grey_images_stay_grey_and_all_others_become_rgb(mode, channels):
     image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).convert(mode)
-    decoded = decode_own(data(saved(image)), None).train.images
+    decoded = decode_custom(data(saved(image)), None).train.images
     assert decoded.shape == (1, channels, 8, 8)
     assert np.array_equal(decoded[0, 0], np.asarray(image.convert("L")))
 
@@ -43,12 +43,12 @@ def test_deep_images_are_refused_rather_than_cut(array):
     with pytest.raises(
         DatasetError, match=r"image 0: the image has pixels of mode I.*; convert it to 8 bits"
     ):
-        decode_own(data(saved(image, "TIFF")), None)
+        decode_custom(data(saved(image, "TIFF")), None)
 
 
 def test_size_of_the_first_image_is_its_shorter_side():
     wide, tall = Image.new("RGB", (12, 9)), Image.new("RGB", (5, 7))
-    assert decode_own(data(saved(wide), saved(tall)), None).train.images.shape == (2, 3, 9, 9)
+    assert decode_custom(data(saved(wide), saved(tall)), None).train.images.shape == (2, 3, 9, 9)
 
 
 def test_other_images_are_resized_and_cropped_at_the_centre():
@@ -57,7 +57,7 @@ def test_other_images_are_resized_and_cropped_at_the_centre():
     """
     columns = np.repeat([0, 0, 100, 100, 200, 200, 0, 0], 4).astype(np.uint8)
     picture = Image.fromarray(np.tile(columns, (16, 1)))
-    decoded = decode_own(data(saved(picture)), 8).train.images[0, 0]
+    decoded = decode_custom(data(saved(picture)), 8).train.images[0, 0]
     assert decoded.shape == (8, 8)
     assert (decoded[:, 1:3] == 100).all() and (decoded[:, 5:7] == 200).all()
 
@@ -73,7 +73,7 @@ def test_damaged_bytes_are_decoded_or_named(format, draws):
         content[draws.draw(st.integers(0, len(content) - 1))] = draws.draw(st.integers(0, 255))
     del content[draws.draw(st.integers(0, len(content))) :]
     try:
-        decoded = decode_own(data(bytes(content)), 8)
+        decoded = decode_custom(data(bytes(content)), 8)
     except DatasetError as error:
         assert "image 0" in str(error)
     else:

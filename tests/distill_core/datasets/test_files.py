@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from distill_core.datasets.files import LAYOUTS, how_to_get, locate, missing, parquet_shards
+from distill_core.datasets.files import (
+    LAYOUTS,
+    how_to_get,
+    locate,
+    missing_dataset_error,
+    parquet_shards,
+)
 from distill_core.datasets.info import REGISTRY, DatasetError
 from distill_core.settings import DatasetRef
 
@@ -29,23 +35,27 @@ def test_complete_folders_are_found_and_incomplete_ones_named(tmp_path, name, la
     for count, file in enumerate(names):
         assert locate(name, tmp_path) is None
         if count:
-            assert f"{folder / file} is missing" in str(missing(DatasetRef(name=name), tmp_path))
+            assert f"{folder / file} is missing" in str(
+                missing_dataset_error(DatasetRef(name=name), tmp_path)
+            )
         touch(folder, file)
     assert locate(name, tmp_path) == folder
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_missing_data_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, name):
-    message = str(missing(DatasetRef(name=name), tmp_path))
+    message = str(missing_dataset_error(DatasetRef(name=name), tmp_path))
     assert how_to_get(name) in message
     assert all(str(tmp_path / layout.folder) in message for layout in LAYOUTS.get(name, ()))
 
 
 def test_missing_cifar10_points_at_the_jpeg_version_beside_it(tmp_path):
     touch(tmp_path / "cifar10", "train.parquet", "test.parquet")
-    message = str(missing(DatasetRef(name="cifar10"), tmp_path))
+    message = str(missing_dataset_error(DatasetRef(name="cifar10"), tmp_path))
     assert "train.parquet is the data set 'cifar10-jpeg'" in message
-    assert "cifar10-jpeg" not in str(missing(DatasetRef(name="cifar10"), tmp_path / "elsewhere"))
+    assert "cifar10-jpeg" not in str(
+        missing_dataset_error(DatasetRef(name="cifar10"), tmp_path / "elsewhere")
+    )
 
 
 def test_own_data_is_found_by_absolute_and_relative_path(tmp_path):
@@ -57,17 +67,21 @@ def test_own_data_is_found_by_absolute_and_relative_path(tmp_path):
         )
     folder = DatasetRef(name="mine", format="imagefolder", path="mine")
     assert locate(folder, tmp_path) is None
-    assert f"no train/<class>/<images> in {tmp_path / 'mine'}" in str(missing(folder, tmp_path))
+    assert f"no train/<class>/<images> in {tmp_path / 'mine'}" in str(
+        missing_dataset_error(folder, tmp_path)
+    )
 
 
 @pytest.mark.parametrize("layout", ["imagefolder", "parquet", "my_data:stripes"])
 def test_a_folder_that_is_not_there_is_said_in_full(tmp_path, monkeypatch, layout):
     monkeypatch.chdir(tmp_path)
     said = f" in {tmp_path.resolve() / 'stripes'}, which is not there; "
-    message = str(missing(DatasetRef(name="mine", format=layout, path="stripes"), Path()))
+    message = str(
+        missing_dataset_error(DatasetRef(name="mine", format=layout, path="stripes"), Path())
+    )
     assert said in message and "and --data" in message
     absolute = str(
-        missing(
+        missing_dataset_error(
             DatasetRef(name="mine", format=layout, path=str(tmp_path / "stripes")), Path("data")
         )
     )

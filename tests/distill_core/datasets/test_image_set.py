@@ -50,7 +50,7 @@ def test_normalisation_is_that_of_the_record():
     expected = (
         images.images.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).double().view(3, 1, 1)
     ) / torch.tensor([0.5, 0.25, 0.125]).double().view(3, 1, 1)
-    normalised = images.normalise(images.images)
+    normalised = images.normalize(images.images)
     assert normalised.dtype == torch.float32
     torch.testing.assert_close(normalised.double(), expected, rtol=1e-6, atol=1e-6)
     index = torch.tensor([[1, 0], [0, 0]])
@@ -137,7 +137,7 @@ def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
         mean=(0.25,),
         std=(0.5,),
     )
-    relabelled = build([0, 0, 1])
+    relabeled = build([0, 0, 1])
     reshaped = ImageSet.build(
         images.images.reshape(3, 1, 1, 4),
         images.labels,
@@ -146,7 +146,7 @@ def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
         mean=(0.25,),
         std=(0.5,),
     )
-    found = {s.fingerprint for s in (images, brighter, relabelled, reshaped)} | {
+    found = {s.fingerprint for s in (images, brighter, relabeled, reshaped)} | {
         fingerprint(images, brighter)
     }
     assert len(found) == 5

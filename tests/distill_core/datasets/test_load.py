@@ -24,7 +24,7 @@ def test_sets_carry_the_record(tmp_path):
 
 def test_normalised_training_images_have_mean_0_and_deviation_1(tmp_path):
     train = load_dataset(DatasetRef(name="digits"), tmp_path).train
-    normalised = train.normalise(train.images)
+    normalised = train.normalize(train.images)
     assert normalised.mean().abs() < 1e-3
     assert (normalised.std() - 1).abs() < 1e-3
 

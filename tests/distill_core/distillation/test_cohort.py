@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distill_core.distillation.loop import distill, distill_cohort
-from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import build_network
 from distill_core.settings import DistillationSettings, QueueSettings
@@ -70,7 +70,7 @@ def equal(one, other):
 @pytest.mark.parametrize("base", BASES)
 def test_each_cell_equals_its_own_run(alone, together, base, chunk):
     settings = cells_of(BASES[base])
-    states = together([Cell(settings=own) for own in settings], class_chunk=chunk)
+    states = together([SetRun(settings=own) for own in settings], class_chunk=chunk)
     for own, state in zip(settings, states, strict=True):
         equal(state, alone(own, class_chunk=chunk))
     assert len({state.images.numpy().tobytes() for state in states}) == len(settings)
@@ -96,9 +96,9 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
     settings = cells_of(BASES[base])[:4]
     stops = [1, 3, 4, None]
     cells = [
-        Cell(settings=own)
+        SetRun(settings=own)
         if at is None
-        else Cell(settings=own, hooks=saving(tmp_path / str(at), at=at))
+        else SetRun(settings=own, hooks=saving(tmp_path / str(at), at=at))
         for own, at in zip(settings, stops, strict=True)
     ]
     ended = together(cells)
@@ -107,7 +107,7 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
     resumed = [DistillationState.load(tmp_path / str(at)) for at in stops[:3]]
     assert [state.iteration for state in resumed] == [1, 3, 4]
     again = together(
-        [Cell(settings=own, resume=state) for own, state in zip(settings, resumed, strict=False)]
+        [SetRun(settings=own, resume=state) for own, state in zip(settings, resumed, strict=False)]
     )
     for own, state in zip(settings, again, strict=False):
         equal(state, alone(own))
@@ -116,21 +116,21 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
 def test_cells_wait_for_those_behind_even_if_these_end_on_the_way(tmp_path, alone, together):
     """The queue jumps to where the cells that waited stand."""
     one, other = cells_of(IDM)[:2]
-    together([Cell(settings=other, hooks=saving(tmp_path / "other", at=4))])
+    together([SetRun(settings=other, hooks=saving(tmp_path / "other", at=4))])
     cells = [
-        Cell(settings=one, hooks=saving(tmp_path / "one", at=2)),
-        Cell(settings=other, resume=DistillationState.load(tmp_path / "other")),
+        SetRun(settings=one, hooks=saving(tmp_path / "one", at=2)),
+        SetRun(settings=other, resume=DistillationState.load(tmp_path / "other")),
     ]
     _, resumed = together(cells)
     equal(resumed, alone(other))
-    (last,) = together([Cell(settings=one, resume=DistillationState.load(tmp_path / "one"))])
+    (last,) = together([SetRun(settings=one, resume=DistillationState.load(tmp_path / "one"))])
     equal(last, alone(one))
 
 
 def test_a_cell_that_diverges_ends_alone(alone, together):
     wild = replace(DM, lr_img=1e30, lambda_cm=0.01)
     first, diverged, last = together(
-        [Cell(settings=own) for own in (DM, wild, replace(DM, lambda_cm=0.01))]
+        [SetRun(settings=own) for own in (DM, wild, replace(DM, lambda_cm=0.01))]
     )
     assert isinstance(diverged, DistillationError) and "at iteration" in str(diverged)
     equal(first, alone(DM))
@@ -138,7 +138,7 @@ def test_a_cell_that_diverges_ends_alone(alone, together):
 
 
 def test_time_is_shared_out(together):
-    seconds = [state.seconds for state in together([Cell(settings=own) for own in cells_of(DM)])]
+    seconds = [state.seconds for state in together([SetRun(settings=own) for own in cells_of(DM)])]
     assert min(seconds) > 0 and seconds == pytest.approx([seconds[0]] * len(seconds))
 
 
@@ -147,7 +147,7 @@ def test_networks_are_drawn_once_for_all(together, monkeypatch):
     monkeypatch.setattr(
         "distill_core.distillation.dm.initialise", lambda network, generator: drawn.append(network)
     )
-    together([Cell(settings=own) for own in cells_of(DM)])
+    together([SetRun(settings=own) for own in cells_of(DM)])
     assert len(drawn) == DM.iterations
 
 
@@ -159,7 +159,7 @@ def own_loss(real, synthetic):
 def test_a_loss_of_ones_own_cannot_disturb_the_others(alone, together):
     mine = replace(DM, lambda_cm=0.01, loss=f"{__name__}:own_loss")
     states = together(
-        [Cell(settings=mine), Cell(settings=replace(DM, lambda_cm=0.01))], class_chunk=1
+        [SetRun(settings=mine), SetRun(settings=replace(DM, lambda_cm=0.01))], class_chunk=1
     )
     equal(states[1], alone(replace(DM, lambda_cm=0.01), class_chunk=1))
 
@@ -169,14 +169,14 @@ def test_a_loss_of_ones_own_cannot_disturb_the_others(alone, together):
 )
 def test_cells_share_all_that_an_iteration_draws(together, change):
     with pytest.raises(ValueError, match="may differ in weights"):
-        together([Cell(settings=DM), Cell(settings=replace(DM, **change))])
+        together([SetRun(settings=DM), SetRun(settings=replace(DM, **change))])
 
 
 def test_a_base_of_ones_own_is_alone(together):
     own = replace(DM, base="distill_core.distillation.dm:DM")
-    assert len(together([Cell(settings=own)])) == 1
+    assert len(together([SetRun(settings=own)])) == 1
     with pytest.raises(ValueError, match="may differ in weights"):
-        together([Cell(settings=own), Cell(settings=own)])
+        together([SetRun(settings=own), SetRun(settings=own)])
 
 
 def test_another_runs_state_is_refused(tiny_dataset, alone):

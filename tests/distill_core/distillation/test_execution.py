@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill_core.distillation.execution import Embedding, extractor_passes_for, passes_for
+from distill_core.distillation.execution import Embedding, execution_mode_for, extractor_mode_for
 from distill_core.distillation.loop import distill, distill_cohort
 from distill_core.distillation.losses import class_centralization
-from distill_core.distillation.run import Cell
+from distill_core.distillation.run import SetRun
 from distill_core.networks import build_network
 from distill_core.runtime import execution
 from distill_core.runtime.winograd import built
@@ -31,11 +31,13 @@ SETTINGS = DistillationSettings(
 
 @pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
 def test_a_long_run_is_compiled_and_a_short_one_is_not(tiny_dataset):
-    assert passes_for(tiny_dataset, SETTINGS).reason == "eager: too short to repay compilation"
-    long = passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9))
+    assert (
+        execution_mode_for(tiny_dataset, SETTINGS).reason == "eager: too short to repay compilation"
+    )
+    long = execution_mode_for(tiny_dataset, replace(SETTINGS, iterations=10**9))
     assert long.reason == COMPILED["tf32"]
     assert (
-        passes_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason
+        execution_mode_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason
         == long.reason
     )
 
@@ -55,7 +57,7 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
     long = replace(SETTINGS, iterations=10**9, lambda_cc=0.05)
 
     def reason(settings, pool=extractors):
-        return extractor_passes_for(pool, tiny_dataset, settings, 2).reason
+        return extractor_mode_for(pool, tiny_dataset, settings, 2).reason
 
     for precision in ("tf32", "bf16"):
         assert (
@@ -88,12 +90,12 @@ def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
     other = replace(settings, lambda_cm=0.0)
     run = partial(distill, tiny_dataset, ipc=2, seed=0, extractors=extractors)
     plain = run(settings)
-    monkeypatch.setattr(execution, "PAYING_OPERATIONS", 0)
-    assert passes_for(tiny_dataset, settings).reason == COMPILED[precision]
+    monkeypatch.setattr(execution, "MIN_FLOPS_TO_COMPILE", 0)
+    assert execution_mode_for(tiny_dataset, settings).reason == COMPILED[precision]
     fast = run(settings)
     torch.testing.assert_close(fast.images, plain.images, rtol=0, atol=close)
     assert not torch.equal(fast.images, plain.images)
-    cells = [Cell(settings=other), Cell(settings=settings)]
+    cells = [SetRun(settings=other), SetRun(settings=settings)]
     together = distill_cohort(tiny_dataset, cells, ipc=2, seed=0, extractors=extractors)
     assert torch.equal(together[1].images, fast.images)
     counters = torch._dynamo.utils.counters["stats"]

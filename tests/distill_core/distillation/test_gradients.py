@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from distill_core.distillation.base import MatchingNetwork
 from distill_core.distillation.gradients import Iteration, ReplayedIterations, computed
 from distill_core.distillation.loop import start
-from distill_core.distillation.run import Cell, Hooks
+from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from distill_core.networks import build_network
 from distill_core.runtime.execution import captured, eager
@@ -109,9 +109,9 @@ def advanced(tiny_dataset, pool):
     def advanced(*cells, capture=None):
         cohort = start(tiny_dataset, cells, ipc=2, seed=0, extractors=pool)
         if capture is not None:
-            cohort.passes = replace(captured(), capture=capture)
+            cohort.mode = replace(captured(), capture=capture)
             if cohort.settings.queue is not None:
-                cohort.source.passes = cohort.passes
+                cohort.source.mode = cohort.mode
         while cohort.advance():
             pass
         assert all(run.error is None for run in cohort.runs)
@@ -129,7 +129,7 @@ def equal(one, other):
 
 @pytest.mark.parametrize("case", CASES)
 def test_replayed_equals_anew(advanced, case):
-    capture, cell = Capture(), Cell(settings=CASES[case])
+    capture, cell = Capture(), SetRun(settings=CASES[case])
     (replayed,) = advanced(cell, capture=capture)
     (anew,) = advanced(cell)
     equal(replayed, anew)
@@ -140,14 +140,14 @@ def test_a_cohort_of_which_one_cell_comes_later(advanced, tmp_path):
     """Its cells leave one graph for another as the late one catches up."""
 
     def late():
-        (state,) = advanced(Cell(settings=replace(DM, iterations=3)))
+        (state,) = advanced(SetRun(settings=replace(DM, iterations=3)))
         state.save(tmp_path / "checkpoint")
-        return Cell(
+        return SetRun(
             settings=replace(DM, lambda_cm=0.0),
             resume=DistillationState.load(tmp_path / "checkpoint"),
         )
 
-    others = [Cell(settings=replace(DM, lambda_cc=0.0)), Cell(settings=DM)]
+    others = [SetRun(settings=replace(DM, lambda_cc=0.0)), SetRun(settings=DM)]
     capture = Capture()
     replayed, anew = advanced(late(), *others, capture=capture), advanced(late(), *others)
     assert 0 < capture.recorded < capture.replayed
@@ -164,20 +164,20 @@ def test_a_queue_goes_on_in_graphs_where_it_stopped_without(advanced, tmp_path):
 
     due = iter([False, False, False, False, True, *[False] * 9])
     (whole,) = advanced(
-        Cell(settings=IDM, hooks=Hooks(checkpoint_due=lambda: next(due), checkpoint=save))
+        SetRun(settings=IDM, hooks=Hooks(checkpoint_due=lambda: next(due), checkpoint=save))
     )
     state = DistillationState.load(tmp_path / "checkpoint")
     capture = Capture()
-    (resumed,) = advanced(Cell(settings=IDM, resume=state), capture=capture)
+    (resumed,) = advanced(SetRun(settings=IDM, resume=state), capture=capture)
     assert saved == {"at": 5} and torch.equal(resumed.images, whole.images) and capture.replayed
 
 
 def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
     """Weights that are numbers, and networks with the same parameters and other layers."""
-    images, passes = tiny_dataset.train, eager("asked for")
+    images, mode = tiny_dataset.train, eager("asked for")
     settings = DistillationSettings(batch_real=10, lambda_cc=0.0, lambda_cm=0.0)
     draws = torch.Generator().manual_seed(0)
-    anew = partial(computed, images=images, passes=passes, extractor_passes=passes, class_chunk=3)
+    anew = partial(computed, images=images, mode=mode, extractor_mode=mode, class_chunk=3)
     capture = Capture()
     replayed = ReplayedIterations(anew, capture)
     networks = [

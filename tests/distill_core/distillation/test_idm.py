@@ -99,9 +99,9 @@ def test_training_in_parts_is_one_step_on_the_whole_batch(
             "distill_core.distillation.network_queue.forward_images",
             lambda *_, images=images: images,
         )
-        passes = count_passes(queue)
+        mode = count_passes(queue)
         queue.after(0)
-    assert len(passes) == 2 * 5 * parts
+    assert len(mode) == 2 * 5 * parts
     assert [int(member.correct) for member in whole._members] == [
         int(member.correct) for member in cut._members
     ]
@@ -110,7 +110,7 @@ def test_training_in_parts_is_one_step_on_the_whole_batch(
 
 
 def count_passes(queue):
-    passes = []
+    mode = []
     for member in queue._members:
-        member.network.register_forward_hook(lambda *_: passes.append(1))
-    return passes
+        member.network.register_forward_hook(lambda *_: mode.append(1))
+    return mode

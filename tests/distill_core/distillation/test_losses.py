@@ -38,8 +38,8 @@ def test_exponential_form_is_cut_off_at_zero():
 
 def test_local_covariance_is_a_sum_over_positions_divided_by_images_only():
     maps = features(1, 6, 3, 5)
-    centred = maps[0] - maps[0].mean(0)
-    expected = sum(f @ f.T for f in centred) / 6
+    centered = maps[0] - maps[0].mean(0)
+    expected = sum(f @ f.T for f in centered) / 6
     torch.testing.assert_close(local_covariance(maps)[0], expected)
 
 
@@ -105,8 +105,8 @@ def explicit_global_covariance(real, synthetic):
     """The definition itself, with D×D matrices."""
     covariances = []
     for part in (real, synthetic):
-        centred = part - part.mean(1, keepdim=True)
-        covariances.append(centred.transpose(1, 2) @ centred / part.shape[1])
+        centered = part - part.mean(1, keepdim=True)
+        covariances.append(centered.transpose(1, 2) @ centered / part.shape[1])
     return (covariances[0] - covariances[1]).square().sum()
 
 

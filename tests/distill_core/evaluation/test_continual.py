@@ -24,7 +24,7 @@ ORDER = (2, 0, 1)
 def part(data, classes):
     """All training images of some classes with the labels of a set of these classes."""
     train = restrict(data, classes).train
-    return train.normalise(train.images), train.labels
+    return train.normalize(train.images), train.labels
 
 
 def evaluate(data, steps, step, *, settings=SETTINGS, seed=0, index=0, of=None):

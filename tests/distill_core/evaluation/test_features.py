@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from distill_core.datasets.image_set import ImageSet
-from distill_core.evaluation.features import describe, neighbour_plane, principal_plane, spread
+from distill_core.evaluation.features import describe, neighbor_plane, principal_plane, spread
 from distill_core.networks import Network, build_network
 from distill_core.settings import FeatureSettings
 
@@ -159,8 +159,8 @@ def test_embeddings_of_one_dimension_have_a_plane():
 
 def test_perplexity_is_lowered_to_fit():
     points = np.random.default_rng(0).normal(size=(7, 3))
-    np.testing.assert_array_equal(neighbour_plane(points, 30, 0), neighbour_plane(points, 2, 0))
-    assert not np.array_equal(neighbour_plane(points, 1, 0), neighbour_plane(points, 2, 0))
+    np.testing.assert_array_equal(neighbor_plane(points, 30, 0), neighbor_plane(points, 2, 0))
+    assert not np.array_equal(neighbor_plane(points, 1, 0), neighbor_plane(points, 2, 0))
 
 
 def test_spread_by_hand():

@@ -10,7 +10,7 @@ from distill_core.datasets.load import load_dataset
 from distill_core.exporters import FORMATS, export
 from distill_core.importers.convert import convert, decide
 from distill_core.importers.reading import Options
-from distill_core.importers.recognize import recognise
+from distill_core.importers.recognize import recognize
 from distill_core.settings import DatasetRef
 
 NOT_SAID = Options(normalised=True, zca=False)
@@ -38,7 +38,7 @@ def test_the_same_training_images_come_back(name, partition, digits, tmp_path):
     kind = FORMATS[name]
     content = export(source, kind, tmp_path / "out")
     place, options, layout = PLACES[name]
-    found = recognise(tmp_path / "out" / place)
+    found = recognize(tmp_path / "out" / place)
     assert layout in (None, found.layout)
     reading = decide(found, 0, options)
     again = convert(found.sets[0], reading, digits, method="DM", spec={})
@@ -55,6 +55,6 @@ def test_soft_labels_come_back(digits, tmp_path):
     source = synthetic_set(digits.train.normalised(indices), digits.info, method="DATM")
     soft = torch.eye(10) * 0.5 + 0.05
     export(replace(source, soft_labels=soft), FORMATS["mtt"], tmp_path / "out")
-    found = recognise(tmp_path / "out")
+    found = recognize(tmp_path / "out")
     again = convert(found.sets[0], decide(found, 0, NOT_SAID), digits, method="DATM", spec={})
     assert again.soft_labels is not None and torch.allclose(again.soft_labels, soft)

@@ -12,7 +12,7 @@ from PIL import Image
 from distill_core.datasets.load import load_dataset
 from distill_core.importers.whitening import real_whitening
 from distill_core.settings import DatasetRef
-from distill_core.synthetic_set import SyntheticSet, to_normalised, to_pixels
+from distill_core.synthetic_set import SyntheticSet, to_normalized, to_pixels
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def own_set(digits):
+def native_set(digits):
     """Two digits a class in our own format, stored in pixel space, in whole steps of 1/255."""
     indices = torch.cat([torch.arange(offset, offset + 2) for offset in digits.train.offsets])
     return SyntheticSet(
@@ -46,11 +46,13 @@ def own_set(digits):
 
 
 @pytest.fixture(scope="session")
-def normalised_set(own_set):
+def normalized_set(native_set):
     """The same set as it is after a file of normalised images: rounding apart, equal."""
     return replace(
-        own_set,
-        images=to_pixels(to_normalised(own_set.images, own_set.mean, own_set.std), *_norm(own_set)),
+        native_set,
+        images=to_pixels(
+            to_normalized(native_set.images, native_set.mean, native_set.std), *_norm(native_set)
+        ),
     )
 
 
@@ -59,7 +61,7 @@ def _norm(own):
 
 
 def _normalised(own):
-    return to_normalised(own.images, own.mean, own.std)
+    return to_normalized(own.images, own.mean, own.std)
 
 
 def _soft(own):
@@ -131,8 +133,8 @@ def write_imagefolder(folder, own, normalised, digits):
     for number, (image, label) in enumerate(zip(own.images, own.labels, strict=True)):
         place = folder / f"new{int(label):03d}"
         place.mkdir(exist_ok=True)
-        grey = (image[0] * 255).round().byte().numpy()
-        Image.fromarray(grey).convert("RGB").save(
+        gray = (image[0] * 255).round().byte().numpy()
+        Image.fromarray(gray).convert("RGB").save(
             place / f"class{int(label):03d}_id{number:03d}.png"
         )
     return Example(folder, own, {})
@@ -143,12 +145,12 @@ def write_ddranking(folder, own, normalised, digits):
     return Example(folder / "images.pt", normalised, {"normalised": True, "zca": False})
 
 
-def write_own(folder, own, normalised, digits):
+def write_native(folder, own, normalised, digits):
     own.save(folder / "a.safetensors")
     return Example(folder / "a.safetensors", own, {})
 
 
-def write_own_folder(folder, own, normalised, digits):
+def write_native_folder(folder, own, normalised, digits):
     own.save(folder / "a.safetensors")
     return Example(folder, own, {})
 
@@ -161,20 +163,20 @@ WRITERS = {
 
 
 @pytest.fixture(params=WRITERS)
-def example(request, tmp_path, own_set, normalised_set, digits):
+def example(request, tmp_path, native_set, normalized_set, digits):
     """A file of each layout."""
     folder = tmp_path / request.param
     folder.mkdir()
-    return WRITERS[request.param](folder, own_set, normalised_set, digits)
+    return WRITERS[request.param](folder, native_set, normalized_set, digits)
 
 
 @pytest.fixture
-def write(tmp_path, own_set, normalised_set, digits):
+def write(tmp_path, native_set, normalized_set, digits):
     """Writes a layout by name."""
 
     def write(layout):
         folder = tmp_path / f"some {layout}"
         folder.mkdir()
-        return WRITERS[layout](folder, own_set, normalised_set, digits)
+        return WRITERS[layout](folder, native_set, normalized_set, digits)
 
     return write

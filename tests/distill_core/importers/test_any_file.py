@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from distill_core.importers.convert import content_of, convert, decide
 from distill_core.importers.raw import ImportSetError
 from distill_core.importers.reading import Options
-from distill_core.importers.recognize import recognise
+from distill_core.importers.recognize import recognize
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
 MANY = settings(
@@ -45,7 +45,7 @@ def take(path, dataset):
     """
     for options in OPTIONS:
         try:
-            found = recognise(path, allow_pickle=True)
+            found = recognize(path, allow_pickle=True)
             assert len(content_of(found, path)) == 64
             for number, raw in enumerate(found.sets):
                 reading = decide(found, number, options)
@@ -57,7 +57,7 @@ def take(path, dataset):
             assert isinstance(error, SyntheticSetError) and path.name in str(error), str(error)
 
 
-def own_bytes(folder, tiny_dataset):
+def native_bytes(folder, tiny_dataset):
     info = tiny_dataset.info
     metadata = {
         "dataset": info.name,
@@ -87,7 +87,7 @@ def good_files(tmp_path_factory, tiny_dataset):
         "idm.pkl": pickle.dumps((IMAGES, LABELS)),
         "arrays.pkl": pickle.dumps((IMAGES.numpy(), LABELS.numpy()), protocol=2),
         "data.pt": saved(folder, [IMAGES, LABELS]),
-        "own.safetensors": own_bytes(folder, tiny_dataset),
+        "own.safetensors": native_bytes(folder, tiny_dataset),
         "grey.png": (folder / "grey.png").read_bytes(),
     }
 
@@ -283,7 +283,7 @@ def test_nothing_in_a_file_runs(tmp_path, layout, allow_pickle):
     else:
         torch.save([IMAGES, Payload(mark)], path, _use_new_zipfile_serialization=layout == "torch")
     with pytest.raises(ImportSetError, match=r"file\.pt") as refusal:
-        recognise(path, allow_pickle=allow_pickle)
+        recognize(path, allow_pickle=allow_pickle)
     assert not os.path.exists(mark)  # noqa: PTH110
     if allow_pickle and layout != "nested":
         assert "mkdir" in str(refusal.value)
@@ -294,7 +294,7 @@ def test_nothing_in_a_file_runs(tmp_path, layout, allow_pickle):
 def test_a_pickle_is_not_opened_unasked(tmp_path):
     (tmp_path / "set.pkl").write_bytes(pickle.dumps((IMAGES, LABELS)))
     with pytest.raises(ImportSetError, match=r"can run any code on this machine.*--allow-pickle"):
-        recognise(tmp_path / "set.pkl")
+        recognize(tmp_path / "set.pkl")
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_a_pickle_is_not_opened_unasked(tmp_path):
 def test_the_message_says_what_was_found_and_where(tmp_path, make, says):
     make(tmp_path / "set")
     with pytest.raises(ImportSetError, match=says) as refusal:
-        recognise(tmp_path / "set")
+        recognize(tmp_path / "set")
     assert str(tmp_path / "set") in str(refusal.value)
 
 
@@ -344,7 +344,7 @@ def test_numbers_that_overflow_in_training_are_refused(tmp_path, tiny_dataset):
     }
     images = torch.full((6, 1, 16, 16), 3e38)
     SyntheticSet(images=images, labels=LABELS, ipc=2, method="ours", **metadata).save(path)
-    found = recognise(path)
+    found = recognize(path)
     with pytest.raises(ImportSetError, match=r"own\.safetensors.*overflow"):
         convert(found.sets[0], decide(found, 0, OPTIONS[0]), tiny_dataset, method="any", spec={})
 

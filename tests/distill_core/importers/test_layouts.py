@@ -9,14 +9,14 @@ from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.importers.convert import content_of, convert, decide
 from distill_core.importers.raw import ImportSetError
 from distill_core.importers.reading import Options
-from distill_core.importers.recognize import recognise
+from distill_core.importers.recognize import recognize
 from distill_core.settings import EvaluationSettings
 
 BRIEF = EvaluationSettings(num_eval=1, epoch_eval_train=2, batch_train=8)
 
 
 def take(path, digits, number=0, **options):
-    found = recognise(path, allow_pickle=True)
+    found = recognize(path, allow_pickle=True)
     asked = Options(**options)
     reading = decide(found, number, asked)
     return convert(found.sets[number], reading, digits, method="theirs", spec={}, check=asked.check)
@@ -43,16 +43,16 @@ def test_every_layout_gives_the_accuracy_of_our_own_format(example, digits):
     assert accuracy(imported, digits) == accuracy(example.own, digits)
 
 
-def test_the_whitening_undone_gives_the_pixels_back(write, digits, own_set):
+def test_the_whitening_undone_gives_the_pixels_back(write, digits, native_set):
     imported = take(write("mtt_whitened").path, digits, zca=True)
-    torch.testing.assert_close(imported.images, own_set.images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(imported.images, native_set.images, rtol=0, atol=1e-5)
 
 
 def test_statistics_that_changed_or_are_something_else(write, digits):
     from pathlib import Path
 
     example = write("mtt_whitened_with_statistics")
-    found = recognise(example.path)
+    found = recognize(example.path)
     reading = decide(found, 0, Options(**example.options))
     file = Path(example.options["zca_path"])
     torch.save({"mean": torch.zeros(3), "inverse": torch.zeros(2, 2)}, file)
@@ -67,46 +67,52 @@ def test_statistics_that_changed_or_are_something_else(write, digits):
         take(example.path, digits, **example.options)
 
 
-def test_images_that_were_whitened_after_normalisation(tmp_path, digits, own_set, normalised_set):
+def test_images_that_were_whitened_after_normalisation(
+    tmp_path, digits, native_set, normalized_set
+):
     from distill_core.importers.whitening import real_whitening
-    from distill_core.synthetic_set import to_normalised
+    from distill_core.synthetic_set import to_normalized
 
     norm = (digits.info.mean, digits.info.std)
     torch.save(
-        real_whitening(digits.train, norm).whiten(to_normalised(own_set.images, *norm)),
+        real_whitening(digits.train, norm).whiten(to_normalized(native_set.images, *norm)),
         tmp_path / "images_best.pt",
     )
-    torch.save(own_set.labels, tmp_path / "labels_best.pt")
+    torch.save(native_set.labels, tmp_path / "labels_best.pt")
     imported = take(tmp_path, digits, zca=True, normalised=True)
-    torch.testing.assert_close(imported.images, own_set.images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(imported.images, native_set.images, rtol=0, atol=1e-5)
 
 
 def test_a_learnt_learning_rate_is_read_and_left_alone(write):
-    (raw,) = recognise(write("mtt").path).sets
+    (raw,) = recognize(write("mtt").path).sets
     assert raw.lr_net == pytest.approx(0.02)
-    (raw,) = recognise(write("mtt_hard").path).sets
+    (raw,) = recognize(write("mtt_hard").path).sets
     assert raw.lr_net is None
 
 
-def test_every_run_of_a_dc_file_is_a_set(tmp_path, digits, own_set):
-    from distill_core.synthetic_set import to_normalised
+def test_every_run_of_a_dc_file_is_a_set(tmp_path, digits, native_set):
+    from distill_core.synthetic_set import to_normalized
 
-    images = to_normalised(own_set.images, own_set.mean, own_set.std)
+    images = to_normalized(native_set.images, native_set.mean, native_set.std)
     torch.save(
-        {"data": [[images, own_set.labels], [images.flip(0), own_set.labels.flip(0)]]},
+        {"data": [[images, native_set.labels], [images.flip(0), native_set.labels.flip(0)]]},
         tmp_path / "res.pt",
     )
-    assert len(recognise(tmp_path / "res.pt").sets) == 2
-    assert take(tmp_path / "res.pt", digits, 1).labels.tolist() == own_set.labels.flip(0).tolist()
+    assert len(recognize(tmp_path / "res.pt").sets) == 2
+    assert (
+        take(tmp_path / "res.pt", digits, 1).labels.tolist() == native_set.labels.flip(0).tolist()
+    )
 
 
-def test_files_of_the_old_torch_save_and_of_numpy(tmp_path, digits, own_set, normalised_set):
+def test_files_of_the_old_torch_save_and_of_numpy(tmp_path, digits, native_set, normalized_set):
     import pickle
 
-    images = own_set.images
-    torch.save([images, own_set.labels], tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    images = native_set.images
+    torch.save(
+        [images, native_set.labels], tmp_path / "old.pt", _use_new_zipfile_serialization=False
+    )
     assert torch.equal(take(tmp_path / "old.pt", digits, partition=1).images, images)
-    arrays = ((images - 0.3).numpy() / 0.3, own_set.labels.numpy())
+    arrays = ((images - 0.3).numpy() / 0.3, native_set.labels.numpy())
     for protocol in (2, 4):
         (tmp_path / "arrays.pkl").write_bytes(pickle.dumps(arrays, protocol=protocol))
         imported = take(tmp_path / "arrays.pkl", digits, partition=1, mean=(0.3,), std=(0.3,))
@@ -115,27 +121,27 @@ def test_files_of_the_old_torch_save_and_of_numpy(tmp_path, digits, own_set, nor
 
 def test_canvases_that_a_layout_only_supposes_are_said_with_the_way_out(write, digits):
     path = write("idm").path
-    assert "(--factor 1 if these are whole images)" in recognise(path, allow_pickle=True).reason
+    assert "(--factor 1 if these are whole images)" in recognize(path, allow_pickle=True).reason
     assert take(path, digits, partition=1).partition == 1
 
 
-def test_undone_whitening_is_recognised_by_the_name(tmp_path, digits, own_set):
-    torch.save(own_set.images, tmp_path / "images_zca_1000.pt")
-    torch.save(own_set.labels, tmp_path / "labels_1000.pt")
-    assert torch.equal(take(tmp_path / "images_zca_1000.pt", digits).images, own_set.images)
+def test_undone_whitening_is_recognised_by_the_name(tmp_path, digits, native_set):
+    torch.save(native_set.images, tmp_path / "images_zca_1000.pt")
+    torch.save(native_set.labels, tmp_path / "labels_1000.pt")
+    assert torch.equal(take(tmp_path / "images_zca_1000.pt", digits).images, native_set.images)
 
 
-def test_class_folders_by_name_in_any_case(tmp_path, digits, own_set):
+def test_class_folders_by_name_in_any_case(tmp_path, digits, native_set):
     from PIL import Image
 
     names = [name.upper() for name in digits.info.classes]
-    for name, image in zip(names, own_set.images[::2], strict=True):
+    for name, image in zip(names, native_set.images[::2], strict=True):
         (tmp_path / name).mkdir()
         Image.fromarray((image[0] * 255).round().byte().numpy()).save(tmp_path / name / "0.png")
     imported = take(tmp_path, digits)
     expected = {
         int(label): image
-        for image, label in zip(own_set.images[::2], own_set.labels[::2], strict=True)
+        for image, label in zip(native_set.images[::2], native_set.labels[::2], strict=True)
     }
     assert all(
         torch.equal(i, expected[int(label)])
@@ -143,13 +149,13 @@ def test_class_folders_by_name_in_any_case(tmp_path, digits, own_set):
     )
 
 
-def test_class_folders_of_which_some_have_another_name(tmp_path, digits, own_set):
+def test_class_folders_of_which_some_have_another_name(tmp_path, digits, native_set):
     """Sorted, "car" would take the place of another class than "automobile" has."""
     from PIL import Image
 
     for name in ("zero", *digits.info.classes[1:]):
         (tmp_path / name).mkdir()
-        Image.fromarray((own_set.images[0, 0] * 255).round().byte().numpy()).save(
+        Image.fromarray((native_set.images[0, 0] * 255).round().byte().numpy()).save(
             tmp_path / name / "0.png"
         )
     with pytest.raises(
@@ -162,10 +168,10 @@ def test_class_folders_of_which_some_have_another_name(tmp_path, digits, own_set
 
 def test_content_is_a_name_for_the_files(write, tmp_path):
     one, other = write("dc").path, write("mtt").path
-    before = content_of(recognise(other), other)
-    assert content_of(recognise(one), one) != before
+    before = content_of(recognize(other), other)
+    assert content_of(recognize(one), one) != before
     torch.save(torch.tensor(0.03), other / "lr_best.pt")
-    assert content_of(recognise(other), other) != before
+    assert content_of(recognize(other), other) != before
 
 
 @pytest.mark.parametrize(
@@ -251,24 +257,24 @@ def test_the_check_can_be_left_out(write, digits):
     assert take(write("dc").path, digits, normalised=False, check=False).images.min() < -0.5
 
 
-def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, own_set):
-    torch.save([own_set.images * 255, own_set.labels], tmp_path / "data.pt")
+def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, native_set):
+    torch.save([native_set.images * 255, native_set.labels], tmp_path / "data.pt")
     with pytest.raises(ImportSetError, match=r"bytes from 0 to 255; pass --normalised 0,0\.0039"):
         take(tmp_path / "data.pt", digits, partition=1)
     imported = take(
         tmp_path / "data.pt", digits, partition=1, normalised=True, mean=(0.0,), std=(1 / 255,)
     )
-    torch.testing.assert_close(imported.images, own_set.images)
+    torch.testing.assert_close(imported.images, native_set.images)
 
 
-def test_distilled_images_far_outside_0_1_pass(digits, own_set):
+def test_distilled_images_far_outside_0_1_pass(digits, native_set):
     """What strong distillation does to pixels must not look like a mistake: noise as strong as the
     data itself.
     """
     from distill_core.importers.pixels import contradiction
 
-    noise = torch.randn(own_set.images.shape, generator=torch.Generator().manual_seed(0))
-    assert contradiction(own_set.images + 0.1 * noise, digits.info) is None
+    noise = torch.randn(native_set.images.shape, generator=torch.Generator().manual_seed(0))
+    assert contradiction(native_set.images + 0.1 * noise, digits.info) is None
     assert contradiction(digits.info.mean[0] + digits.info.std[0] * noise, digits.info) is None
 
 

@@ -11,7 +11,7 @@ from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import FORMATS, export
 from distill_core.importers.convert import convert, decide
 from distill_core.importers.reading import Options
-from distill_core.importers.recognize import recognise
+from distill_core.importers.recognize import recognize
 from distill_core.settings import EvaluationSettings
 
 BRIEF = EvaluationSettings(num_eval=1, epoch_eval_train=2, batch_train=8)
@@ -22,10 +22,10 @@ CASES = [(name, cells) for name in ("dc", "mtt", "ddranking", "safetensors") for
 
 
 @pytest.mark.parametrize(("name", "partition"), [*CASES, ("imagefolder", 1)])
-def test_an_exported_set_is_imported_as_it_was(own_set, digits, tmp_path, name, partition):
-    source = replace(own_set, partition=partition)
+def test_an_exported_set_is_imported_as_it_was(native_set, digits, tmp_path, name, partition):
+    source = replace(native_set, partition=partition)
     export(source, FORMATS[name], tmp_path / "set")
-    found = recognise(tmp_path / "set")
+    found = recognize(tmp_path / "set")
     reading = decide(found, 0, Options(normalised=name != "imagefolder", zca=False))
     imported = convert(found.sets[0], reading, digits, method=name, spec={})
     images, labels = imported.training_images()

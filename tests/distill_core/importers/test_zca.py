@@ -22,9 +22,9 @@ def test_whitened_images_are_uncorrelated_with_unit_variance(images):
 def test_it_is_the_whitening_of_the_formula(images):
     """Against the definition by singular values, ε = 0.1."""
     flat = images.flatten(1).double()
-    centred = flat - flat.mean(0)
-    u, s, _ = torch.linalg.svd(centred.T @ centred / (len(flat) - 1))
-    expected = centred @ (u @ torch.diag(1 / (s + 0.1).sqrt()) @ u.T)
+    centered = flat - flat.mean(0)
+    u, s, _ = torch.linalg.svd(centered.T @ centered / (len(flat) - 1))
+    expected = centered @ (u @ torch.diag(1 / (s + 0.1).sqrt()) @ u.T)
     torch.testing.assert_close(fit([images]).whiten(images.double()).flatten(1), expected)
 
 

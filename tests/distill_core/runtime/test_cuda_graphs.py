@@ -100,8 +100,8 @@ def test_gradients(data, changes):
         (gradient, losses), _ = computed(
             step,
             images=data.train,
-            passes=eager("asked for"),
-            extractor_passes=eager("asked for"),
+            mode=eager("asked for"),
+            extractor_mode=eager("asked for"),
             class_chunk=2,
         )
     assert gradient.shape == (3, 2, 1, 16, 16) and losses.keys() == {
@@ -117,7 +117,7 @@ def test_gradients(data, changes):
 def test_a_step_of_the_queue(data, architecture):
     member = Member.build(data, architecture, QUEUE)
     step = partial(
-        train_step, images=data.train, batch_train=16, precision="tf32", passes=eager("asked for")
+        train_step, images=data.train, batch_train=16, precision="tf32", mode=eager("asked for")
     )
     batch = torch.empty(16, dtype=torch.int64, device=NO_VALUES)
     member.network.train()

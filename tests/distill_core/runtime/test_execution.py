@@ -9,7 +9,7 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 
 from distill_core.networks import build_network
 from distill_core.runtime import execution as module
-from distill_core.runtime.execution import choose_passes, compiled, eager
+from distill_core.runtime.execution import choose_execution_mode, compiled, eager
 from distill_core.runtime.winograd import COMPILERS, built
 
 ONLY = (
@@ -26,20 +26,20 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
         raise TorchDynamoException("the compiler lacks a header")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
-    passes = compiled.__wrapped__(winograd=False)
+    mode = compiled.__wrapped__(winograd=False)
     network, images = (
         build_network("MLP", channels=1, classes=2, image_size=4),
         torch.randn(3, 1, 4, 4),
     )
     for _ in range(2):
-        assert torch.equal(passes.run(network, images), network(images))
+        assert torch.equal(mode.run(network, images), network(images))
     assert (
         len(tries) == 1
-        and passes.told(network) == "eager: compilation failed (TorchDynamoException)"
+        and mode.describe(network) == "eager: compilation failed (TorchDynamoException)"
     )
     other = build_network("LeNet", channels=1, classes=2, image_size=28)
-    assert passes.told(other) == "compiled"
-    passes.run(other, torch.randn(3, 1, 28, 28))
+    assert mode.describe(other) == "compiled"
+    mode.run(other, torch.randn(3, 1, 28, 28))
     assert len(tries) == 2
 
 
@@ -48,12 +48,12 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
 def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
     monkeypatch.setattr(module, "LIMIT", 1)
     torch._dynamo.reset()
-    passes = compiled.__wrapped__(winograd=False)
+    mode = compiled.__wrapped__(winograd=False)
     network = build_network("MLP", channels=1, classes=2, image_size=4)
     for count in (3, 4, 3):
         images = torch.randn(count, 1, 4, 4)
-        torch.testing.assert_close(passes.run(network, images), network(images))
-    assert passes.told(network) == "eager: this process compiled for 1 shapes before"
+        torch.testing.assert_close(mode.run(network, images), network(images))
+    assert mode.describe(network) == "eager: this process compiled for 1 shapes before"
 
 
 @pytest.mark.slow
@@ -70,16 +70,16 @@ def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one
             return "no backward pass"
 
     torch._dynamo.reset()
-    passes = compiled.__wrapped__(winograd=False)
+    mode = compiled.__wrapped__(winograd=False)
     network, images = (
         build_network("MLP", channels=1, classes=2, image_size=4),
         torch.randn(3, 1, 4, 4),
     )
     with torch._inductor.config.patch(post_grad_custom_pre_pass=NoBackward()):
-        logits = passes.run(network, images)
+        logits = mode.run(network, images)
     logits.sum().backward()
     assert torch.equal(logits, network(images)) and network.head.weight.grad is not None
-    assert passes.told(network).startswith("eager: compilation failed")
+    assert mode.describe(network).startswith("eager: compilation failed")
 
 
 WINOGRAD = "compiled, Winograd convolutions"
@@ -121,7 +121,7 @@ def test_compilation_is_chosen_where_it_pays(
     )
     monkeypatch.setattr(module, "built", lambda: "transforms" if available == "all" else None)
     network = build_network(network, channels=3, classes=3, image_size=32)
-    chosen = choose_passes(network, lambda: torch.zeros(1, 3, 32, 32), images, precision)
+    chosen = choose_execution_mode(network, lambda: torch.zeros(1, 3, 32, 32), images, precision)
     assert chosen.reason == reason
     assert network.training
 
@@ -144,7 +144,7 @@ def test_a_training_step_by_winograd_is_that_of_float64_within_rounding(network)
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     fast, plain = step(compiled(winograd=True), images), step(eager("asked for"), images)
-    assert compiled(winograd=True).told(network) == WINOGRAD
+    assert compiled(winograd=True).describe(network) == WINOGRAD
     network.double()
     exact = step(eager("asked for"), images.double())
     errors = [float((way - exact).norm() / exact.norm()) for way in (fast, plain)]

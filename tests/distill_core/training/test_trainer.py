@@ -218,7 +218,7 @@ def test_the_state_of_another_network_is_refused():
         train(2, resume={"epochs": torch.tensor(1)})
 
 
-def trained(network, passes, epochs=4, drop_after=1):
+def trained(network, mode, epochs=4, drop_after=1):
     images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     schedule = replace(
         PLAIN, epochs=epochs, batch=5, dsa_strategy="color_crop_flip", drop_after=drop_after
@@ -232,7 +232,7 @@ def trained(network, passes, epochs=4, drop_after=1):
         torch.arange(12) % 3,
         schedule,
         torch.Generator().manual_seed(0),
-        passes=passes,
+        mode=mode,
     )
     return fitted, made.state_dict()
 
@@ -252,8 +252,8 @@ def test_replayed_steps_equal_steps_that_run_anew():
         return replay
 
     (plain, expected), (replayed, parameters) = (
-        trained("ConvNetW8", passes, epochs=12, drop_after=5)
-        for passes in (eager("asked for"), replace(captured(), capture=lambda: capture))
+        trained("ConvNetW8", mode, epochs=12, drop_after=5)
+        for mode in (eager("asked for"), replace(captured(), capture=lambda: capture))
     )
     assert (replayed.accuracy, replayed.loss) == (plain.accuracy, plain.loss)
     assert all(torch.equal(parameters[name], value) for name, value in expected.items())
@@ -264,9 +264,9 @@ def test_replayed_steps_equal_steps_that_run_anew():
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_compiled_steps_agree_with_eager_ones():
     (plain, expected), (fast, parameters) = (
-        trained("ConvNetW8D2", passes) for passes in (eager("asked for"), compiled(winograd=False))
+        trained("ConvNetW8D2", mode) for mode in (eager("asked for"), compiled(winograd=False))
     )
-    assert fast.passes == "compiled"
+    assert fast.mode == "compiled"
     assert fast.accuracy == plain.accuracy
     assert fast.loss == pytest.approx(plain.loss, rel=1e-3)
     for name, value in expected.items():

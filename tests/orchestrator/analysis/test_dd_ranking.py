@@ -8,7 +8,7 @@ import pytest
 from orchestrator.analysis.dd_ranking import (
     augmentation_robust_score,
     label_robust_score,
-    normalised_score,
+    normalized_score,
 )
 from orchestrator.analysis.statistics import StatisticsError
 
@@ -18,9 +18,9 @@ def _score(margin):
 
 
 def test_a_score_goes_from_0_at_margin_minus_1_to_1_at_margin_1():
-    assert normalised_score(-1.0) == 0
-    assert normalised_score(1.0) == pytest.approx(1)
-    assert normalised_score(0.0) == pytest.approx(0.26894142)  # (1 − 0.36787944) / 2.35040239
+    assert normalized_score(-1.0) == 0
+    assert normalized_score(1.0) == pytest.approx(1)
+    assert normalized_score(0.0) == pytest.approx(0.26894142)  # (1 − 0.36787944) / 2.35040239
 
 
 def test_label_robust_score():

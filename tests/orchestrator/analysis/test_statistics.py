@@ -11,14 +11,14 @@ from orchestrator.analysis.statistics import (
     bootstrap_interval,
     differs_from_zero,
     paired_differences,
-    summarise,
+    summarize,
 )
 
 TWO_BY_TWO = [[0.60, 0.62], [0.70, 0.72]]
 
 
 def test_summary_of_two_sets_with_two_networks_each():
-    summary = summarise(TWO_BY_TWO)
+    summary = summarize(TWO_BY_TWO)
     assert summary.mean == pytest.approx(0.66)
     assert summary.std == pytest.approx(
         math.sqrt((2 * 0.06**2 + 2 * 0.04**2) / 4)
@@ -33,20 +33,20 @@ def test_summary_of_two_sets_with_two_networks_each():
 
 
 def test_ragged_sets_weigh_every_network_alike():
-    summary = summarise([[0.5], [0.7, 0.8, 0.9]])
+    summary = summarize([[0.5], [0.7, 0.8, 0.9]])
     assert summary.mean == pytest.approx(2.9 / 4)
     assert summary.std_sets == pytest.approx(0.3 / math.sqrt(2))
     assert summary.std_networks == pytest.approx(0.1)
 
 
 def test_one_number_has_no_spread_and_no_interval():
-    summary = summarise([[0.5]])
+    summary = summarize([[0.5]])
     assert (summary.mean, summary.std) == (0.5, 0.0)
     assert summary.std_sets is summary.std_networks is summary.interval is None
 
 
 def test_one_network_a_set_has_no_spread_between_networks():
-    summary = summarise([[0.4], [0.6]])
+    summary = summarize([[0.4], [0.6]])
     assert summary.std_networks is None
     assert summary.interval == (0.4, 0.6)  # both draws the same with probability 1/4 at each end
 
@@ -92,7 +92,7 @@ def test_paired_differences_match_seeds_and_networks():
 
 def test_pairing_removes_what_the_sets_have_in_common():
     first, second = {0: [0.3, 0.4], 1: [0.7, 0.8]}, {0: [0.2, 0.3], 1: [0.6, 0.7]}
-    summary = summarise(paired_differences(first, second))
+    summary = summarize(paired_differences(first, second))
     assert summary.mean == pytest.approx(0.1)
     assert summary.interval == pytest.approx((0.1, 0.1))
 
@@ -169,7 +169,7 @@ def test_intervals_over_cells_of_one_number_each_do_not_exist():
 def test_nothing_to_describe_is_an_error():
     for group in ([], [[]], [[0.5], []], [[math.nan]]):
         with pytest.raises(StatisticsError):
-            summarise(group)
+            summarize(group)
     with pytest.raises(StatisticsError):
         statistics.probability_of_improvement([])
     with pytest.raises(StatisticsError):

@@ -143,7 +143,7 @@ def test_without_arguments_there_is_help(iid):
 
 PLANNING = """
 import sys
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 try:
     app(sys.argv[1:])
 except SystemExit as stop:

@@ -33,10 +33,10 @@ def root(tmp_path):
 
 
 def test_an_image_folder_arrives_as_it_was(root, objects):
-    parcel = dataset_transfer.pack(PETS, root)
-    assert len(objects) > 10 and parcel.size == sum(map(len, objects))
-    place = dataset_transfer.cache() / f"pets@1-{parcel.digest}"
-    assert dataset_transfer.unpack(parcel) == str(place)
+    archive = dataset_transfer.pack(PETS, root)
+    assert len(objects) > 10 and archive.size == sum(map(len, objects))
+    place = dataset_transfer.cache() / f"pets@1-{archive.digest}"
+    assert dataset_transfer.unpack(archive) == str(place)
     there = sorted(path for path in (place / PETS.path).rglob("*") if path.is_file())
     assert [path.relative_to(place) for path in there] == sorted(
         path.relative_to(root) for path in root.rglob("*.png")
@@ -44,7 +44,7 @@ def test_an_image_folder_arrives_as_it_was(root, objects):
     assert all(path.read_bytes() == (root / path.relative_to(place)).read_bytes() for path in there)
 
     objects.clear()  # a second time nothing is fetched
-    assert dataset_transfer.unpack(parcel) == str(place)
+    assert dataset_transfer.unpack(archive) == str(place)
     assert [path.name for path in dataset_transfer.cache().iterdir()] == [place.name]
 
 
@@ -75,31 +75,33 @@ def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
 def test_a_unit_reads_its_own_nodes_folder_first_and_what_was_sent_otherwise(
     root, tmp_path, monkeypatch
 ):
-    parcels = dataset_transfer.Parcels({"pets@1": dataset_transfer.pack(PETS, root)})
-    assert dataset_transfer.data_root_for(PETS, root, parcels) == root
-    sent = dataset_transfer.cache() / f"pets@1-{parcels.sent['pets@1'].digest}"
-    assert dataset_transfer.data_root_for(PETS, tmp_path / "empty", parcels) == sent
+    archives = dataset_transfer.DatasetArchives({"pets@1": dataset_transfer.pack(PETS, root)})
+    assert dataset_transfer.data_root_for(PETS, root, archives) == root
+    sent = dataset_transfer.cache() / f"pets@1-{archives.sent['pets@1'].digest}"
+    assert dataset_transfer.data_root_for(PETS, tmp_path / "empty", archives) == sent
     monkeypatch.setenv(dataset_transfer.NODE_DATA, str(tmp_path / "empty"))
-    assert dataset_transfer.data_root_for(PETS, root, parcels) == sent
+    assert dataset_transfer.data_root_for(PETS, root, archives) == sent
     assert (
-        dataset_transfer.data_root_for(PETS, root, dataset_transfer.Parcels({}))
+        dataset_transfer.data_root_for(PETS, root, dataset_transfer.DatasetArchives({}))
         == tmp_path / "empty"
     )
 
 
 @pytest.mark.parametrize("path", ["/abs/pets", "~/pets", "../pets", "a/../../pets"])
 def test_what_lies_outside_the_data_folder_is_not_sent(path):
-    reason = dataset_transfer.why_not(DatasetRef(name="pets", format="imagefolder", path=path))
+    reason = dataset_transfer.transfer_blocker(
+        DatasetRef(name="pets", format="imagefolder", path=path)
+    )
     assert reason is not None and "outside the data folder" in reason
     assert (
-        dataset_transfer.why_not(PETS) is None
-        and dataset_transfer.why_not(DatasetRef(name="cifar10")) is None
+        dataset_transfer.transfer_blocker(PETS) is None
+        and dataset_transfer.transfer_blocker(DatasetRef(name="cifar10")) is None
     )
 
 
 def test_a_transfer_that_breaks_leaves_nothing_half(root, objects):
-    parcel = dataset_transfer.pack(PETS, root)
+    archive = dataset_transfer.pack(PETS, root)
     objects[-1:] = []
     with pytest.raises(IndexError):
-        dataset_transfer.unpack(parcel)
+        dataset_transfer.unpack(archive)
     assert list(dataset_transfer.cache().iterdir()) == []

@@ -44,7 +44,7 @@ def console(monkeypatch):
 
 def test_a_head_that_answers_is_not_spoken_of(console):
     with answering() as address, head_node.watched(address, console):
-        head_node.knock(address)
+        head_node.check_reachable(address)
         time.sleep(0.3)
     assert console.file.getvalue() == ""
 
@@ -73,7 +73,7 @@ def test_one_knock_without_an_answer_means_nothing(console, monkeypatch):
             case end if end is over:
                 over.set()
 
-    monkeypatch.setattr(head_node, "knock", knock)
+    monkeypatch.setattr(head_node, "check_reachable", knock)
     with head_node.watched("10.0.0.1:6379", console):
         assert over.wait(20)
     assert console.file.getvalue() == ""

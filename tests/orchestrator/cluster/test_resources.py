@@ -6,9 +6,9 @@ from orchestrator.cluster.resources import (
     LaunchError,
     Need,
     Node,
+    allocate,
     gpu_need,
     gpu_share,
-    share_out,
     wants_gpu,
 )
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
@@ -55,16 +55,16 @@ def test_a_user_decides_and_the_slots_follow():
     need = Need(units=100, memory=GB)
     nodes = [node(cpus=8.0, gpus=2.0), node(cpus=3.0, gpus=1.0), node(gpus=0.0, gpu_memory=None)]
     assert (
-        share_out(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2
+        allocate(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2
     )  # half a GPU each, for the cores
-    told = share_out(nodes, cpus=2.0, gpus=0.25, need=need)
+    told = allocate(nodes, cpus=2.0, gpus=0.25, need=need)
     assert (told.cpus, told.gpus, told.slots, told.reason) == (2.0, 0.25, 4 + 1, "")
-    assert share_out(nodes, cpus=None, gpus=0.0, need=need).slots == 8 + 3 + 16
+    assert allocate(nodes, cpus=None, gpus=0.0, need=need).slots == 8 + 3 + 16
     with pytest.raises(
         LaunchError,
         match="no node has 20 CPUs and 1 GPUs for a trial; the most there is are 16 CPUs",
     ):
-        share_out(nodes, cpus=20.0, gpus=1.0, need=need)
+        allocate(nodes, cpus=20.0, gpus=1.0, need=need)
 
 
 def test_gpus_are_used_where_there_are_any_unless_told_otherwise():

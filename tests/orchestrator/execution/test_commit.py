@@ -35,9 +35,9 @@ def test_a_worker_that_lost_its_lease_records_no_failure(harness, units, setting
 
 def test_a_full_disk_is_told_apart(harness, units, settings):
     harness.behave({"full": True})
-    assert compute(units[0], settings, device="cpu").hopeless
+    assert compute(units[0], settings, device="cpu").fatal
     harness.behave({"fail": "something else"})
-    assert not compute(units[0], settings, device="cpu").hopeless
+    assert not compute(units[0], settings, device="cpu").fatal
 
 
 def test_other_images_under_the_same_name_are_refused(harness, units, settings):

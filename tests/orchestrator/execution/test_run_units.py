@@ -50,7 +50,7 @@ def test_rows_that_a_killed_worker_did_not_publish_are_published_by_the_next(
 
 
 def test_a_stopped_unit_continues_at_its_checkpoint(harness, units, settings, monkeypatch):
-    stop = harness.store.stop_sign("run").file
+    stop = harness.store.stop_signal("run").file
 
     def report(progress):
         if progress.step == 3:

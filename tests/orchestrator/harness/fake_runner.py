@@ -17,7 +17,7 @@ import time
 
 from orchestrator.execution.context import Outcome
 
-BEHAVIOUR = {
+BEHAVIOR = {
     "steps": 3,
     "pause": 0.0,
     "fail": None,
@@ -33,53 +33,53 @@ BEHAVIOUR = {
 
 def run_unit(unit, context):
     """Count to `steps`, with checkpoints, and write the count."""
-    behaviour = behaviour_of(context.data_root, unit.key)
+    behavior = behavior_of(context.data_root, unit.key)
     begin, chain = 0, unit.key
     for key in unit.parents:
         assert (context.parent(key) / "count.txt").read_text() == str(
-            behaviour_of(context.data_root, key)["steps"]
+            behavior_of(context.data_root, key)["steps"]
         )
         chain = _next(chain, (context.parent(key) / "chain.txt").read_text())
     if (checkpoint := context.load_checkpoint()) is not None:
         begin, chain = json.loads(checkpoint.read_text())
         note(context, "resume", unit, begin)
     note(context, "start", unit)
-    if behaviour["out_of_memory"] and _attempts(context, unit) <= behaviour["out_of_memory"]:
+    if behavior["out_of_memory"] and _attempts(context, unit) <= behavior["out_of_memory"]:
         import torch
 
         raise torch.OutOfMemoryError("the device has no memory left")
-    if behaviour["other_host"]:
+    if behavior["other_host"]:
         _move_lease(context, unit)
     deadline = time.monotonic() + 120
-    while (context.data_root / "log").read_text().count("start ") < behaviour["meet"]:
+    while (context.data_root / "log").read_text().count("start ") < behavior["meet"]:
         assert time.monotonic() < deadline, "no other unit started"
         time.sleep(0.02)
-    if behaviour["kill"]:
+    if behavior["kill"]:
         os.kill(os.getpid(), signal.SIGKILL)
-    for step in range(begin + 1, behaviour["steps"] + 1):
-        time.sleep(behaviour["pause"])
+    for step in range(begin + 1, behavior["steps"] + 1):
+        time.sleep(behavior["pause"])
         chain = _next(chain, str(step))
-        context.progress(step, behaviour["steps"], {"loss": 1 / step})
+        context.progress(step, behavior["steps"], {"loss": 1 / step})
         if context.checkpoint_due():
             state = json.dumps([step, chain])
             context.save_checkpoint(lambda path, state=state: path.write_text(state))
-        if step == 2 and behaviour["kill_once"] and not _killed_before(context, unit):
+        if step == 2 and behavior["kill_once"] and not _killed_before(context, unit):
             os.kill(os.getpid(), signal.SIGKILL)
-    if behaviour["full"]:
+    if behavior["full"]:
         raise OSError(errno.ENOSPC, "No space left on device")
-    if behaviour["fail"]:
-        raise ValueError(behaviour["fail"])
-    (context.workdir / "count.txt").write_text(str(behaviour["steps"]))
+    if behavior["fail"]:
+        raise ValueError(behavior["fail"])
+    (context.workdir / "count.txt").write_text(str(behavior["steps"]))
     (context.workdir / "chain.txt").write_text(chain)
     note(context, "end", unit)
     rows = [{"seconds": 0.1, "peak_memory": int(chain[:12], 16)}]
-    return Outcome(rows=rows, fingerprint=behaviour["fingerprint"])
+    return Outcome(rows=rows, fingerprint=behavior["fingerprint"])
 
 
-def behaviour_of(data_root, key):
+def behavior_of(data_root, key):
     """Read how a unit is to behave."""
     told = json.loads((data_root / "behaviour.json").read_text())
-    return BEHAVIOUR | told.get("default", {}) | told.get(key, {})
+    return BEHAVIOR | told.get("default", {}) | told.get(key, {})
 
 
 def note(context, event, unit, value=""):

@@ -9,15 +9,15 @@ from pathlib import Path
 import orchestrator.execution.unit_functions
 from orchestrator.execution.unit_functions import run_unit as ordinary
 
-visible = orchestrator.execution.unit_functions.visible
+visible = orchestrator.execution.unit_functions.hide_test_split
 
 
 def run_unit(unit, context):
-    orchestrator.execution.unit_functions.visible = poisoned
+    orchestrator.execution.unit_functions.hide_test_split = poisoned
     try:
         return ordinary(unit, context)
     finally:
-        orchestrator.execution.unit_functions.visible = visible
+        orchestrator.execution.unit_functions.hide_test_split = visible
 
 
 def poisoned(dataset, unit):

@@ -133,12 +133,12 @@ def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(
 ):
     ray.init(cluster.address, logging_level="error", log_to_driver=False)
     try:
-        _, parcels = preflight.check(harness.store, harness.data, [])
-        assert parcels.sent == {}
+        _, archives = preflight.check(harness.store, harness.data, [])
+        assert archives.sent == {}
         places = [
             ray.get(
                 preflight._on(node, dataset_transfer.data_root_for).remote(
-                    dataset, harness.data, parcels
+                    dataset, harness.data, archives
                 )
             )
             for node in ray.nodes()
@@ -157,8 +157,11 @@ def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(
 def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner, monkeypatch):
     ray.init(cluster.address, logging_level="error", log_to_driver=False)
     try:
-        nodes, parcels = preflight.check(harness.store, harness.data, [])
-        assert [(node.cpus, node.gpus) for node in nodes] == [(1, 0), (1, 0)] and parcels.sent == {}
+        nodes, archives = preflight.check(harness.store, harness.data, [])
+        assert [(node.cpus, node.gpus) for node in nodes] == [
+            (1, 0),
+            (1, 0),
+        ] and archives.sent == {}
         pool = ImportExtractor(
             dataset=runner.DATASET, network="ConvNet", pool="mine", index=0, folder="/nowhere/pool"
         )
@@ -191,8 +194,10 @@ def test_a_node_that_joins_later_with_other_software_ends_the_launch(
     check = preflight.check
 
     def asked_too_early(*asked):
-        nodes, parcels = check(*asked)
-        return nodes, dataclasses.replace(parcels, software=parcels.software | {"code": "12345678"})
+        nodes, archives = check(*asked)
+        return nodes, dataclasses.replace(
+            archives, software=archives.software | {"code": "12345678"}
+        )
 
     monkeypatch.setattr(preflight, "check", asked_too_early)
     summary = harness.launch(
@@ -279,7 +284,7 @@ def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(
         "orchestrator.launch.ray_tune.maybe_enable_token_auth_if_token_available", use_token
     )
     monkeypatch.setattr("orchestrator.launch.ray_tune.running_cluster", lambda: "10.0.0.1:6379")
-    monkeypatch.setattr("orchestrator.launch.ray_tune.knock", asked.append)
+    monkeypatch.setattr("orchestrator.launch.ray_tune.check_reachable", asked.append)
     monkeypatch.setattr("orchestrator.launch.ray_tune.ray.init", init)
     with pytest.raises(LaunchError, match=r"at 10\.0\.0\.1:6379: not now"):
         harness.launch(small_plan(), address="auto")

@@ -20,10 +20,10 @@ from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.launch import ray_tune
 from orchestrator.launch.launch import StopSwitch, Summary, show
 from orchestrator.launch.plan_searcher import MAX_DEATHS
-from orchestrator.launch.progress import Board, Failure, plain_line, render
+from orchestrator.launch.progress import Failure, LaunchProgress, plain_line, render
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.store import leases, tables
-from orchestrator.store.stop_signal import FileSign
+from orchestrator.store.stop_signal import FileStopSignal
 from orchestrator.store.store import StoreError
 
 RUNNER = "fake_runner:run_unit"
@@ -195,9 +195,10 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
     monkeypatch.setattr("orchestrator.launch.launch.estimate", estimate)
     monkeypatch.setattr(ray_tune, "run_units", run_units)
     for gpus in (0.0, 0.5):
-        room = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")
+        capacity = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")
         monkeypatch.setattr(
-            "orchestrator.launch.launch.share_out", lambda nodes, room=room, **asked: room
+            "orchestrator.launch.launch.allocate",
+            lambda nodes, capacity=capacity, **asked: capacity,
         )
         monkeypatch.setattr(
             "orchestrator.launch.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0
@@ -268,7 +269,7 @@ class Unwritable:
 
 def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
     console = Console(file=io.StringIO(), width=200)
-    switch = StopSwitch(FileSign(Unwritable()), console)
+    switch = StopSwitch(FileStopSignal(Unwritable()), console)
     with pytest.raises(KeyboardInterrupt), switch.installed():
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(10)
@@ -280,9 +281,9 @@ def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
 
 def test_the_board_counts_estimates_and_draws(small_plan):
     plan = small_plan(sets=2, evaluations=1)
-    assert Board(units=plan.units).seconds_left() is None
+    assert LaunchProgress(units=plan.units).seconds_left() is None
     expected = {key: 10.0 if unit.kind == "distill" else 1.0 for key, unit in plan.units.items()}
-    board = Board(units=plan.units, expected=expected)
+    board = LaunchProgress(units=plan.units, expected=expected)
     (extractor,), (first, second) = by_kind(plan, "train_extractors"), by_kind(plan, "distill")
     assert board.seconds_left() == 23.0
     board.started(extractor)
@@ -329,7 +330,7 @@ def test_exit_codes(small_plan, failed, waiting, stopped, code):
 
 def test_a_board_is_drawn_while_it_changes(small_plan):
     plan = small_plan(sets=50)
-    board = Board(units=plan.units, expected=dict.fromkeys(plan.units, 1.0))
+    board = LaunchProgress(units=plan.units, expected=dict.fromkeys(plan.units, 1.0))
     over = threading.Event()
 
     def change():
@@ -354,7 +355,7 @@ def test_a_board_is_drawn_while_it_changes(small_plan):
 
 def test_the_board_says_that_it_waits_for_another_launch(small_plan):
     plan = small_plan()
-    board = Board(units=plan.units)
+    board = LaunchProgress(units=plan.units)
     unit = next(iter(plan.units.values()))
     board.awaiting(unit)
     assert "waiting for another launch, which is at 1 of" in plain_line(board)
@@ -374,11 +375,12 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
     for unit in plan.units.values():
         assert compute(unit, settings, device="cpu").status == "done"
     code = (
-        "import sys; from pathlib import Path; from plans import make_small_plan\nfrom"
-        " orchestrator import launch, status; from orchestrator.store.store import Store\nsummary"
-        " = launch.launch(make_small_plan(sets=1),"
-        f" store=Store(Path({str(harness.store.root)!r})),\n    data_root=Path('.'),"
-        " space='small')\nassert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
+        "import sys; from pathlib import Path; from plans import make_small_plan\n"
+        "from orchestrator.launch import launch, status\n"
+        "from orchestrator.store.store import Store\n"
+        "summary = launch.launch(make_small_plan(sets=1),"
+        f" store=Store(Path({str(harness.store.root)!r})), data_root=Path('.'), space='small')\n"
+        "assert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

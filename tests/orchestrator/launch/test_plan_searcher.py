@@ -6,8 +6,8 @@ import pytest
 from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.launch import plan_searcher as module
 from orchestrator.launch.plan_searcher import Attempt, PlanSearcher
-from orchestrator.launch.progress import Board
-from orchestrator.planning.ready_queue import Schedule
+from orchestrator.launch.progress import LaunchProgress
+from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import leases, tables
 from orchestrator.units import from_json
 
@@ -16,8 +16,8 @@ class Driver:
     """Tune's part: asks for trials and tells how they ended."""
 
     def __init__(self, store, plan, gpus=0.0):
-        self.schedule = Schedule(plan)
-        self.board = Board(units=self.schedule.units)
+        self.schedule = ReadyQueue(plan)
+        self.board = LaunchProgress(units=self.schedule.units)
         self.stop = False
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(
@@ -85,7 +85,7 @@ def test_many_units_of_another_launch_are_each_looked_at_once(harness, small_pla
     clock, looked = [0.0], []
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
 
-    def slow(shelf, key, **options):
+    def slow(lease_storage, key, **options):
         clock[0] += module.BUSY_SECONDS / 2
         looked.append(key)
         return True
@@ -118,7 +118,7 @@ def test_a_unit_that_another_launch_is_at_makes_no_trial(driver, harness, monkey
     with leases.hold(harness.store.leases, unit.key, "other"):
         for _ in range(5):
             assert driver.suggest() is None
-        assert driver.board.awaited == {unit.key: unit} and looked == [unit.key]
+        assert driver.board.held_elsewhere == {unit.key: unit} and looked == [unit.key]
         clock[0] += module.BUSY_SECONDS
         assert driver.suggest() is None and len(looked) == 2
     clock[0] += module.BUSY_SECONDS
@@ -165,7 +165,7 @@ def test_a_stopped_trial_is_no_failure(driver, result):
 def test_nothing_is_suggested_after_a_full_disk(harness, small_plan):
     driver = Driver(harness.store, small_plan(sets=2, extractors=2))
     driver.unit()
-    driver.complete("failed", hopeless=True, reason="the disk is full")
+    driver.complete("failed", fatal=True, reason="the disk is full")
     assert driver.suggest() == PlanSearcher.FINISHED
     assert driver.board.halted == "the disk is full"
 

@@ -15,11 +15,11 @@ from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.launch.launch import launch
 from orchestrator.launch.plan_searcher import PlanSearcher
-from orchestrator.launch.progress import Board, plain_line
+from orchestrator.launch.progress import LaunchProgress, plain_line
 from orchestrator.launch.ray_tune import BoardCallback
 from orchestrator.planning import cohorts
 from orchestrator.planning.plan import make_plan
-from orchestrator.planning.ready_queue import Schedule
+from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import leases, tables
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, from_json, to_json
@@ -84,28 +84,28 @@ def plan(tmp_path_factory):
     [{"seed": 1}, {"ipc": 3}, {"protocol": "strict"}, {"dataset": DatasetRef(name="mnist")}],
 )
 def test_units_of_other_draws_are_not_alike(change):
-    assert cohorts.likeness(distill(**change)) != cohorts.likeness(distill())
-    assert all(cohorts.likeness(unit) == cohorts.likeness(distill()) for unit in cells())
+    assert cohorts.cohort_key(distill(**change)) != cohorts.cohort_key(distill())
+    assert all(cohorts.cohort_key(unit) == cohorts.cohort_key(distill()) for unit in cells())
 
 
 def test_units_are_shared_out_over_slots_pools_and_memory():
     units = cells(25)
-    assert [len(cohort) for cohort in cohorts.share_out(units, 2)] == [13, 12]
-    assert [len(cohort) for cohort in cohorts.share_out(units, 30)] == [1] * 25
+    assert [len(cohort) for cohort in cohorts.split_into_cohorts(units, 2)] == [13, 12]
+    assert [len(cohort) for cohort in cohorts.split_into_cohorts(units, 30)] == [1] * 25
     pools = [distill(), *cells(2, parents=("a",)), *cells(2, parents=("b",))]
-    assert cohorts.share_out(pools, 1) == [tuple(pools[:3]), tuple(pools[3:])]
+    assert cohorts.split_into_cohorts(pools, 1) == [tuple(pools[:3]), tuple(pools[3:])]
     large = [replace(unit, dataset=DatasetRef(name="tinyimagenet"), ipc=50) for unit in units]
     assert cohorts.most_cells(large[0]) == 2
-    assert {len(cohort) for cohort in cohorts.share_out(large, 1)} == {2, 1}
+    assert {len(cohort) for cohort in cohorts.split_into_cohorts(large, 1)} == {2, 1}
 
 
 def test_a_base_of_ones_own_stays_alone():
     unit = distill(settings=replace(BASE, base="my:Base"))
-    assert cohorts.likeness(unit) is None and cohorts.alike([unit, unit]) == {}
+    assert cohorts.cohort_key(unit) is None and cohorts.cohort_candidates([unit, unit]) == {}
 
 
 def test_a_grid_is_handed_out_as_cohorts_one_a_slot(plan):
-    schedule = Schedule(plan, slots=2)
+    schedule = ReadyQueue(plan, slots=2)
     ((extractor,), *without) = take(schedule)
     assert extractor.kind == "train_extractors"
     assert sorted(map(len, without)) == [
@@ -132,8 +132,8 @@ class Driver:
     """Tune's part, without Ray."""
 
     def __init__(self, store, plan, gpus=0.0):
-        self.schedule = Schedule(plan, slots=1)
-        self.board = Board(units=self.schedule.units)
+        self.schedule = ReadyQueue(plan, slots=1)
+        self.board = LaunchProgress(units=self.schedule.units)
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(
             self.schedule,
@@ -186,7 +186,7 @@ def test_a_unit_that_another_launch_has_is_left_out_of_its_cohort(driver, tmp_pa
     ]
     with leases.hold(store.leases, waiting[3], "other"):
         assert {unit.key for unit in driver.units("cohort")} == {*waiting} - {waiting[3]}
-    assert set(driver.board.awaited) == {waiting[3]}
+    assert set(driver.board.held_elsewhere) == {waiting[3]}
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
 ):
     monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
     units, store = cells(), Store(tmp_path / "store")
-    stop = store.stop_sign("run").file
+    stop = store.stop_signal("run").file
 
     def report(place, progress):
         if progress.step == 2:
@@ -277,7 +277,7 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
 
 def test_time_left_counts_a_cohort_as_one_worker(plan):
     units = [unit for unit in plan.units.values() if unit.kind == "distill"]
-    board = Board(
+    board = LaunchProgress(
         units={unit.key: unit for unit in units}, expected={unit.key: 10.0 for unit in units}
     )
     for unit in units[:9]:
@@ -289,7 +289,7 @@ def test_time_left_counts_a_cohort_as_one_worker(plan):
 
 def test_a_worker_that_dies_of_a_cohort_is_held_against_none_of_its_units(tmp_path):
     units, store = cells(), Store(tmp_path / "store")
-    board = Board(units={unit.key: unit for unit in units})
+    board = LaunchProgress(units={unit.key: unit for unit in units})
     callback = BoardCallback(board, store, "run")
     trial = SimpleNamespace(config={"units": [to_json(unit) for unit in units]})
     for event in (callback.on_trial_recover, callback.on_trial_error):

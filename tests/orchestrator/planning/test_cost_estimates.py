@@ -150,20 +150,20 @@ def test_measured_units_cost_what_they_cost(plan, tmp_path):
     write_rows(tmp_path, distilled, 40.0)
     write_rows(tmp_path, evaluated, 3.0, count=2)
     done = {distilled.key, evaluated.key}
-    modelled = estimate(plan, gpu=False)
+    modeled = estimate(plan, gpu=False)
     found = estimate(plan, gpu=False, store_tables=tmp_path, done=done)
     for same in (c for c in plan.cells if c.method == "DM"):  # other seeds, same work
         assert found[same.set_key] == Estimate(seconds=40.0, memory=123, basis="measured")
         assert found[same.evaluation_key].seconds == 6.0
     # other work of that kind is corrected by how far the model was off
-    correction = 40.0 / modelled[distilled.key].seconds
+    correction = 40.0 / modeled[distilled.key].seconds
     assert found[other.set_key].basis == "model"
     assert found[other.set_key].seconds == pytest.approx(
-        modelled[other.set_key].seconds * correction
+        modeled[other.set_key].seconds * correction
     )
     # rows of a processor say nothing about a GPU, and units that are not done were not measured
     assert estimate(plan, gpu=True, store_tables=tmp_path, done=done) == estimate(plan, gpu=True)
-    assert estimate(plan, gpu=False, store_tables=tmp_path) == modelled
+    assert estimate(plan, gpu=False, store_tables=tmp_path) == modeled
 
 
 def test_rows_of_a_gpu_count_for_gpus(plan, tmp_path):
@@ -204,7 +204,7 @@ def test_the_largest_published_sets_fit_on_a_gpu_of_24_gb(name, network, changes
     )
     memory = model(unit, extractor, gpu=True).memory
     assert 8e9 < memory < SMALL_GPU
-    assert memory + cohorts.added_bytes([unit] * 25)[cohorts.likeness(unit)] < SMALL_GPU
+    assert memory + cohorts.added_bytes([unit] * 25)[cohorts.cohort_key(unit)] < SMALL_GPU
     assert (
         model(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory
         < memory - 99 * 4 * 11e6

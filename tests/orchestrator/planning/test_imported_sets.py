@@ -151,9 +151,9 @@ def run(tmp_path):
 
 def content(path):
     from distill_core.importers.convert import content_of
-    from distill_core.importers.recognize import recognise
+    from distill_core.importers.recognize import recognize
 
-    return content_of(recognise(path), path)
+    return content_of(recognize(path), path)
 
 
 def test_an_imported_set_is_an_artefact_with_rows(published, run):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from orchestrator.planning.plan import Plan, make_plan, pending
-from orchestrator.planning.ready_queue import Schedule
+from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.units import (
     Continual,
     Distill,
@@ -238,7 +238,7 @@ def test_extractors_whose_sets_are_done_need_not_run(plan_of):
 
 
 def test_distillation_goes_before_evaluation(plan_of):
-    schedule = Schedule(plan_of())
+    schedule = ReadyQueue(plan_of())
     order = []
     while units := schedule.next():
         (unit,) = units
@@ -277,7 +277,7 @@ def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(
     there = {key for key in plan.units if draw.random() < done}
     todo = set(pending(plan, there))
     failing = set(draw.sample(sorted(plan.units), failures)) & todo
-    schedule = Schedule(plan, there, slots=slots)
+    schedule = ReadyQueue(plan, there, slots=slots)
     running, handed_out, good = [], [], set(there)
     while not schedule.exhausted():
         while len(running) < workers and (units := schedule.next()):

@@ -17,7 +17,7 @@ from distill_core.settings import (
     EvaluationSettings,
     FeatureSettings,
 )
-from orchestrator.analysis.statistics import summarise
+from orchestrator.analysis.statistics import summarize
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.search.journal import RungResult, Trial
 from orchestrator.search.results import Finalist, StudyResult
@@ -313,14 +313,14 @@ def search_result():
             Finalist(
                 trial=best,
                 accuracies=better,
-                summary=summarise(list(better.values())),
+                summary=summarize(list(better.values())),
                 difference=0.05,
                 interval=(0.04, 0.06),
             ),
             Finalist(
                 trial=first,
                 accuracies=known,
-                summary=summarise(list(known.values())),
+                summary=summarize(list(known.values())),
                 difference=None,
                 interval=None,
             ),

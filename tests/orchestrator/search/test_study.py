@@ -112,10 +112,11 @@ def test_settings_for_people():
 
 def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):
     code = (
-        "import sys; from search_spaces.load import load_space; from orchestrator.search.study"
-        " import studies\nfrom orchestrator.report import search; from orchestrator.commands"
-        f" import search\n(study,) = studies(load_space({str(tiny_space)!r}), sampler='tpe',"
-        " scheduler='asha')\nstudy.rung_units(study.published, 0); assert not {'ray', 'torch'} &"
-        " set(sys.modules)"
+        "import sys; from search_spaces.load import load_space\n"
+        "from orchestrator.search.study import studies\n"
+        "from orchestrator.report import search_report; from orchestrator.cli import search\n"
+        f"(study,) = studies(load_space({str(tiny_space)!r}), sampler='tpe', scheduler='asha')\n"
+        "study.rung_units(study.published, 0)\n"
+        "assert not {'ray', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

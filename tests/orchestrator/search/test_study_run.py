@@ -122,7 +122,7 @@ def test_a_trial_that_failed_is_tried_again_by_the_next_search_and_one_that_dive
 def test_a_full_disk_ends_a_search(make_study, tmp_path, measured):
     run = run_of(make_study(), Store(tmp_path))
     run.next_config()
-    run.note(0, measured(0, None, reason="No space left", hopeless=True), passes=False)
+    run.note(0, measured(0, None, reason="No space left", fatal=True), passes=False)
     assert run.halted == "No space left" and run.over()
 
 

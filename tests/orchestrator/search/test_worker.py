@@ -89,7 +89,7 @@ def test_a_trial_stops_when_its_launch_does_even_while_it_waits(make_study, plac
     study = make_study()
     store, settings = place(study, "store")
     first, *_ = works(study, {CC: 0.0, CM: 0.0})
-    stop = store.stop_sign(settings.run).file
+    stop = store.stop_signal(settings.run).file
     unit = study.rung_units({CC: 0.0, CM: 0.0}, 0)[0].distill
     monkeypatch.setattr("orchestrator.search.worker.time.sleep", lambda seconds: stop.touch())
     stop.parent.mkdir(parents=True)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from orchestrator.store import checkpoints, leases
-from orchestrator.store.cleanup import DAY, sweep
+from orchestrator.store.cleanup import DAY, clean_up
 from orchestrator.store.store import Store
 
 
@@ -41,7 +41,7 @@ def test_what_a_finished_unit_left_behind_goes(store, units):
         put(store.tables / "failures" / f"{waiting.key}.parquet"),
         checkpoints.save(store.checkpoint_folder(waiting), lambda path: path.write_text("step 1")),
     }
-    sweep(store, frozenset({done.key}))
+    clean_up(store, frozenset({done.key}))
     assert everything(store) == kept
     assert not store.checkpoint_folder(done).exists()
 
@@ -51,7 +51,7 @@ def test_what_somebody_is_at_stays(store, units):
         put(workdir / "set.bin")
         put(store.checkpoint_folder(units[0]) / ".half")
         before = everything(store)
-        sweep(store, frozenset({units[0].key}))
+        clean_up(store, frozenset({units[0].key}))
         assert everything(store) == before
 
 
@@ -68,13 +68,13 @@ def test_what_somebody_is_at_stays(store, units):
 def test_temporary_files_go_after_a_day(store, name):
     put(store.root / "runs" / "r.json", age=2 * DAY)
     path = put(store.root / name, age=DAY - 3600)
-    sweep(store, frozenset())
+    clean_up(store, frozenset())
     assert path.exists()
     put(path, age=DAY + 3600)
-    sweep(store, frozenset())
+    clean_up(store, frozenset())
     assert not path.exists() and (store.root / "runs" / "r.json").exists()
 
 
 def test_an_empty_store_is_swept(tmp_path):
-    sweep(Store(tmp_path / "nowhere"), frozenset())
+    clean_up(Store(tmp_path / "nowhere"), frozenset())
     assert not list(tmp_path.iterdir())

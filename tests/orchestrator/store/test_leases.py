@@ -43,7 +43,10 @@ def test_a_lease_is_held_once_and_given_back(folder):
 
 
 def test_the_lease_of_a_dead_process_is_taken_at_once(folder):
-    code = f"import pathlib, os; from orchestrator import leases; leases.acquire(pathlib.Path({str(folder)!r}), {KEY!r}, 'x'); os._exit(0)"  # noqa: E501
+    code = (
+        "import pathlib, os; from orchestrator.store import leases;"
+        f" leases.acquire(pathlib.Path({str(folder)!r}), {KEY!r}, 'x'); os._exit(0)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert json.loads((folder / f"{KEY}.json").read_text())["run"] == "x"
     assert leases.held_keys(folder) == frozenset()

@@ -113,7 +113,7 @@ def test_nothing_appears_before_the_commit(store):
         (workdir / "set.bin").write_text("x")
         raise ZeroDivisionError
     with pytest.raises(tables.TableError, match="colour"), store.scratch(unit) as workdir:
-        store.commit(unit, workdir, [a_row(unit, colour="red")], run="run", finished=FINISHED)
+        store.commit(unit, workdir, [a_row(unit, color="red")], run="run", finished=FINISHED)
     assert not list(store.unit_folder(unit.kind, unit.key).parent.iterdir())
     assert rows(store, unit) == []
 
@@ -135,7 +135,7 @@ def test_rows_appear_after_the_unit_and_not_before(store, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("orchestrator.store.store.move", killed)
+        patch.setattr("orchestrator.store.store.publish_atomically", killed)
         commit(store, unit)
     assert rows(store, unit) == [] and not store.is_done(unit)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

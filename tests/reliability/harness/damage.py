@@ -15,7 +15,7 @@ from rich.console import Console
 from orchestrator.cli import app
 from orchestrator.execution.run_units import compute
 from orchestrator.launch import launch
-from orchestrator.launch.progress import Board
+from orchestrator.launch.progress import LaunchProgress
 from orchestrator.store import checkpoints, leases
 from orchestrator.store.provenance import failure_row
 from orchestrator.store.store import Store
@@ -117,7 +117,7 @@ def told(command):
     console = Console(file=io.StringIO(), width=1000)
     try:
         command(console)
-    except app.OWN_ERRORS as error:
+    except app.USER_ERRORS as error:
         assert str(error) and "\n" not in str(error)
         return None, str(error)
     return console.file.getvalue(), None
@@ -128,7 +128,9 @@ def launch_here(store, plan, data, runner):
     instead of on Ray.
     """
 
-    def one_by_one(plan, done, store, settings, asked, record, board: Board, *more, **options):
+    def one_by_one(
+        plan, done, store, settings, asked, record, board: LaunchProgress, *more, **options
+    ):
         store.write_run(settings.run, record, plan.units)
         failed = set()
         for key, unit in plan.units.items():

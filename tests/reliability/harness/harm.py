@@ -158,13 +158,13 @@ def results(store, unit, but=MARKS_OF_AN_ATTEMPT):
     attempt.
     """
     folder = store.folder_of(unit.key)
-    artefacts = {
+    artifacts = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file() and path.name not in (DONE, ROWS)
     }
     table = tables.read(store.tables, tables.TABLE_OF_KIND[unit.kind], [unit.key]).to_pylist()
-    return artefacts, [{name: row[name] for name in row.keys() - but} for row in table]
+    return artifacts, [{name: row[name] for name in row.keys() - but} for row in table]
 
 
 def ended(process, seconds=300):

@@ -69,12 +69,12 @@ def test_reference_gives_the_size(tmp_path, write, pixels):
 
 
 def test_colour_anywhere_makes_all_images_rgb(tmp_path, write, pixels):
-    grey = pixels(2, 8, channels=1)
-    write("train/a", grey)
+    gray = pixels(2, 8, channels=1)
+    write("train/a", gray)
     write("test/a", pixels(1, 8))
     data = load_dataset(REF, tmp_path)
     assert (data.info.channels, len(data.info.mean)) == (3, 3)
-    assert torch.equal(data.train.images, chw(grey).expand(-1, 3, -1, -1))
+    assert torch.equal(data.train.images, chw(gray).expand(-1, 3, -1, -1))
 
 
 def test_damaged_file_is_named(tmp_path, write, pixels):

@@ -23,17 +23,17 @@ def folder(tmp_path, pixels, encode):
     images.
     """
     root = tmp_path / "tiny-imagenet-200"
-    colour, grey = pixels(6, 64), pixels(1, 64, channels=1)
+    color, gray = pixels(6, 64), pixels(1, 64, channels=1)
     for index in range(6):
         wnid = WNIDS[index // 2]
         path = root / "train" / wnid / "images" / f"{wnid}_{index % 2}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(colour[index] if index != 3 else grey[0], "JPEG"))
+        path.write_bytes(encode(color[index] if index != 3 else gray[0], "JPEG"))
         (root / "train" / wnid / f"{wnid}_boxes.txt").touch()
     (root / "val" / "images").mkdir(parents=True)
     lines = []
     for index, wnid in enumerate(reversed(WNIDS)):
-        (root / "val" / "images" / f"val_{index}.JPEG").write_bytes(encode(colour[index], "JPEG"))
+        (root / "val" / "images" / f"val_{index}.JPEG").write_bytes(encode(color[index], "JPEG"))
         lines.append(f"val_{index}.JPEG\t{wnid}\t0\t32\t44\t62\n")
     (root / "val" / "val_annotations.txt").write_text("".join(lines))
     return root
@@ -45,8 +45,8 @@ def test_reads_the_folder_layout(tmp_path, folder):
     assert data.train.counts == (2, 2, 2)
     assert data.test.labels.tolist() == [0, 1, 2]
     assert torch.equal(data.test.of_class(2), data.train.of_class(0)[:1])
-    grey = data.train.of_class(1)[1]
-    assert torch.equal(grey[0], grey[1]) and torch.equal(grey[1], grey[2])
+    gray = data.train.of_class(1)[1]
+    assert torch.equal(gray[0], gray[1]) and torch.equal(gray[1], gray[2])
 
 
 def test_damaged_and_missing_images_are_named(tmp_path, folder):

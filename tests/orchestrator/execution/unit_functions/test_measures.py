@@ -259,5 +259,5 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
 def test_only_what_measures_on_the_test_set_sees_it(tmp_path):
     digits = load_dataset(DIGITS, tmp_path)
     evaluate = search_units()[3]
-    assert len(inputs.visible(digits, evaluate).test) == 0
-    assert inputs.visible(digits, dataclasses.replace(evaluate, split="test")) is digits
+    assert len(inputs.hide_test_split(digits, evaluate).test) == 0
+    assert inputs.hide_test_split(digits, dataclasses.replace(evaluate, split="test")) is digits

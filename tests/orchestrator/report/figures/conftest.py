@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from distill_core.settings import DatasetRef, EvaluationSettings
-from orchestrator.analysis.statistics import summarise
+from orchestrator.analysis.statistics import summarize
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.figures.style import house_style
 from orchestrator.report.results import FeatureView, Measurement, Results, Scope, Trajectory
@@ -56,7 +56,7 @@ class Maker:
             sweep=sweep,
             cells=cells,
             accuracies=found,
-            summary=summarise(list(found.values())) if found else None,
+            summary=summarize(list(found.values())) if found else None,
         )
         self.measurements.append(made)
         return made
@@ -66,7 +66,7 @@ class Maker:
         found = {seed: np.array(numbers, float) for seed, numbers in enumerate(sets)}
         steps = len(sets[0])
         scope, cells = self._cells(sets, method, ipc, network, options, steps=steps)
-        summaries = tuple(summarise([found[seed][i] for seed in found]) for i in range(steps))
+        summaries = tuple(summarize([found[seed][i] for seed in found]) for i in range(steps))
         self.trajectories.append(
             Trajectory(
                 scope=scope,

@@ -2,7 +2,7 @@ import pytest
 
 from orchestrator.report.figures import features
 from orchestrator.report.figures.feature_changes import class_means
-from orchestrator.report.figures.style import CLASS_COLOURS
+from orchestrator.report.figures.style import CLASS_COLORS
 
 
 def _rows(labels=(0, 1), shift=0.0, real=3):
@@ -54,7 +54,7 @@ def test_many_classes_have_ten_colours_and_the_others_grey_real_images(maker):
     chart = _charts(maker)["features"]
     ax = chart.figure.axes[0]
     assert len(ax.collections[0].get_offsets()) == 300
-    assert len(ax.collections) == 1 + 2 * len(CLASS_COLOURS)
+    assert len(ax.collections) == 1 + 2 * len(CLASS_COLORS)
     legend = [text.get_text() for text in chart.figure.legends[0].get_texts()]
     assert legend == ["real", "initial", "synthetic", *(f"class {i}" for i in range(0, 100, 11))]
     assert "10 of 100 classes have a colour" in chart.caption

@@ -3,7 +3,7 @@ import pytest
 
 from orchestrator.report import write_report
 from orchestrator.report.figures.losses import charts, loss_curves
-from orchestrator.report.figures.style import colours
+from orchestrator.report.figures.style import colors
 from orchestrator.report.results import read_results
 from orchestrator.store.store import Store
 from search_spaces.method_names import METHODS
@@ -76,7 +76,7 @@ def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):
 
 
 def test_every_method_has_its_own_colour_whatever_else_is_drawn():
-    every = colours(METHODS)
+    every = colors(METHODS)
     assert len(set(every.values())) == len(METHODS)
-    assert colours(["IDM"])["IDM"] == every["IDM"]
-    assert len(set(colours(["new", "newer", "DM"]).values())) == 3
+    assert colors(["IDM"])["IDM"] == every["IDM"]
+    assert len(set(colors(["new", "newer", "DM"]).values())) == 3

@@ -186,14 +186,16 @@ def test_a_node_says_whether_it_sees_the_store(s3_harness, ray_on_two_cores):
 
     nodes, _ = preflight.check(s3_harness.store, s3_harness.data, [])
     assert len(nodes) == 1 and s3_harness.store.remote.entries() == {}
-    question = preflight.Question(
+    question = preflight.NodeProbe(
         store="", marker=".marker.a", data_root="", datasets=(), folders=()
     )
-    elsewhere = preflight.look(dataclasses.replace(question, store="s3://there-is-none/store"))
+    elsewhere = preflight.probe_node(
+        dataclasses.replace(question, store="s3://there-is-none/store")
+    )
     assert not elsewhere.sees_store and elsewhere.store_error is None
     assert (
         "use a folder, or s3://"
-        in preflight.look(dataclasses.replace(question, store="ftp://a/b")).store_error
+        in preflight.probe_node(dataclasses.replace(question, store="ftp://a/b")).store_error
     )
 
 

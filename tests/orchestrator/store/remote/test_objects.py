@@ -177,7 +177,7 @@ def test_fsspec_is_imported_for_a_url_only():
 import sys, json
 from pathlib import Path
 from orchestrator.store.open import open_store
-import orchestrator.launch, orchestrator.commands.status
+import orchestrator.launch.launch, orchestrator.cli.status
 open_store("store").exists(), open_store(Path("store")).done_keys(), open_store("file:///tmp/store").runs()
 print(json.dumps(sorted({"fsspec", "s3fs", "ray", "torch"} & set(sys.modules))))
 """

@@ -13,7 +13,7 @@ import pytest
 from distill_core.settings import DatasetRef
 from orchestrator.store import leases, tables
 from orchestrator.store.atomic_files import StoreError
-from orchestrator.store.cleanup import sweep
+from orchestrator.store.cleanup import clean_up
 from orchestrator.store.integrity import intact_folder
 from orchestrator.store.open import open_store
 from orchestrator.store.remote.names import done_name
@@ -207,7 +207,7 @@ def test_a_process_killed_before_its_mark_leaves_nothing_that_counts(machine, mo
         patch.setattr(Remote, "create", killed)
         commit(here, unit)
     assert here.remote.entries("units") and not there.is_done(unit)
-    sweep(there, there.done_keys())
+    clean_up(there, there.done_keys())
     assert here.remote.entries("units")  # it might be about to win
     assert commit(there, unit, "again")
     assert attempts(here) == {there.done_record(unit.key)["attempt"]}
@@ -267,7 +267,7 @@ def test_a_checkpoint_that_the_store_no_longer_has_is_not_gone_on_with(machine):
     assert here.load_checkpoint(unit) is not None
     commit(there, unit)
     assert here.load_checkpoint(unit) is None
-    sweep(here, here.done_keys())
+    clean_up(here, here.done_keys())
     assert not here.checkpoint_folder(unit).exists()
 
 
@@ -321,17 +321,17 @@ def test_launches_are_known_on_other_machines(machine):
 
 def test_the_sign_to_stop_is_seen_on_other_machines(machine, monkeypatch):
     monkeypatch.setattr("orchestrator.store.stop_signal.LOOK_SECONDS", 0.02)
-    here, there = machine("here").stop_sign("run"), machine("there").stop_sign("run")
-    assert not there.is_up()
-    with there.watched() as is_up:
-        assert not is_up()
-        here.put_up()
+    here, there = machine("here").stop_signal("run"), machine("there").stop_signal("run")
+    assert not there.is_set()
+    with there.watched() as is_set:
+        assert not is_set()
+        here.set()
         deadline = time.monotonic() + 10
-        while not is_up() and time.monotonic() < deadline:
+        while not is_set() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert is_up()
-    here.take_down()
-    assert not there.is_up()
+        assert is_set()
+    here.clear()
+    assert not there.is_set()
 
 
 def test_a_marker_is_seen_from_other_machines(machine):
@@ -353,7 +353,7 @@ def test_a_storage_that_replaces_what_was_created_is_refused(store, monkeypatch)
 
 
 def hold(store, run, **options):
-    return leases.hold(store.shelf, KEY, run, **options)
+    return leases.hold(store.lease_storage, KEY, run, **options)
 
 
 def test_a_lease_is_held_by_one_machine(machine):
@@ -361,17 +361,17 @@ def test_a_lease_is_held_by_one_machine(machine):
     with hold(here, "a") as mine:
         assert (
             mine is not None
-            and leases.held_keys(there.shelf) == {KEY}
-            and leases.is_held(there.shelf, KEY)
+            and leases.held_keys(there.lease_storage) == {KEY}
+            and leases.is_held(there.lease_storage, KEY)
         )
         with hold(there, "b") as theirs:
             assert theirs is None
-    assert here.remote.entries("leases") == {} and not leases.is_held(there.shelf, KEY)
+    assert here.remote.entries("leases") == {} and not leases.is_held(there.lease_storage, KEY)
 
 
 def test_of_many_that_want_a_lease_one_gets_it(machine):
     def take(number):
-        return leases.acquire(machine(f"m{number}").shelf, KEY, f"run {number}")
+        return leases.acquire(machine(f"m{number}").lease_storage, KEY, f"run {number}")
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(lease is not None for lease in pool.map(take, range(6))) == 1
@@ -385,13 +385,13 @@ def foreign(store, **more):
 
 def test_the_lease_of_a_killed_holder_is_taken_over_by_one(machine):
     here = machine("here")
-    leases.acquire(here.shelf, KEY, "killed")
+    leases.acquire(here.lease_storage, KEY, "killed")
     foreign(here)
-    assert leases.acquire(here.shelf, KEY, "b") is None  # it is young
+    assert leases.acquire(here.lease_storage, KEY, "b") is None  # it is young
 
     def take(number):
         return leases.acquire(
-            machine(f"m{number}").shelf, KEY, f"run {number}", stale=0.0, watch=0.4
+            machine(f"m{number}").lease_storage, KEY, f"run {number}", stale=0.0, watch=0.4
         )
 
     with ThreadPoolExecutor(4) as pool:
@@ -409,7 +409,7 @@ def test_a_holder_that_lives_keeps_its_lease_whatever_the_clocks_say(machine, mo
         foreign(here)
         monkeypatch.setattr(Remote, "now", lambda remote, folder: time.time() + 3600)
         monkeypatch.setattr(leases, "host_identity", lambda: "another machine's neighbour")
-        assert leases.acquire(there.shelf, KEY, "a", watch=2.0) is None
+        assert leases.acquire(there.lease_storage, KEY, "a", watch=2.0) is None
         assert not theirs.lost.is_set()
 
 
@@ -419,16 +419,16 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(machine):
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     here = machine("here")
-    leases.acquire(here.shelf, KEY, "killed")
+    leases.acquire(here.lease_storage, KEY, "killed")
     record = json.loads(here.remote.get(f"leases/{KEY}.json")) | {"pid": child}
     here.remote.put(f"leases/{KEY}.json", json.dumps(record).encode())
-    assert leases.acquire(here.shelf, KEY, "b") is not None
+    assert leases.acquire(here.lease_storage, KEY, "b") is not None
 
 
 def test_a_lost_lease_is_noticed(machine):
     here, there = machine("here"), machine("there")
-    first = leases.acquire(here.shelf, KEY, "a")
-    second = leases.acquire(there.shelf, KEY, "a")  # by the same launch
+    first = leases.acquire(here.lease_storage, KEY, "a")
+    second = leases.acquire(there.lease_storage, KEY, "a")  # by the same launch
     first.touch()
     assert first.lost.is_set()
     first.release()
@@ -450,8 +450,8 @@ def test_leftovers_are_swept(store, machine):
     store.remote.put(f"units/{done.kind}/{done.key}/0123/set.txt", b"lost")
     store.save_checkpoint(waiting, lambda path: path.write_text("kept"))
     before = store.remote.entries()
-    with leases.hold(store.shelf, waiting.key, "r"):
-        sweep(store, store.done_keys())
+    with leases.hold(store.lease_storage, waiting.key, "r"):
+        clean_up(store, store.done_keys())
         kept = set(store.remote.entries())
     assert kept - set(before) == {f"leases/{waiting.key}.json"}
     assert {name.split("/")[0] for name in set(before) - kept} == {"units", "checkpoints", "tables"}
