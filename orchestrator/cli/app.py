@@ -11,17 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from distill_core.datasets.info import DatasetError
-from distill_core.settings import SettingsError
 from orchestrator.cli.cluster import app as cluster
-from orchestrator.cluster.resources import LaunchError
+from orchestrator.errors import USER_ERRORS
 from orchestrator.planning.request import Request
-from orchestrator.store.atomic_files import StoreError
-from orchestrator.store.tables import TableError
-from search_spaces.errors import SpaceError
-
-USER_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)
-"""Errors whose message is all that a user needs."""
 
 
 class Commands(typer.core.TyperGroup):

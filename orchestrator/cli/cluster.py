@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.cluster.manifests import generate
 from orchestrator.cluster.manifests.generate import Job
+from orchestrator.errors import StoreError
 from orchestrator.planning.request import Request
-from orchestrator.store.atomic_files import StoreError
 
 FIXED_OPTIONS = {
     "store": "give it to iid cluster itself",

@@ -22,11 +22,12 @@ from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import bootstrap_interval
 from orchestrator.cli.run import check_data
+from orchestrator.errors import StoreError
 from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, load
 from orchestrator.launch.status import find_unit
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json
 
 ROUNDING = 1e-9

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.errors import ReportError
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
-from orchestrator.report import ReportError, render_terminal, write_report
+from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import slug
 from orchestrator.store.store import Store
 

@@ -9,11 +9,11 @@ from rich.text import Text
 from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.cli.report import show_report
+from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.launch import launch, show
 from orchestrator.planning.plan import make_plan, pending
 from orchestrator.planning.request import Request
-from orchestrator.store.store import Store, StoreError
-from orchestrator.store.tables import TableError
+from orchestrator.store.store import Store
 from orchestrator.units import ImportExtractor
 
 

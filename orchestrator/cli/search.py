@@ -9,6 +9,7 @@ from rich.text import Text
 from distill_core.settings import SettingsError
 from orchestrator.cli.report import REPORTS
 from orchestrator.cli.run import check_data, check_pools
+from orchestrator.errors import StoreError, TableError
 from orchestrator.planning.request import Request
 from orchestrator.report.model import slug
 from orchestrator.report.render.terminal import terminal_table
@@ -16,8 +17,7 @@ from orchestrator.report.search_report import SearchReport, write_search_report
 from orchestrator.search.results import study_result
 from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched
-from orchestrator.store.store import Store, StoreError
-from orchestrator.store.tables import TableError
+from orchestrator.store.store import Store
 from orchestrator.units import ImportExtractor
 
 

@@ -28,10 +28,11 @@ from orchestrator.cluster.dataset_transfer import (
     transfer_blocker,
     unpack,
 )
-from orchestrator.cluster.resources import LaunchError, Node
+from orchestrator.cluster.resources import Node
 from orchestrator.cluster.software_check import difference, software
+from orchestrator.errors import LaunchError, StoreError
 from orchestrator.store.open import open_store
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 from orchestrator.text import last_line
 from orchestrator.units import ImportExtractor, ImportSet, Unit
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.errors import LaunchError
 from orchestrator.execution.trial import needs_gpu
 from orchestrator.planning.cohorts import added_bytes, cohort_key
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
@@ -23,10 +24,6 @@ USABLE = 0.95
 """Part of a GPU's memory to give away."""
 MARGINS = {"measured": 1.2, "model": 1.5}
 """Factors on the memory of a unit: an allocator holds more than tensors need, and a model errs."""
-
-
-class LaunchError(RuntimeError):
-    """A launch cannot start or go on, on this cluster; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

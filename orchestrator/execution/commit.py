@@ -9,12 +9,13 @@ import time
 import traceback
 from pathlib import Path
 
+from orchestrator.errors import StoreError
 from orchestrator.execution.context import Outcome, Stopped
 from orchestrator.execution.trial import Result, TrialSettings
 from orchestrator.store.atomic_files import FREE_SPACE, is_full
 from orchestrator.store.leases import Lease
 from orchestrator.store.provenance import Provenance, device_name, failure_row
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 from orchestrator.units import Unit
 
 

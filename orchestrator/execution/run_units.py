@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import StoreError
 from orchestrator.execution.commit import CohortSplit, commit_outcome, failed
 from orchestrator.execution.context import Outcome, Report, Stopped, UnitContext
 from orchestrator.execution.tensorboard import TensorBoardLog
@@ -20,7 +21,7 @@ from orchestrator.execution.trial import Result, TrialSettings, cpu_threads
 from orchestrator.store import leases
 from orchestrator.store.leases import Lease
 from orchestrator.store.open import open_store
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 from orchestrator.units import Unit
 
 UnitFunction = Callable[[Unit, UnitContext], Outcome]

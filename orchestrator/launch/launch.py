@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cluster.resources import Capacity, Node, Resources, allocate, gpu_need, wants_gpu
+from orchestrator.errors import StoreError
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
 from orchestrator.launch.progress import Failure, LaunchProgress, describe, display
@@ -33,7 +34,7 @@ from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import provenance
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.stop_signal import StopSignal
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.units import KINDS, Unit
 

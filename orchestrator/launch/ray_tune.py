@@ -24,7 +24,8 @@ from rich.console import Console
 from orchestrator.cluster.auth_token import keep_token_private
 from orchestrator.cluster.head_node import check_reachable, running_cluster, watched
 from orchestrator.cluster.preflight import is_cluster
-from orchestrator.cluster.resources import Capacity, LaunchError
+from orchestrator.cluster.resources import Capacity
+from orchestrator.errors import LaunchError
 from orchestrator.execution.commit import record_failure
 from orchestrator.execution.context import Report
 from orchestrator.execution.trial import Result, TrialSettings, trial_resources

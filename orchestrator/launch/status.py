@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from distill_core.settings import SettingsError
+from orchestrator.errors import StoreError
 from orchestrator.launch.progress import blocked_by, describe
 from orchestrator.store import leases
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 from orchestrator.units import KINDS, Unit, from_json
 
 STATES = ("done", "running", "failed", "waiting", "blocked")

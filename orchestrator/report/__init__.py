@@ -2,7 +2,8 @@
 and in a terminal.
 """
 
-from orchestrator.report.model import Report, ReportError, ReportFiles
+from orchestrator.errors import ReportError
+from orchestrator.report.model import Report, ReportFiles
 from orchestrator.report.render.terminal import render_terminal
 from orchestrator.report.write import write_report
 

@@ -10,8 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.store.atomic_files import StoreError
-
 Emphasis = Literal["best", "second", "clear"]
 
 Group = Literal[
@@ -43,12 +41,6 @@ SVG.
 """
 
 MISSING = "–"
-
-
-class ReportError(StoreError):
-    """A report cannot be written, or what it shows cannot be read; the message names the file and
-    what to do.
-    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,11 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.errors import ReportError
 from orchestrator.report import manifest
 from orchestrator.report.cells import interval_text, percent, signed, summary_text
 from orchestrator.report.figures.search import figures
 from orchestrator.report.figures.style import house_style, save
-from orchestrator.report.model import MISSING, Entry, Picture, ReportError, Table, row, slug
+from orchestrator.report.model import (
+    MISSING,
+    Entry,
+    Picture,
+    Table,
+    row,
+    slug,
+)
 from orchestrator.report.render.html import render_page
 from orchestrator.report.render.markdown import escape, markdown_table
 from orchestrator.search.journal import Trial

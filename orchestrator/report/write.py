@@ -6,12 +6,18 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.errors import ReportError
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.request import Request
 from orchestrator.report import manifest
 from orchestrator.report.figures import write_figures
 from orchestrator.report.figures.image_sheets import write_comparisons, write_sheets
-from orchestrator.report.model import Picture, Report, ReportError, ReportFiles, Table
+from orchestrator.report.model import (
+    Picture,
+    Report,
+    ReportFiles,
+    Table,
+)
 from orchestrator.report.render.html import render_html
 from orchestrator.report.render.latex import write_latex
 from orchestrator.report.render.markdown import render_markdown

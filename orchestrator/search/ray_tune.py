@@ -17,7 +17,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.cluster.dataset_transfer import DatasetArchives
-from orchestrator.cluster.resources import LaunchError
+from orchestrator.errors import LaunchError
 from orchestrator.execution.trial import trial_resources
 from orchestrator.launch.plan_searcher import MAX_DEATHS
 from orchestrator.search.study_run import StudyRun

@@ -11,12 +11,12 @@ from rich.text import Text
 
 from orchestrator.cluster.resources import (
     Capacity,
-    LaunchError,
     Resources,
     allocate,
     gpu_need,
     wants_gpu,
 )
+from orchestrator.errors import LaunchError
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.launch.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate

@@ -12,20 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import StoreError, StoreUnwritable
+
 FREE_SPACE = "free some space and run the same command again, finished work is kept"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-
-
-class StoreError(RuntimeError):
-    """The store cannot be read or written, or contradicts itself; the message names the place and
-    what to do.
-    """
-
-
-class StoreUnwritable(StoreError):
-    """The disk is full, or may not be written: what is true for one unit is true for all."""
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator.errors import StoreError
 from orchestrator.store import checkpoints, leases
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.remote.store import RemoteStore
 from orchestrator.store.remote.sweep import DAY, sweep_remote
 from orchestrator.store.store import Store

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.store import DONE, Store
 
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.units import Unit, to_json
 
 _NEEDED = ("run", "space", "started", "plan")

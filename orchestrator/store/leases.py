@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.lease_storage import FolderLeaseStorage, LeaseStorage
 
 HEARTBEAT_SECONDS = 5.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.store.atomic_files import StoreError
+from orchestrator.errors import StoreError
 from orchestrator.store.remote.objects import Remote
 
 LOOK_SECONDS = 1.0

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill_core.settings import DatasetRef, SettingsError
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, tables
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.launch_records import encode_plan, names_in, read_records
 from orchestrator.store.lease_storage import FolderLeaseStorage, LeaseStorage
 from orchestrator.store.publish import DONE, fsync_and_hash, publish_atomically
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 SPEC = "spec.json"
 ROWS = "rows.parquet"
 
-__all__ = ["DONE", "ROWS", "SPEC", "Store", "StoreError"]
+__all__ = ["DONE", "ROWS", "SPEC", "Store"]
 
 
 @dataclass(frozen=True, slots=True)

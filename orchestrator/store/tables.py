@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
+from orchestrator.errors import TableError
 from orchestrator.store.atomic_files import write as write_file
 
 SCHEMA_VERSION = 1
@@ -229,12 +230,6 @@ TABLE_OF_KIND = {
 
 _COLUMNS = "iid_columns"
 """Metadata of a file that repeats the names of its columns, which no checksum covers."""
-
-
-class TableError(ValueError):
-    """A table file is damaged or holds something else; the message names the file and what to
-    do.
-    """
 
 
 def build(table: str, rows: Sequence[Row]) -> pa.Table:

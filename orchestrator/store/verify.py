@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distill_core.settings import SettingsError
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, leases, tables
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.integrity import differing, hashes_in
 from orchestrator.store.store import DONE, ROWS, SPEC, Store
 from orchestrator.store.tables import TABLE_OF_KIND

@@ -11,11 +11,11 @@ import pytest
 from full_disk import FullDisk
 from harm import DRIVER, Grid, compute_here, results
 
+from orchestrator.errors import StoreError
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
 from orchestrator.store.cleanup import clean_up
-from orchestrator.store.store import StoreError
 from orchestrator.store.verify import verify
 
 QUICK = {"steps": 2}

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from orchestrator.errors import ReportError
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.figures.drawing import headline
 from orchestrator.report.figures.style import INK, MUTED, house_style, new_figure, save
-from orchestrator.report.model import Picture, ReportError, slug
+from orchestrator.report.model import Picture, slug
 from orchestrator.report.results import Results, Scope
 from orchestrator.store.store import Store
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.store.atomic_files import StoreError
+from orchestrator.errors import StoreError
 from orchestrator.store.publish import DONE
 from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.units import Unit

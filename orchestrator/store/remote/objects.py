@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import StoreError, StoreUnwritable
 from orchestrator.store import atomic_files
-from orchestrator.store.atomic_files import StoreError, StoreUnwritable
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10}},

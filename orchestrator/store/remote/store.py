@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from distill_core.settings import SettingsError
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, tables
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.lease_storage import LeaseStorage, RemoteLeaseStorage
 from orchestrator.store.publish import DONE, publish_atomically
 from orchestrator.store.remote.names import attempt_of, checkpoints_name, done_name, table_name

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
 
+from orchestrator.errors import StoreError
 from orchestrator.store import leases
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.publish import DONE
 from orchestrator.store.remote.names import attempt_of
 from orchestrator.store.remote.objects import Entry

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, leases
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.publish import DONE
 from orchestrator.store.remote.names import attempt_of, done_name
 from orchestrator.store.remote.store import RemoteStore

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.remote.objects import Entry, Remote
 
 CACHE = "IID_STORE_CACHE"

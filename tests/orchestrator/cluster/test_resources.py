@@ -3,7 +3,6 @@ import pytest
 from distill_core.settings import DatasetRef, ExtractorSettings
 from orchestrator.cluster.resources import (
     MARGINS,
-    LaunchError,
     Need,
     Node,
     allocate,
@@ -11,6 +10,7 @@ from orchestrator.cluster.resources import (
     gpu_share,
     wants_gpu,
 )
+from orchestrator.errors import LaunchError
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.units import Select, TrainExtractor
 

@@ -1,7 +1,8 @@
 import pytest
 
+from orchestrator.errors import StoreError
 from orchestrator.execution.context import Stopped, UnitContext
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 
 
 class Recorder:

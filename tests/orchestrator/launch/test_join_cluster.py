@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from distill_core.datasets.info import DatasetError
 from orchestrator.cluster import dataset_transfer, head_node, preflight
-from orchestrator.cluster.resources import LaunchError
+from orchestrator.errors import LaunchError
 from orchestrator.store import tables
 from orchestrator.units import ImportExtractor
 

@@ -13,7 +13,8 @@ from ray.exceptions import RaySystemError
 from ray.tune.error import TuneError
 from rich.console import Console
 
-from orchestrator.cluster.resources import Capacity, LaunchError, Resources
+from orchestrator.cluster.resources import Capacity, Resources
+from orchestrator.errors import LaunchError, StoreError
 from orchestrator.execution.context import Report
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import Result, TrialSettings
@@ -24,7 +25,6 @@ from orchestrator.launch.progress import Failure, LaunchProgress, plain_line, re
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.store import leases, tables
 from orchestrator.store.stop_signal import FileStopSignal
-from orchestrator.store.store import StoreError
 
 RUNNER = "fake_runner:run_unit"
 SUMMARY = functools.partial(

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from orchestrator.errors import StoreError
 from orchestrator.launch.status import find_unit, read_status, render_status
 from orchestrator.store import leases
 from orchestrator.store.provenance import failure_row
-from orchestrator.store.store import Store, StoreError
+from orchestrator.store.store import Store
 
 
 def record(store, plan, space, started):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from orchestrator.errors import ReportError
 from orchestrator.report.figures.search import figures, surface
 from orchestrator.report.figures.style import house_style
-from orchestrator.report.model import ReportError
 from orchestrator.report.search_report import (
     finalists_table,
     summary_table,

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from orchestrator.errors import ReportError
 from orchestrator.report import render_terminal, write_report
-from orchestrator.report.model import ReportError
 from orchestrator.report.tables.settings import distinct, settings
 from orchestrator.store.store import Store
 

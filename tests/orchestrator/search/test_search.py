@@ -14,7 +14,7 @@ import time
 import pytest
 from rich.console import Console
 
-from orchestrator.cluster.resources import LaunchError
+from orchestrator.errors import LaunchError
 from orchestrator.search.journal import read_trials
 from orchestrator.search.results import study_result
 from orchestrator.search.search import Search

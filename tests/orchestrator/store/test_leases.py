@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from orchestrator.errors import StoreError
 from orchestrator.store import lease_storage, leases
-from orchestrator.store.atomic_files import StoreError
 
 KEY = "0123456789abcdef"
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from distill_core.settings import DatasetRef
+from orchestrator.errors import StoreError, TableError
 from orchestrator.store import atomic_files, checkpoints, tables
-from orchestrator.store.store import DONE, Store, StoreError
+from orchestrator.store.store import DONE, Store
 from orchestrator.units import Select, from_json, to_json
 
 FINISHED = "2025-01-31T12:00:00+00:00"
@@ -112,7 +113,7 @@ def test_nothing_appears_before_the_commit(store):
     with pytest.raises(ZeroDivisionError), store.scratch(unit) as workdir:
         (workdir / "set.bin").write_text("x")
         raise ZeroDivisionError
-    with pytest.raises(tables.TableError, match="colour"), store.scratch(unit) as workdir:
+    with pytest.raises(TableError, match="colour"), store.scratch(unit) as workdir:
         store.commit(unit, workdir, [a_row(unit, color="red")], run="run", finished=FINISHED)
     assert not list(store.unit_folder(unit.kind, unit.key).parent.iterdir())
     assert rows(store, unit) == []

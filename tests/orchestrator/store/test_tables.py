@@ -5,8 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.errors import TableError
 from orchestrator.store import tables
-from orchestrator.store.tables import SCHEMAS, TableError
+from orchestrator.store.tables import SCHEMAS
 
 ROW = {
     "key": "00000000000000aa",
@@ -95,7 +96,7 @@ def test_columns_that_damage_renamed_are_not_read_as_missing(tmp_path):
     path = tmp_path / "evaluations" / "00000000000000aa.parquet"
     path.write_bytes(path.read_bytes().replace(b"accuracy", b"accurady"))
     with pytest.raises(
-        tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"
+        TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"
     ):
         tables.read(tmp_path, "evaluations")
 
@@ -107,6 +108,6 @@ def test_a_flipped_value_is_not_read(tmp_path):
     assert value in content[: len(content) // 2]
     path.write_bytes(content.replace(value, struct.pack("<d", 0.999), 1))
     with pytest.raises(
-        tables.TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"
+        TableError, match=r"00000000000000aa\.parquet.*iid verify --repair sets it aside"
     ):
         tables.read(tmp_path, "evaluations")

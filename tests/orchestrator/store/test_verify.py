@@ -5,11 +5,17 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.verify import show_verification
+from orchestrator.errors import StoreError
 from orchestrator.execution.run_units import compute
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import checkpoints, leases, tables
 from orchestrator.store.integrity import intact_folder
-from orchestrator.store.store import DONE, ROWS, SPEC, Store, StoreError
+from orchestrator.store.store import (
+    DONE,
+    ROWS,
+    SPEC,
+    Store,
+)
 from orchestrator.store.verify import repair, verify
 
 RUNNER = "fake_runner:run_unit"

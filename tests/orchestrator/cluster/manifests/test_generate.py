@@ -20,7 +20,7 @@ from distill_core.settings import SettingsError
 from orchestrator.cli.app import app
 from orchestrator.cluster.manifests import generate
 from orchestrator.cluster.manifests.generate import Job, kuberay, slurm
-from orchestrator.store.atomic_files import StoreError
+from orchestrator.errors import StoreError
 
 SIZES = {"nodes": 3, "cpus": 8, "gpus": 2, "memory": 64}
 HOSTILE = ["a b", "a'b", 'a"b', "a;b", "$(touch x)", "a`b`", "{{ 7*7 }}", "a: b", "#a", "- a", "é"]

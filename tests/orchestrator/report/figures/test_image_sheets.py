@@ -4,9 +4,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from orchestrator.errors import ReportError
 from orchestrator.report import write_report
 from orchestrator.report.figures.image_sheets import comparison, read_set, sheet
-from orchestrator.report.model import ReportError
 from orchestrator.store.store import Store
 
 CLASSES = ("cat", "dog")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.store.atomic_files import StoreError
+from orchestrator.errors import StoreError
 from orchestrator.store.remote.objects import Remote
 
 
@@ -125,7 +125,7 @@ def in_a_process(url, first="", **environment):
     """Try to write a store with other variables in the environment; return how that failed."""
     code = f"""
 {first}
-from orchestrator.store.atomic_files import StoreError
+from orchestrator.errors import StoreError
 from orchestrator.store.remote.objects import Remote
 try:
     Remote.connect({url!r}).put("a", b"")

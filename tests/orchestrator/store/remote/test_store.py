@@ -11,8 +11,8 @@ import pyarrow.dataset
 import pytest
 
 from distill_core.settings import DatasetRef
+from orchestrator.errors import StoreError
 from orchestrator.store import leases, tables
-from orchestrator.store.atomic_files import StoreError
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.integrity import intact_folder
 from orchestrator.store.open import open_store
