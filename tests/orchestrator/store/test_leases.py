@@ -197,7 +197,7 @@ def test_a_takeover_that_was_killed_half_way_is_repeated(folder, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(leases.files, "write", killed)
+        patch.setattr(leases.atomic_files, "write", killed)
         patch.setattr(type(folder), "unlink", lambda path, missing_ok=False: None)
         with pytest.raises(KeyboardInterrupt):
             leases.acquire(folder, KEY, "a", watch=0.01)

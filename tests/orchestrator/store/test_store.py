@@ -113,7 +113,7 @@ def test_nothing_appears_before_the_commit(store):
     with pytest.raises(ZeroDivisionError), store.scratch(unit) as workdir:
         (workdir / "set.bin").write_text("x")
         raise ZeroDivisionError
-    with pytest.raises(TableError, match="colour"), store.scratch(unit) as workdir:
+    with pytest.raises(TableError, match="color"), store.scratch(unit) as workdir:
         store.commit(unit, workdir, [a_row(unit, color="red")], run="run", finished=FINISHED)
     assert not list(store.unit_folder(unit.kind, unit.key).parent.iterdir())
     assert rows(store, unit) == []
