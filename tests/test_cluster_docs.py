@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.cluster.resources import Need, Node, gpu_share
+from orchestrator.cluster.resources import GpuNeed, Node, choose_gpu_share
 
 TEXT = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
 LONGER = "run pets.yaml --address auto --set seeds=20 --out longer"
@@ -62,4 +62,4 @@ def test_the_small_data_set_of_the_walk_can_be_planned(tmp_path, monkeypatch):
 
 def test_the_share_that_it_shows_is_the_one_that_is_chosen():
     node = Node(name="a", cpus=16, gpus=1, gpu_memory=40 * 10**9)
-    assert gpu_share([node], cpus=1, need=Need(units=9, memory=9_100_000_000))[1] in TEXT
+    assert choose_gpu_share([node], cpus=1, need=GpuNeed(units=9, memory=9_100_000_000))[1] in TEXT

@@ -18,7 +18,7 @@ from distill_core.extensions import find, require_importable
 from distill_core.settings import DatasetRef, DistillationSettings, SettingsError
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.cli.app import app
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
@@ -101,7 +101,7 @@ def test_a_loss_a_base_a_network_and_a_data_set_from_outside_are_planned_and_com
         store=str(store.root), data_root=str(own), run="run", tensorboard=False
     )
     for unit in plan.units.values():
-        result = compute(from_json(to_json(unit)), settings, device="cpu")
+        result = compute_unit(from_json(to_json(unit)), settings, device="cpu")
         assert result.status == "done", result.traceback
     sets = tables.read(store.tables, "distillations").to_pylist()
     assert {row["method"] for row in sets} == {

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cluster.manifests import generate
-from orchestrator.cluster.manifests.generate import Job
+from orchestrator.cluster.manifests.generate import ClusterJob
 from orchestrator.errors import StoreError
 from orchestrator.planning.request import Request
 
@@ -91,7 +91,12 @@ def slurm(
 ) -> None:
     """A script for sbatch: ray symmetric-run on every node."""
     job = _job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
-    _give(generate.slurm(job, partition=partition, account=account, setup=tuple(setup or ())), out)
+    _give(
+        generate.build_slurm_script(
+            job, partition=partition, account=account, setup=tuple(setup or ())
+        ),
+        out,
+    )
 
 
 @app.command()
@@ -114,7 +119,7 @@ def kuberay(
 ) -> None:
     """A RayJob for kubectl apply."""
     job = _job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
-    _give(generate.kuberay(job, image=image, claim=claim, mount=mount), out)
+    _give(generate.build_kuberay_job(job, image=image, claim=claim, mount=mount), out)
 
 
 @app.command("ray-up")
@@ -148,7 +153,7 @@ def ray_up(
 ) -> None:
     """A cluster file for ray up, on AWS or Google Cloud."""
     job = _job(space, store, data, nodes, cpus, gpus, 1, "24:00:00", run_options)
-    text = generate.ray_up(
+    text = generate.build_ray_up_config(
         job,
         provider=provider.value,
         image=image,
@@ -175,12 +180,12 @@ def _job(
     memory: int,
     time: str,
     run_options: str,
-) -> Job:
+) -> ClusterJob:
     try:
         options = tuple(shlex.split(run_options))
     except ValueError as error:
         raise typer.BadParameter(f"{error}", param_hint="--run-options") from error
-    job = Job(
+    job = ClusterJob(
         space=space,
         store=store,
         data=data,

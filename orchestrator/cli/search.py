@@ -14,9 +14,9 @@ from orchestrator.planning.request import Request
 from orchestrator.report.model import slug
 from orchestrator.report.render.terminal import terminal_table
 from orchestrator.report.search_report import SearchReport, write_search_report
-from orchestrator.search.results import study_result
+from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
-from orchestrator.search.study import Sampler, Scheduler, Study, studies, unsearched
+from orchestrator.search.study import Sampler, Scheduler, Study, build_studies, find_unsearched
 from orchestrator.store.store import Store
 from orchestrator.units import ImportExtractor
 
@@ -54,8 +54,8 @@ def search_space(
             study.
     """
     space = request.load()
-    chosen = studies(space, sampler=sampler, scheduler=scheduler, also=also)
-    for title in unsearched(space, also):
+    chosen = build_studies(space, sampler=sampler, scheduler=scheduler, also=also)
+    for title in find_unsearched(space, also):
         search.console.print(
             f"{title}: left out, none of the searched settings has an effect", highlight=False
         )
@@ -107,5 +107,5 @@ def _report(
     found: Path | None,
     command: str,
 ) -> SearchReport:
-    results = [study_result(study, store) for study in chosen]
+    results = [read_study_result(study, store) for study in chosen]
     return write_search_report(results, request.space, place, command=command, found=found)

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from distill_core.settings import SettingsError
-from orchestrator.execution.context import Report
-from orchestrator.execution.run_units import compute
-from orchestrator.execution.trial import RUNNER, Result, TrialSettings
+from orchestrator.execution.context import UnitProgress
+from orchestrator.execution.run_units import compute_unit
+from orchestrator.execution.trial import RUNNER, TrialSettings, UnitResult
 from orchestrator.execution.worker import prepare_process
 from orchestrator.launch.progress import describe
 from orchestrator.launch.status import find_unit
@@ -45,7 +45,7 @@ def run_one(
     console.print(Text(describe(unit)))
     prepare_process(cpus=cores, gpus=float(device != "cpu"))
     try:
-        result = compute(
+        result = compute_unit(
             unit, settings, device=device, report=lambda report: console.print(_line(report))
         )
     except KeyboardInterrupt:
@@ -67,12 +67,12 @@ def _check_possible(unit: Unit, store: Store, device: str) -> None:
             )
 
 
-def _line(report: Report) -> Text:
+def _line(report: UnitProgress) -> Text:
     values = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
     return Text(f"{report.step}/{report.total}  {values}")
 
 
-def _outcome(result: Result, place: str) -> Text:
+def _outcome(result: UnitResult, place: str) -> Text:
     match result.status:
         case "done":
             return Text(f"done in {duration(result.seconds)}: {place}")

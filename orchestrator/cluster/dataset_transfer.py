@@ -24,8 +24,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import LAYOUTS, custom_folder, locate
 from distill_core.settings import DatasetRef
-from orchestrator.cluster.software_check import difference, software
-from orchestrator.execution.trial import Result
+from orchestrator.cluster.software_check import describe_mismatch, read_software
+from orchestrator.execution.trial import UnitResult
 from orchestrator.execution.worker import run_trial
 from orchestrator.units import from_json
 
@@ -47,7 +47,7 @@ class DatasetArchive:
     """References to its parts in Ray's object store, in order."""
 
 
-def label(ref: DatasetRef) -> str:
+def format_label(ref: DatasetRef) -> str:
     """Name the files of a data set, whichever classes or size are read of them."""
     return f"{ref.name}@{ref.version}"
 
@@ -63,38 +63,38 @@ def transfer_blocker(ref: DatasetRef) -> str | None:
     return None
 
 
-def pack(ref: DatasetRef, root: Path) -> DatasetArchive:
+def pack_dataset(ref: DatasetRef, root: Path) -> DatasetArchive:
     """Put a data set into Ray's object store; equal files give an equal digest."""
-    sink = _Chunks()
+    sink = _ChunkWriter()
     with tarfile.open(fileobj=cast(Any, sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for path in _files(ref, root):
+        for path in _list_files(ref, root):
             entry = tarfile.TarInfo(path.relative_to(root).as_posix())
             entry.size = path.stat().st_size
             with path.open("rb") as stream:
                 tar.addfile(entry, stream)
     sink.flush()
     return DatasetArchive(
-        name=label(ref),
+        name=format_label(ref),
         digest=sink.sha256.hexdigest()[:16],
         size=sink.size,
         chunks=tuple(sink.references),
     )
 
 
-def unpack(archive: DatasetArchive) -> str:
+def unpack_dataset(archive: DatasetArchive) -> str:
     """Return the folder of a data set on this node, after getting it from the object store if it is
     not there yet.
 
     Raises:
         OSError: it cannot be kept.
     """
-    place = cache() / f"{archive.name}-{archive.digest}"
+    place = find_cache_folder() / f"{archive.name}-{archive.digest}"
     if place.exists():
         return str(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
     try:
-        with tarfile.open(fileobj=cast(Any, _Source(archive)), mode="r|") as tar:
+        with tarfile.open(fileobj=cast(Any, _ChunkReader(archive)), mode="r|") as tar:
             tar.extractall(aside, filter="data")
         try:
             aside.rename(place)
@@ -106,7 +106,7 @@ def unpack(archive: DatasetArchive) -> str:
     return str(place)
 
 
-def cache() -> Path:
+def find_cache_folder() -> Path:
     """Folder in which this node keeps what is sent to it."""
     named = os.environ.get(NODE_CACHE)
     if named:
@@ -115,7 +115,7 @@ def cache() -> Path:
     return home / "iid-orchestrator" / "data"
 
 
-def node_root(root: Path) -> Path:
+def find_node_data_root(root: Path) -> Path:
     """Return the data folder of this node."""
     return Path(os.environ.get(NODE_DATA) or root).expanduser()
 
@@ -133,8 +133,8 @@ class DatasetArchives:
 
     def of(self, ref: DatasetRef) -> DatasetArchive | None:
         """Return the parcel of a data set; None where it cannot be sent."""
-        if label(ref) in self.sent or self.depot is None:
-            return self.sent.get(label(ref))
+        if format_label(ref) in self.sent or self.depot is None:
+            return self.sent.get(format_label(ref))
         found: DatasetArchive | None = ray.get(self.depot.archive.remote(ref))
         return found
 
@@ -143,7 +143,7 @@ class DatasetArchives:
         are asked here.
         """
         here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-        return difference(here, software(), self.software)
+        return describe_mismatch(here, read_software(), self.software)
 
 
 class ArchiveServer:
@@ -157,14 +157,14 @@ class ArchiveServer:
 
     def archive(self, ref: DatasetRef) -> DatasetArchive | None:
         """Return a data set as a parcel; None where it is not here or cannot be sent."""
-        if label(ref) not in self._packed:
+        if format_label(ref) not in self._packed:
             if locate(ref, self._root) is None or transfer_blocker(ref) is not None:
                 return None
-            self._packed[label(ref)] = pack(ref, self._root)
-        return self._packed[label(ref)]
+            self._packed[format_label(ref)] = pack_dataset(ref, self._root)
+        return self._packed[format_label(ref)]
 
 
-def open_depot(root: Path) -> Any:
+def start_archive_server(root: Path) -> Any:
     """Start a depot on this machine's node of the joined cluster; it ends with the launch."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return (
@@ -174,29 +174,33 @@ def open_depot(root: Path) -> Any:
     )
 
 
-def data_root_for(ref: DatasetRef, root: Path, archives: DatasetArchives) -> Path:
+def find_data_root(ref: DatasetRef, root: Path, archives: DatasetArchives) -> Path:
     """Return the folder below which a unit finds its data set on this node."""
-    own = node_root(root)
+    own = find_node_data_root(root)
     if locate(ref, own) is None and (archive := archives.of(ref)) is not None:
-        return Path(unpack(archive))
+        return Path(unpack_dataset(archive))
     return own
 
 
-def trial_on_cluster(archives: DatasetArchives) -> Callable[[dict[str, Any]], None]:
+def build_cluster_trial(archives: DatasetArchives) -> Callable[[dict[str, Any]], None]:
     """Return a trial that looks for data where its node has them."""
     return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, archives=archives))
 
 
 def _run(config: dict[str, Any], archives: DatasetArchives) -> None:
     if (reason := archives.software_mismatch()) is not None:
-        refused = asdict(Result(status="failed", error="OtherSoftware", reason=reason, fatal=True))
+        refused = asdict(
+            UnitResult(status="failed", error="OtherSoftware", reason=reason, fatal=True)
+        )
         tune.report({"results": [refused] * len(config["units"])})
         return
-    root = data_root_for(from_json(config["units"][0]).dataset, Path(config["data_root"]), archives)
+    root = find_data_root(
+        from_json(config["units"][0]).dataset, Path(config["data_root"]), archives
+    )
     run_trial({**config, "data_root": str(root)})
 
 
-def _files(ref: DatasetRef, root: Path) -> Iterator[Path]:
+def _list_files(ref: DatasetRef, root: Path) -> Iterator[Path]:
     """Yield the files of a data set below the data folder, sorted."""
     if ref.path is not None:
         found = [custom_folder(ref, root)]
@@ -208,7 +212,7 @@ def _files(ref: DatasetRef, root: Path) -> Iterator[Path]:
     yield from sorted(path for path in inside if path.is_file())
 
 
-class _Chunks:
+class _ChunkWriter:
     """Takes a stream of bytes and puts it into the object store in chunks."""
 
     def __init__(self) -> None:
@@ -233,7 +237,7 @@ class _Chunks:
             self._buffer.clear()
 
 
-class _Source:
+class _ChunkReader:
     """Reads a parcel's chunks one after the other."""
 
     def __init__(self, archive: DatasetArchive) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from ray._private import services
 from rich.console import Console
 
-KNOCK_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
 WATCH_SECONDS = 5.0
 _SETTINGS_FRAME = 4
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(
@@ -22,7 +22,7 @@ settings (RFC 9113).
 """
 
 
-def running_cluster() -> str:
+def find_running_cluster() -> str:
     """Return host:port of the cluster that `auto` means: of RAY_ADDRESS, or the last that `ray
     start` started here.
 
@@ -50,7 +50,7 @@ def check_reachable(address: str) -> None:
     if not host or not port.isdecimal():
         raise ValueError(f"{address!r} is not host:port")
     with socket.create_connection(
-        (host.strip("[]"), int(port)), timeout=KNOCK_SECONDS
+        (host.strip("[]"), int(port)), timeout=CONNECT_SECONDS
     ) as connection:
         if os.environ.get("RAY_USE_TLS", "0") != "0":
             return
@@ -63,7 +63,7 @@ def check_reachable(address: str) -> None:
 
 
 @contextmanager
-def watched(address: str, console: Console) -> Iterator[None]:
+def watch_head_node(address: str, console: Console) -> Iterator[None]:
     """Tell the user when the head of the joined cluster is gone: Ray ends the whole process a
     minute later.
     """

@@ -21,15 +21,15 @@ from distill_core.settings import DatasetRef
 from orchestrator.cluster.dataset_transfer import (
     DatasetArchive,
     DatasetArchives,
-    label,
-    node_root,
-    open_depot,
-    pack,
+    find_node_data_root,
+    format_label,
+    pack_dataset,
+    start_archive_server,
     transfer_blocker,
-    unpack,
+    unpack_dataset,
 )
 from orchestrator.cluster.resources import Node
-from orchestrator.cluster.software_check import difference, software
+from orchestrator.cluster.software_check import describe_mismatch, read_software
 from orchestrator.errors import LaunchError, StoreError
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
@@ -67,15 +67,15 @@ class NodeReport:
 
 def is_cluster() -> bool:
     """Whether Ray has nodes beside this machine."""
-    return len(_alive()) > 1
+    return len(_list_alive_nodes()) > 1
 
 
-def this_machine() -> list[Node]:
+def describe_this_machine() -> list[Node]:
     """Return the only node of a Ray that was started here; it has nothing to be asked."""
-    return [_node(node, gpu_memory()) for node in _alive()]
+    return [_build_node(node, read_gpu_memory()) for node in _list_alive_nodes()]
 
 
-def check(
+def check_nodes(
     store: Store, data_root: Path, units: Iterable[Unit]
 ) -> tuple[list[Node], DatasetArchives]:
     """Look at every node of the joined cluster, and bring it the data sets that it lacks.
@@ -93,19 +93,19 @@ def check(
         DatasetError: a data set is nowhere.
     """
     units = list(units)
-    datasets = {label(unit.dataset): unit.dataset for unit in units}
+    datasets = {format_label(unit.dataset): unit.dataset for unit in units}
     with store.marker() as marker:
         question = NodeProbe(
             store=store.address,
             marker=marker,
             data_root=str(data_root),
             datasets=tuple(datasets.values()),
-            folders=_folders(units),
+            folders=_list_folders(units),
         )
-        answers = _ask(_alive(), question)
-    ours = software()
+        answers = _probe_nodes(_list_alive_nodes(), question)
+    ours = read_software()
     for node, facts in answers:
-        if (differs := difference(node["name"], facts.versions, ours)) is not None:
+        if (differs := describe_mismatch(node["name"], facts.versions, ours)) is not None:
             raise LaunchError(differs)
         if facts.store_error is not None:
             raise LaunchError(f"node {node['name']} cannot use the store: {facts.store_error}")
@@ -114,17 +114,17 @@ def check(
                 f"node {node['name']} does not see the store {store}; put it on storage that all"
                 " nodes share, under the same path or URL"
             )
-        if facts.lacks_folders and _computes(node):
+        if facts.lacks_folders and _has_cpus(node):
             raise LaunchError(
                 f"node {node['name']} does not see {facts.lacks_folders[0]}, which units read; put"
                 " it on storage that all nodes share, under the same path"
             )
-    archives = _bring_data(answers, data_root)
-    nodes = [_node(node, facts.gpu_memory) for node, facts in answers]
-    return nodes, DatasetArchives(archives, open_depot(data_root), ours)
+    archives = _send_missing_datasets(answers, data_root)
+    nodes = [_build_node(node, facts.gpu_memory) for node, facts in answers]
+    return nodes, DatasetArchives(archives, start_archive_server(data_root), ours)
 
 
-def gpu_memory() -> int | None:
+def read_gpu_memory() -> int | None:
     """Return the bytes of this machine's smallest GPU by its driver's own tool; None if that is not
     there.
     """
@@ -140,7 +140,7 @@ def gpu_memory() -> int | None:
 
 def probe_node(question: NodeProbe) -> NodeReport:
     """Answer on a node."""
-    root = node_root(Path(question.data_root))
+    root = find_node_data_root(Path(question.data_root))
     sees_store, store_error = False, None
     try:
         store = open_store(question.store)
@@ -150,10 +150,10 @@ def probe_node(question: NodeProbe) -> NodeReport:
     except StoreError as error:
         store_error = str(error)
     return NodeReport(
-        versions=software(),
+        versions=read_software(),
         sees_store=sees_store,
         store_error=store_error,
-        gpu_memory=gpu_memory(),
+        gpu_memory=read_gpu_memory(),
         lacks=tuple(ref for ref in question.datasets if locate(ref, root) is None),
         lacks_folders=tuple(
             name for name in question.folders if not (root / Path(name).expanduser()).exists()
@@ -161,10 +161,10 @@ def probe_node(question: NodeProbe) -> NodeReport:
     )
 
 
-def _ask(
+def _probe_nodes(
     nodes: Sequence[dict[str, Any]], question: NodeProbe
 ) -> list[tuple[dict[str, Any], NodeReport]]:
-    asked = [(node, _on(node, probe_node).remote(question)) for node in nodes]
+    asked = [(node, _pin_to_node(node, probe_node).remote(question)) for node in nodes]
     answers = []
     for node, answer in asked:
         try:
@@ -178,20 +178,20 @@ def _ask(
     return answers
 
 
-def _bring_data(
+def _send_missing_datasets(
     answers: Sequence[tuple[dict[str, Any], NodeReport]], data_root: Path
 ) -> dict[str, DatasetArchive]:
     """Send each data set that a node lacks to it, once."""
     lacking: dict[str, list[dict[str, Any]]] = {}
     refs: dict[str, DatasetRef] = {}
     for node, facts in answers:
-        for ref in facts.lacks if _computes(node) else ():
-            lacking.setdefault(label(ref), []).append(node)
-            refs[label(ref)] = ref
+        for ref in facts.lacks if _has_cpus(node) else ():
+            lacking.setdefault(format_label(ref), []).append(node)
+            refs[format_label(ref)] = ref
     archives = {}
     for name, nodes in lacking.items():
         if locate(refs[name], data_root) is None:
-            if len(nodes) == sum(_computes(node) for node, _ in answers):
+            if len(nodes) == sum(_has_cpus(node) for node, _ in answers):
                 raise missing_dataset_error(refs[name], data_root)
             raise LaunchError(
                 f"node {nodes[0]['name']} does not have data set {name}, nor does this machine,"
@@ -201,13 +201,15 @@ def _bring_data(
             raise LaunchError(
                 f"node {nodes[0]['name']} does not have data set {name}, and {reason}"
             )
-        archives[name] = pack(refs[name], data_root)
-        _deliver(archives[name], nodes)
+        archives[name] = pack_dataset(refs[name], data_root)
+        _send_archive(archives[name], nodes)
     return archives
 
 
-def _deliver(archive: DatasetArchive, nodes: Sequence[dict[str, Any]]) -> None:
-    for node, place in [(node, _on(node, unpack).remote(archive)) for node in nodes]:
+def _send_archive(archive: DatasetArchive, nodes: Sequence[dict[str, Any]]) -> None:
+    for node, place in [
+        (node, _pin_to_node(node, unpack_dataset).remote(archive)) for node in nodes
+    ]:
         try:
             ray.get(place)
         except (RayError, OSError) as error:
@@ -218,18 +220,18 @@ def _deliver(archive: DatasetArchive, nodes: Sequence[dict[str, Any]]) -> None:
             ) from error
 
 
-def _on(node: Mapping[str, Any], function: Any) -> Any:
+def _pin_to_node(node: Mapping[str, Any], function: Any) -> Any:
     where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     return ray.remote(num_cpus=0, max_retries=0)(function).options(scheduling_strategy=where)
 
 
-def _folders(units: Iterable[Unit]) -> tuple[str, ...]:
+def _list_folders(units: Iterable[Unit]) -> tuple[str, ...]:
     pools = (unit.folder for unit in units if isinstance(unit, ImportExtractor))
     sets = (unit.path for unit in units if isinstance(unit, ImportSet))
     return tuple(dict.fromkeys([*pools, *sets]))
 
 
-def _alive() -> list[dict[str, Any]]:
+def _list_alive_nodes() -> list[dict[str, Any]]:
     """Return what Ray says of its nodes, each with a "name": its address, and where several share
     one, more.
     """
@@ -241,7 +243,7 @@ def _alive() -> list[dict[str, Any]]:
     return nodes
 
 
-def _node(node: Mapping[str, Any], memory: int | None) -> Node:
+def _build_node(node: Mapping[str, Any], memory: int | None) -> Node:
     resources = node["Resources"]
     return Node(
         name=node["name"],
@@ -251,5 +253,5 @@ def _node(node: Mapping[str, Any], memory: int | None) -> Node:
     )
 
 
-def _computes(node: Mapping[str, Any]) -> bool:
+def _has_cpus(node: Mapping[str, Any]) -> bool:
     return bool(node["Resources"].get("CPU", 0))

@@ -27,7 +27,7 @@ MARGINS = {"measured": 1.2, "model": 1.5}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
+class ResourceRequest:
     """What a user asks for.
 
     Raises:
@@ -62,13 +62,13 @@ class Node:
     """Bytes of its smallest GPU; None if it has none, or does not tell."""
 
     def __str__(self) -> str:
-        memory = "" if self.gpu_memory is None else f" of {_gigabytes(self.gpu_memory)} GB"
+        memory = "" if self.gpu_memory is None else f" of {_format_gigabytes(self.gpu_memory)} GB"
         gpus = f", {self.gpus:g} GPU{memory}" if self.gpus else ""
         return f"{self.name} ({self.cpus:g} CPU{gpus})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Need:
+class GpuNeed:
     """What the units that compute on a GPU need."""
 
     units: int
@@ -87,27 +87,27 @@ class Capacity:
     """Why it is that much of a GPU; empty where there is nothing to say."""
 
 
-def wants_gpu(nodes: Iterable[Node], gpus: float | None) -> bool:
+def should_use_gpus(nodes: Iterable[Node], gpus: float | None) -> bool:
     """Whether units run on GPUs: as the user says, by default where there are any."""
     return any(node.gpus >= 1 for node in nodes) if gpus is None else gpus > 0
 
 
-def gpu_need(
+def compute_gpu_need(
     units: Iterable[Unit], estimates: Mapping[str, Estimate], *, cohorts: bool = False
-) -> Need:
+) -> GpuNeed:
     """Return what those of the units need that compute on a GPU, alone or in the largest cohort
     they may be in.
     """
     computing = [unit for unit in units if needs_gpu(unit)]
     added = added_bytes(computing) if cohorts else {}
     memories = [
-        _with_margin(estimates[unit.key]) + added.get(cohort_key(unit), 0) for unit in computing
+        _add_margin(estimates[unit.key]) + added.get(cohort_key(unit), 0) for unit in computing
     ]
-    return Need(units=len(computing), memory=max(memories, default=0))
+    return GpuNeed(units=len(computing), memory=max(memories, default=0))
 
 
 def allocate(
-    nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: Need
+    nodes: Sequence[Node], *, cpus: float | None, gpus: float | None, need: GpuNeed
 ) -> Capacity:
     """Decide what each trial gets.
 
@@ -124,8 +124,8 @@ def allocate(
     reason = ""
     cpus = 1.0 if cpus is None else cpus
     if gpus is None:
-        gpus, reason = gpu_share(nodes, cpus=cpus, need=need)
-    slots = sum(_slots(node, cpus, gpus) for node in nodes)
+        gpus, reason = choose_gpu_share(nodes, cpus=cpus, need=need)
+    slots = sum(_count_slots(node, cpus, gpus) for node in nodes)
     if slots == 0:
         most_cpus = max((node.cpus for node in nodes), default=0)
         most_gpus = max((node.gpus for node in nodes), default=0)
@@ -137,7 +137,7 @@ def allocate(
     return Capacity(cpus=cpus, gpus=gpus, slots=slots, reason=reason)
 
 
-def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float, str]:
+def choose_gpu_share(nodes: Iterable[Node], *, cpus: float, need: GpuNeed) -> tuple[float, str]:
     """Choose the part of a GPU that a unit gets, and say why; 0 where there are no GPUs.
 
     It is a half or a quarter where that leaves every unit enough memory on the smallest GPU, there
@@ -152,9 +152,13 @@ def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float,
     if any(memory is None for memory in memories):
         return 1.0, "1 GPU a unit: how much memory the GPUs have is not known"
     memory = min(memory for memory in memories if memory is not None)
-    needs = f"the largest needs {_gigabytes(need.memory)} GB of {_gigabytes(memory)} GB"
-    by_memory = _power_of_two(USABLE * memory / max(1, need.memory))
-    by_cpu = _power_of_two(min(node.cpus / math.floor(node.gpus) for node in with_gpus) / cpus)
+    needs = (
+        f"the largest needs {_format_gigabytes(need.memory)} GB of {_format_gigabytes(memory)} GB"
+    )
+    by_memory = _round_down_to_power_of_two(USABLE * memory / max(1, need.memory))
+    by_cpu = _round_down_to_power_of_two(
+        min(node.cpus / math.floor(node.gpus) for node in with_gpus) / cpus
+    )
     sharing = min(MAX_SHARING, by_memory, by_cpu)
     if need.memory > memory:
         needs += ", so it may not fit; smaller sets or batches would"
@@ -163,21 +167,21 @@ def gpu_share(nodes: Iterable[Node], *, cpus: float, need: Need) -> tuple[float,
     return 1 / sharing, f"{1 / sharing:g} GPU a unit: {needs}"
 
 
-def _with_margin(cost: Estimate) -> int:
+def _add_margin(cost: Estimate) -> int:
     context = (
         PROCESS_BYTES if cost.basis == "measured" else 0
     )  # the model counts it, the allocator's peak does not
     return int(MARGINS[cost.basis] * cost.memory + context)
 
 
-def _power_of_two(limit: float) -> int:
+def _round_down_to_power_of_two(limit: float) -> int:
     return 1 << max(0, math.floor(math.log2(limit))) if limit >= 1 else 1
 
 
-def _slots(node: Node, cpus: float, gpus: float) -> int:
+def _count_slots(node: Node, cpus: float, gpus: float) -> int:
     by_cpu = math.floor(node.cpus / cpus)
     return by_cpu if not gpus else min(by_cpu, math.floor(node.gpus) * math.floor(1 / gpus))
 
 
-def _gigabytes(count: int) -> str:
+def _format_gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f}".removesuffix(".0")

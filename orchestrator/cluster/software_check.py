@@ -12,7 +12,7 @@ COMPARED = ("python", "ray", "torch", "iid-orchestrator")
 
 
 @functools.cache
-def software() -> Mapping[str, str]:
+def read_software() -> Mapping[str, str]:
     """Return this machine's: versions without their build, and a hash of this package's code."""
     versions = provenance.versions()
     found = {name: versions[name].partition("+")[0] for name in COMPARED if name in versions}
@@ -26,7 +26,7 @@ def software() -> Mapping[str, str]:
     return {**found, "code": code.hexdigest()[:8]}
 
 
-def difference(node: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str | None:
+def describe_mismatch(node: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str | None:
     """Say how a node's software differs from that of the machine that launches; None if it is the
     same.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.execution.context import Outcome, Stopped
-from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.store.atomic_files import FREE_SPACE, is_full
 from orchestrator.store.leases import Lease
 from orchestrator.store.provenance import Provenance, device_name, failure_row
@@ -32,7 +32,7 @@ def commit_outcome(
     store: Store,
     settings: TrialSettings,
     device: str,
-) -> Result:
+) -> UnitResult:
     """Commit what a unit came to, or tell what ended it."""
     began = time.monotonic()
     try:
@@ -40,15 +40,17 @@ def commit_outcome(
             raise outcome
         first = _commit(unit, workdir, outcome, store, settings, device)
     except CohortSplit:
-        return Result(status="apart")
+        return UnitResult(status="split")
     except Stopped:
-        return Result(status="busy" if lease.lost.is_set() else "stopped")
+        return UnitResult(status="busy" if lease.lost.is_set() else "stopped")
     except Exception as error:
         lease.touch()
         if lease.lost.is_set():  # its new holder works with the same files
-            return Result(status="busy")
-        return failed(unit, store, settings, device, error)
-    return Result(status="done" if first else "present", seconds=seconds + time.monotonic() - began)
+            return UnitResult(status="busy")
+        return record_exception(unit, store, settings, device, error)
+    return UnitResult(
+        status="done" if first else "present", seconds=seconds + time.monotonic() - began
+    )
 
 
 def _commit(
@@ -70,14 +72,14 @@ def _commit(
     )
 
 
-def failed(
+def record_exception(
     unit: Unit, store: Store, settings: TrialSettings, device: str, error: Exception
-) -> Result:
+) -> UnitResult:
     """Tell what ended a unit, and record it."""
     reason = str(error) or type(error).__name__
     if is_full(error) and not isinstance(error, StoreError):
         reason = f"{reason}; {FREE_SPACE}"
-    result = Result(
+    result = UnitResult(
         status="failed",
         error=type(error).__name__,
         reason=reason,
@@ -89,7 +91,7 @@ def failed(
     return result
 
 
-def record_failure(unit: Unit, store: Store, *, run: str, device: str, result: Result) -> None:
+def record_failure(unit: Unit, store: Store, *, run: str, device: str, result: UnitResult) -> None:
     """Record a failed result in table `failures`, if the store can still be written."""
     row = failure_row(
         unit,

@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class UnitProgress:
     """How far a unit is, for a display."""
 
     step: int
@@ -92,7 +92,7 @@ class UnitContext:
         checkpoint_seconds: float = 30.0,
         together: int = 1,
         report_seconds: float = 0.5,
-        report: Callable[[Report], None] | None = None,
+        report: Callable[[UnitProgress], None] | None = None,
         stopping: Callable[[], bool] = _never,
         log: TensorBoardLog | None = None,
     ) -> None:
@@ -106,7 +106,7 @@ class UnitContext:
         self._unit = unit
         self._report = report
         self._report_seconds = report_seconds
-        self._stopping = stopping
+        self._is_stopping = stopping
         self._log = log
         self._step = 0
         self._values: Mapping[str, float] = {}
@@ -124,7 +124,7 @@ class UnitContext:
         """
         return intact_folder(self._store, key)
 
-    def parent_unit(self, key: str) -> Unit:
+    def load_parent_unit(self, key: str) -> Unit:
         """Return a done unit itself, settings and all; StoreError if it is not done."""
         return self._store.spec_of(key)
 
@@ -154,12 +154,12 @@ class UnitContext:
         if values:
             self._values = {name: float(value) for name, value in values.items()}
             if self._log is not None:
-                self._log.scalars(step, self._values)
+                self._log.write_scalars(step, self._values)
         if self._report is not None and time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + self._report_seconds
-            self._report(Report(step=step, total=total, values=self._values))
+            self._report(UnitProgress(step=step, total=total, values=self._values))
 
-    def log_images(self, tag: str, image: "np.ndarray[Any, Any]") -> None:
+    def log_image(self, tag: str, image: "np.ndarray[Any, Any]") -> None:
         """Show a picture in TensorBoard at the current step, uint8 (H, W, C)."""
         if self._log is not None:
             self._log.image(self._step, tag, image)
@@ -190,17 +190,17 @@ class UnitContext:
         self._next_checkpoint = now + max(
             self.checkpoint_seconds, 9 * self._together * (now - began)
         )
-        self.stop_if_asked()
+        self.raise_if_stopping()
 
     def should_stop(self) -> bool:
         """Whether the launch is to stop or the lease was lost; looks twice a second at most."""
         now = time.monotonic()
         if not self._stop and now >= self._next_stop_check:
             self._next_stop_check = now + STOP_CHECK_SECONDS
-            self._stop = self._stopping()
+            self._stop = self._is_stopping()
         return self._stop
 
-    def stop_if_asked(self) -> None:
+    def raise_if_stopping(self) -> None:
         """Raise `Stopped` if the launch is to stop; for work that keeps no checkpoint."""
         if self.should_stop():
             raise Stopped

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StoreError
-from orchestrator.execution.commit import CohortSplit, commit_outcome, failed
-from orchestrator.execution.context import Outcome, Report, Stopped, UnitContext
+from orchestrator.execution.commit import CohortSplit, commit_outcome, record_exception
+from orchestrator.execution.context import Outcome, Stopped, UnitContext, UnitProgress
 from orchestrator.execution.tensorboard import TensorBoardLog
-from orchestrator.execution.trial import Result, TrialSettings, cpu_threads
+from orchestrator.execution.trial import TrialSettings, UnitResult, count_cpu_threads
 from orchestrator.store import leases
 from orchestrator.store.leases import Lease
 from orchestrator.store.open import open_store
@@ -29,26 +29,26 @@ CohortFunction = Callable[[Sequence[Unit], Sequence[UnitContext]], Sequence[Outc
 """Returns for each unit its outcome, or what ended it; raises what ends all of them."""
 
 
-def compute(
+def compute_unit(
     unit: Unit,
     settings: TrialSettings,
     *,
     device: str,
-    report: Callable[[Report], None] | None = None,
-) -> Result:
+    report: Callable[[UnitProgress], None] | None = None,
+) -> UnitResult:
     """Compute a unit and commit it to the store, unless that is done or somebody else is at it."""
     placed = None if report is None else lambda place, progress: report(progress)
-    (result,) = compute_together([unit], settings, device=device, report=placed)
+    (result,) = compute_units([unit], settings, device=device, report=placed)
     return result
 
 
-def compute_together(
+def compute_units(
     units: Sequence[Unit],
     settings: TrialSettings,
     *,
     device: str,
-    report: Callable[[int, Report], None] | None = None,
-) -> list[Result]:
+    report: Callable[[int, UnitProgress], None] | None = None,
+) -> list[UnitResult]:
     """Compute a unit, or a cohort of them, and commit each of them to the store; those that are
     done or that somebody else is at are left out.
 
@@ -59,19 +59,19 @@ def compute_together(
         report: takes the place of a unit among `units`, and how far it is.
     """
     store = open_store(settings.store)
-    results: dict[str, Result] = {}
+    results: dict[str, UnitResult] = {}
     try:
         if store.stop_signal(settings.run).is_set():
-            return [Result(status="stopped") for _ in units]
+            return [UnitResult(status="stopped") for _ in units]
         with ExitStack() as held:
             tasks = []
             for place, unit in enumerate(units):
                 lease = held.enter_context(leases.hold(store.lease_storage, unit.key, settings.run))
                 if store.is_done(unit):
                     store.publish_missing_rows([unit])
-                    results[unit.key] = Result(status="present")
+                    results[unit.key] = UnitResult(status="present")
                 elif lease is None:
-                    results[unit.key] = Result(status="busy")
+                    results[unit.key] = UnitResult(status="busy")
                 else:
                     tasks.append(
                         _Task(unit, lease, None if report is None else partial(report, place))
@@ -80,7 +80,9 @@ def compute_together(
                 results |= _compute_leased(tasks, store, settings, device)
     except StoreError as error:  # it cannot even be noted who is working on what
         results = {
-            u.key: failed(u, store, settings, device, error) for u in units if u.key not in results
+            u.key: record_exception(u, store, settings, device, error)
+            for u in units
+            if u.key not in results
         } | results
     return [results[unit.key] for unit in units]
 
@@ -91,22 +93,22 @@ class _Task:
 
     unit: Unit
     lease: Lease
-    report: Callable[[Report], None] | None
+    report: Callable[[UnitProgress], None] | None
 
 
 def _compute_leased(
     tasks: Sequence[_Task], store: Store, settings: TrialSettings, device: str
-) -> dict[str, Result]:
+) -> dict[str, UnitResult]:
     """Compute some units together, then settle one after the other."""
     began = time.monotonic()
     with ExitStack() as folders:
         with ExitStack() as logs:
             stopping = logs.enter_context(store.stop_signal(settings.run).watched())
             contexts = [
-                _context(task, store, settings, device, len(tasks), stopping, folders, logs)
+                _open_context(task, store, settings, device, len(tasks), stopping, folders, logs)
                 for task in tasks
             ]
-            outcomes = _outcomes(tasks, contexts, settings)
+            outcomes = _call_runner(tasks, contexts, settings)
         share = (time.monotonic() - began) / len(tasks)
         return {
             task.unit.key: commit_outcome(
@@ -116,21 +118,21 @@ def _compute_leased(
         }
 
 
-def _outcomes(
+def _call_runner(
     tasks: Sequence[_Task], contexts: Sequence[UnitContext], settings: TrialSettings
 ) -> Sequence[Outcome | Exception]:
     try:
         if len(tasks) == 1:
-            unit_function: UnitFunction = _import(settings.runner)
+            unit_function: UnitFunction = _import_function(settings.runner)
             return [unit_function(tasks[0].unit, contexts[0])]
-        cohort_function: CohortFunction = _import(settings.cohort_runner)
+        cohort_function: CohortFunction = _import_function(settings.cohort_runner)
         return cohort_function([task.unit for task in tasks], contexts)
     except Exception as error:
         alone = len(tasks) == 1 or isinstance(error, Stopped)
         return [error if alone else CohortSplit() for _ in tasks]
 
 
-def _context(
+def _open_context(
     task: _Task,
     store: Store,
     settings: TrialSettings,
@@ -150,7 +152,7 @@ def _context(
         workdir=folders.enter_context(store.scratch(task.unit)),
         data_root=Path(settings.data_root),
         device=device,
-        threads=cpu_threads(settings.cpus),
+        threads=count_cpu_threads(settings.cpus),
         checkpoint_seconds=settings.checkpoint_seconds,
         together=together,
         report_seconds=settings.report_seconds * together,
@@ -160,6 +162,6 @@ def _context(
     )
 
 
-def _import(runner: str) -> Any:
+def _import_function(runner: str) -> Any:
     module, _, name = runner.partition(":")
     return getattr(importlib.import_module(module), name)

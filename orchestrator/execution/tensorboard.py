@@ -18,7 +18,7 @@ class TensorBoardLog:
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write named values of one step."""
         writer = self._open(step)
         for name, value in values.items():

@@ -14,9 +14,9 @@ from orchestrator.units import ImportExtractor, Select, Unit, to_json
 RUNNER = "orchestrator.execution.unit_functions:run_unit"
 COHORT_RUNNER = "orchestrator.execution.unit_functions:run_cohort"
 
-Status = Literal["done", "present", "failed", "busy", "stopped", "apart"]
+Status = Literal["done", "present", "failed", "busy", "stopped", "split"]
 """done: computed here; present: another launch had it; busy: another launch is at it; stopped: to
-be continued; apart: its cohort could not go on as a whole, so that it is to be tried alone."""
+be continued; split: its cohort could not go on as a whole, so that it is to be tried alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class TrialSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class UnitResult:
     """How a trial ended."""
 
     status: Status
@@ -58,7 +58,9 @@ class Result:
     """
 
 
-def trial_config(units: Sequence[Unit], settings: TrialSettings, *, gpus: float) -> dict[str, Any]:
+def build_trial_config(
+    units: Sequence[Unit], settings: TrialSettings, *, gpus: float
+) -> dict[str, Any]:
     """Return the configuration of the Tune trial that computes a unit, or a cohort of them."""
     return {"units": [to_json(unit) for unit in units], "gpus": gpus, **asdict(settings)}
 
@@ -72,11 +74,11 @@ def needs_gpu(unit: Unit) -> bool:
     )
 
 
-def trial_resources(config: Mapping[str, Any]) -> dict[str, float]:
+def build_trial_resources(config: Mapping[str, Any]) -> dict[str, float]:
     """Return the resources that Tune reserves for a trial."""
     return {"CPU": config["cpus"], **({"GPU": config["gpus"]} if config["gpus"] else {})}
 
 
-def cpu_threads(cpus: float) -> int:
+def count_cpu_threads(cpus: float) -> int:
     """Return how many threads a trial computes with on its CPUs, or its part of one."""
     return max(1, int(cpus))

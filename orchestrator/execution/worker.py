@@ -11,9 +11,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.execution.context import Report
-from orchestrator.execution.run_units import compute_together
-from orchestrator.execution.trial import TrialSettings, cpu_threads
+from orchestrator.execution.context import UnitProgress
+from orchestrator.execution.run_units import compute_units
+from orchestrator.execution.trial import TrialSettings, count_cpu_threads
 from orchestrator.units import from_json
 
 
@@ -26,7 +26,7 @@ def run_trial(config: dict[str, Any]) -> None:
     settings = TrialSettings(**shared)
     prepare_process(cpus=settings.cpus, gpus=gpus)
 
-    def report(place: int, progress: Report) -> None:
+    def report(place: int, progress: UnitProgress) -> None:
         tune.report(
             {
                 "place": place,
@@ -36,7 +36,7 @@ def run_trial(config: dict[str, Any]) -> None:
             }
         )
 
-    results = compute_together(units, settings, device="cuda" if gpus else "cpu", report=report)
+    results = compute_units(units, settings, device="cuda" if gpus else "cpu", report=report)
     tune.report({"results": [asdict(result) for result in results]})
 
 
@@ -48,7 +48,7 @@ def prepare_process(*, cpus: float, gpus: float) -> None:
     """
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    threads = cpu_threads(cpus)
+    threads = count_cpu_threads(cpus)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     random.seed(0)
     if (numpy := sys.modules.get("numpy")) is not None:

@@ -23,7 +23,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cluster.resources import Capacity, Node, Resources, allocate, gpu_need, wants_gpu
+from orchestrator.cluster.resources import (
+    Capacity,
+    Node,
+    ResourceRequest,
+    allocate,
+    compute_gpu_need,
+    should_use_gpus,
+)
 from orchestrator.errors import StoreError
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
@@ -127,7 +134,7 @@ def launch(
             unit, does not see the store, or broke down.
     """
     began = time.monotonic()
-    asked = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
+    asked = ResourceRequest(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
     store = store.resolved()
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
@@ -266,7 +273,7 @@ def _compute(
     done: frozenset[str],
     store: Store,
     settings: TrialSettings,
-    asked: Resources,
+    asked: ResourceRequest,
     record: Mapping[str, object],
     board: LaunchProgress,
     console: Console,
@@ -280,9 +287,9 @@ def _compute(
     try:
         with ray_tune.cluster(asked.address, console), switch.installed():
             nodes, trial = _survey(asked.address, store, settings, board, console)
-            gpu = wants_gpu(nodes, asked.gpus)
+            gpu = should_use_gpus(nodes, asked.gpus)
             estimates = estimate(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
-            need = gpu_need(board.units.values(), estimates, cohorts=cohorts)
+            need = compute_gpu_need(board.units.values(), estimates, cohorts=cohorts)
             capacity = allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)
             settings = replace(
@@ -323,8 +330,8 @@ def _survey(
     from orchestrator.cluster import dataset_transfer, preflight
 
     if address is None and not preflight.is_cluster():
-        return preflight.this_machine(), run_trial
-    nodes, archives = preflight.check(store, Path(settings.data_root), board.units.values())
+        return preflight.describe_this_machine(), run_trial
+    nodes, archives = preflight.check_nodes(store, Path(settings.data_root), board.units.values())
     console.print(
         f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False
     )
@@ -333,7 +340,7 @@ def _survey(
             f"{name} ({archive.size / 1e6:,.1f} MB)" for name, archive in archives.sent.items()
         )
         console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
-    return nodes, dataset_transfer.trial_on_cluster(archives)
+    return nodes, dataset_transfer.build_cluster_trial(archives)
 
 
 def _opening(board: LaunchProgress, capacity: Capacity) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.execution.commit import record_failure
-from orchestrator.execution.trial import Result, TrialSettings, needs_gpu, trial_config
+from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_config, needs_gpu
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import leases
@@ -85,7 +85,7 @@ class PlanSearcher(Searcher):
             )
             if attempt.units:
                 self._running[trial_id] = attempt
-                return trial_config(attempt.units, self._settings, gpus=attempt.gpus)
+                return build_trial_config(attempt.units, self._settings, gpus=attempt.gpus)
         return Searcher.FINISHED if self._schedule.exhausted() else None
 
     def on_trial_complete(
@@ -97,7 +97,7 @@ class PlanSearcher(Searcher):
         attempt = self._running.pop(trial_id)
         ended = (result or {}).get("results") or [{}] * len(attempt.units)
         if error:
-            ended = [{"status": "failed" if len(attempt.units) == 1 else "apart"}] * len(
+            ended = [{"status": "failed" if len(attempt.units) == 1 else "split"}] * len(
                 attempt.units
             )
         for unit, result_of_unit in zip(attempt.units, ended, strict=True):
@@ -113,7 +113,7 @@ class PlanSearcher(Searcher):
                 self._schedule.settle(unit.key, ok=False)
                 if result.get("fatal"):
                     self._board.halted = str(result.get("reason"))
-            case "apart":
+            case "split":
                 self._try_again(unit, gpus)
             case "busy" if self._board.deaths[unit.key] <= MAX_DEATHS:
                 self._try_again(unit, gpus, after=BUSY_SECONDS)
@@ -138,7 +138,7 @@ class PlanSearcher(Searcher):
     def _is_to_do(self, unit: Unit, gpus: float) -> bool:
         """Whether to start a unit now, which another launch may have done meanwhile, or be at."""
         if self._store.is_done(unit):
-            self._board.finished(unit, Result(status="present"))
+            self._board.finished(unit, UnitResult(status="present"))
             self._schedule.settle(unit.key, ok=True)
             return False
         if leases.is_held(self._store.lease_storage, unit.key, but=self._settings.run):
@@ -151,7 +151,7 @@ class PlanSearcher(Searcher):
         self._again.append((time.monotonic() + after, Attempt((unit,), gpus)))
 
     def _give_up(self, unit: Unit, error: str, reason: str) -> None:
-        result = Result(status="failed", error=error, reason=reason)
+        result = UnitResult(status="failed", error=error, reason=reason)
         self._board.finished(unit, result)
         record_failure(unit, self._store, run=self._settings.run, device="", result=result)
         self._schedule.settle(unit.key, ok=False)

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.execution.context import Report
-from orchestrator.execution.trial import Result
+from orchestrator.execution.context import UnitProgress
+from orchestrator.execution.trial import UnitResult
 from orchestrator.text import duration
 from orchestrator.units import (
     KINDS,
@@ -52,7 +52,7 @@ class Running:
     """Units of its trial, which share a worker."""
     first_step: int | None = None
     first_time: float = 0.0
-    report: Report | None = None
+    report: UnitProgress | None = None
     report_time: float = 0.0
 
     @property
@@ -118,7 +118,7 @@ class LaunchProgress:
         self.held_elsewhere.pop(unit.key, None)
         self.running[unit.key] = Running(unit=unit, since=time.monotonic(), together=together)
 
-    def progressed(self, unit: Unit, report: Report) -> None:
+    def progressed(self, unit: Unit, report: UnitProgress) -> None:
         """Note how far it is."""
         running = self.running.get(unit.key)
         if running is not None:
@@ -136,7 +136,7 @@ class LaunchProgress:
         """Note that another launch is working on it."""
         self.held_elsewhere[unit.key] = unit
 
-    def finished(self, unit: Unit, result: Result) -> None:
+    def finished(self, unit: Unit, result: UnitResult) -> None:
         """Note how it ended."""
         self.running.pop(unit.key, None)
         self.held_elsewhere.pop(unit.key, None)

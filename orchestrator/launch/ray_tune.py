@@ -22,13 +22,13 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from orchestrator.cluster.auth_token import keep_token_private
-from orchestrator.cluster.head_node import check_reachable, running_cluster, watched
+from orchestrator.cluster.head_node import check_reachable, find_running_cluster, watch_head_node
 from orchestrator.cluster.preflight import is_cluster
 from orchestrator.cluster.resources import Capacity
 from orchestrator.errors import LaunchError
 from orchestrator.execution.commit import record_failure
-from orchestrator.execution.context import Report
-from orchestrator.execution.trial import Result, TrialSettings, trial_resources
+from orchestrator.execution.context import UnitProgress
+from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_resources
 from orchestrator.execution.worker import run_trial
 from orchestrator.launch.plan_searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.launch.progress import LaunchProgress
@@ -91,7 +91,7 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
         if address is None:
             keep_token_private()
         else:
-            found = running_cluster() if address == "auto" else address
+            found = find_running_cluster() if address == "auto" else address
             check_reachable(found)
             if address == "auto" and not os.environ.get("RAY_ADDRESS"):
                 maybe_enable_token_auth_if_token_available(
@@ -107,7 +107,7 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
             " token have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
         ) from error
     try:
-        with nullcontext() if found is None else watched(found, console):
+        with nullcontext() if found is None else watch_head_node(found, console):
             yield
     finally:
         ray.shutdown()
@@ -205,9 +205,9 @@ class BoardCallback(tune.Callback):
         """Note how far one of its units is, or how all of them ended."""
         if "results" in result:
             for unit, ended in zip(_units(trial), result["results"], strict=True):
-                self._board.finished(unit, Result(**ended))
+                self._board.finished(unit, UnitResult(**ended))
         elif "place" in result:
-            report = Report(**{name: result[name] for name in ("step", "total", "values")})
+            report = UnitProgress(**{name: result[name] for name in ("step", "total", "values")})
             self._board.progressed(from_json(trial.config["units"][result["place"]]), report)
 
     def on_trial_complete(
@@ -230,7 +230,7 @@ class BoardCallback(tune.Callback):
             if len(units) == 1:
                 self._board.died(unit)
             else:
-                self._board.finished(unit, Result(status="apart"))
+                self._board.finished(unit, UnitResult(status="split"))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -240,13 +240,15 @@ class BoardCallback(tune.Callback):
         units = _units(trial)
         if len(units) > 1:
             for unit in units:
-                self._board.finished(unit, Result(status="apart"))
+                self._board.finished(unit, UnitResult(status="split"))
             return
         (unit,) = units
         error = trial.get_error()
         last = f"; the last time: {last_line(error)}" if error else ""
         reason = f"its worker died {trial.num_failures} times{last}"
-        result = Result(status="failed", error="WorkerDied", reason=reason, traceback=str(error))
+        result = UnitResult(
+            status="failed", error="WorkerDied", reason=reason, traceback=str(error)
+        )
         self._board.finished(unit, result)
         record_failure(unit, self._store, run=self._run, device="", result=result)
 
@@ -255,7 +257,7 @@ class BoardCallback(tune.Callback):
 
 
 def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    return tune.PlacementGroupFactory([trial_resources(config)])
+    return tune.PlacementGroupFactory([build_trial_resources(config)])
 
 
 def _trial_name(trial: Trial) -> str:

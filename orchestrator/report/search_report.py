@@ -23,8 +23,8 @@ from orchestrator.report.model import (
 from orchestrator.report.render.html import render_page
 from orchestrator.report.render.markdown import escape, markdown_table
 from orchestrator.search.journal import Trial
-from orchestrator.search.results import Finalist, StudyResult, found_space
-from orchestrator.search.study import Study, settings_text
+from orchestrator.search.results import Finalist, StudyResult, build_found_space
+from orchestrator.search.study import Study, format_settings
 
 FOUND = "found.yaml"
 
@@ -168,7 +168,7 @@ def _write(
     has_best = any(result.best for result in results)
     if has_best:
         found.parent.mkdir(parents=True, exist_ok=True)
-        found.write_text(found_space(slug(name), results), encoding="utf-8")
+        found.write_text(build_found_space(slug(name), results), encoding="utf-8")
     shown = found.name if has_best else None
     report = SearchReport(
         summary=summary,
@@ -260,11 +260,11 @@ def _verdict(result: StudyResult) -> str:
     if result.best.trial.number == 0:
         return (
             f"{sentence} None is better than the published settings"
-            f" ({settings_text(result.study.published)})."
+            f" ({format_settings(result.study.published)})."
         )
     return (
         f"{sentence} The best is trial {result.best.trial.number}:"
-        f" {settings_text(result.best.trial.parameters)}."
+        f" {format_settings(result.best.trial.parameters)}."
     )
 
 
@@ -272,7 +272,7 @@ def _summary_row(result: StudyResult) -> tuple[Entry, ...]:
     best, published = result.best, result.published
     shown = [result.study.title, len(result.trials), result.count("stopped")]
     return (
-        *row(*shown, settings_text(best.trial.parameters) if best else MISSING),
+        *row(*shown, format_settings(best.trial.parameters) if best else MISSING),
         *row(*(summary_text(f.summary) if f else MISSING for f in (published, best))),
         *(_difference(best) if best else row(MISSING, MISSING)),
     )

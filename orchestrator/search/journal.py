@@ -120,7 +120,7 @@ class Journal:
         return sorted(found, key=lambda pair: pair[1].order or 0)
 
     def _keep(self, trial: Trial) -> Trial:
-        key = self.study.trial_key(trial.number)
+        key = self.study.hash_trial_key(trial.number)
         rows = [self._row(key, trial, result) for result in trial.rungs]
         self.store.write_rows("trials", key, rows)
         self.trials[trial.number] = trial

@@ -18,15 +18,15 @@ from ray.tune.search import Searcher
 
 from orchestrator.cluster.dataset_transfer import DatasetArchives
 from orchestrator.errors import LaunchError
-from orchestrator.execution.trial import trial_resources
+from orchestrator.execution.trial import build_trial_resources
 from orchestrator.launch.plan_searcher import MAX_DEATHS
 from orchestrator.search.study_run import StudyRun
-from orchestrator.search.worker import Measured, run_search_trial
+from orchestrator.search.worker import RungMeasurement, run_search_trial
 from orchestrator.text import last_line
 
 TIE = 1e-9
 """Far less than one image more or less."""
-_MEASURED = [field.name for field in dataclasses.fields(Measured)]
+_MEASURED = [field.name for field in dataclasses.fields(RungMeasurement)]
 
 
 def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = None) -> None:
@@ -49,15 +49,15 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
             prefix="iid-search-", ignore_cleanup_errors=True
         ) as folder:
             tune.Tuner(
-                tune.with_resources(trial, _placement),
+                tune.with_resources(trial, _build_placement),
                 tune_config=tune.TuneConfig(
                     search_alg=StudySearcher(run),
                     scheduler=RungScheduler(run),
                     num_samples=-1,
                     max_concurrent_trials=slots,
                     reuse_actors=True,
-                    trial_name_creator=_name,
-                    trial_dirname_creator=_name,
+                    trial_name_creator=_name_trial,
+                    trial_dirname_creator=_name_trial,
                 ),
                 run_config=tune.RunConfig(
                     name=run.settings.run,
@@ -129,7 +129,7 @@ class RungScheduler(AsyncHyperBandScheduler):
             earlier: Any = SimpleNamespace(trial_id=f"earlier-{number}")
             controller: Any = None
             self.on_trial_add(controller, earlier)
-            value = _ranked(result.value or 0.0, result.order or 0)
+            value = _break_tie(result.value or 0.0, result.order or 0)
             super().on_trial_result(
                 controller, earlier, {"resource": reduction**result.rung, "value": value}
             )
@@ -143,11 +143,14 @@ class RungScheduler(AsyncHyperBandScheduler):
         fields: dict[str, Any] = {name: result[name] for name in _MEASURED}
         decision: str = TrialScheduler.STOP
         if result["outcome"] == "value":
-            ranked = {**result, "value": _ranked(result["value"], self._run.journal.next_order())}
+            ranked = {
+                **result,
+                "value": _break_tie(result["value"], self._run.journal.next_order()),
+            }
             decision = super().on_trial_result(tune_controller, trial, ranked)
         else:
             fields["value"] = None
-        measured = Measured(**fields | {"values": tuple(result["values"])})
+        measured = RungMeasurement(**fields | {"values": tuple(result["values"])})
         passes = decision == TrialScheduler.CONTINUE
         state = self._run.note(trial.config["number"], measured, passes=passes)
         return str(TrialScheduler.CONTINUE if state == "passed" else TrialScheduler.STOP)
@@ -156,17 +159,17 @@ class RungScheduler(AsyncHyperBandScheduler):
         return {}
 
 
-def _ranked(value: float, order: int) -> float:
+def _break_tie(value: float, order: int) -> float:
     """Let the earlier of equal values count as better: accuracies on few images tie often, and ASHA
     stops no tie.
     """
     return value - TIE * order
 
 
-def _placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    resources = trial_resources({"cpus": config["settings"]["cpus"], "gpus": config["gpus"]})
+def _build_placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    resources = build_trial_resources({"cpus": config["settings"]["cpus"], "gpus": config["gpus"]})
     return tune.PlacementGroupFactory([resources])
 
 
-def _name(trial: TuneTrial) -> str:
+def _name_trial(trial: TuneTrial) -> str:
     return str(trial.trial_id)

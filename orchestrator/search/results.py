@@ -76,21 +76,21 @@ class StudyResult:
         return sum(trial.state in states for trial in self.trials)
 
 
-def winners(trials: Mapping[int, Trial]) -> list[Trial]:
+def select_winners(trials: Mapping[int, Trial]) -> list[Trial]:
     """Return the best finished trials by their value, and that of the published settings."""
     complete = [trial for trial in trials.values() if trial.value is not None]
     best = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))[:WINNERS]
     return best + [trial for trial in complete if trial.number == 0 and trial not in best]
 
 
-def full_evaluations(study: Study, *choices: Parameters) -> tuple[dict[str, Unit], list[str]]:
+def build_full_evaluations(study: Study, *choices: Parameters) -> tuple[dict[str, Unit], list[str]]:
     """Return the sets and evaluations of some choices at full length by key, and the keys of the
     evaluations.
     """
     units: dict[str, Unit] = {}
     wanted: list[str] = []
     for parameters in choices:
-        for of_seed in study.full_units(parameters).values():
+        for of_seed in study.build_full_units(parameters).values():
             units[of_seed.distill.key] = of_seed.distill
             for evaluation in of_seed.evaluations:
                 units[evaluation.key] = evaluation
@@ -98,14 +98,16 @@ def full_evaluations(study: Study, *choices: Parameters) -> tuple[dict[str, Unit
     return units, list(dict.fromkeys(wanted))
 
 
-def study_result(study: Study, store: Store) -> StudyResult:
+def read_study_result(study: Study, store: Store) -> StudyResult:
     """Read what a store knows of a study.
 
     Raises:
         TableError: a table is damaged.
     """
     trials = read_trials(study, store)
-    accuracies = {trial.number: _accuracies(study, trial, store) for trial in winners(trials)}
+    accuracies = {
+        trial.number: _accuracies(study, trial, store) for trial in select_winners(trials)
+    }
     whole = {
         number: found
         for number, found in accuracies.items()
@@ -116,11 +118,11 @@ def study_result(study: Study, store: Store) -> StudyResult:
         study=study,
         trials=tuple(trials.values()),
         finalists=tuple(sorted(finalists, key=lambda f: (-f.summary.mean, f.trial.number))),
-        importance=importance(study, trials.values()),
+        importance=compute_importance(study, trials.values()),
     )
 
 
-def importance(study: Study, trials: Any) -> dict[str, float]:
+def compute_importance(study: Study, trials: Any) -> dict[str, float]:
     """Return how much of the variance of the first rung's values each setting explains (fANOVA of
     Optuna).
     """
@@ -128,24 +130,26 @@ def importance(study: Study, trials: Any) -> dict[str, float]:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
-    from orchestrator.search.sampler import distributions, positions
+    from orchestrator.search.sampler import build_distributions, compute_positions
 
     first = [
-        (positions(study, t), t.rungs[0].value) for t in trials if t.rungs[0].value is not None
+        (compute_positions(study, t), t.rungs[0].value)
+        for t in trials
+        if t.rungs[0].value is not None
     ]
     if len(first) < MIN_TRIALS or len({value for _, value in first}) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = optuna.create_study(direction="maximize")
     made.add_trials(
-        create_trial(params=where, distributions=distributions(study), value=value)
+        create_trial(params=where, distributions=build_distributions(study), value=value)
         for where, value in first
     )
     found = get_param_importances(made, evaluator=FanovaImportanceEvaluator(seed=0))
     return {d.path: float(found.get(d.path, 0.0)) for d in study.dimensions}
 
 
-def found_space(name: str, results: Sequence[StudyResult]) -> str:
+def build_found_space(name: str, results: Sequence[StudyResult]) -> str:
     """Return a search space, as YAML, with the best settings of each study, everything else as the
     search had it.
 
@@ -230,7 +234,7 @@ def _accuracies(study: Study, trial: Trial, store: Store) -> dict[int, Array]:
     out.
     """
     found: dict[int, Array] = {}
-    for seed, units in study.full_units(trial.parameters).items():
+    for seed, units in study.build_full_units(trial.parameters).items():
         keys = [unit.key for unit in units.evaluations]
         rows = [
             row for row in store.read("evaluations", keys).to_pylist() if row["split"] != "test"

@@ -8,7 +8,7 @@ torch.
 """
 
 
-def rung_iterations(iterations: int, rungs: Rungs) -> tuple[int, ...]:
+def choose_rung_iterations(iterations: int, rungs: Rungs) -> tuple[int, ...]:
     """Return the iterations of each rung in rising order, the last one the whole length.
 
     Each is about `reduction` times the one before. A shorter distillation becomes a longer one only
@@ -21,7 +21,7 @@ def rung_iterations(iterations: int, rungs: Rungs) -> tuple[int, ...]:
         fitting = (
             d
             for d in range(max(1, wanted // CURVE_POINTS), 0, -1)
-            if record_interval(found[-1]) % d == 0
+            if compute_record_interval(found[-1]) % d == 0
         )
         length = min(wanted, CURVE_POINTS * (next(fitting) + 1) - 1)
         if length < found[-1]:
@@ -29,6 +29,6 @@ def rung_iterations(iterations: int, rungs: Rungs) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
-def record_interval(iterations: int) -> int:
+def compute_record_interval(iterations: int) -> int:
     """Return how many iterations lie between two points of a distillation's loss curve."""
     return max(1, iterations // CURVE_POINTS)

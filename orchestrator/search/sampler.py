@@ -45,12 +45,12 @@ def suggest(study: Study, number: int, trials: Iterable[Trial]) -> tuple[str, Pa
     seed = int.from_bytes(
         hashlib.sha256(f"{study.key} suggestion {number}".encode()).digest()[:4], "big"
     )
-    known = optuna_study(study, trials, sampler=_sampler(study, seed))
-    asked = known.ask(distributions(study))
+    known = build_optuna_study(study, trials, sampler=_sampler(study, seed))
+    asked = known.ask(build_distributions(study))
     return study.sampler, {d.path: d.value(asked.params[d.path]) for d in study.dimensions}
 
 
-def optuna_study(
+def build_optuna_study(
     study: Study, trials: Iterable[Trial], *, sampler: BaseSampler | None = None
 ) -> optuna.Study:
     """Return an Optuna study of the trials; its parameters are positions (see `dimensions`)."""
@@ -85,8 +85,8 @@ def _frozen(study: Study, trial: Trial) -> FrozenTrial:
         state=states.get(
             trial.state, TrialState.FAIL if trial.state == "failed" else TrialState.RUNNING
         ),
-        params=positions(study, trial),
-        distributions=distributions(study),
+        params=compute_positions(study, trial),
+        distributions=build_distributions(study),
         value=trial.value,
         intermediate_values={
             r.rung: r.value
@@ -96,7 +96,7 @@ def _frozen(study: Study, trial: Trial) -> FrozenTrial:
     )
 
 
-def positions(study: Study, trial: Trial) -> dict[str, float]:
+def compute_positions(study: Study, trial: Trial) -> dict[str, float]:
     """Return where a trial's settings lie, by path."""
     return {
         dimension.path: dimension.position(trial.parameters[dimension.path])
@@ -104,7 +104,7 @@ def positions(study: Study, trial: Trial) -> dict[str, float]:
     }
 
 
-def distributions(study: Study) -> dict[str, BaseDistribution]:
+def build_distributions(study: Study) -> dict[str, BaseDistribution]:
     """Return what Optuna knows of the searched settings: that their positions lie between 0 and
     1.
     """

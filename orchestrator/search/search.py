@@ -11,10 +11,10 @@ from rich.text import Text
 
 from orchestrator.cluster.resources import (
     Capacity,
-    Resources,
+    ResourceRequest,
     allocate,
-    gpu_need,
-    wants_gpu,
+    compute_gpu_need,
+    should_use_gpus,
 )
 from orchestrator.errors import LaunchError
 from orchestrator.execution.trial import RUNNER, TrialSettings
@@ -22,8 +22,8 @@ from orchestrator.launch.launch import StopSwitch, Summary, launch, show
 from orchestrator.planning.cost_estimates import estimate
 from orchestrator.planning.plan import Plan
 from orchestrator.search.journal import Journal, RungResult, Trial
-from orchestrator.search.results import full_evaluations, winners
-from orchestrator.search.study import Study, settings_text
+from orchestrator.search.results import build_full_evaluations, select_winners
+from orchestrator.search.study import Study, format_settings
 from orchestrator.search.study_run import StudyRun
 from orchestrator.store import leases, provenance
 from orchestrator.store.store import Store
@@ -89,15 +89,15 @@ class Search:
                     " stop it"
                 )
             pool = study.extractors()
-            code = self._launch(study.plan_of(pool, list(pool)))
+            code = self._launch(study.build_plan(pool, list(pool)))
             if code == 0 and self._is_unfinished(study):
                 code = self._trials(study, run)
             if code in (0, 1):
                 trials = Journal.open(study, self.store).trials
-                units, wanted = full_evaluations(
-                    study, *(trial.parameters for trial in winners(trials))
+                units, wanted = build_full_evaluations(
+                    study, *(trial.parameters for trial in select_winners(trials))
                 )
-                code = max(code, self._launch(study.plan_of(pool | units, wanted)))
+                code = max(code, self._launch(study.build_plan(pool | units, wanted)))
         return code
 
     def _launch(self, plan: Plan) -> int:
@@ -165,19 +165,21 @@ class Search:
         """
         from orchestrator.cluster import preflight
 
-        asked = Resources(cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address)
-        units, wanted = full_evaluations(study, study.published)
-        plan = study.plan_of(study.extractors() | units, wanted)
+        asked = ResourceRequest(
+            cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address
+        )
+        units, wanted = build_full_evaluations(study, study.published)
+        plan = study.build_plan(study.extractors() | units, wanted)
         alone = self.address is None and not preflight.is_cluster()
         nodes, archives = (
-            (preflight.this_machine(), None)
+            (preflight.describe_this_machine(), None)
             if alone
-            else preflight.check(self.store, self.data_root, plan.units.values())
+            else preflight.check_nodes(self.store, self.data_root, plan.units.values())
         )
         costs = estimate(
-            plan, gpu=wants_gpu(nodes, asked.gpus), store_tables=self.store.fresh_tables()
+            plan, gpu=should_use_gpus(nodes, asked.gpus), store_tables=self.store.fresh_tables()
         )
-        need = gpu_need(units.values(), costs)
+        need = compute_gpu_need(units.values(), costs)
         need = replace(need, units=max(need.units, self.trials))
         return allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), archives
 
@@ -203,7 +205,7 @@ class Search:
     def _tell(self, trial: Trial, result: RungResult) -> None:
         reached = f"{100 * result.value:.2f} %" if result.value is not None else result.reason or ""
         line = (
-            f"trial {trial.number} ({settings_text(trial.parameters)}), {result.iterations}"
+            f"trial {trial.number} ({format_settings(trial.parameters)}), {result.iterations}"
             f" iterations: {reached} {result.state}"
         )
         self.console.print(Text(line), soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from distill_core.settings import DatasetRef
 from orchestrator.planning.plan import Cell, Plan, make_plan
 from orchestrator.search.dimensions import Dimension
-from orchestrator.search.rungs import rung_iterations
+from orchestrator.search.rungs import choose_rung_iterations
 from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonical
 from search_spaces.errors import SpaceError, nearest
 from search_spaces.experiments import Experiment, Space
@@ -70,7 +70,9 @@ class Study:
         """Iterations of each rung; without a scheduler there is one, the whole length."""
         whole = self.resolved({}).distillation.iterations
         return (
-            rung_iterations(whole, self.experiment.rungs) if self.scheduler == "asha" else (whole,)
+            choose_rung_iterations(whole, self.experiment.rungs)
+            if self.scheduler == "asha"
+            else (whole,)
         )
 
     @cached_property
@@ -104,7 +106,7 @@ class Study:
         )
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
-    def trial_key(self, number: int) -> str:
+    def hash_trial_key(self, number: int) -> str:
         """Return the name of a trial, which its file in table `trials` has."""
         return hashlib.sha256(f"{self.key} {number}".encode()).hexdigest()[:KEY_LENGTH]
 
@@ -118,13 +120,13 @@ class Study:
         )
         return resolve(self.experiment, case, parameters)
 
-    def rung_units(self, parameters: Parameters, rung: int) -> dict[int, RungUnits]:
+    def build_rung_units(self, parameters: Parameters, rung: int) -> dict[int, RungUnits]:
         """Return the units of a choice at a rung, by seed: a set of so many iterations, evaluated
         cheaply.
         """
         rungs, iterations = self.experiment.rungs, self.iterations[rung]
         found = {}
-        for seed, units in self.full_units(parameters).items():
+        for seed, units in self.build_full_units(parameters).items():
             settings = dataclasses.replace(units.distill.settings, iterations=iterations)
             distill = dataclasses.replace(units.distill, settings=settings)
             found[seed] = RungUnits(
@@ -146,7 +148,7 @@ class Study:
             )
         return found
 
-    def full_units(self, parameters: Parameters) -> dict[int, RungUnits]:
+    def build_full_units(self, parameters: Parameters) -> dict[int, RungUnits]:
         """Return the units of a choice at full length, by seed: finished sets, evaluated in full on
         held-out images.
         """
@@ -172,7 +174,7 @@ class Study:
             if unit.kind.endswith("_extractors")
         }
 
-    def plan_of(self, units: Mapping[str, Unit], wanted: Sequence[str]) -> Plan:
+    def build_plan(self, units: Mapping[str, Unit], wanted: Sequence[str]) -> Plan:
         """Return a plan that computes some of the units, and what these need."""
         shared: dict[str, Any] = {
             "protocol": self.experiment.protocol,
@@ -199,7 +201,7 @@ class Study:
         return make_plan(Space(name="study", description="", experiments=(chosen,)))
 
 
-def studies(
+def build_studies(
     space: Space, *, sampler: Sampler, scheduler: Scheduler, also: Sequence[str] = ()
 ) -> list[Study]:
     """Return the studies of a search space: one for each data set, IPC and method of its
@@ -235,7 +237,7 @@ def studies(
     return found
 
 
-def unsearched(space: Space, also: Sequence[str] = ()) -> list[str]:
+def find_unsearched(space: Space, also: Sequence[str] = ()) -> list[str]:
     """Return in words what has a block `search` and yet no study, as its method and IPC use nothing
     of it.
     """
@@ -248,7 +250,7 @@ def unsearched(space: Space, also: Sequence[str] = ()) -> list[str]:
     return [_title(narrow) for narrow in experiments if not _dimensions(narrow, also)]
 
 
-def settings_text(parameters: Parameters) -> str:
+def format_settings(parameters: Parameters) -> str:
     """Write searched settings for people: "lambda_cc 0.05, lambda_cm 0"."""
     return ", ".join(f"{path.rpartition('.')[2]} {value:g}" for path, value in parameters.items())
 

@@ -10,7 +10,7 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.journal import Journal, RungResult, State, Trial
 from orchestrator.search.sampler import suggest
 from orchestrator.search.study import RungUnits, Study
-from orchestrator.search.worker import Measured, rung_work
+from orchestrator.search.worker import RungMeasurement, build_rung_work
 from orchestrator.store import leases
 from orchestrator.store.store import Store
 
@@ -49,7 +49,8 @@ class StudyRun:
         return {
             "number": trial.number,
             "work": [
-                asdict(rung_work(rung, units)) for rung in range(trial.rungs[-1].rung, len(units))
+                asdict(build_rung_work(rung, units))
+                for rung in range(trial.rungs[-1].rung, len(units))
             ],
             "settings": asdict(self.settings),
             "gpus": self.gpus,
@@ -67,11 +68,11 @@ class StudyRun:
         if trial.number not in self._units:
             rungs = range(len(self.study.iterations))
             self._units[trial.number] = [
-                self.study.rung_units(trial.parameters, rung) for rung in rungs
+                self.study.build_rung_units(trial.parameters, rung) for rung in rungs
             ]
         return self._units[trial.number]
 
-    def note(self, number: int, measured: Measured, *, passes: bool) -> State:
+    def note(self, number: int, measured: RungMeasurement, *, passes: bool) -> State:
         """Record what a trial reached at a rung, and what becomes of it.
 
         Args:
@@ -115,9 +116,11 @@ class StudyRun:
         trial = self.journal.trials[number]
         if error is not None and not trial.finished and number not in self.given_up:
             rung = trial.rungs[-1].rung
-            self.note(number, Measured(rung=rung, outcome="failed", reason=error), passes=False)
+            self.note(
+                number, RungMeasurement(rung=rung, outcome="failed", reason=error), passes=False
+            )
 
-    def _state(self, trial: Trial, measured: Measured, passes: bool) -> State:
+    def _state(self, trial: Trial, measured: RungMeasurement, passes: bool) -> State:
         if measured.value is None:
             diverged = measured.error == "DistillationError" and " at iteration " in (
                 measured.reason or ""

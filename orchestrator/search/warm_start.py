@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 from distill_core.distillation.state import CheckpointError, Curve, DistillationState
 from orchestrator.execution.context import Stopped, UnitContext
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.search.rungs import record_interval
+from orchestrator.search.rungs import compute_record_interval
 from orchestrator.store import leases
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
@@ -71,11 +71,11 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
         if lease is None:
             return
         with suppress(Exception):
-            _bring(unit, store, settings, device, stopping=lease.lost.is_set)
-            _hand_on(unit, following, store)
+            _run_to_last_step(unit, store, settings, device, stopping=lease.lost.is_set)
+            _copy_checkpoint(unit, following, store)
 
 
-def _bring(
+def _run_to_last_step(
     unit: Distill,
     store: Store,
     settings: TrialSettings,
@@ -84,7 +84,7 @@ def _bring(
     stopping: Callable[[], bool],
 ) -> None:
     last = unit.settings.iterations - 1
-    before = _state(unit, store)
+    before = _load_state(unit, store)
     if last < 1 or (before is not None and before.iteration >= last):
         return
     watched = store.stop_signal(settings.run).watched()
@@ -103,18 +103,18 @@ def _bring(
         resolve_name(settings.runner)(unit, context)
 
 
-def _hand_on(unit: Distill, following: Distill, store: Store) -> None:
-    state = _state(unit, store)
+def _copy_checkpoint(unit: Distill, following: Distill, store: Store) -> None:
+    state = _load_state(unit, store)
     if state is None or state.iteration != unit.settings.iterations - 1:
         return
-    shorter, longer = (record_interval(u.settings.iterations) for u in (unit, following))
+    shorter, longer = (compute_record_interval(u.settings.iterations) for u in (unit, following))
     if longer % shorter:
         return  # the longer one's loss curve would lack points
-    state.curve = thinned(state.curve, longer)
+    state.curve = thin_curve(state.curve, longer)
     store.save_checkpoint(following, state.save)
 
 
-def thinned(curve: Curve, interval: int) -> Curve:
+def thin_curve(curve: Curve, interval: int) -> Curve:
     """Return the points of a loss curve that a distillation records which records every `interval`
     iterations.
     """
@@ -129,7 +129,7 @@ def thinned(curve: Curve, interval: int) -> Curve:
     )
 
 
-def _state(unit: Distill, store: Store) -> DistillationState | None:
+def _load_state(unit: Distill, store: Store) -> DistillationState | None:
     path = store.load_checkpoint(unit)
     with suppress(CheckpointError):
         return None if path is None else DistillationState.load(path)

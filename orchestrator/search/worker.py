@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 
-from orchestrator.execution.run_units import compute
-from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.run_units import compute_unit
+from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.execution.worker import prepare_process
 from orchestrator.search.study import RungUnits
 from orchestrator.store import tables
@@ -43,7 +43,7 @@ class RungWork:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class RungMeasurement:
     """How a rung ended."""
 
     rung: int
@@ -56,7 +56,7 @@ class Measured:
     fatal: bool = False
 
 
-def rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
+def build_rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
     """Write down the work of a rung; `rungs` are the units of all."""
     here = rungs[rung]
     after = rungs[rung + 1] if rung + 1 < len(rungs) else None
@@ -81,34 +81,36 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
 
     settings = TrialSettings(**config["settings"])
     if archives is not None:
-        from orchestrator.cluster.dataset_transfer import data_root_for
+        from orchestrator.cluster.dataset_transfer import find_data_root
 
         if (reason := archives.software_mismatch()) is not None:
-            refused = Measured(
+            refused = RungMeasurement(
                 rung=config["work"][0]["rung"], outcome="failed", reason=reason, fatal=True
             )
-            tune.report(_report(refused, config["reduction"]))
+            tune.report(_build_tune_report(refused, config["reduction"]))
             return
         dataset = from_json(config["work"][0]["distill"][0]).dataset
         settings = replace(
-            settings, data_root=str(data_root_for(dataset, Path(settings.data_root), archives))
+            settings, data_root=str(find_data_root(dataset, Path(settings.data_root), archives))
         )
     prepare_process(cpus=settings.cpus, gpus=config["gpus"])
     for work in config["work"]:
-        measured = measure(RungWork(**work), settings, device="cuda" if config["gpus"] else "cpu")
-        tune.report(_report(measured, config["reduction"]))
+        measured = measure_rung(
+            RungWork(**work), settings, device="cuda" if config["gpus"] else "cpu"
+        )
+        tune.report(_build_tune_report(measured, config["reduction"]))
         if measured.outcome != "value":
             return
 
 
-def _report(measured: Measured, reduction: int) -> dict[str, Any]:
+def _build_tune_report(measured: RungMeasurement, reduction: int) -> dict[str, Any]:
     """Return what Tune is told; it wants a number for the value whatever happened."""
     if measured.value is None:
         return asdict(measured) | {"value": math.nan}
     return asdict(measured) | {"resource": reduction**measured.rung}
 
 
-def measure(work: RungWork, settings: TrialSettings, *, device: str) -> Measured:
+def measure_rung(work: RungWork, settings: TrialSettings, *, device: str) -> RungMeasurement:
     """Compute a rung's units that the store lacks, and return what it says of them all."""
     store = open_store(settings.store)
     units: list[Unit] = []
@@ -117,33 +119,33 @@ def measure(work: RungWork, settings: TrialSettings, *, device: str) -> Measured
     ):
         for unit in map(from_json, (distill, *evaluations)):
             longer = None if following is None else from_json(following)
-            result = _computed(unit, longer, store, settings, device)
+            result = _compute_or_wait(unit, longer, store, settings, device)
             if result.status == "stopped":
-                return Measured(rung=work.rung, outcome="stopped")
+                return RungMeasurement(rung=work.rung, outcome="stopped")
             if result.status == "failed":
-                return _failed(work.rung, result)
+                return _build_failed_measurement(work.rung, result)
             units.append(unit)
-    return _value(work, units, store)
+    return _average_accuracies(work, units, store)
 
 
-def _computed(
+def _compute_or_wait(
     unit: Unit, longer: Unit | None, store: Store, settings: TrialSettings, device: str
-) -> Result:
+) -> UnitResult:
     """Compute a unit, waiting while somebody else does."""
     while True:
         if isinstance(unit, Distill) and isinstance(longer, Distill):
             from orchestrator.search.warm_start import advance
 
             advance(unit, longer, settings, device=device)
-        result = compute(unit, settings, device=device)
+        result = compute_unit(unit, settings, device=device)
         if result.status != "busy":
             return result
         if store.stop_signal(settings.run).is_set():
-            return Result(status="stopped")
+            return UnitResult(status="stopped")
         time.sleep(BUSY_SECONDS)
 
 
-def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
+def _average_accuracies(work: RungWork, units: Sequence[Unit], store: Store) -> RungMeasurement:
     """Average the accuracies over networks, then over seeds; a set's seconds count those of the
     shorter one again.
     """
@@ -153,9 +155,9 @@ def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
             rows = store.read("evaluations", [unit.key])
             by_seed.setdefault(unit.seed, []).append(pc.mean(rows["accuracy"]).as_py())
     values = tuple(sum(found) / len(found) for found in by_seed.values())
-    spent = sum(_seconds(store, tables.TABLE_OF_KIND[unit.kind], [unit.key]) for unit in units)
-    seconds = max(0.0, spent - _seconds(store, "distillations", work.before))
-    return Measured(
+    spent = sum(_sum_seconds(store, tables.TABLE_OF_KIND[unit.kind], [unit.key]) for unit in units)
+    seconds = max(0.0, spent - _sum_seconds(store, "distillations", work.before))
+    return RungMeasurement(
         rung=work.rung,
         outcome="value",
         value=sum(values) / len(values),
@@ -164,12 +166,12 @@ def _value(work: RungWork, units: Sequence[Unit], store: Store) -> Measured:
     )
 
 
-def _seconds(store: Store, table: str, keys: Sequence[str]) -> float:
+def _sum_seconds(store: Store, table: str, keys: Sequence[str]) -> float:
     return float(pc.sum(store.read(table, keys)["seconds"]).as_py() or 0.0)
 
 
-def _failed(rung: int, result: Result) -> Measured:
-    return Measured(
+def _build_failed_measurement(rung: int, result: UnitResult) -> RungMeasurement:
+    return RungMeasurement(
         rung=rung,
         outcome="failed",
         error=result.error,

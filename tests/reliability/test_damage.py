@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from orchestrator.cli.report import show_report
 from orchestrator.cli.status import show_status
 from orchestrator.cli.verify import show_verification
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.planning.plan import make_plan, pending
 from orchestrator.planning.request import Request
@@ -192,7 +192,7 @@ def test_a_unit_of_the_real_kernels_that_diverges_names_the_iteration_and_the_lo
     options = TrialSettings(
         store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False
     )
-    result = compute(wild, options, device="cpu")
+    result = compute_unit(wild, options, device="cpu")
     assert result.status == "failed" and result.error == "DistillationError"
     assert re.search(
         r"(loss|total|mean|cc|cm|pixel|gradient).* is (nan|inf) at iteration \d+", result.reason

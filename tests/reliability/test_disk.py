@@ -12,7 +12,7 @@ from full_disk import FullDisk
 from harm import DRIVER, Grid, compute_here, results
 
 from orchestrator.errors import StoreError
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
 from orchestrator.store.cleanup import clean_up
@@ -50,7 +50,9 @@ def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, s
             checkpoint_seconds=0.0,
         )
         with FullDisk(grid.store.root, number, stays=stays).inserted(monkeypatch) as disk:
-            ended = [compute(unit, settings, device="cpu") for unit in grid.plan.units.values()]
+            ended = [
+                compute_unit(unit, settings, device="cpu") for unit in grid.plan.units.values()
+            ]
         met = disk.count >= number
         failed = [result for result in ended if result.status == "failed"]
         if failed:

@@ -6,7 +6,7 @@ import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings
 from orchestrator.execution import context
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, TrainExtractor
@@ -44,7 +44,7 @@ def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
             checkpoint_seconds=0.0,
             report_seconds=0.0,
         )
-        return compute(unit, settings, device="cpu", report=report).status, steps
+        return compute_unit(unit, settings, device="cpu", report=report).status, steps
 
     assert attempt(harmed, "a", 2) == ("stopped", [1, 2])
     assert attempt(harmed, "b", 3) == ("stopped", [3])

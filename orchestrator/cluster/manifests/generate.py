@@ -31,7 +31,7 @@ REGIONS: dict[Provider, str] = {"aws": "us-west-2", "gcp": "us-west1"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class ClusterJob:
     """What is to run, and on how much.
 
     Raises:
@@ -107,8 +107,8 @@ class Job:
         return ["iid", "run", self.space, *where, *more, *self.options]
 
 
-def slurm(
-    job: Job,
+def build_slurm_script(
+    job: ClusterJob,
     *,
     partition: str | None = None,
     account: str | None = None,
@@ -126,7 +126,7 @@ def slurm(
     )
 
 
-def kuberay(job: Job, *, image: str, claim: str, mount: str = "/shared") -> str:
+def build_kuberay_job(job: ClusterJob, *, image: str, claim: str, mount: str = "/shared") -> str:
     """Return a KubeRay `RayJob`.
 
     Args:
@@ -156,8 +156,8 @@ def kuberay(job: Job, *, image: str, claim: str, mount: str = "/shared") -> str:
     )
 
 
-def ray_up(
-    job: Job,
+def build_ray_up_config(
+    job: ClusterJob,
     *,
     provider: Provider,
     image: str,
@@ -243,7 +243,7 @@ def ray_up(
     )
 
 
-def _command_on_mount(job: Job, mount: str) -> list[str]:
+def _command_on_mount(job: ClusterJob, mount: str) -> list[str]:
     if re.fullmatch(r"(/[\w.-]+)+", mount, re.ASCII) is None:
         raise SettingsError(f"--mount is {mount!r}; give an absolute path of plain names")
     for name in ("store", "data") + (("space",) if job.space.endswith((".yaml", ".yml")) else ()):
@@ -271,7 +271,7 @@ def _require_word(name: str, value: str | None) -> None:
         )
 
 
-def _fill(template: str, job: Job, **values: object) -> str:
+def _fill(template: str, job: ClusterJob, **values: object) -> str:
     from jinja2 import (
         Environment,
         PackageLoader,

@@ -107,7 +107,7 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
     """
     test = evaluation_images(dataset, unit.protocol, unit.split)
     sets = [SyntheticSet.load(context.parent(key) / SET_FILE) for key in unit.parents]
-    arrived = [context.parent_unit(key).dataset.classes for key in unit.parents]
+    arrived = [context.load_parent_unit(key).dataset.classes for key in unit.parents]
     images, labels = memory([part.training_images() for part in sets], arrived)
     seen = [sum(arrived[: step + 1], ()) for step in range(len(arrived))]
     of_memory = [int(torch.isin(labels, torch.tensor(classes)).sum()) for classes in seen]

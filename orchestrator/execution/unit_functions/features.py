@@ -30,7 +30,7 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
     """
     began = time.monotonic()
     set_key, extractor_key = unit.parents
-    data, made = training_data(dataset, unit), context.parent_unit(set_key)
+    data, made = training_data(dataset, unit), context.load_parent_unit(set_key)
     synthetic = SyntheticSet.load(context.parent(set_key) / SET_FILE)
     if isinstance(made, Distill):
         start = initial_images(data, made.settings, ipc=made.ipc, seed=made.seed)
@@ -50,7 +50,7 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
     return [
         {
             **shared,
-            "network": network_of(context.parent_unit(extractor_key)),
+            "network": network_of(context.load_parent_unit(extractor_key)),
             "label": of_class.label,
             "class_name": dataset.info.classes[of_class.label],
             "origin": of_class.origin,

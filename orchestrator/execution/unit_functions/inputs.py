@@ -63,7 +63,10 @@ def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) ->
     """Return the networks that some units made, on the data set's device."""
     files = tuple(context.parent(key) / PARAMETERS_FILE for key in keys)
     return _load_pool(
-        files, network_of(context.parent_unit(keys[0])), dataset.info, str(dataset.train.device)
+        files,
+        network_of(context.load_parent_unit(keys[0])),
+        dataset.info,
+        str(dataset.train.device),
     )
 
 
@@ -95,6 +98,6 @@ def progress_callback(
 
     def progress(step: int, of: int, values: dict[str, float]) -> None:
         context.progress(before + step, of if total is None else total, values)
-        context.stop_if_asked()
+        context.raise_if_stopping()
 
     return progress

@@ -169,4 +169,4 @@ def _save_set(
         :, :PICTURE_COLUMNS
     ].flatten(0, 1)
     grid = make_grid(shown.clamp(0, 1), nrow=min(ipc, PICTURE_COLUMNS), padding=1)
-    context.log_images("synthetic images", (grid.permute(1, 2, 0) * 255).round().byte().numpy())
+    context.log_image("synthetic images", (grid.permute(1, 2, 0) * 255).round().byte().numpy())

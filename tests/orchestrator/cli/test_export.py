@@ -14,7 +14,7 @@ from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSe
 from orchestrator.cli.app import app
 from orchestrator.cli.evaluate import ask
 from orchestrator.cli.export import dataset_text
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
 from orchestrator.store.store import Store
@@ -59,7 +59,7 @@ def store(tmp_path_factory):
         store=str(store.root), data_root=str(store.root), run="run", tensorboard=False
     )
     for unit in (RANDOM, CANVASES, evaluation(RANDOM), evaluation(CANVASES)):
-        result = compute(unit, settings, device="cpu")
+        result = compute_unit(unit, settings, device="cpu")
         assert result.status == "done", result.traceback
     return store
 
@@ -173,10 +173,10 @@ def test_without_an_interval_there_is_nothing_to_check(iid, store, tmp_path):
     settings = TrialSettings(
         store=str(store.root), data_root=str(store.root), run="run", tensorboard=False
     )
-    compute(unit, settings, device="cpu")
+    compute_unit(unit, settings, device="cpu")
     none = iid(unit.key, "--format", "dc", "--out", tmp_path / "out", "--check")
     assert none.exit_code == 2 and "no evaluation" in none.output
-    compute(evaluation(unit, num_eval=1), settings, device="cpu")
+    compute_unit(evaluation(unit, num_eval=1), settings, device="cpu")
     single = iid(unit.key, "--format", "dc", "--out", tmp_path / "out", "--check")
     assert single.exit_code == 2 and "a single network" in single.output
     assert not (tmp_path / "out").exists()
@@ -196,7 +196,7 @@ def test_an_evaluation_with_an_interval_is_taken_before_one_without(iid, store, 
         store=str(store.root), data_root=str(store.root), run="run", tensorboard=False
     )
     for each in (unit, evaluation(unit, num_eval=1, epochs=20), evaluation(unit, num_eval=2)):
-        assert compute(each, settings, device="cpu").status == "done"
+        assert compute_unit(each, settings, device="cpu").status == "done"
     result = iid(unit.key, "--format", "dc", "--out", tmp_path / "out", "--check")
     assert result.exit_code == 0 and "2 networks: recorded" in result.output, result.output
     mine = DatasetRef(name="mine", format="imagefolder", path="a b")

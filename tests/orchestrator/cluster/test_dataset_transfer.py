@@ -33,10 +33,10 @@ def root(tmp_path):
 
 
 def test_an_image_folder_arrives_as_it_was(root, objects):
-    archive = dataset_transfer.pack(PETS, root)
+    archive = dataset_transfer.pack_dataset(PETS, root)
     assert len(objects) > 10 and archive.size == sum(map(len, objects))
-    place = dataset_transfer.cache() / f"pets@1-{archive.digest}"
-    assert dataset_transfer.unpack(archive) == str(place)
+    place = dataset_transfer.find_cache_folder() / f"pets@1-{archive.digest}"
+    assert dataset_transfer.unpack_dataset(archive) == str(place)
     there = sorted(path for path in (place / PETS.path).rglob("*") if path.is_file())
     assert [path.relative_to(place) for path in there] == sorted(
         path.relative_to(root) for path in root.rglob("*.png")
@@ -44,18 +44,18 @@ def test_an_image_folder_arrives_as_it_was(root, objects):
     assert all(path.read_bytes() == (root / path.relative_to(place)).read_bytes() for path in there)
 
     objects.clear()  # a second time nothing is fetched
-    assert dataset_transfer.unpack(archive) == str(place)
-    assert [path.name for path in dataset_transfer.cache().iterdir()] == [place.name]
+    assert dataset_transfer.unpack_dataset(archive) == str(place)
+    assert [path.name for path in dataset_transfer.find_cache_folder().iterdir()] == [place.name]
 
 
 def test_a_parcel_is_named_by_its_content_alone(root):
-    first = dataset_transfer.pack(PETS, root)
+    first = dataset_transfer.pack_dataset(PETS, root)
     for path in root.rglob("*.png"):
         os.utime(path, (0, 0))
         path.chmod(0o600)
-    assert dataset_transfer.pack(PETS, root).digest == first.digest
+    assert dataset_transfer.pack_dataset(PETS, root).digest == first.digest
     (root / PETS.path / "train/cat/0.png").write_bytes(b"another")
-    assert dataset_transfer.pack(PETS, root).digest != first.digest
+    assert dataset_transfer.pack_dataset(PETS, root).digest != first.digest
 
 
 def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
@@ -63,8 +63,8 @@ def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
     folder.mkdir(parents=True)
     for name in ("train.parquet", "test.parquet", "notes.txt"):
         (folder / name).write_text(name)
-    place = dataset_transfer.unpack(
-        dataset_transfer.pack(DatasetRef(name="cifar10-jpeg"), tmp_path / "data")
+    place = dataset_transfer.unpack_dataset(
+        dataset_transfer.pack_dataset(DatasetRef(name="cifar10-jpeg"), tmp_path / "data")
     )
     assert sorted(path.name for path in (dataset_transfer.Path(place) / "cifar10").iterdir()) == [
         "test.parquet",
@@ -75,14 +75,16 @@ def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
 def test_a_unit_reads_its_own_nodes_folder_first_and_what_was_sent_otherwise(
     root, tmp_path, monkeypatch
 ):
-    archives = dataset_transfer.DatasetArchives({"pets@1": dataset_transfer.pack(PETS, root)})
-    assert dataset_transfer.data_root_for(PETS, root, archives) == root
-    sent = dataset_transfer.cache() / f"pets@1-{archives.sent['pets@1'].digest}"
-    assert dataset_transfer.data_root_for(PETS, tmp_path / "empty", archives) == sent
+    archives = dataset_transfer.DatasetArchives(
+        {"pets@1": dataset_transfer.pack_dataset(PETS, root)}
+    )
+    assert dataset_transfer.find_data_root(PETS, root, archives) == root
+    sent = dataset_transfer.find_cache_folder() / f"pets@1-{archives.sent['pets@1'].digest}"
+    assert dataset_transfer.find_data_root(PETS, tmp_path / "empty", archives) == sent
     monkeypatch.setenv(dataset_transfer.NODE_DATA, str(tmp_path / "empty"))
-    assert dataset_transfer.data_root_for(PETS, root, archives) == sent
+    assert dataset_transfer.find_data_root(PETS, root, archives) == sent
     assert (
-        dataset_transfer.data_root_for(PETS, root, dataset_transfer.DatasetArchives({}))
+        dataset_transfer.find_data_root(PETS, root, dataset_transfer.DatasetArchives({}))
         == tmp_path / "empty"
     )
 
@@ -100,8 +102,8 @@ def test_what_lies_outside_the_data_folder_is_not_sent(path):
 
 
 def test_a_transfer_that_breaks_leaves_nothing_half(root, objects):
-    archive = dataset_transfer.pack(PETS, root)
+    archive = dataset_transfer.pack_dataset(PETS, root)
     objects[-1:] = []
     with pytest.raises(IndexError):
-        dataset_transfer.unpack(archive)
-    assert list(dataset_transfer.cache().iterdir()) == []
+        dataset_transfer.unpack_dataset(archive)
+    assert list(dataset_transfer.find_cache_folder().iterdir()) == []

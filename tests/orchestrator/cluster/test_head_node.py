@@ -43,7 +43,7 @@ def console(monkeypatch):
 
 
 def test_a_head_that_answers_is_not_spoken_of(console):
-    with answering() as address, head_node.watched(address, console):
+    with answering() as address, head_node.watch_head_node(address, console):
         head_node.check_reachable(address)
         time.sleep(0.3)
     assert console.file.getvalue() == ""
@@ -52,7 +52,7 @@ def test_a_head_that_answers_is_not_spoken_of(console):
 def test_a_head_that_is_gone_is_told_once(console):
     with answering() as address:
         pass
-    with head_node.watched(address, console):
+    with head_node.watch_head_node(address, console):
         deadline = time.monotonic() + 20
         while not console.file.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -74,6 +74,6 @@ def test_one_knock_without_an_answer_means_nothing(console, monkeypatch):
                 over.set()
 
     monkeypatch.setattr(head_node, "check_reachable", knock)
-    with head_node.watched("10.0.0.1:6379", console):
+    with head_node.watch_head_node("10.0.0.1:6379", console):
         assert over.wait(20)
     assert console.file.getvalue() == ""

@@ -3,12 +3,12 @@ import pytest
 from distill_core.settings import DatasetRef, ExtractorSettings
 from orchestrator.cluster.resources import (
     MARGINS,
-    Need,
+    GpuNeed,
     Node,
     allocate,
-    gpu_need,
-    gpu_share,
-    wants_gpu,
+    choose_gpu_share,
+    compute_gpu_need,
+    should_use_gpus,
 )
 from orchestrator.errors import LaunchError
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
@@ -26,7 +26,9 @@ def node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
     [(1, 0.25), (9.1, 0.25), (9.6, 0.5), (19, 0.5), (19.1, 1), (39, 1), (41, 1)],
 )
 def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
-    chosen, reason = gpu_share([node()], cpus=1, need=Need(units=100, memory=int(memory * GB)))
+    chosen, reason = choose_gpu_share(
+        [node()], cpus=1, need=GpuNeed(units=100, memory=int(memory * GB))
+    )
     assert chosen == share
     assert reason.startswith(f"{share:g} GPU a unit: the largest needs {memory:g} GB of 40 GB")
     assert ("may not fit" in reason) == (memory > 40)
@@ -47,12 +49,12 @@ def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
     ],
 )
 def test_the_share_depends_on_the_cluster(nodes, units, share, reason):
-    chosen, why = gpu_share(nodes, cpus=1, need=Need(units=units, memory=GB))
+    chosen, why = choose_gpu_share(nodes, cpus=1, need=GpuNeed(units=units, memory=GB))
     assert chosen == share and reason in why
 
 
 def test_a_user_decides_and_the_slots_follow():
-    need = Need(units=100, memory=GB)
+    need = GpuNeed(units=100, memory=GB)
     nodes = [node(cpus=8.0, gpus=2.0), node(cpus=3.0, gpus=1.0), node(gpus=0.0, gpu_memory=None)]
     assert (
         allocate(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2
@@ -69,8 +71,11 @@ def test_a_user_decides_and_the_slots_follow():
 
 def test_gpus_are_used_where_there_are_any_unless_told_otherwise():
     with_gpu, without = node(), node(gpus=0.0)
-    assert [wants_gpu(nodes, None) for nodes in ([without], [without, with_gpu])] == [False, True]
-    assert [wants_gpu([with_gpu], gpus) for gpus in (0.0, 0.5)] == [False, True]
+    assert [should_use_gpus(nodes, None) for nodes in ([without], [without, with_gpu])] == [
+        False,
+        True,
+    ]
+    assert [should_use_gpus([with_gpu], gpus) for gpus in (0.0, 0.5)] == [False, True]
 
 
 def test_the_need_is_that_of_the_largest_unit_that_computes_on_a_gpu():
@@ -85,10 +90,10 @@ def test_the_need_is_that_of_the_largest_unit_that_computes_on_a_gpu():
         pool[1].key: Estimate(seconds=1, memory=3 * GB, basis="model"),
         chosen.key: Estimate(seconds=1, memory=90 * GB, basis="model"),
     }
-    need = gpu_need([*pool, chosen], costs)
-    assert need == Need(units=2, memory=int(4 * GB * MARGINS["measured"] + PROCESS_BYTES))
-    assert gpu_need(pool[1:], costs).memory == 3 * GB * MARGINS["model"]
-    assert gpu_need([chosen], costs) == Need(units=0, memory=0)
+    need = compute_gpu_need([*pool, chosen], costs)
+    assert need == GpuNeed(units=2, memory=int(4 * GB * MARGINS["measured"] + PROCESS_BYTES))
+    assert compute_gpu_need(pool[1:], costs).memory == 3 * GB * MARGINS["model"]
+    assert compute_gpu_need([chosen], costs) == GpuNeed(units=0, memory=0)
 
 
 def test_a_node_is_named_with_what_it_has():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.cluster.software_check import difference, software
+from orchestrator.cluster.software_check import describe_mismatch, read_software
 from orchestrator.store import provenance
 
 OURS = {"python": "3.12", "ray": "2.60.0", "torch": "2.14.1", "code": "0123abcd"}
@@ -10,14 +10,14 @@ OURS = {"python": "3.12", "ray": "2.60.0", "torch": "2.14.1", "code": "0123abcd"
 
 @pytest.fixture
 def fresh():
-    software.cache_clear()
+    read_software.cache_clear()
     yield
-    software.cache_clear()
+    read_software.cache_clear()
 
 
 def test_the_same_is_no_difference():
-    assert difference("a", dict(OURS), OURS) is None
-    assert difference("a", OURS | {"numpy": "1.0"}, OURS) is None  # not compared
+    assert describe_mismatch("a", dict(OURS), OURS) is None
+    assert describe_mismatch("a", OURS | {"numpy": "1.0"}, OURS) is None  # not compared
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_same_is_no_difference():
     ],
 )
 def test_a_difference_names_node_and_remedy(theirs, message):
-    assert difference("a", theirs, OURS).startswith(message)
+    assert describe_mismatch("a", theirs, OURS).startswith(message)
 
 
 def test_code_counts_by_content_and_place_and_builds_do_not(fresh, tmp_path, monkeypatch):
@@ -44,13 +44,13 @@ def test_code_counts_by_content_and_place_and_builds_do_not(fresh, tmp_path, mon
     monkeypatch.setattr(
         provenance, "versions", lambda: {"python": "3.12.4", "torch": "2.14.1+cu130"}
     )
-    first = software()
+    first = read_software()
     assert (first["python"], first["torch"]) == ("3.12", "2.14.1")
-    software.cache_clear()
-    assert software() == first
+    read_software.cache_clear()
+    assert read_software() == first
     (tmp_path / "orchestrator" / "a.py").rename(tmp_path / "orchestrator" / "b.py")
-    software.cache_clear()
-    moved = software()
+    read_software.cache_clear()
+    moved = read_software()
     (tmp_path / "orchestrator" / "b.py").write_text("x = 2\n")
-    software.cache_clear()
-    assert len({first["code"], moved["code"], software()["code"]}) == 3
+    read_software.cache_clear()
+    assert len({first["code"], moved["code"], read_software()["code"]}) == 3

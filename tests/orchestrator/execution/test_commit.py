@@ -1,4 +1,4 @@
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.store import tables
 
 
@@ -8,7 +8,7 @@ def failures(harness):
 
 def test_a_failing_unit_is_recorded_with_its_traceback(harness, units, settings):
     harness.behave({"fail": "loss is NaN at iteration 7"})
-    result = compute(units[0], settings, device="cpu")
+    result = compute_unit(units[0], settings, device="cpu")
     assert (result.status, result.error, result.reason) == (
         "failed",
         "ValueError",
@@ -18,7 +18,7 @@ def test_a_failing_unit_is_recorded_with_its_traceback(harness, units, settings)
     assert row["reason"] == result.reason and "fake_runner.py" in row["traceback"]
     assert harness.store.done_keys() == frozenset()
     harness.behave()
-    assert compute(units[0], settings, device="cpu").status == "done"
+    assert compute_unit(units[0], settings, device="cpu").status == "done"
     assert failures(harness) == []
 
 
@@ -29,21 +29,21 @@ def test_a_worker_that_lost_its_lease_records_no_failure(harness, units, setting
         path.write_text('{"token": "theirs"}')  # the heartbeat has not noticed yet
 
     harness.behave({"fail": "a file is gone"})
-    assert compute(units[0], settings, device="cpu", report=report).status == "busy"
+    assert compute_unit(units[0], settings, device="cpu", report=report).status == "busy"
     assert failures(harness) == [] and path.exists()
 
 
 def test_a_full_disk_is_told_apart(harness, units, settings):
     harness.behave({"full": True})
-    assert compute(units[0], settings, device="cpu").fatal
+    assert compute_unit(units[0], settings, device="cpu").fatal
     harness.behave({"fail": "something else"})
-    assert not compute(units[0], settings, device="cpu").fatal
+    assert not compute_unit(units[0], settings, device="cpu").fatal
 
 
 def test_other_images_under_the_same_name_are_refused(harness, units, settings):
-    assert compute(units[0], settings, device="cpu").status == "done"
+    assert compute_unit(units[0], settings, device="cpu").status == "done"
     harness.behave({"fingerprint": "others"})
-    result = compute(units[1], settings, device="cpu")
+    result = compute_unit(units[1], settings, device="cpu")
     assert (result.status, result.error) == (
         "failed",
         "StoreError",

@@ -11,7 +11,7 @@ class Recorder:
     def __init__(self):
         self.steps = []
 
-    def scalars(self, step, values):
+    def write_scalars(self, step, values):
         self.steps.append(step)
 
 

@@ -42,7 +42,7 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
     plan = Plan(
         units={**{unit.key: unit for unit in chosen}, **plan.units}, cells=(*cells, *plan.cells)
     )
-    monkeypatch.setattr(preflight, "gpu_memory", lambda: 40 * 10**9)
+    monkeypatch.setattr(preflight, "read_gpu_memory", lambda: 40 * 10**9)
     console = Console(file=io.StringIO(), width=200)
     assert harness.launch(plan, runner="data_runner:run_unit", console=console).exit_code == 0
     shown = console.file.getvalue()

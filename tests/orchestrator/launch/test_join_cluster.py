@@ -133,11 +133,11 @@ def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(
 ):
     ray.init(cluster.address, logging_level="error", log_to_driver=False)
     try:
-        _, archives = preflight.check(harness.store, harness.data, [])
+        _, archives = preflight.check_nodes(harness.store, harness.data, [])
         assert archives.sent == {}
         places = [
             ray.get(
-                preflight._on(node, dataset_transfer.data_root_for).remote(
+                preflight._pin_to_node(node, dataset_transfer.find_data_root).remote(
                     dataset, harness.data, archives
                 )
             )
@@ -157,7 +157,7 @@ def test_a_node_that_joins_later_gets_a_data_set_when_it_asks(
 def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner, monkeypatch):
     ray.init(cluster.address, logging_level="error", log_to_driver=False)
     try:
-        nodes, archives = preflight.check(harness.store, harness.data, [])
+        nodes, archives = preflight.check_nodes(harness.store, harness.data, [])
         assert [(node.cpus, node.gpus) for node in nodes] == [
             (1, 0),
             (1, 0),
@@ -169,21 +169,21 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
             pool, dataset=dataclasses.replace(runner.DATASET, name="digits", format=None, path=None)
         )
         with pytest.raises(LaunchError, match="does not see /nowhere/pool"):
-            preflight.check(harness.store, harness.data, [pool])
+            preflight.check_nodes(harness.store, harness.data, [pool])
         ours = preflight.software()
-        monkeypatch.setattr(preflight, "software", lambda: ours | {"torch": "1.0"})
+        monkeypatch.setattr(preflight, "read_software", lambda: ours | {"torch": "1.0"})
         there = r"node [\d.]+/[0-9a-f]{6}"  # two nodes of one machine are told apart
         with pytest.raises(
             LaunchError, match=rf"{there} has torch .*, the machine that launches has 1\.0; install"
         ):
-            preflight.check(harness.store, harness.data, [])
-        monkeypatch.setattr(preflight, "software", lambda: ours | {"code": "12345678"})
+            preflight.check_nodes(harness.store, harness.data, [])
+        monkeypatch.setattr(preflight, "read_software", lambda: ours | {"code": "12345678"})
         with pytest.raises(LaunchError, match="has other code of this package"):
-            preflight.check(harness.store, harness.data, [])
+            preflight.check_nodes(harness.store, harness.data, [])
         monkeypatch.undo()
         monkeypatch.setattr("orchestrator.store.atomic_files.write", lambda *written: None)
         with pytest.raises(LaunchError, match="does not see the store"):
-            preflight.check(harness.store, harness.data, [])
+            preflight.check_nodes(harness.store, harness.data, [])
     finally:
         ray.shutdown()
 
@@ -191,7 +191,7 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
 def test_a_node_that_joins_later_with_other_software_ends_the_launch(
     harness, cluster, pets, runner, monkeypatch
 ):
-    check = preflight.check
+    check = preflight.check_nodes
 
     def asked_too_early(*asked):
         nodes, archives = check(*asked)
@@ -199,7 +199,7 @@ def test_a_node_that_joins_later_with_other_software_ends_the_launch(
             archives, software=archives.software | {"code": "12345678"}
         )
 
-    monkeypatch.setattr(preflight, "check", asked_too_early)
+    monkeypatch.setattr(preflight, "check_nodes", asked_too_early)
     summary = harness.launch(
         runner.make_plan(units=7), address=cluster.address, runner="data_runner:run_unit"
     )
@@ -234,7 +234,7 @@ def test_a_cluster_that_is_not_there_is_named(harness, small_plan):
     "answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", None], ids=["hangs up", "HTTP", "silent"]
 )
 def test_somebody_else_at_the_address_is_told_at_once(harness, small_plan, monkeypatch, answer):
-    monkeypatch.setattr(head_node, "KNOCK_SECONDS", 1.0)
+    monkeypatch.setattr(head_node, "CONNECT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = threading.Event()
         threading.Thread(target=_answer, args=(server, answer, done), daemon=True).start()
@@ -283,7 +283,9 @@ def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(
     monkeypatch.setattr(
         "orchestrator.launch.ray_tune.maybe_enable_token_auth_if_token_available", use_token
     )
-    monkeypatch.setattr("orchestrator.launch.ray_tune.running_cluster", lambda: "10.0.0.1:6379")
+    monkeypatch.setattr(
+        "orchestrator.launch.ray_tune.find_running_cluster", lambda: "10.0.0.1:6379"
+    )
     monkeypatch.setattr("orchestrator.launch.ray_tune.check_reachable", asked.append)
     monkeypatch.setattr("orchestrator.launch.ray_tune.ray.init", init)
     with pytest.raises(LaunchError, match=r"at 10\.0\.0\.1:6379: not now"):

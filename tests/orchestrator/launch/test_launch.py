@@ -13,11 +13,11 @@ from ray.exceptions import RaySystemError
 from ray.tune.error import TuneError
 from rich.console import Console
 
-from orchestrator.cluster.resources import Capacity, Resources
+from orchestrator.cluster.resources import Capacity, ResourceRequest
 from orchestrator.errors import LaunchError, StoreError
-from orchestrator.execution.context import Report
-from orchestrator.execution.run_units import compute
-from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.context import UnitProgress
+from orchestrator.execution.run_units import compute_unit
+from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.launch import ray_tune
 from orchestrator.launch.launch import StopSwitch, Summary, show
 from orchestrator.launch.plan_searcher import MAX_DEATHS
@@ -175,7 +175,7 @@ def test_impossible_resources_are_refused_before_anything_is_touched(
     harness, small_plan, name, value
 ):
     if (name, value) in {("gpus_per_trial", 0), ("cpus_per_trial", 2), ("cpus_per_trial", 1.5)}:
-        Resources(**{"cpus": None, "gpus": None, "address": None, name.split("_")[0]: value})
+        ResourceRequest(**{"cpus": None, "gpus": None, "address": None, name.split("_")[0]: value})
         return
     with pytest.raises(LaunchError, match="--" + name.replace("_", "-")):
         harness.launch(small_plan(), **{name: value})
@@ -201,7 +201,7 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
             lambda nodes, capacity=capacity, **asked: capacity,
         )
         monkeypatch.setattr(
-            "orchestrator.launch.launch.wants_gpu", lambda nodes, asked, gpus=gpus: gpus > 0
+            "orchestrator.launch.launch.should_use_gpus", lambda nodes, asked, gpus=gpus: gpus > 0
         )
         summary = harness.launch(small_plan())
         assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
@@ -287,27 +287,27 @@ def test_the_board_counts_estimates_and_draws(small_plan):
     (extractor,), (first, second) = by_kind(plan, "train_extractors"), by_kind(plan, "distill")
     assert board.seconds_left() == 23.0
     board.started(extractor)
-    board.finished(extractor, Result(status="done", seconds=2.0))
+    board.finished(extractor, UnitResult(status="done", seconds=2.0))
     assert board.seconds_left() == 2 * 22.0  # the first unit took twice what was expected
     board.started(first)
-    board.progressed(first, Report(step=10, total=100, values={"loss": 0.5}))
+    board.progressed(first, UnitProgress(step=10, total=100, values={"loss": 0.5}))
     board.running[first.key].first_time -= 1.0
-    board.progressed(first, Report(step=20, total=100, values={"loss": 0.25}))
+    board.progressed(first, UnitProgress(step=20, total=100, values={"loss": 0.25}))
     assert 7 < board.running[first.key].seconds_left < 9
     assert "1/5 done" in plain_line(board) and "20/100" in plain_line(board)
     console = Console(file=io.StringIO(), width=200)
     console.print(render(board))
     text = console.file.getvalue()
     assert "20/100" in text and "loss 0.25" in text and "0/2" in text
-    board.finished(first, Result(status="failed", error="ValueError", reason="why"))
+    board.finished(first, UnitResult(status="failed", error="ValueError", reason="why"))
     assert len(board.blocked) == 1 and board.failures[first.key] == Failure(
         unit=first, error="ValueError", reason="why"
     )
-    board.finished(first, Result(status="done", seconds=10.0))
+    board.finished(first, UnitResult(status="done", seconds=10.0))
     assert not board.blocked and not board.failures
-    board.finished(second, Result(status="done", seconds=10.0))
+    board.finished(second, UnitResult(status="done", seconds=10.0))
     for evaluation in by_kind(plan, "evaluate"):
-        board.finished(evaluation, Result(status="present"))
+        board.finished(evaluation, UnitResult(status="present"))
     assert board.seconds_left() == 0
 
 
@@ -337,8 +337,8 @@ def test_a_board_is_drawn_while_it_changes(small_plan):
         while not over.is_set():
             for unit in plan.units.values():
                 board.started(unit)
-                board.finished(unit, Result(status="failed"))
-                board.finished(unit, Result(status="done"))
+                board.finished(unit, UnitResult(status="failed"))
+                board.finished(unit, UnitResult(status="done"))
 
     thread = threading.Thread(target=change)
     before = sys.getswitchinterval()
@@ -373,7 +373,7 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
     )
     plan = small_plan(sets=1)
     for unit in plan.units.values():
-        assert compute(unit, settings, device="cpu").status == "done"
+        assert compute_unit(unit, settings, device="cpu").status == "done"
     code = (
         "import sys; from pathlib import Path; from plans import make_small_plan\n"
         "from orchestrator.launch import launch, status\n"

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.launch import plan_searcher as module
 from orchestrator.launch.plan_searcher import Attempt, PlanSearcher
 from orchestrator.launch.progress import LaunchProgress
@@ -44,7 +44,7 @@ class Driver:
     def complete(self, *statuses, **fields):
         """All units of the last trial ended so, or the trial itself with an error."""
         results = [
-            dataclasses.asdict(Result(status=status, **fields))
+            dataclasses.asdict(UnitResult(status=status, **fields))
             for status in statuses
             if status is not None
         ]

@@ -10,8 +10,8 @@ import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.execution.run_units import compute, compute_together
-from orchestrator.execution.trial import Result, TrialSettings
+from orchestrator.execution.run_units import compute_unit, compute_units
+from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.launch.launch import launch
 from orchestrator.launch.plan_searcher import PlanSearcher
@@ -164,7 +164,7 @@ def driver(tmp_path, plan):
 def test_each_unit_of_a_cohort_is_settled_by_itself(driver):
     first, second, third = driver.units("cohort")[:3]
     assert len(driver.searcher._running["cohort"].units) == 9
-    driver.complete("cohort", "done", "failed", "apart", *["busy"] * 6)
+    driver.complete("cohort", "done", "failed", "split", *["busy"] * 6)
     assert driver.schedule.succeeded >= {first.key} and driver.schedule.failed == {second.key}
     assert driver.units("alone") == [third]
 
@@ -200,7 +200,7 @@ def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
     units, store = cells(), Store(tmp_path / "store")
     reports = []
     fast = replace(settings, report_seconds=0.0)
-    ended = compute_together(
+    ended = compute_units(
         units, fast, device="cpu", report=lambda place, report: reports.append((place, report.step))
     )
     assert [result.status for result in ended] == ["done"] * 3
@@ -208,12 +208,13 @@ def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
     alone = Store(tmp_path / "alone")
     for unit in units:
         assert (
-            compute(unit, replace(settings, store=str(alone.root)), device="cpu").status == "done"
+            compute_unit(unit, replace(settings, store=str(alone.root)), device="cpu").status
+            == "done"
         )
     compare(store, alone, units)
     rows = tables.read(store.tables, "distillations").to_pylist()
     assert [row["cohort"] for row in rows] == [3] * 3
-    assert [result.status for result in compute_together(units, settings, device="cpu")] == [
+    assert [result.status for result in compute_units(units, settings, device="cpu")] == [
         "present"
     ] * 3
 
@@ -222,7 +223,7 @@ def test_who_diverges_or_is_held_elsewhere_leaves_the_others_alone(settings, tmp
     wild, held, good = distill(settings=replace(BASE, lr_img=1e30)), *cells()[1:]
     store = Store(tmp_path / "store")
     with leases.hold(store.leases, held.key, "other"):
-        ended = compute_together([wild, held, good], settings, device="cpu")
+        ended = compute_units([wild, held, good], settings, device="cpu")
     assert [result.status for result in ended] == ["failed", "busy", "done"]
     assert ended[0].error == "DistillationError" and "at iteration" in ended[0].reason
     assert tables.read(store.tables, "failures")["key"].to_pylist() == [wild.key]
@@ -240,10 +241,10 @@ def test_what_ends_the_whole_cohort_has_its_units_tried_alone(
         raise eval(error, {"torch": torch})
 
     monkeypatch.setattr("distill_core.distillation.gradients.gradients", fail)
-    assert [result.status for result in compute_together(cells(), settings, device="cpu")] == [
-        "apart"
+    assert [result.status for result in compute_units(cells(), settings, device="cpu")] == [
+        "split"
     ] * 3
-    result = compute(cells()[0], settings, device="cpu")
+    result = compute_unit(cells()[0], settings, device="cpu")
     assert result.status == "failed" and result.out_of_memory == error.startswith("torch.Out")
     assert not list((tmp_path / "store" / "leases").iterdir())
 
@@ -261,17 +262,17 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
             stop.touch()
 
     fast = replace(settings, report_seconds=0.0)
-    ended = compute_together(units, fast, device="cpu", report=report)
+    ended = compute_units(units, fast, device="cpu", report=report)
     assert [result.status for result in ended] == ["stopped"] * 3
     assert all(list(store.checkpoint_folder(unit).iterdir()) for unit in units)
     stop.unlink()
-    assert compute(units[0], settings, device="cpu").status == "done"
-    assert [result.status for result in compute_together(units[1:], settings, device="cpu")] == [
+    assert compute_unit(units[0], settings, device="cpu").status == "done"
+    assert [result.status for result in compute_units(units[1:], settings, device="cpu")] == [
         "done"
     ] * 2
     alone = Store(tmp_path / "alone")
     for unit in units:
-        compute(unit, replace(settings, store=str(alone.root)), device="cpu")
+        compute_unit(unit, replace(settings, store=str(alone.root)), device="cpu")
     compare(store, alone, units)
 
 
@@ -283,7 +284,7 @@ def test_time_left_counts_a_cohort_as_one_worker(plan):
     for unit in units[:9]:
         board.started(unit, together=9)
     assert board.seconds_left() == pytest.approx(180, abs=1)
-    board.finished(units[0], Result(status="apart"))
+    board.finished(units[0], UnitResult(status="split"))
     assert units[0].key not in board.running and not board.failures
 
 

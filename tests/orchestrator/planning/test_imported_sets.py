@@ -9,7 +9,7 @@ from distill_core.datasets.load import load_dataset
 from distill_core.importers.reading import Reading
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.planning.imported_sets import GivenSet, Question, plan_evaluation
@@ -144,7 +144,7 @@ def run(tmp_path):
     )
 
     def run(unit):
-        return compute(unit, settings, device="cpu"), store
+        return compute_unit(unit, settings, device="cpu"), store
 
     return run
 

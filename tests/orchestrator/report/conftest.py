@@ -21,7 +21,7 @@ from orchestrator.analysis.statistics import summarize
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.search.journal import RungResult, Trial
 from orchestrator.search.results import Finalist, StudyResult
-from orchestrator.search.study import studies
+from orchestrator.search.study import build_studies
 from orchestrator.store import tables
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
 from search_spaces.load import load_space
@@ -295,7 +295,9 @@ def trial(number, cc, cm, *values, state="complete"):
 @pytest.fixture
 def search_result():
     """Eight trials of the shipped search in its small version, two of them evaluated in full."""
-    (study,) = studies(load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha")
+    (study,) = build_studies(
+        load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha"
+    )
     stopped = [trial(n, 10.0 ** (n - 6), 0.1, 0.4 + 0.01 * n, state="stopped") for n in range(2, 7)]
     diverged = Trial(
         number=7,

@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.journal import Journal
-from orchestrator.search.study import studies
+from orchestrator.search.study import build_studies
 from orchestrator.search.study_run import StudyRun
-from orchestrator.search.worker import Measured
+from orchestrator.search.worker import RungMeasurement
 from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
@@ -52,7 +52,7 @@ def make_study(tiny_space):
     """Makes the study of the tiny space."""
 
     def make(*overrides, sampler="tpe", scheduler="asha", also=()):
-        (study,) = studies(
+        (study,) = build_studies(
             load_space(tiny_space, overrides), sampler=sampler, scheduler=scheduler, also=also
         )
         return study
@@ -92,7 +92,9 @@ def simulate(tmp_path):
                 reports += 1
                 parameters = search.journal.trials[config["number"]].parameters
                 found = (value or accuracy)(parameters, work["rung"])
-                outcome = Measured(rung=work["rung"], outcome="value", value=found, values=(found,))
+                outcome = RungMeasurement(
+                    rung=work["rung"], outcome="value", value=found, values=(found,)
+                )
                 report = asdict(outcome) | {"resource": config["reduction"] ** work["rung"]}
                 if scheduler.on_trial_result(None, trial, report) == "STOP":
                     break
@@ -114,7 +116,7 @@ def measured():
 
     def make(rung, value, **fields):
         outcome = "value" if value is not None else "failed"
-        return Measured(
+        return RungMeasurement(
             rung=rung,
             value=value,
             outcome=outcome,

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.search.results import full_evaluations, winners
+from orchestrator.search.results import build_full_evaluations, select_winners
 from orchestrator.search.search import Search
 from orchestrator.store.store import Store
 
@@ -43,7 +43,7 @@ def test_a_search_ends_with_a_report_the_found_settings_and_how_to_use_them(
     def run(search, studies):
         assert search.trials == 5 and search.overrides == ("seeds=1",)
         for study in studies:
-            chosen = winners(simulate(study, search.trials, store=search.store))
+            chosen = select_winners(simulate(study, search.trials, store=search.store))
             for trial in chosen:
                 evaluate(study, trial, search.store)
         return 0
@@ -51,7 +51,7 @@ def test_a_search_ends_with_a_report_the_found_settings_and_how_to_use_them(
     def evaluate(study, trial, store):
         from orchestrator.store import tables
 
-        units, wanted = full_evaluations(study, trial.parameters)
+        units, wanted = build_full_evaluations(study, trial.parameters)
         for key in wanted:
             row = {
                 "key": key,

@@ -4,11 +4,11 @@ import pytest
 from orchestrator.planning.plan import make_plan
 from orchestrator.search.journal import read_trials
 from orchestrator.search.results import (
-    found_space,
-    full_evaluations,
-    importance,
-    study_result,
-    winners,
+    build_found_space,
+    build_full_evaluations,
+    compute_importance,
+    read_study_result,
+    select_winners,
 )
 from orchestrator.store import tables
 from orchestrator.store.store import Store
@@ -22,13 +22,13 @@ def searched(make_study, simulate, tmp_path):
     """A study of 16 trials, whose winners are evaluated in full with made-up accuracies."""
     study, store = make_study(), Store(tmp_path / "store")
     trials = simulate(study, 16, store=store)
-    for trial in winners(trials):
+    for trial in select_winners(trials):
         write_accuracies(store, study, trial.parameters, 0.5 + trial.value / 10)
     return study, store
 
 
 def write_accuracies(store, study, parameters, base):
-    units, wanted = full_evaluations(study, parameters)
+    units, wanted = build_full_evaluations(study, parameters)
     for key in wanted:
         unit = units[key]
         rows = [
@@ -46,7 +46,7 @@ def write_accuracies(store, study, parameters, base):
 def test_winners_are_the_best_finished_trials_and_the_published_settings(searched):
     study, store = searched
     trials = read_trials(study, store)
-    chosen = winners(trials)
+    chosen = select_winners(trials)
     complete = sorted((t.value for t in trials.values() if t.value is not None), reverse=True)
     assert [trial.value for trial in chosen[:3]] == complete[:3]
     assert 0 in [trial.number for trial in chosen] and len(chosen) in (3, 4)
@@ -54,7 +54,7 @@ def test_winners_are_the_best_finished_trials_and_the_published_settings(searche
 
 def test_the_best_has_an_interval_and_a_paired_difference_to_the_published_settings(searched):
     study, store = searched
-    result = study_result(study, store)
+    result = read_study_result(study, store)
     best, published = result.best, result.published
     assert (
         best.summary.mean == max(f.summary.mean for f in result.finalists)
@@ -71,10 +71,10 @@ def test_the_best_has_an_interval_and_a_paired_difference_to_the_published_setti
 
 def test_a_finalist_counts_when_all_its_seeds_are_evaluated(searched):
     study, store = searched
-    before = study_result(study, store)
-    _, wanted = full_evaluations(study, before.best.trial.parameters)
+    before = read_study_result(study, store)
+    _, wanted = build_full_evaluations(study, before.best.trial.parameters)
     (store.tables / "evaluations" / f"{wanted[0]}.parquet").unlink()
-    after = study_result(study, store)
+    after = read_study_result(study, store)
     assert [f.trial for f in after.finalists] == [f.trial for f in before.finalists[1:]]
 
 
@@ -83,36 +83,37 @@ def test_the_importance_of_a_setting_that_decides_everything(make_study, simulat
     trials = simulate(
         study, 40, value=lambda parameters, rung: 0.5 + 0.01 * np.log(parameters[CC] + 0.001)
     )
-    found = importance(study, trials.values())
+    found = compute_importance(study, trials.values())
     assert found[CC] > 0.9 and sum(found.values()) == pytest.approx(1.0)
-    assert found == importance(study, trials.values())
-    assert importance(study, list(trials.values())[:3]) == {}
+    assert found == compute_importance(study, trials.values())
+    assert compute_importance(study, list(trials.values())[:3]) == {}
 
 
 def test_the_found_space_stands_for_itself_and_reads_the_test_images_with_the_sets_of_the_search(
     searched, tmp_path
 ):
     study, store = searched
-    best = study_result(study, store).best
+    best = read_study_result(study, store).best
     path = tmp_path / "found.yaml"
-    path.write_text(found_space("tiny", [study_result(study, store)]))
+    path.write_text(build_found_space("tiny", [read_study_result(study, store)]))
     (experiment,) = load_space(path).experiments
     assert experiment.protocol == "strict" and not experiment.search
     plan = make_plan(load_space(path))
     searched_sets = {
-        units.distill.key for units in study.full_units(best.trial.parameters).values()
+        units.distill.key for units in study.build_full_units(best.trial.parameters).values()
     }
     assert {cell.set_key for cell in plan.cells} == searched_sets
     evaluations = [plan.units[cell.evaluation_key] for cell in plan.cells]
     assert [unit.split for unit in evaluations] == ["test", "test"]
     in_full = [
-        units.evaluations[0].settings for units in study.full_units(best.trial.parameters).values()
+        units.evaluations[0].settings
+        for units in study.build_full_units(best.trial.parameters).values()
     ]
     assert [unit.settings for unit in evaluations] == in_full
 
 
 def test_nothing_is_found_before_anything_is_evaluated(make_study, tmp_path):
-    result = study_result(make_study(), Store(tmp_path / "empty"))
+    result = read_study_result(make_study(), Store(tmp_path / "empty"))
     assert (
         result.best is None
         and result.published is None

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.distillation import run
-from orchestrator.search.rungs import CURVE_POINTS, record_interval, rung_iterations
+from orchestrator.search.rungs import CURVE_POINTS, choose_rung_iterations, compute_record_interval
 from search_spaces.schema import Rungs
 
 
@@ -16,16 +16,19 @@ def test_the_curve_has_as_many_points_as_the_loop_records():
 def test_rungs_rise_to_the_whole_length_and_each_has_the_points_of_the_next(
     iterations, count, reduction
 ):
-    lengths = rung_iterations(iterations, Rungs(count=count, reduction=reduction))
+    lengths = choose_rung_iterations(iterations, Rungs(count=count, reduction=reduction))
     assert lengths[-1] == iterations and len(lengths) <= count and lengths[0] >= 1
     for shorter, longer in itertools.pairwise(lengths):
-        assert shorter < longer and record_interval(longer) % record_interval(shorter) == 0
+        assert (
+            shorter < longer
+            and compute_record_interval(longer) % compute_record_interval(shorter) == 0
+        )
     assert all(
         length <= max(1, iterations // reduction**k) for k, length in enumerate(reversed(lengths))
     )
 
 
 def test_short_distillations_are_cut_by_the_factor():
-    assert rung_iterations(90, Rungs()) == (10, 30, 90)
-    assert rung_iterations(20_000, Rungs(reduction=4)) == (1199, 5000, 20_000)
-    assert rung_iterations(1, Rungs()) == (1,)
+    assert choose_rung_iterations(90, Rungs()) == (10, 30, 90)
+    assert choose_rung_iterations(20_000, Rungs(reduction=4)) == (1199, 5000, 20_000)
+    assert choose_rung_iterations(1, Rungs()) == (1,)

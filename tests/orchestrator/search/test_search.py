@@ -16,9 +16,9 @@ from rich.console import Console
 
 from orchestrator.errors import LaunchError
 from orchestrator.search.journal import read_trials
-from orchestrator.search.results import study_result
+from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
-from orchestrator.search.study import studies
+from orchestrator.search.study import build_studies
 from orchestrator.store import leases, tables
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
@@ -67,7 +67,7 @@ def test_a_search_on_ray_is_extended_repeated_and_never_tests(
     assert list(extended) == [0, 1, 2, 3] and {n: extended[n] for n in range(3)} == trials
     assert units.items() <= done(store).items()
 
-    result = study_result(study, store)
+    result = read_study_result(study, store)
     assert result.published.difference is None and len(result.finalists) >= 1
     assert result.best.summary.networks == 2  # in full
     rows = tables.read(store.tables, "evaluations").to_pylist()
@@ -164,11 +164,13 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
 def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_ten_minutes(
     tmp_path,
 ):
-    (study,) = studies(load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha")
+    (study,) = build_studies(
+        load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha"
+    )
     store, began = Store(tmp_path / "store"), time.monotonic()
     assert search(store, 24, tensorboard=True).run([study]) == 0
     assert time.monotonic() - began < 600
-    result = study_result(study, store)
+    result = read_study_result(study, store)
     assert len(result.trials) == 24 and result.count("stopped") >= 8
     assert result.published is not None and result.importance
     assert {row["split"] for row in tables.read(store.tables, "evaluations").to_pylist()} == {
@@ -187,7 +189,7 @@ def test_a_search_goes_on_behind_a_url_from_another_machine(
     elsewhere = open_store(s3_url)
     trials = read_trials(study, elsewhere)
     assert list(trials) == [0, 1] and all(trial.finished for trial in trials.values())
-    assert study_result(study, elsewhere).best.summary.networks == 2
+    assert read_study_result(study, elsewhere).best.summary.networks == 2
     before = elsewhere.remote.entries()
     assert (
         search(elsewhere, 2, data_root=tmp_path).run([study]) == 0

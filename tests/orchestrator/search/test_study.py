@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from orchestrator.search.study import settings_text, studies, unsearched
+from orchestrator.search.study import build_studies, find_unsearched, format_settings
 from search_spaces.errors import SpaceError
 from search_spaces.load import load_space
 
@@ -13,7 +13,7 @@ CC, CM, LR = "distillation.lambda_cc", "distillation.lambda_cm", "distillation.l
 
 def test_a_study_for_each_data_set_ipc_and_method():
     space = load_space("lambda_search", ["datasets=[digits, cifar10]", "ipc=[10, 50]"])
-    found = studies(space, sampler="tpe", scheduler="asha")
+    found = build_studies(space, sampler="tpe", scheduler="asha")
     assert [study.title for study in found[:3]] == [
         "digits, IPC 10, DM+IID",
         "digits, IPC 10, IDM+IID",
@@ -33,8 +33,8 @@ def test_units_never_see_the_test_images_and_rungs_differ_in_length_and_evaluati
     study = make_study()
     assert study.iterations == (1, 2, 4)
     choice = {CC: 0.5, CM: 0.0}
-    rungs = [study.rung_units(choice, rung) for rung in range(3)]
-    full = study.full_units(choice)
+    rungs = [study.build_rung_units(choice, rung) for rung in range(3)]
+    full = study.build_full_units(choice)
     assert list(full) == [0, 1]
     for seed, units in full.items():
         assert (units.distill.settings.lambda_cc, units.distill.settings.lambda_cm) == (0.5, 0.0)
@@ -58,8 +58,8 @@ def test_units_never_see_the_test_images_and_rungs_differ_in_length_and_evaluati
 
 def test_no_extractors_where_centralization_has_no_weight(make_study):
     study = make_study()
-    assert study.rung_units({CC: 0.0, CM: 1.0}, 0)[0].distill.parents == ()
-    assert set(study.rung_units({CC: 1.0, CM: 1.0}, 0)[0].distill.parents) == set(
+    assert study.build_rung_units({CC: 0.0, CM: 1.0}, 0)[0].distill.parents == ()
+    assert set(study.build_rung_units({CC: 1.0, CM: 1.0}, 0)[0].distill.parents) == set(
         study.extractors()
     )
 
@@ -91,8 +91,11 @@ def test_a_single_image_has_no_weights_to_search(make_study, tiny_space):
         make_study("ipc=1")
     assert [d.name for d in make_study("ipc=1", also=["lr_img"]).dimensions] == ["lr_img"]
     both = load_space(tiny_space, ["ipc=[1, 2]"])
-    assert [study.ipc for study in studies(both, sampler="tpe", scheduler="asha")] == [2]
-    assert unsearched(both) == ["digits, IPC 1, DM+IID"] and unsearched(both, ["lr_img"]) == []
+    assert [study.ipc for study in build_studies(both, sampler="tpe", scheduler="asha")] == [2]
+    assert (
+        find_unsearched(both) == ["digits, IPC 1, DM+IID"]
+        and find_unsearched(both, ["lr_img"]) == []
+    )
     assert [d.name for d in make_study("ipc=1", "methods=IDM+IID").dimensions] == [
         "lambda_cc",
         "lambda_cm",
@@ -101,13 +104,13 @@ def test_a_single_image_has_no_weights_to_search(make_study, tiny_space):
 
 def test_what_cannot_be_searched(tiny_space):
     with pytest.raises(SpaceError, match="no experiment with a block search"):
-        studies(load_space("quickstart"), sampler="tpe", scheduler="asha")
+        build_studies(load_space("quickstart"), sampler="tpe", scheduler="asha")
     with pytest.raises(SpaceError, match=r"--also lr_im: .*did you mean 'lr_img'"):
-        studies(load_space(tiny_space), sampler="tpe", scheduler="asha", also=["lr_im"])
+        build_studies(load_space(tiny_space), sampler="tpe", scheduler="asha", also=["lr_im"])
 
 
 def test_settings_for_people():
-    assert settings_text({CC: 0.05, CM: 0.0}) == "lambda_cc 0.05, lambda_cm 0"
+    assert format_settings({CC: 0.05, CM: 0.0}) == "lambda_cc 0.05, lambda_cm 0"
 
 
 def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):

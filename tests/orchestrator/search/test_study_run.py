@@ -85,7 +85,7 @@ def test_every_rung_is_a_row(make_study, simulate, tmp_path):
     assert sorted(row["order"] for row in rows) == list(range(len(rows)))
     assert read_trials(study, Store(tmp_path / "store")) == trials
     last = next(row for row in rows if row["state"] == "complete")
-    units = study.rung_units(trials[last["trial"]].parameters, 2)
+    units = study.build_rung_units(trials[last["trial"]].parameters, 2)
     assert last["units"] == [u.key for s in units.values() for u in (s.distill, *s.evaluations)]
 
 
@@ -154,7 +154,7 @@ def test_checkpoints_of_sets_that_nobody_needs_any_more_go(make_study, tmp_path,
     study, store = make_study(), Store(tmp_path)
     run = run_of(study, store)
     run.next_config(), run.next_config()
-    following = study.rung_units(run.journal.trials[1].parameters, 1)[0].distill
+    following = study.build_rung_units(run.journal.trials[1].parameters, 1)[0].distill
     checkpoints.save(store.checkpoint_folder(following), lambda path: path.write_text("state"))
     run.note(1, measured(0, 0.1), passes=False)
     assert (

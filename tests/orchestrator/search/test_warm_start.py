@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from distill_core.distillation.state import Curve
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.search import warm_start
-from orchestrator.search.warm_start import advance, thinned
+from orchestrator.search.warm_start import advance, thin_curve
 from orchestrator.store import checkpoints, tables
 from orchestrator.store.atomic_files import sha256
 from orchestrator.store.store import Store
@@ -33,9 +33,11 @@ def workplace(tmp_path):
 def rungs_of(study, store, settings):
     """The first seed's sets at all rungs; what they read is in the store."""
     for unit in study.extractors().values():
-        assert compute(unit, settings, device="cpu").status == "done"
+        assert compute_unit(unit, settings, device="cpu").status == "done"
     choice = {CC: 0.5, CM: 0.2}
-    return [study.rung_units(choice, rung)[0].distill for rung in range(len(study.iterations))]
+    return [
+        study.build_rung_units(choice, rung)[0].distill for rung in range(len(study.iterations))
+    ]
 
 
 def content(store, unit):
@@ -55,14 +57,14 @@ def test_sets_that_went_through_rungs_equal_those_distilled_at_once(
     for shorter, longer in zip(lengths, [*lengths[1:], None], strict=True):
         if longer is not None:
             advance(shorter, longer, settings, device="cpu")
-            started.append(warm_start._state(longer, by_rungs))
-        assert compute(shorter, settings, device="cpu").status == "done"
+            started.append(warm_start._load_state(longer, by_rungs))
+        assert compute_unit(shorter, settings, device="cpu").status == "done"
     assert [state and state.iteration for state in started[1:]] == [
         n - 1 for n in study.iterations[1:-1]
     ]
     at_once, settings = workplace("once")
     for unit in rungs_of(study, at_once, settings):
-        assert compute(unit, settings, device="cpu").status == "done"
+        assert compute_unit(unit, settings, device="cpu").status == "done"
         assert content(at_once, unit) == content(by_rungs, unit)
     assert not list((by_rungs.root / "checkpoints").glob("*/*"))
 
@@ -80,10 +82,10 @@ def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(
         for n in (3, 7)
     )
     advance(shorter, longer, settings, device="cpu")
-    compute(longer, settings, device="cpu")
+    compute_unit(longer, settings, device="cpu")
     other, settings = workplace("once")
     rungs_of(make_study("iterations=8"), other, settings)
-    compute(longer, settings, device="cpu")
+    compute_unit(longer, settings, device="cpu")
     assert content(other, longer) == content(store, longer)
     assert content(store, longer)[1]["curve_iteration"] == [1, 3, 6, 7]
 
@@ -108,7 +110,7 @@ def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workpl
     longer = dataclasses.replace(wild, settings=dataclasses.replace(wild.settings, iterations=9))
     advance(wild, longer, settings, device="cpu")
     assert checkpoints.load(store.checkpoint_folder(longer)) is None
-    result = compute(wild, settings, device="cpu")
+    result = compute_unit(wild, settings, device="cpu")
     assert (
         result.status == "failed"
         and result.error == "DistillationError"
@@ -118,4 +120,4 @@ def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workpl
 
 def test_thinning_keeps_the_first_point_and_every_so_manieth():
     curve = Curve(iteration=[1, 2, 4, 6], values={"mean": [1.0, 2.0, 4.0, 6.0]})
-    assert thinned(curve, 4) == Curve(iteration=[1, 4], values={"mean": [1.0, 4.0]})
+    assert thin_curve(curve, 4) == Curve(iteration=[1, 4], values={"mean": [1.0, 4.0]})

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from orchestrator.cli.verify import show_verification
 from orchestrator.errors import StoreError
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import checkpoints, leases, tables
 from orchestrator.store.integrity import intact_folder
@@ -34,7 +34,7 @@ def made(harness, small_plan):
     )
 
     def complete():
-        return [compute(unit, settings, device="cpu").status for unit in plan.units.values()]
+        return [compute_unit(unit, settings, device="cpu").status for unit in plan.units.values()]
 
     harness.store.write_run("r", {"space": "small", "started": "2025-01-01"}, plan.units)
     assert complete() == ["done"] * 4

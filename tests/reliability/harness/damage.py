@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from orchestrator.cli import app
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.launch import launch
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.store import checkpoints, leases
@@ -135,7 +135,7 @@ def launch_here(store, plan, data, runner):
         failed = set()
         for key, unit in plan.units.items():
             if key not in done and not failed & set(unit.parents):
-                result = compute(unit, settings, device="cpu")
+                result = compute_unit(unit, settings, device="cpu")
                 board.finished(unit, result)
                 failed |= {key} if result.status == "failed" else set()
             elif key not in done:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from plans import make_small_plan
 
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
 from orchestrator.store.store import DONE, ROWS, Store
@@ -148,7 +148,7 @@ def compute_here(grid, unit, runner="fake_runner:run_unit"):
         tensorboard=False,
         checkpoint_seconds=1e9,
     )
-    result = compute(unit, settings, device="cpu")
+    result = compute_unit(unit, settings, device="cpu")
     assert result.status in ("done", "present"), result
     return result
 

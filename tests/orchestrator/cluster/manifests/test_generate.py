@@ -19,7 +19,11 @@ from typer.testing import CliRunner
 from distill_core.settings import SettingsError
 from orchestrator.cli.app import app
 from orchestrator.cluster.manifests import generate
-from orchestrator.cluster.manifests.generate import Job, kuberay, slurm
+from orchestrator.cluster.manifests.generate import (
+    ClusterJob,
+    build_kuberay_job,
+    build_slurm_script,
+)
 from orchestrator.errors import StoreError
 
 SIZES = {"nodes": 3, "cpus": 8, "gpus": 2, "memory": 64}
@@ -84,11 +88,11 @@ WORKERS = {
 def ray_up(asked, *, provider, **options):
     """On a machine type that has the sizes, and with a project where the cloud wants one."""
     fitting = {"worker_type": "big.one", "project": "lab" if provider == "gcp" else None}
-    return generate.ray_up(asked, provider=provider, **fitting | options)
+    return generate.build_ray_up_config(asked, provider=provider, **fitting | options)
 
 
 def job(**changed):
-    return Job(
+    return ClusterJob(
         **{
             "space": "quickstart",
             "store": "/shared/store",
@@ -107,7 +111,7 @@ def directives(script):
 
 
 def test_a_slurm_script_asks_for_what_was_asked_for():
-    script = slurm(
+    script = build_slurm_script(
         job(time="2-00:30:00"), partition="gpu", account="me", setup=("module load cuda",)
     )
     assert directives(script) == {
@@ -128,7 +132,7 @@ def test_a_slurm_script_asks_for_what_was_asked_for():
     assert all(
         line.startswith("#") for line in lines[: last + 1]
     )  # sbatch stops reading at the first command
-    bare = directives(slurm(job(gpus=0), setup=("true",)))
+    bare = directives(build_slurm_script(job(gpus=0), setup=("true",)))
     assert not {"gpus-per-node", "partition", "account"} & set(bare)
 
 
@@ -177,7 +181,7 @@ def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its
     name, machine, tmp_path
 ):
     store = tmp_path / name
-    script = slurm(
+    script = build_slurm_script(
         job(space=name, store=str(store), options=("--set", "methods=[DM, DM+IID]")),
         setup=("true",),
     )
@@ -206,7 +210,7 @@ def test_a_slurm_script_runs_the_command_with_a_token_of_its_own_and_returns_its
 
 
 def test_a_slurm_script_makes_no_folder_of_a_stores_url(machine, tmp_path):
-    script = slurm(job(store="s3://bucket/x"), setup=("true",))
+    script = build_slurm_script(job(store="s3://bucket/x"), setup=("true",))
     check_bash(script)
     assert machine(script) == 3
     assert "s3://bucket/x" in (tmp_path / "iid-arguments").read_text().splitlines()
@@ -254,8 +258,8 @@ def check_rayjob(text):
 
 def test_a_store_behind_a_url_needs_no_mount():
     for made in (
-        kuberay(job(store="s3://bucket/x"), image="i", claim="c"),
-        slurm(job(store="s3://bucket/x")),
+        build_kuberay_job(job(store="s3://bucket/x"), image="i", claim="c"),
+        build_slurm_script(job(store="s3://bucket/x")),
     ):
         assert "--store s3://bucket/x" in made
 
@@ -264,17 +268,22 @@ def test_a_file_says_what_a_store_behind_a_url_needs():
     cloud = {"provider": "aws", "image": "i", "nfs": "h:/"}
     remote = job(store="s3://b/x")
     for made, local in (
-        (kuberay(remote, image="i", claim="c"), kuberay(job(), image="i", claim="c")),
+        (
+            build_kuberay_job(remote, image="i", claim="c"),
+            build_kuberay_job(job(), image="i", claim="c"),
+        ),
         (ray_up(remote, **cloud), ray_up(job(), **cloud)),
     ):
         told = "\n".join(line for line in made.splitlines() if line.startswith("#"))
         assert "AWS_ACCESS_KEY_ID" in told and "pip install s3fs" in told
         assert "AWS_" not in local and "s3fs" not in local
-    check_rayjob(kuberay(remote, image="i", claim="c"))
+    check_rayjob(build_kuberay_job(remote, image="i", claim="c"))
 
 
 def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
-    made = check_rayjob(kuberay(job(time="02:00:00"), image="me/iid:1", claim="shared-claim"))
+    made = check_rayjob(
+        build_kuberay_job(job(time="02:00:00"), image="me/iid:1", claim="shared-claim")
+    )
     assert (
         made["metadata"]["name"] == "iid-quickstart"
         and made["spec"]["activeDeadlineSeconds"] == 7200
@@ -284,7 +293,7 @@ def test_a_rayjob_fits_its_crd_and_asks_for_what_was_asked_for():
     assert workers["replicas"] == 3 and made["spec"]["shutdownAfterJobFinishes"] is True
     assert container["resources"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "2"}
     assert made["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
-    without = check_rayjob(kuberay(job(gpus=0), image="me/iid:1", claim="shared-claim"))
+    without = check_rayjob(build_kuberay_job(job(gpus=0), image="me/iid:1", claim="shared-claim"))
     assert "nvidia.com/gpu" not in json.dumps(without)
 
 
@@ -364,8 +373,8 @@ def test_ray_itself_takes_the_cluster_file(provider):
     ],
 )
 def test_files_say_in_words_what_they_ask_for(sizes, words):
-    assert f"# quickstart on {words}.\n" in slurm(job(**sizes))
-    assert f"# quickstart on {words.replace('node', 'pod')}, and" in kuberay(
+    assert f"# quickstart on {words}.\n" in build_slurm_script(job(**sizes))
+    assert f"# quickstart on {words.replace('node', 'pod')}, and" in build_kuberay_job(
         job(**sizes), image="i", claim="c"
     )
     text = ray_up(job(**sizes), provider="aws", image="i", nfs="h:/a")
@@ -375,7 +384,7 @@ def test_files_say_in_words_what_they_ask_for(sizes, words):
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_value_becomes_a_part_of_a_file(value):
     told = job(store=f"/shared/{value}", data=f"/shared/{value}", options=("--set", value))
-    made = check_rayjob(kuberay(told, image="me/iid:1", claim="c"))
+    made = check_rayjob(build_kuberay_job(told, image="me/iid:1", claim="c"))
     expected = subprocess.run(
         ["bash", "-c", f"printf '%s\\n' {made['spec']['entrypoint']}"],
         text=True,
@@ -393,9 +402,9 @@ def test_no_value_becomes_a_part_of_a_file(value):
     for option in ({"image": value, "claim": "c"}, {"image": "i", "claim": value}):
         if value != "é":
             with pytest.raises(SettingsError, match="give a name without spaces"):
-                kuberay(job(), **option)
+                build_kuberay_job(job(), **option)
     with pytest.raises(SettingsError, match="--partition"):
-        slurm(job(), partition=value)
+        build_slurm_script(job(), partition=value)
 
 
 @pytest.mark.parametrize(
@@ -438,7 +447,7 @@ def test_sizes_that_cannot_be_are_refused(changed, message):
 )
 def test_what_other_machines_cannot_see_is_refused(changed, message):
     with pytest.raises(SettingsError, match=message):
-        kuberay(job(**changed), image="i", claim="c")
+        build_kuberay_job(job(**changed), image="i", claim="c")
     with pytest.raises(SettingsError, match=message):
         ray_up(job(**changed), provider="aws", image="i", nfs="h:/a")
 
@@ -446,8 +455,8 @@ def test_what_other_machines_cannot_see_is_refused(changed, message):
 @pytest.mark.parametrize("claim", ["Shared_Files", "-a", "a.", "a..b", "a/b", "a" * 254])
 def test_a_claim_that_kubernetes_would_not_take_is_refused(claim):
     with pytest.raises(SettingsError, match="--claim is"):
-        kuberay(job(), image="i", claim=claim)
-    check_rayjob(kuberay(job(), image="i", claim="shared-files.2"))
+        build_kuberay_job(job(), image="i", claim=claim)
+    check_rayjob(build_kuberay_job(job(), image="i", claim="shared-files.2"))
 
 
 def test_a_space_that_cannot_be_loaded_is_refused_unless_only_the_nodes_see_it(
@@ -483,7 +492,7 @@ def test_what_a_cloud_needs_is_asked_for():
     with pytest.raises(SettingsError, match="--nfs is 'h'"):
         ray_up(job(), provider="aws", image="i", nfs="h")
     with pytest.raises(SettingsError, match="--mount"):
-        kuberay(job(), image="i", claim="c", mount="/a b")
+        build_kuberay_job(job(), image="i", claim="c", mount="/a b")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from distill_core.settings import (
 )
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution import unit_functions as work_room
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE, inputs
 from orchestrator.store import tables
@@ -48,7 +48,7 @@ def run(store, tmp_path):
             store=str(store.root), data_root=str(tmp_path), run="run", tensorboard=False
         )
         for unit in units:
-            result = compute(unit, settings, device="cpu")
+            result = compute_unit(unit, settings, device="cpu")
             assert result.status == "done", result
         return tables.read(
             store.tables, tables.TABLE_OF_KIND[units[-1].kind], [units[-1].key]
@@ -120,7 +120,7 @@ def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(
         report_seconds=0,
     )
     for unit in sets:
-        compute(unit, settings, device="cpu")
+        compute_unit(unit, settings, device="cpu")
     trained = []
     original = evaluate_network
 
@@ -133,8 +133,8 @@ def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(
 
     monkeypatch.setattr("distill_core.evaluation.continual.evaluate_network", counted)
     with pytest.raises(KeyboardInterrupt):
-        compute(continual(sets, 0), settings, device="cpu")
-    assert compute(continual(sets, 0), settings, device="cpu").status == "done"
+        compute_unit(continual(sets, 0), settings, device="cpu")
+    assert compute_unit(continual(sets, 0), settings, device="cpu").status == "done"
     assert len(trained) == 3 + 1 + 1, "three before the stop, the stop, and the one that was left"
     rows = tables.read(other.tables, "continual").to_pylist()
     compared = (
@@ -245,7 +245,7 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
         store=str(poisoned_store.root), data_root=str(tmp_path), run="run", tensorboard=False
     )
     for unit in units:
-        assert compute(unit, settings, device="cpu").status == "done"
+        assert compute_unit(unit, settings, device="cpu").status == "done"
     assert given == [0] * len(units), "not one of them was handed a test image"
     for unit in units:
         rows = tables.read(

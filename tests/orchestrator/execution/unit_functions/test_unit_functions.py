@@ -23,7 +23,7 @@ from distill_core.settings import (
 )
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.context import Stopped, UnitContext
-from orchestrator.execution.run_units import compute
+from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import (
     SET_FILE,
@@ -66,7 +66,7 @@ def run(store, tmp_path):
             store=str(store.root), data_root=str(tmp_path), run="run", report_seconds=0.0
         )
         for unit in units:
-            result = compute(unit, settings, device="cpu")
+            result = compute_unit(unit, settings, device="cpu")
             assert result.status == "done", result.traceback
         return store.folder_of(units[-1].key)
 
@@ -238,7 +238,7 @@ def test_a_pool_with_too_few_files_says_so(store, tmp_path):
         folder=str(tmp_path / "none"),
     )
     settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="run")
-    result = compute(unit, settings, device="cpu")
+    result = compute_unit(unit, settings, device="cpu")
     assert result.status == "failed" and "lower extractors.count" in result.reason
 
 

@@ -184,7 +184,7 @@ def test_a_missing_store_and_a_missing_bucket_are_told_in_one_line(s3_url, iid):
 def test_a_node_says_whether_it_sees_the_store(s3_harness, ray_on_two_cores):
     from orchestrator.cluster import preflight
 
-    nodes, _ = preflight.check(s3_harness.store, s3_harness.data, [])
+    nodes, _ = preflight.check_nodes(s3_harness.store, s3_harness.data, [])
     assert len(nodes) == 1 and s3_harness.store.remote.entries() == {}
     question = preflight.NodeProbe(
         store="", marker=".marker.a", data_root="", datasets=(), folders=()
