@@ -14,8 +14,9 @@ from rich.table import Table
 
 from orchestrator.planning.cost_estimates import estimate, wall_seconds
 from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
-from orchestrator.planning.plan import Plan, make_plan, pending
+from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
+from orchestrator.planning.work import find_pending
 from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.units import KINDS
@@ -62,7 +63,7 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
     plan = make_plan(space)
     done = store.done_keys() & plan.units.keys()
     estimates = estimate(plan, gpu=machine.gpus > 0, store_tables=store.fresh_tables(), done=done)
-    todo = pending(plan, done)
+    todo = find_pending(plan, done).pending
     counts = (
         _count(len(space.experiments), "experiment"),
         _count(len(plan.cells), "cell"),

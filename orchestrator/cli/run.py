@@ -11,8 +11,9 @@ from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.cli.report import show_report
 from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.launch import launch, show
-from orchestrator.planning.plan import make_plan, pending
+from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
+from orchestrator.planning.work import find_pending
 from orchestrator.store.store import Store
 from orchestrator.units import ImportExtractor
 
@@ -40,7 +41,7 @@ def run(
     """
     plan = make_plan(request.load())
     if address is None:  # a cluster's nodes have their own disks; there a unit says what is missing
-        needed = [plan.units[key] for key in pending(plan, store.done_keys())]
+        needed = find_pending(plan, store.done_keys()).pending_units.values()
         check_data((unit.dataset for unit in needed), data, download=download)
         check_pools((unit for unit in needed if isinstance(unit, ImportExtractor)), data)
     elif download:

@@ -36,8 +36,9 @@ from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
 from orchestrator.launch.progress import Failure, LaunchProgress, describe, display
 from orchestrator.planning.cost_estimates import estimate
-from orchestrator.planning.plan import Plan, pending
+from orchestrator.planning.plan import Plan
 from orchestrator.planning.ready_queue import ReadyQueue
+from orchestrator.planning.work import find_pending
 from orchestrator.store import provenance
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.stop_signal import StopSignal
@@ -139,9 +140,7 @@ def launch(
     done = store.done_keys()
     present = [unit for key, unit in plan.units.items() if key in done]
     store.publish_missing_rows(present)
-    board = LaunchProgress(
-        units={key: plan.units[key] for key in pending(plan, done)}, already=len(present)
-    )
+    board = LaunchProgress(units=find_pending(plan, done).pending_units, already=len(present))
     if not board.units:
         return _summary(None, board, began, stopped=False)
     data_root = data_root.expanduser().resolve()
@@ -299,7 +298,9 @@ def _compute(
             )
             board.expected = {key: value.seconds for key, value in estimates.items()}
             schedule = ReadyQueue(
-                plan, done, board.expected, slots=capacity.slots if cohorts else 0
+                find_pending(plan, done),
+                board.expected,
+                slots=capacity.slots if cohorts else 0,
             )
             console.print(_opening(board, capacity), soft_wrap=True, highlight=False)
             with display(board, console):

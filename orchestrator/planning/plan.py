@@ -120,21 +120,6 @@ def make_plan(space: Space) -> Plan:
     )
 
 
-def pending(plan: Plan, done: frozenset[str] | set[str]) -> list[str]:
-    """Return the units that have to run, parents first.
-
-    A unit is needed if it is not done and a cell names it or a unit that has to run reads it:
-    extractors whose sets are all done are left alone.
-    """
-    needed = {cell.evaluation_key for cell in plan.cells} | {
-        cell.set_key for cell in plan.cells if cell.set_key
-    }
-    for key, unit in reversed(plan.units.items()):
-        if key in needed and key not in done:
-            needed.update(unit.parents)
-    return [key for key in plan.units if key in needed and key not in done]
-
-
 def _count(experiment: Experiment) -> int:
     axes = [experiment.datasets, experiment.methods, experiment.seeds, experiment.architectures]
     count = max(1, len(experiment.ipc), len(experiment.ratio)) * max(1, sum(experiment.steps))

@@ -1,10 +1,10 @@
 """A plan while it is carried out: which unit comes next."""
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from orchestrator.planning import cohorts
-from orchestrator.planning.plan import Plan, pending
+from orchestrator.planning.work import PlannedWork
 from orchestrator.units import KINDS, Unit
 
 
@@ -19,8 +19,7 @@ class ReadyQueue:
     the size of the plan.
 
     Args:
-        plan: what to do.
-        done: keys of units that need not run; those that nobody needs any more are left out too.
+        work: what to do; only its pending units are handed out.
         seconds: how long units are expected to take; none are known if left out.
         slots: trials that run at the same time, over which sets that can be distilled together are
             shared out; with 0 every unit comes alone.
@@ -28,15 +27,13 @@ class ReadyQueue:
 
     def __init__(
         self,
-        plan: Plan,
-        done: Iterable[str] = (),
+        work: PlannedWork,
         seconds: Mapping[str, float] | None = None,
         *,
         slots: int = 0,
     ) -> None:
-        done = frozenset(done)
-        order = pending(plan, done)
-        self.units = {key: plan.units[key] for key in order}
+        order = work.pending
+        self.units = work.pending_units
         self.running: set[str] = set()
         self.succeeded: set[str] = set()
         self.failed: set[str] = set()

@@ -17,8 +17,9 @@ from orchestrator.cli.status import show_status
 from orchestrator.cli.verify import show_verification
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, TrialSettings
-from orchestrator.planning.plan import make_plan, pending
+from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
+from orchestrator.planning.work import find_pending
 from orchestrator.report.results import read_results
 from orchestrator.store import tables
 from orchestrator.store.store import Store
@@ -63,7 +64,7 @@ def repaired_and_run(store, grid, whole):
     with warnings.catch_warnings(action="ignore"):
         summary = launch_here(store, grid.plan, grid.data, "fake_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
-    assert pending(grid.plan, store.done_keys()) == []
+    assert find_pending(grid.plan, store.done_keys()).pending == ()
     for unit in map(
         grid.plan.units.get, store.done_keys()
     ):  # all but an extractor that nothing needs any more

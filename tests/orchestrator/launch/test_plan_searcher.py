@@ -8,6 +8,7 @@ from orchestrator.launch import plan_searcher as module
 from orchestrator.launch.plan_searcher import Attempt, PlanSearcher
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
+from orchestrator.planning.work import find_pending
 from orchestrator.store import leases, tables
 from orchestrator.units import from_json
 
@@ -16,7 +17,7 @@ class Driver:
     """Tune's part: asks for trials and tells how they ended."""
 
     def __init__(self, store, plan, gpus=0.0):
-        self.schedule = ReadyQueue(plan)
+        self.schedule = ReadyQueue(find_pending(plan))
         self.board = LaunchProgress(units=self.schedule.units)
         self.stop = False
         settings = TrialSettings(store=str(store.root), data_root="", run="run")

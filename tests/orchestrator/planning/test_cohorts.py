@@ -20,6 +20,7 @@ from orchestrator.launch.ray_tune import BoardCallback
 from orchestrator.planning import cohorts
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.ready_queue import ReadyQueue
+from orchestrator.planning.work import find_pending
 from orchestrator.store import leases, tables
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, from_json, to_json
@@ -105,7 +106,7 @@ def test_a_base_of_ones_own_stays_alone():
 
 
 def test_a_grid_is_handed_out_as_cohorts_one_a_slot(plan):
-    schedule = ReadyQueue(plan, slots=2)
+    schedule = ReadyQueue(find_pending(plan), slots=2)
     ((extractor,), *without) = take(schedule)
     assert extractor.kind == "train_extractors"
     assert sorted(map(len, without)) == [
@@ -132,7 +133,7 @@ class Driver:
     """Tune's part, without Ray."""
 
     def __init__(self, store, plan, gpus=0.0):
-        self.schedule = ReadyQueue(plan, slots=1)
+        self.schedule = ReadyQueue(find_pending(plan), slots=1)
         self.board = LaunchProgress(units=self.schedule.units)
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_core.settings import DatasetRef, DistillationSettings
-from orchestrator.planning.plan import Plan, make_plan, pending
+from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.ready_queue import ReadyQueue
+from orchestrator.planning.work import find_pending
 from orchestrator.units import (
     Continual,
     Distill,
@@ -223,22 +224,20 @@ def test_a_grid_beyond_all_measure_is_refused(plan_of):
 def test_extractors_whose_sets_are_done_need_not_run(plan_of):
     plan = plan_of()
     sets = {key for key, unit in plan.units.items() if isinstance(unit, Distill | Select)}
-    assert pending(plan, frozenset()) == list(plan.units)
-    assert pending(plan, sets) == [
+    assert find_pending(plan).pending == tuple(plan.units)
+    assert list(find_pending(plan, sets).pending) == [
         key for key, unit in plan.units.items() if isinstance(unit, Evaluate)
     ]
-    assert pending(plan, set(plan.units)) == []
+    assert find_pending(plan, plan.units).pending == ()
     one = next(
         key for key, unit in plan.units.items() if isinstance(unit, Distill) and unit.parents
     )
-    assert set(pending(plan, set(plan.units) - {one} - set(plan.units[one].parents))) == {
-        one,
-        *plan.units[one].parents,
-    }
+    lost = {one, *plan.units[one].parents}
+    assert set(find_pending(plan, plan.units.keys() - lost).pending) == lost
 
 
 def test_distillation_goes_before_evaluation(plan_of):
-    schedule = ReadyQueue(plan_of())
+    schedule = ReadyQueue(find_pending(plan_of()))
     order = []
     while units := schedule.next():
         (unit,) = units
@@ -275,9 +274,10 @@ def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(
     plan: Plan = quickstart
     draw = random.Random(seed)
     there = {key for key in plan.units if draw.random() < done}
-    todo = set(pending(plan, there))
+    work = find_pending(plan, there)
+    todo = set(work.pending)
     failing = set(draw.sample(sorted(plan.units), failures)) & todo
-    schedule = ReadyQueue(plan, there, slots=slots)
+    schedule = ReadyQueue(work, slots=slots)
     running, handed_out, good = [], [], set(there)
     while not schedule.exhausted():
         while len(running) < workers and (units := schedule.next()):
