@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.planning.plan import make_plan, pending
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.verify import verify
 from search_spaces.load import load_space
@@ -47,7 +48,7 @@ def test_every_planned_unit_has_the_key_under_which_it_is_kept(kept):
     store, _ = kept
     plan = make_plan(load_space(str(SPACE)))
     done = store.done_keys()
-    assert pending(plan, done) == [] and done == plan.units.keys()
+    assert find_pending(plan, done).pending == () and done == plan.units.keys()
     assert {key: store.spec_of(key) for key in done} == dict(plan.units)
 
 
