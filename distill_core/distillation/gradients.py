@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from distill_core._compat import copy_tensors
 from distill_core.augmentation import Draw
 from distill_core.datasets.image_set import ImageSet
 from distill_core.distillation.base import MatchingNetwork
@@ -195,9 +196,7 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy tensors into others of their shapes and types, with few launches for all of one type."""
     for dtype in {source.dtype for source in sources}:
         pairs = [pair for pair in zip(targets, sources, strict=True) if pair[1].dtype == dtype]
-        torch._foreach_copy_(
-            [target for target, _ in pairs], [source for _, source in pairs], non_blocking=True
-        )
+        copy_tensors([target for target, _ in pairs], [source for _, source in pairs])
 
 
 def _all_ops(settings: DistillationSettings) -> frozenset[str]:

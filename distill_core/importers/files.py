@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from distill_core._compat import rebuild_parameter, rebuild_tensor
 from distill_core.importers.raw import Content, ImportSetError
 
 _LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -132,8 +133,8 @@ _TORCH_GLOBALS: list[Any] = [
 _PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
     **_NUMPY,
     ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
     ("torch.storage", "_load_from_bytes"): lambda content: _load_torch(io.BytesIO(content)),
 }
 

@@ -19,9 +19,9 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch.utils.flop_counter import FlopCounterMode
 
+from distill_core._compat import find_compile_errors, patch_config
 from distill_core.networks import Network
 from distill_core.networks.plain import VGG, ConvNet
 from distill_core.networks.resnet import ResNet
@@ -143,10 +143,14 @@ def compiled(*, winograd: bool) -> ExecutionMode:
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
     fast = torch.compile(_by_winograd if winograd else _through, dynamic=False)
     # Made once: making them takes longer than a small pass.
-    limits = torch._dynamo.config.patch(
-        recompile_limit=LIMIT, accumulated_recompile_limit=LIMIT, fail_on_recompile_limit_hit=True
+    limits = patch_config(
+        "torch._dynamo.config",
+        recompile_limit=LIMIT,
+        accumulated_recompile_limit=LIMIT,
+        fail_on_recompile_limit_hit=True,
     )
-    at_once = torch._functorch.config.patch(force_non_lazy_backward_lowering=True)
+    at_once = patch_config("torch._functorch.config", force_non_lazy_backward_lowering=True)
+    errors = find_compile_errors()
     failed: dict[str, str] = {}
 
     def run(network: Network, images: Tensor) -> Tensor:
@@ -156,9 +160,9 @@ def compiled(*, winograd: bool) -> ExecutionMode:
                     return fast(
                         network, images.contiguous()
                     )  # another order in memory would be compiled anew
-            except FailOnRecompileLimitHit:
+            except errors.limit:
                 failed[repr(network)] = f"eager: this process compiled for {LIMIT} shapes before"
-            except TorchDynamoException as error:
+            except errors.failure as error:
                 failed[repr(network)] = f"eager: compilation failed ({type(error).__name__})"
         return _through(network, images)
 
