@@ -24,7 +24,7 @@ from orchestrator.launch.status import find_unit
 from orchestrator.planning.imported_sets import GivenSet, Question, SetUnit, plan_evaluation
 from orchestrator.planning.methods import unit_method
 from orchestrator.report import render_terminal, write_report
-from orchestrator.report.model import slug
+from orchestrator.report.model import make_slug
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, ImportSet, Select, Unit
 from search_spaces.errors import InvalidValue, SpaceError
@@ -114,7 +114,7 @@ def evaluate_sets(
     )
     show(summary, console)
     command = shlex.join(["iid", *sys.argv[1:]])
-    files = write_report(plan, title, store, out or REPORTS / slug(title), command=command)
+    files = write_report(plan, title, store, out or REPORTS / make_slug(title), command=command)
     console.print(render_terminal(files.report))
     console.print(
         f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True

@@ -8,7 +8,7 @@ from orchestrator.errors import ReportError
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
-from orchestrator.report.model import slug
+from orchestrator.report.model import make_slug
 from orchestrator.store.store import Store
 
 REPORTS = Path("reports")
@@ -38,7 +38,7 @@ def show_report(
             f"there is no store at {store}; name it with --store, or make it with"
             f" {request.command('run')}"
         )
-    place = out or REPORTS / slug(space.name, *["smoke"] * request.smoke)
+    place = out or REPORTS / make_slug(space.name, *["smoke"] * request.smoke)
     where = ["--store", store.address, *(["--data", str(data)] if data else [])]
     command = request.command("run", *where)
     files = write_report(make_plan(space), request.name, store, place, request.overrides, command)

@@ -11,8 +11,8 @@ from orchestrator.cli.report import REPORTS
 from orchestrator.cli.run import check_data, check_pools
 from orchestrator.errors import StoreError, TableError
 from orchestrator.planning.request import Request
-from orchestrator.report.model import slug
-from orchestrator.report.render.terminal import terminal_table
+from orchestrator.report.model import make_slug
+from orchestrator.report.render.terminal import render_terminal_table
 from orchestrator.report.search_report import SearchReport, write_search_report
 from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
@@ -74,7 +74,7 @@ def search_space(
         "--store",
         search.store.address,
     ]
-    place = out or REPORTS / slug(request.space, *["smoke"] * request.smoke, "search")
+    place = out or REPORTS / make_slug(request.space, *["smoke"] * request.smoke, "search")
     try:
         report = _report(
             chosen, search.store, request, place, found, request.command("search", *options)
@@ -85,7 +85,7 @@ def search_space(
     ) as error:  # what was computed is safe, and how it ended is already told
         search.console.print(Text(f"The report could not be written: {error}", style="red"))
         return code or 1
-    search.console.print(terminal_table(report.summary))
+    search.console.print(render_terminal_table(report.summary))
     search.console.print(
         f"Report: {report.markdown} and {report.html}",
         highlight=False,

@@ -12,7 +12,7 @@ FOLDERS = ("pictures", "figures", "tables", "latex")
 """Folders of a report; nothing outside them is ever removed."""
 
 
-def replace(out: Path, written: Iterable[Path]) -> None:
+def update_manifest(out: Path, written: Iterable[Path]) -> None:
     """Remove the files of an earlier report that this one did not write, and note what this one
     wrote.
 
@@ -27,19 +27,21 @@ def replace(out: Path, written: Iterable[Path]) -> None:
         OSError: a file cannot be read, removed or written.
     """
     names = {path.relative_to(out).as_posix(): path for path in written}
-    for name, digest in _noted(out / MANIFEST).items():
+    for name, digest in _read_manifest(out / MANIFEST).items():
         if (
             name not in names
-            and _ours(name)
+            and _is_report_file(name)
             and (out / name).is_file()
-            and _digest(out / name) == digest
+            and _hash_file(out / name) == digest
         ):
             (out / name).unlink()
-    noted = {name: _digest(path) for name, path in sorted(names.items()) if _ours(name)}
+    noted = {
+        name: _hash_file(path) for name, path in sorted(names.items()) if _is_report_file(name)
+    }
     (out / MANIFEST).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
-def _noted(path: Path) -> dict[str, str]:
+def _read_manifest(path: Path) -> dict[str, str]:
     """Return the files of the earlier report; a missing or damaged note says nothing, so nothing is
     removed.
     """
@@ -50,10 +52,10 @@ def _noted(path: Path) -> dict[str, str]:
     return noted if isinstance(noted, dict) else {}
 
 
-def _ours(name: str) -> bool:
+def _is_report_file(name: str) -> bool:
     parts = PurePosixPath(name).parts
     return len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts
 
 
-def _digest(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,7 +12,7 @@ from typing import Literal
 
 Emphasis = Literal["best", "second", "clear"]
 
-Group = Literal[
+PictureGroup = Literal[
     "compression",
     "architectures",
     "sensitivity",
@@ -27,7 +27,7 @@ Group = Literal[
 accuracy after each step of class-incremental learning, features in the plane; methods side by side,
 one set, loss curves; a search."""
 
-FIGURES: dict[Group, str] = {
+FIGURE_HEADINGS: dict[PictureGroup, str] = {
     "compression": "Accuracy against size",
     "architectures": "Architectures",
     "sensitivity": "Swept settings",
@@ -44,7 +44,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class TableEntry:
     """One cell of a printed table."""
 
     text: str
@@ -64,7 +64,7 @@ class Table:
     """Name of its file, unique in a report."""
     title: str
     header: tuple[str, ...]
-    rows: tuple[tuple[Entry, ...], ...]
+    rows: tuple[tuple[TableEntry, ...], ...]
     caption: str = ""
     text_columns: tuple[int, ...] = (0,)
     """Columns that hold words, set to the left; the others hold numbers, set to the right."""
@@ -148,13 +148,13 @@ class Picture:
     """The PNG, relative to the report's folder; a figure's SVG lies beside it under the same
     name.
     """
-    group: Group
+    group: PictureGroup
     caption: str = ""
 
     @property
     def svg(self) -> Path | None:
         """The SVG beside a figure, relative like `path`; None for pictures of images."""
-        return self.path.with_suffix(".svg") if self.group in FIGURES else None
+        return self.path.with_suffix(".svg") if self.group in FIGURE_HEADINGS else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +169,7 @@ class ReportFiles:
     latex: tuple[Path, ...]
     pictures: tuple[Picture, ...]
 
-    def of(self, *groups: Group) -> tuple[Picture, ...]:
+    def of(self, *groups: PictureGroup) -> tuple[Picture, ...]:
         """Return the pictures of some groups, in the order of the groups."""
         return tuple(
             picture for group in groups for picture in self.pictures if picture.group == group
@@ -178,15 +178,19 @@ class ReportFiles:
     @property
     def figures(self) -> dict[str, tuple[Picture, ...]]:
         """The figures by heading; groups without any are left out."""
-        return {heading: found for group, heading in FIGURES.items() if (found := self.of(group))}
+        return {
+            heading: found
+            for group, heading in FIGURE_HEADINGS.items()
+            if (found := self.of(group))
+        }
 
 
-def row(*texts: object) -> tuple[Entry, ...]:
+def build_row(*texts: object) -> tuple[TableEntry, ...]:
     """Return a row of plain entries."""
-    return tuple(Entry(text=str(text)) for text in texts)
+    return tuple(TableEntry(text=str(text)) for text in texts)
 
 
-def slug(*parts: object) -> str:
+def make_slug(*parts: object) -> str:
     """Return a name for a file made of lower-case letters, digits, dots and hyphens: ("DM+IID", 10)
     → "dm-iid-10".
     """

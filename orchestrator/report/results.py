@@ -164,38 +164,38 @@ def read_results(plan: Plan, store: Path) -> Results:
     }
     return Results(
         plan=plan,
-        measurements=tuple(_measurements(plan, rows["evaluations"])),
-        trajectories=tuple(_trajectories(plan, rows["continual"])),
-        views=tuple(_views(plan, rows["features"])),
+        measurements=tuple(_group_measurements(plan, rows["evaluations"])),
+        trajectories=tuple(_group_trajectories(plan, rows["continual"])),
+        views=tuple(_build_views(plan, rows["features"])),
         rows=rows,
     )
 
 
-def scopes(measurements: Iterable[Measurement | Trajectory | FeatureView]) -> list[Scope]:
+def list_scopes(measurements: Iterable[Measurement | Trajectory | FeatureView]) -> list[Scope]:
     """Return the distinct scopes in the order of the plan."""
     return list(dict.fromkeys(measurement.scope for measurement in measurements))
 
 
-def size(ipc: int | None) -> str:
+def format_ipc(ipc: int | None) -> str:
     """Return an IPC for a title."""
     return "all images" if ipc is None else f"IPC {ipc}"
 
 
-def dataset_label(unit: Unit) -> str:
+def label_dataset(unit: Unit) -> str:
     """Return a data set's name, with its version unless that is the first."""
     version = unit.dataset.version
     return unit.dataset.name if version == 1 else f"{unit.dataset.name} v{version}"
 
 
-def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement]:
+def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement]:
     ordered = evaluations.sort_values("network_index")
     accuracies = {
         str(key): group["accuracy"].to_numpy(dtype=np.float64)
         for key, group in ordered.groupby("key")
     }
     groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in _cells(plan, "accuracy"):
-        point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
+    for cell in _select_cells(plan, "accuracy"):
+        point = (_build_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, sweep), cells in groups.items():
         found = {
@@ -213,7 +213,7 @@ def _measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement
         )
 
 
-def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
+def _group_trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
     accuracies = {
         str(key): group.pivot(index="step", columns="network_index", values="accuracy").to_numpy(
             dtype=np.float64
@@ -221,8 +221,15 @@ def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
         for key, group in continual.groupby("key")
     }
     groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in _cells(plan, "continual"):
-        point = (_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.steps, cell.sweep)
+    for cell in _select_cells(plan, "continual"):
+        point = (
+            _build_scope(plan, cell),
+            cell.network,
+            cell.ipc,
+            cell.method,
+            cell.steps,
+            cell.sweep,
+        )
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, steps, sweep), cells in groups.items():
         found = {
@@ -244,22 +251,22 @@ def _trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
         )
 
 
-def _views(plan: Plan, features: pd.DataFrame) -> Iterable[FeatureView]:
+def _build_views(plan: Plan, features: pd.DataFrame) -> Iterable[FeatureView]:
     by_key = {str(key): group for key, group in features.groupby("key")}
-    for cell in _cells(plan, "features"):
+    for cell in _select_cells(plan, "features"):
         rows = by_key.get(cell.evaluation_key, features.iloc[:0])
         yield FeatureView(
-            scope=_scope(plan, cell), cell=cell, rows=rows.sort_values(["label", "origin"])
+            scope=_build_scope(plan, cell), cell=cell, rows=rows.sort_values(["label", "origin"])
         )
 
 
-def _cells(plan: Plan, measure: Measure) -> Iterable[Cell]:
+def _select_cells(plan: Plan, measure: Measure) -> Iterable[Cell]:
     return (cell for cell in plan.cells if cell.measure == measure)
 
 
-def _scope(plan: Plan, cell: Cell) -> Scope:
+def _build_scope(plan: Plan, cell: Cell) -> Scope:
     unit = plan.units[cell.evaluation_key]
     split = unit.split if isinstance(unit, Evaluate | Continual) else "test"
     return Scope(
-        experiment=cell.experiment, dataset=dataset_label(unit), protocol=cell.protocol, split=split
+        experiment=cell.experiment, dataset=label_dataset(unit), protocol=cell.protocol, split=split
     )

@@ -9,19 +9,24 @@ from pathlib import Path
 
 from orchestrator.errors import ReportError
 from orchestrator.report import manifest
-from orchestrator.report.cells import interval_text, percent, signed, summary_text
-from orchestrator.report.figures.search import figures
-from orchestrator.report.figures.style import house_style, save
+from orchestrator.report.entries import (
+    format_interval,
+    format_percent,
+    format_points,
+    format_summary,
+)
+from orchestrator.report.figures.search import draw_figures
+from orchestrator.report.figures.style import save_figure, use_style
 from orchestrator.report.model import (
     MISSING,
-    Entry,
     Picture,
     Table,
-    row,
-    slug,
+    TableEntry,
+    build_row,
+    make_slug,
 )
 from orchestrator.report.render.html import render_page
-from orchestrator.report.render.markdown import escape, markdown_table
+from orchestrator.report.render.markdown import escape, render_markdown_table
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import Finalist, StudyResult, build_found_space
 from orchestrator.search.study import Study, format_settings
@@ -88,23 +93,23 @@ def write_search_report(
         ) from error
 
 
-def summary_table(results: Sequence[StudyResult]) -> Table:
+def build_summary_table(results: Sequence[StudyResult]) -> Table:
     """Return a line a study: trials, the best settings, and what they are worth."""
     return Table(
         slug="search",
         title="Found settings",
         header=("Study", "trials", "stopped early", "best settings", *_HEADER),
-        rows=tuple(_summary_row(result) for result in results),
+        rows=tuple(_build_summary_row(result) for result in results),
         caption=SUMMARY,
         text_columns=(0, 3),
     )
 
 
-def finalists_table(result: StudyResult) -> Table:
+def build_finalists_table(result: StudyResult) -> Table:
     """Return the trials that were evaluated in full."""
     names = [dimension.name for dimension in result.study.dimensions]
     return Table(
-        slug=slug("finalists", *_names(result.study)),
+        slug=make_slug("finalists", *_list_name_parts(result.study)),
         title="Evaluated in full",
         header=(
             "Trial",
@@ -115,20 +120,20 @@ def finalists_table(result: StudyResult) -> Table:
             "difference",
             "95 % interval",
         ),
-        rows=tuple(_finalist_row(result.study, finalist) for finalist in result.finalists),
+        rows=tuple(_build_finalist_row(result.study, finalist) for finalist in result.finalists),
         caption=SUMMARY,
     )
 
 
-def trials_table(result: StudyResult) -> Table:
+def build_trials_table(result: StudyResult) -> Table:
     """Return all trials with their accuracy at each rung."""
     study = result.study
     names = [dimension.name for dimension in study.dimensions]
     return Table(
-        slug=slug("trials", *_names(study)),
+        slug=make_slug("trials", *_list_name_parts(study)),
         title="Trials",
         header=("Trial", "from", *names, *(f"{n:,} iterations" for n in study.iterations), "state"),
-        rows=tuple(_trial_row(study, trial) for trial in result.trials),
+        rows=tuple(_build_trial_row(study, trial) for trial in result.trials),
         caption=(
             "Accuracy in % on held-out images, mean over seeds, of sets distilled for so many"
             " iterations and evaluated with few networks and epochs."
@@ -137,14 +142,14 @@ def trials_table(result: StudyResult) -> Table:
     )
 
 
-def importance_table(result: StudyResult) -> Table:
+def build_importance_table(result: StudyResult) -> Table:
     """Return how much each setting matters."""
     rows = [
-        row(path.rpartition(".")[2], f"{100 * share:.0f}")
+        build_row(path.rpartition(".")[2], f"{100 * share:.0f}")
         for path, share in result.importance.items()
     ]
     return Table(
-        slug=slug("importance", *_names(result.study)),
+        slug=make_slug("importance", *_list_name_parts(result.study)),
         title="Importance",
         header=("Setting", "% of the variance"),
         rows=tuple(rows),
@@ -155,20 +160,27 @@ def importance_table(result: StudyResult) -> Table:
     )
 
 
-def study_tables(result: StudyResult) -> tuple[Table, ...]:
+def build_study_tables(result: StudyResult) -> tuple[Table, ...]:
     """Return the tables of a study that have lines."""
-    tables = (finalists_table(result), importance_table(result), trials_table(result))
+    tables = (
+        build_finalists_table(result),
+        build_importance_table(result),
+        build_trials_table(result),
+    )
     return tuple(table for table in tables if table.rows)
 
 
 def _write(
     results: Sequence[StudyResult], name: str, out: Path, command: str, found: Path
 ) -> SearchReport:
-    summary, studies = summary_table(results), [_study_page(result, out) for result in results]
+    summary, studies = (
+        build_summary_table(results),
+        [_build_study_page(result, out) for result in results],
+    )
     has_best = any(result.best for result in results)
     if has_best:
         found.parent.mkdir(parents=True, exist_ok=True)
-        found.write_text(build_found_space(slug(name), results), encoding="utf-8")
+        found.write_text(build_found_space(make_slug(name), results), encoding="utf-8")
     shown = found.name if has_best else None
     report = SearchReport(
         summary=summary,
@@ -177,10 +189,12 @@ def _write(
         found=found if has_best else None,
     )
     tables = [
-        _csv(table, out)
+        _write_csv(table, out)
         for table in (summary, *(table for study in studies for table in study.tables))
     ]
-    report.markdown.write_text(_markdown(name, summary, studies, command, shown), encoding="utf-8")
+    report.markdown.write_text(
+        _render_markdown(name, summary, studies, command, shown), encoding="utf-8"
+    )
     page = render_page(
         "search.html.jinja",
         out,
@@ -203,31 +217,31 @@ def _write(
         for path in (p.path, p.svg)
         if path is not None
     ]
-    manifest.replace(out, [*tables, *drawn])
+    manifest.update_manifest(out, [*tables, *drawn])
     return report
 
 
-def _study_page(result: StudyResult, out: Path) -> StudyPage:
+def _build_study_page(result: StudyResult, out: Path) -> StudyPage:
     pictures = []
-    with house_style():
-        for kind, caption, figure in figures(result):
-            path = Path("figures") / f"{slug(*_names(result.study), kind)}.png"
+    with use_style():
+        for kind, caption, figure in draw_figures(result):
+            path = Path("figures") / f"{make_slug(*_list_name_parts(result.study), kind)}.png"
             title = f"{result.study.title}: {FIGURE_TITLES[kind]}"
             pictures.append(Picture(title=title, path=path, group="search", caption=caption))
             for place in (path, path.with_suffix(".svg")):
-                save(figure, out / place)
+                save_figure(figure, out / place)
     return StudyPage(
         title=result.study.title,
-        verdict=_verdict(result),
-        tables=study_tables(result),
+        verdict=_build_verdict(result),
+        tables=build_study_tables(result),
         pictures=tuple(pictures),
     )
 
 
-def _markdown(
+def _render_markdown(
     name: str, summary: Table, studies: Sequence[StudyPage], command: str, found: str | None
 ) -> str:
-    parts = [f"# Search: {escape(name)}", _table(summary)]
+    parts = [f"# Search: {escape(name)}", _render_table(summary)]
     if found is not None:
         parts.append(
             f"The found settings are in `{found}`; `iid run` on it reads the test images once."
@@ -236,16 +250,15 @@ def _markdown(
     for study in studies:
         parts += [f"## {escape(study.title)}", study.verdict]
         for table in study.tables:
-            parts.append(
-                f"### {table.title}\n\n{_table(table, captioned=table.caption != summary.caption)}"
-            )
+            has_new_caption = table.caption != summary.caption
+            parts.append(f"### {table.title}\n\n{_render_table(table, captioned=has_new_caption)}")
         parts += [
             f"![{escape(p.title)}]({p.path.as_posix()})\n\n{p.caption}" for p in study.pictures
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _verdict(result: StudyResult) -> str:
+def _build_verdict(result: StudyResult) -> str:
     ended = {
         "stopped early": result.count("stopped"),
         "complete": result.count("complete"),
@@ -268,32 +281,32 @@ def _verdict(result: StudyResult) -> str:
     )
 
 
-def _summary_row(result: StudyResult) -> tuple[Entry, ...]:
+def _build_summary_row(result: StudyResult) -> tuple[TableEntry, ...]:
     best, published = result.best, result.published
     shown = [result.study.title, len(result.trials), result.count("stopped")]
     return (
-        *row(*shown, format_settings(best.trial.parameters) if best else MISSING),
-        *row(*(summary_text(f.summary) if f else MISSING for f in (published, best))),
-        *(_difference(best) if best else row(MISSING, MISSING)),
+        *build_row(*shown, format_settings(best.trial.parameters) if best else MISSING),
+        *build_row(*(format_summary(f.summary) if f else MISSING for f in (published, best))),
+        *(_build_difference_entries(best) if best else build_row(MISSING, MISSING)),
     )
 
 
-def _finalist_row(study: Study, finalist: Finalist) -> tuple[Entry, ...]:
+def _build_finalist_row(study: Study, finalist: Finalist) -> tuple[TableEntry, ...]:
     trial = finalist.trial
     return (
-        *row(trial.number, *(f"{trial.parameters[d.path]:g}" for d in study.dimensions)),
-        *row(
-            percent(trial.value or 0.0),
-            summary_text(finalist.summary),
-            interval_text(finalist.summary.interval),
+        *build_row(trial.number, *(f"{trial.parameters[d.path]:g}" for d in study.dimensions)),
+        *build_row(
+            format_percent(trial.value or 0.0),
+            format_summary(finalist.summary),
+            format_interval(finalist.summary.interval),
         ),
-        *_difference(finalist),
+        *_build_difference_entries(finalist),
     )
 
 
-def _difference(finalist: Finalist) -> tuple[Entry, Entry]:
+def _build_difference_entries(finalist: Finalist) -> tuple[TableEntry, TableEntry]:
     if finalist.difference is None:
-        return Entry(text=MISSING), Entry(text=MISSING)
+        return TableEntry(text=MISSING), TableEntry(text=MISSING)
     interval = finalist.interval
     clear = (
         interval is not None
@@ -301,30 +314,34 @@ def _difference(finalist: Finalist) -> tuple[Entry, Entry]:
         and not interval[0] <= 0 <= interval[1]
     )
     return (
-        Entry(text=signed(finalist.difference), emphasis="clear" if clear else None),
-        Entry(text=f"{signed(interval[0])} to {signed(interval[1])}" if interval else MISSING),
+        TableEntry(text=format_points(finalist.difference), emphasis="clear" if clear else None),
+        TableEntry(
+            text=f"{format_points(interval[0])} to {format_points(interval[1])}"
+            if interval
+            else MISSING
+        ),
     )
 
 
-def _trial_row(study: Study, trial: Trial) -> tuple[Entry, ...]:
+def _build_trial_row(study: Study, trial: Trial) -> tuple[TableEntry, ...]:
     reached = {r.rung: r.value for r in trial.rungs if r.value is not None}
     values = [
-        percent(reached[rung]) if rung in reached else MISSING
+        format_percent(reached[rung]) if rung in reached else MISSING
         for rung in range(len(study.iterations))
     ]
     settings = [f"{trial.parameters[d.path]:g}" for d in study.dimensions]
-    return row(trial.number, trial.origin, *settings, *values, trial.state)
+    return build_row(trial.number, trial.origin, *settings, *values, trial.state)
 
 
-def _names(study: Study) -> tuple[object, ...]:
+def _list_name_parts(study: Study) -> tuple[object, ...]:
     return study.experiment.name, study.dataset.name, f"ipc{study.ipc}", study.method
 
 
-def _table(table: Table, *, captioned: bool = True) -> str:
-    return markdown_table(table) + (f"\n\n{escape(table.caption)}" if captioned else "")
+def _render_table(table: Table, *, captioned: bool = True) -> str:
+    return render_markdown_table(table) + (f"\n\n{escape(table.caption)}" if captioned else "")
 
 
-def _csv(table: Table, out: Path) -> Path:
+def _write_csv(table: Table, out: Path) -> Path:
     path = out / "tables" / f"{table.slug}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as stream:

@@ -20,13 +20,13 @@ _SETTINGS = {
 }
 
 
-def setting(path: str) -> str:
+def name_setting(path: str) -> str:
     """Return a setting's name as people write it."""
     short = path.rpartition(".")[2]
     return _SETTINGS.get(path) or _SETTINGS.get(short, short)
 
 
-def value_text(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as people write it: 0 for 0.0, none for None."""
     if is_number(value):
         return f"{value:g}"
@@ -40,17 +40,17 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def point(sweep: Sweep) -> tuple[str, ...]:
+def format_point(sweep: Sweep) -> tuple[str, ...]:
     """Return each swept setting with its value: ("λ_CC 0.05", "λ_CM 0")."""
-    return tuple(f"{setting(path)} {value_text(value)}" for path, value in sweep)
+    return tuple(f"{name_setting(path)} {format_value(value)}" for path, value in sweep)
 
 
-def swept_name(method: str, sweep: Sweep) -> str:
+def name_swept_method(method: str, sweep: Sweep) -> str:
     """Return a method's name with the settings it was swept over: "DM (lr_img 0.1)"."""
-    return f"{method} ({', '.join(point(sweep))})" if sweep else method
+    return f"{method} ({', '.join(format_point(sweep))})" if sweep else method
 
 
-def usual_setting(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
+def find_usual_values(m: Measurement) -> tuple[tuple[Any, ...] | None, str]:
     """Return the values that swept settings have outside the sweep, and "published", or "usual"
     where nobody published.
 

@@ -23,9 +23,9 @@ from orchestrator.report.render.latex import write_latex
 from orchestrator.report.render.markdown import render_markdown
 from orchestrator.report.results import Results, read_results
 from orchestrator.report.tables import accuracy, continual, features, overview
-from orchestrator.report.tables.aggregates import across
-from orchestrator.report.tables.costs import costs
-from orchestrator.report.tables.settings import settings
+from orchestrator.report.tables.aggregates import build_aggregate_tables
+from orchestrator.report.tables.costs import build_cost_tables
+from orchestrator.report.tables.settings import build_settings_table
 from orchestrator.store.store import Store
 
 
@@ -38,24 +38,24 @@ def build_report(
 ) -> Report:
     """Return all tables of a report; nothing is written. Arguments as for `write_report`."""
     request = Request(space=space_name, overrides=tuple(overrides))
-    planned, missing = overview.cells(results)
+    planned, missing = overview.count_cells(results)
     sections = (
-        *accuracy.sections(results),
-        *continual.sections(results),
-        *features.sections(results),
+        *accuracy.build_accuracy_sections(results),
+        *continual.build_continual_sections(results),
+        *features.build_feature_sections(results),
     )
     return Report(
         space=space_name,
         command=command or request.command("run", "--store", store.address),
         planned_cells=planned,
         missing_cells=missing,
-        overview=overview.overview(results, space_name, overrides),
-        settings=settings(results.plan),
+        overview=overview.build_overview(results, space_name, overrides),
+        settings=build_settings_table(results.plan),
         sections=tuple(section for section in sections if section.measured),
-        across=across(results) if missing < planned else (),
-        costs=costs(results),
-        failures=overview.failures(results),
-        missing=overview.missing(results),
+        across=build_aggregate_tables(results) if missing < planned else (),
+        costs=build_cost_tables(results),
+        failures=overview.build_failures_table(results),
+        missing=overview.build_missing_table(results),
     )
 
 
@@ -98,7 +98,7 @@ def write_report(
 def _write(results: Results, report: Report, store: Store, out: Path) -> ReportFiles:
     written = [_write_csv(table, out / "tables" / f"{table.slug}.csv") for table in report.tables]
     everything = out / "tables" / "results.csv"
-    accuracy.results_frame(results).to_csv(everything, index=False)
+    accuracy.build_results_frame(results).to_csv(everything, index=False)
     files = ReportFiles(
         report=report,
         folder=out,
@@ -114,12 +114,12 @@ def _write(results: Results, report: Report, store: Store, out: Path) -> ReportF
     )
     files.markdown.write_text(render_markdown(files), encoding="utf-8")
     files.html.write_text(render_html(files, results), encoding="utf-8")
-    drawn = [out / path for picture in files.pictures for path in _paths(picture)]
-    manifest.replace(out, [*files.tables, *files.latex, *drawn])
+    drawn = [out / path for picture in files.pictures for path in _list_paths(picture)]
+    manifest.update_manifest(out, [*files.tables, *files.latex, *drawn])
     return files
 
 
-def _paths(picture: Picture) -> list[Path]:
+def _list_paths(picture: Picture) -> list[Path]:
     return [picture.path, picture.svg] if picture.svg else [picture.path]
 
 

@@ -1,5 +1,5 @@
-"""Figures of a report, one module a kind: each draws what has results, and this package writes it
-as SVG and PNG.
+"""Figures of a report, one module per kind. Each draws what has results; this package writes the
+drawings as SVG and PNG.
 """
 
 from pathlib import Path
@@ -13,19 +13,30 @@ from orchestrator.report.figures import (
     sensitivity,
 )
 from orchestrator.report.figures.drawing import write_chart
-from orchestrator.report.figures.style import house_style
+from orchestrator.report.figures.style import use_style
 from orchestrator.report.model import Picture
 from orchestrator.report.results import Results
 
-_KINDS = (compression, architectures, sensitivity, continual, features, losses)
+_DRAWERS = (
+    compression.draw_charts,
+    architectures.draw_charts,
+    sensitivity.draw_charts,
+    continual.draw_charts,
+    features.draw_charts,
+    losses.draw_charts,
+)
 
 
 def write_figures(results: Results, out: Path) -> tuple[Picture, ...]:
-    """Write every figure that has data into `figures` in the report's folder; equal rows give equal
-    files.
+    """Write every figure that has data into the report's folder `figures`.
+
+    Equal rows give equal files.
 
     Raises:
         OSError: a file cannot be written.
     """
-    with house_style():
-        return tuple(write_chart(chart, out) for kind in _KINDS for chart in kind.charts(results))
+    written = []
+    with use_style():
+        for draw_charts in _DRAWERS:
+            written += [write_chart(chart, out) for chart in draw_charts(results)]
+    return tuple(written)

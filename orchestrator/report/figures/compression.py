@@ -11,31 +11,31 @@ from matplotlib.figure import Figure
 from distill_core.datasets.info import DatasetError, DatasetInfo, registered
 from orchestrator.report.figures.drawing import (
     Chart,
-    bounds,
+    add_legend,
+    create_panels,
+    describe_evidence,
     draw_line,
-    evidence,
-    headline,
+    format_headline,
+    get_bounds,
+    get_means,
     label_ticks,
-    legend,
-    panels,
-    percents,
 )
-from orchestrator.report.figures.style import colors
-from orchestrator.report.results import Measurement, Results, scopes
+from orchestrator.report.figures.style import assign_colors
+from orchestrator.report.results import Measurement, Results, list_scopes
 
 
-def charts(results: Results) -> Iterator[Chart]:
+def draw_charts(results: Results) -> Iterator[Chart]:
     """Draw each scope and network that has results at two IPCs or more."""
     done = [m for m in results.measurements if not m.sweep and m.summary]
-    for scope in scopes(done):
+    for scope in list_scopes(done):
         here = [m for m in done if m.scope == scope]
         for network in dict.fromkeys(m.network for m in here):
             chosen = [m for m in here if m.network == network and m.ipc is not None]
             if len({m.ipc for m in chosen}) > 1:
-                yield _chart(results, chosen, _whole(done, chosen[0]))
+                yield _draw_chart(results, chosen, _find_whole(done, chosen[0]))
 
 
-def _whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None:
+def _find_whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None:
     """Return the whole training set's result on the same data and network, of the same experiment
     if that has it.
     """
@@ -48,19 +48,21 @@ def _whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None
     return min(found, key=lambda m: m.scope != like.scope, default=None)
 
 
-def _chart(results: Results, chosen: Sequence[Measurement], whole: Measurement | None) -> Chart:
+def _draw_chart(
+    results: Results, chosen: Sequence[Measurement], whole: Measurement | None
+) -> Chart:
     first = chosen[0]
-    title = headline(first.scope, f"accuracy against size, {first.network}")
+    title = format_headline(first.scope, f"accuracy against size, {first.network}")
     return Chart(
-        figure=size_figure(chosen, whole, _info(results, first), title),
+        figure=draw_sizes(chosen, whole, _find_info(results, first), title),
         name=(*first.scope.name, "size", first.network),
         title=title,
         group="compression",
-        caption=evidence(chosen, "bands"),
+        caption=describe_evidence(chosen, "bands"),
     )
 
 
-def _info(results: Results, m: Measurement) -> DatasetInfo | None:
+def _find_info(results: Results, m: Measurement) -> DatasetInfo | None:
     """Return the record of a registered data set; what it says of another version does not
     count.
     """
@@ -70,7 +72,7 @@ def _info(results: Results, m: Measurement) -> DatasetInfo | None:
         return None
 
 
-def size_figure(
+def draw_sizes(
     chosen: Sequence[Measurement], whole: Measurement | None, info: DatasetInfo | None, title: str
 ) -> Figure:
     """Draw a line a method over images per class, and the whole training set as a horizontal line.
@@ -81,14 +83,14 @@ def size_figure(
         info: says how many images the ratio at the top is of; None leaves it out.
         title: of the figure.
     """
-    figure = panels(title, 1, 1, width=4.9, height=3.3)
+    figure = create_panels(title, 1, 1, width=4.9, height=3.3)
     (ax,) = figure.axes
     ax.set_xscale("log")
     methods = list(dict.fromkeys(m.method for m in chosen))
-    palette = colors([*methods, "Whole"])
+    palette = assign_colors([*methods, "Whole"])
     handles: dict[str, Artist] = {}
     if whole and whole.summary:
-        (mean,), (low, high) = percents([whole.summary]), bounds([whole.summary])
+        (mean,), (low, high) = get_means([whole.summary]), get_bounds([whole.summary])
         handles[whole.method] = ax.axhline(
             mean, color=palette["Whole"], linewidth=1.2, linestyle=(0, (4, 2))
         )
@@ -108,5 +110,5 @@ def size_figure(
         label_ticks(top.xaxis, sizes, [f"{100 * ipc * part:.2g}" for ipc in sizes])
         top.set_xlabel("stored images / training images in %")
         top.spines[:].set_visible(False)
-    legend(figure, handles)
+    add_legend(figure, handles)
     return figure

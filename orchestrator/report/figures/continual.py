@@ -7,19 +7,19 @@ from matplotlib.figure import Figure
 
 from orchestrator.report.figures.drawing import (
     Chart,
+    add_legend,
+    create_panels,
+    describe_evidence,
     draw_line,
-    evidence,
-    headline,
+    format_headline,
     label_ticks,
-    legend,
-    panels,
 )
-from orchestrator.report.figures.style import colors
-from orchestrator.report.results import Results, Trajectory, size
-from orchestrator.report.swept_settings import point
+from orchestrator.report.figures.style import assign_colors
+from orchestrator.report.results import Results, Trajectory, format_ipc
+from orchestrator.report.swept_settings import format_point
 
 
-def charts(results: Results) -> Iterator[Chart]:
+def draw_charts(results: Results) -> Iterator[Chart]:
     """Draw each scope, network and IPC that has results: a panel a number of steps, a line a
     method.
     """
@@ -33,20 +33,20 @@ def charts(results: Results) -> Iterator[Chart]:
         if t.accuracies:
             groups.setdefault((t.scope, t.network, t.ipc, t.sweep), []).append(t)
     for (scope, network, ipc, sweep), chosen in groups.items():
-        title = headline(
-            scope, size(ipc), f"class-incremental learning on {network}", *point(sweep)
+        title = format_headline(
+            scope, format_ipc(ipc), f"class-incremental learning on {network}", *format_point(sweep)
         )
         yield Chart(
-            figure=step_figure(chosen, seen, title),
-            name=(*scope.name, "steps", size(ipc), network, *point(sweep)),
+            figure=draw_steps(chosen, seen, title),
+            name=(*scope.name, "steps", format_ipc(ipc), network, *format_point(sweep)),
             title=title,
             group="continual",
             caption="Accuracy over the classes seen so far. "
-            + evidence(chosen, "bands", "class orders"),
+            + describe_evidence(chosen, "bands", "class orders"),
         )
 
 
-def step_figure(
+def draw_steps(
     chosen: Sequence[Trajectory], seen: dict[tuple[str, int], int], title: str
 ) -> Figure:
     """Draw trajectories.
@@ -57,8 +57,8 @@ def step_figure(
         title: of the figure.
     """
     counts = sorted({t.steps for t in chosen})
-    palette, handles = colors(t.method for t in chosen), {}
-    figure = panels(title, 1, len(counts), width=3.6, height=2.9)
+    palette, handles = assign_colors(t.method for t in chosen), {}
+    figure = create_panels(title, 1, len(counts), width=3.6, height=2.9)
     for ax, steps in zip(figure.axes, counts, strict=True):
         if ax is not figure.axes[0]:
             ax.sharey(figure.axes[0])
@@ -72,5 +72,5 @@ def step_figure(
         ax.set_xlabel("classes seen")
     figure.axes[0].set_ylabel(f"{chosen[0].scope.split} accuracy in %")
     figure.axes[0].set_ylim(bottom=max(0, figure.axes[0].get_ylim()[0]))
-    legend(figure, handles)
+    add_legend(figure, handles)
     return figure

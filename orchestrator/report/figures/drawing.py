@@ -16,8 +16,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.analysis.statistics import Summary
-from orchestrator.report.figures.style import new_figure, save
-from orchestrator.report.model import Group, Picture, slug
+from orchestrator.report.figures.style import create_figure, save_figure
+from orchestrator.report.model import Picture, PictureGroup, make_slug
 from orchestrator.report.results import Measurement, Scope, Trajectory
 
 Array = NDArray[np.float64]
@@ -43,24 +43,24 @@ class Chart:
     name: tuple[object, ...]
     """Parts of its file's name."""
     title: str
-    group: Group
+    group: PictureGroup
     caption: str
 
 
 def write_chart(chart: Chart, out: Path) -> Picture:
     """Write a chart as SVG and PNG into the `figures` folder of a report."""
-    path = Path("figures") / f"{slug(*chart.name)}.png"
-    save(chart.figure, (out / path).with_suffix(".svg"))
-    save(chart.figure, out / path, colors=_COLORS)
+    path = Path("figures") / f"{make_slug(*chart.name)}.png"
+    save_figure(chart.figure, (out / path).with_suffix(".svg"))
+    save_figure(chart.figure, out / path, colors=_COLORS)
     return Picture(title=chart.title, path=path, group=chart.group, caption=chart.caption)
 
 
-def headline(scope: Scope, *parts: str) -> str:
+def format_headline(scope: Scope, *parts: str) -> str:
     """Return the title of a figure of a scope: "ratio: cifar10, IPC 10"."""
     return f"{scope.experiment}: " + ", ".join((*scope.name[1:], *parts))
 
 
-def panels(
+def create_panels(
     title: str, rows: int, columns: int, *, width: float, height: float, beside: float = 1.3
 ) -> Figure:
     """Return a figure of rows × columns panels with a title over them.
@@ -75,14 +75,14 @@ def panels(
     """
     across = max(_MIN_WIDTH, columns * width + beside)
     lines = textwrap.wrap(title, int((across - beside) / _TITLE_WIDTH))
-    figure = new_figure(across, rows * height + 0.25 + 0.17 * len(lines))
+    figure = create_figure(across, rows * height + 0.25 + 0.17 * len(lines))
     figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
     figure.subplots(rows, columns, squeeze=False)
     return figure
 
 
-def legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = None) -> None:
+def add_legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = None) -> None:
     """Put a legend to the right of all panels."""
     if handles:
         box = figure.legend(
@@ -93,7 +93,7 @@ def legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = No
 
 def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], color: str) -> Artist:
     """Draw means in percent, and their 95 % intervals as a band where there are any."""
-    points, means, (low, high) = np.asarray(x), percents(summaries), bounds(summaries)
+    points, means, (low, high) = np.asarray(x), get_means(summaries), get_bounds(summaries)
     ax.fill_between(points, low, high, color=color, alpha=0.18, linewidth=0)
     if len(points) == 1:
         ax.vlines(points, low, high, color=color, linewidth=1.2)
@@ -103,12 +103,12 @@ def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], color: str) 
     return line
 
 
-def percents(summaries: Iterable[Summary]) -> Array:
+def get_means(summaries: Iterable[Summary]) -> Array:
     """Return the means (n,) in percent."""
     return np.array([100 * summary.mean for summary in summaries])
 
 
-def bounds(summaries: Iterable[Summary]) -> Array:
+def get_bounds(summaries: Iterable[Summary]) -> Array:
     """Return the intervals' ends (2, n) in percent, not-a-number where there is no interval."""
     ends = [(np.nan, np.nan) if s.interval is None else s.interval for s in summaries]
     return 100 * np.array(ends, dtype=np.float64).reshape(-1, 2).T
@@ -147,7 +147,7 @@ def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
         axis.set_ticks(range(len(names)), broken)
 
 
-def spans_far(values: ArrayLike) -> bool:
+def is_wide_range(values: ArrayLike) -> bool:
     """Tell whether values are all positive and so far apart that their axis should be
     logarithmic.
     """
@@ -158,7 +158,7 @@ def spans_far(values: ArrayLike) -> bool:
 
 def scale_from_zero(ax: Axes, values: ArrayLike) -> None:
     """Let the vertical axis begin at zero, or make it logarithmic where the values span far."""
-    if spans_far(values):
+    if is_wide_range(values):
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.yaxis.set_major_formatter("{x:g}")
@@ -169,7 +169,9 @@ def scale_from_zero(ax: Axes, values: ArrayLike) -> None:
     ax.set_ylim(0, 1.06 * finite.max() if finite.size and finite.max() > 0 else 1)
 
 
-def evidence(shown: Sequence[Measurement | Trajectory], marks: str, sets: str = "sets") -> str:
+def describe_evidence(
+    shown: Sequence[Measurement | Trajectory], marks: str, sets: str = "sets"
+) -> str:
     """Say what the numbers of a figure rest on.
 
     Args:
@@ -178,7 +180,10 @@ def evidence(shown: Sequence[Measurement | Trajectory], marks: str, sets: str = 
         sets: what a seed stands for.
     """
     drawn = [accuracies for m in shown for accuracies in m.accuracies.values()]
-    seeds, networks = span(len(m.accuracies) for m in shown), span(a.shape[-1] for a in drawn)
+    seeds, networks = (
+        format_range(len(m.accuracies) for m in shown),
+        format_range(a.shape[-1] for a in drawn),
+    )
     if seeds == networks == "1":
         text = f"One {sets[:-1]} and one network each, so there are no intervals."
     else:
@@ -200,7 +205,7 @@ def evidence(shown: Sequence[Measurement | Trajectory], marks: str, sets: str = 
     )
 
 
-def span(counts: Iterable[int]) -> str:
+def format_range(counts: Iterable[int]) -> str:
     """Return the range of some counts: "3" or "1–5"."""
     ordered = sorted(set(counts))
     return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}–{ordered[-1]}"

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import (
     Chart,
-    legend,
+    add_legend,
+    create_panels,
+    format_range,
     name_ticks,
-    panels,
     scale_from_zero,
-    span,
 )
-from orchestrator.report.figures.style import INK, MUTED, colors
+from orchestrator.report.figures.style import INK, MUTED, assign_colors
 from orchestrator.report.results import FeatureView
 
 Array = NDArray[np.float64]
@@ -34,16 +34,18 @@ _MEASURES = {
 }
 
 
-def change_chart(views: Sequence[FeatureView], name: tuple[object, ...], title: str) -> Chart:
+def draw_change_chart(views: Sequence[FeatureView], name: tuple[object, ...], title: str) -> Chart:
     """Draw the sets of all methods and seeds that share everything else."""
     sets: dict[str, list[pd.DataFrame]] = {}
     for view in views:
         sets.setdefault(view.cell.method, []).append(view.rows)
-    figure = change_figure(sets, title)
-    return Chart(figure=figure, name=name, title=title, group="features", caption=_caption(sets))
+    figure = draw_changes(sets, title)
+    return Chart(
+        figure=figure, name=name, title=title, group="features", caption=_build_caption(sets)
+    )
 
 
-def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Figure:
+def draw_changes(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Figure:
     """Draw, for each method, every class's spread and covariance distance of the initial and of the
     synthetic images.
 
@@ -51,32 +53,36 @@ def change_figure(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Fig
         sets: rows of `features` of each set, by method; a class is drawn at its mean over sets.
         title: of the figure.
     """
-    palette = colors(sets)
-    figure = panels(title, 1, 2, width=1.0 + _ACROSS * max(len(sets), 3), height=3.1, beside=1.1)
+    palette = assign_colors(sets)
+    figure = create_panels(
+        title, 1, 2, width=1.0 + _ACROSS * max(len(sets), 3), height=3.1, beside=1.1
+    )
     for ax, (measure, (name, unit)) in zip(figure.axes, _MEASURES.items(), strict=True):
         drawn = [np.zeros(0)]
         for place, (method, frames) in enumerate(sets.items()):
-            drawn.append(_dumbbells(ax, place, class_means(frames, measure), palette[method]))
+            drawn.append(
+                _draw_dumbbells(ax, place, compute_class_means(frames, measure), palette[method])
+            )
         if measure == "spread":
-            drawn.append(_real_line(ax, sets))
+            drawn.append(_draw_real_line(ax, sets))
         scale_from_zero(ax, np.concatenate(drawn))
         name_ticks(ax.xaxis, list(sets), _ACROSS)
         ax.set_xlim(-0.6, len(sets) - 0.4)
         ax.grid(False, axis="x")
         ax.set_title(name)
         ax.set_ylabel(unit)
-    legend(figure, _change_handles())
+    add_legend(figure, _build_handles())
     return figure
 
 
-def class_means(frames: Sequence[pd.DataFrame], measure: str) -> pd.DataFrame:
+def compute_class_means(frames: Sequence[pd.DataFrame], measure: str) -> pd.DataFrame:
     """Return a measure of each class (a row) and origin (a column), its mean over sets."""
     return pd.concat(frames).pivot_table(
         index="label", columns="origin", values=measure, aggfunc="mean"
     )
 
 
-def _dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Array:
+def _draw_dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Array:
     """Draw a line a class from the initial to the synthetic images, and the mean over classes as a
     bar at each end.
     """
@@ -105,15 +111,15 @@ def _dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Array:
     return values.ravel()
 
 
-def _real_line(ax: Axes, sets: Mapping[str, Sequence[pd.DataFrame]]) -> Array:
-    means = class_means([frame for frames in sets.values() for frame in frames], "spread")
+def _draw_real_line(ax: Axes, sets: Mapping[str, Sequence[pd.DataFrame]]) -> Array:
+    means = compute_class_means([frame for frames in sets.values() for frame in frames], "spread")
     real = means["real"].to_numpy(dtype=np.float64) if "real" in means else np.zeros(0)
     if real.size:
         ax.axhline(real.mean(), color=MUTED, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
     return real
 
 
-def _change_handles() -> dict[str, Artist]:
+def _build_handles() -> dict[str, Artist]:
     point: Any = {"linestyle": "none", "marker": "o", "color": MUTED, "markersize": 5}
     return {
         "initial": Line2D([], [], markerfacecolor="white", **point),
@@ -123,8 +129,8 @@ def _change_handles() -> dict[str, Artist]:
     }
 
 
-def _caption(sets: Mapping[str, Sequence[pd.DataFrame]]) -> str:
-    classes = span(frame["label"].nunique() for frames in sets.values() for frame in frames)
-    seeds = span(map(len, sets.values()))
+def _build_caption(sets: Mapping[str, Sequence[pd.DataFrame]]) -> str:
+    classes = format_range(frame["label"].nunique() for frames in sets.values() for frame in frames)
+    seeds = format_range(map(len, sets.values()))
     text = f"A line a class ({classes} classes), from its initial to its synthetic images"
     return text + (f"; mean over {seeds} sets." if seeds != "1" else ".")

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import (
     Chart,
-    headline,
-    legend,
-    panels,
+    add_legend,
+    create_panels,
+    format_headline,
 )
-from orchestrator.report.figures.feature_changes import change_chart
+from orchestrator.report.figures.feature_changes import draw_change_chart
 from orchestrator.report.figures.style import CLASS_COLORS, INK, MUTED
-from orchestrator.report.results import FeatureView, Results, size
-from orchestrator.report.swept_settings import point
+from orchestrator.report.results import FeatureView, Results, format_ipc
+from orchestrator.report.swept_settings import format_point
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ _OTHERS = "#d9d9d9"
 """Real images of classes that have no colour."""
 
 
-def charts(results: Results) -> Iterator[Chart]:
+def draw_charts(results: Results) -> Iterator[Chart]:
     """Draw the sets of each scope, IPC, network and sweep: one seed's in the plane, and the
     measures of all seeds.
     """
@@ -43,21 +43,23 @@ def charts(results: Results) -> Iterator[Chart]:
             cell = view.cell
             groups.setdefault((view.scope, cell.ipc, cell.network, cell.sweep), []).append(view)
     for (scope, ipc, network, sweep), views in groups.items():
-        name = (*scope.name, size(ipc), network, *point(sweep))
-        title = headline(scope, size(ipc), *point(sweep), f"features of {network}")
-        seed, sets = _fullest_seed(views)
+        name = (*scope.name, format_ipc(ipc), network, *format_point(sweep))
+        title = format_headline(
+            scope, format_ipc(ipc), *format_point(sweep), f"features of {network}"
+        )
+        seed, sets = _find_fullest_seed(views)
         if any(_has_points(rows) for rows in sets.values()):
             yield Chart(
-                figure=plane_figure(sets, title),
+                figure=draw_planes(sets, title),
                 name=(*name, "features"),
                 title=title,
                 group="features",
-                caption=_caption(sets, seed),
+                caption=_build_caption(sets, seed),
             )
-        yield change_chart(views, (*name, "spread"), f"{title} before and after")
+        yield draw_change_chart(views, (*name, "spread"), f"{title} before and after")
 
 
-def _fullest_seed(views: Sequence[FeatureView]) -> tuple[int, dict[str, pd.DataFrame]]:
+def _find_fullest_seed(views: Sequence[FeatureView]) -> tuple[int, dict[str, pd.DataFrame]]:
     """Return the seed with most methods, the first of several, and its rows by method."""
     seeds: dict[int, dict[str, pd.DataFrame]] = {}
     for view in views:
@@ -66,7 +68,7 @@ def _fullest_seed(views: Sequence[FeatureView]) -> tuple[int, dict[str, pd.DataF
     return seed, seeds[seed]
 
 
-def shown_labels(labels: Sequence[int]) -> dict[int, str]:
+def color_labels(labels: Sequence[int]) -> dict[int, str]:
     """Return the colour of each class: of all up to ten, of ten evenly spaced ones where there are
     more.
     """
@@ -77,7 +79,7 @@ def shown_labels(labels: Sequence[int]) -> dict[int, str]:
     return {ordered[place]: color for place, color in zip(places, CLASS_COLORS, strict=False)}
 
 
-def plane_figure(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
+def draw_planes(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Draw sets beside one another, their PCA above their t-SNE; a single set has both beside one
     another.
 
@@ -89,16 +91,18 @@ def plane_figure(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
     across = -(-len(sets) // blocks)
     alone = len(sets) == 1
     down, columns = (1, 2) if alone else (2 * blocks, across)
-    figure = panels(title, down, columns, width=3.0 if alone else 2.3, height=3.0 if alone else 2.3)
+    figure = create_panels(
+        title, down, columns, width=3.0 if alone else 2.3, height=3.0 if alone else 2.3
+    )
     rows = pd.concat(sets.values())
-    palette = shown_labels([int(label) for label in rows["label"]])
+    palette = color_labels([int(label) for label in rows["label"]])
     used, planes = set[Axes](), list[Axes]()
     for i, (method, points) in enumerate(sets.items()):
         block, column = divmod(i, across)
         for line, (plane, name) in enumerate(_PLANES.items()):
             place = line if alone else (2 * block + line) * columns + column
             ax = figure.axes[place]
-            _scatter(ax, points, plane, palette)
+            _draw_scatter(ax, points, plane, palette)
             ax.set_title(f"{method}: {name}")
             used.add(ax)
             if plane == "pca":
@@ -107,16 +111,18 @@ def plane_figure(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
     for ax in list(figure.axes):
         if ax not in used:
             ax.remove()
-    legend(figure, _handles(rows, palette))
+    add_legend(figure, _build_handles(rows, palette))
     return figure
 
 
-def _scatter(ax: Axes, rows: pd.DataFrame, plane: str, palette: Mapping[int, str]) -> None:
+def _draw_scatter(ax: Axes, rows: pd.DataFrame, plane: str, palette: Mapping[int, str]) -> None:
     """Real images as faint dots, initial ones as rings, synthetic ones as filled points above
     them.
     """
-    by_origin = {str(origin): _points(group, plane) for origin, group in rows.groupby("origin")}
-    _real_dots(ax, by_origin.get("real", {}), palette)
+    by_origin = {
+        str(origin): _read_points(group, plane) for origin, group in rows.groupby("origin")
+    }
+    _draw_real_dots(ax, by_origin.get("real", {}), palette)
     for label, color in palette.items():
         for origin, face, edge, width in (
             ("initial", "none", color, 0.8),
@@ -125,14 +131,20 @@ def _scatter(ax: Axes, rows: pd.DataFrame, plane: str, palette: Mapping[int, str
             x, y = by_origin.get(origin, {}).get(label, np.zeros((0, 2))).T
             order = 3 if origin == "initial" else 4
             ax.scatter(
-                x, y, s=_area(len(x)), facecolor=face, edgecolor=edge, linewidth=width, zorder=order
+                x,
+                y,
+                s=_choose_area(len(x)),
+                facecolor=face,
+                edgecolor=edge,
+                linewidth=width,
+                zorder=order,
             )
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(True)
 
 
-def _real_dots(ax: Axes, classes: Mapping[int, Array], palette: Mapping[int, str]) -> None:
+def _draw_real_dots(ax: Axes, classes: Mapping[int, Array], palette: Mapping[int, str]) -> None:
     """Draw at most `_REAL_DOTS` a class, those without a colour below; as pixels even in an SVG,
     for its size.
     """
@@ -148,7 +160,7 @@ def _real_dots(ax: Axes, classes: Mapping[int, Array], palette: Mapping[int, str
         ax.scatter(x, y, s=4, color=shades, alpha=0.45, linewidth=0, zorder=2, rasterized=True)
 
 
-def _points(rows: pd.DataFrame, plane: str) -> dict[int, Array]:
+def _read_points(rows: pd.DataFrame, plane: str) -> dict[int, Array]:
     """Return the points (n, 2) of each class."""
     columns = zip(rows["label"], rows[f"{plane}_x"], rows[f"{plane}_y"], strict=True)
     return {
@@ -158,7 +170,7 @@ def _points(rows: pd.DataFrame, plane: str) -> dict[int, Array]:
     }
 
 
-def _area(count: int) -> float:
+def _choose_area(count: int) -> float:
     """Area of the mark of one of `count` images: the fewer, the larger."""
     return float(np.clip(160 / max(count, 1), 9, 30))
 
@@ -172,10 +184,10 @@ def _share_limits(axes: Sequence[Axes]) -> None:
 
 
 def _has_points(rows: pd.DataFrame) -> bool:
-    return any(_points(rows, plane) for plane in _PLANES)
+    return any(_read_points(rows, plane) for plane in _PLANES)
 
 
-def _handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, Artist]:
+def _build_handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, Artist]:
     names = {
         int(label): str(name) for label, name in zip(rows["label"], rows["class_name"], strict=True)
     }
@@ -196,7 +208,7 @@ def _handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, Artist
     return {**{origin: mark for origin, mark in origins.items() if origin in present}, **classes}
 
 
-def _caption(sets: Mapping[str, pd.DataFrame], seed: int) -> str:
+def _build_caption(sets: Mapping[str, pd.DataFrame], seed: int) -> str:
     rows = pd.concat(sets.values())
     classes, most = rows["label"].nunique(), len(CLASS_COLORS)
     text = f"One set a method (seed {seed}). "

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from orchestrator.report.cells import percent
+from orchestrator.report.entries import format_percent
 from orchestrator.report.figures.drawing import name_ticks
 from orchestrator.report.figures.style import INK, SEQUENTIAL
 from orchestrator.report.model import MISSING
@@ -53,7 +53,7 @@ def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None
     )
     for (y, x), value in np.ndenumerate(shown.values):
         dark = (value - low) / (high - low) > _DARK
-        text = MISSING if np.isnan(value) else percent(value)
+        text = MISSING if np.isnan(value) else format_percent(value)
         ax.text(
             x,
             y,
@@ -78,15 +78,15 @@ def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None
     ax.set_ylabel(shown.row_title)
 
 
-def best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
+def find_best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
     """Mark the highest accuracy of the map, or with axis 0 of each column; none where all print
     alike.
     """
     if axis is None:
-        return best(values.reshape(-1, 1), axis=0).reshape(values.shape)
+        return find_best(values.reshape(-1, 1), axis=0).reshape(values.shape)
     marked = np.zeros(values.shape, dtype=np.bool_)
     for column, numbers in enumerate(values.T):
-        if len({percent(number) for number in numbers if np.isfinite(number)}) > 1:
+        if len({format_percent(number) for number in numbers if np.isfinite(number)}) > 1:
             marked[np.nanargmax(numbers), column] = True
     return marked
 
@@ -106,14 +106,14 @@ def mark_best(ax: Axes, where: NDArray[np.bool_]) -> dict[str, Artist]:
     return {"best": star} if where.any() else {}
 
 
-def outline(ax: Axes, row: int, column: int) -> Artist:
+def draw_frame(ax: Axes, row: int, column: int) -> Artist:
     """Draw a frame around a square, and return one for a legend."""
     style: Any = {"fill": False, "edgecolor": _FRAME, "linewidth": 2}
     ax.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, zorder=3, **style))
     return Rectangle((0, 0), 1, 1, **style)
 
 
-def limits_of(maps: Sequence[HeatMap]) -> tuple[float, float]:
+def find_limits(maps: Sequence[HeatMap]) -> tuple[float, float]:
     """Return the lowest and the highest accuracy of some maps."""
     values = np.concatenate([shown.values.ravel() for shown in maps])
     return float(np.nanmin(values)), float(np.nanmax(values))

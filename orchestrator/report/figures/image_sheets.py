@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.errors import ReportError
 from orchestrator.planning.plan import Cell, Plan
-from orchestrator.report.figures.drawing import headline
-from orchestrator.report.figures.style import INK, MUTED, house_style, new_figure, save
-from orchestrator.report.model import Picture, slug
+from orchestrator.report.figures.drawing import format_headline
+from orchestrator.report.figures.style import INK, MUTED, create_figure, save_figure, use_style
+from orchestrator.report.model import Picture, make_slug
 from orchestrator.report.results import Results, Scope
 from orchestrator.store.store import Store
 
@@ -84,7 +84,7 @@ def read_set(path: Path) -> StoredSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Shown:
+class _ShownSet:
     """The set that stands for a method at one IPC of a scope: the first seed's that is done."""
 
     scope: Scope
@@ -97,13 +97,16 @@ class _Shown:
 def write_sheets(results: Results, store: Store, out: Path) -> tuple[Picture, ...]:
     """Write one sheet a data set, method and IPC, of the first seed that is done."""
     pictures: dict[Path, Picture] = {}
-    for shown in _shown_sets(results, store):
+    for shown in _list_shown_sets(results, store):
         if shown.file in pictures:
             continue
         title = f"{shown.method}, {shown.scope.dataset}, IPC {shown.ipc}, seed {shown.seed}"
-        path = Path("pictures") / f"{slug(*shown.scope.name, shown.method, f'ipc{shown.ipc}')}.png"
-        with house_style():
-            save(sheet(read_set(shown.file), title), out / path)
+        path = (
+            Path("pictures")
+            / f"{make_slug(*shown.scope.name, shown.method, f'ipc{shown.ipc}')}.png"
+        )
+        with use_style():
+            save_figure(draw_sheet(read_set(shown.file), title), out / path)
         pictures[shown.file] = Picture(title=title, path=path, group="sheet", caption=_SHEET)
     return tuple(pictures.values())
 
@@ -112,26 +115,26 @@ def write_comparisons(results: Results, store: Store, out: Path) -> tuple[Pictur
     """Write the methods beside one another, one picture an experiment and data set, at its largest
     IPC.
     """
-    return tuple(_comparisons(results, store, out))
+    return tuple(_draw_comparisons(results, store, out))
 
 
-def _comparisons(results: Results, store: Store, out: Path) -> Iterator[Picture]:
-    shown, drawn = _shown_sets(results, store), set[Path]()
+def _draw_comparisons(results: Results, store: Store, out: Path) -> Iterator[Picture]:
+    shown, drawn = _list_shown_sets(results, store), set[Path]()
     for scope in dict.fromkeys(each.scope for each in shown):
-        ipc, paths = _sets_at_largest_ipc([each for each in shown if each.scope == scope])
+        ipc, paths = _select_largest_ipc([each for each in shown if each.scope == scope])
         if len(paths) > 1 and not drawn.issuperset(paths.values()):
             drawn.update(paths.values())
-            title = headline(scope, f"IPC {ipc}", "the same classes by each method")
-            path = Path("pictures") / f"{slug(*scope.name, 'methods', f'ipc{ipc}')}.png"
-            with house_style():
-                save(
-                    comparison({method: read_set(file) for method, file in paths.items()}),
+            title = format_headline(scope, f"IPC {ipc}", "the same classes by each method")
+            path = Path("pictures") / f"{make_slug(*scope.name, 'methods', f'ipc{ipc}')}.png"
+            with use_style():
+                save_figure(
+                    draw_comparison({method: read_set(file) for method, file in paths.items()}),
                     out / path,
                 )
             yield Picture(title=title, path=path, group="comparison", caption=_COMPARISON)
 
 
-def _sets_at_largest_ipc(shown: Iterable[_Shown]) -> tuple[int, dict[str, Path]]:
+def _select_largest_ipc(shown: Iterable[_ShownSet]) -> tuple[int, dict[str, Path]]:
     """Return the IPC at which most methods have a set, the largest of several, and their files by
     method.
     """
@@ -142,7 +145,7 @@ def _sets_at_largest_ipc(shown: Iterable[_Shown]) -> tuple[int, dict[str, Path]]
     return ipc, found.get(ipc, {})
 
 
-def sheet(stored: StoredSet, title: str) -> Figure:
+def draw_sheet(stored: StoredSet, title: str) -> Figure:
     """Draw a set: a row a class, at most `MAX_COLUMNS` images each; many classes flow into blocks
     side by side.
 
@@ -152,15 +155,15 @@ def sheet(stored: StoredSet, title: str) -> Figure:
     columns = max(1, min(most, MAX_COLUMNS, _PIXELS // (len(stored.class_names) * side**2)))
     rows = [stored.of_class(label, columns) for label in range(len(stored.class_names))]
     title = title if columns >= most else f"{title} ({columns} of {most} images a class)"
-    blocks = _block_count(len(rows), columns)
-    scale = _scale(side, blocks * (columns + 2))
+    blocks = _count_blocks(len(rows), columns)
+    scale = _choose_scale(side, blocks * (columns + 2))
     cell = side * scale + _GAP
-    label_width = _text_width(stored.class_names)
+    label_width = _measure_text(stored.class_names)
     height = math.ceil(len(rows) / blocks)
     canvas = _Canvas(
         width=2 * _MARGIN
         + max(
-            blocks * (label_width + columns * cell + _MARGIN) - _MARGIN, _text_width([title], 14)
+            blocks * (label_width + columns * cell + _MARGIN) - _MARGIN, _measure_text([title], 14)
         ),
         height=2 * _MARGIN + 30 + height * cell,
     )
@@ -180,7 +183,7 @@ def sheet(stored: StoredSet, title: str) -> Figure:
     return canvas.figure()
 
 
-def comparison(sets: dict[str, StoredSet]) -> Figure:
+def draw_comparison(sets: dict[str, StoredSet]) -> Figure:
     """Draw methods one below the other: a column a class, up to `COMPARED_ROWS` images each."""
     first = next(iter(sets.values()))
     count = len(first.class_names)
@@ -189,8 +192,8 @@ def comparison(sets: dict[str, StoredSet]) -> Figure:
         m: max(len(s.of_class(label, COMPARED_ROWS)) for label in labels) for m, s in sets.items()
     }
     side = max(s.images.shape[1] for s in sets.values())
-    scale = _scale(side, len(labels) + 2)
-    cell, label_width = side * scale + _GAP, _text_width(sets, size=13)
+    scale = _choose_scale(side, len(labels) + 2)
+    cell, label_width = side * scale + _GAP, _measure_text(sets, size=13)
     top = _MARGIN + 26
     canvas = _Canvas(
         width=2 * _MARGIN + label_width + len(labels) * cell,
@@ -217,7 +220,7 @@ class _Canvas:
 
     def __init__(self, *, width: int, height: int) -> None:
         self._pixels = np.full((height, width, 3), 255, dtype=np.uint8)
-        self._figure = new_figure(width / _DPI, height / _DPI, _DPI)
+        self._figure = create_figure(width / _DPI, height / _DPI, _DPI)
 
     def paste(self, left: int, top: int, image: Image, scale: int) -> None:
         pixels = image.repeat(scale, axis=0).repeat(scale, axis=1)
@@ -249,7 +252,7 @@ class _Canvas:
         return self._figure
 
 
-def _block_count(rows: int, columns: int) -> int:
+def _count_blocks(rows: int, columns: int) -> int:
     """Number of blocks side by side that brings the sheet closest to four units wide and three
     high.
     """
@@ -261,18 +264,18 @@ def _block_count(rows: int, columns: int) -> int:
     return min(range(1, rows + 1), key=unshapeliness, default=1)
 
 
-def _scale(side: int, cells_across: int) -> int:
+def _choose_scale(side: int, cells_across: int) -> int:
     """Whole number of screen pixels a pixel, so that the cells fit the width and an image is about
     100 pixels.
     """
     return max(1, min(_WIDTH // (cells_across * side), round(100 / side)))
 
 
-def _text_width(texts: Iterable[str], size: int = 12) -> int:
+def _measure_text(texts: Iterable[str], size: int = 12) -> int:
     return 14 + round(0.66 * size * max((len(text) for text in texts), default=0))
 
 
-def _shown_sets(results: Results, store: Store) -> list[_Shown]:
+def _list_shown_sets(results: Results, store: Store) -> list[_ShownSet]:
     """Return the sets that are pictured: those whose accuracy or features are measured; swept
     settings are left out.
     """
@@ -281,15 +284,17 @@ def _shown_sets(results: Results, store: Store) -> list[_Shown]:
     return [
         shown
         for scope, cells in (*measured, *viewed)
-        if (shown := _first_stored(results.plan, store, scope, cells))
+        if (shown := _find_stored(results.plan, store, scope, cells))
     ]
 
 
-def _first_stored(plan: Plan, store: Store, scope: Scope, cells: Sequence[Cell]) -> _Shown | None:
+def _find_stored(plan: Plan, store: Store, scope: Scope, cells: Sequence[Cell]) -> _ShownSet | None:
     for cell in cells:
         if cell.set_key is None or cell.ipc is None:
             continue
         file = store.artifact(plan.units[cell.set_key], ARTIFACT)
         if file is not None:
-            return _Shown(scope=scope, method=cell.method, ipc=cell.ipc, seed=cell.seed, file=file)
+            return _ShownSet(
+                scope=scope, method=cell.method, ipc=cell.ipc, seed=cell.seed, file=file
+            )
     return None

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import (
     Chart,
-    headline,
-    legend,
-    panels,
+    add_legend,
+    create_panels,
+    format_headline,
+    format_range,
     scale_from_zero,
-    span,
 )
-from orchestrator.report.figures.style import colors
-from orchestrator.report.results import Results, scopes, size
+from orchestrator.report.figures.style import assign_colors
+from orchestrator.report.results import Results, format_ipc, list_scopes
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _POINTS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class LossCurve:
     """One loss of one method over its sets."""
 
     iterations: Array
@@ -44,11 +44,11 @@ class Curve:
     """(sets, T)"""
 
 
-def charts(results: Results) -> Iterator[Chart]:
+def draw_charts(results: Results) -> Iterator[Chart]:
     """Draw the loss curves of each experiment, data set and IPC; swept settings are left out."""
     rows = results.rows["distillations"].set_index("key")
     drawn = set[str | None]()
-    for scope in scopes(results.measurements):
+    for scope in list_scopes(results.measurements):
         plain = [
             m
             for m in results.measurements
@@ -59,34 +59,34 @@ def charts(results: Results) -> Iterator[Chart]:
             sets = list(
                 dict.fromkeys(key for m in chosen for key in m.set_keys if key in rows.index)
             )
-            curves = loss_curves(rows.loc[sets])
+            curves = build_loss_curves(rows.loc[sets])
             if not curves or drawn.issuperset(sets):
                 continue
             drawn.update(sets)
-            title = headline(scope, size(ipc), "losses")
+            title = format_headline(scope, format_ipc(ipc), "losses")
             yield Chart(
-                figure=loss_figure(curves, title),
+                figure=draw_losses(curves, title),
                 name=(*scope.name, "losses", f"ipc{ipc}"),
                 title=title,
                 group="losses",
-                caption=_caption(curves),
+                caption=_build_caption(curves),
             )
 
 
-def loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, Curve]]:
+def build_loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, LossCurve]]:
     """Return the curve of each method, for each loss that has values, from rows of
     `distillations`.
     """
-    found: dict[str, dict[str, Curve]] = {}
+    found: dict[str, dict[str, LossCurve]] = {}
     for column, title in _LOSSES.items():
         for method, group in rows.groupby("method", sort=False):
-            curve = _curve(group, column)
+            curve = _build_curve(group, column)
             if curve is not None:
                 found.setdefault(title, {})[str(method)] = curve
     return found
 
 
-def _curve(rows: pd.DataFrame, column: str) -> Curve | None:
+def _build_curve(rows: pd.DataFrame, column: str) -> LossCurve | None:
     pairs = [
         (x, y) for x, y in zip(rows["curve_iteration"], rows[column], strict=True) if _has_values(y)
     ]
@@ -94,7 +94,7 @@ def _curve(rows: pd.DataFrame, column: str) -> Curve | None:
     if length == 0:
         return None
     values = np.array([y[:length] for _, y in pairs], dtype=np.float64)
-    return Curve(iterations=np.asarray(pairs[0][0][:length], dtype=np.float64), values=values)
+    return LossCurve(iterations=np.asarray(pairs[0][0][:length], dtype=np.float64), values=values)
 
 
 def _has_values(values: object) -> bool:
@@ -106,35 +106,35 @@ def _has_values(values: object) -> bool:
     )
 
 
-def loss_figure(curves: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
+def draw_losses(curves: Mapping[str, Mapping[str, LossCurve]], title: str) -> Figure:
     """Draw a panel a loss; a line is the mean over sets, its band goes from the lowest set to the
     highest.
     """
-    palette = colors(method for panel in curves.values() for method in panel)
-    figure = panels(title, 1, len(curves), width=3.1, height=2.7)
+    palette = assign_colors(method for panel in curves.values() for method in panel)
+    figure = create_panels(title, 1, len(curves), width=3.1, height=2.7)
     handles = {}
     for ax, (name, panel) in zip(figure.axes, curves.items(), strict=True):
         for method, curve in panel.items():
-            handles[method] = _draw(ax, curve, palette[method])
+            handles[method] = _draw_curve(ax, curve, palette[method])
         scale_from_zero(ax, np.concatenate([np.ravel(curve.values) for curve in panel.values()]))
         ax.set_title(name)
         ax.set_xlabel("iteration")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         ax.margins(x=0.02)
     figure.axes[0].set_ylabel("loss, summed over classes")
-    legend(figure, handles)
+    add_legend(figure, handles)
     return figure
 
 
-def _caption(curves: Mapping[str, Mapping[str, Curve]]) -> str:
+def _build_caption(curves: Mapping[str, Mapping[str, LossCurve]]) -> str:
     """Say what a line is; losses are shown before their weights λ."""
-    sets = span(len(curve.values) for panel in curves.values() for curve in panel.values())
+    sets = format_range(len(curve.values) for panel in curves.values() for curve in panel.values())
     text = f"Each loss before its weight, smoothed over a fortieth of its length; mean over {sets} "
     return text + ("set." if sets == "1" else "sets; bands: from the lowest set to the highest.")
 
 
-def _draw(ax: Axes, curve: Curve, color: str) -> Artist:
-    smooth = np.array([_smoothed(values) for values in curve.values])
+def _draw_curve(ax: Axes, curve: LossCurve, color: str) -> Artist:
+    smooth = np.array([_smooth(values) for values in curve.values])
     if len(smooth) > 1:
         ax.fill_between(
             curve.iterations, smooth.min(0), smooth.max(0), color=color, alpha=0.18, linewidth=0
@@ -145,7 +145,7 @@ def _draw(ax: Axes, curve: Curve, color: str) -> Artist:
     return line
 
 
-def _smoothed(values: Array) -> Array:
+def _smooth(values: Array) -> Array:
     """Running mean (T,) over the last part of the curve, its start over what there is."""
     window = max(1, len(values) // _POINTS)
     return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()

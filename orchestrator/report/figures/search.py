@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from orchestrator.report.figures.drawing import legend, panels
-from orchestrator.report.figures.style import MUTED, SEQUENTIAL, colors
+from orchestrator.report.figures.drawing import add_legend, create_panels
+from orchestrator.report.figures.style import MUTED, SEQUENTIAL, assign_colors
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import StudyResult
@@ -29,7 +29,7 @@ _PUBLISHED = "#e8590c"
 _MATHEMATICAL = {"lambda_cc": r"$\lambda_\mathrm{CC}$", "lambda_cm": r"$\lambda_\mathrm{CM}$"}
 
 
-def figures(result: StudyResult) -> Iterator[tuple[str, str, Figure]]:
+def draw_figures(result: StudyResult) -> Iterator[tuple[str, str, Figure]]:
     """Draw what there is of a study: the name of a file, a caption, and the figure."""
     measured = [trial for trial in result.trials if trial.rungs[0].value is not None]
     if not measured:
@@ -40,17 +40,17 @@ def figures(result: StudyResult) -> Iterator[tuple[str, str, Figure]]:
     )
     if len(result.study.dimensions) > 1:
         caption = f"Colour: {first}, smoothed by a Gaussian process; larger points came further."
-        yield "map", caption, map_figure(result, measured)
-    yield "slices", f"Small: {first}. Large: after all of them.", slice_figure(result, measured)
+        yield "map", caption, draw_map(result, measured)
+    yield "slices", f"Small: {first}. Large: after all of them.", draw_slices(result, measured)
     if len(result.study.iterations) > 1:
         yield (
             "rungs",
             "A line a trial; it ends where the trial was stopped.",
-            rung_figure(result, measured),
+            draw_rungs(result, measured),
         )
 
 
-def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
+def draw_map(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     """Draw the plane of the first two settings: a surface through the first rung's values, and the
     trials on it.
     """
@@ -67,14 +67,18 @@ def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
         "vmax": max(values.max(), values.min() + 0.1),
         "cmap": SEQUENTIAL,
     }
-    figure = panels(
+    figure = create_panels(
         f"{result.study.title}: where the search looked", 1, 1, width=4.4, height=3.6, beside=1.9
     )
     (ax,) = figure.axes
     ax.grid(False)
     if len(trials) >= MIN_TRIALS:
         ax.imshow(
-            surface(points, values), origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits
+            fit_surface(points, values),
+            origin="lower",
+            extent=(0, 1, 0, 1),
+            aspect="auto",
+            **limits,
         )
     sizes = [30 + 45 * (len(trial.rungs) - 1) for trial in trials]
     dots = ax.scatter(
@@ -91,7 +95,7 @@ def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     figure.colorbar(
         dots, ax=ax, label="validation accuracy in %", shrink=0.75, location="left", pad=0.02
     )
-    handles = _marks(
+    handles = _draw_marks(
         ax,
         result,
         lambda t: (across.position(t.parameters[across.path]), up.position(t.parameters[up.path])),
@@ -100,18 +104,18 @@ def map_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     _scale(ax.yaxis, up)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
-    ax.set_xlabel(_title(across))
-    ax.set_ylabel(_title(up))
-    legend(figure, handles)
+    ax.set_xlabel(_build_title(across))
+    ax.set_ylabel(_build_title(up))
+    add_legend(figure, handles)
     return figure
 
 
-def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
+def draw_slices(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     """Draw accuracy against each setting for itself."""
     dimensions = result.study.dimensions
-    color = colors([result.study.method])[result.study.method]
+    color = assign_colors([result.study.method])[result.study.method]
     title = f"{result.study.title}: accuracy against each setting"
-    figure = panels(title, 1, len(dimensions), width=3.1, height=2.9, beside=1.5)
+    figure = create_panels(title, 1, len(dimensions), width=3.1, height=2.9, beside=1.5)
     handles: dict[str, Artist] = {}
     for ax, dimension in zip(figure.axes, dimensions, strict=True):
         where = {t.number: dimension.position(t.parameters[dimension.path]) for t in trials}
@@ -124,7 +128,7 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
             (handles["last rung"],) = ax.plot(
                 *zip(*complete, strict=True), "o", color=color, markersize=6, zorder=3
             )
-        handles |= _marks(
+        handles |= _draw_marks(
             ax,
             result,
             lambda t, where=where: (where[t.number], 100 * t.value),  # type: ignore[misc]
@@ -133,17 +137,18 @@ def slice_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
         ax.set_xlim(0, 1)
         share = result.importance.get(dimension.path)
         ax.set_xlabel(
-            _title(dimension) + ("" if share is None else f"  (importance {100 * share:.0f} %)")
+            _build_title(dimension)
+            + ("" if share is None else f"  (importance {100 * share:.0f} %)")
         )
     figure.axes[0].set_ylabel("validation accuracy in %")
-    legend(figure, handles)
+    add_legend(figure, handles)
     return figure
 
 
-def rung_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
+def draw_rungs(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     """Draw accuracy against iterations, a line a trial."""
-    color = colors([result.study.method])[result.study.method]
-    figure = panels(
+    color = assign_colors([result.study.method])[result.study.method]
+    figure = create_panels(
         f"{result.study.title}: trials over their rungs", 1, 1, width=4.6, height=2.9, beside=1.5
     )
     (ax,) = figure.axes
@@ -163,11 +168,11 @@ def rung_figure(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     ax.xaxis.set_tick_params(which="minor", length=0, labelbottom=False)
     ax.set_xlabel("iterations")
     ax.set_ylabel("validation accuracy in %")
-    legend(figure, handles)
+    add_legend(figure, handles)
     return figure
 
 
-def surface(points: Array, values: Array) -> Array:
+def fit_surface(points: Array, values: Array) -> Array:
     """Return a smooth surface over the unit square through noisy values, (cells, cells), the second
     axis to the right.
 
@@ -191,7 +196,7 @@ def surface(points: Array, values: Array) -> Array:
     return np.asarray(predicted, dtype=np.float64).reshape(_CELLS, _CELLS)
 
 
-def _marks(
+def _draw_marks(
     ax: Axes, result: StudyResult, place: Callable[[Trial], tuple[float, float]]
 ) -> dict[str, Artist]:
     """Mark the published and the best settings, and return the marks for a legend."""
@@ -240,5 +245,5 @@ def _scale(axis: Axis, dimension: Dimension) -> None:
     axis.set_ticks([dimension.position(tick) for tick in ticks], labels)
 
 
-def _title(dimension: Dimension) -> str:
+def _build_title(dimension: Dimension) -> str:
     return _MATHEMATICAL.get(dimension.name, dimension.name)

@@ -64,7 +64,7 @@ _STYLE: Any = {
 }
 
 
-def colors(methods: Iterable[str]) -> dict[str, str]:
+def assign_colors(methods: Iterable[str]) -> dict[str, str]:
     """Return each method's colour; an unknown method takes the next free one."""
     names = list(dict.fromkeys(methods))
     unknown = [name for name in names if name not in _COLORS]
@@ -73,20 +73,20 @@ def colors(methods: Iterable[str]) -> dict[str, str]:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
+def use_style() -> Iterator[None]:
     """Draw and save figures inside this context."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
-def new_figure(width: float, height: float, dpi: int = 160) -> Figure:
+def create_figure(width: float, height: float, dpi: int = 160) -> Figure:
     """Return a figure of a size in inches that needs no display and no global state."""
     figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(figure: Figure, path: Path, *, colors: int | None = None) -> Path:
+def save_figure(figure: Figure, path: Path, *, colors: int | None = None) -> Path:
     """Write a figure in the format of the path's suffix, with nothing in it that depends on when.
 
     Args:

@@ -16,7 +16,7 @@ _LONGEST_SIDE = 16_383
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inline:
+class EncodedPicture:
     """A picture that needs no other file."""
 
     uri: str
@@ -30,7 +30,7 @@ class Inline:
     """
 
 
-def inline(path: Path, largest: int = LARGEST) -> Inline:
+def encode_picture(path: Path, largest: int = LARGEST) -> EncodedPicture:
     """Return a picture for a page.
 
     Raises:
@@ -39,22 +39,22 @@ def inline(path: Path, largest: int = LARGEST) -> Inline:
     with Image.open(path) as file:
         image = file.convert("RGB")
     width, height = image.size
-    data = _webp(image, lossless=True) if max(image.size) <= _LONGEST_SIDE else b""
+    data = _encode_webp(image, lossless=True) if max(image.size) <= _LONGEST_SIDE else b""
     exact = 0 < len(data) <= largest
     scale = min(1.0, _LONGEST_SIDE / max(image.size))
     while not exact and (not data or len(data) > largest):
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        data = _webp(
+        data = _encode_webp(
             image if scale == 1 else image.resize(size, Image.Resampling.LANCZOS), quality=_QUALITY
         )
         scale *= _SHRINK
         if size == (1, 1):
             break
     uri = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    return Inline(uri=uri, width=width, height=height, exact=exact)
+    return EncodedPicture(uri=uri, width=width, height=height, exact=exact)
 
 
-def _webp(image: Image.Image, **options: int) -> bytes:
+def _encode_webp(image: Image.Image, **options: int) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "WEBP", **options)
     return stream.getvalue()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from orchestrator.report.model import Report
 from orchestrator.report.results import Results
-from orchestrator.report.tables.overview import describe
+from orchestrator.report.tables.overview import describe_unit
 from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.text import duration
 from orchestrator.units import to_json
@@ -21,23 +21,23 @@ _Column = tuple[str, str, Callable[[Any], str]]
 """Heading, column of the table, and how its values are written."""
 
 
-def _percent(value: float) -> str:
+def _format_percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def _whole(value: float) -> str:
+def _format_whole(value: float) -> str:
     return str(int(value))
 
 
-def _short(value: float) -> str:
+def _format_short(value: float) -> str:
     return f"{value:.4g}"
 
 
 _FACTS: tuple[_Column, ...] = (
     ("Data set", "dataset", str),
     ("Method", "method", str),
-    ("IPC", "ipc", _whole),
-    ("Seed", "seed", _whole),
+    ("IPC", "ipc", _format_whole),
+    ("Seed", "seed", _format_whole),
     ("Network", "network", str),
     ("Split", "split", str),
     ("Protocol", "protocol", str),
@@ -53,31 +53,31 @@ _FACTS: tuple[_Column, ...] = (
 
 _ROWS: dict[str, tuple[_Column, ...]] = {
     "evaluations": (
-        ("network", "network_index", _whole),
-        ("its seed", "network_seed", _whole),
-        ("accuracy in %", "accuracy", _percent),
-        ("in training", "train_accuracy", _percent),
+        ("network", "network_index", _format_whole),
+        ("its seed", "network_seed", _format_whole),
+        ("accuracy in %", "accuracy", _format_percent),
+        ("in training", "train_accuracy", _format_percent),
     ),
     "continual": (
-        ("step", "step", _whole),
+        ("step", "step", _format_whole),
         ("classes seen", "classes", lambda value: str(len(value))),
-        ("network", "network_index", _whole),
-        ("its seed", "network_seed", _whole),
-        ("accuracy in %", "accuracy", _percent),
+        ("network", "network_index", _format_whole),
+        ("its seed", "network_seed", _format_whole),
+        ("accuracy in %", "accuracy", _format_percent),
     ),
     "features": (
         ("class", "class_name", str),
         ("images", "origin", str),
-        ("number", "images", _whole),
-        ("spread", "spread", _short),
-        ("covariance distance", "covariance_distance", _short),
+        ("number", "images", _format_whole),
+        ("spread", "spread", _format_short),
+        ("covariance distance", "covariance_distance", _format_short),
     ),
     "distillations": (
-        ("iterations", "iterations", _whole),
-        ("λ_CC", "lambda_cc", _short),
-        ("λ_CM", "lambda_cm", _short),
-        ("s / iteration", "seconds_per_iteration", _short),
-        ("last loss", "loss", _short),
+        ("iterations", "iterations", _format_whole),
+        ("λ_CC", "lambda_cc", _format_short),
+        ("λ_CM", "lambda_cm", _format_short),
+        ("s / iteration", "seconds_per_iteration", _format_short),
+        ("last loss", "loss", _format_short),
     ),
 }
 _ORDER = ("step", "label", "origin", "network_index")
@@ -96,7 +96,7 @@ class _Shared:
         return [json.loads(text) for text in self.places]
 
 
-def evidence(report: Report, results: Results) -> dict[str, Any]:
+def collect_evidence(report: Report, results: Results) -> dict[str, Any]:
     """Return what a page shows behind a number, as JSON.
 
     Returns:
@@ -106,7 +106,7 @@ def evidence(report: Report, results: Results) -> dict[str, Any]:
         units that a number of the report comes from are in it, and the sets that these read.
     """
     specs, parents = _Shared({}), _Shared({})
-    keys = _keys(report, results)
+    keys = _list_keys(report, results)
     tables = {name: _Behind(results.rows[name], keys, _ROWS[name]) for name in _ROWS}
     units = {}
     for key in keys:
@@ -114,7 +114,7 @@ def evidence(report: Report, results: Results) -> dict[str, Any]:
         behind = tables[TABLE_OF_KIND[unit.kind]]
         spec = json.loads(behind.specs.get(key) or to_json(unit))
         units[key] = {
-            "what": describe(results.plan, unit),
+            "what": describe_unit(results.plan, unit),
             "table": TABLE_OF_KIND[unit.kind],
             "facts": behind.facts.get(key, []),
             "rows": behind.rows.get(key, []),
@@ -147,15 +147,15 @@ class _Behind:
         if frame.empty:
             return
         ordered = frame.sort_values([name for name in _ORDER if name in frame.columns])
-        for key, line in _texts(ordered, columns):
+        for key, line in _format_rows(ordered, columns):
             self.rows.setdefault(key, []).append(line)
         totals = frame.groupby("key").agg({"seconds": "sum", "peak_memory": "max"})
         first = frame.drop_duplicates("key").drop(columns=list(totals)).join(totals, on="key")
-        self.facts = dict(_texts(first, _FACTS))
+        self.facts = dict(_format_rows(first, _FACTS))
         self.specs = dict(zip(first["key"], first["spec"], strict=True))
 
 
-def _keys(report: Report, results: Results) -> list[str]:
+def _list_keys(report: Report, results: Results) -> list[str]:
     """Return the units that numbers come from, in the order of the report, then their sets."""
     named = dict.fromkeys(
         key for t in report.tables for line in t.rows for entry in line for key in entry.keys
@@ -174,12 +174,14 @@ def _is_set(results: Results, key: str) -> bool:
     return TABLE_OF_KIND[results.plan.units[key].kind] == "distillations"
 
 
-def _texts(frame: pd.DataFrame, columns: Sequence[_Column]) -> Iterator[tuple[str, list[str]]]:
+def _format_rows(
+    frame: pd.DataFrame, columns: Sequence[_Column]
+) -> Iterator[tuple[str, list[str]]]:
     """Yield each row's unit and texts; a column that the table lacks, or a value that a row lacks,
     is empty.
     """
     texts = [
-        [_text(value, write) for value in frame[name]]
+        [_format_value(value, write) for value in frame[name]]
         if name in frame.columns
         else [""] * len(frame)
         for _, name, write in columns
@@ -188,6 +190,6 @@ def _texts(frame: pd.DataFrame, columns: Sequence[_Column]) -> Iterator[tuple[st
         yield str(key), line
 
 
-def _text(value: Any, write: Callable[[Any], str]) -> str:
+def _format_value(value: Any, write: Callable[[Any], str]) -> str:
     missing = value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
     return "" if missing else write(value)

@@ -8,18 +8,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from orchestrator.report.model import ReportFiles
-from orchestrator.report.render.data_uri import inline
-from orchestrator.report.render.evidence import evidence
-from orchestrator.report.render.markdown import captioned
+from orchestrator.report.render.data_uri import encode_picture
+from orchestrator.report.render.evidence import collect_evidence
+from orchestrator.report.render.markdown import select_captioned
 from orchestrator.report.results import Results
-from orchestrator.report.tables.overview import failed
+from orchestrator.report.tables.overview import select_failed_rows
 
 _FIGURE_SCALE = 0.6
 """Figures have 160 dots an inch, a page has 96."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class FailedUnit:
     """A unit that failed, with its whole error."""
 
     key: str
@@ -40,9 +40,9 @@ def render_html(files: ReportFiles, results: Results) -> str:
         files.folder,
         files=files,
         report=files.report,
-        captioned=captioned(files.report),
-        failures=_failures(files, results),
-        evidence=evidence(files.report, results),
+        captioned=select_captioned(files.report),
+        failures=_list_failures(files, results),
+        evidence=collect_evidence(files.report, results),
     )
 
 
@@ -65,23 +65,23 @@ def render_page(template: str, folder: Path, **content: object) -> str:
         "ensure_ascii": False,
         "separators": (",", ":"),
     }
-    environment.filters["breakable"] = breakable
-    environment.filters["inline"] = lambda picture: inline(folder / picture.path)
+    environment.filters["breakable"] = mark_breaks
+    environment.filters["inline"] = lambda picture: encode_picture(folder / picture.path)
     return environment.get_template(template).render(figure_scale=_FIGURE_SCALE, **content)
 
 
-def breakable(text: str) -> Markup:
+def mark_breaks(text: str) -> Markup:
     """Return a heading that may be broken after a slash or an underscore, but not inside of
     λ_CC.
     """
     return Markup(re.sub(r"(?<=[/_])(?<!λ_)", "<wbr>", str(escape(text))))
 
 
-def _failures(files: ReportFiles, results: Results) -> tuple[Failure, ...]:
+def _list_failures(files: ReportFiles, results: Results) -> tuple[FailedUnit, ...]:
     table = files.report.failures
-    tracebacks = failed(results).set_index("key")["traceback"]
+    tracebacks = select_failed_rows(results).set_index("key")["traceback"]
     return tuple(
-        Failure(key=key, what=what, error=error, reason=reason, traceback=tracebacks[key] or "")
+        FailedUnit(key=key, what=what, error=error, reason=reason, traceback=tracebacks[key] or "")
         for key, what, error, reason in (
             [entry.text for entry in line] for line in (table.rows if table else ())
         )

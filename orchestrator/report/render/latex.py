@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from orchestrator.report.model import Entry, Report, Table
+from orchestrator.report.model import Report, Table, TableEntry
 
 FOLDER = "latex"
 DOCUMENT = "all.tex"
@@ -89,14 +89,16 @@ def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
         if tables:
             lines.append(rf"\section*{{{escape(title)}}}")
         for table in tables:
-            written.append(_write(folder / f"{table.slug}.tex", _NEEDS + latex_table(table, place)))
+            written.append(
+                _write(folder / f"{table.slug}.tex", _NEEDS + render_latex_table(table, place))
+            )
             lines.append(rf"\input{{{table.slug}.tex}}")
         lines.append(r"\clearpage")
     lines.append(r"\end{document}")
     return (*written, _write(folder / DOCUMENT, "\n".join(lines) + "\n"))
 
 
-def latex_table(table: Table, place: str = "") -> str:
+def render_latex_table(table: Table, place: str = "") -> str:
     """Return a table as one float or several, with caption, label and footnotes.
 
     Args:
@@ -104,7 +106,9 @@ def latex_table(table: Table, place: str = "") -> str:
         place: said after its title in the caption, such as the data set.
     """
     parts = [table.rows[i : i + _LONGEST] for i in range(0, len(table.rows), _LONGEST)] or [()]
-    return "".join(_float(table, rows, place, continued=i > 0) for i, rows in enumerate(parts))
+    return "".join(
+        _render_float(table, rows, place, continued=i > 0) for i, rows in enumerate(parts)
+    )
 
 
 def escape(text: str) -> str:
@@ -112,20 +116,20 @@ def escape(text: str) -> str:
     code point.
     """
     parts = _SUBSCRIPT.split(text)
-    made = [_plain(parts[0])]
+    made = [_escape_plain(parts[0])]
     for letter, index, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         symbol = r"\lambda" if letter == "λ" else letter
-        made.append(rf"${symbol}_{{\mathrm{{{index}}}}}$" + _plain(rest))
+        made.append(rf"${symbol}_{{\mathrm{{{index}}}}}$" + _escape_plain(rest))
     return "".join(made).replace(r" $\pm$ ", r"\,$\pm$\,").replace(r" \%", r"\,\%")
 
 
-def _plain(text: str) -> str:
+def _escape_plain(text: str) -> str:
     # two hyphens would become one dash
     parts = unicodedata.normalize("NFC", text).split("--")
-    return "-{}-".join("".join(map(_character, part)) for part in parts)
+    return "-{}-".join("".join(map(_escape_character, part)) for part in parts)
 
 
-def _character(character: str) -> str:
+def _escape_character(character: str) -> str:
     if character in _SPECIAL:
         return _SPECIAL[character]
     if character in _GREEK:
@@ -146,7 +150,9 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _float(table: Table, rows: Sequence[tuple[Entry, ...]], place: str, *, continued: bool) -> str:
+def _render_float(
+    table: Table, rows: Sequence[tuple[TableEntry, ...]], place: str, *, continued: bool
+) -> str:
     title = ", ".join(part for part in (table.title, place) if part)
     sentences = [title, "continued" if continued else table.caption]
     caption = " ".join(escape(text).rstrip(".") + "." for text in sentences if text)
@@ -157,11 +163,14 @@ def _float(table: Table, rows: Sequence[tuple[Entry, ...]], place: str, *, conti
         if max((len(line[i].text) for line in rows), default=0) > _WORDS
     ]
     body = [
-        rf"\begin{{tabular}}{{{_columns(table, wide)}}}",
+        rf"\begin{{tabular}}{{{_build_column_types(table, wide)}}}",
         r"\toprule",
-        _line([_guard(escape(name)) for name in table.header]),
+        _render_line([_guard_line_start(escape(name)) for name in table.header]),
         r"\midrule",
-        *(_line([_cell(entry, broken=i in wide) for i, entry in enumerate(line)]) for line in rows),
+        *(
+            _render_line([_render_entry(entry, broken=i in wide) for i, entry in enumerate(line)])
+            for line in rows
+        ),
         r"\bottomrule",
         r"\end{tabular}%",
     ]
@@ -170,18 +179,18 @@ def _float(table: Table, rows: Sequence[tuple[Entry, ...]], place: str, *, conti
         *([r"\addtocounter{table}{-1}"] if continued else []),
         r"\centering\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}",
         rf"\caption{{{caption}}}{label}",
-        rf"{_size(table, rows, wide)}\setlength{{\tabcolsep}}{{4pt}}",
+        rf"{_choose_size(table, rows, wide)}\setlength{{\tabcolsep}}{{4pt}}",
         r"\sbox0{%",
         *body,
         "}%",
         r"\ifdim\wd0>\linewidth\ifdefined\resizebox\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\else\usebox0\fi",
-        *_notes(table, rows),
+        *_render_notes(table, rows),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _columns(table: Table, wide: Sequence[int]) -> str:
+def _build_column_types(table: Table, wide: Sequence[int]) -> str:
     kinds = (
         "p{38mm}" if i in wide else "l" if i in table.text_columns else "r"
         for i in range(len(table.header))
@@ -189,7 +198,7 @@ def _columns(table: Table, wide: Sequence[int]) -> str:
     return "".join(kinds)
 
 
-def _size(table: Table, rows: Sequence[tuple[Entry, ...]], wide: Sequence[int]) -> str:
+def _choose_size(table: Table, rows: Sequence[tuple[TableEntry, ...]], wide: Sequence[int]) -> str:
     def width(i: int) -> int:
         longest = max(len(table.header[i]), *(len(line[i].text) for line in rows), 0)
         return min(longest, _WORDS) if i in wide else longest
@@ -198,28 +207,28 @@ def _size(table: Table, rows: Sequence[tuple[Entry, ...]], wide: Sequence[int]) 
     return next((size for limit, size in _WIDTHS if characters <= limit), r"\scriptsize")
 
 
-def _line(cells: Sequence[str]) -> str:
+def _render_line(cells: Sequence[str]) -> str:
     # \tabularnewline, because \\ means another thing in a ragged paragraph
     return " & ".join(cells) + r" \tabularnewline"
 
 
-def _cell(entry: Entry, *, broken: bool) -> str:
+def _render_entry(entry: TableEntry, *, broken: bool) -> str:
     escaped = (
         escape(entry.text).replace(r"\_", r"\_\allowbreak{}") if broken else escape(entry.text)
     )
     text = _EMPHASIS[entry.emphasis] % escaped if entry.text else ""
     marks = rf"$^{{{','.join(map(str, entry.notes))}}}$" if entry.notes else ""
-    return _guard((r"\raggedright " if broken and text else "") + text + marks)
+    return _guard_line_start((r"\raggedright " if broken and text else "") + text + marks)
 
 
-def _guard(text: str) -> str:
+def _guard_line_start(text: str) -> str:
     """Keep a bracket or star at the start of a line from being read as the option of the line
     before.
     """
     return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
-def _notes(table: Table, rows: Sequence[tuple[Entry, ...]]) -> Iterator[str]:
+def _render_notes(table: Table, rows: Sequence[tuple[TableEntry, ...]]) -> Iterator[str]:
     used = {number for line in rows for entry in line for number in entry.notes}
     notes = [rf"$^{{{i}}}$\,{escape(note)}" for i, note in enumerate(table.notes, 1) if i in used]
     if notes:

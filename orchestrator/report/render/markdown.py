@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from orchestrator.report.model import Entry, Report, ReportFiles, Table
+from orchestrator.report.model import Report, ReportFiles, Table, TableEntry
 
 _ESCAPED = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;", "*": r"\*", "_": r"\_"})
 _EMPHASIS = {"best": "**{}**", "clear": "**{}**", "second": "<u>{}</u>", None: "{}"}
@@ -20,12 +20,14 @@ def render_markdown(files: ReportFiles) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"table": markdown_table, "escape": escape}
+    environment.filters |= {"table": render_markdown_table, "escape": escape}
     template = environment.get_template("report.md.jinja")
-    return template.render(files=files, report=files.report, captioned=captioned(files.report))
+    return template.render(
+        files=files, report=files.report, captioned=select_captioned(files.report)
+    )
 
 
-def captioned(report: Report) -> frozenset[str]:
+def select_captioned(report: Report) -> frozenset[str]:
     """Return the tables (by slug) that show their caption: in each section, the first of those that
     share it.
     """
@@ -39,12 +41,14 @@ def captioned(report: Report) -> frozenset[str]:
     return frozenset(captions.values())
 
 
-def markdown_table(table: Table) -> str:
+def render_markdown_table(table: Table) -> str:
     """Return a table with its footnotes, without title and caption."""
     lines = [
-        _line([escape(name) for name in table.header]),
-        _line([":--" if i in table.text_columns else "--:" for i in range(len(table.header))]),
-        *(_line([_entry(entry) for entry in line]) for line in table.rows),
+        _render_line([escape(name) for name in table.header]),
+        _render_line(
+            [":--" if i in table.text_columns else "--:" for i in range(len(table.header))]
+        ),
+        *(_render_line([_render_entry(entry) for entry in line]) for line in table.rows),
     ]
     notes = [f"<sup>{i}</sup> {escape(note)}" for i, note in enumerate(table.notes, 1)]
     return "\n".join(lines) + ("\n\n" + "<br>\n".join(notes) if notes else "")
@@ -55,10 +59,10 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPED)
 
 
-def _line(texts: Sequence[str]) -> str:
+def _render_line(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def _entry(entry: Entry) -> str:
+def _render_entry(entry: TableEntry) -> str:
     marks = f"<sup>{','.join(map(str, entry.notes))}</sup>" if entry.notes else ""
     return (_EMPHASIS[entry.emphasis].format(escape(entry.text)) if entry.text else "") + marks

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from orchestrator.report.model import Entry, Report, Table
+from orchestrator.report.model import Report, Table, TableEntry
 
 _STYLES = {"best": "bold green", "clear": "bold", "second": "underline", None: ""}
 _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
@@ -19,9 +19,9 @@ def render_terminal(report: Report) -> RenderableType:
     """
     parts: list[RenderableType] = []
     for section in report.sections:
-        parts += [Text(section.title, style="bold"), *map(terminal_table, section.tables)]
+        parts += [Text(section.title, style="bold"), *map(render_terminal_table, section.tables)]
     if report.failures:
-        parts.append(terminal_table(report.failures))
+        parts.append(render_terminal_table(report.failures))
     if report.missing_cells:
         some = f"{report.missing_cells} of {report.planned_cells} cells are still missing"
         none = f"No cell has a result yet, {report.planned_cells} are planned"
@@ -31,7 +31,7 @@ def render_terminal(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def terminal_table(table: Table) -> RenderableType:
+def render_terminal_table(table: Table) -> RenderableType:
     """Return one table with its footnotes."""
     view = RichTable(
         title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD
@@ -41,7 +41,7 @@ def terminal_table(table: Table) -> RenderableType:
             name, justify="left" if i in table.text_columns else "right", overflow="fold"
         )
     for line in table.rows:
-        view.add_row(*map(_entry, line))
+        view.add_row(*map(_render_entry, line))
     notes = [
         Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim")
         for i, note in enumerate(table.notes, 1)
@@ -49,6 +49,6 @@ def terminal_table(table: Table) -> RenderableType:
     return Group(view, *notes) if notes else view
 
 
-def _entry(entry: Entry) -> Text:
+def _render_entry(entry: TableEntry) -> Text:
     marks = ",".join(map(str, entry.notes)).translate(_SUPERSCRIPTS)
     return Text.assemble((entry.text, _STYLES[entry.emphasis]), (marks, "dim"))

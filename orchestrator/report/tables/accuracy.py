@@ -9,17 +9,25 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestrator.analysis.statistics import Summary
-from orchestrator.report.cells import (
-    accuracy_entry,
-    comparisons,
-    difference_entry,
-    footnotes,
-    ranks,
-    spread_entries,
+from orchestrator.report.entries import (
+    build_accuracy_entry,
+    build_difference_entry,
+    build_spread_entries,
+    collect_footnotes,
+    pair_methods,
+    rank_summaries,
 )
-from orchestrator.report.model import MISSING, Emphasis, Entry, Section, Table, row, slug
-from orchestrator.report.results import Measurement, Results, Scope, scopes, size
-from orchestrator.report.swept_settings import point, setting
+from orchestrator.report.model import (
+    MISSING,
+    Emphasis,
+    Section,
+    Table,
+    TableEntry,
+    build_row,
+    make_slug,
+)
+from orchestrator.report.results import Measurement, Results, Scope, format_ipc, list_scopes
+from orchestrator.report.swept_settings import format_point, name_setting
 from orchestrator.report.tables.captions import (
     ACCURACY,
     DIFFERENCE,
@@ -27,7 +35,11 @@ from orchestrator.report.tables.captions import (
     SPREAD_HEADER,
     SWEPT_ACCURACY,
 )
-from orchestrator.report.tables.sweeps import reference_point, sweep_details, sweep_table
+from orchestrator.report.tables.sweeps import (
+    build_sweep_details,
+    build_sweep_table,
+    find_reference_point,
+)
 
 T = TypeVar("T", bound=Hashable)
 
@@ -47,24 +59,24 @@ class Grid:
     """By method and column; the whole training set is in every column of an IPC."""
 
 
-def sections(results: Results) -> tuple[Section, ...]:
+def build_accuracy_sections(results: Results) -> tuple[Section, ...]:
     """Return the results of each scope as tables."""
     return tuple(
-        _section(scope, [m for m in results.measurements if m.scope == scope])
-        for scope in scopes(results.measurements)
+        _build_section(scope, [m for m in results.measurements if m.scope == scope])
+        for scope in list_scopes(results.measurements)
     )
 
 
-def results_frame(results: Results) -> pd.DataFrame:
+def build_results_frame(results: Results) -> pd.DataFrame:
     """Return every statistic of every measurement in long format, accuracies as fractions,
     unrounded.
     """
-    return pd.DataFrame([_long_row(m) for m in results.measurements])
+    return pd.DataFrame([_build_long_row(m) for m in results.measurements])
 
 
-def _section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
+def _build_section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
     plain = [m for m in measurements if not m.sweep]
-    sweeps = _sweeps([m for m in measurements if m.sweep])
+    sweeps = _group_sweeps([m for m in measurements if m.sweep])
     # One setting swept for several methods has the shape of methods × IPC; everything else has its
     # own.
     side_by_side = [
@@ -73,15 +85,24 @@ def _section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
         if len(chosen[0].sweep) == 1 and len({m.method for m in chosen}) > 1
     ]
     alone = [
-        group for chosen in sweeps if chosen not in side_by_side for group in _by_method(chosen)
+        group
+        for chosen in sweeps
+        if chosen not in side_by_side
+        for group in _group_by_method(chosen)
     ]
-    grids = [*_ipc_grids(scope, plain), *_architecture_grids(scope, plain)]
-    swept = [_swept_grid(scope, chosen) for chosen in side_by_side]
-    details = [table for grid in [*grids, *swept] for table in (_spread(grid), _differences(grid))]
-    details += [_changes(grid, chosen) for grid, chosen in zip(swept, side_by_side, strict=True)]
-    details += [table for chosen in alone for table in sweep_details(scope, chosen)]
-    tables = [*map(_accuracies, grids), *map(_swept_accuracies, swept)]
-    tables += [sweep_table(scope, chosen) for chosen in alone]
+    grids = [*_build_ipc_grids(scope, plain), *_build_architecture_grids(scope, plain)]
+    swept = [_build_swept_grid(scope, chosen) for chosen in side_by_side]
+    details = [
+        table
+        for grid in [*grids, *swept]
+        for table in (_build_spread(grid), _build_differences(grid))
+    ]
+    details += [
+        _build_changes(grid, chosen) for grid, chosen in zip(swept, side_by_side, strict=True)
+    ]
+    details += [table for chosen in alone for table in build_sweep_details(scope, chosen)]
+    tables = [*map(_build_accuracies, grids), *map(_build_swept_accuracies, swept)]
+    tables += [build_sweep_table(scope, chosen) for chosen in alone]
     return Section(
         title=scope.title,
         place=scope.place,
@@ -90,41 +111,41 @@ def _section(scope: Scope, measurements: Sequence[Measurement]) -> Section:
     )
 
 
-def _ipc_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
+def _build_ipc_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
     """Methods × IPC a network; a single column is left to the table of architectures where there is
     one.
     """
-    networks = _distinct(m.network for m in measurements)
+    networks = _list_distinct(m.network for m in measurements)
     for network in networks:
         chosen = [m for m in measurements if m.network == network]
         sized = sorted((m for m in chosen if m.ipc is not None), key=lambda m: m.ipc or 0)
-        columns = _distinct(map(_heading, sized)) or ["all images"]
+        columns = _list_distinct(map(_build_heading, sized)) or ["all images"]
         if len(columns) > 1 or len(networks) == 1:
-            name, title = slug(*scope.name, network), f"Methods × IPC on {network}"
-            yield _grid(name, title, "IPC", columns, chosen, _heading)
+            name, title = make_slug(*scope.name, network), f"Methods × IPC on {network}"
+            yield _build_grid(name, title, "IPC", columns, chosen, _build_heading)
 
 
-def _heading(measurement: Measurement) -> str:
+def _build_heading(measurement: Measurement) -> str:
     """Return a set's size as a column's heading, with the ratio that asked for it."""
     ratio = measurement.cells[0].ratio
     return f"IPC {measurement.ipc}" + ("" if ratio is None else f" ({100 * ratio:g} %)")
 
 
-def _architecture_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
-    for ipc in _ipcs(measurements):
-        networks = _distinct(m.network for m in measurements if m.ipc == ipc)
+def _build_architecture_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterable[Grid]:
+    for ipc in _list_ipcs(measurements):
+        networks = _list_distinct(m.network for m in measurements if m.ipc == ipc)
         if len(networks) > 1:
             chosen = [
                 m for m in measurements if m.ipc == ipc or (m.ipc is None and m.network in networks)
             ]
             name, title = (
-                slug(*scope.name, "architectures", f"ipc{ipc}"),
+                make_slug(*scope.name, "architectures", f"ipc{ipc}"),
                 f"Methods × architectures at IPC {ipc}",
             )
-            yield _grid(name, title, "Network", networks, chosen, lambda m: m.network)
+            yield _build_grid(name, title, "Network", networks, chosen, lambda m: m.network)
 
 
-def _grid(
+def _build_grid(
     name: str,
     title: str,
     axis: str,
@@ -136,7 +157,7 @@ def _grid(
     for m in measurements:
         everywhere = m.ipc is None and axis == "IPC"
         cells.update({(m.method, c): m for c in (columns if everywhere else [column(m)])})
-    methods = _distinct(m.method for m in measurements)
+    methods = _list_distinct(m.method for m in measurements)
     return Grid(
         slug=name,
         title=title,
@@ -147,30 +168,33 @@ def _grid(
     )
 
 
-def _accuracies(grid: Grid) -> Table:
+def _build_accuracies(grid: Grid) -> Table:
     """Methods are compared column by column."""
     emphasis: dict[tuple[str, str], Emphasis] = {}
     for column in grid.columns:
-        emphasis |= ranks(_competing(grid, [column]))
-    return _accuracy_table(grid, emphasis, ACCURACY)
+        emphasis |= rank_summaries(_select_competing(grid, [column]))
+    return _build_accuracy_table(grid, emphasis, ACCURACY)
 
 
-def _swept_accuracies(grid: Grid) -> Table:
+def _build_swept_accuracies(grid: Grid) -> Table:
     """Values of a swept setting are compared as well as methods."""
-    return _accuracy_table(grid, ranks(_competing(grid, grid.columns)), SWEPT_ACCURACY)
+    return _build_accuracy_table(
+        grid, rank_summaries(_select_competing(grid, grid.columns)), SWEPT_ACCURACY
+    )
 
 
-def _accuracy_table(
+def _build_accuracy_table(
     grid: Grid, emphasis: Mapping[tuple[str, str], Emphasis], caption: str
 ) -> Table:
-    notes = footnotes(grid.cells.values())
+    notes = collect_footnotes(grid.cells.values())
     rows = []
     for method in grid.methods:
         places = [(method, column) for column in grid.columns]
         entries = (
-            accuracy_entry(grid.cells.get(place), emphasis.get(place), notes) for place in places
+            build_accuracy_entry(grid.cells.get(place), emphasis.get(place), notes)
+            for place in places
         )
-        rows.append((Entry(text=method), *entries))
+        rows.append((TableEntry(text=method), *entries))
     header = ("Method", *grid.columns)
     return Table(
         slug=grid.slug,
@@ -182,7 +206,7 @@ def _accuracy_table(
     )
 
 
-def _competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Summary | None]:
+def _select_competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Summary | None]:
     """Return what some columns compare; the whole training set does not compete with synthetic
     sets.
     """
@@ -193,7 +217,7 @@ def _competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Summ
     }
 
 
-def _spread(grid: Grid) -> Table:
+def _build_spread(grid: Grid) -> Table:
     header = ("Method", grid.axis, *SPREAD_HEADER)
     rows = []
     for method in grid.methods:
@@ -210,7 +234,12 @@ def _spread(grid: Grid) -> Table:
                     if grid.axis == "IPC" and m.ipc is None
                     else column.removeprefix(f"{grid.axis} ")
                 )
-                rows.append((*row(method, place), *spread_entries(m.accuracies, m.summary, m.keys)))
+                rows.append(
+                    (
+                        *build_row(method, place),
+                        *build_spread_entries(m.accuracies, m.summary, m.keys),
+                    )
+                )
     title = f"{grid.title}: spread"
     return Table(
         slug=f"{grid.slug}-spread",
@@ -222,15 +251,15 @@ def _spread(grid: Grid) -> Table:
     )
 
 
-def _differences(grid: Grid) -> Table:
+def _build_differences(grid: Grid) -> Table:
     rows = []
-    for first, second in comparisons(grid.methods):
+    for first, second in pair_methods(grid.methods):
         entries = [
-            difference_entry(grid.cells.get((first, c)), grid.cells.get((second, c)))
+            build_difference_entry(grid.cells.get((first, c)), grid.cells.get((second, c)))
             for c in grid.columns
         ]
         if any(entry.text != MISSING for entry in entries):
-            rows.append((Entry(text=f"{first} − {second}"), *entries))
+            rows.append((TableEntry(text=f"{first} − {second}"), *entries))
     title, header = f"{grid.title}: differences", ("Difference", *grid.columns)
     return Table(
         slug=f"{grid.slug}-differences",
@@ -241,7 +270,7 @@ def _differences(grid: Grid) -> Table:
     )
 
 
-def _sweeps(measurements: Iterable[Measurement]) -> list[list[Measurement]]:
+def _group_sweeps(measurements: Iterable[Measurement]) -> list[list[Measurement]]:
     """Group swept measurements by IPC, network and the names of the settings."""
     groups: dict[tuple[int | None, str, tuple[str, ...]], list[Measurement]] = {}
     for m in measurements:
@@ -249,35 +278,35 @@ def _sweeps(measurements: Iterable[Measurement]) -> list[list[Measurement]]:
     return list(groups.values())
 
 
-def _by_method(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+def _group_by_method(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     return [
         [m for m in measurements if m.method == method]
-        for method in _distinct(m.method for m in measurements)
+        for method in _list_distinct(m.method for m in measurements)
     ]
 
 
-def _swept_grid(scope: Scope, measurements: Sequence[Measurement]) -> Grid:
+def _build_swept_grid(scope: Scope, measurements: Sequence[Measurement]) -> Grid:
     """Methods × the values of one setting."""
     first = measurements[0]
     (path, _), *_ = first.sweep
-    name = slug(*scope.name, size(first.ipc), first.network, path)
-    title = f"Methods × {setting(path)}, {size(first.ipc)}, {first.network}"
-    columns = _distinct(_column(m) for m in measurements)
-    return _grid(name, title, setting(path), columns, measurements, _column)
+    name = make_slug(*scope.name, format_ipc(first.ipc), first.network, path)
+    title = f"Methods × {name_setting(path)}, {format_ipc(first.ipc)}, {first.network}"
+    columns = _list_distinct(_name_column(m) for m in measurements)
+    return _build_grid(name, title, name_setting(path), columns, measurements, _name_column)
 
 
-def _changes(grid: Grid, measurements: Sequence[Measurement]) -> Table:
+def _build_changes(grid: Grid, measurements: Sequence[Measurement]) -> Table:
     """Every value of a swept setting against the usual one, method by method."""
-    (reference,) = reference_point(measurements)
+    (reference,) = find_reference_point(measurements)
     others = [column for column in grid.columns if column != reference]
     rows = []
     for method in grid.methods:
         entries = [
-            difference_entry(grid.cells.get((method, c)), grid.cells.get((method, reference)))
+            build_difference_entry(grid.cells.get((method, c)), grid.cells.get((method, reference)))
             for c in others
         ]
         if any(entry.text != MISSING for entry in entries):
-            rows.append((Entry(text=method), *entries))
+            rows.append((TableEntry(text=method), *entries))
     return Table(
         slug=f"{grid.slug}-changes",
         title=f"{grid.title}: changes from {reference}",
@@ -287,12 +316,12 @@ def _changes(grid: Grid, measurements: Sequence[Measurement]) -> Table:
     )
 
 
-def _column(m: Measurement) -> str:
-    (column,) = point(m.sweep)
+def _name_column(m: Measurement) -> str:
+    (column,) = format_point(m.sweep)
     return column
 
 
-def _long_row(m: Measurement) -> dict[str, object]:
+def _build_long_row(m: Measurement) -> dict[str, object]:
     point: dict[str, object] = {
         "experiment": m.scope.experiment,
         "dataset": m.scope.dataset,
@@ -325,9 +354,9 @@ def _long_row(m: Measurement) -> dict[str, object]:
     }
 
 
-def _ipcs(measurements: Iterable[Measurement]) -> list[int]:
+def _list_ipcs(measurements: Iterable[Measurement]) -> list[int]:
     return sorted({m.ipc for m in measurements if m.ipc is not None})
 
 
-def _distinct(values: Iterable[T]) -> list[T]:
+def _list_distinct(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))

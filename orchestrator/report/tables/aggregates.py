@@ -15,12 +15,12 @@ from orchestrator.analysis.statistics import (
     interquartile_mean_interval,
     probability_of_improvement,
 )
-from orchestrator.report.cells import comparisons, interval_text, percent
-from orchestrator.report.model import Emphasis, Entry, Table, slug
+from orchestrator.report.entries import format_interval, format_percent, pair_methods
+from orchestrator.report.model import Emphasis, Table, TableEntry, make_slug
 from orchestrator.report.results import Measurement, Results
-from orchestrator.report.tables.all_datasets import main_tables
-from orchestrator.report.tables.dd_ranking import score_tables
-from orchestrator.report.tables.reproduction import reproduction
+from orchestrator.report.tables.all_datasets import build_all_datasets_tables
+from orchestrator.report.tables.dd_ranking import build_score_tables
+from orchestrator.report.tables.reproduction import build_reproduction_tables
 
 _QUARTILES = (
     "Interquartile mean, in %, of accuracies normalised so that chance is 0 and no error is 100,"
@@ -67,12 +67,17 @@ class _Comparison:
         )
 
 
-def across(results: Results) -> tuple[Table, ...]:
+def build_aggregate_tables(results: Results) -> tuple[Table, ...]:
     """Return the tables that look over all sections; those without anything to say are left out."""
     aggregates = [
         table for c in _compared(results) for table in (_quartiles(results, c), _improvements(c))
     ]
-    made = (*main_tables(results), *reproduction(results), *score_tables(results), *aggregates)
+    made = (
+        *build_all_datasets_tables(results),
+        *build_reproduction_tables(results),
+        *build_score_tables(results),
+        *aggregates,
+    )
     return tuple(table for table in made if table.rows)
 
 
@@ -104,24 +109,25 @@ def _quartiles(results: Results, comparison: _Comparison) -> Table:
         method: [_normalised(results, m) for m in ms] for method, ms in comparison.cells.items()
     }
     means = {method: _joined_mean(groups) for method, groups in normalised.items()}
-    best = sorted({percent(mean) for mean in means.values()}, key=float, reverse=True)
+    best = sorted({format_percent(mean) for mean in means.values()}, key=float, reverse=True)
     marks: dict[str, Emphasis] = dict(zip(best, ("best", "second"), strict=False))
     rows = tuple(
         (
-            Entry(text=method),
-            Entry(
-                text=percent(means[method]),
-                emphasis=marks.get(percent(means[method])),
+            TableEntry(text=method),
+            TableEntry(
+                text=format_percent(means[method]),
+                emphasis=marks.get(format_percent(means[method])),
                 keys=_keys(ms),
             ),
-            Entry(
-                text=interval_text(interquartile_mean_interval(normalised[method])), keys=_keys(ms)
+            TableEntry(
+                text=format_interval(interquartile_mean_interval(normalised[method])),
+                keys=_keys(ms),
             ),
         )
         for method, ms in comparison.cells.items()
     )
     return Table(
-        slug=slug(*comparison.names, "iqm"),
+        slug=make_slug(*comparison.names, "iqm"),
         title=f"Interquartile mean across cells: {comparison.title}",
         header=("Method", "interquartile mean", "95 % interval"),
         rows=rows,
@@ -131,7 +137,7 @@ def _quartiles(results: Results, comparison: _Comparison) -> Table:
 
 def _improvements(comparison: _Comparison) -> Table:
     rows = []
-    for first, second in comparisons(list(comparison.cells)):
+    for first, second in pair_methods(list(comparison.cells)):
         pairs = list(zip(comparison.cells[first], comparison.cells[second], strict=True))
         groups = [(_group(a), _group(b)) for a, b in pairs]
         probability = probability_of_improvement(
@@ -141,16 +147,18 @@ def _improvements(comparison: _Comparison) -> Table:
         several = all(len(group) > 1 for pair in groups for group in pair)
         clear = several and interval is not None and not interval[0] <= 0.5 <= interval[1]
         keys = _keys([m for pair in pairs for m in pair])
-        number = Entry(text=percent(probability), emphasis="clear" if clear else None, keys=keys)
+        number = TableEntry(
+            text=format_percent(probability), emphasis="clear" if clear else None, keys=keys
+        )
         rows.append(
             (
-                Entry(text=f"{first} over {second}"),
+                TableEntry(text=f"{first} over {second}"),
                 number,
-                Entry(text=interval_text(interval), keys=keys),
+                TableEntry(text=format_interval(interval), keys=keys),
             )
         )
     return Table(
-        slug=slug(*comparison.names, "improvement"),
+        slug=make_slug(*comparison.names, "improvement"),
         title=f"Probability of improvement across cells: {comparison.title}",
         header=("Comparison", "probability", "95 % interval"),
         rows=tuple(rows),

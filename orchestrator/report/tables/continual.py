@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.statistics import Array, Summary, summarize
-from orchestrator.report.cells import (
+from orchestrator.report.entries import (
     SAME_SET,
-    comparisons,
-    footnotes,
-    paired_entry,
-    planned,
-    ranks,
-    spread_entries,
-    summary_entry,
+    build_paired_entry,
+    build_spread_entries,
+    build_summary_entry,
+    collect_footnotes,
+    list_planned_keys,
+    pair_methods,
+    rank_summaries,
 )
-from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
-from orchestrator.report.results import Results, Scope, Trajectory, scopes, size
-from orchestrator.report.swept_settings import swept_name
+from orchestrator.report.model import MISSING, Section, Table, TableEntry, build_row, make_slug
+from orchestrator.report.results import Results, Scope, Trajectory, format_ipc, list_scopes
+from orchestrator.report.swept_settings import name_swept_method
 
 _ACCURACY = (
     "Accuracy in % over the classes seen so far: mean ± population standard deviation over class"
@@ -50,11 +50,11 @@ class _Group:
     methods: dict[str, Trajectory]
 
 
-def sections(results: Results) -> tuple[Section, ...]:
+def build_continual_sections(results: Results) -> tuple[Section, ...]:
     """Return the class-incremental results of each scope as tables."""
     return tuple(
         _section(results, scope, [t for t in results.trajectories if t.scope == scope])
-        for scope in scopes(results.trajectories)
+        for scope in list_scopes(results.trajectories)
     )
 
 
@@ -77,10 +77,10 @@ def _groups(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) 
         found.setdefault((t.steps, t.ipc, t.network), []).append(t)
     for (steps, ipc, network), chosen in found.items():
         yield _Group(
-            slug=slug(*scope.name, f"{steps} steps", size(ipc), network),
-            title=f"Class-incremental learning in {_steps(steps)}, {size(ipc)}, {network}",
+            slug=make_slug(*scope.name, f"{steps} steps", format_ipc(ipc), network),
+            title=f"Class-incremental learning in {_steps(steps)}, {format_ipc(ipc)}, {network}",
             columns=_columns(steps, _classes_seen(results, chosen)),
-            methods={swept_name(t.method, t.sweep): t for t in chosen},
+            methods={name_swept_method(t.method, t.sweep): t for t in chosen},
         )
 
 
@@ -124,12 +124,15 @@ def _accuracies(group: _Group) -> Table:
         c: {m: _summary(t, part) for m, t in group.methods.items()}
         for c, part in group.columns.items()
     }
-    emphasis = {column: ranks(found) for column, found in summaries.items()}
-    notes = footnotes(group.methods.values())
+    emphasis = {column: rank_summaries(found) for column, found in summaries.items()}
+    notes = collect_footnotes(group.methods.values())
     rows = tuple(
         (
-            Entry(text=m),
-            *(summary_entry(t, summaries[c][m], emphasis[c].get(m), notes) for c in group.columns),
+            TableEntry(text=m),
+            *(
+                build_summary_entry(t, summaries[c][m], emphasis[c].get(m), notes)
+                for c in group.columns
+            ),
         )
         for m, t in group.methods.items()
     )
@@ -150,7 +153,7 @@ def _spread(group: _Group) -> Table:
         "orders × networks",
     )
     rows = [
-        (*row(method, column), *spread_entries(_of(t, part), summary, t.keys))
+        (*build_row(method, column), *build_spread_entries(_of(t, part), summary, t.keys))
         for method, t in group.methods.items()
         for column, part in group.columns.items()
         if (summary := _summary(t, part))
@@ -167,11 +170,11 @@ def _spread(group: _Group) -> Table:
 
 def _differences(group: _Group) -> Table:
     rows = []
-    for first, second in comparisons(list(group.methods)):
+    for first, second in pair_methods(list(group.methods)):
         a, b = group.methods[first], group.methods[second]
         entries = [_difference(a, b, part) for part in group.columns.values()]
         if any(entry.text != MISSING for entry in entries):
-            rows.append((Entry(text=f"{first} − {second}"), *entries))
+            rows.append((TableEntry(text=f"{first} − {second}"), *entries))
     return Table(
         slug=f"{group.slug}-differences",
         title=f"{group.title}: differences",
@@ -181,7 +184,7 @@ def _differences(group: _Group) -> Table:
     )
 
 
-def _difference(first: Trajectory, second: Trajectory, part: Part) -> Entry:
-    if planned(first) == planned(second):
-        return Entry(text=SAME_SET)
-    return paired_entry(_of(first, part), _of(second, part), (*first.keys, *second.keys))
+def _difference(first: Trajectory, second: Trajectory, part: Part) -> TableEntry:
+    if list_planned_keys(first) == list_planned_keys(second):
+        return TableEntry(text=SAME_SET)
+    return build_paired_entry(_of(first, part), _of(second, part), (*first.keys, *second.keys))

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.planning.cost_model import images_per_class
-from orchestrator.report.model import Table, row
-from orchestrator.report.results import Results, dataset_label
-from orchestrator.report.tables.overview import KIND_LABELS, all_rows
+from orchestrator.report.model import Table, build_row
+from orchestrator.report.results import Results, label_dataset
+from orchestrator.report.tables.overview import KIND_LABELS, collect_provenance
 from orchestrator.units import KINDS, Continual, Distill, Evaluate, ImportExtractor, TrainExtractor
 
 _MEMORY = (
@@ -22,7 +22,7 @@ _HOURS = (
 )
 
 
-def costs(results: Results) -> tuple[Table, ...]:
+def build_cost_tables(results: Results) -> tuple[Table, ...]:
     """Return what sets and networks cost, and the hours of each kind of unit; a table without rows
     is left out.
     """
@@ -37,7 +37,7 @@ def costs(results: Results) -> tuple[Table, ...]:
 
 
 def _hours(results: Results) -> Table:
-    frame = all_rows(results)
+    frame = collect_provenance(results)
     frame = frame.assign(device=frame["device"].fillna("unknown"))
     lines = []
     for kind in KINDS:
@@ -140,7 +140,7 @@ def _alike(
 def _dataset(results: Results, key: str) -> str:
     unit = results.plan.units[key]
     classes = len(unit.dataset.classes)
-    return dataset_label(unit) + (
+    return label_dataset(unit) + (
         f", {classes} {'class' if classes == 1 else 'classes'}" if classes else ""
     )
 
@@ -190,7 +190,7 @@ def _table(
     caption: str,
     words: tuple[int, ...] = (0, 1),
 ) -> Table:
-    rows = tuple(row(*line) for line in lines)
+    rows = tuple(build_row(*line) for line in lines)
     return Table(
         slug=slug, title=title, header=header, rows=rows, caption=caption, text_columns=words
     )

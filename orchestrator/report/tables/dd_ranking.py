@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from distill_core.settings import EvaluationSettings
 from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score
 from orchestrator.planning.plan import Sweep
-from orchestrator.report.cells import REFERENCE, interval_text, percent, signed
-from orchestrator.report.model import Entry, Table, row, slug
+from orchestrator.report.entries import REFERENCE, format_interval, format_percent, format_points
+from orchestrator.report.model import Table, TableEntry, build_row, make_slug
 from orchestrator.report.results import Measurement, Results
-from orchestrator.report.swept_settings import swept_name
+from orchestrator.report.swept_settings import name_swept_method
 from orchestrator.units import Evaluate
 from search_spaces.method_names import WHOLE
 
@@ -37,7 +37,7 @@ _Frame = tuple[str, str, str, str]
 _Place = tuple[_Frame, int | None, EvaluationSettings]
 
 
-def score_tables(results: Results) -> tuple[Table, ...]:
+def build_score_tables(results: Results) -> tuple[Table, ...]:
     """Return the tables of both scores, one for each protocol and split; tables without a score are
     left out.
     """
@@ -66,14 +66,16 @@ def _label_robust(
         score = label_robust_score(m.accuracies, random.accuracies, list(top.accuracies.values()))
         if score:
             texts = (
-                signed(score.ior),
-                signed(score.hlr),
-                percent(score.score),
-                interval_text(score.interval),
+                format_points(score.ior),
+                format_points(score.hlr),
+                format_percent(score.score),
+                format_interval(score.interval),
             )
-            rows.append((*row(frame[0], frame[3], ipc, method), *_linked(texts, (m, random, top))))
+            rows.append(
+                (*build_row(frame[0], frame[3], ipc, method), *_linked(texts, (m, random, top)))
+            )
     return Table(
-        slug=slug("scores", "lrs", *unusual),
+        slug=make_slug("scores", "lrs", *unusual),
         title=" ".join(["Label-robust score", *_brackets(unusual)]),
         header=("Data set", "Network", "IPC", "Method", "IOR", "HLR", "LRS", "95 % interval"),
         rows=tuple(rows),
@@ -123,7 +125,7 @@ def _augmentation_robust(measurements: Iterable[Measurement], unusual: list[str]
             methods.setdefault(m.method, {})[strategy] = m
     rows = [line for methods in found.values() for line in _augmentation_rows(methods)]
     return Table(
-        slug=slug("scores", "ars", *unusual),
+        slug=make_slug("scores", "ars", *unusual),
         title=" ".join(["Augmentation-robust score", *_brackets(unusual)]),
         header=(
             "Data set",
@@ -142,7 +144,9 @@ def _augmentation_robust(measurements: Iterable[Measurement], unusual: list[str]
     )
 
 
-def _augmentation_rows(methods: dict[str, dict[str, Measurement]]) -> Iterable[tuple[Entry, ...]]:
+def _augmentation_rows(
+    methods: dict[str, dict[str, Measurement]],
+) -> Iterable[tuple[TableEntry, ...]]:
     random = methods.get(REFERENCE, {})
     for method, by_strategy in methods.items():
         for strategy, m in by_strategy.items():
@@ -161,12 +165,12 @@ def _augmentation_rows(methods: dict[str, dict[str, Measurement]]) -> Iterable[t
                     m.scope.dataset,
                     m.network,
                     m.ipc,
-                    swept_name(m.method, _rest(m.sweep)),
+                    name_swept_method(m.method, _rest(m.sweep)),
                     strategy,
                 )
-                parts = signed(score.augmented), signed(score.plain)
-                texts = *parts, percent(score.score), interval_text(score.interval)
-                yield (*row(*place), *_linked(texts, known))
+                parts = format_points(score.augmented), format_points(score.plain)
+                texts = *parts, format_percent(score.score), format_interval(score.interval)
+                yield (*build_row(*place), *_linked(texts, known))
 
 
 def _larger(first: Measurement, second: Measurement | None) -> Measurement:
@@ -179,10 +183,10 @@ def _rest(sweep: Sweep) -> Sweep:
     return tuple((name, value) for name, value in sweep if name != AUGMENTATION)
 
 
-def _linked(texts: Iterable[str], sources: Iterable[Measurement]) -> tuple[Entry, ...]:
+def _linked(texts: Iterable[str], sources: Iterable[Measurement]) -> tuple[TableEntry, ...]:
     """Return the texts as entries that name the units of all sources."""
     keys = tuple(key for each in sources for key in each.keys)
-    return tuple(Entry(text=text, keys=keys) for text in texts)
+    return tuple(TableEntry(text=text, keys=keys) for text in texts)
 
 
 def _brackets(unusual: list[str]) -> list[str]:

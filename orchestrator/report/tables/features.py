@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from orchestrator.report.model import MISSING, Entry, Section, Table, row, slug
-from orchestrator.report.results import FeatureView, Results, Scope, scopes, size
-from orchestrator.report.swept_settings import swept_name
+from orchestrator.report.model import MISSING, Section, Table, TableEntry, build_row, make_slug
+from orchestrator.report.results import FeatureView, Results, Scope, format_ipc, list_scopes
+from orchestrator.report.swept_settings import name_swept_method
 
 _COLUMNS = (
     ("spread", "real"),
@@ -42,11 +42,11 @@ _METHODS = (
 _Point = tuple[str, int | None, str]
 
 
-def sections(results: Results) -> tuple[Section, ...]:
+def build_feature_sections(results: Results) -> tuple[Section, ...]:
     """Return the feature statistics of each scope as tables; scopes without rows are left out."""
     made = [
         _section(scope, [v for v in results.views if v.scope == scope])
-        for scope in scopes(results.views)
+        for scope in list_scopes(results.views)
     ]
     return tuple(section for section in made if section.tables)
 
@@ -54,7 +54,7 @@ def sections(results: Results) -> tuple[Section, ...]:
 def _section(scope: Scope, views: Sequence[FeatureView]) -> Section:
     points: dict[_Point, list[FeatureView]] = {}
     for view in views:
-        name = swept_name(view.cell.method, view.cell.sweep)
+        name = name_swept_method(view.cell.method, view.cell.sweep)
         points.setdefault((name, view.cell.ipc, view.cell.network), []).append(view)
     done = {point: made for point, found in points.items() if (made := _done(found))}
     return Section(
@@ -77,9 +77,11 @@ def _methods(scope: Scope, points: dict[_Point, list[FeatureView]]) -> Table:
         entries = (
             _entry([_mean(view.rows, *column) for view in done], done, marks) for column in _COLUMNS
         )
-        rows.append((*row(method, MISSING if ipc is None else ipc, network, len(done)), *entries))
+        rows.append(
+            (*build_row(method, MISSING if ipc is None else ipc, network, len(done)), *entries)
+        )
     return Table(
-        slug=slug(*scope.name, "features"),
+        slug=make_slug(*scope.name, "features"),
         title="Spread within classes and covariance distance",
         header=("Method", "IPC", "Features of", "sets", *_HEADER),
         rows=tuple(rows),
@@ -102,10 +104,10 @@ def _classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) -> Table
     for label, name in zip(labels["label"], labels["class_name"], strict=True):
         of_class = everything[everything["label"] == label]
         entries = (_entry([_mean(of_class, *column)], views) for column in _COLUMNS)
-        rows.append((Entry(text=str(label if pd.isna(name) else name)), *entries))
+        rows.append((TableEntry(text=str(label if pd.isna(name) else name)), *entries))
     return Table(
-        slug=slug(*scope.name, "features", method, size(ipc), network),
-        title=f"{method}, {size(ipc)}, features of {network}: class by class",
+        slug=make_slug(*scope.name, "features", method, format_ipc(ipc), network),
+        title=f"{method}, {format_ipc(ipc)}, features of {network}: class by class",
         header=("Class", *_HEADER),
         rows=tuple(rows),
         caption=_CAPTION + _CLASSES,
@@ -119,20 +121,22 @@ def _mean(rows: pd.DataFrame, column: str, origin: str) -> float:
 
 def _entry(
     means: Iterable[float], views: Sequence[FeatureView], notes: tuple[int, ...] = ()
-) -> Entry:
+) -> TableEntry:
     """Print the mean of the figures of finished sets; what these do not have stays empty, a dash is
     not done yet.
     """
     if not views:
-        return Entry(text=MISSING)
+        return TableEntry(text=MISSING)
     known = np.array([mean for mean in means if not np.isnan(mean)])
     if not known.size:
-        return Entry(text="")
+        return TableEntry(text="")
     decimals = _decimals(float(known.mean()))
     text = f"{known.mean():.{decimals}f}" + (
         f" ± {known.std():.{decimals}f}" if known.size > 1 else ""
     )
-    return Entry(text=text, notes=notes, keys=tuple(view.cell.evaluation_key for view in views))
+    return TableEntry(
+        text=text, notes=notes, keys=tuple(view.cell.evaluation_key for view in views)
+    )
 
 
 def _decimals(value: float) -> int:

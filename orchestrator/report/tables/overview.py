@@ -9,7 +9,7 @@ import pandas as pd
 
 from orchestrator.planning.methods import unit_method
 from orchestrator.planning.plan import Plan
-from orchestrator.report.model import MISSING, Table, row
+from orchestrator.report.model import MISSING, Table, build_row
 from orchestrator.report.results import Measurement, Results, Trajectory
 from orchestrator.store.tables import PROVENANCE, TABLE_OF_KIND
 from orchestrator.text import duration
@@ -40,9 +40,9 @@ KIND_LABELS = {
 _REASON_LENGTH = 300
 
 
-def overview(results: Results, space: str, overrides: Sequence[str] = ()) -> Table:
+def build_overview(results: Results, space: str, overrides: Sequence[str] = ()) -> Table:
     """Return what ran: counts, data, protocol, machine, versions, dates and time, a line each."""
-    rows = all_rows(results)
+    rows = collect_provenance(results)
     facts = {
         "Search space": space,
         "Changed on the command line": ", ".join(overrides),
@@ -58,13 +58,13 @@ def overview(results: Results, space: str, overrides: Sequence[str] = ()) -> Tab
         "Computed": _dates(rows),
         "Compute time, all units together": duration(float(rows["seconds"].sum())),
     }
-    lines = [row(name, value) for name, value in facts.items() if value]
+    lines = [build_row(name, value) for name, value in facts.items() if value]
     return Table(
         slug="overview", title="What ran", header=("", ""), rows=tuple(lines), text_columns=(0, 1)
     )
 
 
-def failed(results: Results) -> pd.DataFrame:
+def select_failed_rows(results: Results) -> pd.DataFrame:
     """Return the rows of units that failed and are not done since; the last failure of each."""
     frame = results.rows["failures"]
     return (
@@ -74,18 +74,18 @@ def failed(results: Results) -> pd.DataFrame:
     )
 
 
-def failures(results: Results) -> Table | None:
+def build_failures_table(results: Results) -> Table | None:
     """Return the units of the plan that failed and are not done since."""
     lines = [
-        row(
+        build_row(
             key,
-            describe(results.plan, results.plan.units[key]),
+            describe_unit(results.plan, results.plan.units[key]),
             error,
             shorten(reason or "", _REASON_LENGTH),
         )
-        for key, error, reason in failed(results)[["key", "error", "reason"]].itertuples(
-            index=False, name=None
-        )
+        for key, error, reason in select_failed_rows(results)[
+            ["key", "error", "reason"]
+        ].itertuples(index=False, name=None)
     ]
     header = ("Unit", "What", "Error", "Reason")
     table = Table(
@@ -98,7 +98,7 @@ def failures(results: Results) -> Table | None:
     return table if lines else None
 
 
-def missing(results: Results) -> Table | None:
+def build_missing_table(results: Results) -> Table | None:
     """Return the cells of the plan without results, counted a method."""
     counts = Counter[tuple[str, ...]]()
     for m in results.measurements:
@@ -111,7 +111,7 @@ def missing(results: Results) -> Table | None:
         counts[
             _place(view.scope.features_title, "features", cell.method, cell.ipc, cell.network)
         ] += int(view.rows.empty)
-    lines = [row(*point, count) for point, count in counts.items() if count]
+    lines = [build_row(*point, count) for point, count in counts.items() if count]
     header = ("Experiment", "What", "Method", "IPC", "Network", "Missing")
     table = Table(
         slug="missing",
@@ -123,7 +123,7 @@ def missing(results: Results) -> Table | None:
     return table if lines else None
 
 
-def cells(results: Results) -> tuple[int, int]:
+def count_cells(results: Results) -> tuple[int, int]:
     """Return how many cells are planned, and how many of them have no result."""
     answers: list[Measurement | Trajectory] = [*results.measurements, *results.trajectories]
     planned = sum(len(answer.cells) for answer in answers) + len(results.views)
@@ -132,7 +132,7 @@ def cells(results: Results) -> tuple[int, int]:
     )
 
 
-def describe(plan: Plan, unit: Unit) -> str:
+def describe_unit(plan: Plan, unit: Unit) -> str:
     """Return a unit in a few words, such as "distill digits, DM+IID, IPC 10, seed 0"."""
     words = [f"{unit.kind.replace('_', ' ')} {unit.dataset.name}"]
     made = (
@@ -157,7 +157,7 @@ def describe(plan: Plan, unit: Unit) -> str:
     return ", ".join([*words, place])
 
 
-def all_rows(results: Results) -> pd.DataFrame:
+def collect_provenance(results: Results) -> pd.DataFrame:
     """Return where the rows of all units come from: the columns that the tables of units share."""
     shared = [
         results.rows[name][list(PROVENANCE)] for name in dict.fromkeys(TABLE_OF_KIND.values())

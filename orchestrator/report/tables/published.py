@@ -34,14 +34,14 @@ class Published:
     source: str
 
 
-Key = tuple[str, int | None, str]
+PublishedKey = tuple[str, int | None, str]
 
 
 @functools.cache
-def published_figures() -> Mapping[Key, Published]:
+def read_published_figures() -> Mapping[PublishedKey, Published]:
     """Return all figures by data set, IPC and method."""
     with (DATA / "published.csv").open(encoding="utf-8", newline="") as stream:
-        figures = [_figure(line) for line in csv.DictReader(stream)]
+        figures = [_parse_figure(line) for line in csv.DictReader(stream)]
     return {(f.dataset, f.ipc, f.method): f for f in figures}
 
 
@@ -49,19 +49,19 @@ def find_published(dataset: str, ipc: int | None, method: str) -> Published | No
     """Return the figure of a cell, for a JPEG version that of the original images; None where there
     is none.
     """
-    return published_figures().get((dataset.removesuffix(JPEG), ipc, method))
+    return read_published_figures().get((dataset.removesuffix(JPEG), ipc, method))
 
 
-def published_sizes(dataset: str) -> frozenset[int | None]:
+def list_published_sizes(dataset: str) -> frozenset[int | None]:
     """Return the IPCs at which somebody published a figure of a data set, None for the whole
     training set.
     """
     return frozenset(
-        ipc for name, ipc, _ in published_figures() if name == dataset.removesuffix(JPEG)
+        ipc for name, ipc, _ in read_published_figures() if name == dataset.removesuffix(JPEG)
     )
 
 
-def _figure(line: Mapping[str, str]) -> Published:
+def _parse_figure(line: Mapping[str, str]) -> Published:
     return Published(
         dataset=line["dataset"],
         ipc=int(line["ipc"]) if line["ipc"] else None,

@@ -3,11 +3,25 @@
 from collections.abc import Mapping, Sequence
 
 from orchestrator.planning.plan import Plan
-from orchestrator.report.cells import interval_text, percent, signed, summary_text
-from orchestrator.report.model import MISSING, Entry, Table
+from orchestrator.report.entries import (
+    format_interval,
+    format_percent,
+    format_points,
+    format_summary,
+)
+from orchestrator.report.model import MISSING, Table, TableEntry
 from orchestrator.report.results import Measurement, Results, Scope
-from orchestrator.report.tables.published import GAINS, Published, find_published, published_sizes
-from orchestrator.report.tables.settings_differences import deviations, published_settings, remarks
+from orchestrator.report.tables.published import (
+    GAINS,
+    Published,
+    find_published,
+    list_published_sizes,
+)
+from orchestrator.report.tables.settings_differences import (
+    collect_remarks,
+    describe_deviations,
+    resolve_published_settings,
+)
 
 _CAPTION = (
     "Test accuracy in %, protocol paper: mean ± population standard deviation; difference in"
@@ -28,7 +42,7 @@ _HEADER = (
 )
 
 
-def reproduction(results: Results) -> tuple[Table, ...]:
+def build_reproduction_tables(results: Results) -> tuple[Table, ...]:
     """Return the table of every main measurement under protocol paper of data sets that others
     published figures of.
 
@@ -37,7 +51,7 @@ def reproduction(results: Results) -> tuple[Table, ...]:
     chosen = _main(results)
     if not any(m.summary for m in chosen):
         return ()
-    remarked = {id(m): remarks(results.plan, m) if m.summary else [] for m in chosen}
+    remarked = {id(m): collect_remarks(results.plan, m) if m.summary else [] for m in chosen}
     notes = tuple(dict.fromkeys(text for m in chosen for text in remarked[id(m)]))
     rows = tuple(_row(results.plan, m, remarked[id(m)], notes) for m in chosen)
     return (
@@ -53,7 +67,7 @@ def reproduction(results: Results) -> tuple[Table, ...]:
     )
 
 
-def verdict(measurement: Measurement, published: Published | None, differing: str) -> str:
+def build_verdict(measurement: Measurement, published: Published | None, differing: str) -> str:
     """Return what a measurement says of a published mean, in words; empty where there is nothing to
     compare.
 
@@ -85,7 +99,7 @@ def _main(results: Results) -> list[Measurement]:
         for m in results.measurements
         if not m.sweep and (m.scope.protocol, m.scope.split) == ("paper", "test")
     ]
-    sizes = {m.scope.dataset: published_sizes(m.scope.dataset) for m in plain}
+    sizes = {m.scope.dataset: list_published_sizes(m.scope.dataset) for m in plain}
     plain = [
         m
         for m in plain
@@ -116,17 +130,21 @@ def _network(plan: Plan, m: Measurement, measured: Sequence[str]) -> str:
     first.
     """
     dataset = plan.units[m.cells[0].evaluation_key].dataset
-    published = published_settings(dataset, m.method, m.ipc).distillation.network
+    published = resolve_published_settings(dataset, m.method, m.ipc).distillation.network
     return published if published in measured else measured[0]
 
 
 def _weight(plan: Plan, m: Measurement) -> tuple[bool, bool, int]:
-    return m.summary is not None, not deviations(plan, m), m.summary.networks if m.summary else 0
+    return (
+        m.summary is not None,
+        not describe_deviations(plan, m),
+        m.summary.networks if m.summary else 0,
+    )
 
 
 def _row(
     plan: Plan, m: Measurement, remarked: Sequence[str], notes: Sequence[str]
-) -> tuple[Entry, ...]:
+) -> tuple[TableEntry, ...]:
     published = find_published(m.scope.dataset, m.ipc, m.method)
     marks = tuple(notes.index(text) + 1 for text in remarked)
     texts: Mapping[str, str] = {
@@ -135,26 +153,27 @@ def _row(
         "Method": m.method,
         "Published": _published_text(published),
         "Difference": (
-            signed(m.summary.mean - published.accuracy) if m.summary and published else ""
+            format_points(m.summary.mean - published.accuracy) if m.summary and published else ""
         ),
-        "95 % interval": interval_text(m.summary.interval) if m.summary else MISSING,
-        "Verdict": verdict(m, published, deviations(plan, m)),
+        "95 % interval": format_interval(m.summary.interval) if m.summary else MISSING,
+        "Verdict": build_verdict(m, published, describe_deviations(plan, m)),
         "Source": published.source if published else "",
     }
-    ours = Entry(text=summary_text(m.summary), notes=marks, keys=m.keys)
+    ours = TableEntry(text=format_summary(m.summary), notes=marks, keys=m.keys)
     linked = {
-        name: Entry(text=texts[name], keys=m.keys)
+        name: TableEntry(text=texts[name], keys=m.keys)
         for name in ("Difference", "95 % interval")
         if texts[name]
     }
     return tuple(
-        ours if name == "Ours" else linked.get(name, Entry(text=texts[name])) for name in _HEADER
+        ours if name == "Ours" else linked.get(name, TableEntry(text=texts[name]))
+        for name in _HEADER
     )
 
 
 def _published_text(published: Published | None) -> str:
     if published is None:
         return ""
-    return percent(published.accuracy) + (
-        "" if published.std is None else f" ± {percent(published.std)}"
+    return format_percent(published.accuracy) + (
+        "" if published.std is None else f" ± {format_percent(published.std)}"
     )

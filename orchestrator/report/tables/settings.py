@@ -7,7 +7,7 @@ from typing import Any
 
 from distill_core.settings import DistillationSettings, EvaluationSettings
 from orchestrator.planning.plan import Cell, Plan
-from orchestrator.report.model import Table, row
+from orchestrator.report.model import Table, build_row
 from orchestrator.units import (
     Continual,
     Distill,
@@ -43,7 +43,7 @@ _WHERE_CHANGED: dict[str, tuple[str, Any]] = {
 _WORDS = ("Experiment", "Data set", "Method", "matching network", "own loss", "files read as")
 
 
-def settings(plan: Plan) -> Table | None:
+def build_settings_table(plan: Plan) -> Table | None:
     """Return the settings that decide length and strength, a row an experiment, data set, method
     and IPC.
     """
@@ -59,7 +59,7 @@ def settings(plan: Plan) -> Table | None:
     }
     columns = _ALWAYS | changed
     lines = [
-        row(*place, *(distinct(values.get(name, ())) for name in columns.values()))
+        build_row(*place, *(format_distinct(values.get(name, ())) for name in columns.values()))
         for place, values in found.items()
     ]
     caption = (
@@ -89,7 +89,7 @@ def _found(plan: Plan, cells: Iterable[Cell]) -> dict[str, dict[Any, None]]:
     return found
 
 
-def distinct(values: Iterable[Any]) -> str:
+def format_distinct(values: Iterable[Any]) -> str:
     """Return values as one text: listed if they are few, otherwise their range and number."""
     unique = list(dict.fromkeys(values))
     if all(isinstance(value, int | float) for value in unique):

@@ -22,7 +22,9 @@ RELEASED_POOL = "1000 × ResNet18, 40 epochs"
 _SHOWN = 3
 
 
-def published_settings(dataset: DatasetRef, method: str, ipc: int | None) -> ResolvedSettings:
+def resolve_published_settings(
+    dataset: DatasetRef, method: str, ipc: int | None
+) -> ResolvedSettings:
     """Return what the papers and their released code use for a cell, as far as it is known."""
     experiment = Experiment(
         name="published",
@@ -42,7 +44,7 @@ def published_settings(dataset: DatasetRef, method: str, ipc: int | None) -> Res
     return resolve(experiment, _case(dataset.name, method, ipc), {})
 
 
-def deviations(plan: Plan, measurement: Measurement) -> str:
+def describe_deviations(plan: Plan, measurement: Measurement) -> str:
     """Return how a measurement's settings differ from the published ones, the first few; empty
     where they do not.
 
@@ -51,13 +53,13 @@ def deviations(plan: Plan, measurement: Measurement) -> str:
     """
     m = measurement
     evaluation = plan.units[m.cells[0].evaluation_key]
-    published = published_settings(evaluation.dataset, m.method, m.ipc)
+    published = resolve_published_settings(evaluation.dataset, m.method, m.ipc)
     found = list(dict.fromkeys(_deviations(plan, m, evaluation, published)))
     more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return ", ".join([*found[:_SHOWN], *more])
 
 
-def remarks(plan: Plan, measurement: Measurement) -> list[str]:
+def collect_remarks(plan: Plan, measurement: Measurement) -> list[str]:
     """Return what a reader has to know of a comparison that is no deviation from what was
     published.
     """

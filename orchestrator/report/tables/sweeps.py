@@ -4,36 +4,43 @@ values.
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.report.cells import (
-    accuracy_entry,
-    difference_entry,
-    footnotes,
-    ranks,
-    spread_entries,
+from orchestrator.report.entries import (
+    build_accuracy_entry,
+    build_difference_entry,
+    build_spread_entries,
+    collect_footnotes,
+    rank_summaries,
 )
-from orchestrator.report.model import Entry, Table, row, slug
-from orchestrator.report.results import Measurement, Scope, size
-from orchestrator.report.swept_settings import point, setting, usual_setting, value_text
+from orchestrator.report.model import Table, TableEntry, build_row, make_slug
+from orchestrator.report.results import Measurement, Scope, format_ipc
+from orchestrator.report.swept_settings import (
+    find_usual_values,
+    format_point,
+    format_value,
+    name_setting,
+)
 from orchestrator.report.tables.captions import DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
 
 REFERENCE = "reference"
 """In the place of a difference: the measurement that the others are compared with."""
 
 
-def sweep_table(scope: Scope, measurements: Sequence[Measurement]) -> Table:
+def build_sweep_table(scope: Scope, measurements: Sequence[Measurement]) -> Table:
     """Return accuracies by value, best and second of all of them marked."""
-    emphasis = ranks({point(m.sweep): m.summary for m in measurements})
-    notes = footnotes(measurements)
+    emphasis = rank_summaries({format_point(m.sweep): m.summary for m in measurements})
+    notes = collect_footnotes(measurements)
     name, title = _names(scope, measurements[0])
     header, rows = _by_value(
-        measurements, lambda m: accuracy_entry(m, emphasis.get(point(m.sweep)), notes), "accuracy"
+        measurements,
+        lambda m: build_accuracy_entry(m, emphasis.get(format_point(m.sweep)), notes),
+        "accuracy",
     )
     return Table(
         slug=name, title=title, header=header, rows=rows, caption=SWEPT_ACCURACY, notes=notes
     )
 
 
-def sweep_details(scope: Scope, measurements: Sequence[Measurement]) -> tuple[Table, ...]:
+def build_sweep_details(scope: Scope, measurements: Sequence[Measurement]) -> tuple[Table, ...]:
     """Return their spread and their changes from the usual values, as far as there is anything to
     show.
     """
@@ -43,12 +50,12 @@ def sweep_details(scope: Scope, measurements: Sequence[Measurement]) -> tuple[Ta
     )
 
 
-def reference_point(measurements: Sequence[Measurement]) -> tuple[str, ...]:
+def find_reference_point(measurements: Sequence[Measurement]) -> tuple[str, ...]:
     """Return the values that others are compared with: the usual ones if they are there, else the
     first.
     """
-    usual = {usual_setting(m)[0] for m in measurements}
-    points = {tuple(value for _, value in m.sweep): point(m.sweep) for m in measurements}
+    usual = {find_usual_values(m)[0] for m in measurements}
+    points = {tuple(value for _, value in m.sweep): format_point(m.sweep) for m in measurements}
     first = next(iter(points.values()))
     return points.get(usual.pop() or (), first) if len(usual) == 1 else first
 
@@ -57,7 +64,7 @@ def _spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
     name, title = _names(scope, measurements[0])
     header = (*_settings(measurements[0]), *SPREAD_HEADER)
     rows = tuple(
-        (*row(*_values(m)), *spread_entries(m.accuracies, m.summary, m.keys))
+        (*build_row(*_values(m)), *build_spread_entries(m.accuracies, m.summary, m.keys))
         for m in measurements
         if m.summary
     )
@@ -67,21 +74,21 @@ def _spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
 
 
 def _changes(scope: Scope, measurements: Sequence[Measurement]) -> Table:
-    against = reference_point(measurements)
-    reference = next(m for m in measurements if point(m.sweep) == against)
+    against = find_reference_point(measurements)
+    reference = next(m for m in measurements if format_point(m.sweep) == against)
     name, title = _names(scope, measurements[0])
     header, rows = _by_value(measurements, lambda m: _change(m, reference), "difference")
     title = f"{title}: changes from {' × '.join(against)}"
     return Table(slug=f"{name}-changes", title=title, header=header, rows=rows, caption=DIFFERENCE)
 
 
-def _change(m: Measurement, reference: Measurement) -> Entry:
-    return Entry(text=REFERENCE) if m is reference else difference_entry(m, reference)
+def _change(m: Measurement, reference: Measurement) -> TableEntry:
+    return TableEntry(text=REFERENCE) if m is reference else build_difference_entry(m, reference)
 
 
 def _by_value(
-    measurements: Sequence[Measurement], entry: Callable[[Measurement], Entry], alone: str
-) -> tuple[tuple[str, ...], tuple[tuple[Entry, ...], ...]]:
+    measurements: Sequence[Measurement], entry: Callable[[Measurement], TableEntry], alone: str
+) -> tuple[tuple[str, ...], tuple[tuple[TableEntry, ...], ...]]:
     """Lay a sweep out, a row a value: with two settings or more, the last one gives the columns.
 
     Args:
@@ -98,8 +105,11 @@ def _by_value(
     )
     rows = tuple(
         (
-            *row(*left),
-            *(entry(cells[left, c]) if (left, c) in cells else Entry(text="") for c in columns),
+            *build_row(*left),
+            *(
+                entry(cells[left, c]) if (left, c) in cells else TableEntry(text="")
+                for c in columns
+            ),
         )
         for left in lefts
     )
@@ -109,13 +119,13 @@ def _by_value(
 def _names(scope: Scope, m: Measurement) -> tuple[str, str]:
     """Return slug and title of a sweep's table."""
     paths = [path for path, _ in m.sweep]
-    title = f"{m.method}, {size(m.ipc)}, {m.network}: {' × '.join(_settings(m))}"
-    return slug(*scope.name, m.method, size(m.ipc), m.network, *paths), title
+    title = f"{m.method}, {format_ipc(m.ipc)}, {m.network}: {' × '.join(_settings(m))}"
+    return make_slug(*scope.name, m.method, format_ipc(m.ipc), m.network, *paths), title
 
 
 def _settings(m: Measurement) -> tuple[str, ...]:
-    return tuple(setting(path) for path, _ in m.sweep)
+    return tuple(name_setting(path) for path, _ in m.sweep)
 
 
 def _values(m: Measurement) -> tuple[str, ...]:
-    return tuple(value_text(value) for _, value in m.sweep)
+    return tuple(format_value(value) for _, value in m.sweep)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import ReportError
-from orchestrator.report.figures.search import figures, surface
-from orchestrator.report.figures.style import house_style
+from orchestrator.report.figures.search import draw_figures, fit_surface
+from orchestrator.report.figures.style import use_style
 from orchestrator.report.search_report import (
-    finalists_table,
-    summary_table,
-    trials_table,
+    build_finalists_table,
+    build_summary_table,
+    build_trials_table,
     write_search_report,
 )
 from search_spaces.load import load_space
@@ -22,7 +22,7 @@ def texts(table):
 
 
 def test_the_summary_says_what_was_found_and_what_it_is_worth(search_result):
-    assert texts(summary_table([search_result])) == [
+    assert texts(build_summary_table([search_result])) == [
         [
             "digits, IPC 10, DM+IID",
             "8",
@@ -34,12 +34,12 @@ def test_the_summary_says_what_was_found_and_what_it_is_worth(search_result):
             "+4.0 to +6.0",
         ]
     ]
-    (line,) = summary_table([search_result]).rows
+    (line,) = build_summary_table([search_result]).rows
     assert line[6].emphasis == "clear"
 
 
 def test_trials_show_the_rungs_that_they_reached(search_result):
-    lines = texts(trials_table(search_result))
+    lines = texts(build_trials_table(search_result))
     assert lines[1] == ["1", "tpe", "0", "0.2", "55.0", "65.0", "75.0", "complete"]
     assert lines[2][4:] == ["42.0", "–", "–", "stopped"] and lines[7][4:] == [
         "–",
@@ -47,7 +47,7 @@ def test_trials_show_the_rungs_that_they_reached(search_result):
         "–",
         "diverged",
     ]
-    assert [line[0] for line in texts(finalists_table(search_result))] == ["1", "0"]
+    assert [line[0] for line in texts(build_finalists_table(search_result))] == ["1", "0"]
 
 
 def test_a_report_is_written_with_figures_tables_and_the_found_space(search_result, tmp_path):
@@ -110,8 +110,8 @@ def test_a_folder_that_cannot_be_written_is_named(search_result, tmp_path):
 
 
 def test_the_map_marks_the_published_and_the_best_settings(search_result):
-    with house_style():
-        by_kind = {kind: figure for kind, _, figure in figures(search_result)}
+    with use_style():
+        by_kind = {kind: figure for kind, _, figure in draw_figures(search_result)}
     ax = by_kind["map"].axes[0]
     up, across = search_result.study.dimensions
     marks = {line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines}
@@ -124,7 +124,7 @@ def test_the_map_marks_the_published_and_the_best_settings(search_result):
 def test_a_surface_follows_its_points():
     random = np.random.default_rng(0)
     points = random.random((40, 2))
-    found = surface(points, np.array([math.sin(3 * x) + y for x, y in points]))
+    found = fit_surface(points, np.array([math.sin(3 * x) + y for x, y in points]))
     assert found.shape == (80, 80)
     middle = (np.arange(80) + 0.5) / 80
     expected = np.sin(3 * middle)[None, :] + middle[:, None]

@@ -3,7 +3,12 @@
 import pytest
 
 from orchestrator.report.results import read_results
-from orchestrator.report.swept_settings import point, swept_name, usual_setting, value_text
+from orchestrator.report.swept_settings import (
+    find_usual_values,
+    format_point,
+    format_value,
+    name_swept_method,
+)
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 
@@ -21,16 +26,16 @@ CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
     ],
 )
 def test_values_are_written_as_people_write_them(value, text):
-    assert value_text(value) == text
+    assert format_value(value) == text
 
 
 def test_names():
-    assert point(((CC, 0.05), ("distillation.network", "VGG11"))) == (
+    assert format_point(((CC, 0.05), ("distillation.network", "VGG11"))) == (
         "λ_CC 0.05",
         "matching network VGG11",
     )
-    assert swept_name("DM", ((CM, 0.0),)) == "DM (λ_CM 0)"
-    assert swept_name("DM", ()) == "DM"
+    assert name_swept_method("DM", ((CM, 0.0),)) == "DM (λ_CM 0)"
+    assert name_swept_method("DM", ()) == "DM"
 
 
 def test_values_that_nobody_published_are_only_usual(grid):
@@ -39,6 +44,6 @@ def test_values_that_nobody_published_are_only_usual(grid):
     grid.cell("IDM+IID", 10, 0, sweep=sweep, dataset="cifar10")
     grid.cell("Random", 10, 0, sweep=(("lr_img", 1.0),))
     svhn, cifar, unknown = read_results(grid.plan, grid.store).measurements
-    assert usual_setting(svhn) == ((0.05, 0.01), "usual")
-    assert usual_setting(cifar) == ((0.01, 0.03), "published")
-    assert usual_setting(unknown) == (None, "")
+    assert find_usual_values(svhn) == ((0.05, 0.01), "usual")
+    assert find_usual_values(cifar) == ((0.01, 0.03), "published")
+    assert find_usual_values(unknown) == (None, "")

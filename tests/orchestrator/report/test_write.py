@@ -15,7 +15,7 @@ from rich.console import Console
 
 from orchestrator.errors import ReportError
 from orchestrator.report import render_terminal, write_report
-from orchestrator.report.tables.settings import distinct, settings
+from orchestrator.report.tables.settings import build_settings_table, format_distinct
 from orchestrator.store.store import Store
 
 NOTE = "one image a class: this is DM"
@@ -183,20 +183,20 @@ def test_settings_of_each_method(small, tmp_path):
 
 
 def test_settings_that_are_seldom_changed_have_a_column_where_they_are(small):
-    usual = settings(small.plan).header
+    usual = build_settings_table(small.plan).header
     evaluation = small.units[small.cells[0].evaluation_key]
     changed = replace(evaluation.settings, lr_net=0.0025, precision="bf16")
     small.units[evaluation.key] = replace(evaluation, settings=changed)
-    table = settings(small.plan)
+    table = build_settings_table(small.plan)
     assert table.header == (*usual, "lr_net", "networks trained in")
     values = {tuple(entry.text for entry in line[len(usual) :]) for line in table.rows}
     assert values == {("0.01", "tf32"), ("0.0025, 0.01", "bf16, tf32")}
 
 
 def test_many_values_of_a_setting_are_a_range():
-    assert distinct([0.5, 0.1, 0.5]) == "0.1, 0.5"
-    assert distinct([1000, 5, 20, 3, 4]) == "3 … 1,000 (5 values)"
-    assert distinct([]) == ""
+    assert format_distinct([0.5, 0.1, 0.5]) == "0.1, 0.5"
+    assert format_distinct([1000, 5, 20, 3, 4]) == "3 … 1,000 (5 values)"
+    assert format_distinct([]) == ""
 
 
 def test_failures_of_this_plan_that_are_not_done(small, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from distill_core.settings import DatasetRef, EvaluationSettings
 from orchestrator.analysis.statistics import summarize
 from orchestrator.planning.plan import Cell, Plan
-from orchestrator.report.figures.style import house_style
+from orchestrator.report.figures.style import use_style
 from orchestrator.report.results import FeatureView, Measurement, Results, Scope, Trajectory
 from orchestrator.store import tables
 from orchestrator.units import Evaluate
@@ -155,5 +155,5 @@ def new_maker():
 
 @pytest.fixture
 def maker():
-    with house_style():
+    with use_style():
         yield Maker()

@@ -12,7 +12,7 @@ def test_bars_a_network_and_method(maker):
     for i, network in enumerate(("ConvNet", "ResNet18")):
         for j, method in enumerate(("Random", "DM")):
             maker.measure(method, 10, [0.4 + 0.1 * j - 0.2 * i], network=network)
-    (chart,) = architectures.charts(maker.results)
+    (chart,) = architectures.draw_charts(maker.results)
     ax = chart.figure.axes[0]
     heights = sorted(
         (round(bar.get_x() + bar.get_width() / 2, 2), bar.get_height()) for bar in ax.patches
@@ -31,7 +31,7 @@ def test_bars_a_network_and_method(maker):
 def test_intervals_are_lines_on_the_bars(maker):
     for network in ("ConvNet", "MLP"):
         maker.measure("DM", 10, [0.4, 0.6], [0.4, 0.6], network=network)
-    (chart,) = architectures.charts(maker.results)
+    (chart,) = architectures.draw_charts(maker.results)
     for segment in chart.figure.axes[0].collections[0].get_segments():
         assert 40 <= segment[0, 1] < 50 < segment[1, 1] <= 60
 
@@ -48,7 +48,7 @@ def test_matching_and_evaluation_networks_are_a_map_a_method(maker):
                     network=network,
                     sweep=_matching(matching),
                 )
-    (chart,) = architectures.charts(maker.results)
+    (chart,) = architectures.draw_charts(maker.results)
     first, second = chart.figure.axes
     assert [ax.get_title(loc="left") for ax in (first, second)] == ["DM", "DM+IID"]
     assert [label.get_text() for label in first.get_yticklabels()] == [
@@ -69,7 +69,7 @@ def test_matching_and_evaluation_networks_are_a_map_a_method(maker):
 def test_matching_networks_evaluated_on_one_network_each_are_bars(maker):
     for matching in ("AlexNet", "VGG11"):
         maker.measure("DM", 10, [0.4], network=matching, sweep=_matching(matching))
-    (chart,) = architectures.charts(maker.results)
+    (chart,) = architectures.draw_charts(maker.results)
     ax = chart.figure.axes[0]
     assert len(ax.patches) == 2
     assert ax.get_xlabel() == "matching network"
@@ -79,4 +79,4 @@ def test_one_network_is_no_figure(maker):
     maker.measure("DM", 10, [0.4])
     maker.measure("DM", 10, None, network="MLP")
     maker.measure("DM", 10, [0.4], sweep=_matching("VGG11"))
-    assert list(architectures.charts(maker.results)) == []
+    assert list(architectures.draw_charts(maker.results)) == []

@@ -1,7 +1,7 @@
 import pytest
 
 from orchestrator.report.figures import features
-from orchestrator.report.figures.feature_changes import class_means
+from orchestrator.report.figures.feature_changes import compute_class_means
 from orchestrator.report.figures.style import CLASS_COLORS
 
 
@@ -13,7 +13,7 @@ def _rows(labels=(0, 1), shift=0.0, real=3):
 
 
 def _charts(maker):
-    return {chart.name[-1]: chart for chart in features.charts(maker.results)}
+    return {chart.name[-1]: chart for chart in features.draw_charts(maker.results)}
 
 
 def test_methods_share_the_plane_of_the_pca(maker):
@@ -79,7 +79,7 @@ def test_the_seed_with_most_methods_is_shown(maker):
 def test_measures_of_a_class_are_means_over_sets(maker):
     maker.view("DM", _rows())
     maker.view("DM", [(0, "synthetic", 3.0, 2.5, [(0, 0)])], seed=1)
-    means = class_means([view.rows for view in maker.views], "spread")
+    means = compute_class_means([view.rows for view in maker.views], "spread")
     assert means.loc[0, "synthetic"] == 2
     assert means.loc[1, "synthetic"] == 1
     spread, covariance = _charts(maker)["spread"].figure.axes

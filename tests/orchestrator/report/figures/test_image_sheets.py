@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import ReportError
 from orchestrator.report import write_report
-from orchestrator.report.figures.image_sheets import comparison, read_set, sheet
+from orchestrator.report.figures.image_sheets import draw_comparison, draw_sheet, read_set
 from orchestrator.store.store import Store
 
 CLASSES = ("cat", "dog")
@@ -60,7 +60,7 @@ def test_values_outside_the_range_are_clipped_for_display_only(stored):
 
 def test_a_sheet_shows_every_image_in_whole_pixels_in_order(stored):
     shown = stored()
-    pixels = _pixels(sheet(shown, "title"))
+    pixels = _pixels(draw_sheet(shown, "title"))
     side = 8 * round(100 / 8)
     expected = [int(image[0, 0, 0]) for image in shown.images]
     assert _levels(pixels, side * side) == expected
@@ -73,20 +73,20 @@ def test_a_sheet_has_at_most_ten_images_a_class(stored):
     kept = [
         int(image[0, 0, 0]) for image in np.concatenate([shown.images[:10], shown.images[12:22]])
     ]
-    assert _levels(_pixels(sheet(shown, "title")), 1000) == kept
+    assert _levels(_pixels(draw_sheet(shown, "title")), 1000) == kept
 
 
 def test_grey_images_and_a_hundred_classes(stored):
     shown = stored(ipc=1, classes=[f"class {i}" for i in range(100)], channels=1)
     assert shown.images.shape == (100, 8, 8, 3)
-    height, width = _pixels(sheet(shown, "title")).shape[:2]
+    height, width = _pixels(draw_sheet(shown, "title")).shape[:2]
     assert 0.8 < width / height < 2
     assert width < 2500
 
 
 def test_a_comparison_shows_the_same_classes_of_each_method(stored):
     first, second = stored(ipc=3), stored(ipc=1)
-    levels = _levels(_pixels(comparison({"DM": first, "IDM": second})), 1000)
+    levels = _levels(_pixels(draw_comparison({"DM": first, "IDM": second})), 1000)
     of = (
         [int(image[0, 0, 0]) for image in first.images],
         [int(image[0, 0, 0]) for image in second.images],

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from orchestrator.report import write_report
-from orchestrator.report.figures.losses import charts, loss_curves
-from orchestrator.report.figures.style import colors
+from orchestrator.report.figures.losses import build_loss_curves, draw_charts
+from orchestrator.report.figures.style import assign_colors
 from orchestrator.report.results import read_results
 from orchestrator.store.store import Store
 from search_spaces.method_names import METHODS
@@ -30,7 +30,7 @@ def curves(grid):
 
 
 def test_a_loss_has_the_methods_that_have_it(curves):
-    found = loss_curves(read_results(curves.plan, curves.store).rows["distillations"])
+    found = build_loss_curves(read_results(curves.plan, curves.store).rows["distillations"])
     assert {name: set(panel) for name, panel in found.items()} == {
         "Mean matching": {"DM", "DM+IID"},
         "Covariance matching": {"DM+IID"},
@@ -68,7 +68,7 @@ def test_a_failed_run_with_infinite_losses_can_still_be_drawn(grid, tmp_path):
 
 def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):
     results = read_results(curves.plan, curves.store)
-    (chart,) = charts(results)
+    (chart,) = draw_charts(results)
     matching, covariance = chart.figure.axes
     assert matching.get_ylim() == pytest.approx((0, 3 * 1.06))
     assert covariance.get_ylim() == pytest.approx((0, 9 * 1.06))
@@ -76,7 +76,7 @@ def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):
 
 
 def test_every_method_has_its_own_colour_whatever_else_is_drawn():
-    every = colors(METHODS)
+    every = assign_colors(METHODS)
     assert len(set(every.values())) == len(METHODS)
-    assert colors(["IDM"])["IDM"] == every["IDM"]
-    assert len(set(colors(["new", "newer", "DM"]).values())) == 3
+    assert assign_colors(["IDM"])["IDM"] == every["IDM"]
+    assert len(set(assign_colors(["new", "newer", "DM"]).values())) == 3

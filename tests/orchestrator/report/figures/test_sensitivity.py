@@ -27,7 +27,7 @@ def _texts(ax):
 
 
 def test_a_map_shows_every_square_in_rising_order(grid):
-    (chart,) = sensitivity.charts(grid.results)
+    (chart,) = sensitivity.draw_charts(grid.results)
     ax = chart.figure.axes[0]
     assert _texts(ax) == [["30.0", "32.0", "–"], ["50.0", "52.0", "51.0"], ["40.0", "42.0", "41.0"]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.002", "0.01"]
@@ -39,7 +39,7 @@ def test_a_map_shows_every_square_in_rising_order(grid):
 
 
 def test_the_best_square_and_the_published_setting_are_marked(grid):
-    (chart,) = sensitivity.charts(grid.results)
+    (chart,) = sensitivity.draw_charts(grid.results)
     ax = chart.figure.axes[0]
     assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["52.0"]
     (frame,) = (patch for patch in ax.patches if isinstance(patch, Rectangle))
@@ -56,7 +56,7 @@ def test_the_best_square_and_the_published_setting_are_marked(grid):
 def test_a_setting_off_the_grid_has_no_frame(maker):
     for cc in (0, 0.1):
         maker.measure("DM+IID", 10, [0.5], sweep=((CC, cc), (CM, 0.0)))
-    (chart,) = sensitivity.charts(maker.results)
+    (chart,) = sensitivity.draw_charts(maker.results)
     assert not chart.figure.axes[0].patches
     assert "frame" not in chart.caption
 
@@ -64,7 +64,7 @@ def test_a_setting_off_the_grid_has_no_frame(maker):
 def test_one_setting_is_a_line_a_method_with_its_interval(maker):
     for value, numbers in ((1.0, [0.5, 0.6]), (0.1, [0.3, 0.4])):
         maker.measure("DM", 10, numbers, sweep=(("distillation.lr_img", value),))
-    (chart,) = sensitivity.charts(maker.results)
+    (chart,) = sensitivity.draw_charts(maker.results)
     ax = chart.figure.axes[0]
     (line,) = ax.lines
     assert line.get_xydata() == pytest.approx(np.array([[0.1, 35], [1, 55]]))
@@ -80,7 +80,7 @@ def test_one_setting_is_a_line_a_method_with_its_interval(maker):
 def test_the_axis_follows_the_values(maker, values, scale):
     for value in values:
         maker.measure("DM", 10, [0.5], sweep=(("distillation.lr_img", value),))
-    (chart,) = sensitivity.charts(maker.results)
+    (chart,) = sensitivity.draw_charts(maker.results)
     ax = chart.figure.axes[0]
     assert ax.get_xscale() == scale
     assert list(ax.get_xticks()) == values
@@ -93,7 +93,7 @@ def test_words_are_categories_in_the_order_of_the_plan(maker):
             maker.measure(
                 method, 10, [0.5 + shift, 0.52 + shift], sweep=(("distillation.covariance", form),)
             )
-    (chart,) = sensitivity.charts(maker.results)
+    (chart,) = sensitivity.draw_charts(maker.results)
     ax = chart.figure.axes[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["local", "global"]
     places = np.array([line.get_xdata() for line in ax.lines])
@@ -107,4 +107,4 @@ def test_what_needs_no_figure_has_none(maker):
     maker.measure("DM", 1, None, sweep=((CC, 0.0), (CM, 0.0)))
     for network in ("ConvNet", "MLP"):
         maker.measure("DM", 10, [0.5], sweep=(("distillation.network", network),))
-    assert list(sensitivity.charts(maker.results)) == []
+    assert list(sensitivity.draw_charts(maker.results)) == []

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from orchestrator.report import write_report
-from orchestrator.report.figures.style import new_figure, save
-from orchestrator.report.render.data_uri import inline
+from orchestrator.report.figures.style import create_figure, save_figure
+from orchestrator.report.render.data_uri import encode_picture
 from orchestrator.report.search_report import write_search_report
 from orchestrator.store.store import Store
 
@@ -311,13 +311,13 @@ def test_a_page_without_results_says_so(grid, tmp_path, browser):
 
 
 def test_a_picture_is_exact_unless_it_is_too_large(tmp_path):
-    figure = new_figure(3, 2, 100)
+    figure = create_figure(3, 2, 100)
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     figure.figimage(noise)
-    path = save(figure, tmp_path / "noise.png")
-    whole = inline(path)
+    path = save_figure(figure, tmp_path / "noise.png")
+    whole = encode_picture(path)
     assert (whole.width, whole.height, whole.exact) == (300, 200, True)
-    small = inline(path, largest=20_000)
+    small = encode_picture(path, largest=20_000)
     assert (small.width, small.height, small.exact) == (300, 200, False)
     assert len(small.uri) < 4 / 3 * 20_000 + 100
     assert re.match("data:image/webp;base64,UklG", small.uri)

@@ -6,10 +6,12 @@ import subprocess
 
 import pytest
 
-from orchestrator.report.model import Entry, Report, Section, Table, row
-from orchestrator.report.render.latex import escape, latex_table, write_latex
+from orchestrator.report.model import Report, Section, Table, TableEntry, build_row
+from orchestrator.report.render.latex import escape, render_latex_table, write_latex
 
-OVERVIEW = Table(slug="overview", title="What ran", header=("", ""), rows=(row("Host", "secret"),))
+OVERVIEW = Table(
+    slug="overview", title="What ran", header=("", ""), rows=(build_row("Host", "secret"),)
+)
 
 
 def _report(*tables, across=()):
@@ -56,11 +58,11 @@ def test_escape(text, expected):
 
 def test_best_is_bold_second_is_underlined_and_notes_are_marked():
     rows = [
-        (Entry(text="DM"), Entry(text="42.3 ± 0.7", emphasis="best", notes=(1,))),
-        (Entry(text="Random"), Entry(text="30.0", emphasis="second")),
-        (Entry(text="IDM"), Entry(text="")),
+        (TableEntry(text="DM"), TableEntry(text="42.3 ± 0.7", emphasis="best", notes=(1,))),
+        (TableEntry(text="Random"), TableEntry(text="30.0", emphasis="second")),
+        (TableEntry(text="IDM"), TableEntry(text="")),
     ]
-    text = latex_table(
+    text = render_latex_table(
         _table(rows, notes=("1 of 2 sets so far", "of another part"), caption="In %."), "digits"
     )
     assert _lines(text) == [
@@ -75,7 +77,7 @@ def test_best_is_bold_second_is_underlined_and_notes_are_marked():
 
 
 def test_a_long_table_is_cut_into_floats_under_one_number():
-    text = latex_table(_table([row(f"m{i}", i) for i in range(95)]))
+    text = render_latex_table(_table([build_row(f"m{i}", i) for i in range(95)]))
     floats = text.split(r"\end{table}")[:-1]
     assert [len(_lines(part)) for part in floats] == [40, 40, 15]
     assert text.count(r"\label{tab:main}") == 1
@@ -84,8 +86,8 @@ def test_a_long_table_is_cut_into_floats_under_one_number():
 
 
 def test_files_of_result_tables_and_a_document_of_them_all(tmp_path):
-    across = (Table(slug="reproduction", title="R", header=("a",), rows=(row("b"),)),)
-    written = write_latex(_report(_table([row("DM", 1)]), across=across), tmp_path)
+    across = (Table(slug="reproduction", title="R", header=("a",), rows=(build_row("b"),)),)
+    written = write_latex(_report(_table([build_row("DM", 1)]), across=across), tmp_path)
     names = ["reproduction.tex", "main.tex", "all.tex"]
     assert [path.relative_to(tmp_path / "latex").as_posix() for path in written] == names
     document = written[-1].read_text()
@@ -117,13 +119,13 @@ def _compile(document):
 
 
 AWKWARD = [
-    row("[60.0, 62.0]", "* x", "−1.5 [−2.0, +1.0]"),
-    row(
+    build_row("[60.0, 62.0]", "* x", "−1.5 [−2.0, +1.0]"),
+    build_row(
         "a & b % $ # _ { } ~ ^ \\ < > |",
         "λ_CC 0.05, L_CM, α β ψ Σ, ‖x‖² ½ ≥ … “q” é ç ø ł",
         "42.3 ± 0.7",
     ),
-    row("not comparable: iterations 80, not 20,000, " * 3, "猫", ""),
+    build_row("not comparable: iterations 80, not 20,000, " * 3, "猫", ""),
 ]
 
 
@@ -136,17 +138,22 @@ def test_a_document_with_every_table_compiles(tmp_path):
         text_columns=(0, 1),
     )
     long = Table(
-        slug="long.v2", title="Long", header=("a", "b"), rows=tuple(row(i, i) for i in range(130))
+        slug="long.v2",
+        title="Long",
+        header=("a", "b"),
+        rows=tuple(build_row(i, i) for i in range(130)),
     )
-    wide = Table(slug="wide", title="Wide", header=("x",) * 30, rows=(row(*["42.3 ± 0.7"] * 30),))
+    wide = Table(
+        slug="wide", title="Wide", header=("x",) * 30, rows=(build_row(*["42.3 ± 0.7"] * 30),)
+    )
     empty = Table(slug="empty", title="Empty", header=("x",), rows=())
-    many = [Table(slug=f"t{i}", title="T", header=("x",), rows=(row(1),)) for i in range(60)]
+    many = [Table(slug=f"t{i}", title="T", header=("x",), rows=(build_row(1),)) for i in range(60)]
     written = write_latex(_report(awkward, long, wide, empty, *many), tmp_path)
     _compile(written[-1])
 
 
 def test_a_paper_with_booktabs_and_amsmath_alone_inputs_a_table(tmp_path):
-    rows = [(*AWKWARD[0][:2], Entry(text="best", emphasis="best", notes=(1,)))]
+    rows = [(*AWKWARD[0][:2], TableEntry(text="best", emphasis="best", notes=(1,)))]
     path, _ = write_latex(
         _report(_table(rows, header=("a", "b", "c"), notes=("a note",))), tmp_path
     )

@@ -1,11 +1,11 @@
 """Tables of one experiment, from hand-written rows."""
 
 from orchestrator.report.results import read_results
-from orchestrator.report.tables.accuracy import sections
+from orchestrator.report.tables.accuracy import build_accuracy_sections
 
 
 def _tables(grid):
-    (section,) = sections(read_results(grid.plan, grid.store))
+    (section,) = build_accuracy_sections(read_results(grid.plan, grid.store))
     return {table.title: table for table in (*section.tables, *section.details)}
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.report.results import read_results
-from orchestrator.report.tables.aggregates import across
+from orchestrator.report.tables.aggregates import build_aggregate_tables
 
 
 def _tables(grid):
-    return {table.slug: table for table in across(read_results(grid.plan, grid.store))}
+    return {
+        table.slug: table for table in build_aggregate_tables(read_results(grid.plan, grid.store))
+    }
 
 
 def _texts(table):

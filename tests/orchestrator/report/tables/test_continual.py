@@ -9,7 +9,7 @@ import pytest
 from distill_core.settings import DatasetRef, EvaluationSettings
 from orchestrator.planning.plan import Cell
 from orchestrator.report.results import read_results
-from orchestrator.report.tables.continual import sections
+from orchestrator.report.tables.continual import build_continual_sections
 from orchestrator.units import Continual, Select
 
 CLASSES = 10
@@ -79,7 +79,7 @@ def _learn(grid, method, order, accuracies=None, *, steps=2, **cell):
 
 
 def _tables(grid):
-    (section,) = sections(read_results(grid.plan, grid.store))
+    (section,) = build_continual_sections(read_results(grid.plan, grid.store))
     return {
         table.title.rpartition("ConvNet")[2]: table for table in (*section.tables, *section.details)
     }
@@ -156,14 +156,14 @@ def test_nothing_done_yet_names_the_steps(grid):
 def test_sequences_of_other_lengths_have_tables_of_their_own(grid):
     for steps in (2, 5):
         _learn(grid, "Random", 0, np.full((steps, 1), 0.5), steps=steps)
-    (section,) = sections(read_results(grid.plan, grid.store))
+    (section,) = build_continual_sections(read_results(grid.plan, grid.store))
     assert [len(table.header) for table in section.tables] == [4, 7]
     assert len({table.slug for table in (*section.tables, *section.details)}) == 4
 
 
 def test_a_space_without_class_incremental_learning_has_no_section(grid):
     grid.cell("DM", 1, 0, [0.5])
-    assert sections(read_results(grid.plan, grid.store)) == ()
+    assert build_continual_sections(read_results(grid.plan, grid.store)) == ()
 
 
 @pytest.mark.parametrize("swept", [(("evaluation.lr_net", 0.1),), (("evaluation.lr_net", 0.2),)])
@@ -180,7 +180,7 @@ def test_methods_that_are_answered_by_the_same_units_do_not_differ(grid):
 
 def test_one_step_is_not_called_steps(grid):
     _learn(grid, "Random", 0, [[0.8]], steps=1)
-    (section,) = sections(read_results(grid.plan, grid.store))
+    (section,) = build_continual_sections(read_results(grid.plan, grid.store))
     assert section.tables[0].title == "Class-incremental learning in 1 step, IPC 2, ConvNet"
 
 

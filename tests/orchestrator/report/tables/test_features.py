@@ -3,7 +3,7 @@
 from distill_core.settings import FeatureSettings
 from orchestrator.planning.plan import Cell
 from orchestrator.report.results import read_results
-from orchestrator.report.tables.features import sections
+from orchestrator.report.tables.features import build_feature_sections
 from orchestrator.units import Embed
 
 
@@ -62,7 +62,7 @@ def _rows(shift):
 def test_means_over_classes_and_sets(grid):
     _view(grid, "DM", 0, _rows(0.0))
     _view(grid, "DM", 1, _rows(1.0))
-    (section,) = sections(read_results(grid.plan, grid.store))
+    (section,) = build_feature_sections(read_results(grid.plan, grid.store))
     assert section.title == "visualisation: digits (features, protocol paper)"
     (table,) = section.tables
     # After: means over classes 2 and 3 of the two sets.
@@ -91,7 +91,7 @@ def test_what_a_set_does_not_have_stays_empty(grid):
         grid, "DM", 0, [(0, None, "real", 12345.6, None), (0, None, "synthetic", 0.00123456, 2.0)]
     )
     _view(grid, "DM+IID", 0)
-    (section,) = sections(read_results(grid.plan, grid.store))
+    (section,) = build_feature_sections(read_results(grid.plan, grid.store))
     assert _texts(section.tables[0]) == [
         ["DM", "10", "ResNet18", "1", "12346", "", "0.00123", "", "2.00"],
         ["DM+IID", "10", "ResNet18", "0", "–", "–", "–", "–", "–"],
@@ -102,11 +102,11 @@ def test_what_a_set_does_not_have_stays_empty(grid):
 def test_sets_that_are_missing_are_named(grid):
     for seed in range(3):
         _view(grid, "DM", seed, _rows(0.0) if seed < 2 else None)
-    (table,) = sections(read_results(grid.plan, grid.store))[0].tables
+    (table,) = build_feature_sections(read_results(grid.plan, grid.store))[0].tables
     assert table.notes == ("2 of 3 sets so far",)
     assert {entry.notes for entry in table.rows[0][4:]} == {(1,)}
 
 
 def test_nothing_done_yet_is_no_section(grid):
     _view(grid, "DM", 0)
-    assert sections(read_results(grid.plan, grid.store)) == ()
+    assert build_feature_sections(read_results(grid.plan, grid.store)) == ()
