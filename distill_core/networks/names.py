@@ -1,7 +1,7 @@
 """The grammar of network names, free of torch: a family, then its variations in a fixed order.
 
-ConvNet[W<width>][D<depth>][AS|AR|AL|ASwish][NN|BN|LN|IN|GN][NP|MP|AP]     ConvNetW64D4ASwishBN
-AlexNet[BN]   VGG(11|13|16|19)[BN]   ResNet(18|34|50)[W<width>][BN|AP|BN_AP]   MLP   LeNet   ViT
+    ConvNet[W<width>][D<depth>][AS|AR|AL|ASwish][NN|BN|LN|IN|GN][NP|MP|AP]     ConvNetW64D4ASwishBN
+    AlexNet[BN]   VGG(11|13|16|19)[BN]   ResNet(18|34|50)[W<width>][BN|AP|BN_AP]   MLP   LeNet   ViT
 
 A network of one's own is named by where it lies, `module:object` (see `distill_core.extensions`).
 """

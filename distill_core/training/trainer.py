@@ -97,7 +97,7 @@ def fit(
         draws: CPU generator of the order of images and of the augmentation.
         progress: called after every epoch.
         checkpoints: how the state is kept between epochs, and the one to go on from.
-        passes: how the network is run; by default what pays for this training.
+        mode: how the network is run; by default what pays for this training.
 
     Raises:
         TrainingError: the loss is not finite at the end, or the state to go on from is another
