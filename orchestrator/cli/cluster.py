@@ -1,4 +1,4 @@
-"""`iid cluster`: print ready files for clusters, or write them."""
+"""`iid cluster`: job files for clusters, printed or written."""
 
 import os
 import shlex
@@ -8,26 +8,27 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import build_command, build_request
+from orchestrator.cli.run import run
 from orchestrator.cluster.manifests import generate
 from orchestrator.cluster.manifests.generate import ClusterJob
 from orchestrator.errors import StoreError
 from orchestrator.planning.request import Request
 
 FIXED_OPTIONS = {
-    "store": "give it to iid cluster itself",
-    "data": "give it to iid cluster itself",
+    "store": "pass it to iid cluster itself",
+    "data": "pass it to iid cluster itself",
     "address": "leave it out",
     "download": (
-        "no job on a cluster can fetch data sets; do that before, with iid run on one machine"
+        "a job on a cluster cannot download data sets; do that first, with iid run on one machine"
     ),
 }
-"""Of `iid run`, which the files set themselves, or which cannot be."""
+"""Options of `iid run` that the files set themselves or that a job cannot have."""
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""Of click, or of Typer's own copy of it."""
+"""Of click, or of the copy of it in newer versions of Typer."""
 
-app = typer.Typer(
-    help="Print ready files for a cluster: a Slurm script, a KubeRay job, a ray up cluster.",
-    no_args_is_help=True,
+cluster = typer.Typer(
+    help="Write job files for Slurm, Kubernetes, AWS or Google Cloud.", no_args_is_help=True
 )
 
 
@@ -39,22 +40,25 @@ class Cloud(StrEnum):
 
 
 Space = Annotated[
-    str, typer.Argument(metavar="SPACE", help="A shipped search space, or a YAML file nodes see.")
+    str,
+    typer.Argument(metavar="SPACE", help="Shipped search space, or YAML file that the nodes see."),
 ]
 Store = Annotated[
     str,
     typer.Option("--store", help="Folder of results that all nodes share, or s3://BUCKET/FOLDER."),
 ]
 Data = Annotated[str, typer.Option("--data", help="Folder of data sets.")]
-Nodes = Annotated[int, typer.Option("--nodes", help="Machines that compute.")]
-Cpus = Annotated[int, typer.Option("--cpus", help="CPU cores of each.")]
-Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of each.")]
+Nodes = Annotated[int, typer.Option("--nodes", help="Number of machines that compute.")]
+Cpus = Annotated[int, typer.Option("--cpus", help="CPU cores per machine.")]
+Gpus = Annotated[int, typer.Option("--gpus", help="GPUs per machine.")]
 Memory = Annotated[
-    int, typer.Option("--memory", metavar="GB", help="Memory of each, in gigabytes.")
+    int, typer.Option("--memory", metavar="GB", help="Memory per machine, in gigabytes.")
 ]
-Time = Annotated[str, typer.Option("--time", metavar="D-HH:MM:SS", help="Longest time of the job.")]
-Image = Annotated[str, typer.Option("--image", help="Container image with iid and its Ray in it.")]
-Mount = Annotated[str, typer.Option("--mount", help="Where all nodes see the shared storage.")]
+Time = Annotated[str, typer.Option("--time", metavar="D-HH:MM:SS", help="Time limit of the job.")]
+Image = Annotated[str, typer.Option("--image", help="Container image with iid and Ray.")]
+Mount = Annotated[
+    str, typer.Option("--mount", help="Mount point of the shared storage on all nodes.")
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Write the file instead of printing it."),
@@ -62,12 +66,14 @@ Out = Annotated[
 Run = Annotated[
     str,
     typer.Option(
-        "--run-options", metavar="ARGUMENTS", help="More for iid run, such as '--set seeds=3'."
+        "--run-options",
+        metavar="ARGUMENTS",
+        help="More options for iid run, such as '--set seeds=3'.",
     ),
 ]
 
 
-@app.command()
+@cluster.command()
 def slurm(
     space: Space,
     store: Store = "store",
@@ -83,15 +89,15 @@ def slurm(
         list[str] | None,
         typer.Option(
             metavar="LINE",
-            help="Shell line that prepares a node; repeatable (default: this environment).",
+            help="Shell command that prepares a node; repeatable (default: this environment).",
         ),
     ] = None,
     run_options: Run = "",
     out: Out = None,
 ) -> None:
-    """A script for sbatch: ray symmetric-run on every node."""
-    job = _job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
-    _give(
+    """Write a script for sbatch, with ray symmetric-run on every node."""
+    job = _build_job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
+    _write_or_print(
         generate.build_slurm_script(
             job, partition=partition, account=account, setup=tuple(setup or ())
         ),
@@ -99,7 +105,7 @@ def slurm(
     )
 
 
-@app.command()
+@cluster.command()
 def kuberay(
     space: Space,
     image: Image,
@@ -117,12 +123,12 @@ def kuberay(
     run_options: Run = "",
     out: Out = None,
 ) -> None:
-    """A RayJob for kubectl apply."""
-    job = _job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
-    _give(generate.build_kuberay_job(job, image=image, claim=claim, mount=mount), out)
+    """Write a RayJob for kubectl apply."""
+    job = _build_job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
+    _write_or_print(generate.build_kuberay_job(job, image=image, claim=claim, mount=mount), out)
 
 
-@app.command("ray-up")
+@cluster.command("ray-up")
 def ray_up(
     space: Space,
     image: Image,
@@ -138,11 +144,9 @@ def ray_up(
     region: Annotated[str | None, typer.Option(help="Region of the cloud.")] = None,
     zone: Annotated[str | None, typer.Option(help="Availability zone.")] = None,
     project: Annotated[str | None, typer.Option(help="Project id (gcp).")] = None,
-    instance_type: Annotated[
-        str | None, typer.Option(help="Machine type of those that compute.")
-    ] = None,
+    instance_type: Annotated[str | None, typer.Option(help="Machine type of the workers.")] = None,
     machine_image: Annotated[
-        str | None, typer.Option(help="Their image: Docker and the GPU's driver.")
+        str | None, typer.Option(help="Their machine image, with Docker and the GPU driver.")
     ] = None,
     spot: Annotated[
         bool, typer.Option("--spot", help="Cheaper machines that may be taken away.")
@@ -151,8 +155,8 @@ def ray_up(
     run_options: Run = "",
     out: Out = None,
 ) -> None:
-    """A cluster file for ray up, on AWS or Google Cloud."""
-    job = _job(space, store, data, nodes, cpus, gpus, 1, "24:00:00", run_options)
+    """Write a cluster file for ray up, on AWS or Google Cloud."""
+    job = _build_job(space, store, data, nodes, cpus, gpus, 1, "24:00:00", run_options)
     text = generate.build_ray_up_config(
         job,
         provider=provider.value,
@@ -167,10 +171,10 @@ def ray_up(
         machine_image=machine_image,
         spot=spot,
     )
-    _give(text, out)
+    _write_or_print(text, out)
 
 
-def _job(
+def _build_job(
     space: str,
     store: str,
     data: str,
@@ -196,46 +200,41 @@ def _job(
         time=time,
         options=options,
     )
-    request = _request(space, options)
+    request = _parse_run_options(space, options)
     if not _is_elsewhere(space):
         request.load()
     else:
         typer.echo(
-            f"note: {space} is not here, so nobody looked at it; the nodes have to see it under"
-            " this name",
+            f"note: {space} is not on this machine, so it was not checked; the nodes must find it"
+            " under this name",
             err=True,
         )
     return job
 
 
-def _request(space: str, options: tuple[str, ...]) -> Request:
-    """Read the options as `iid run` will, so that a slip shows here rather than when the job
-    starts.
-    """
-    from orchestrator.cli.app import app as iid
-    from orchestrator.cli.app import request
-
-    run = typer.main.get_command(iid).commands["run"]  # type: ignore[attr-defined]
+def _parse_run_options(space: str, options: tuple[str, ...]) -> Request:
+    """Parse the options as `iid run` will, so that a mistake shows before the job starts."""
+    command = build_command("run", run)
     try:
-        context = run.make_context("iid run", [space, *options])
+        context = command.make_context("iid run", [space, *options])
     except USAGE_ERROR as error:
-        told = error.format_message()  # type: ignore[attr-defined]
-        raise typer.BadParameter(told, param_hint="--run-options") from error
+        message = error.format_message()  # type: ignore[attr-defined]
+        raise typer.BadParameter(message, param_hint="--run-options") from error
     for name in FIXED_OPTIONS:
         if context.get_parameter_source(name).name == "COMMANDLINE":
             raise typer.BadParameter(
-                f"--{name} has no place there; {FIXED_OPTIONS[name]}", param_hint="--run-options"
+                f"--{name} does not belong there; {FIXED_OPTIONS[name]}", param_hint="--run-options"
             )
-    return request(space, context.params["overrides"], context.params["smoke"])
+    return build_request(space, context.params["overrides"], context.params["smoke"])
 
 
 def _is_elsewhere(space: str) -> bool:
-    """Whether a search space is a file that this machine does not see; the nodes may."""
+    """Tell whether a search space is a file that only the nodes may see."""
     path = Path(space)
     return (path.suffix in {".yaml", ".yml"} or path.is_absolute()) and not os.path.exists(space)  # noqa: PTH110
 
 
-def _give(text: str, out: Path | None) -> None:
+def _write_or_print(text: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
         return

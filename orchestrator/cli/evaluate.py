@@ -1,49 +1,134 @@
-"""`iid evaluate`: sets made elsewhere, or by us, under one protocol beside one another."""
+"""`iid evaluate`: sets made elsewhere, or in the store, under one protocol."""
 
-import re
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from enum import StrEnum
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
-from distill_core.datasets.load import Dataset, load_dataset
-from distill_core.importers.convert import content_of, convert, decide, images_per_class
-from distill_core.importers.raw import Found, ImportSetError, RawSet
-from distill_core.importers.reading import Options, Reading
-from distill_core.importers.recognize import recognize
-from distill_core.settings import DatasetRef, Protocol, SettingsError
+from distill_core.importers.reading import Options
+from distill_core.settings import Protocol, SettingsError
+from orchestrator.cli.options import (
+    AddressOption,
+    CpusPerTrialOption,
+    DataOption,
+    DownloadOption,
+    GpusPerTrialOption,
+    SetOption,
+    StoreOption,
+    build_console,
+)
+from orchestrator.cli.report import REPORTS
 from orchestrator.cli.run import check_data
+from orchestrator.cluster.resources import ResourceRequest
 from orchestrator.launch.launch import launch, show
-from orchestrator.launch.status import find_unit
-from orchestrator.planning.imported_sets import GivenSet, Question, SetUnit, plan_evaluation
-from orchestrator.planning.methods import unit_method
+from orchestrator.planning.imported_sets import Question, plan_evaluation
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import make_slug
+from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.units import Distill, ImportSet, Select, Unit
 from search_spaces.errors import InvalidValue, SpaceError
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SAME, Axes, validate
 from search_spaces.yaml_document import parse_document
 
-KEY = re.compile(r"[0-9a-f]{4,16}")
-FROM_FILE = "file"
-REPORTS = Path("reports")
+if TYPE_CHECKING:
+    from orchestrator.launch.given_sets import FileOptions
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
-    """Where to compute, as for `iid run`."""
+class ProtocolName(StrEnum):
+    """Protocols by name."""
 
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    address: str | None = None
+    PAPER = "paper"
+    STRICT = "strict"
+
+
+def evaluate(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH", help="Files, folders, or keys of sets in the store."),
+    ],
+    dataset: Annotated[
+        str, typer.Option(help="Data set that the sets stand for, as in a search space.")
+    ],
+    architectures: Annotated[
+        str, typer.Option(help="Networks to train, such as ConvNet,ResNet18.")
+    ] = "",
+    protocol: Annotated[
+        ProtocolName,
+        typer.Option(help="Whether training images are held out; see docs/search-spaces.md."),
+    ] = ProtocolName.PAPER,
+    beside: Annotated[
+        str, typer.Option(help="Methods to compare with, such as Random,Herding,Whole.")
+    ] = "",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the sets' method (default: the file's).")
+    ] = None,
+    num_eval: Annotated[int | None, typer.Option(help="Networks trained per set.")] = None,
+    overrides: SetOption = None,
+    normalised: Annotated[
+        str | None, typer.Option(help="Whether pixels are normalized: yes, no, or MEANS,STDS.")
+    ] = None,
+    zca: Annotated[
+        str | None,
+        typer.Option(help="Whether pixels are ZCA-whitened: yes, no, or the whitening's file."),
+    ] = None,
+    factor: Annotated[
+        int | None,
+        typer.Option(min=1, help="Partition factor: images per side that each image is cut into."),
+    ] = None,
+    soft_labels: Annotated[
+        str | None, typer.Option(help="What soft labels are: logits or probabilities.")
+    ] = None,
+    lr_net: Annotated[
+        str | None,
+        typer.Option(help="Learning rate to use: a number, or file for the one with the set."),
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read pickles; only from people you trust.")
+    ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Import even if the pixels look wrong.")
+    ] = False,
+    store: StoreOption = "store",
+    data: DataOption = Path("data"),
+    download: DownloadOption = False,
+    gpus_per_trial: GpusPerTrialOption = None,
+    cpus_per_trial: CpusPerTrialOption = None,
+    address: AddressOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+) -> None:
+    """Evaluate distilled sets, whoever made them, under one protocol.
+
+    Options that say how sets are stored apply to every PATH that is not a key. They override what
+    a file says. If sets need different options, evaluate each by itself first, and then all of
+    them by key.
+    """
+    from orchestrator.launch.given_sets import FileOptions  # imports torch, which --help need not
+
+    options = read_options(
+        normalised=normalised, zca=zca, factor=factor, soft_labels=soft_labels, check=not no_check
+    )
+    code = evaluate_sets(
+        paths,
+        ask(dataset, architectures, protocol.value, beside, overrides or [], num_eval),
+        open_store(store),
+        data,
+        build_console(),
+        file_options=FileOptions(
+            options=options, name=name, lr_net=lr_net, allow_pickle=allow_pickle
+        ),
+        download=download,
+        out=out,
+        resources=ResourceRequest(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address),
+    )
+    raise typer.Exit(code)
 
 
 def evaluate_sets(
@@ -53,29 +138,21 @@ def evaluate_sets(
     data: Path,
     console: Console,
     *,
-    options: Options,
-    name: str | None = None,
-    lr_net: str | None = None,
-    allow_pickle: bool = False,
-    download: bool = False,
-    out: Path | None = None,
-    resources: Resources = Resources(),
+    file_options: "FileOptions",
+    download: bool,
+    out: Path | None,
+    resources: ResourceRequest,
 ) -> int:
-    """Import sets, evaluate them beside others, print how that ended, write a report, and return
-    the exit code.
+    """Import sets, evaluate them together with others, write a report, and return the exit code.
 
     Args:
         paths: files and folders, or keys of sets in the store.
-        question: data set, protocol, networks and methods beside.
+        question: data set, protocol, networks and methods to compare with.
         store: where results go.
         data: folder of the data sets.
         console: where to print.
-        options: what the files leave open.
-        name: name of the method; by default a file's own.
-        lr_net: a learning rate in place of the protocol's for the imported sets, or "file" for the
-            one beside them.
-        allow_pickle: whether pickles are read.
-        download: fetch the data set if it is missing.
+        file_options: what the command line says about files.
+        download: whether to download the data set if it is missing.
         out: folder for the report.
         resources: where to compute.
 
@@ -83,32 +160,27 @@ def evaluate_sets(
         SettingsError: a set cannot be imported; the message names the file and says what to do.
         DatasetError, SpaceError, StoreError, TableError, LaunchError: as `iid run`.
     """
+    from distill_core.datasets.load import load_dataset
+    from orchestrator.launch.given_sets import read_given_sets
+
     check_data([question.dataset], data, download=download)
     dataset = load_dataset(question.dataset, data)
     store = store.resolved()
-    sets: list[GivenSet] = []
-    for path in paths:
-        if not Path(path).expanduser().exists() and KEY.fullmatch(path):
-            sets.append(_stored(path, store, question.dataset))
-        else:
-            place = Path(path).expanduser().resolve()
-            try:
-                sets += _imported(
-                    place, dataset, question, options, name, lr_net, allow_pickle, sets, console
-                )
-            except ImportSetError as error:
-                raise SettingsError(str(error)) from error
+
+    def report_line(line: str) -> None:
+        console.print(Text(line), soft_wrap=True)
+
+    sets = read_given_sets(paths, question, dataset, store, file_options, report_line)
     plan = plan_evaluation(sets, question)
-    title = " ".join(
-        ("evaluate", question.dataset.name, *dict.fromkeys(given.method for given in sets))
-    )
+    methods = dict.fromkeys(given.method for given in sets)
+    title = " ".join(("evaluate", question.dataset.name, *methods))
     summary = launch(
         plan,
         store=store,
         data_root=data,
         space=title,
-        cpus_per_trial=resources.cpus_per_trial,
-        gpus_per_trial=resources.gpus_per_trial,
+        cpus_per_trial=resources.cpus,
+        gpus_per_trial=resources.gpus,
         address=resources.address,
         console=console,
     )
@@ -219,122 +291,3 @@ def _normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ..
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _imported(
-    path: Path,
-    dataset: Dataset,
-    question: Question,
-    options: Options,
-    name: str | None,
-    lr_net: str | None,
-    allow_pickle: bool,
-    before: Sequence[GivenSet],
-    console: Console,
-) -> list[GivenSet]:
-    """Read a path, try every set of it, and say what was found."""
-    found = recognize(path, allow_pickle=allow_pickle)
-    content = content_of(found, path)
-    counts = Counter((given.method, given.unit.ipc) for given in before)
-    given_sets = []
-    for number, raw in enumerate(found.sets):
-        reading = decide(found, number, options)
-        method = name or _name(found, raw, path)
-        synthetic = convert(raw, reading, dataset, method=method, spec={}, check=options.check)
-        ipc = (
-            synthetic.ipc
-            if raw.own is not None
-            else images_per_class(len(raw.images), len(dataset.info.classes))
-        )
-        unit = ImportSet(
-            dataset=question.dataset,
-            protocol=question.protocol,
-            method=method,
-            ipc=ipc,
-            seed=counts[method, ipc],
-            content=content,
-            reading=reading,
-            path=str(path),
-        )
-        counts[method, ipc] += 1
-        rate = _rate(raw, lr_net)
-        given_sets.append(
-            GivenSet(unit=unit, method=method, lr_net=rate, note=_note(reading, raw, rate))
-        )
-        console.print(
-            Text(f"{raw.where}: {found.reason}. {_decision(unit, reading)}"), soft_wrap=True
-        )
-    return given_sets
-
-
-def _name(found: Found, raw: RawSet, path: Path) -> str:
-    """Name a method after its file, or after the folder where the file's name says nothing."""
-    if raw.own is not None:
-        return raw.own.method
-    generic = found.layout in ("mtt", "ddranking") or path.stem in (
-        "data",
-        "images",
-        "synthetic_set",
-    )
-    if path.is_dir():
-        return path.name
-    return path.parent.name if generic and path.parent.name else path.stem
-
-
-def _decision(unit: ImportSet, reading: Reading) -> str:
-    return f"Set {unit.seed} of {unit.method} [{unit.key[:6]}], IPC {unit.ipc}, {reading}"
-
-
-def _rate(raw: RawSet, lr_net: str | None) -> float | None:
-    if lr_net is None:
-        return None
-    if lr_net == FROM_FILE:
-        if raw.lr_net is None:
-            raise SettingsError(
-                f"--lr-net file: there is no learning rate beside {raw.where}; give a number"
-            )
-        return raw.lr_net
-    try:
-        rate = float(lr_net)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise SettingsError(
-            f"--lr-net {lr_net}: give a positive number, or file for the one that comes with"
-            " the set"
-        )
-    return rate
-
-
-def _note(reading: Reading, raw: RawSet, rate: float | None) -> str:
-    notes = []
-    if reading.soft_labels or (raw.own is not None and raw.own.soft_labels is not None):
-        notes.append("trained with soft labels")
-    if rate is not None:
-        notes.append(f"trained with learning rate {rate:.4g}")
-    return ", ".join(notes)
-
-
-def _stored(key: str, store: Store, dataset: DatasetRef) -> GivenSet:
-    """Take a set that the store has."""
-    unit = find_unit(store, key)
-    if not isinstance(unit, Distill | Select | ImportSet):
-        raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no set")
-    store.folder_of(unit.key)
-    if unit.dataset != dataset:
-        raise SettingsError(
-            f"unit {unit.key} is a set of {unit.dataset.name}, not of {dataset.name}"
-        )
-    return GivenSet(unit=unit, method=_method(unit), ancestors=tuple(_ancestors(unit, store)))
-
-
-def _method(unit: SetUnit) -> str:
-    return unit.method if isinstance(unit, ImportSet) else unit_method(unit)
-
-
-def _ancestors(unit: Unit, store: Store) -> list[Unit]:
-    found: list[Unit] = []
-    for key in unit.parents:
-        parent = store.spec_of(key)
-        found += [*_ancestors(parent, store), parent]
-    return found

@@ -1,297 +1,59 @@
-"""`iid export`: sets of a store in the layouts that others read, checked by reading them back and
-training on them.
-"""
+"""`iid export`: sets of a store in formats that other tools read."""
 
-import json
-import re
-import shlex
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import numpy as np
-import torch
-from rich.console import Console
-from rich.text import Text
+import typer
 
-from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
-from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
-from distill_core.settings import DatasetRef
-from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
-from orchestrator.analysis.statistics import bootstrap_interval
-from orchestrator.cli.run import check_data
-from orchestrator.errors import StoreError
-from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, load
-from orchestrator.launch.status import find_unit
-from orchestrator.planning.plan import Plan, make_plan
-from orchestrator.planning.request import Request
-from orchestrator.store.store import Store
-from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json
-
-ROUNDING = 1e-9
-"""Of a mean over networks; where all reached the same the interval is one number."""
-
-SetUnit = Distill | Select | ImportSet
-
-Recorded = tuple[Evaluate, Accuracy]
-"""An evaluation of the store and what it found."""
+from orchestrator.cli.options import (
+    DataOption,
+    SetOption,
+    SmokeOption,
+    StoreOption,
+    build_console,
+    build_request,
+)
+from orchestrator.store.open import open_store
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One set to export."""
-
-    unit: SetUnit
-    source: SyntheticSet
-    folder: Path
-    recorded: tuple[Recorded, ...]
-
-
-def export_sets(
-    what: str,
-    request: Request,
-    kind: str,
-    out: Path,
-    store: Store,
-    data: Path,
-    console: Console,
-    *,
-    check: bool,
-) -> int:
-    """Export one set or those of a search space, and print where they are; return the exit code.
-
-    Args:
-        what: a set's key or its beginning, or the search space of the request.
-        request: the search space, if it is one.
-        kind: name of the format.
-        out: folder for the set, or for a space a folder for each.
-        store: where the sets are.
-        data: folder of the data sets; only read to check.
-        console: where to print.
-        check: read every export back, train the recorded number of networks on it, and compare; 1
-            is returned if a mean lies outside its recorded interval.
-
-    Raises:
-        ExportError: the format does not exist or cannot hold a set, or there is nothing to compare
-            with.
-        SpaceError: there is neither such a set nor such a space.
-        StoreError: the store is not there, or a set is not done or damaged.
-        DatasetError: the data set is not there.
-    """
-    chosen = find_format(kind)
-    if not store.exists():
-        raise StoreError(
-            f"store: there is none in {store}; name it with --store, or make one with iid run"
-        )
-    jobs = _jobs(what, request, out, store, console)
-    if check:
-        check_data((job.unit.dataset for job in jobs), data, download=False)
-        for job in jobs:
-            _reference(job, store, data)
-    inside = True
-    for job in jobs:
-        content = export(
-            job.source, chosen, job.folder, tuple(accuracy for _, accuracy in job.recorded)
-        )
-        console.print(f"{chosen.name}: {job.folder}", highlight=False, markup=False, soft_wrap=True)
-        if chosen.eight_bits:
-            loss = content.pixel_loss()
-            line = (
-                f"  8 bits lose at most {loss.largest:.2g}, on average {loss.mean:.2g}; clipped"
-                f" {loss.clipped:.2%}"
-            )
-            console.print(line, highlight=False, markup=False)
-        if check:
-            inside &= _check(job, chosen, store, data, console)
-    return 0 if inside else 1
-
-
-def _jobs(what: str, request: Request, out: Path, store: Store, console: Console) -> list[Job]:
-    if re.fullmatch(r"[0-9a-f]{4,16}", what) and not Path(what).exists():
-        unit = find_unit(store, what)
-        if not isinstance(unit, SetUnit):
-            raise ExportError(f"unit {unit.key} is of kind {unit.kind}, which makes no set")
-        units: list[SetUnit] = [unit]
-        folders = [out]
-    else:
-        plan = make_plan(request.load())
-        units = _sets_of(plan, request, store)
-        if lacking := sum(isinstance(unit, SetUnit) for unit in plan.units.values()) - len(units):
-            missing = (
-                f"{len(units)} sets; {lacking} more of {request.name} are not there yet:"
-                f" {request.command('run')}"
-            )
-            console.print(missing, highlight=False, markup=False, soft_wrap=True)
-        folders = []
-    sources = [_load(store, unit) for unit in units]
-    recorded = _recorded(store, {unit.key for unit in units})
-    return [
-        Job(unit=unit, source=source, folder=folder, recorded=tuple(recorded.get(unit.key, ())))
-        for unit, source, folder in zip(
-            units, sources, folders or _folders(out, units, sources), strict=True
-        )
-    ]
-
-
-def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
-    done = store.done_keys()
-    units = [unit for key, unit in plan.units.items() if isinstance(unit, SetUnit) and key in done]
-    if not units:
-        raise ExportError(
-            f"the store {store} has no set of {request.name} yet; make them:"
-            f" {request.command('run')}"
-        )
-    return units
-
-
-def _folders(out: Path, units: Sequence[SetUnit], sources: Sequence[SyntheticSet]) -> list[Path]:
-    """Name a folder for each set by method, data set, IPC and seed, and by key where these are not
-    enough.
-    """
-    names = [
-        out / _safe(source.method) / _safe(source.dataset) / f"ipc{source.ipc}" / f"seed{unit.seed}"
-        for unit, source in zip(units, sources, strict=True)
-    ]
-    often = Counter(names)
-    return [
-        name if often[name] == 1 else name.with_name(f"{name.name}-{unit.key}")
-        for name, unit in zip(names, units, strict=True)
-    ]
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.+-]", "-", name).strip(".") or "set"
-
-
-def _load(store: Store, unit: SetUnit) -> SyntheticSet:
-    path = store.folder_of(unit.key) / SET_FILE
-    try:
-        return SyntheticSet.load(path)
-    except SyntheticSetError as error:
-        raise StoreError(f"store: {error}; delete its folder and run again") from error
-
-
-def _recorded(store: Store, keys: set[str]) -> dict[str, list[Recorded]]:
-    """Read what the store knows of networks trained on some sets."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in store.read("evaluations").to_pylist():
-        if row["set_key"] in keys:
-            rows.setdefault(row["key"], []).append(row)
-    found: dict[str, list[Recorded]] = {}
-    for group in rows.values():
-        unit = from_json(group[0]["spec"])
-        if isinstance(unit, Evaluate):
-            group.sort(key=lambda row: int(row["network_index"]))
-            accuracies = tuple(float(row["accuracy"]) for row in group)
-            found.setdefault(group[0]["set_key"], []).append((unit, _accuracy(unit, accuracies)))
-    return {key: sorted(each, key=lambda pair: _rank(pair[0])) for key, each in found.items()}
-
-
-def _rank(unit: Evaluate) -> tuple[str, str, int]:
-    """Put test before validation, then networks by name, and of several evaluations the largest
-    first.
-    """
-    return unit.split, unit.network, -unit.settings.num_eval * unit.settings.epoch_eval_train
-
-
-def _accuracy(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
-    return Accuracy(
-        network=unit.network,
-        protocol=unit.protocol,
-        split=unit.split,
-        accuracies=accuracies,
-        mean=float(np.mean(accuracies)),
-        std=float(np.std(accuracies)),
-        interval=bootstrap_interval([accuracies]),
-        settings=asdict(unit.settings),
-    )
-
-
-def _reference(job: Job, store: Store, data: Path) -> Recorded:
-    """Choose the evaluation that an export is checked against: with the matching network if there
-    is one.
-
-    Raises:
-        ExportError: no evaluation has an interval; the message has the command that makes one.
-    """
-    matching = job.unit.settings.network if isinstance(job.unit, Distill) else None
-    with_interval = [pair for pair in job.recorded if pair[1].interval is not None]
-    if not with_interval:
-        networks = [unit.network for unit, _ in job.recorded]
-        network = matching or next(iter(networks), "ConvNet")
-        problem = (
-            "a single network was trained on it, which has no interval to check against"
-            if networks
-            else "the store has no evaluation of it to check against"
-        )
-        command = _evaluation_command(job.unit, network, store, data)
-        raise ExportError(
-            f"set {job.unit.key}: {problem}; make one with {command}, or leave --check out"
-        )
-    return next((pair for pair in with_interval if pair[0].network == matching), with_interval[0])
-
-
-def _evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -> str:
-    """Return the command line that trains two networks on a set."""
-    words = [
-        "iid",
-        "evaluate",
-        unit.key,
-        "--dataset",
-        dataset_text(unit.dataset),
-        "--architectures",
-        network,
-    ]
-    if unit.protocol != "paper":
-        words += ["--protocol", unit.protocol]
-    if str(store) != "store":
-        words += ["--store", str(store)]
-    if data != Path("data"):
-        words += ["--data", str(data)]
-    return shlex.join([*words, "--num-eval", "2"])
-
-
-def dataset_text(dataset: DatasetRef) -> str:
-    """Write a data set as --dataset takes it: by name, or with what else belongs to it."""
-    entries = {
-        entry.name: value
-        for entry in fields(dataset)
-        if (value := getattr(dataset, entry.name)) != entry.default
-    }
-    return dataset.name if entries.keys() == {"name"} else json.dumps(entries)
-
-
-def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -> bool:
-    """Train networks on what the format's reader finds, as recorded; print both means."""
-    unit, accuracy = _reference(job, store, data)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dataset = load(unit.dataset, data, device)
-    store.check_fingerprint(unit.dataset, dataset.fingerprint)
-    training = TrainingSet.of_tensors(*kind.read(job.folder, job.source), device)
-    test = evaluation_images(dataset, unit.protocol, unit.split)
-    reached = [
-        evaluate_network(
-            training,
-            test,
-            dataset.info,
-            unit.settings,
-            network=unit.network,
-            seed=unit.seed,
-            index=index,
-        ).accuracy
-        for index in range(len(accuracy.accuracies))
-    ]
-    low, high = accuracy.interval or (accuracy.mean, accuracy.mean)
-    mean = float(np.mean(reached))
-    inside = low - ROUNDING <= mean <= high + ROUNDING
-    console.print(
-        Text(
-            f"  {unit.network}, {len(reached)} networks: recorded {accuracy.mean:.2%} ({low:.2%} to"
-            f" {high:.2%}), read back {mean:.2%}: {'inside' if inside else 'OUTSIDE'}",
-            style="green" if inside else "red",
+def export(
+    what: Annotated[
+        str, typer.Argument(metavar="KEY|SPACE", help="Key of a set, or a space for all its sets.")
+    ],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format", help="safetensors, dc, mtt, imagefolder, hf (Hugging Face) or ddranking."
         ),
-        soft_wrap=True,
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; a space gets a subfolder per set.")
+    ],
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Read it back, train on it, and compare with the recorded accuracy."
+        ),
+    ] = False,
+    store: StoreOption = "store",
+    data: DataOption = Path("data"),
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+) -> None:
+    """Write sets in formats that other tools read.
+
+    Each comes with its metadata and a script that trains on it.
+    """
+    from orchestrator.cli.export_sets import export_sets  # imports torch, which --help need not
+
+    code = export_sets(
+        what,
+        build_request(what, overrides, smoke),
+        kind,
+        out.expanduser(),
+        open_store(store),
+        data,
+        build_console(),
+        check=check,
     )
-    return inside
+    raise typer.Exit(code)

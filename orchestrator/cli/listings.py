@@ -1,4 +1,4 @@
-"""`iid spaces` and `iid datasets`: what is shipped, what is known, what is there."""
+"""`iid spaces` and `iid datasets`: what is shipped, what is known, what is present."""
 
 from pathlib import Path
 
@@ -9,30 +9,31 @@ from rich.text import Text
 
 from distill_core.datasets.files import how_to_get, locate
 from distill_core.datasets.info import REGISTRY
+from orchestrator.cli.options import DataOption
 from search_spaces.load import list_spaces
 
 
-def show_spaces(console: Console) -> None:
-    """Print the shipped search spaces, a line each."""
+def spaces() -> None:
+    """List the shipped search spaces."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, description in list_spaces():
         table.add_row(Text(name, style="bold"), Text(description))
-    console.print(table)
+    Console().print(table)
 
 
-def show_datasets(data: Path, console: Console) -> None:
-    """Print the known data sets, which are present in the data folder, and how to get the
-    others.
-    """
+def datasets(data: DataOption = Path("data")) -> None:
+    """List the known data sets and how to get them."""
+    console = Console()
     table = Table("name", "images", "classes", "size", "", box=SIMPLE_HEAD, pad_edge=False)
     places = {name: locate(name, data) for name in REGISTRY}
     for info in REGISTRY.values():
         images = f"{info.train_images:,} + {info.test_images:,}"
-        side = f"{info.image_size}×{info.image_size}×{info.channels}"
-        state = (
-            Text("present", style="green") if places[info.name] else Text("missing", style="yellow")
-        )
-        table.add_row(info.name, images, str(len(info.classes)), side, state)
+        size = f"{info.image_size}×{info.image_size}×{info.channels}"
+        if places[info.name]:
+            state = Text("present", style="green")
+        else:
+            state = Text("missing", style="yellow")
+        table.add_row(info.name, images, str(len(info.classes)), size, state)
     console.print(table)
     for name, folder in places.items():
         line = f"{name} is in {folder}" if folder else f"{name}: {how_to_get(name)}"

@@ -1,26 +1,54 @@
-"""`iid plan`: what a search space would run, what the store has of it, and how long the rest
-takes.
-"""
+"""`iid plan`: what would run, what the store already has, and how long the rest would take."""
 
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli.options import (
+    SetOption,
+    SmokeOption,
+    SpaceArgument,
+    StoreOption,
+    build_request,
+)
 from orchestrator.planning.cost_estimates import estimate, wall_seconds
 from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.planning.work import find_pending
+from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.units import KINDS
 from search_spaces.experiments import Space
+
+
+def plan(
+    space: SpaceArgument,
+    store: StoreOption = "store",
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="GPUs to assume (default: this machine's).")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPU cores to assume (default: this machine's).")
+    ] = None,
+) -> None:
+    """Show what would run and how long it would take.
+
+    Units that the store already has are not counted. Nothing is run and nothing is written.
+    """
+    request = build_request(space, overrides, smoke)
+    show_plan(request, open_store(store), this_machine(cpus, gpus), Console())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,41 @@
-"""`iid report`: the report of a search space, from what a store has."""
+"""`iid report`: the report of a search space, from what the store has."""
 
 from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.cli.options import (
+    ReportOption,
+    SetOption,
+    SmokeOption,
+    SpaceArgument,
+    StoreOption,
+    build_console,
+    build_request,
+)
 from orchestrator.errors import ReportError
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import make_slug
+from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 
 REPORTS = Path("reports")
+
+
+def report(
+    space: SpaceArgument,
+    store: StoreOption = "store",
+    out: ReportOption = None,
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+) -> None:
+    """Write the report: tables, figures and curves.
+
+    The report also lists what failed and what is missing.
+    """
+    show_report(build_request(space, overrides, smoke), open_store(store), out, build_console())
 
 
 def show_report(

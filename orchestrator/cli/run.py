@@ -1,24 +1,71 @@
-"""`iid run`: compute what the store lacks of a search space."""
+"""`iid run`: compute what the store lacks of a search space, then write the report."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.settings import DatasetRef, SettingsError
+from orchestrator.cli.options import (
+    AddressOption,
+    CpusPerTrialOption,
+    DataOption,
+    DownloadOption,
+    GpusPerTrialOption,
+    ReportOption,
+    SetOption,
+    SmokeOption,
+    SpaceArgument,
+    StoreOption,
+    build_console,
+    build_request,
+)
 from orchestrator.cli.report import show_report
 from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.launch import launch, show
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
 from orchestrator.planning.work import find_pending
+from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.units import ImportExtractor
 
 
 def run(
+    space: SpaceArgument,
+    store: StoreOption = "store",
+    data: DataOption = Path("data"),
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+    gpus_per_trial: GpusPerTrialOption = None,
+    cpus_per_trial: CpusPerTrialOption = None,
+    address: AddressOption = None,
+    download: DownloadOption = False,
+    out: ReportOption = None,
+) -> None:
+    """Compute what the store lacks, then write the report.
+
+    Ctrl-C stops after the next checkpoint of every running unit. Run the same command again to
+    continue.
+    """
+    code = run_space(
+        build_request(space, overrides, smoke),
+        open_store(store),
+        data,
+        build_console(),
+        out=out,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        download=download,
+    )
+    raise typer.Exit(code)
+
+
+def run_space(
     request: Request,
     store: Store,
     data: Path,

@@ -2,11 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.text import Text
 
 from distill_core.settings import SettingsError
+from orchestrator.cli.options import (
+    AddressOption,
+    CpusPerTrialOption,
+    DataOption,
+    DownloadOption,
+    GpusPerTrialOption,
+    SetOption,
+    SmokeOption,
+    SpaceArgument,
+    StoreOption,
+    build_console,
+    build_request,
+)
 from orchestrator.cli.report import REPORTS
 from orchestrator.cli.run import check_data, check_pools
 from orchestrator.errors import StoreError, TableError
@@ -17,8 +33,82 @@ from orchestrator.report.search_report import SearchReport, write_search_report
 from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study, build_studies, find_unsearched
+from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.units import ImportExtractor
+
+
+class SamplerName(StrEnum):
+    """What suggests the settings that `iid search` tries."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+    GRID = "grid"
+
+
+class SchedulerName(StrEnum):
+    """What stops trials of `iid search` early."""
+
+    ASHA = "asha"
+    NONE = "none"
+
+
+def search(
+    space: SpaceArgument,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials per study in total; raise it to continue.")
+    ] = 24,
+    sampler: Annotated[SamplerName, typer.Option(help="What suggests settings.")] = SamplerName.TPE,
+    scheduler: Annotated[
+        SchedulerName, typer.Option(help="What stops poor trials early.")
+    ] = SchedulerName.ASHA,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, help="Trials at the same time (default: all that fit).")
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Optional setting to search too, such as lr_img; repeatable."),
+    ] = None,
+    store: StoreOption = "store",
+    data: DataOption = Path("data"),
+    overrides: SetOption = None,
+    smoke: SmokeOption = False,
+    gpus_per_trial: GpusPerTrialOption = None,
+    cpus_per_trial: CpusPerTrialOption = None,
+    address: AddressOption = None,
+    download: DownloadOption = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report (default: reports/SPACE-search).")
+    ] = None,
+    found: Annotated[
+        Path | None, typer.Option(help="File for the found settings (default: in the report).")
+    ] = None,
+) -> None:
+    """Tune settings on held-out images.
+
+    Searches settings such as the weights of the losses. The test images are never read.
+    """
+    chosen = Search(
+        store=open_store(store),
+        data_root=data,
+        trials=trials,
+        console=build_console(),
+        max_concurrent=max_concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+    )
+    code = search_space(
+        build_request(space, overrides, smoke),
+        chosen,
+        sampler=sampler.value,
+        scheduler=scheduler.value,
+        also=also or (),
+        download=download,
+        out=out,
+        found=found,
+    )
+    raise typer.Exit(code)
 
 
 def search_space(
@@ -32,8 +122,7 @@ def search_space(
     out: Path | None = None,
     found: Path | None = None,
 ) -> int:
-    """Search the settings of a space, print what was found, write a report and a space of it,
-    return the exit code.
+    """Search the settings of a space, write what was found, and return the exit code.
 
     Args:
         request: the search space.

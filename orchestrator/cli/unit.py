@@ -1,12 +1,16 @@
 """`iid unit`: one unit in this process, for debugging."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from distill_core.settings import SettingsError
+from orchestrator.cli.options import DataOption, StoreOption, build_console
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, TrialSettings, UnitResult
@@ -14,16 +18,36 @@ from orchestrator.execution.worker import prepare_process
 from orchestrator.launch.progress import describe
 from orchestrator.launch.status import find_unit
 from orchestrator.store import provenance
+from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.text import duration
 from orchestrator.units import Unit
 
 
+class Device(StrEnum):
+    """What `iid unit` can run on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def unit(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a unit, or its beginning.")],
+    store: StoreOption = "store",
+    data: DataOption = Path("data"),
+    device: Annotated[Device, typer.Option(help="Where to run it.")] = Device.CPU,
+) -> None:
+    """Compute one unit in this process, for debugging.
+
+    It uses all cores and no Ray.
+    """
+    raise typer.Exit(run_one(key, open_store(store), data, device.value, build_console()))
+
+
 def run_one(
     key: str, store: Store, data: Path, device: str, console: Console, *, runner: str = RUNNER
 ) -> int:
-    """Compute the unit whose key begins with `key`, without Ray and on all cores; return the exit
-    code.
+    """Compute the unit whose key begins with `key`, on all cores; return the exit code.
 
     Raises:
         StoreError: there is no such unit, or more than one, or a unit that it needs is not done.

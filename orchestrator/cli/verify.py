@@ -1,33 +1,56 @@
-"""`iid verify`: whether a store is what was computed, and what has to be computed again."""
+"""`iid verify`: whether a store still holds what was computed, and what to compute again."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.options import StoreOption
+from orchestrator.store import verify as verification
+from orchestrator.store.open import open_store
 from orchestrator.store.remote.store import RemoteStore
 from orchestrator.store.remote.verify import repair_remote, verify_remote
 from orchestrator.store.store import Store
-from orchestrator.store.verify import Finding, Verification, repair, verify
+from orchestrator.store.verify import Finding, Verification
 
 SHOWN = 50
 
 
+def verify(
+    store: StoreOption = "store",
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Move damaged files aside; the next run computes them again."
+        ),
+    ] = False,
+) -> None:
+    """Check every file of a store against its hash.
+
+    Lists the units that have to be computed again. Deletes nothing.
+    """
+    raise typer.Exit(show_verification(open_store(store), Console(), mend=repair))
+
+
 def show_verification(store: Store, console: Console, *, mend: bool = False) -> int:
-    """Print what is wrong in a store and what to do; return 0 if there is nothing to do or all of
-    it was done, or 1.
+    """Print what is wrong in a store and what to do about it.
 
     Args:
         store: the store.
         console: where to print.
-        mend: whether to move what is damaged aside and to publish rows again.
+        mend: whether to move damaged files aside and to publish rows again.
+
+    Returns:
+        The exit code: 0 if there is nothing to do or all of it was done, otherwise 1.
 
     Raises:
         StoreError: there is no store, or it cannot be read or, to mend it, written.
     """
     store = store.resolved()
-    seen = verify_remote(store) if isinstance(store, RemoteStore) else verify(store)
+    seen = verify_remote(store) if isinstance(store, RemoteStore) else verification.verify(store)
     _print_findings(seen.findings, console)
     extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
     if seen.intact:
@@ -46,7 +69,7 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     mended = (
         repair_remote(store, seen.findings)
         if isinstance(store, RemoteStore)
-        else repair(store, seen.findings)
+        else verification.repair(store, seen.findings)
     )
     folder, left = mended
     console.print(

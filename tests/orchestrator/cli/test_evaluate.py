@@ -64,7 +64,10 @@ def invoke(*arguments):
             ["{}/res_DM.pt", "--dataset", "digits", "--normalised", "no"],
             "looks like normalised images",
         ),
-        (["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "file"], "no learning rate beside"),
+        (
+            ["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "file"],
+            "comes without a learning rate",
+        ),
         (["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "-1"], "positive number"),
         (["{}/res_DM.pt", "--dataset", "digits", "--soft-labels", "x"], "logits or probabilities"),
         (["{}/res_DM.pt", "--dataset", "digits", "--set", "seeds=3"], "--set seeds"),

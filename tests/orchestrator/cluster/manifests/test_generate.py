@@ -503,9 +503,9 @@ def test_what_a_cloud_needs_is_asked_for():
         ("--gpus-per-trial half", "--gpus-per-trial"),
         ("--set seedz=3", "seedz"),
         ("paper/ablation", "unexpected extra"),
-        ("--store elsewhere", "--store has no place there"),
-        ("--address auto", "--address has no place there"),
-        ("--download", "--download has no place there"),
+        ("--store elsewhere", "--store does not belong there"),
+        ("--address auto", "--address does not belong there"),
+        ("--download", "--download does not belong there"),
     ],
 )
 def test_what_iid_run_would_refuse_is_refused_before_the_job_starts(options, told):
@@ -517,7 +517,7 @@ def test_a_search_space_that_is_not_here_is_noted(tmp_path):
     answer = CliRunner().invoke(app, ["cluster", "slurm", str(tmp_path / "mine.yaml")])
     assert (
         answer.exit_code == 0
-        and "mine.yaml is not here" in answer.stderr
+        and "mine.yaml is not on this machine" in answer.stderr
         and "mine.yaml" in answer.stdout
     )
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
 from orchestrator.cli.app import app
 from orchestrator.cli.evaluate import ask
-from orchestrator.cli.export import dataset_text
+from orchestrator.cli.export_sets import dataset_text
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables

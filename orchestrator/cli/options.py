@@ -1,0 +1,124 @@
+"""Options that several commands share, and the console that they print to."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from orchestrator.store.run_log import PACKAGES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.planning.request import Request
+
+SpaceArgument = Annotated[
+    str, typer.Argument(metavar="SPACE", help="Shipped search space, or YAML file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Set an axis or a setting in every experiment; repeatable.",
+    ),
+]
+SmokeOption = Annotated[
+    bool,
+    typer.Option("--smoke", help="Small version that takes minutes: digits, narrow networks."),
+]
+StoreOption = Annotated[
+    str,
+    typer.Option("--store", metavar="FOLDER|URL", help="Folder of results, or s3://BUCKET/FOLDER."),
+]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="Folder of data sets.",
+        file_okay=False,
+        callback=lambda path: path.expanduser(),
+    ),
+]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="Download missing data sets where possible.")
+]
+GpusPerTrialOption = Annotated[
+    float | None,
+    typer.Option(help="GPUs per unit, such as 0.25 (default: what its memory needs)."),
+]
+CpusPerTrialOption = Annotated[float | None, typer.Option(help="CPU cores per unit (default: 1).")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster to join, auto or HOST:PORT (default: Ray on this machine)."),
+]
+ReportOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the report (default: reports/SPACE).")
+]
+
+
+def build_request(space: str, overrides: list[str] | None, smoke: bool) -> "Request":
+    """Collect what identifies a search space on the command line."""
+    # The schema of search spaces takes most of the time that `iid plan` needs to start; `iid
+    # --help` reads this module and does without.
+    from orchestrator.planning.request import Request
+
+    return Request(space=space, overrides=tuple(overrides or ()), smoke=smoke)
+
+
+def build_command(name: str, function: Callable[..., None]) -> Any:
+    """Turn a function with annotated options into a command."""
+    app = typer.Typer(add_completion=False)
+    app.command(name)(function)
+    return typer.main.get_command(app)
+
+
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes messages to what `sys.stderr` is now.
+
+    A live display replaces `sys.stderr` while it draws, so that messages appear above it.
+    """
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """The stream of this moment."""
+        return sys.stderr
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Leave tracebacks out: the log file of the launch has them."""
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
+_stderr = _CurrentStderr()
+
+
+def configure_logging() -> None:
+    """Print the project's warnings on stderr; `--verbose` and `--quiet` change the level."""
+    _stderr.setLevel(logging.WARNING)
+    for package in PACKAGES:
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_stderr)
+
+
+def set_level(level: int) -> None:
+    """Print messages of this level and above."""
+    _stderr.setLevel(level)
+
+
+def is_quiet() -> bool:
+    """Tell whether the user wants to see errors only."""
+    return _stderr.level >= logging.ERROR
+
+
+def build_console() -> "Console":
+    """Return the console for progress and summaries; `--quiet` silences it."""
+    from rich.console import Console
+
+    return Console(quiet=is_quiet())
