@@ -23,7 +23,7 @@ import torch
 from cases import noise, pool, settings_for
 from clock import interleaved, machine, spread, timed
 
-from distill_core.distillation.loop import start
+from distill_core.distillation.loop import start_cohort
 from distill_core.distillation.run import SetRun
 from distill_core.runtime.device import keep_memory
 from distill_core.settings import DistillationSettings
@@ -61,7 +61,7 @@ def measure(ipc: int, rounds: int, device: torch.device, *, apart: bool) -> dict
     cells = grid(base)
 
     def side(chosen: Sequence[DistillationSettings]) -> Side:
-        cohort = start(
+        cohort = start_cohort(
             data, [SetRun(settings=own) for own in chosen], ipc=ipc, seed=0, extractors=extractors
         )
         return lambda: timed("iteration", cohort.advance, device)

@@ -36,16 +36,21 @@ from torch import Tensor
 
 from distill_core.augmentation import Draw, augment, draw_augmentation
 from distill_core.datasets.load import Dataset
-from distill_core.distillation.execution import Embedding
+from distill_core.distillation.execution_modes import Embedding
 from distill_core.distillation.idm import IDM
-from distill_core.distillation.loop import Cohort, start
+from distill_core.distillation.loop import Cohort, start_cohort
 from distill_core.distillation.losses import class_centralization
-from distill_core.distillation.objective import PLAIN, Objective, decode, gradients
+from distill_core.distillation.objective import (
+    PLAIN_MODE,
+    Objective,
+    compute_gradients,
+    decode_canvases,
+)
 from distill_core.distillation.run import SetRun
 from distill_core.networks import initialize
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.device import keep_memory
-from distill_core.runtime.execution import captured, compiled
+from distill_core.runtime.execution import captured_mode, compiled_mode
 from distill_core.runtime.precision import autocast
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings, Precision
@@ -101,7 +106,7 @@ def loop_iteration(
     indices = data.train.draw(generator("real batch", iteration), settings.batch_real)
     draw = drawn_augmentation(data, settings, iteration)
     objective = objective_of(cohort, extractors, iteration, settings)
-    run.update(looped_gradient(objective, run.state.images, data.train.normalised(indices), draw))
+    run.update(looped_gradient(objective, run.state.images, data.train.normalized(indices), draw))
 
 
 def objective_of(
@@ -121,9 +126,9 @@ def objective_of(
         ce_weight=matching.ce_weight,
         forward_images=None
         if whole
-        else chunk_sizes.forward_images(images.device.type, images.image_size),
-        mode=PLAIN if whole else cohort.mode,
-        extractor_mode=PLAIN if whole else cohort.extractor_mode,
+        else chunk_sizes.choose_forward_images(images.device.type, images.image_size),
+        mode=PLAIN_MODE if whole else cohort.mode,
+        extractor_mode=PLAIN_MODE if whole else cohort.extractor_mode,
     )
 
 
@@ -157,7 +162,9 @@ def own_sides(
 
     def fresh(class_chunk: int | None = None, precision: Precision = "tf32") -> Cohort:
         cell = SetRun(settings=replace(settings, precision=precision))
-        return start(data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk)
+        return start_cohort(
+            data, [cell], ipc=ipc, seed=0, extractors=extractors, class_chunk=class_chunk
+        )
 
     def made_ready(cohort: Cohort) -> Side:
         """Return a side that captures or compiles in the round that is not counted, if the side is
@@ -183,12 +190,15 @@ def own_sides(
         for name, cohort in cohorts.items()
     }
     cohorts["whole batches"], sides["whole batches"] = (
-        run_by(fresh(len(data.info.classes)), PLAIN),
+        run_by(fresh(len(data.info.classes)), PLAIN_MODE),
         plain,
     )
     if device.type == "cuda":
         for suffix, precision in SUFFIXES.items():
-            for name, mode in (("graphs", captured()), ("compiled", compiled(winograd=False))):
+            for name, mode in (
+                ("graphs", captured_mode()),
+                ("compiled", compiled_mode(winograd=False)),
+            ):
                 cohorts[f"{name}{suffix}"] = run_by(fresh(precision=precision), mode)
                 sides[f"{name}{suffix}"] = made_ready(cohorts[f"{name}{suffix}"])
     if settings.queue is None:
@@ -228,7 +238,7 @@ def parts(
         settings_for(name, data.info.name, iterations=ITERATIONS, precision=precision)
         for name in (method, "DM+IID")
     )
-    cohort = start(data, [SetRun(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
+    cohort = start_cohort(data, [SetRun(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
     classes, images = len(data.info.classes), cohort.runs[0].state.images
     objective = objective_of(cohort, extractors, 1, settings)
     draw = drawn_augmentation(data, settings, 1)
@@ -237,14 +247,14 @@ def parts(
         slice(c, min(c + cohort.class_chunk, classes))
         for c in range(0, classes, cohort.class_chunk)
     ]
-    real = [augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices]
+    real = [augment(data.train.normalized(indices[part]), draw.of(part)) for part in slices]
     features = [objective.real_features(batch) for batch in real]
     base = objective_of(cohort, extractors, 1, of_dm)
 
     def through(work: Callable[[Tensor, int], Tensor]) -> None:
         for number, part in enumerate(slices):
             leaf = images[part].detach().requires_grad_()
-            loss = work(augment(decode(leaf, settings.partition), draw.of(part)), number)
+            loss = work(augment(decode_canvases(leaf, settings.partition), draw.of(part)), number)
             torch.autograd.grad(loss, leaf)
 
     def matched(synthetic: Tensor, number: int) -> Tensor:
@@ -265,7 +275,7 @@ def parts(
     work: dict[str, Callable[[], object]] = {
         "matching network": lambda: initialize(base.network, generator("matching network", 1)),
         "real images drawn, normalised, augmented": lambda: [
-            augment(data.train.normalised(indices[part]), draw.of(part)) for part in slices
+            augment(data.train.normalized(indices[part]), draw.of(part)) for part in slices
         ],
         REAL_FORWARD: lambda: [
             (found.mean, found.covariance) for found in map(base.real_features, real)
@@ -357,13 +367,13 @@ def agreement() -> dict[str, float]:
     """
     data = noise("cifar10", "cpu", images_a_class=64)
     extractors, settings = pool(data), settings_for("DM+IID", "cifar10", iterations=ITERATIONS)
-    cohort = start(data, [SetRun(settings=settings)], ipc=4, seed=0, extractors=extractors)
+    cohort = start_cohort(data, [SetRun(settings=settings)], ipc=4, seed=0, extractors=extractors)
     images, draw = cohort.runs[0].state.images, drawn_augmentation(data, settings, 0)
-    real = data.train.normalised(data.train.draw(generator("real batch", 0), 32))
+    real = data.train.normalized(data.train.draw(generator("real batch", 0), 32))
 
     def gradient(*, whole: bool) -> Tensor:
         objective = objective_of(cohort, extractors, 0, settings, whole=whole)
-        ((found, _),) = gradients(
+        ((found, _),) = compute_gradients(
             [objective], [images], real.__getitem__, draw, class_chunk=10 if whole else 2
         )
         return found

@@ -36,18 +36,18 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import load_dataset
 from distill_core.evaluation.evaluate import (
     TrainingSet,
-    correct_by_class,
+    build_schedule,
+    count_correct_by_class,
     evaluate_network,
-    training_schedule,
 )
 from distill_core.networks import Network, build_network
 from distill_core.runtime.device import keep_memory
 from distill_core.runtime.execution import (
     ExecutionMode,
-    captured,
+    captured_mode,
     choose_execution_mode,
-    compiled,
-    eager,
+    compiled_mode,
+    eager_mode,
 )
 from distill_core.settings import DatasetRef, EvaluationSettings, Precision
 from distill_core.training.trainer import fit
@@ -73,15 +73,15 @@ def ways(
     images = NETWORKS_A_SET * (3 * PUBLISHED_EPOCHS * CLASSES * ipc + PUBLISHED_TEST_IMAGES)
     image = torch.zeros(1, 3, 32, 32, device=device)
 
-    sides = {"plain loop": Way(eager("asked for"))}
+    sides = {"plain loop": Way(eager_mode("asked for"))}
     for suffix, precision in SUFFIXES.items():
         sides[f"{OURS}{suffix}"] = Way(
             choose_execution_mode(network, lambda: image, images, precision), precision
         )
         if device.type == "cuda":
             sides |= {
-                f"graphs{suffix}": Way(captured(), precision),
-                f"compiled{suffix}": Way(compiled(winograd=False), precision),
+                f"graphs{suffix}": Way(captured_mode(), precision),
+                f"compiled{suffix}": Way(compiled_mode(winograd=False), precision),
             }
     wanted = {OURS, *(asked or sides)}
     return {
@@ -107,9 +107,11 @@ def own_side(
     """
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(CLASSES * ipc, 3, 32, 32, generator=draws)
-    training = TrainingSet.of_tensors(images, torch.arange(CLASSES).repeat_interleave(ipc), device)
+    training = TrainingSet.from_tensors(
+        images, torch.arange(CLASSES).repeat_interleave(ipc), device
+    )
     schedule = replace(
-        training_schedule(EvaluationSettings(precision=way.precision)),
+        build_schedule(EvaluationSettings(precision=way.precision)),
         epochs=epochs,
         drop_after=epochs // 2 + 1,
     )
@@ -125,7 +127,7 @@ def own_side(
             device,
         )
         test_pass = timed(
-            "test", lambda: correct_by_class(network, test, CLASSES, precision, mode), device
+            "test", lambda: count_correct_by_class(network, test, CLASSES, precision, mode), device
         )
         describe(mode.describe(network))
         return train | test_pass
@@ -247,7 +249,7 @@ def accuracies(networks: int) -> dict[str, object]:
     digits = load_dataset(DatasetRef(name="digits"), Path())
     train = digits.train
     chosen = torch.cat([(train.labels == c).nonzero().flatten()[:10] for c in range(CLASSES)])
-    training = TrainingSet.of_tensors(train.normalised(chosen), train.labels[chosen], "cpu")
+    training = TrainingSet.from_tensors(train.normalized(chosen), train.labels[chosen], "cpu")
     settings = EvaluationSettings(epoch_eval_train=100)
     result: dict[str, list[float]] = {}
     for side, huge in (("compiled", 10**9), ("plain loop", 1)):

@@ -19,7 +19,7 @@ from floors_evaluation import BYTES, first_layer_operations
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import Network, build_network
-from distill_core.runtime.execution import forward_operations
+from distill_core.runtime.execution import count_forward_operations
 from distill_core.settings import DistillationSettings
 
 
@@ -29,7 +29,7 @@ class Floor:
 
     real: float
     real_bytes: float
-    """Images drawn, normalised and augmented."""
+    """Images drawn, normalized and augmented."""
     feature_bytes: float
     """Norm, activation and pooling of φ on real images."""
     matching: float
@@ -51,7 +51,10 @@ def floor(dataset: str, ipc: int, settings: DistillationSettings) -> Floor:
         for name in (NETWORKS[dataset], "ResNet18")
     )
     image = torch.zeros(1, info.channels, size, size)
-    forward, embedding = forward_operations(matching, image), forward_operations(extractor, image)
+    forward, embedding = (
+        count_forward_operations(matching, image),
+        count_forward_operations(extractor, image),
+    )
     real, synthetic = classes * settings.batch_real, classes * ipc * settings.partition**2
     needs_extractor = ipc * settings.partition**2 > 1
     queue = 0.0

@@ -6,7 +6,7 @@ only read and written.
 An operation is a multiplication or an addition. Convolutions and products count by their shapes
 (`FlopCounterMode`), a training step three times a forward pass, less the first layer's gradient on
 the images. Norm, activation and pooling count as one pass that is fused: the convolution's output
-is read for the norm's sums and once more to be normalised and pooled, which writes the pooled map;
+is read for the norm's sums and once more to be normalized and pooled, which writes the pooled map;
 backward, both are read twice and the gradient is written once.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distill_core.networks import Network, build_network
-from distill_core.runtime.execution import forward_operations
+from distill_core.runtime.execution import count_forward_operations
 
 EPOCHS, BYTES = 1001, 4
 DATASETS = {"CIFAR-10": (10, 32, 10_000), "TinyImageNet": (200, 64, 10_000)}
@@ -38,7 +38,7 @@ class Floor:
 def floor(name: str, classes: int, size: int, ipc: int, test_images: int) -> Floor:
     """Return the floor for one architecture on 3-channel images of a side, `ipc` a class."""
     network = build_network(name, channels=3, classes=classes, image_size=size)
-    forward = forward_operations(network, torch.zeros(1, 3, size, size))
+    forward = count_forward_operations(network, torch.zeros(1, 3, size, size))
     images = EPOCHS * ipc * classes
     return Floor(
         training_operations=images * (3 * forward - first_layer_operations(network, size)),

@@ -1,4 +1,4 @@
-"""Distil one cell at full length without Ray and evaluate it: by the clock, beside the published
+"""Distill one cell at full length without Ray and evaluate it: by the clock, beside the published
 figure, if any.
 
     python benchmarks/full_length.py --data DIR --work DIR [--dataset cifar10-jpeg] [--method
@@ -32,15 +32,15 @@ from cases import run_by
 from clock import machine
 from safetensors.torch import load_file
 
-from distill_core.api import synthetic_set
+from distill_core.api import build_synthetic_set
 from distill_core.datasets.load import Dataset, load_dataset
-from distill_core.distillation.loop import start
+from distill_core.distillation.loop import start_cohort
 from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.runtime.device import keep_memory
-from distill_core.runtime.execution import captured
-from distill_core.runtime.precision import arithmetic
+from distill_core.runtime.execution import captured_mode
+from distill_core.runtime.precision import use_precision
 from distill_core.settings import (
     DatasetRef,
     DistillationSettings,
@@ -52,7 +52,7 @@ from distill_core.settings import (
 from distill_core.synthetic_set import SyntheticSet
 from distill_core.tensor_files import write_tensors
 from distill_core.training.extractors import ExtractorPool, save_parameters, train_extractor
-from distill_core.training.trainer import Checkpoints, State
+from distill_core.training.trainer import Checkpoints, TrainingState
 from search_spaces.rules import Case, Rule
 
 SPACES = Path(__file__).parents[1] / "search_spaces" / "data"
@@ -158,7 +158,7 @@ def extractors(
     files = [work / f"extractor-{index}.safetensors" for index in range(count)]
     checkpoint = work / "extractor-checkpoint.safetensors"
 
-    def save(state: State) -> None:
+    def save(state: TrainingState) -> None:
         write_tensors(state, checkpoint)
         watch.check()
 
@@ -192,7 +192,7 @@ def distilled(
     *,
     graphs: bool,
 ) -> SyntheticSet:
-    """Distil the set that the folder lacks, from its checkpoint on."""
+    """Distill the set that the folder lacks, from its checkpoint on."""
     file, checkpoint, device = (
         work / "set.safetensors",
         work / "checkpoint.safetensors",
@@ -210,17 +210,17 @@ def distilled(
     resume = DistillationState.load(checkpoint, device) if checkpoint.exists() else None
     hooks = Hooks(checkpoint_due=watch.due, checkpoint=save)
     cells = [SetRun(settings=settings, resume=resume, hooks=hooks)]
-    cohort = start(data, cells, ipc=ipc, seed=0, extractors=pool)
+    cohort = start_cohort(data, cells, ipc=ipc, seed=0, extractors=pool)
     if graphs:
-        run_by(cohort, captured())
-    with arithmetic(settings.precision):
+        run_by(cohort, captured_mode())
+    with use_precision(settings.precision):
         while cohort.advance():
             pass
     (run,) = cohort.runs
     if run.error is not None:
         raise run.error
     watch.seconds["distillation"] = run.state.seconds
-    made = synthetic_set(
+    made = build_synthetic_set(
         run.state.images, data.info, method=settings.method, partition=settings.partition
     )
     made.save(file)
@@ -236,7 +236,7 @@ def accuracies(
     watch: Watch,
 ) -> list[float]:
     """Train and test the networks that are not known yet; those that are come first."""
-    training = TrainingSet.of_tensors(*synthetic.training_images(), data.test.device)
+    training = TrainingSet.from_tensors(*synthetic.training_images(), data.test.device)
     for index in range(len(known), settings.num_eval):
         with watch.adding("evaluation"):
             found = evaluate_network(

@@ -61,7 +61,7 @@ COMMON = (
 
 
 class Noise:
-    """Stands for `torchvision.datasets.CIFAR10`: normalised images (3, 32, 32) and their classes,
+    """Stands for `torchvision.datasets.CIFAR10`: normalized images (3, 32, 32) and their classes,
     in turn.
     """
 

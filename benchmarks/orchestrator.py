@@ -4,7 +4,7 @@ leases and store.
     python benchmarks/orchestrator.py [--units 2000] [--cpus 2] [--repeats 1] [--out
     benchmarks/results/NAME.json]
 
-Every unit has a lease, artefacts, rows and DONE like any other, and is asked for by Ray Tune when
+Every unit has a lease, artifacts, rows and DONE like any other, and is asked for by Ray Tune when
 its parents are done. Overhead a unit is wall time over units, between the first unit done and the
 last; starting Ray is given apart. On a machine that does other work, look at the processor time a
 unit: of the launch, Ray and its workers together. Memory is the resident memory of the launching
@@ -52,7 +52,7 @@ SAMPLE_SECONDS = 1.0
 
 
 def no_op(unit: Unit, context: UnitContext) -> Outcome:
-    """Write one small artefact and one row."""
+    """Write one small artifact and one row."""
     (context.workdir / "nothing.txt").write_text(unit.key)
     return Outcome(rows=[{"seconds": 0.0, "peak_memory": 0}], fingerprint="no images")
 

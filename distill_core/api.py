@@ -1,4 +1,4 @@
-"""The whole method in a few calls: distil a set, train networks on it; saving and loading are the
+"""The whole method in a few calls: distill a set, train networks on it; saving and loading are the
 set's own.
 """
 
@@ -32,7 +32,7 @@ def distill_set(
     extractors: ExtractorPool | None = None,
     progress: Progress | None = None,
 ) -> SyntheticSet:
-    """Distil a set from the training images of a data set, on the device they lie on.
+    """Distill a set from the training images of a data set, on the device they lie on.
 
     Args:
         dataset: see `load_dataset`.
@@ -50,7 +50,7 @@ def distill_set(
     hooks = Hooks() if progress is None else Hooks(progress=progress)
     state = distill(dataset, settings, ipc=ipc, seed=seed, extractors=extractors, hooks=hooks)
     spec = {"ipc": ipc, "seed": seed, "settings": asdict(settings)}
-    return synthetic_set(
+    return build_synthetic_set(
         state.images, dataset.info, method=settings.method, partition=settings.partition, spec=spec
     )
 
@@ -63,7 +63,7 @@ def train_extractors(
     """
     networks = []
     for index in range(count):
-        report = None if progress is None else partial(_counted, progress, index, count)
+        report = None if progress is None else partial(_report_progress, progress, index, count)
         network, _ = train_extractor(dataset, settings, index=index, progress=report)
         networks.append(network.eval().requires_grad_(False))
     return ExtractorPool(networks)
@@ -89,7 +89,7 @@ def evaluate_set(
         progress: called after every epoch, counted over all networks.
     """
     settings = settings or EvaluationSettings()
-    training = TrainingSet.of_tensors(*synthetic.training_images(), dataset.test.device)
+    training = TrainingSet.from_tensors(*synthetic.training_images(), dataset.test.device)
     return [
         evaluate_network(
             training,
@@ -101,13 +101,13 @@ def evaluate_set(
             index=index,
             progress=None
             if progress is None
-            else partial(_counted, progress, index, settings.num_eval),
+            else partial(_report_progress, progress, index, settings.num_eval),
         )
         for index in range(settings.num_eval)
     ]
 
 
-def synthetic_set(
+def build_synthetic_set(
     images: Tensor,
     info: DatasetInfo,
     *,
@@ -116,7 +116,7 @@ def synthetic_set(
     spec: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> SyntheticSet:
-    """Make the artefact of images (K, ipc, C, H, W), normalised, class by class; it lies on the
+    """Make the artifact of images (K, ipc, C, H, W), normalized, class by class; it lies on the
     CPU.
     """
     classes, ipc = images.shape[:2]
@@ -136,7 +136,7 @@ def synthetic_set(
     )
 
 
-def _counted(
+def _report_progress(
     progress: Progress, index: int, count: int, step: int, total: int, values: dict[str, float]
 ) -> None:
     """Report step `step` of the work's part number `index` of `count`, all of the same length."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.runtime.device import to_device
-from distill_core.settings import DSA_OPS, dsa_ops
+from distill_core.settings import DSA_OPS, parse_dsa_strategy
 
 BRIGHTNESS, SATURATION, CONTRAST = 1.0, 2.0, 0.5
 CROP_RATIO, CUTOUT_RATIO = 0.125, 0.5
@@ -50,16 +50,16 @@ class Draw:
     shift_columns: Tensor
     """int64 pixels."""
     cutout_row: Tensor
-    """int64 centre of the cut-out window."""
+    """int64 center of the cut-out window."""
     cutout_column: Tensor
-    """int64 centre of the cut-out window."""
+    """int64 center of the cut-out window."""
 
     def tensors(self) -> list[Tensor]:
         """Return what lies on the device, in a fixed order."""
         return [getattr(self, name) for name in _ON_DEVICE]
 
     @classmethod
-    def of_tensors(cls, ops: frozenset[str], tensors: Sequence[Tensor]) -> "Draw":
+    def from_tensors(cls, ops: frozenset[str], tensors: Sequence[Tensor]) -> "Draw":
         """Put a draw together from its operations and what `tensors` returned."""
         return cls(ops=ops, **dict(zip(_ON_DEVICE, tensors, strict=True)))
 
@@ -95,7 +95,7 @@ def draw_augmentation(
         device: where the draw is used.
         same_op: all groups get the same operation, as in training for evaluation.
     """
-    ops = dsa_ops(strategy)
+    ops = parse_dsa_strategy(strategy)
     if not ops:
         return None
     choice = torch.randint(len(ops), (1 if same_op else groups,), generator=generator)
@@ -134,7 +134,7 @@ def augment(images: Tensor, draw: Draw | None) -> Tensor:
     """Apply each group's operation to all images of the group; differentiable in the images.
 
     Args:
-        images: (G, N, C, H, W), normalised.
+        images: (G, N, C, H, W), normalized.
         draw: the operations, or None to leave the images as they are.
 
     Returns:
@@ -154,26 +154,26 @@ def augment(images: Tensor, draw: Draw | None) -> Tensor:
     return result
 
 
-def brightness(images: Tensor, draw: Draw) -> Tensor:
+def adjust_brightness(images: Tensor, draw: Draw) -> Tensor:
     """Add (r − 0.5)·1 to every value."""
     return images + (_by_group(draw.brightness) - 0.5) * BRIGHTNESS
 
 
-def saturation(images: Tensor, draw: Draw) -> Tensor:
+def adjust_saturation(images: Tensor, draw: Draw) -> Tensor:
     """Scale the distance from the mean over channels by 2r."""
     mean = images.mean(dim=2, keepdim=True)
     return (images - mean) * (_by_group(draw.saturation) * SATURATION) + mean
 
 
-def contrast(images: Tensor, draw: Draw) -> Tensor:
+def adjust_contrast(images: Tensor, draw: Draw) -> Tensor:
     """Scale the distance from the mean over the image by r + 0.5."""
     mean = images.mean(dim=(2, 3, 4), keepdim=True)
     return (images - mean) * (_by_group(draw.contrast) + CONTRAST) + mean
 
 
-def color(images: Tensor, draw: Draw) -> Tensor:
+def adjust_color(images: Tensor, draw: Draw) -> Tensor:
     """Brightness, then saturation, then contrast."""
-    return contrast(saturation(brightness(images, draw), draw), draw)
+    return adjust_contrast(adjust_saturation(adjust_brightness(images, draw), draw), draw)
 
 
 def flip(images: Tensor, draw: Draw) -> Tensor:
@@ -194,7 +194,7 @@ def crop(images: Tensor, draw: Draw) -> Tensor:
     return images.flatten(3).gather(3, index).view_as(images) * inside[:, None, None]
 
 
-def cutout(images: Tensor, draw: Draw) -> Tensor:
+def cut_out(images: Tensor, draw: Draw) -> Tensor:
     """Set a window of half the side to zero, cut off at the border."""
     size = images.shape[-1]
     window = int(size * CUTOUT_RATIO + 0.5)
@@ -221,9 +221,9 @@ def rotate(images: Tensor, draw: Draw) -> Tensor:
 
 
 OPERATIONS: dict[str, Callable[[Tensor, Draw], Tensor]] = {
-    "color": color,
+    "color": adjust_color,
     "crop": crop,
-    "cutout": cutout,
+    "cutout": cut_out,
     "flip": flip,
     "scale": scale,
     "rotate": rotate,

@@ -17,7 +17,7 @@ from typing import Any
 
 from distill_core.settings import SettingsError, is_custom
 
-_OWN = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\d*)?")
+_CUSTOM_NAME = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\d*)?")
 
 
 def require_importable(name: str) -> str:
@@ -27,28 +27,28 @@ def require_importable(name: str) -> str:
     Raises:
         SettingsError: it is not of that form, or there is no such module.
     """
-    module, _ = _parts(name)
+    module, _ = _split_name(name)
     try:
         found = importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         found = False
     if not found:
-        raise SettingsError(f"{name!r}: {_no_module(module)}")
+        raise SettingsError(f"{name!r}: {_missing_module_message(module)}")
     return name
 
 
-def find(name: str) -> Any:
+def import_object(name: str) -> Any:
     """Import the object that a name `module:object` stands for.
 
     Raises:
         SettingsError: the module is not there or fails, or has no such object.
     """
-    module, attribute = _parts(name)
+    module, attribute = _split_name(name)
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            raise SettingsError(f"{name!r}: {_no_module(module)}") from error
+            raise SettingsError(f"{name!r}: {_missing_module_message(module)}") from error
         raise SettingsError(f"{name!r}: importing {module} failed: {error}") from error
     except Exception as error:
         raise SettingsError(
@@ -63,8 +63,8 @@ def find(name: str) -> Any:
     return getattr(imported, attribute)
 
 
-def _parts(name: str) -> tuple[str, str]:
-    match = _OWN.fullmatch(name)
+def _split_name(name: str) -> tuple[str, str]:
+    match = _CUSTOM_NAME.fullmatch(name)
     if not is_custom(name) or match is None:
         raise SettingsError(
             f"{name[:80]!r} is not a name of the form module:object, such as"
@@ -73,7 +73,7 @@ def _parts(name: str) -> tuple[str, str]:
     return match["module"], match["object"]
 
 
-def _no_module(module: str) -> str:
+def _missing_module_message(module: str) -> str:
     return (
         f"there is no module {module}; install its package, or name its folder in the environment"
         " variable PYTHONPATH (on a cluster, on every node)"

@@ -36,7 +36,7 @@ METHOD: dict[str, Any] = {**ADDED, "method": True}
 give.
 """
 
-CELL: dict[str, Any] = {"cell": True}
+COHORT_FREE: dict[str, Any] = {"cell": True}
 """Field metadata of settings in which the sets of one cohort may differ: no draw of an iteration,
 no matching network and no feature of a real image depends on them."""
 
@@ -118,7 +118,7 @@ class ExtractorSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_train"):
             _require_minimum(name, getattr(self, name), 1)
-        _check_training(self.lr_net, self.momentum, self.weight_decay)
+        _check_optimizer(self.lr_net, self.momentum, self.weight_decay)
         _check_dsa(self.dsa_strategy)
         _require_choice("precision", self.precision, get_args(Precision))
 
@@ -157,7 +157,7 @@ class QueueSettings:
             _require_minimum(name, getattr(self, name), 1)
         for name in ("trained_networks", "train_steps", "ce_weight"):
             _require_minimum(name, getattr(self, name), 0)
-        _check_training(self.lr_net, self.momentum, self.weight_decay)
+        _check_optimizer(self.lr_net, self.momentum, self.weight_decay)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,9 +170,9 @@ class DistillationSettings:
     """Matching network φ."""
     iterations: int = 20_000
     """Updates of the synthetic images."""
-    lr_img: float = field(default=1.0, metadata=CELL)
+    lr_img: float = field(default=1.0, metadata=COHORT_FREE)
     """Learning rate of the pixels (DM: 1, at IPC ≥ 100: 10; IDM: 0.2)."""
-    momentum_img: float = field(default=0.5, metadata=CELL)
+    momentum_img: float = field(default=0.5, metadata=COHORT_FREE)
     """Momentum of the pixels."""
     batch_real: int = 256
     """Real images a class and iteration; a class that has fewer gives all it has, over and over."""
@@ -184,15 +184,15 @@ class DistillationSettings:
     """Side of the grid into which a stored image is cut: 2 gives IDM's four training images a
     canvas, 1 none.
     """
-    lambda_cc: float = field(default=0.0, metadata=CELL)
+    lambda_cc: float = field(default=0.0, metadata=COHORT_FREE)
     """Weight of class centralization."""
-    lambda_cm: float = field(default=0.0, metadata=CELL)
+    lambda_cm: float = field(default=0.0, metadata=COHORT_FREE)
     """Weight of covariance matching."""
-    cc_alpha: float | None = field(default=None, metadata=CELL)
+    cc_alpha: float | None = field(default=None, metadata=COHORT_FREE)
     """α of the form max(0, exp(α·‖·‖²) − β); None for the plain squared distance."""
-    cc_beta: float = field(default=0.0, metadata=CELL)
+    cc_beta: float = field(default=0.0, metadata=COHORT_FREE)
     """β of that form."""
-    covariance: CovarianceForm = field(default="local", metadata=ADDED | CELL)
+    covariance: CovarianceForm = field(default="local", metadata=ADDED | COHORT_FREE)
     """Covariance that is matched: of channels over positions (local, IID), or of the whole feature
     vector (global).
     """
@@ -200,9 +200,9 @@ class DistillationSettings:
     """None matches in a new random network every iteration (DM); otherwise IDM's queue."""
     base: str | None = field(default=None, metadata=METHOD)
     """A base method of one's own, `module:object`, instead of DM and IDM."""
-    loss: str | None = field(default=None, metadata=METHOD | CELL)
+    loss: str | None = field(default=None, metadata=METHOD | COHORT_FREE)
     """A loss of one's own, `module:object`, that is added to the objective."""
-    lambda_loss: float = field(default=1.0, metadata=ADDED | CELL)
+    lambda_loss: float = field(default=1.0, metadata=ADDED | COHORT_FREE)
     """Weight of that loss."""
     precision: Precision = "tf32"
     """Arithmetic of the networks; TF32 exists on GPUs only; on a CPU it allows Winograd's
@@ -234,7 +234,7 @@ class DistillationSettings:
         return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + own
 
     @property
-    def of_cohort(self) -> "DistillationSettings | None":
+    def cohort_settings(self) -> "DistillationSettings | None":
         """What all sets of one cohort share, the rest at its defaults; None for a base of one's
         own, which may do anything with its settings and is therefore alone."""
         if self.base is not None:
@@ -274,7 +274,7 @@ class EvaluationSettings:
         for name in ("num_eval", "batch_train"):
             _require_minimum(name, getattr(self, name), 1)
         _require_minimum("epoch_eval_train", self.epoch_eval_train, 0)
-        _check_training(self.lr_net, self.momentum, self.weight_decay)
+        _check_optimizer(self.lr_net, self.momentum, self.weight_decay)
         _check_dsa(self.dsa_strategy)
         _require_choice("precision", self.precision, get_args(Precision))
 
@@ -302,7 +302,7 @@ def is_custom(name: str) -> bool:
     return ":" in name
 
 
-def dsa_ops(strategy: str) -> tuple[str, ...]:
+def parse_dsa_strategy(strategy: str) -> tuple[str, ...]:
     """Return the operations of a `dsa_strategy` such as "color_crop_flip"; "none" gives an empty
     tuple.
     """
@@ -310,7 +310,7 @@ def dsa_ops(strategy: str) -> tuple[str, ...]:
 
 
 def _check_dsa(strategy: str) -> None:
-    unknown = [op for op in dsa_ops(strategy) if op not in DSA_OPS]
+    unknown = [op for op in parse_dsa_strategy(strategy) if op not in DSA_OPS]
     if unknown:
         raise SettingsError(
             f"dsa_strategy {strategy!r} names {unknown[0]!r}; known are {', '.join(DSA_OPS)}, or"
@@ -318,7 +318,7 @@ def _check_dsa(strategy: str) -> None:
         )
 
 
-def _check_training(lr_net: float, momentum: float, weight_decay: float) -> None:
+def _check_optimizer(lr_net: float, momentum: float, weight_decay: float) -> None:
     for name, value in (("lr_net", lr_net), ("weight_decay", weight_decay)):
         _require_minimum(name, value, 0)
     _check_momentum("momentum", momentum)

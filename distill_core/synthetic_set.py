@@ -2,7 +2,7 @@
 correctly.
 
 One safetensors file holds the images in pixel space (nominally [0, 1], nothing is clipped), the
-labels, and in its header, as JSON, the data set, class names, normalisation, IPC, partition factor,
+labels, and in its header, as JSON, the data set, class names, normalization, IPC, partition factor,
 method and full spec.
 """
 
@@ -48,7 +48,7 @@ class SyntheticSet:
     dataset_version: int = 1
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
-    """Per channel, in pixel space; what the training images are normalised with."""
+    """Per channel, in pixel space; what the training images are normalized with."""
     std: tuple[float, ...]
     """Per channel."""
     ipc: int
@@ -91,7 +91,7 @@ class SyntheticSet:
             )
 
     def training_images(self) -> tuple[Tensor, Tensor]:
-        """Return what a network trains on: normalised, partition-decoded images (N', C, H, W) and
+        """Return what a network trains on: normalized, partition-decoded images (N', C, H, W) and
         their labels.
 
         Labels are classes, int64 (N',), or where the set has soft labels probabilities, float32
@@ -132,14 +132,14 @@ class SyntheticSet:
 
 
 def to_normalized(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Map images (…, C, H, W) from pixel space to normalised space, (x − mean) / std per
+    """Map images (…, C, H, W) from pixel space to normalized space, (x − mean) / std per
     channel.
     """
     return (images - _per_channel(mean, images)) / _per_channel(std, images)
 
 
 def to_pixels(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Map images (…, C, H, W) from normalised space to pixel space, x · std + mean per channel."""
+    """Map images (…, C, H, W) from normalized space to pixel space, x · std + mean per channel."""
     return images * _per_channel(std, images) + _per_channel(mean, images)
 
 

@@ -34,7 +34,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from distill_core.datasets.info import registered
+from distill_core.datasets.info import resolve_registered
 from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef, Protocol, is_custom
@@ -122,7 +122,7 @@ def _dataset(entry: DatasetEntry) -> DatasetRef:
     ref = DatasetRef(**entry.model_dump())
     if ref.format is not None and is_custom(ref.format):
         require_importable(ref.format)
-    info = registered(ref)
+    info = resolve_registered(ref)
     return ref if info is None else DatasetRef(name=info.name, version=info.version)
 
 

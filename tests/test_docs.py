@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from distill_core.exporters import FORMATS, export
-from distill_core.extensions import find, require_importable
+from distill_core.extensions import import_object, require_importable
 from distill_core.settings import DatasetRef, DistillationSettings, SettingsError
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.cli.app import app
@@ -218,15 +218,15 @@ def test_what_a_module_does_wrong_is_said(own):
     with pytest.raises(
         SettingsError, match=r"module my_loss has no sprad; did you mean my_loss:spread\?"
     ):
-        find("my_loss:sprad")
+        import_object("my_loss:sprad")
     (own / "my_broken.py").write_text("import no_such_package\n")
     with pytest.raises(
         SettingsError, match="importing my_broken failed: No module named 'no_such_package'"
     ):
-        find("my_broken:x")
+        import_object("my_broken:x")
     (own / "my_crash.py").write_text("1 / 0\n")
     with pytest.raises(SettingsError, match="importing my_crash failed: ZeroDivisionError"):
-        find("my_crash:x")
+        import_object("my_crash:x")
     assert require_importable("my_crash:x@3") == "my_crash:x@3"
 
 

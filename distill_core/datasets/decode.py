@@ -27,7 +27,7 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def decode_registered(data: EncodedData, info: DatasetInfo) -> RawData:
-    """Decode images that must have the shape in the data set's record; grey ones among RGB become
+    """Decode images that must have the shape in the data set's record; gray ones among RGB become
     RGB.
 
     Raises:
@@ -40,7 +40,7 @@ def decode_custom(data: EncodedData, image_size: int | None) -> RawData:
     """Decode a user's images to squares.
 
     Images of another size are resized (bilinear, antialiased) until the shorter side fits, then
-    cropped at the centre. They become grey where all are grey, otherwise RGB; transparency is
+    cropped at the center. They become gray where all are gray, otherwise RGB; transparency is
     dropped.
 
     Args:
@@ -74,7 +74,7 @@ def _decode(split: EncodedSplit, channels: int, image_size: int, resize: bool) -
             raise DatasetError(
                 f"is {image.width}×{image.height} pixels, not {image_size}×{image_size}"
             )
-        # converted first, because palette images resize by nearest neighbour only
+        # converted first, because palette images resize by nearest neighbor only
         image = image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
         if image.size != (image_size, image_size):
             image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from distill_core.datasets.info import DatasetError, lookup
+from distill_core.datasets.info import DatasetError, find_registered
 from distill_core.settings import DatasetRef, is_custom
 
 TEST_NAMES = ("test", "validation", "valid", "val")
@@ -15,15 +15,15 @@ TEST_NAMES = ("test", "validation", "valid", "val")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FolderLayout:
     """A folder under the data folder and glob patterns of what must be in it."""
 
     folder: str
     files: tuple[str, ...]
 
 
-def _layouts(folders: tuple[str, ...], files: tuple[str, ...]) -> tuple[Layout, ...]:
-    return tuple(Layout(folder, files) for folder in folders)
+def _build_layouts(folders: tuple[str, ...], files: tuple[str, ...]) -> tuple[FolderLayout, ...]:
+    return tuple(FolderLayout(folder, files) for folder in folders)
 
 
 _IDX_FILES = (
@@ -35,20 +35,22 @@ _IDX_FILES = (
 _CIFAR10_FILES = ("batches.meta", *(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _TINY_FOLDERS = ("tiny-imagenet-200", "tinyimagenet/tiny-imagenet-200", "tinyimagenet")
 
-LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "mnist": _layouts(("MNIST/raw", "mnist/MNIST/raw", "mnist"), _IDX_FILES),
-    "fashionmnist": _layouts(
+LAYOUTS: dict[str, tuple[FolderLayout, ...]] = {
+    "mnist": _build_layouts(("MNIST/raw", "mnist/MNIST/raw", "mnist"), _IDX_FILES),
+    "fashionmnist": _build_layouts(
         ("FashionMNIST/raw", "fashionmnist/FashionMNIST/raw", "fashionmnist"), _IDX_FILES
     ),
-    "svhn": _layouts(("", "svhn"), ("train_32x32.mat", "test_32x32.mat")),
-    "cifar10": _layouts(("cifar-10-batches-py", "cifar10/cifar-10-batches-py"), _CIFAR10_FILES),
-    "cifar10-jpeg": _layouts(("cifar10",), ("train.parquet", "test.parquet")),
-    "cifar100": _layouts(
+    "svhn": _build_layouts(("", "svhn"), ("train_32x32.mat", "test_32x32.mat")),
+    "cifar10": _build_layouts(
+        ("cifar-10-batches-py", "cifar10/cifar-10-batches-py"), _CIFAR10_FILES
+    ),
+    "cifar10-jpeg": _build_layouts(("cifar10",), ("train.parquet", "test.parquet")),
+    "cifar100": _build_layouts(
         ("cifar-100-python", "cifar100/cifar-100-python"), ("meta", "train", "test")
     ),
     "tinyimagenet": (
-        *_layouts(_TINY_FOLDERS, ("train", "val/val_annotations.txt", "val/images")),
-        *_layouts(("", "tinyimagenet"), ("tinyimagenet.pt",)),
+        *_build_layouts(_TINY_FOLDERS, ("train", "val/val_annotations.txt", "val/images")),
+        *_build_layouts(("", "tinyimagenet"), ("tinyimagenet.pt",)),
     ),
 }
 """Where each registered data set may lie; the first complete place is read. The digits lie in
@@ -69,28 +71,30 @@ def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
     """
     ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
     if ref.path is not None:
-        folder = custom_folder(ref, root)
+        folder = resolve_custom_folder(ref, root)
         if is_custom(ref.format or ""):
             return folder if folder.exists() else None
         present = (
-            parquet_shards(folder, "train")
+            find_parquet_shards(folder, "train")
             if ref.format == "parquet"
             else (folder / "train").is_dir()
         )
         return folder if present else None
-    if lookup(ref.name).name == "digits":
-        return _digits()
+    if find_registered(ref.name).name == "digits":
+        return _find_digits()
     places = ((root / layout.folder, layout) for layout in LAYOUTS[ref.name])
-    return next((folder for folder, layout in places if not _lacking(folder, layout)), None)
+    return next(
+        (folder for folder, layout in places if not _find_missing_files(folder, layout)), None
+    )
 
 
-def how_to_get(name: str) -> str:
+def describe_source(name: str) -> str:
     """Say in a sentence how to get a registered data set.
 
     Raises:
         DatasetError: the name is unknown.
     """
-    return lookup(name).source
+    return find_registered(name).source
 
 
 def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
@@ -98,7 +102,7 @@ def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
     to do.
     """
     if ref.path is not None:
-        folder = custom_folder(ref, root).resolve()
+        folder = resolve_custom_folder(ref, root).resolve()
         remedy = f"check the path of this data set ({ref.path})"
         if not Path(ref.path).expanduser().is_absolute():
             remedy += " and --data, the folder that it counts from"
@@ -109,12 +113,12 @@ def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
         expected = known.get(ref.format or "", "files")
         where = f"{folder}, which is not there" if not folder.exists() else folder
         return DatasetError(f"{ref.name}: no {expected} in {where}; {remedy}")
-    remedy = how_to_get(ref.name)
+    remedy = describe_source(ref.name)
     if ref.name == "cifar10" and locate("cifar10-jpeg", root) is not None:
         remedy += f"; {root / 'cifar10' / 'train.parquet'} is the data set 'cifar10-jpeg'"
     layouts = LAYOUTS.get(ref.name, ())
     for layout in layouts:
-        lacking = _lacking(root / layout.folder, layout)
+        lacking = _find_missing_files(root / layout.folder, layout)
         if 0 < len(lacking) < len(layout.files):
             return DatasetError(
                 f"{ref.name}: {root / layout.folder / lacking[0]} is missing; {remedy}"
@@ -123,12 +127,12 @@ def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
     return DatasetError(f"{ref.name}: not found (looked in {places or 'scikit-learn'}); {remedy}")
 
 
-def custom_folder(ref: DatasetRef, root: Path) -> Path:
+def resolve_custom_folder(ref: DatasetRef, root: Path) -> Path:
     """Return the folder of a user's own data set; a relative path counts from the data folder."""
     return root / Path(ref.path or "").expanduser()
 
 
-def parquet_shards(folder: Path, split: str) -> list[Path]:
+def find_parquet_shards(folder: Path, split: str) -> list[Path]:
     """Return a split's Parquet files in order; empty where there is none.
 
     Known places are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and
@@ -155,10 +159,10 @@ def parquet_shards(folder: Path, split: str) -> list[Path]:
     return shards
 
 
-def _lacking(folder: Path, layout: Layout) -> list[str]:
+def _find_missing_files(folder: Path, layout: FolderLayout) -> list[str]:
     return [pattern.rstrip("*") for pattern in layout.files if not any(folder.glob(pattern))]
 
 
-def _digits() -> Path | None:
+def _find_digits() -> Path | None:
     package = find_spec("sklearn")
     return Path(package.origin).parent / "datasets" / "data" if package and package.origin else None

@@ -1,4 +1,4 @@
-"""Images as uint8 on the device, grouped by class and normalised on the fly."""
+"""Images as uint8 on the device, grouped by class and normalized on the fly."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Restriction:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """Labelled images sorted by class; within a class they keep the order in which they were read.
+    """Labeled images sorted by class; within a class they keep the order in which they were read.
 
     Example: `ImageSet.build(images, labels, classes=10, name="digits", mean=(0.3,), std=(0.3,))`.
     """
@@ -126,14 +126,14 @@ class ImageSet:
     @cached_property
     def fingerprint(self) -> str:
         """The content's name: see `fingerprint`."""
-        return fingerprint(self)
+        return compute_fingerprint(self)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 images (…, C, H, W) into float32 (pixel/255 − mean)/std."""
         return images.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
 
-    def normalised(self, indices: Tensor) -> Tensor:
-        """Return the images at int64 indices (…) as normalised float32 (…, C, H, W)."""
+    def normalized(self, indices: Tensor) -> Tensor:
+        """Return the images at int64 indices (…) as normalized float32 (…, C, H, W)."""
         return self.normalize(self.images[indices])
 
     def of_class(self, label: int) -> Tensor:
@@ -225,7 +225,7 @@ class ImageSet:
         return torch.arange(max(self.counts)) >= torch.tensor(self.counts)[:, None]
 
 
-def fingerprint(*sets: ImageSet) -> str:
+def compute_fingerprint(*sets: ImageSet) -> str:
     """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels in class order,
     alike on all devices.
     """

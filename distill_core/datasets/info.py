@@ -1,4 +1,4 @@
-"""What is known of a data set before its images are read: names, shapes, classes, normalisation,
+"""What is known of a data set before its images are read: names, shapes, classes, normalization,
 where to get it.
 
 Plain data without torch and numpy: planning reads it.
@@ -18,7 +18,7 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetInfo:
-    """The record of a data set. Statistics belong to it because codebases normalise the same images
+    """The record of a data set. Statistics belong to it because codebases normalize the same images
     differently.
     """
 
@@ -27,7 +27,7 @@ class DatasetInfo:
     title: str
     """Name in reports."""
     channels: int
-    """1 grey, 3 RGB."""
+    """1 gray, 3 RGB."""
     image_size: int
     """Side in pixels; all images are square."""
     classes: tuple[str, ...]
@@ -209,7 +209,7 @@ files name them.
 """
 
 
-def lookup(name: str) -> DatasetInfo:
+def find_registered(name: str) -> DatasetInfo:
     """Return the record of a registered data set.
 
     Raises:
@@ -224,7 +224,7 @@ def lookup(name: str) -> DatasetInfo:
     )
 
 
-def registered(ref: DatasetRef) -> DatasetInfo | None:
+def resolve_registered(ref: DatasetRef) -> DatasetInfo | None:
     """Return the record behind a reference, or None where it refers to a user's own data set.
 
     Raises:
@@ -236,7 +236,7 @@ def registered(ref: DatasetRef) -> DatasetInfo | None:
                 f"{ref.name!r} is a known data set; give the one in {ref.path} a name of its own"
             )
         return None
-    info = lookup(ref.name)
+    info = find_registered(ref.name)
     if ref.version != info.version:
         raise DatasetError(f"data set {ref.name!r} has version {info.version}, not {ref.version}")
     if ref.image_size not in (None, info.image_size):

@@ -10,8 +10,8 @@ import torch
 
 from distill_core.datasets.decode import decode_custom, decode_registered
 from distill_core.datasets.files import locate, missing_dataset_error
-from distill_core.datasets.image_set import ImageSet, fingerprint
-from distill_core.datasets.info import DatasetError, DatasetInfo, registered
+from distill_core.datasets.image_set import ImageSet, compute_fingerprint
+from distill_core.datasets.info import DatasetError, DatasetInfo, resolve_registered
 from distill_core.datasets.raw import Pixels, RawData, RawSplit, check_labels
 from distill_core.datasets.readers.digits import read_digits
 from distill_core.datasets.readers.idx import read_idx_data
@@ -24,7 +24,7 @@ from distill_core.datasets.readers.torchvision_files import (
     read_cifar,
     read_svhn,
 )
-from distill_core.extensions import find
+from distill_core.extensions import import_object
 from distill_core.settings import DatasetRef, is_custom
 
 READERS: dict[str, Callable[[Path, DatasetInfo], RawData]] = {
@@ -92,7 +92,7 @@ def load_dataset(
             names the file and what to do.
     """
     root = root.expanduser()
-    info = registered(ref)
+    info = resolve_registered(ref)
     folder = locate(ref, root)
     if folder is None and info and download and info.name in DOWNLOADS:
         download_files(info, root / info.name)
@@ -105,8 +105,13 @@ def load_dataset(
         raise DatasetError(
             f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})"
         ) from error
-    train, test = _image_set(raw.train, info, device), _image_set(raw.test, info, device)
-    dataset = Dataset(info=info, train=train, test=test, fingerprint=fingerprint(train, test))
+    train, test = (
+        _build_image_set(raw.train, info, device),
+        _build_image_set(raw.test, info, device),
+    )
+    dataset = Dataset(
+        info=info, train=train, test=test, fingerprint=compute_fingerprint(train, test)
+    )
     return restrict(dataset, ref.classes)
 
 
@@ -138,7 +143,7 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     if ref.image_size is not None and ref.image_size < 1:
         raise DatasetError(f"{ref.name}: image_size is {ref.image_size}; it must be at least 1")
     if is_custom(ref.format or ""):
-        raw = _read_with(ref, folder)
+        raw = _read_with_custom_reader(ref, folder)
     else:
         raw = decode_custom(
             (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name),
@@ -154,7 +159,7 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
         raise DatasetError(
             f"{ref.name}: class {raw.classes[without[0]]!r} has no training images in {folder}"
         )
-    mean, std = _statistics(raw.train.images, ref.name)
+    mean, std = _compute_statistics(raw.train.images, ref.name)
     info = DatasetInfo(
         name=ref.name,
         version=ref.version,
@@ -171,9 +176,9 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     return info, raw
 
 
-def _read_with(ref: DatasetRef, folder: Path) -> RawData:
+def _read_with_custom_reader(ref: DatasetRef, folder: Path) -> RawData:
     """Read a data set with the user's own reader."""
-    raw = find(ref.format or "")(folder)
+    raw = import_object(ref.format or "")(folder)
     if not isinstance(raw, RawData):
         raise DatasetError(
             f"{ref.name}: {ref.format} returned a {type(raw).__name__}, not a RawData"
@@ -208,7 +213,7 @@ def _check_split(split: RawSplit, shape: tuple[int, ...], classes: int, where: s
     check_labels(labels, classes, lambda index: f"{where} image {index}")
 
 
-def _statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _compute_statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel in [0, 1], summed as integers: the same on every
     machine.
     """
@@ -226,7 +231,7 @@ def _statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[flo
     return tuple(mean), tuple(std)
 
 
-def _image_set(split: RawSplit, info: DatasetInfo, device: torch.device | str) -> ImageSet:
+def _build_image_set(split: RawSplit, info: DatasetInfo, device: torch.device | str) -> ImageSet:
     return ImageSet.build(
         torch.from_numpy(np.ascontiguousarray(split.images)),
         torch.from_numpy(split.labels),

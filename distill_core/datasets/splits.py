@@ -24,17 +24,17 @@ def hold_out(images: ImageSet, fraction: float = HOLD_OUT_FRACTION) -> tuple[Ima
     Raises:
         DatasetError: a class has fewer than two images.
     """
-    held_out = _held_out(images, fraction).to(images.device)
+    held_out = _draw_hold_out_mask(images, fraction).to(images.device)
     return images.subset((~held_out).nonzero().flatten()), images.subset(
         held_out.nonzero().flatten()
     )
 
 
-def _held_out(images: ImageSet, fraction: float) -> Tensor:
+def _draw_hold_out_mask(images: ImageSet, fraction: float) -> Tensor:
     """Mark the images (N,) that are held out, on the CPU."""
     counts = images.counts if images.restriction is None else images.restriction.counts
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    mask = stratified_mask(labels, fraction, purpose="hold-out", name=images.name)
+    mask = draw_stratified_mask(labels, fraction, purpose="hold-out", name=images.name)
     return (
         mask
         if images.restriction is None
@@ -48,7 +48,7 @@ def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, Encod
     Raises:
         DatasetError: a class has a single image.
     """
-    mask = stratified_mask(
+    mask = draw_stratified_mask(
         torch.from_numpy(images.labels), TEST_FRACTION, purpose="test split", name=name
     ).numpy()
 
@@ -60,7 +60,7 @@ def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, Encod
     return part(~mask), part(mask)
 
 
-def stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str) -> Tensor:
+def draw_stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str) -> Tensor:
     """Mark about `fraction` of every class, at least one image of it and never all.
 
     Args:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
-from distill_core.distillation.initial_images import draw_initial
+from distill_core.distillation.initial_images import draw_initial_indices
 from distill_core.networks import Network
-from distill_core.runtime.precision import arithmetic
+from distill_core.runtime.precision import use_precision
 from distill_core.settings import CoresetMethod
 
 FEATURE_BATCH = 512
 
 
-def select(
+def select_coreset(
     dataset: Dataset,
     method: CoresetMethod,
     *,
@@ -45,7 +45,7 @@ def select(
         DistillationError: a class has too few images.
         ValueError: herding or k-center without an extractor.
     """
-    random = draw_initial(dataset, ipc, seed=seed)
+    random = draw_initial_indices(dataset, ipc, seed=seed)
     if method == "random":
         return random
     if extractor is None:
@@ -114,6 +114,6 @@ def _choose_in_class(
     parts = (
         of_class[start : start + FEATURE_BATCH] for start in range(0, len(of_class), FEATURE_BATCH)
     )
-    with arithmetic("float32"):
-        features = torch.cat([extractor.embed(images.normalised(part)) for part in parts])
+    with use_precision("float32"):
+        features = torch.cat([extractor.embed(images.normalized(part)) for part in parts])
     return of_class[choose(features.float(), count)]

@@ -19,14 +19,14 @@ from distill_core._compat import copy_tensors
 from distill_core.augmentation import Draw
 from distill_core.datasets.image_set import ImageSet
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.objective import Losses, Objective, gradients
+from distill_core.distillation.objective import Losses, Objective, compute_gradients
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
-from distill_core.runtime.cuda_graphs import Capture, Replayed
+from distill_core.runtime.cuda_graphs import Capture, ReplayedFunction
 from distill_core.runtime.execution import ExecutionMode
-from distill_core.settings import DistillationSettings, dsa_ops
+from distill_core.settings import DistillationSettings, parse_dsa_strategy
 
-Results = list[tuple[Tensor, Losses]]
+IterationResults = list[tuple[Tensor, Losses]]
 """Of each cell its gradient (K, M, C, H, W) and its losses."""
 
 
@@ -37,7 +37,7 @@ class Iteration:
     settings: tuple[DistillationSettings, ...]
     """Of each cell."""
     images: tuple[Tensor, ...]
-    """Of each cell its stored images (K, M, C, H, W), normalised."""
+    """Of each cell its stored images (K, M, C, H, W), normalized."""
     matching: MatchingNetwork
     """φ."""
     extractor: Network | None
@@ -48,14 +48,14 @@ class Iteration:
     """Siamese augmentation, one operation a class."""
 
 
-def computed(
+def compute_iteration(
     iteration: Iteration,
     *,
     images: ImageSet,
     mode: ExecutionMode,
     extractor_mode: ExecutionMode,
     class_chunk: int,
-) -> Results:
+) -> IterationResults:
     """Return each cell's gradient and losses.
 
     Args:
@@ -71,33 +71,33 @@ def computed(
             extractor=iteration.extractor,
             settings=settings,
             ce_weight=iteration.matching.ce_weight,
-            forward_images=chunk_sizes.forward_images(images.device.type, images.image_size),
+            forward_images=chunk_sizes.choose_forward_images(images.device.type, images.image_size),
             mode=mode,
             extractor_mode=extractor_mode,
         )
         for settings in iteration.settings
     ]
-    return gradients(
+    return compute_gradients(
         objectives,
         iteration.images,
-        lambda classes: images.normalised(iteration.indices[classes]),
+        lambda classes: images.normalized(iteration.indices[classes]),
         iteration.draw,
         class_chunk=class_chunk,
     )
 
 
-_Architecture = tuple[str, str, bool]
+_ArchitectureKey = tuple[str, str, bool]
 """φ or ψ, layers in words, and whether in train mode: such networks can take over each other's
 parameters.
 """
 
 
-class _Kind(NamedTuple):
+class _IterationKind(NamedTuple):
     """What decides which kernels an iteration launches, beside shapes that never change."""
 
     settings: tuple[DistillationSettings, ...]
-    matching: _Architecture
-    extractor: _Architecture | None
+    matching: _ArchitectureKey
+    extractor: _ArchitectureKey | None
     weighted: bool
     """Whether there is a cross entropy."""
     augmented: bool
@@ -109,15 +109,15 @@ class ReplayedIterations:
     """
 
     def __init__(
-        self, compute: Callable[[Iteration], Results], capture: Callable[[], Capture]
+        self, compute: Callable[[Iteration], IterationResults], capture: Callable[[], Capture]
     ) -> None:
         self._compute, self._capture = compute, capture
-        self._in_place: dict[_Architecture, Network] = {}
+        self._in_place: dict[_ArchitectureKey, Network] = {}
         self._architectures: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
         self._settings: tuple[DistillationSettings, ...] = ()
-        self._replayed: Replayed[_Kind, Results] = self._unrecorded()
+        self._replayed: ReplayedFunction[_IterationKind, IterationResults] = self._unrecorded()
 
-    def __call__(self, iteration: Iteration) -> Results:
+    def __call__(self, iteration: Iteration) -> IterationResults:
         """Compute one iteration's gradients."""
         if (
             iteration.settings != self._settings
@@ -133,7 +133,7 @@ class ReplayedIterations:
             else []
         )
         drawn = [] if draw is None else draw.tensors()
-        kind = _Kind(
+        kind = _IterationKind(
             settings=iteration.settings,
             matching=self._put("φ", iteration.matching.network),
             extractor=extractor,
@@ -142,10 +142,12 @@ class ReplayedIterations:
         )
         return self._replayed(kind, [*iteration.images, iteration.indices, *weights, *drawn])
 
-    def _unrecorded(self) -> "Replayed[_Kind, Results]":
-        return Replayed(partial(_work, self._compute, self._in_place), self._capture())
+    def _unrecorded(self) -> "ReplayedFunction[_IterationKind, IterationResults]":
+        return ReplayedFunction(
+            partial(_compute_from_tensors, self._compute, self._in_place), self._capture()
+        )
 
-    def _put(self, role: str, network: Network) -> _Architecture:
+    def _put(self, role: str, network: Network) -> _ArchitectureKey:
         """Copy a network's parameters and statistics into the one that stays in place."""
         if network not in self._architectures:
             self._architectures[network] = str(network)
@@ -160,12 +162,12 @@ class ReplayedIterations:
         return architecture
 
 
-def _work(
-    compute: Callable[[Iteration], Results],
-    in_place: Mapping[_Architecture, Network],
-    kind: _Kind,
+def _compute_from_tensors(
+    compute: Callable[[Iteration], IterationResults],
+    in_place: Mapping[_ArchitectureKey, Network],
+    kind: _IterationKind,
     inputs: Sequence[Tensor],
-) -> Results:
+) -> IterationResults:
     """Compute an iteration of a kind from its tensors; a function of its own, as a cycle would keep
     a GPU's memory.
     """
@@ -179,7 +181,9 @@ def _work(
             matching=MatchingNetwork(in_place[kind.matching], ce_weight=weight),
             extractor=None if kind.extractor is None else in_place[kind.extractor],
             indices=indices,
-            draw=Draw.of_tensors(_all_ops(kind.settings[0]), rest) if kind.augmented else None,
+            draw=Draw.from_tensors(_list_all_ops(kind.settings[0]), rest)
+            if kind.augmented
+            else None,
         )
     )
 
@@ -199,8 +203,8 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
         copy_tensors([target for target, _ in pairs], [source for _, source in pairs])
 
 
-def _all_ops(settings: DistillationSettings) -> frozenset[str]:
+def _list_all_ops(settings: DistillationSettings) -> frozenset[str]:
     """Return all operations of a strategy: what an iteration launches must not depend on which of
     them it drew.
     """
-    return frozenset(dsa_ops(settings.dsa_strategy))
+    return frozenset(parse_dsa_strategy(settings.dsa_strategy))

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.execution import execution_mode_for
-from distill_core.distillation.network_queue import Member, Trainer
+from distill_core.distillation.execution_modes import choose_matching_mode
+from distill_core.distillation.network_queue import QueueMember, QueueTrainer
 from distill_core.runtime.execution import ExecutionMode
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
 
 class IDM:
-    """A queue of matching networks and one optimiser step per class."""
+    """A queue of matching networks and one optimizer step per class."""
 
     def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
         if settings.queue is None:
@@ -45,8 +45,8 @@ class IDM:
     def update(
         self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool
     ) -> tuple[Tensor, Tensor]:
-        """Take the C optimiser steps of an iteration at once; see `class_steps`."""
-        return class_steps(
+        """Take the C optimizer steps of an iteration at once; see `class_steps`."""
+        return take_class_steps(
             images,
             velocity,
             gradient,
@@ -111,7 +111,7 @@ class IDM:
         self._entered += 1
 
     @cached_property
-    def _members(self) -> list[Member]:
+    def _members(self) -> list[QueueMember]:
         """The queue, oldest first."""
         first = max(0, self._queue.networks - self._queue.max_networks)
         return [self._new(number) for number in range(first, self._queue.networks)]
@@ -119,25 +119,25 @@ class IDM:
     @cached_property
     def mode(self) -> ExecutionMode:
         """How the queue's networks are run while they train."""
-        return execution_mode_for(self._dataset, self._settings)
+        return choose_matching_mode(self._dataset, self._settings)
 
     @cached_property
-    def _trainer(self) -> Trainer:
-        return Trainer(self._dataset, self._settings, self._queue, self.mode)
+    def _trainer(self) -> QueueTrainer:
+        return QueueTrainer(self._dataset, self._settings, self._queue, self.mode)
 
-    def _new(self, number: int) -> Member:
+    def _new(self, number: int) -> QueueMember:
         return self._build(generator("queue network", *self._identity, number))
 
-    def _build(self, draws: torch.Generator | None = None) -> Member:
-        return Member.build(self._dataset, self._settings.network, self._queue, draws)
+    def _build(self, draws: torch.Generator | None = None) -> QueueMember:
+        return QueueMember.build(self._dataset, self._settings.network, self._queue, draws)
 
 
-def class_steps(
+def take_class_steps(
     images: Tensor, velocity: Tensor, gradient: Tensor, *, lr: float, momentum: float, last: bool
 ) -> tuple[Tensor, Tensor]:
     """Take the K momentum steps of one IDM iteration at once, exactly.
 
-    IDM steps its optimiser after each class's gradient, so class c's images also move with their
+    IDM steps its optimizer after each class's gradient, so class c's images also move with their
     decaying momentum in the K − 1 steps of the other classes: v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1
     − μ)·v. After the last iteration only the steps of the classes that follow are left: class c
     moves by lr·(1 − μ^(K−c))/(1 − μ)·v.

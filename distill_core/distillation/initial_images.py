@@ -10,10 +10,10 @@ from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 
 
-def initial_images(
+def make_initial_images(
     dataset: Dataset, settings: DistillationSettings, *, ipc: int, seed: int
 ) -> Tensor:
-    """Return the images that a distillation starts from, (K, ipc, C, H, W), normalised.
+    """Return the images that a distillation starts from, (K, ipc, C, H, W), normalized.
 
     The first images of a class are the same whatever the method, so methods are compared from one
     start.
@@ -33,7 +33,7 @@ def initial_images(
         shape = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
         return torch.randn(shape, generator=draws).to(images.device)
     cells = settings.partition**2
-    real = images.normalised(draw_initial(dataset, ipc * cells, seed=seed))
+    real = images.normalized(draw_initial_indices(dataset, ipc * cells, seed=seed))
     if cells == 1:
         return real
     # The first ipc images become the first cells, so that canvases share them with methods without
@@ -41,7 +41,7 @@ def initial_images(
     return torch.stack([tile(of_class, settings.partition) for of_class in real])
 
 
-def draw_initial(dataset: Dataset, count: int, *, seed: int) -> Tensor:
+def draw_initial_indices(dataset: Dataset, count: int, *, seed: int) -> Tensor:
     """Draw indices (K, count) of distinct real training images of each class; a larger count
     extends a smaller one.
 

@@ -19,18 +19,23 @@ from distill_core.augmentation import draw_augmentation
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.base import Base
 from distill_core.distillation.dm import DM
-from distill_core.distillation.execution import execution_mode_for, extractor_mode_for
-from distill_core.distillation.gradients import Iteration, ReplayedIterations, Results, computed
+from distill_core.distillation.execution_modes import choose_extractor_mode, choose_matching_mode
+from distill_core.distillation.gradients import (
+    Iteration,
+    IterationResults,
+    ReplayedIterations,
+    compute_iteration,
+)
 from distill_core.distillation.idm import IDM
-from distill_core.distillation.initial_images import initial_images
-from distill_core.distillation.run import Hooks, Run, SetRun
+from distill_core.distillation.initial_images import make_initial_images
+from distill_core.distillation.run import ActiveRun, Hooks, SetRun
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
-from distill_core.extensions import find
+from distill_core.extensions import import_object
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
-from distill_core.runtime.device import free_memory
+from distill_core.runtime.device import get_free_memory
 from distill_core.runtime.execution import ExecutionMode
-from distill_core.runtime.precision import arithmetic
+from distill_core.runtime.precision import use_precision
 from distill_core.seeds import generator
 from distill_core.settings import DistillationSettings
 from distill_core.training.extractors import ExtractorPool
@@ -47,7 +52,7 @@ def distill(
     hooks: Hooks | None = None,
     class_chunk: int | None = None,
 ) -> DistillationState:
-    """Distil a synthetic set from the training images of `dataset`, on the device they lie on.
+    """Distill a synthetic set from the training images of `dataset`, on the device they lie on.
 
     Args:
         dataset: real images; only its training split is read.
@@ -62,7 +67,7 @@ def distill(
             but rounding.
 
     Returns:
-        The state after the last iteration: images (K, ipc, C, H, W), normalised, and the loss
+        The state after the last iteration: images (K, ipc, C, H, W), normalized, and the loss
             curve.
 
     Raises:
@@ -89,7 +94,7 @@ def distill_cohort(
     extractors: ExtractorPool | None = None,
     class_chunk: int | None = None,
 ) -> list[DistillationState | Exception]:
-    """Distil several sets at once; each is, bit for bit on a CPU, what `distill` makes of it alone.
+    """Distill several sets at once; on a CPU each is bit for bit what `distill` makes of it.
 
     A cell that fails (a loss that is not finite, an exception of its hooks) ends alone. Cells that
     are ahead wait until the others have caught up, so that cells of cohorts that were stopped at
@@ -98,7 +103,7 @@ def distill_cohort(
 
     Args:
         dataset: see `distill`, also for the other arguments, which all cells share.
-        cells: the sets, equal in `settings.of_cohort`.
+        cells: the sets, equal in `settings.cohort_settings`.
         ipc: stored images per class.
         seed: number of the set.
         extractors: needed where a λ_CC is above 0.
@@ -111,16 +116,16 @@ def distill_cohort(
         ValueError: there are no cells, or they cannot share their draws.
         DistillationError, CheckpointError, SettingsError: as `distill`, where no cell can start.
     """
-    cohort = start(
+    cohort = start_cohort(
         dataset, cells, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
     )
-    with arithmetic(cohort.settings.precision):
+    with use_precision(cohort.settings.precision):
         while cohort.advance():
             pass
     return [run.state if run.error is None else run.error for run in cohort.runs]
 
 
-def start(
+def start_cohort(
     dataset: Dataset,
     cells: Sequence[SetRun],
     *,
@@ -132,21 +137,21 @@ def start(
     """Return a cohort before its next iteration; arguments and errors are those of
     `distill_cohort`.
     """
-    shared = {cell.settings.of_cohort for cell in cells}
+    shared = {cell.settings.cohort_settings for cell in cells}
     if len(shared) != 1 or (None in shared and len(cells) > 1):
         raise ValueError(
-            "the cells of a cohort may differ in weights, losses and the optimiser of the pixels"
+            "the cells of a cohort may differ in weights, losses and the optimizer of the pixels"
             " alone"
         )
     settings = cells[0].settings
-    runs = _runs(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
-    chunk = class_chunk or chunk_sizes.class_chunk(
+    runs = _start_runs(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
+    chunk = class_chunk or chunk_sizes.choose_class_chunk(
         dataset.train.device.type,
         classes=len(dataset.info.classes),
         image_size=dataset.info.image_size,
         real=min(settings.batch_real, max(dataset.train.counts)),
         synthetic=ipc * settings.partition**2,
-        free=free_memory(dataset.train.device),
+        free=get_free_memory(dataset.train.device),
     )
     return Cohort(
         dataset=dataset,
@@ -156,24 +161,24 @@ def start(
         extractors=extractors,
         seed=seed,
         class_chunk=chunk,
-        mode=execution_mode_for(dataset, settings),
-        extractor_mode=extractor_mode_for(extractors, dataset, settings, ipc),
+        mode=choose_matching_mode(dataset, settings),
+        extractor_mode=choose_extractor_mode(extractors, dataset, settings, ipc),
     )
 
 
-def _runs(
+def _start_runs(
     dataset: Dataset,
     cells: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
     extractors: ExtractorPool | None,
-) -> list[Run]:
+) -> list[ActiveRun]:
     """Put each cell where it stands: at its own state, or at the initial images, which are the same
     for all.
     """
     initial = functools.cache(
-        lambda: initial_images(dataset, cells[0].settings, ipc=ipc, seed=seed)
+        lambda: make_initial_images(dataset, cells[0].settings, ipc=ipc, seed=seed)
     )
     runs = []
     for cell in cells:
@@ -184,7 +189,9 @@ def _runs(
             )
         state = DistillationState.at_start(initial()) if cell.resume is None else cell.resume
         _check_fits(state, dataset, ipc)
-        runs.append(Run(cell=cell, state=state, base=_base(dataset, cell.settings, seed)))
+        runs.append(
+            ActiveRun(cell=cell, state=state, base=_build_base(dataset, cell.settings, seed))
+        )
     return runs
 
 
@@ -198,9 +205,9 @@ def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
         )
 
 
-def _base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
+def _build_base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
     if settings.base is not None:
-        own: Base = find(settings.base)(dataset, settings, seed)
+        own: Base = import_object(settings.base)(dataset, settings, seed)
         return own
     return DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
 
@@ -212,7 +219,7 @@ class Cohort:
     dataset: Dataset
     settings: DistillationSettings
     """Of any cell: only what all of them share is read."""
-    runs: Sequence[Run]
+    runs: Sequence[ActiveRun]
     source: Base
     """Where the networks come from."""
     extractors: ExtractorPool | None
@@ -247,7 +254,7 @@ class Cohort:
         self._share_time(runs)
         return True
 
-    def _gradients(self, runs: Sequence[Run], iteration: int) -> Results:
+    def _gradients(self, runs: Sequence[ActiveRun], iteration: int) -> IterationResults:
         images = self.dataset.train
         matching = self.source.draw(iteration)
         extractor = self._extractor(runs, iteration)
@@ -271,9 +278,9 @@ class Cohort:
         )
 
     @cached_property
-    def _compute(self) -> Callable[[Iteration], Results]:
+    def _compute(self) -> Callable[[Iteration], IterationResults]:
         anew = partial(
-            computed,
+            compute_iteration,
             images=self.dataset.train,
             mode=self.mode,
             extractor_mode=self.extractor_mode,
@@ -281,7 +288,7 @@ class Cohort:
         )
         return anew if self.mode.capture is None else ReplayedIterations(anew, self.mode.capture)
 
-    def _extractor(self, runs: Sequence[Run], iteration: int) -> Network | None:
+    def _extractor(self, runs: Sequence[ActiveRun], iteration: int) -> Network | None:
         if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):
             return None
         drawn = self.extractors.draw(self._draws("extractor", iteration))
@@ -291,7 +298,7 @@ class Cohort:
     def _draws(self, purpose: str, iteration: int) -> torch.Generator:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
 
-    def _share_time(self, runs: Sequence[Run]) -> None:
+    def _share_time(self, runs: Sequence[ActiveRun]) -> None:
         """Count the time since the last call as an equal share to each of some cells."""
         now = time.monotonic()
         for run in runs:

@@ -88,7 +88,7 @@ def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
     """Squared Frobenius distance between the covariances of whole feature vectors (the other form
     that IID compares).
 
-    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centred by their own
+    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centered by their own
     mean. No D×D matrix is formed: ‖XᵀX − SᵀS‖² = ‖XXᵀ‖² + ‖SSᵀ‖² − 2‖XSᵀ‖².
 
     Args:
@@ -123,7 +123,7 @@ def _squared_products(a: Tensor, b: Tensor) -> Tensor:
 
 def local_covariance(features: Tensor) -> Tensor:
     """Covariance of channels over images and positions: Σ = (1/N) Σ_i F_i F_iᵀ, where F_i is
-    centred.
+    centered.
 
     The mean that is subtracted belongs to one channel at one position; the sum over positions is
     not divided.

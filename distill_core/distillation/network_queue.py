@@ -12,16 +12,16 @@ from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.gradients import copy_all, parameters_and_buffers
 from distill_core.networks import Network, network_for, uses_batch_statistics
-from distill_core.runtime.chunk_sizes import forward_images
-from distill_core.runtime.cuda_graphs import Replayed
+from distill_core.runtime.chunk_sizes import choose_forward_images
+from distill_core.runtime.cuda_graphs import ReplayedFunction
 from distill_core.runtime.execution import ExecutionMode
 from distill_core.runtime.precision import autocast
 from distill_core.settings import DistillationSettings, Precision, QueueSettings
 
 
 @dataclass
-class Member:
-    """One network of the queue, its optimiser, and its running training accuracy."""
+class QueueMember:
+    """One network of the queue, its optimizer, and its running training accuracy."""
 
     network: Network
     optimizer: torch.optim.SGD
@@ -37,7 +37,7 @@ class Member:
         network: str,
         queue: QueueSettings,
         draws: torch.Generator | None = None,
-    ) -> "Member":
+    ) -> "QueueMember":
         """Return a new network of an architecture, on the device of the images."""
         device = dataset.train.device
         made = network_for(dataset.info, network, device, draws)
@@ -77,7 +77,7 @@ class Member:
                 self.optimizer.state[parameter]["momentum_buffer"] = momenta[name].clone()
 
 
-class Trainer:
+class QueueTrainer:
     """Trains members of a queue; where steps are captured, in a member that stays in place."""
 
     def __init__(
@@ -89,14 +89,14 @@ class Trainer:
     ) -> None:
         self._dataset, self._settings, self._queue, self._mode = dataset, settings, queue, mode
         self._step = partial(
-            train_step,
+            take_train_step,
             images=dataset.train,
             batch_train=queue.batch_train,
             precision=settings.precision,
             mode=mode,
         )
 
-    def train(self, member: Member, draws: torch.Generator) -> None:
+    def train(self, member: QueueMember, draws: torch.Generator) -> None:
         """Take the steps that a network takes after an iteration."""
         member.network.train().requires_grad_(True)
         step = (
@@ -109,9 +109,9 @@ class Trainer:
             step(batch)
             member.seen += len(batch)
         if self._mode.capture is not None:
-            copy_all(_state(member), _state(self._still))
+            copy_all(_list_tensors(member), _list_tensors(self._still))
 
-    def _replayed_from(self, member: Member) -> Callable[[Tensor], None]:
+    def _replayed_from(self, member: QueueMember) -> Callable[[Tensor], None]:
         """Return the replayed steps of the member in place, which starts where another stands."""
         for of in (member, self._still):  # a momentum of zero is none yet
             missing = {
@@ -120,17 +120,17 @@ class Trainer:
             of.set_momenta(
                 {name: torch.zeros_like(parameter) for name, parameter in missing.items()}
             )
-        copy_all(_state(self._still), _state(member))
+        copy_all(_list_tensors(self._still), _list_tensors(member))
         return lambda batch: self._replayed(len(batch), [batch])
 
     @cached_property
-    def _still(self) -> Member:
-        still = Member.build(self._dataset, self._settings.network, self._queue)
+    def _still(self) -> QueueMember:
+        still = QueueMember.build(self._dataset, self._settings.network, self._queue)
         still.network.train().requires_grad_(True)
         return still
 
     @cached_property
-    def _replayed(self) -> Replayed[int, None]:
+    def _replayed(self) -> ReplayedFunction[int, None]:
         step = partial(
             self._step, self._still
         )  # of nothing that holds this object: a cycle keeps a GPU's memory
@@ -139,11 +139,11 @@ class Trainer:
             step(inputs[0])
 
         assert self._mode.capture is not None
-        return Replayed(work, self._mode.capture())
+        return ReplayedFunction(work, self._mode.capture())
 
 
-def train_step(
-    member: Member,
+def take_train_step(
+    member: QueueMember,
     batch: Tensor,
     *,
     images: ImageSet,
@@ -154,16 +154,16 @@ def train_step(
     """Take one step on the images at int64 indices (B,), in parts where the network allows it."""
     labels = images.labels[batch]
     whole = uses_batch_statistics(member.network)
-    at_once = batch_train if whole else forward_images(images.device.type, images.image_size)
+    at_once = batch_train if whole else choose_forward_images(images.device.type, images.image_size)
     member.optimizer.zero_grad()
     for part, targets in zip(batch.split(at_once), labels.split(at_once), strict=True):
         with autocast(precision, labels.device):
-            logits = mode.run(member.network, images.normalised(part))
+            logits = mode.run(member.network, images.normalized(part))
         (F.cross_entropy(logits.float(), targets, reduction="sum") / len(labels)).backward()
         member.correct += (logits.argmax(1) == targets).sum()
     member.optimizer.step()
 
 
-def _state(member: Member) -> list[Tensor]:
+def _list_tensors(member: QueueMember) -> list[Tensor]:
     """Return all that a step changes."""
     return [*parameters_and_buffers(member.network), *member.momenta.values(), member.correct]

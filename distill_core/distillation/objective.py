@@ -13,21 +13,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.augmentation import Draw, augment
-from distill_core.distillation.execution import Embedding, FeatureMap
+from distill_core.distillation.execution_modes import Embedding, FeatureMap
 from distill_core.distillation.losses import (
     class_centralization,
     global_covariance_matching,
     local_covariance,
     squared_distance,
 )
-from distill_core.extensions import find
+from distill_core.extensions import import_object
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
-from distill_core.runtime.execution import ExecutionMode, eager
-from distill_core.runtime.precision import autocast, forward_only
+from distill_core.runtime.execution import ExecutionMode, eager_mode
+from distill_core.runtime.precision import autocast, forward_in_parts
 from distill_core.settings import DistillationSettings, SettingsError
 
-PLAIN = eager("the readable path")
+PLAIN_MODE = eager_mode("the readable path")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,9 @@ class Objective:
     """
     forward_images: int | None = None
     """Real images in one pass through φ, None for all; ignored where φ uses batch statistics."""
-    mode: ExecutionMode = PLAIN
+    mode: ExecutionMode = PLAIN_MODE
     """How images go through φ."""
-    extractor_mode: ExecutionMode = PLAIN
+    extractor_mode: ExecutionMode = PLAIN_MODE
     """How images go through ψ."""
 
     @property
@@ -84,7 +84,7 @@ class Objective:
     @torch.no_grad()
     def real_features(self, real: Tensor) -> RealFeatures:
         """Pass real images (K, N, C, H, W), augmented, through φ."""
-        forward = forward_only(
+        forward = forward_in_parts(
             self._feature_map, None if self.batch_statistics else self.forward_images
         )
         return RealFeatures(self._features(forward, real))
@@ -108,7 +108,7 @@ class Objective:
         if self.settings.lambda_cm:
             losses["cm"] = self._covariance_loss(real, maps)
         if self.settings.loss is not None:
-            losses["own"] = _custom_loss(self.settings.loss, real.maps.clone(), maps)
+            losses["own"] = _compute_custom_loss(self.settings.loss, real.maps.clone(), maps)
         if isinstance(self.ce_weight, Tensor) or self.ce_weight:
             logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
@@ -158,7 +158,7 @@ Losses = dict[str, Tensor]
 """Detached losses by name, with their weighted sum as "total"."""
 
 
-def gradients(
+def compute_gradients(
     objectives: Sequence[Objective],
     images: Sequence[Tensor],
     real: Callable[[slice], Tensor],
@@ -172,8 +172,8 @@ def gradients(
 
     Args:
         objectives: one a cell.
-        images: (K, M, C, H, W) stored synthetic images of each cell, normalised.
-        real: gives the normalised real images (k, N, C, H, W) of some of the classes.
+        images: (K, M, C, H, W) stored synthetic images of each cell, normalized.
+        real: gives the normalized real images (k, N, C, H, W) of some of the classes.
         draw: Siamese augmentation, one operation a class, or None.
         class_chunk: classes in memory at once; it changes nothing but rounding. It is ignored where
             φ uses batch statistics, which span all classes.
@@ -183,11 +183,11 @@ def gradients(
     """
     first, classes = objectives[0], len(images[0])
     results: list[tuple[Tensor, Losses]] = [(torch.empty_like(own), {}) for own in images]
-    for part in chunks(classes, classes if first.batch_statistics else class_chunk):
+    for part in split_classes(classes, classes if first.batch_statistics else class_chunk):
         augmentation = None if draw is None else draw.of(part)
         features = first.real_features(augment(real(part), augmentation))
         for objective, own, (gradient, sums) in zip(objectives, images, results, strict=True):
-            gradient[part], losses = _gradient(
+            gradient[part], losses = _compute_gradient(
                 objective, own[part], features, augmentation, part.start
             )
             for name, loss in losses.items():
@@ -195,14 +195,14 @@ def gradients(
     return results
 
 
-def _gradient(
+def _compute_gradient(
     objective: Objective, images: Tensor, real: RealFeatures, draw: Draw | None, first_class: int
 ) -> tuple[Tensor, Losses]:
     """Return gradient and losses of one cell's images (k, M, C, H, W) of the classes from
     `first_class` on.
     """
     leaf = images.detach().requires_grad_()
-    synthetic = augment(decode(leaf, objective.settings.partition), draw)
+    synthetic = augment(decode_canvases(leaf, objective.settings.partition), draw)
     labels = torch.arange(first_class, first_class + len(images), device=images.device)
     losses = objective.losses(real, synthetic, labels)
     total = objective.total(losses)
@@ -210,8 +210,8 @@ def _gradient(
     return gradient, {name: loss.detach() for name, loss in (*losses.items(), ("total", total))}
 
 
-def _custom_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
-    loss = find(name)(real, synthetic)
+def _compute_custom_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
+    loss = import_object(name)(real, synthetic)
     if not isinstance(loss, Tensor) or loss.dim():
         what = (
             f"shape {tuple(loss.shape)}"
@@ -224,7 +224,7 @@ def _custom_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
     return loss
 
 
-def decode(images: Tensor, factor: int) -> Tensor:
+def decode_canvases(images: Tensor, factor: int) -> Tensor:
     """Return the training images of stored images, class by class: (K, M, C, H, W) to (K,
     factor²·M, C, H, W).
     """
@@ -235,6 +235,6 @@ def decode(images: Tensor, factor: int) -> Tensor:
     return by_class
 
 
-def chunks(classes: int, size: int) -> Iterator[slice]:
+def split_classes(classes: int, size: int) -> Iterator[slice]:
     """Cut range(classes) into slices of at most `size`."""
     return (slice(start, min(start + size, classes)) for start in range(0, classes, size))

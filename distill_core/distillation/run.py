@@ -11,7 +11,7 @@ from distill_core.distillation.objective import Losses
 from distill_core.distillation.state import DistillationError, DistillationState
 from distill_core.settings import DistillationSettings
 
-RECORDS = 200
+CURVE_POINTS = 200
 """Points of a loss curve."""
 
 
@@ -39,7 +39,7 @@ class SetRun:
 
 
 @dataclass(kw_only=True)
-class Run:
+class ActiveRun:
     """A cell on its way."""
 
     cell: SetRun
@@ -73,7 +73,7 @@ class Run:
         try:
             self._report(losses, gradient)
             if self.going and self.cell.hooks.checkpoint_due():
-                _finite({}, self.state)
+                _require_finite({}, self.state)
                 self.state.source = source.tensors()
                 self.cell.hooks.checkpoint(self.state)
         except Exception as error:
@@ -82,8 +82,8 @@ class Run:
     def _report(self, losses: Losses, gradient: Tensor) -> None:
         state, total = self.state, self.cell.settings.iterations
         values: dict[str, float] = {}
-        if state.iteration % max(1, total // RECORDS) == 0 or state.iteration in (1, total):
-            values = _finite(losses | {"gradient_norm": gradient.norm()}, state)
+        if state.iteration % max(1, total // CURVE_POINTS) == 0 or state.iteration in (1, total):
+            values = _require_finite(losses | {"gradient_norm": gradient.norm()}, state)
             state.curve.append(state.iteration, values)
             since, before = self.recorded
             values["seconds_per_iteration"] = (state.seconds - before) / (state.iteration - since)
@@ -91,7 +91,7 @@ class Run:
         self.cell.hooks.progress(state.iteration, total, values)
 
 
-def _finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, float]:
+def _require_finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, float]:
     """Return losses as numbers; DistillationError if one of them, or a pixel, is not finite."""
     values = {name: float(loss) for name, loss in losses.items()}
     for name, value in (values | {"the largest pixel": float(state.images.abs().max())}).items():

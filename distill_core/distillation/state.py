@@ -42,7 +42,7 @@ class DistillationState:
     iteration: int
     """Iterations done."""
     images: Tensor
-    """(K, M, C, H, W) stored images, normalised."""
+    """(K, M, C, H, W) stored images, normalized."""
     velocity: Tensor
     """Momentum of the pixels, of the same shape."""
     source: dict[str, Tensor] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from distill_core.settings import SettingsError
 MAX_SEED = 2**32 - 1
 
 
-def class_order(classes: int, seed: int) -> tuple[int, ...]:
+def draw_class_order(classes: int, seed: int) -> tuple[int, ...]:
     """Return class order number `seed` of the DM protocol: numpy's legacy permutation after
     `np.random.seed(seed)`.
 
@@ -21,7 +21,7 @@ def class_order(classes: int, seed: int) -> tuple[int, ...]:
     return tuple(np.random.RandomState(seed).permutation(classes).tolist())
 
 
-def class_steps(classes: int, steps: int, seed: int) -> tuple[tuple[int, ...], ...]:
+def split_class_order(classes: int, steps: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """Cut class order number `seed` into the classes of each step, equally many a step.
 
     Raises:
@@ -37,5 +37,5 @@ def class_steps(classes: int, steps: int, seed: int) -> tuple[tuple[int, ...], .
             f"steps is {steps}, which does not divide {classes} classes; try"
             f" {' or '.join(map(str, below + above))}"
         )
-    order, size = class_order(classes, seed), classes // steps
+    order, size = draw_class_order(classes, seed), classes // steps
     return tuple(order[start : start + size] for start in range(0, classes, size))

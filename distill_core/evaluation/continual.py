@@ -18,7 +18,7 @@ from distill_core.settings import EvaluationSettings
 from distill_core.training.trainer import Progress
 
 
-def memory(
+def build_memory(
     parts: Sequence[tuple[Tensor, Tensor]], classes: Sequence[Sequence[int]]
 ) -> tuple[Tensor, Tensor]:
     """Join the sets of the first steps.
@@ -74,7 +74,7 @@ def evaluate_step(
     has not come yet can be predicted.
 
     Args:
-        images: the memory's images (N, C, H, W), normalised.
+        images: the memory's images (N, C, H, W), normalized.
         labels: their labels (N,) of the data set.
         test: real images of the whole data set that measure the accuracy; the memory is moved to
             their device.
@@ -95,8 +95,8 @@ def evaluate_step(
         their order.
     """
     result = evaluate_network(
-        TrainingSet.of_tensors(images, labels, test.device),
-        _of_classes(test, seen),
+        TrainingSet.from_tensors(images, labels, test.device),
+        _keep_classes(test, seen),
         info,
         settings,
         network=network,
@@ -107,7 +107,7 @@ def evaluate_step(
     return replace(result, class_accuracies=tuple(result.class_accuracies[c] for c in seen))
 
 
-def _of_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
+def _keep_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
     """Return the images of some classes, which keep their labels."""
     return images.subset(
         torch.isin(images.labels, torch.tensor(classes, device=images.device)).nonzero().flatten()

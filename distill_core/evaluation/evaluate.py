@@ -12,8 +12,8 @@ from torch import Tensor
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetInfo
 from distill_core.networks import Network, network_for
-from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager
-from distill_core.runtime.precision import arithmetic, autocast, forward_only
+from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager_mode
+from distill_core.runtime.precision import autocast, forward_in_parts, use_precision
 from distill_core.seeds import derive_seed, generator
 from distill_core.settings import EvaluationSettings, Precision
 from distill_core.training.trainer import Fit, Progress, Schedule, fit
@@ -24,7 +24,7 @@ TEST_BATCH = 500
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Normalised images on the device, read by index, and their labels."""
+    """Normalized images on the device, read by index, and their labels."""
 
     images: Callable[[Tensor], Tensor]
     """Maps indices (B,) to images (B, C, H, W)."""
@@ -32,7 +32,7 @@ class TrainingSet:
     """Classes, int64 (N,), or their probabilities, float32 (N, K)."""
 
     @classmethod
-    def of_tensors(
+    def from_tensors(
         cls, images: Tensor, labels: Tensor, device: torch.device | str
     ) -> "TrainingSet":
         """Use tensors, such as `SyntheticSet.training_images()` returns."""
@@ -40,9 +40,9 @@ class TrainingSet:
         return cls(on_device.__getitem__, labels.to(device))
 
     @classmethod
-    def of_images(cls, images: ImageSet) -> "TrainingSet":
+    def from_images(cls, images: ImageSet) -> "TrainingSet":
         """Use real images as they are."""
-        return cls(images.normalised, images.labels)
+        return cls(images.normalized, images.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +84,17 @@ def evaluate_network(
     """
     identity = (info.name, network, seed, index)
     built = network_for(info, network, test.device, generator("evaluation network", *identity))
-    mode = _mode(built, training, test, settings)
+    mode = _choose_mode(built, training, test, settings)
     result = fit(
         built,
         training.images,
         training.labels,
-        training_schedule(settings),
+        build_schedule(settings),
         generator("evaluation training", *identity),
         progress,
         mode=mode,
     )
-    correct = correct_by_class(built, test, len(info.classes), settings.precision, mode)
+    correct = count_correct_by_class(built, test, len(info.classes), settings.precision, mode)
     images = test.labels.bincount(minlength=len(info.classes)).cpu()
     return EvaluatedNetwork(
         index=index,
@@ -105,18 +105,18 @@ def evaluate_network(
     )
 
 
-def _mode(
+def _choose_mode(
     network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings
 ) -> ExecutionMode:
     """Choose for all networks that are evaluated on a set, which share what is compiled."""
     trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
     images = settings.num_eval * (trained + len(test))
     return choose_execution_mode(
-        network, lambda: test.normalised(torch.arange(1)), images, settings.precision
+        network, lambda: test.normalized(torch.arange(1)), images, settings.precision
     )
 
 
-def training_schedule(settings: EvaluationSettings) -> Schedule:
+def build_schedule(settings: EvaluationSettings) -> Schedule:
     """Return the published schedule: epoch_eval_train + 1 epochs, one drop after epoch
     epoch_eval_train // 2 + 1.
     """
@@ -133,7 +133,7 @@ def training_schedule(settings: EvaluationSettings) -> Schedule:
 
 
 @torch.no_grad()
-def correct_by_class(
+def count_correct_by_class(
     network: Network,
     test: ImageSet,
     classes: int,
@@ -144,13 +144,13 @@ def correct_by_class(
     CPU.
     """
     network.eval()
-    forward = forward_only(partial((mode or eager("asked for")).run, network), None)
+    forward = forward_in_parts(partial((mode or eager_mode("asked for")).run, network), None)
     correct = torch.zeros(classes, dtype=torch.int64, device=test.device)
-    with arithmetic(precision):
+    with use_precision(precision):
         for start in range(0, len(test), TEST_BATCH):
             index = torch.arange(start, min(start + TEST_BATCH, len(test)), device=test.device)
             with autocast(precision, test.device):
-                predicted = forward(test.normalised(index)).argmax(1)
+                predicted = forward(test.normalized(index)).argmax(1)
             labels = test.labels[index]
             correct += torch.bincount(labels[predicted == labels], minlength=classes)
     return correct.cpu().double()

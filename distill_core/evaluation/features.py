@@ -17,7 +17,7 @@ from torch import Tensor
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.losses import local_covariance
 from distill_core.networks import Network
-from distill_core.runtime.precision import arithmetic, forward_only
+from distill_core.runtime.precision import forward_in_parts, use_precision
 from distill_core.seeds import derive_seed, generator
 from distill_core.settings import FeatureSettings
 
@@ -49,7 +49,7 @@ class ClassFeatures:
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class _EmbeddedGroup:
     """One class's images of one origin before they are laid out: embeddings (n, D), covariance (C,
     C), float64.
     """
@@ -60,7 +60,7 @@ class _Group:
     covariance: Tensor
 
 
-def describe(
+def compare_features(
     dataset: Dataset,
     extractor: Network,
     initial: Tensor,
@@ -74,7 +74,7 @@ def describe(
     Args:
         dataset: only its training split is read.
         extractor: network in eval mode on the data set's device.
-        initial: (K, M, C, H, W) what the set started from: normalised and decoded from its
+        initial: (K, M, C, H, W) what the set started from: normalized and decoded from its
             partition.
         synthetic: (K, M, C, H, W) the set itself, alike.
         settings: number of real images, perplexity.
@@ -96,21 +96,23 @@ def describe(
             f"initial {tuple(initial.shape)} and synthetic {tuple(synthetic.shape)} images must"
             f" both be (K, M, C, H, W) with K = {dataset.train.classes}"
         )
-    groups = list(_groups(dataset, extractor, initial, synthetic, settings, seed))
+    groups = list(_embed_groups(dataset, extractor, initial, synthetic, settings, seed))
     embeddings = [group.embeddings for group in groups]
-    project = principal_plane(
+    project = fit_principal_plane(
         np.concatenate([group.embeddings for group in groups if group.origin == "real"])
     )
     state = derive_seed("t-SNE", dataset.info.name, seed) % 2**32
     ends = np.cumsum([len(part) for part in embeddings])[:-1]
-    tsne = np.split(neighbor_plane(np.concatenate(embeddings), settings.perplexity, state), ends)
+    tsne = np.split(
+        compute_neighbor_plane(np.concatenate(embeddings), settings.perplexity, state), ends
+    )
     real = {group.label: group.covariance for group in groups if group.origin == "real"}
     return [
         ClassFeatures(
             label=group.label,
             origin=group.origin,
             images=len(group.embeddings),
-            spread=spread(group.embeddings),
+            spread=compute_spread(group.embeddings),
             covariance_distance=(
                 None
                 if group.origin == "real"
@@ -123,7 +125,7 @@ def describe(
     ]
 
 
-def spread(embeddings: FloatArray) -> float:
+def compute_spread(embeddings: FloatArray) -> float:
     """Return the variance of embeddings (n, D), summed over D: divided by n − 1, so that it does
     not depend on n.
 
@@ -134,7 +136,7 @@ def spread(embeddings: FloatArray) -> float:
     return float(np.var(embeddings, axis=0, ddof=1).sum())
 
 
-def principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
+def fit_principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
     """Return the projection of embeddings (n, D) to (n, 2) on the first two principal axes of
     `real`.
 
@@ -154,7 +156,7 @@ def principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
     return project
 
 
-def neighbor_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
+def compute_neighbor_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
     """Return the plane (n, 2) of t-SNE for embeddings (n, D); the perplexity is at most (n −
     1)/3.
     """
@@ -169,28 +171,28 @@ def neighbor_plane(embeddings: FloatArray, perplexity: float, state: int) -> Flo
         return np.asarray(reduction.fit_transform(embeddings), dtype=np.float64)
 
 
-def _groups(
+def _embed_groups(
     dataset: Dataset,
     extractor: Network,
     initial: Tensor,
     synthetic: Tensor,
     settings: FeatureSettings,
     seed: int,
-) -> Iterator[_Group]:
+) -> Iterator[_EmbeddedGroup]:
     images = dataset.train
     drawn = images.draw(generator("feature images", dataset.info.name, seed), settings.images)
     for label, count in enumerate(images.counts):
         # A class with fewer images than were drawn repeats them after its last one.
-        real = images.normalised(drawn[label, :count])
-        yield _group(extractor, label, "real", real)
-        yield _group(extractor, label, "initial", initial[label].to(images.device))
-        yield _group(extractor, label, "synthetic", synthetic[label].to(images.device))
+        real = images.normalized(drawn[label, :count])
+        yield _embed_group(extractor, label, "real", real)
+        yield _embed_group(extractor, label, "initial", initial[label].to(images.device))
+        yield _embed_group(extractor, label, "synthetic", synthetic[label].to(images.device))
 
 
 @torch.no_grad()
-def _group(extractor: Network, label: int, origin: Origin, images: Tensor) -> _Group:
-    with arithmetic("float32"):
-        maps = forward_only(extractor.feature_map, FEATURE_BATCH)(images)
-        embeddings = forward_only(extractor.head_input, FEATURE_BATCH)(maps)
+def _embed_group(extractor: Network, label: int, origin: Origin, images: Tensor) -> _EmbeddedGroup:
+    with use_precision("float32"):
+        maps = forward_in_parts(extractor.feature_map, FEATURE_BATCH)(images)
+        embeddings = forward_in_parts(extractor.head_input, FEATURE_BATCH)(maps)
     covariance = local_covariance(maps.double().flatten(2).unsqueeze(0)).squeeze(0)
-    return _Group(label, origin, embeddings.double().cpu().numpy(), covariance)
+    return _EmbeddedGroup(label, origin, embeddings.double().cpu().numpy(), covariance)

@@ -2,18 +2,18 @@
 script that trains.
 """
 
-from distill_core.exporters.content import Accuracy, Content, ExportError, Format, PixelLoss
+from distill_core.exporters.content import Accuracy, ExportContent, ExportError, Format, PixelLoss
 from distill_core.exporters.export import FORMATS, export, find_format
-from distill_core.exporters.metadata import metadata
+from distill_core.exporters.metadata import build_metadata
 
 __all__ = [
     "FORMATS",
     "Accuracy",
-    "Content",
+    "ExportContent",
     "ExportError",
     "Format",
     "PixelLoss",
+    "build_metadata",
     "export",
     "find_format",
-    "metadata",
 ]

@@ -5,11 +5,11 @@ plain PyTorch.
 import json
 from typing import Any
 
-from distill_core.exporters.content import Accuracy, Content, Format
-from distill_core.exporters.metadata import metadata
+from distill_core.exporters.content import Accuracy, ExportContent, Format
+from distill_core.exporters.metadata import build_metadata
 
 
-def card(content: Content, kind: Format, files: dict[str, Any] | None = None) -> str:
+def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | None = None) -> str:
     """Return the text in Markdown.
 
     Args:
@@ -17,31 +17,31 @@ def card(content: Content, kind: Format, files: dict[str, Any] | None = None) ->
         kind: the format it was written in.
         files: what Hugging Face's `dataset_info` says of the files; it goes into the head, in YAML.
     """
-    source, known = content.source, metadata(content, kind)
+    source, known = content.source, build_metadata(content, kind)
     parts = [
-        *([_head(source.dataset, known, files)] if files is not None else []),
-        f"# {source.method} on {source.dataset}, {_count(source.ipc, 'image')} a class",
+        *([_build_head(source.dataset, known, files)] if files is not None else []),
+        f"# {source.method} on {source.dataset}, {_format_count(source.ipc, 'image')} a class",
         (
             f"A distilled training set: {len(content.labels)} training images of"
             f" {len(source.class_names)} classes."
         ),
         kind.about,
-        _facts(known),
-        _accuracies(content.accuracies),
-        *([_loss(content)] if kind.eight_bits else []),
+        _build_facts(known),
+        _build_accuracy_table(content.accuracies),
+        *([_describe_loss(content)] if kind.eight_bits else []),
         "## Train on this set",
         (
-            "Run in this folder. Test images have to be normalised with the same mean and standard"
+            "Run in this folder. Test images have to be normalized with the same mean and standard"
             " deviation."
         ),
-        f"```python\n{example(content, kind)}\n```",
+        f"```python\n{build_example(content, kind)}\n```",
         "## How it was made",
         f"```json\n{json.dumps(source.spec, indent=1, ensure_ascii=False)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def example(content: Content, kind: Format) -> str:
+def build_example(content: ExportContent, kind: Format) -> str:
     """Return a script that trains the published ConvNet on the files in the current folder."""
     side = content.images.shape[-1]
     blocks = 4 if side >= 64 else max(1, min(3, side.bit_length() - 2))
@@ -64,7 +64,7 @@ for epoch in range(300):
         optimizer.step()"""
 
 
-def _head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
+def _build_head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
     """Return the card's YAML head; JSON values are YAML too."""
     head = {
         "pretty_name": f"{known['method']} on {dataset}, IPC {known['ipc']}",
@@ -83,7 +83,7 @@ def _head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _facts(known: dict[str, Any]) -> str:
+def _build_facts(known: dict[str, Any]) -> str:
     rows = {
         "data set": f"{known['dataset']} (version {known['dataset_version']})",
         "method": known["method"],
@@ -102,7 +102,7 @@ def _facts(known: dict[str, Any]) -> str:
     )
 
 
-def _accuracies(accuracies: tuple[Accuracy, ...]) -> str:
+def _build_accuracy_table(accuracies: tuple[Accuracy, ...]) -> str:
     if not accuracies:
         return "No network was trained on this set yet."
     lines = [
@@ -125,14 +125,14 @@ def _accuracies(accuracies: tuple[Accuracy, ...]) -> str:
     return "\n".join(lines)
 
 
-def _loss(content: Content) -> str:
+def _describe_loss(content: ExportContent) -> str:
     loss = content.pixel_loss()
     return (
-        "PNG holds 8 bits a channel and nothing outside 0 to 1. Of the optimised pixels this loses"
+        "PNG holds 8 bits a channel and nothing outside 0 to 1. Of the optimized pixels this loses"
         f" at most {loss.largest:.2g}, on average {loss.mean:.2g}, and clips"
         f" {100 * loss.clipped:.2g} % of the values."
     )
 
 
-def _count(count: int, what: str) -> str:
+def _format_count(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"

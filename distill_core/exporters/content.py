@@ -12,7 +12,7 @@ from distill_core.settings import SettingsError
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 
 ROUNDING = 1e-6
-"""Pixels this little outside [0, 1] are rounding of the normalisation, not values that clipping
+"""Pixels this little outside [0, 1] are rounding of the normalization, not values that clipping
 loses.
 """
 
@@ -52,12 +52,12 @@ class PixelLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class ExportContent:
     """A set as training images: partition decoded, sorted by class if the format needs that."""
 
     source: SyntheticSet
     images: Tensor
-    """float32 (N, C, H, W), normalised."""
+    """float32 (N, C, H, W), normalized."""
     labels: Tensor
     """int64 (N,)."""
     soft_labels: Tensor | None
@@ -67,7 +67,7 @@ class Content:
     @classmethod
     def of(
         cls, source: SyntheticSet, accuracies: tuple[Accuracy, ...] = (), *, by_class: bool = False
-    ) -> "Content":
+    ) -> "ExportContent":
         """Decode a set; `by_class` sorts it, unless soft labels say of each image what it is."""
         images, targets = source.training_images()
         soft = None if source.soft_labels is None else targets
@@ -127,13 +127,13 @@ class Format:
     name: str
     about: str
     """Who reads it and what the files are, a sentence."""
-    write: Callable[[Content, Path], None]
+    write: Callable[[ExportContent, Path], None]
     """Writes the files into an empty folder."""
     read: Callable[[Path, SyntheticSet], tuple[Tensor, Tensor]]
     """Reads the folder with the library that its users read it with. Returns what a network trains
-    on: normalised images (N, C, H, W), and classes, int64 (N,), or probabilities, float32 (N, K).
-    The set says the normalisation."""
-    loading: Callable[[Content], str]
+    on: normalized images (N, C, H, W), and classes, int64 (N,), or probabilities, float32 (N, K).
+    The set says the normalization."""
+    loading: Callable[[ExportContent], str]
     """Lines of Python that do the same in a script; they define `images` and `labels` and may use
     torch.
     """
@@ -149,6 +149,6 @@ class Format:
     """Whether it can hold soft labels."""
 
 
-def line(name: str, values: tuple[float, ...]) -> str:
+def build_tensor_line(name: str, values: tuple[float, ...]) -> str:
     """Return the line of Python that makes a tensor of one value a channel, (C, 1, 1)."""
     return f"{name} = torch.tensor({list(values)}).view(-1, 1, 1)"

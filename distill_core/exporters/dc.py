@@ -1,5 +1,5 @@
 """DC, DSA and DM: `{"data": [[images, labels]], "accs_all_exps": {network: [accuracy, …]}}`, images
-normalised.
+normalized.
 """
 
 from pathlib import Path
@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distill_core.exporters.content import Content, Format
+from distill_core.exporters.content import ExportContent, Format
 from distill_core.synthetic_set import SyntheticSet
 
 FILE = "dc.pt"
 
 
-def _write(content: Content, folder: Path) -> None:
+def _write(content: ExportContent, folder: Path) -> None:
     reached: dict[str, list[float]] = {}
     for accuracy in content.accuracies:  # the layout does not tell schedules of one network apart
         reached.setdefault(accuracy.network, []).extend(accuracy.accuracies)
@@ -27,14 +27,14 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _loading(content: Content) -> str:
+def _loading(content: ExportContent) -> str:
     return f'images, labels = torch.load("{FILE}", weights_only=True)["data"][0]'
 
 
 DC = Format(
     name="dc",
     about=(
-        f"The layout of DC, DSA and DM: `{FILE}` holds one pair of normalised images and labels,"
+        f"The layout of DC, DSA and DM: `{FILE}` holds one pair of normalized images and labels,"
         " and accuracies by network."
     ),
     write=_write,

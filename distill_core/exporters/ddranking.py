@@ -1,16 +1,16 @@
-"""DD-Ranking: `images.pt`, normalised, all images of class 0 first, then those of class 1, …;
+"""DD-Ranking: `images.pt`, normalized, all images of class 0 first, then those of class 1, …;
 `labels.pt` beside it.
 """
 
 from pathlib import Path
 
-from distill_core.exporters.content import Content, ExportError, Format
+from distill_core.exporters.content import ExportContent, ExportError, Format
 from distill_core.exporters.tensor_pair import TensorPair
 
 FILES = TensorPair("images.pt", "labels.pt")
 
 
-def _write(content: Content, folder: Path) -> None:
+def _write(content: ExportContent, folder: Path) -> None:
     if content.soft_labels is None and len(set(content.counts())) > 1:
         raise ExportError(
             "classes have different numbers of images, which DD-Ranking does not read; choose mtt"
@@ -22,7 +22,7 @@ def _write(content: Content, folder: Path) -> None:
 DDRANKING = Format(
     name="ddranking",
     about=(
-        f"What DD-Ranking's metrics take as `image_tensor`: `{FILES.images}`, normalised, (classes"
+        f"What DD-Ranking's metrics take as `image_tensor`: `{FILES.images}`, normalized, (classes"
         f" × IPC, C, H, W) in the order of the classes; `{FILES.labels}` in the same order"
         " (DD-Ranking's `soft_labels` where they are soft)."
     ),

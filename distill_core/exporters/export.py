@@ -8,13 +8,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from distill_core.exporters.card import card
-from distill_core.exporters.content import Accuracy, Content, ExportError, Format
+from distill_core.exporters.card import build_card
+from distill_core.exporters.content import Accuracy, ExportContent, ExportError, Format
 from distill_core.exporters.dc import DC
 from distill_core.exporters.ddranking import DDRANKING
-from distill_core.exporters.hf import HF, dataset_info
+from distill_core.exporters.hf import HF, build_dataset_info
 from distill_core.exporters.imagefolder import IMAGEFOLDER
-from distill_core.exporters.metadata import metadata
+from distill_core.exporters.metadata import build_metadata
 from distill_core.exporters.mtt import MTT
 from distill_core.exporters.native import SAFETENSORS
 from distill_core.synthetic_set import SyntheticSet
@@ -37,7 +37,7 @@ def find_format(name: str) -> Format:
 
 def export(
     source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[Accuracy, ...] = ()
-) -> Content:
+) -> ExportContent:
     """Write a set into a folder; a new one appears complete or not at all.
 
     Args:
@@ -63,16 +63,18 @@ def export(
     source = dataclasses.replace(
         source, spec={name: _published(value) for name, value in source.spec.items()}
     )
-    content = Content.of(source, accuracies, by_class=kind.by_class)
+    content = ExportContent.of(source, accuracies, by_class=kind.by_class)
     _check_free(folder, source, kind)
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
         scratch.mkdir(parents=True)
         kind.write(content, scratch)
-        text = json.dumps(metadata(content, kind), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            build_metadata(content, kind), indent=1, ensure_ascii=False, allow_nan=False
+        )
         (scratch / METADATA).write_text(text + "\n", encoding="utf-8")
-        files = dataset_info(content, scratch) if kind is HF else None
-        (scratch / CARD).write_text(card(content, kind, files), encoding="utf-8")
+        files = build_dataset_info(content, scratch) if kind is HF else None
+        (scratch / CARD).write_text(build_card(content, kind, files), encoding="utf-8")
         _move(scratch, folder)
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror or error}") from error

@@ -12,21 +12,21 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from distill_core.exporters.content import Content, ExportError, Format
-from distill_core.exporters.png import encode
+from distill_core.exporters.content import ExportContent, ExportError, Format
+from distill_core.exporters.png import encode_png
 from distill_core.synthetic_set import SyntheticSet, to_normalized
 
 FILE = "data/train-00000-of-00001.parquet"
 
 
-def _write(content: Content, folder: Path) -> None:
+def _write(content: ExportContent, folder: Path) -> None:
     (folder / FILE).parent.mkdir()
     names = list(content.source.class_names)
     features: dict[str, Any] = {
         "image": {"_type": "Image"},
         "label": {"names": names, "_type": "ClassLabel"},
     }
-    images = [{"bytes": encode(pixels), "path": None} for pixels in content.bytes()]
+    images = [{"bytes": encode_png(pixels), "path": None} for pixels in content.bytes()]
     columns = {
         "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         "label": pa.array(content.labels.tolist(), pa.int64()),
@@ -41,7 +41,7 @@ def _write(content: Content, folder: Path) -> None:
     pq.write_table(pa.table(columns).replace_schema_metadata(schema), folder / FILE)
 
 
-def dataset_info(content: Content, folder: Path) -> dict[str, Any]:
+def build_dataset_info(content: ExportContent, folder: Path) -> dict[str, Any]:
     """Return what the head of a Hugging Face dataset card says of files that were written."""
     names = dict(enumerate(content.source.class_names))
     features: list[dict[str, Any]] = [
@@ -96,7 +96,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     return to_normalized(images, source.mean, source.std), labels
 
 
-def _loading(content: Content) -> str:
+def _loading(content: ExportContent) -> str:
     source = content.source
     column = "label" if source.soft_labels is None else "soft_label"
     return "\n".join(
@@ -119,7 +119,7 @@ HF = Format(
     name="hf",
     about=(
         'A data set as `datasets.load_dataset("<this folder>")` reads it: Parquet with `image`'
-        " (PNG, not normalised) and `label`."
+        " (PNG, not normalized) and `label`."
     ),
     write=_write,
     read=_read,

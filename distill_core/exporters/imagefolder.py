@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from distill_core.exporters.content import Content, Format
-from distill_core.exporters.png import picture
+from distill_core.exporters.content import ExportContent, Format
+from distill_core.exporters.png import to_picture
 from distill_core.synthetic_set import SyntheticSet, to_normalized
 
 
-def folder_name(label: int, name: str, classes: int) -> str:
+def build_folder_name(label: int, name: str, classes: int) -> str:
     """Return the name of a class's folder, such as 03_cat; what a file system may dislike becomes a
     hyphen.
     """
@@ -21,14 +21,14 @@ def folder_name(label: int, name: str, classes: int) -> str:
     return f"{label:0{len(str(classes - 1))}d}_{safe}"
 
 
-def _write(content: Content, folder: Path) -> None:
+def _write(content: ExportContent, folder: Path) -> None:
     names = content.source.class_names
     digits = len(str(max(content.counts()) - 1))
     written = [0] * len(names)
     for pixels, label in zip(content.bytes(), content.labels.tolist(), strict=True):
-        place = folder / folder_name(label, names[label], len(names))
+        place = folder / build_folder_name(label, names[label], len(names))
         place.mkdir(exist_ok=True)
-        picture(pixels).save(place / f"{written[label]:0{digits}d}.png")
+        to_picture(pixels).save(place / f"{written[label]:0{digits}d}.png")
         written[label] += 1
 
 
@@ -46,7 +46,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     )
 
 
-def _loading(content: Content) -> str:
+def _loading(content: ExportContent) -> str:
     source = content.source
     steps = [
         "transforms.ToTensor()",
@@ -72,7 +72,7 @@ IMAGEFOLDER = Format(
     name="imagefolder",
     about=(
         "A folder of PNG files for each class, which torchvision's `ImageFolder` reads: pixels, not"
-        " normalised."
+        " normalized."
     ),
     write=_write,
     read=_read,

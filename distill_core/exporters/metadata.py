@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
-from distill_core.exporters.content import Content, Format
+from distill_core.exporters.content import ExportContent, Format
 
 VERSION = 1
 
 
-def metadata(content: Content, kind: Format) -> dict[str, Any]:
+def build_metadata(content: ExportContent, kind: Format) -> dict[str, Any]:
     """Describe an exported set with values that JSON knows."""
     source = content.source
     stored = source.images if not kind.decoded else content.images
@@ -25,7 +25,7 @@ def metadata(content: Content, kind: Format) -> dict[str, Any]:
         "ipc": source.ipc,
         "factor": source.partition,
         "images": list(stored.shape),
-        "images_hold": images_hold(content, kind),
+        "images_hold": describe_images(content, kind),
         "labels": "classes" if source.soft_labels is None else "probabilities of the classes",
         "pixel_loss": dataclasses.asdict(content.pixel_loss()) if kind.eight_bits else None,
         "accuracies": [dataclasses.asdict(accuracy) for accuracy in content.accuracies],
@@ -34,13 +34,13 @@ def metadata(content: Content, kind: Format) -> dict[str, Any]:
     }
 
 
-def images_hold(content: Content, kind: Format) -> str:
+def describe_images(content: ExportContent, kind: Format) -> str:
     """Say in a sentence what a reader finds in the files."""
     source = content.source
     space = (
         "pixels from 0 to 1"
         if kind.eight_bits or not kind.decoded
-        else "normalised images, (pixel − mean) / std"
+        else "normalised images, (pixel − mean) / std"  # as files of version 1 spell it
     )
     if source.partition == 1:
         return space

@@ -1,4 +1,4 @@
-"""MTT, TESLA, FTD, DATM: `images_best.pt` and `labels_best.pt`, images normalised, labels classes
+"""MTT, TESLA, FTD, DATM: `images_best.pt` and `labels_best.pt`, images normalized, labels classes
 or probabilities.
 """
 
@@ -11,7 +11,7 @@ FILES = TensorPair("images_best.pt", "labels_best.pt")
 MTT = Format(
     name="mtt",
     about=(
-        f"The layout of MTT, TESLA, FTD and DATM: `{FILES.images}`, normalised and not"
+        f"The layout of MTT, TESLA, FTD and DATM: `{FILES.images}`, normalized and not"
         f" ZCA-whitened, and `{FILES.labels}`."
     ),
     write=FILES.write,

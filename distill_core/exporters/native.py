@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from distill_core.exporters.content import Content, Format, line
-from distill_core.exporters.metadata import metadata
+from distill_core.exporters.content import ExportContent, Format, build_tensor_line
+from distill_core.exporters.metadata import build_metadata
 from distill_core.synthetic_set import SyntheticSet
 from distill_core.tensor_files import write_tensors
 
@@ -17,7 +17,7 @@ FILE = "synthetic_set.safetensors"
 HEADER = "export"
 
 
-def _write(content: Content, folder: Path) -> None:
+def _write(content: ExportContent, folder: Path) -> None:
     path = folder / FILE
     content.source.save(path)
     with safe_open(path, framework="pt") as file:
@@ -25,7 +25,10 @@ def _write(content: Content, folder: Path) -> None:
     write_tensors(
         tensors,
         path,
-        metadata={**header, HEADER: json.dumps(metadata(content, SAFETENSORS), allow_nan=False)},
+        metadata={
+            **header,
+            HEADER: json.dumps(build_metadata(content, SAFETENSORS), allow_nan=False),
+        },
     )
 
 
@@ -33,15 +36,15 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     return SyntheticSet.load(folder / FILE).training_images()
 
 
-def _loading(content: Content) -> str:
+def _loading(content: ExportContent) -> str:
     source = content.source
     labels = "labels" if source.soft_labels is None else "soft_labels"
     lines = [
         "from safetensors.torch import load_file",
         "",
         f'tensors = load_file("{FILE}")',
-        line("mean", source.mean),
-        line("std", source.std),
+        build_tensor_line("mean", source.mean),
+        build_tensor_line("std", source.std),
         f'images, labels = (tensors["images"] - mean) / std, tensors["{labels}"]',
     ]
     if source.partition > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distill_core.exporters.content import Content
+from distill_core.exporters.content import ExportContent
 from distill_core.synthetic_set import SyntheticSet
 
 
@@ -19,7 +19,7 @@ class TensorPair:
     images: str
     labels: str
 
-    def write(self, content: Content, folder: Path) -> None:
+    def write(self, content: ExportContent, folder: Path) -> None:
         """Write both files."""
         torch.save(content.images, folder / self.images)
         torch.save(content.targets, folder / self.labels)
@@ -30,7 +30,7 @@ class TensorPair:
             folder / self.labels, weights_only=True
         )
 
-    def loading(self, content: Content) -> str:
+    def loading(self, content: ExportContent) -> str:
         """Return the lines of a script that load both."""
         names = (("images", self.images), ("labels", self.labels))
         return "\n".join(

@@ -13,16 +13,16 @@ from torch import Tensor
 from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
 from distill_core.importers import zca
-from distill_core.importers.files import digest
-from distill_core.importers.pixels import PixelStatistics, contradiction
-from distill_core.importers.raw import Found, ImportSetError, RawSet
-from distill_core.importers.reading import Options, Reading, SoftLabels
-from distill_core.importers.whitening import load_whitening, real_whitening
+from distill_core.importers.pixels import PixelStatistics, find_contradiction
+from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
+from distill_core.importers.reading import Reading, ReadingOptions, SoftLabels
+from distill_core.importers.safe_loading import compute_digest
+from distill_core.importers.whitening import compute_real_whitening, load_whitening
 from distill_core.partition import require_divisible
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 
 
-def decide(found: Found, number: int, options: Options) -> Reading:
+def decide_reading(found: FoundSets, number: int, options: ReadingOptions) -> Reading:
     """Join what the layout says with what the user says of one of its sets; the user wins.
 
     Raises:
@@ -33,22 +33,22 @@ def decide(found: Found, number: int, options: Options) -> Reading:
     if raw.own is not None:
         return Reading(layout="own", number=number, partition=raw.own.partition)
     whitened = raw.zca if options.zca is None else options.zca
-    # Sets are whitened from pixels, so that what a whitened file says of normalisation has to be
+    # Sets are whitened from pixels, so that what a whitened file says of normalization has to be
     # said by the user.
-    normalised = (
-        options.normalised
-        if options.normalised is not None
+    normalized = (
+        options.normalized
+        if options.normalized is not None
         else False
         if whitened
-        else raw.normalised
+        else raw.normalized
     )
     cells = options.partition or raw.partition
     soft = _soft_labels(raw, options.soft_labels)
     open_questions = [
         *(["whether they are ZCA-whitened (--zca yes or no)"] if whitened is None else []),
         *(
-            ["whether they are normalised (--normalised yes, no or MEANS,STDS)"]
-            if normalised is None
+            ["whether they are normalized (--normalised yes, no or MEANS,STDS)"]
+            if normalized is None
             else []
         ),
         *(
@@ -57,14 +57,14 @@ def decide(found: Found, number: int, options: Options) -> Reading:
             else []
         ),
     ]
-    if open_questions or soft == "open" or whitened is None or normalised is None or cells is None:
+    if open_questions or soft == "open" or whitened is None or normalized is None or cells is None:
         unsaid = (
             f"the file does not say of its images {', nor '.join(open_questions)}"
             if open_questions
             else ""
         )
-        if None in (whitened, normalised):
-            unsaid += f". They have {_hint(PixelStatistics.of(raw.images), whitened, normalised)}"
+        if None in (whitened, normalized):
+            unsaid += f". They have {_hint(PixelStatistics.of(raw.images), whitened, normalized)}"
         labels = _labels_question(raw) if soft == "open" else ""
         raise ImportSetError(
             f"{raw.where}: {'. Besides, '.join(part for part in (unsaid, labels) if part)}"
@@ -72,7 +72,7 @@ def decide(found: Found, number: int, options: Options) -> Reading:
     return Reading(
         layout=found.layout,
         number=number,
-        normalised=normalised,
+        normalised=normalized,
         mean=options.mean,
         std=options.std,
         zca=_whitening_name(whitened, options.zca_path),
@@ -118,11 +118,11 @@ def convert(
     raw = _with_channels_of(raw, info)
     _require_size(raw.images, raw.where, info, reading.partition)
     pixels = _pixels(raw, reading, dataset)
-    if check and (problem := contradiction(pixels, info)):
+    if check and (problem := find_contradiction(pixels, info)):
         raw_pixels = PixelStatistics.of(raw.images)
         raise ImportSetError(
             f"{raw.where}: read as {_words(reading)}, {problem}. As stored they have {raw_pixels}:"
-            f" this looks like {raw_pixels.likeness}{_other_reading(raw_pixels, reading)}."
+            f" this looks like {raw_pixels.description}{_other_reading(raw_pixels, reading)}."
             " --no-check imports them all the same"
         )
     labels, soft = _labels(raw, reading.soft_labels, info)
@@ -135,7 +135,7 @@ def convert(
         class_names=info.classes,
         mean=info.mean,
         std=info.std,
-        ipc=images_per_class(len(labels), len(info.classes)),
+        ipc=count_images_per_class(len(labels), len(info.classes)),
         partition=reading.partition,
         method=method,
         spec=dict(spec),
@@ -147,19 +147,19 @@ def convert(
 def _trainable(converted: SyntheticSet, where: str) -> SyntheticSet:
     if not bool(converted.training_images()[0].isfinite().all()):
         raise ImportSetError(
-            f"{where}: images hold numbers so large that they overflow when they are normalised"
+            f"{where}: images hold numbers so large that they overflow when they are normalized"
         )
     return converted
 
 
-def images_per_class(images: int, classes: int) -> int:
+def count_images_per_class(images: int, classes: int) -> int:
     """Return the stored images a class, rounded where classes differ; at least 1."""
     return max(1, round(images / classes))
 
 
-def content_of(found: Found, path: Path) -> str:
+def compute_content_digest(found: FoundSets, path: Path) -> str:
     """Return the SHA-256 of what was read at a path."""
-    return digest(found.files, path if path.is_dir() else path.parent)
+    return compute_digest(found.files, path if path.is_dir() else path.parent)
 
 
 def _require_same(own: SyntheticSet, where: str, info: DatasetInfo) -> None:
@@ -172,7 +172,7 @@ def _require_same(own: SyntheticSet, where: str, info: DatasetInfo) -> None:
 
 
 def _with_channels_of(raw: RawSet, info: DatasetInfo) -> RawSet:
-    """Image files of grey images have one channel or three equal ones; make it as many as the data
+    """Image files of gray images have one channel or three equal ones; make it as many as the data
     set has.
     """
     images = raw.images
@@ -213,7 +213,7 @@ def _pixels(raw: RawSet, reading: Reading, dataset: Dataset) -> Tensor:
         try:
             if reading.zca_path is None:
                 normalization = (mean, std) if reading.normalised else None
-                whitening = real_whitening(dataset.train, normalization)
+                whitening = compute_real_whitening(dataset.train, normalization)
             elif reading.zca != _whitening_name(True, reading.zca_path):
                 raise ImportSetError(
                     f"{reading.zca_path} has changed since it was decided how {raw.where} is read"
@@ -230,7 +230,7 @@ def _a_channel(values: tuple[float, ...], raw: RawSet) -> tuple[float, ...]:
     channels = raw.images.shape[1]
     if len(values) not in (1, channels):
         raise ImportSetError(
-            f"{raw.where}: {len(values)} values of the normalisation for {channels} channels"
+            f"{raw.where}: {len(values)} values of the normalization for {channels} channels"
         )
     return values * channels if len(values) == 1 else values
 
@@ -241,24 +241,24 @@ def _other_reading(look: PixelStatistics, reading: Reading) -> str:
         "--zca": "no" if reading.zca == "no" else "yes",
         "--normalised": "yes" if reading.normalised else "no",
     }
-    likely = {"--zca": look.zca, "--normalised": look.normalised}
+    likely = {"--zca": look.zca, "--normalised": look.normalized}
     other = [
         f"{option} {value}" for option, value in likely.items() if value and value != read[option]
     ]
     return f"; pass {' '.join(other)}" if other else ""
 
 
-def _hint(look: PixelStatistics, whitened: bool | None, normalised: bool | None) -> str:
+def _hint(look: PixelStatistics, whitened: bool | None, normalized: bool | None) -> str:
     """Say what images look like, and which of the options that are still open say so."""
     suggested = [
         *([f"--zca {look.zca}"] if whitened is None and look.zca else []),
-        *([f"--normalised {look.normalised}"] if normalised is None and look.normalised else []),
+        *([f"--normalised {look.normalized}"] if normalized is None and look.normalized else []),
     ]
     if (
         whitened is False and look.zca == "yes"
     ):  # what was said is contradicted, so that nothing follows for the rest
         suggested = []
-    return f"{look}: this looks like {look.likeness}" + (
+    return f"{look}: this looks like {look.description}" + (
         f"; pass {' '.join(suggested)}" if suggested else ""
     )
 
@@ -370,11 +370,11 @@ def _classes_of(raw: RawSet, info: DatasetInfo) -> list[int]:
 def _whitening_name(whitened: bool, path: str | None) -> str:
     if not whitened:
         return "no"
-    return "real data" if path is None else digest([Path(path)], Path(path).parent)
+    return "real data" if path is None else compute_digest([Path(path)], Path(path).parent)
 
 
 def _words(reading: Reading) -> str:
-    space: Literal["normalised images", "pixels"] = (
-        "normalised images" if reading.normalised else "pixels"
+    space: Literal["normalized images", "pixels"] = (
+        "normalized images" if reading.normalised else "pixels"
     )
     return space if reading.zca == "no" else f"ZCA-whitened {space}"

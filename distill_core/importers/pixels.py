@@ -2,9 +2,9 @@
 wrong reading.
 
 The bounds are meant to let every distilled set pass, however far its pixels lie outside [0, 1], and
-to stop images read in a way they were not written. Real CIFAR-10 images normalised twice, or not
-denormalised, lie outside [−0.2, 1.2] with more than half of their pixels; pixels that are
-denormalised, and whitened images taken for normalised ones, keep a quarter of the data set's
+to stop images read in a way they were not written. Real CIFAR-10 images normalized twice, or not
+denormalized, lie outside [−0.2, 1.2] with more than half of their pixels; pixels that are
+denormalized, and whitened images taken for normalized ones, keep a quarter of the data set's
 contrast.
 """
 
@@ -56,7 +56,7 @@ class PixelStatistics:
         return text.replace("-", "−")
 
     @property
-    def likeness(self) -> str:
+    def description(self) -> str:
         """What images with such numbers usually are."""
         return self._guess[0]
 
@@ -66,7 +66,7 @@ class PixelStatistics:
         return self._guess[1]
 
     @property
-    def normalised(self) -> str | None:
+    def normalized(self) -> str | None:
         """The value of --normalised that says so; None where there is none."""
         return self._guess[2]
 
@@ -83,11 +83,11 @@ class PixelStatistics:
         if largest_mean < 0.2 and spread < 0.6:
             return "ZCA-whitened images", "yes", "no"
         if self.outside > MAX_OUTSIDE:
-            return "normalised images", "no", "yes"
+            return "normalized images", "no", "yes"
         return "pixels of which some lie outside [0, 1]", "no", "no"
 
 
-def contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
+def find_contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
     """Say what is odd about images (N, C, H, W) that are supposed to be in pixel space; None if
     nothing is.
     """

@@ -18,10 +18,11 @@ class Reading:
     layout: Layout
     number: int = 0
     """Place of the set among those of the file."""
+    # The spelling is part of the keys of imported sets: another name would orphan stored results.
     normalised: bool = False
     """Whether the images are stored as (pixel − mean) / std."""
     mean: tuple[float, ...] = ()
-    """Of that normalisation, per channel in [0, 1]; empty for the data set's own."""
+    """Of that normalization, per channel in [0, 1]; empty for the data set's own."""
     std: tuple[float, ...] = ()
     zca: str = "no"
     """"no"; "real data" to undo a ZCA whitening with statistics of the real training images; or the
@@ -36,7 +37,7 @@ class Reading:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(not value > 0 for value in self.std):
             raise SettingsError(
-                f"normalisation with mean {self.mean} and std {self.std}: give one mean and one"
+                f"normalization with mean {self.mean} and std {self.std}: give one mean and one"
                 " positive std a channel"
             )
         if self.number < 0 or self.partition < 1:
@@ -47,11 +48,11 @@ class Reading:
     def __str__(self) -> str:
         """Say in words what was decided."""
         own = (
-            f"mean {_numbers(self.mean)} and std {_numbers(self.std)}"
+            f"mean {_format_numbers(self.mean)} and std {_format_numbers(self.std)}"
             if self.mean
             else "the data set's mean and std"
         )
-        parts = [f"normalised by {own}" if self.normalised else "pixels in [0, 1]"]
+        parts = [f"normalized by {own}" if self.normalised else "pixels in [0, 1]"]
         if self.zca != "no":
             parts.append(
                 "ZCA undone with statistics of "
@@ -64,15 +65,15 @@ class Reading:
         return ", ".join(parts)
 
 
-def _numbers(values: tuple[float, ...]) -> str:
+def _format_numbers(values: tuple[float, ...]) -> str:
     return "/".join(f"{value:g}" for value in values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class ReadingOptions:
     """What a user says about files; None where the file is to decide."""
 
-    normalised: bool | None = None
+    normalized: bool | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     zca: bool | None = None

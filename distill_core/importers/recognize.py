@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from distill_core.importers.files import kind_of, load
 from distill_core.importers.layouts import dc, ddranking, idc, idm, imagefolder, mtt, native, ncfm
-from distill_core.importers.raw import Content, Found, ImportSetError, is_images
+from distill_core.importers.raw_set import FileContent, FoundSets, ImportSetError, is_images
+from distill_core.importers.safe_loading import detect_file_kind, load_objects
 
 LAYOUTS = (dc.find, idm.find, idc.find, ncfm.find, mtt.find, ddranking.find)
 """Of single files, the first that fits."""
@@ -14,7 +14,7 @@ SUFFIXES = (".pt", ".pth", ".pkl", ".pickle")
 """Of files that a folder stands for if there is but one."""
 
 
-def recognize(path: Path, *, allow_pickle: bool = False) -> Found:
+def recognize(path: Path, *, allow_pickle: bool = False) -> FoundSets:
     """Read whatever is at a path.
 
     Raises:
@@ -23,21 +23,23 @@ def recognize(path: Path, *, allow_pickle: bool = False) -> Found:
     """
     try:
         if path.is_dir():
-            return _folder(path, allow_pickle)
+            return _recognize_folder(path, allow_pickle)
         if not path.exists():
             raise ImportSetError(f"there is no file or folder {path}")
     except OSError as error:
         raise ImportSetError(f"{path} cannot be read: {error.strerror}") from error
-    if kind_of(path) == "safetensors":
+    if detect_file_kind(path) == "safetensors":
         return native.find([path])
-    content = load(path, allow_pickle=allow_pickle)
+    content = load_objects(path, allow_pickle=allow_pickle)
     for find in LAYOUTS:
         if (found := find(content)) is not None:
             return found
-    raise ImportSetError(f"{path} has no layout that is known: it holds {_outline(content)}")
+    raise ImportSetError(
+        f"{path} has no layout that is known: it holds {_describe_content(content)}"
+    )
 
 
-def _folder(folder: Path, allow_pickle: bool) -> Found:
+def _recognize_folder(folder: Path, allow_pickle: bool) -> FoundSets:
     if files := sorted(folder.glob("[!.]*.safetensors")):
         return native.find(files)
     for name in IMAGES:
@@ -56,7 +58,7 @@ def _folder(folder: Path, allow_pickle: bool) -> Found:
     )
 
 
-def _outline(content: Content) -> str:
+def _describe_content(content: FileContent) -> str:
     """Describe an object in a few words."""
     value = content.value
     if isinstance(value, dict):
@@ -65,12 +67,12 @@ def _outline(content: Content) -> str:
         )
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}: " + ", ".join(
-            _kind(item) for item in value[:4]
+            _describe_type(item) for item in value[:4]
         )
-    return _kind(value)
+    return _describe_type(value)
 
 
-def _kind(value: object) -> str:
+def _describe_type(value: object) -> str:
     shape = getattr(value, "shape", None)
     name = "images" if is_images(value) else type(value).__name__
     return name if shape is None else f"{name} {tuple(shape)}"

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
-from distill_core.importers.files import kind_of, load
-from distill_core.importers.raw import ImportSetError, keys_of
-from distill_core.importers.zca import Whitening, fit
+from distill_core.importers.raw_set import ImportSetError, read_entries
+from distill_core.importers.safe_loading import detect_file_kind, load_objects
+from distill_core.importers.zca import Whitening, fit_whitening
 from distill_core.synthetic_set import to_normalized
 
 BATCH = 1024
@@ -25,7 +25,7 @@ code uses.
 
 
 @lru_cache(maxsize=2)
-def real_whitening(
+def compute_real_whitening(
     images: ImageSet, normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 ) -> Whitening:
     """Compute the whitening of real images, in pixel space or after (pixel − mean) / std.
@@ -38,7 +38,7 @@ def real_whitening(
         values = batch.cpu().float() / 255
         return values if normalization is None else to_normalized(values, *normalization)
 
-    return fit(pixels(batch) for batch in images.images.split(BATCH))
+    return fit_whitening(pixels(batch) for batch in images.images.split(BATCH))
 
 
 def load_whitening(path: Path) -> Whitening:
@@ -50,12 +50,12 @@ def load_whitening(path: Path) -> Whitening:
     try:
         value = (
             load_file(path)
-            if kind_of(path) == "safetensors"
-            else load(path, allow_pickle=False).value
+            if detect_file_kind(path) == "safetensors"
+            else load_objects(path, allow_pickle=False).value
         )
     except (OSError, SafetensorError) as error:
         raise ImportSetError(f"{path} cannot be read: {error}") from error
-    entries = keys_of(value)
+    entries = read_entries(value)
     tensors = [
         next((entries[n] for n in names if n in entries), None) for names in (MEANS, INVERSES)
     ]

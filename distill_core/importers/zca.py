@@ -1,10 +1,10 @@
-"""ZCA whitening of images and its inverse (Bell and Sejnowski 1997; regularised as Krizhevsky
+"""ZCA whitening of images and its inverse (Bell and Sejnowski 1997; regularized as Krizhevsky
 2009).
 
-MTT and its successors distil whitened images. With the mean μ and the covariance C = U diag(s) Uᵀ
+MTT and its successors distill whitened images. With the mean μ and the covariance C = U diag(s) Uᵀ
 of the flattened real training images, whitening is y = (x − μ) U diag(1/√(s + ε)) Uᵀ, and its
 inverse x = y U diag(√(s + ε)) Uᵀ + μ. They take C with N − 1 in the denominator, ε = 0.1, and
-images in [0, 1] that are not normalised.
+images in [0, 1] that are not normalized.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ class Whitening:
         return flat
 
 
-def fit(batches: Iterable[Tensor], *, epsilon: float = EPSILON) -> Whitening:
+def fit_whitening(batches: Iterable[Tensor], *, epsilon: float = EPSILON) -> Whitening:
     """Compute the whitening of some images.
 
     Args:

@@ -7,26 +7,26 @@ loaded; the networks themselves are loaded at first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from distill_core.networks.names import Architecture, network_names, parse_network_name
+from distill_core.networks.names import Architecture, list_network_names, parse_network_name
 
 if TYPE_CHECKING:
-    from distill_core.networks.base import Network
     from distill_core.networks.build import build_network, network_for
     from distill_core.networks.initialization import initialize, uses_batch_statistics
+    from distill_core.networks.network import Network
 
 __all__ = [
     "Architecture",
     "Network",
     "build_network",
     "initialize",
+    "list_network_names",
     "network_for",
-    "network_names",
     "parse_network_name",
     "uses_batch_statistics",
 ]
 
 _LOADED_AT_FIRST_USE = {
-    "Network": "base",
+    "Network": "network",
     "build_network": "build",
     "network_for": "build",
     "initialize": "initialization",

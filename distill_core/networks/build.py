@@ -7,10 +7,10 @@ import torch
 
 from distill_core import seeds
 from distill_core.datasets.info import DatasetInfo
-from distill_core.extensions import find
-from distill_core.networks.base import Network
+from distill_core.extensions import import_object
 from distill_core.networks.initialization import initialize
 from distill_core.networks.names import parse_network_name
+from distill_core.networks.network import Network
 from distill_core.networks.plain import MLP, VGG, AlexNet, ConvNet, LeNet
 from distill_core.networks.resnet import ResNet
 from distill_core.networks.vit import ViT
@@ -54,7 +54,7 @@ def build_network(
     image_size: int,
     generator: torch.Generator | None = None,
 ) -> Network:
-    """Return an initialised network on the CPU, in train mode.
+    """Return an initialized network on the CPU, in train mode.
 
     Args:
         name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16, and
@@ -73,7 +73,7 @@ def build_network(
         key: value for key, value in asdict(parse_network_name(name)).items() if value is not None
     }
     own = is_custom(name)
-    family = find(said.pop("family")) if own else FAMILIES[said.pop("family")]
+    family = import_object(said.pop("family")) if own else FAMILIES[said.pop("family")]
     try:
         with torch.device(
             "meta"

@@ -18,7 +18,7 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
     identity, and parameters that a module of another type owns (the ViT's position embedding) are
     normal with standard deviation 0.02, cut at ±2. The numbers are drawn on the generator's device
     and then copied, so a CPU generator gives the same parameters to a network on any device.
-    Neither the global random state nor the parameters' identity changes: an optimiser or a compiled
+    Neither the global random state nor the parameters' identity changes: an optimizer or a compiled
     network goes on working.
     """
     uniform: list[tuple[Tensor, float]] = []

@@ -72,10 +72,10 @@ def parse_network_name(name: str) -> Architecture:
                 key: int(said[key]) for key in ("depth", "width") if key in said
             }
             return Architecture(family=family, **said | numbers)
-    raise SettingsError(_unknown(name))
+    raise SettingsError(_unknown_network_message(name))
 
 
-def network_names() -> list[str]:
+def list_network_names() -> list[str]:
     """Return the names of the published pools and the ViT; the grammar above allows more, such as
     ConvNetW16D2.
     """
@@ -95,12 +95,12 @@ def network_names() -> list[str]:
     ]
 
 
-def _unknown(name: str) -> str:
-    by_lower_case = {known.lower(): known for known in network_names()}
+def _unknown_network_message(name: str) -> str:
+    by_lower_case = {known.lower(): known for known in list_network_names()}
     nearest = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
     advice = (
         f"did you mean {by_lower_case[nearest[0]]}?"
         if nearest
-        else f"known are {', '.join(network_names())}"
+        else f"known are {', '.join(list_network_names())}"
     )
     return f"unknown network {name!r}: {advice}"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from distill_core.networks.base import Block, Network, padded_side, stack
+from distill_core.networks.network import Block, Network, build_stack, padded_side
 from distill_core.settings import SettingsError
 
 ALEXNET = [
@@ -47,7 +47,7 @@ class ConvNet(Chain):
     ) -> None:
         super().__init__()
         blocks = [Block(width, 3, pooling != "NP")] * depth
-        self.features, _, side = stack(
+        self.features, _, side = build_stack(
             blocks,
             channels=channels,
             image_size=image_size,
@@ -65,7 +65,7 @@ class AlexNet(Chain):
 
     def __init__(self, *, channels: int, classes: int, image_size: int, norm: str = "NN") -> None:
         super().__init__()
-        self.features, width, side = stack(
+        self.features, width, side = build_stack(
             ALEXNET, channels=channels, image_size=image_size, norm=norm
         )
         self.fc = nn.Linear(width * side**2, classes)
@@ -82,7 +82,9 @@ class VGG(Chain):
         super().__init__()
         stages = zip(VGG_WIDTHS, VGG_DEPTHS[depth], strict=True)
         blocks = [Block(width, 3, i == count - 1) for width, count in stages for i in range(count)]
-        self.features, width, _ = stack(blocks, channels=channels, image_size=image_size, norm=norm)
+        self.features, width, _ = build_stack(
+            blocks, channels=channels, image_size=image_size, norm=norm
+        )
         self.classifier = nn.Linear(width, classes)
 
     def head_input(self, feature_map: Tensor) -> Tensor:

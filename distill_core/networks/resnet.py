@@ -9,13 +9,13 @@ keep the parameter name "bn".
 import torch
 from torch import Tensor, nn
 
-from distill_core.networks.base import Network, norm_layers
+from distill_core.networks.network import Network, build_norm_layers
 from distill_core.settings import SettingsError
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
-def _halving(stride: int, pooled: bool) -> tuple[int, list[nn.Module]]:
+def _split_stride(stride: int, pooled: bool) -> tuple[int, list[nn.Module]]:
     """Return the stride to convolve with and the pooling to follow, which together shrink a map by
     `stride`.
     """
@@ -29,13 +29,13 @@ class BasicBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int, *, norm: str, pooled: bool) -> None:
         super().__init__()
-        conv_stride, pool = _halving(stride, pooled)
+        conv_stride, pool = _split_stride(stride, pooled)
         self.conv1 = nn.Conv2d(channels, width, 3, stride=conv_stride, padding=1, bias=False)
-        (self.bn1,) = norm_layers(norm, width, 0)
+        (self.bn1,) = build_norm_layers(norm, width, 0)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        (self.bn2,) = norm_layers(norm, width, 0)
+        (self.bn2,) = build_norm_layers(norm, width, 0)
         self.pool = nn.Sequential(*pool)
-        self.shortcut = _shortcut(channels, width, stride, norm=norm, pooled=pooled)
+        self.shortcut = _build_shortcut(channels, width, stride, norm=norm, pooled=pooled)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, H, W) to (N, width · expansion, H / stride, W / stride)."""
@@ -52,15 +52,15 @@ class Bottleneck(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int, *, norm: str, pooled: bool) -> None:
         super().__init__()
-        conv_stride, pool = _halving(stride, pooled)
+        conv_stride, pool = _split_stride(stride, pooled)
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-        (self.bn1,) = norm_layers(norm, width, 0)
+        (self.bn1,) = build_norm_layers(norm, width, 0)
         self.conv2 = nn.Conv2d(width, width, 3, stride=conv_stride, padding=1, bias=False)
-        (self.bn2,) = norm_layers(norm, width, 0)
+        (self.bn2,) = build_norm_layers(norm, width, 0)
         self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
-        (self.bn3,) = norm_layers(norm, width * self.expansion, 0)
+        (self.bn3,) = build_norm_layers(norm, width * self.expansion, 0)
         self.pool = nn.Sequential(*pool)
-        self.shortcut = _shortcut(
+        self.shortcut = _build_shortcut(
             channels, width * self.expansion, stride, norm=norm, pooled=pooled
         )
 
@@ -95,9 +95,9 @@ class ResNet(Network):
         widths = [width * 2**stage for stage in range(4)]
         ends = [width, *(block.expansion * w for w in widths)]
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-        (self.bn1,) = norm_layers(norm, width, 0)
+        (self.bn1,) = build_norm_layers(norm, width, 0)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(
+            _build_stage(
                 block,
                 ends[i],
                 widths[i],
@@ -124,7 +124,7 @@ class ResNet(Network):
         return feature_map.flatten(1) if self.pooled else feature_map.mean((2, 3))
 
 
-def _stage(
+def _build_stage(
     block: type[BasicBlock | Bottleneck],
     channels: int,
     width: int,
@@ -141,10 +141,12 @@ def _stage(
     return nn.Sequential(first, *others)
 
 
-def _shortcut(channels: int, width: int, stride: int, *, norm: str, pooled: bool) -> nn.Sequential:
+def _build_shortcut(
+    channels: int, width: int, stride: int, *, norm: str, pooled: bool
+) -> nn.Sequential:
     """Return the identity as an empty chain, or a 1×1 projection where the shape changes."""
     if stride == 1 and channels == width:
         return nn.Sequential()
-    conv_stride, pool = _halving(stride, pooled)
+    conv_stride, pool = _split_stride(stride, pooled)
     projection = nn.Conv2d(channels, width, 1, stride=conv_stride, bias=False)
-    return nn.Sequential(projection, *pool, *norm_layers(norm, width, 0))
+    return nn.Sequential(projection, *pool, *build_norm_layers(norm, width, 0))

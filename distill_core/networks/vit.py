@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distill_core.networks.base import Network
+from distill_core.networks.network import Network
 from distill_core.settings import SettingsError
 
 
 class EncoderBlock(nn.Module):
-    """Self-attention, then a perceptron, each on normalised tokens and added to its input."""
+    """Self-attention, then a perceptron, each on normalized tokens and added to its input."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ SYNTHETIC_PIXELS = {"cpu": 128 * 32 * 32, "cuda": 512 * 32 * 32}
 """Pixels of synthetic images in one backward pass, at most."""
 FORWARD_PIXELS = {"cpu": 32 * 32 * 32, "cuda": 4096 * 32 * 32}
 """Pixels of real images in one pass."""
-BYTES_A_PIXEL = 12_000
+BYTES_PER_PIXEL = 12_000
 """Memory of a pixel in a backward pass through a ConvNet and a ResNet18, which keeps most: 9 MB for
 32 × 32 pixels.
 """
@@ -25,7 +25,7 @@ FREE_SHARE = 0.6
 """Part of the free memory that the backward passes may take."""
 
 
-def class_chunk(
+def choose_class_chunk(
     device: str,
     *,
     classes: int,
@@ -52,11 +52,11 @@ def class_chunk(
     pixels = image_size**2
     most = SYNTHETIC_PIXELS[device]
     if free is not None:
-        most = min(most, int(FREE_SHARE * free / BYTES_A_PIXEL))
+        most = min(most, int(FREE_SHARE * free / BYTES_PER_PIXEL))
     bound = max(1, min(classes, REAL_PIXELS // (real * pixels), most // (synthetic * pixels)))
     return math.ceil(classes / math.ceil(classes / bound))
 
 
-def forward_images(device: str, image_size: int) -> int:
+def choose_forward_images(device: str, image_size: int) -> int:
     """Return how many real images go through a network at once on a "cpu" or "cuda" device."""
     return max(1, FORWARD_PIXELS[device] // image_size**2)

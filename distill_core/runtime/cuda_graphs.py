@@ -22,12 +22,12 @@ What one capture recorded shares memory, so it must not be replayed at the same 
 anything there for another."""
 
 
-class Replayed(Generic[Kind, Result]):
+class ReplayedFunction(Generic[Kind, Result]):
     """A function of tensors like any other, which launches one graph from the third call of a kind
     on.
 
     The work must be the same from its second call of a kind on, but for the values of its inputs
-    and of what it keeps in place: an optimiser that starts anew needs a new one. What it returns is
+    and of what it keeps in place: an optimizer that starts anew needs a new one. What it returns is
     good until the next call.
     """
 

@@ -15,7 +15,7 @@ def to_device(drawn: Tensor, device: torch.device | str) -> Tensor:
     return drawn.to(device)
 
 
-def free_memory(device: torch.device | str) -> int | None:
+def get_free_memory(device: torch.device | str) -> int | None:
     """Return the bytes of a GPU that are free, those included that this process has reserved; None
     for a CPU.
     """
@@ -52,7 +52,7 @@ def reset_peak_memory(device: torch.device | str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: torch.device | str) -> int:
+def get_peak_memory(device: torch.device | str) -> int:
     """Return the peak in bytes: allocated on a GPU since the last reset, or resident in the process
     on a CPU.
     """

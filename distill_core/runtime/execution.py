@@ -26,27 +26,27 @@ from distill_core.networks import Network
 from distill_core.networks.plain import VGG, ConvNet
 from distill_core.networks.resnet import ResNet
 from distill_core.runtime.cuda_graphs import Capture, capture_on_gpu
-from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, built
+from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, build_transforms
 from distill_core.settings import Precision
 
 MIN_FLOPS_TO_COMPILE = 3 * 10**13
 """Operations from which a computation repays its compilation, one to four minutes on two cores:
 amply for a ConvNet, just so for a ResNet, whose next computation finds it on disk."""
-GAINING = "only ConvNets, ResNets and VGGs with instance or group norm"
+COMPILED_NETWORKS = "only ConvNets, ResNets and VGGs with instance or group norm"
 WINOGRAD = ", Winograd convolutions"
-LIMIT = 256
+RECOMPILE_LIMIT = 256
 """Architectures and batch shapes that one process compiles for; an architecture that needs more
 goes on eagerly.
 """
 
-Run = Callable[[Network, Tensor], Tensor]
+RunNetwork = Callable[[Network, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class ExecutionMode:
     """A way to run a network forward (backward follows from it), and why it was chosen."""
 
-    run: Run
+    run: RunNetwork
     """Maps a network and images (B, C, H, W) to logits (B, classes)."""
     reason: str
     """Such as "eager: too short to repay compilation"."""
@@ -60,28 +60,28 @@ class ExecutionMode:
         return self.failed.get(repr(network), self.reason) if self.failed else self.reason
 
 
-def _through(network: Network, images: Tensor) -> Tensor:
+def _run_network(network: Network, images: Tensor) -> Tensor:
     logits: Tensor = network(images)
     return logits
 
 
-def _by_winograd(network: Network, images: Tensor) -> Tensor:
+def _run_by_winograd(network: Network, images: Tensor) -> Tensor:
     with WinogradConvolutions():
-        return _through(
+        return _run_network(
             network, images.contiguous(memory_format=torch.channels_last)
         )  # and all maps after them
 
 
-def eager(reason: str) -> ExecutionMode:
+def eager_mode(reason: str) -> ExecutionMode:
     """Return the plain way: operation by operation."""
-    return ExecutionMode(_through, f"eager: {reason}")
+    return ExecutionMode(_run_network, f"eager: {reason}")
 
 
-def captured() -> ExecutionMode:
+def captured_mode() -> ExecutionMode:
     """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU
     yet.
     """
-    return ExecutionMode(_through, "captured", capture_on_gpu)
+    return ExecutionMode(_run_network, "captured", capture_on_gpu)
 
 
 def choose_execution_mode(
@@ -98,26 +98,26 @@ def choose_execution_mode(
     """
     device = next(network.parameters()).device
     if device.type != "cpu":
-        return eager(f"nothing else has been measured on {device.type}")
-    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _normalizes_groups(network)):
-        return eager(f"{GAINING} were measured to gain from compilation")
-    if images * forward_operations(network, image()) < MIN_FLOPS_TO_COMPILE:
-        return eager("too short to repay compilation")
+        return eager_mode(f"nothing else has been measured on {device.type}")
+    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _has_group_norm(network)):
+        return eager_mode(f"{COMPILED_NETWORKS} were measured to gain from compilation")
+    if images * count_forward_operations(network, image()) < MIN_FLOPS_TO_COMPILE:
+        return eager_mode("too short to repay compilation")
     if not any(map(shutil.which, COMPILERS)):
-        return eager(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
-    winograd = precision == "tf32" and built() is not None
+        return eager_mode(f"there is no C++ compiler, none of {', '.join(COMPILERS)}")
+    winograd = precision == "tf32" and build_transforms() is not None
     if not (isinstance(network, ConvNet) or winograd or precision == "bf16"):
         why = ", and Winograd's did not compile" if precision == "tf32" else ""
-        return eager(f"nearly all of it are convolutions in float32{why}")
-    return compiled(winograd=winograd)
+        return eager_mode(f"nearly all of it are convolutions in float32{why}")
+    return compiled_mode(winograd=winograd)
 
 
-def _normalizes_groups(network: Network) -> bool:
+def _has_group_norm(network: Network) -> bool:
     return any(isinstance(layer, nn.GroupNorm) for layer in network.modules())
 
 
 @torch.no_grad()
-def forward_operations(network: Network, image: Tensor) -> int:
+def count_forward_operations(network: Network, image: Tensor) -> int:
     """Count the operations of convolutions and products that one image (1, C, H, W) takes, an
     addition being one.
     """
@@ -129,7 +129,7 @@ def forward_operations(network: Network, image: Tensor) -> int:
 
 
 @cache
-def compiled(*, winograd: bool) -> ExecutionMode:
+def compiled_mode(*, winograd: bool) -> ExecutionMode:
     """Return the way that compiles for each architecture and batch shape, once in a process, kept
     on disk.
 
@@ -138,15 +138,15 @@ def compiled(*, winograd: bool) -> ExecutionMode:
 
     Args:
         winograd: whether 3×3 convolutions are Winograd's, which have to be
-            `distill_core.runtime.winograd.built`.
+            `distill_core.runtime.winograd.build_transforms`.
     """
     os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
-    fast = torch.compile(_by_winograd if winograd else _through, dynamic=False)
+    fast = torch.compile(_run_by_winograd if winograd else _run_network, dynamic=False)
     # Made once: making them takes longer than a small pass.
     limits = patch_config(
         "torch._dynamo.config",
-        recompile_limit=LIMIT,
-        accumulated_recompile_limit=LIMIT,
+        recompile_limit=RECOMPILE_LIMIT,
+        accumulated_recompile_limit=RECOMPILE_LIMIT,
         fail_on_recompile_limit_hit=True,
     )
     at_once = patch_config("torch._functorch.config", force_non_lazy_backward_lowering=True)
@@ -161,9 +161,11 @@ def compiled(*, winograd: bool) -> ExecutionMode:
                         network, images.contiguous()
                     )  # another order in memory would be compiled anew
             except errors.limit:
-                failed[repr(network)] = f"eager: this process compiled for {LIMIT} shapes before"
+                failed[repr(network)] = (
+                    f"eager: this process compiled for {RECOMPILE_LIMIT} shapes before"
+                )
             except errors.failure as error:
                 failed[repr(network)] = f"eager: compilation failed ({type(error).__name__})"
-        return _through(network, images)
+        return _run_network(network, images)
 
     return ExecutionMode(run, f"compiled{WINOGRAD if winograd else ''}", failed=failed)

@@ -12,7 +12,7 @@ from distill_core.settings import Precision
 
 
 @contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
+def use_precision(precision: Precision) -> Iterator[None]:
     """Set how CUDA convolutions compute in float32, and restore what was set before."""
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = convolutions.fp32_precision
@@ -23,7 +23,7 @@ def arithmetic(precision: Precision) -> Iterator[None]:
         convolutions.fp32_precision = before
 
 
-def forward_only(
+def forward_in_parts(
     network: Callable[[Tensor], Tensor], images_at_once: int | None
 ) -> Callable[[Tensor], Tensor]:
     """Return `network` for images (N, C, H, W) that need no gradient, in passes of a bounded number

@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 COMPILERS = ("g++", "clang++", "c++")
 SOURCE = Path(__file__).with_name("winograd.cpp")
-PART = 2**21
+MAX_TILE_NUMBERS = 2**21
 """Most numbers in the tiles of a part of a batch."""
 LANES = 16
 """Channels that the transforms take together."""
@@ -39,7 +39,7 @@ _FILTERS = torch.kron(_G, _G)
 
 
 @cache
-def built() -> ctypes.CDLL | None:
+def build_transforms() -> ctypes.CDLL | None:
     """Return the compiled transforms, or None where no compiler can make them."""
     flags = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
     for compiler in filter(None, map(shutil.which, COMPILERS)):
@@ -64,10 +64,10 @@ def _transform(name: str, source: Tensor, target: Tensor, maps: Tensor) -> None:
         )
     sizes, threads = map(ctypes.c_int64, maps.shape), ctypes.c_int(torch.get_num_threads())
     ends = ctypes.c_void_p(source.data_ptr()), ctypes.c_void_p(target.data_ptr())
-    getattr(built(), name)(*ends, *sizes, threads)
+    getattr(build_transforms(), name)(*ends, *sizes, threads)
 
 
-def _tiles(name: str, maps: Tensor) -> Tensor:
+def _compute_tiles(name: str, maps: Tensor) -> Tensor:
     """Return the transformed tiles (36, T, C) of maps (N, H, W, C)."""
     n, h, w, c = maps.shape
     tiles = maps.new_empty(36, n * h * w // 16, c)
@@ -75,27 +75,31 @@ def _tiles(name: str, maps: Tensor) -> Tensor:
     return tiles
 
 
-def _parts(maps: Tensor, channels: int) -> tuple[Tensor, ...]:
+def _split_for_cache(maps: Tensor, channels: int) -> tuple[Tensor, ...]:
     """Split maps (N, C, H, W) into some (N, H, W, C) whose tiles are small enough for the
     processor's cache.
     """
     last = maps.permute(0, 2, 3, 1).contiguous()
     _, h, w, c = last.shape
-    parts: tuple[Tensor, ...] = last.split(max(1, PART // (36 * h * w // 16 * max(c, channels))))
+    parts: tuple[Tensor, ...] = last.split(
+        max(1, MAX_TILE_NUMBERS // (36 * h * w // 16 * max(c, channels)))
+    )
     return parts
 
 
-def _convolved(maps: Tensor, filter_tiles: Tensor) -> Tensor:
+def _convolve(maps: Tensor, filter_tiles: Tensor) -> Tensor:
     """Convolve maps (N, C, H, W) with the tiles (36, C, K) of filters."""
     (n, _, h, w), filters = maps.shape, filter_tiles.shape[2]
     results = maps.new_empty(n, h, w, filters)
-    parts = _parts(maps, filters)
+    parts = _split_for_cache(maps, filters)
     for part, result in zip(parts, results.split(len(parts[0])), strict=True):
-        _transform("results", torch.bmm(_tiles("windows", part), filter_tiles), result, result)
+        _transform(
+            "results", torch.bmm(_compute_tiles("windows", part), filter_tiles), result, result
+        )
     return results.permute(0, 3, 1, 2)
 
 
-def _filter_tiles(weight: Tensor, transform: Tensor) -> Tensor:
+def _compute_filter_tiles(weight: Tensor, transform: Tensor) -> Tensor:
     """Return the tiles (36, K, C) of filters (K, C, 3, 3), by a transform (36, 9)."""
     k, c = weight.shape[:2]
     return (transform @ weight.reshape(k * c, 9).T).view(36, k, c)
@@ -106,7 +110,7 @@ def _filter_tiles(weight: Tensor, transform: Tensor) -> Tensor:
 @torch.library.custom_op("distill_core::winograd", mutates_args=())
 def winograd(maps: Tensor, weight: Tensor) -> Tensor:
     """Convolve float32 maps (N, C, H, W) with filters (K, C, 3, 3), padded by one."""
-    return _convolved(maps, _filter_tiles(weight, _FILTERS).transpose(1, 2))
+    return _convolve(maps, _compute_filter_tiles(weight, _FILTERS).transpose(1, 2))
 
 
 @torch.library.custom_op(
@@ -116,7 +120,7 @@ def winograd_back(gradient: Tensor, weight: Tensor) -> Tensor:
     """Return the gradient (N, C, H, W) with respect to maps, given the result's and filters (K, C,
     3, 3).
     """
-    return _convolved(gradient, _filter_tiles(weight, _FILTERS.flip(1)))
+    return _convolve(gradient, _compute_filter_tiles(weight, _FILTERS.flip(1)))
 
 
 @torch.library.custom_op(
@@ -128,9 +132,13 @@ def winograd_weight(maps: Tensor, gradient: Tensor) -> Tensor:
     """
     c, k = maps.shape[1], gradient.shape[1]
     products = maps.new_empty(36, k, c)
-    for place, (part, result) in enumerate(zip(_parts(maps, k), _parts(gradient, c), strict=True)):
+    for place, (part, result) in enumerate(
+        zip(_split_for_cache(maps, k), _split_for_cache(gradient, c), strict=True)
+    ):
         products.baddbmm_(
-            _tiles("gradients", result).transpose(1, 2), _tiles("windows", part), beta=min(place, 1)
+            _compute_tiles("gradients", result).transpose(1, 2),
+            _compute_tiles("windows", part),
+            beta=min(place, 1),
         )
     return (_FILTERS.T @ products.view(36, k * c)).T.contiguous().view(k, c, 3, 3)
 
@@ -152,24 +160,24 @@ def _(maps: Tensor, gradient: Tensor) -> Tensor:
     return maps.new_empty(gradient.shape[1], maps.shape[1], 3, 3)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+def _save_inputs(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _compute_gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
     maps, weight = ctx.saved_tensors
     of_maps = winograd_back(gradient, weight) if ctx.needs_input_grad[0] else None
     return of_maps, winograd_weight(maps, gradient) if ctx.needs_input_grad[1] else None
 
 
-winograd.register_autograd(_gradients, setup_context=_keep)
+winograd.register_autograd(_compute_gradients, setup_context=_save_inputs)
 for operator in (winograd, winograd_back, winograd_weight):
     operator.register_autocast(
         "cpu", torch.float32
     )  # or the products of matrices within would be in bf16
 
 
-def fits(
+def is_applicable(
     maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> bool:
     """Return whether this way exists for a convolution's arguments, and is the quicker one."""
@@ -193,10 +201,10 @@ class WinogradConvolutions(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Replace a convolution, and call anything else."""
-        return (_convolution if func is F.conv2d else func)(*args, **(kwargs or {}))
+        return (_convolve_if_applicable if func is F.conv2d else func)(*args, **(kwargs or {}))
 
 
-def _convolution(
+def _convolve_if_applicable(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -205,7 +213,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    if not fits(input, weight, stride, padding, dilation, groups):
+    if not is_applicable(input, weight, stride, padding, dilation, groups):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     result: Tensor = winograd(input, weight)
     return result if bias is None else result + bias.view(1, -1, 1, 1)

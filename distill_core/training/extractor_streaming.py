@@ -14,10 +14,10 @@ from distill_core.networks import Network
 RESIDENT_SHARE = 0.25
 """Part of a device's free memory that a pool may take for itself."""
 
-Parameters = dict[str, Tensor]
+ParameterTensors = dict[str, Tensor]
 
 
-class Streamed(Sequence[Network]):
+class StreamedNetworks(Sequence[Network]):
     """A sequence of networks of one architecture, all of which are the same object with other
     parameters.
 
@@ -28,8 +28,8 @@ class Streamed(Sequence[Network]):
     def __init__(
         self,
         files: Sequence[Path],
-        read: Callable[[Path], Parameters],
-        put: Callable[[Path, Parameters], Network],
+        read: Callable[[Path], ParameterTensors],
+        put: Callable[[Path, ParameterTensors], Network],
     ) -> None:
         """Look at nothing yet.
 
@@ -40,7 +40,7 @@ class Streamed(Sequence[Network]):
         """
         self._files, self._read, self._put = files, read, put
         self._reader = ThreadPoolExecutor(1, "extractors")
-        self._next: tuple[int, Future[Parameters]] | None = None
+        self._next: tuple[int, Future[ParameterTensors]] | None = None
         self._held: tuple[int, Network] | None = None
 
     def __len__(self) -> int:
@@ -49,10 +49,10 @@ class Streamed(Sequence[Network]):
     @overload
     def __getitem__(self, place: int) -> Network: ...
     @overload
-    def __getitem__(self, place: slice) -> "Streamed": ...
-    def __getitem__(self, place: "int | slice") -> "Network | Streamed":
+    def __getitem__(self, place: slice) -> "StreamedNetworks": ...
+    def __getitem__(self, place: "int | slice") -> "Network | StreamedNetworks":
         if isinstance(place, slice):
-            return Streamed(self._files[place], self._read, self._put)
+            return StreamedNetworks(self._files[place], self._read, self._put)
         place = range(len(self))[place]
         if self._held is None or self._held[0] != place:
             self.ahead(place)
@@ -73,7 +73,7 @@ class Streamed(Sequence[Network]):
             self._next = place, self._reader.submit(self._read, self._files[place])
 
 
-def fit_together(files: Iterable[Path], free: int | None) -> bool:
+def fits_in_memory(files: Iterable[Path], free: int | None) -> bool:
     """Return whether networks may all lie in `free` bytes of a device, by the size of their files;
     None is no bound.
     """

@@ -15,11 +15,11 @@ from torch import Tensor
 from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
 from distill_core.networks import Network, network_for
-from distill_core.runtime.device import free_memory
+from distill_core.runtime.device import get_free_memory
 from distill_core.seeds import generator
 from distill_core.settings import ExtractorSettings
 from distill_core.tensor_files import write_tensors
-from distill_core.training.extractor_streaming import Streamed, fit_together
+from distill_core.training.extractor_streaming import StreamedNetworks, fits_in_memory
 from distill_core.training.trainer import Checkpoints, Fit, Progress, Schedule, fit
 
 
@@ -44,7 +44,7 @@ class ExtractorPool:
         """Make ready, in the background, what `draw` will return for a generator in the same
         state.
         """
-        if isinstance(self.networks, Streamed):
+        if isinstance(self.networks, StreamedNetworks):
             self.networks.ahead(self._place(draws))
 
     def _place(self, draws: torch.Generator) -> int:
@@ -65,18 +65,25 @@ class ExtractorPool:
                 is streamed this is seen when the file is read.
         """
         try:
-            together = fit_together(files, free_memory(device))
+            together = fits_in_memory(files, get_free_memory(device))
         except OSError as error:
             raise ExtractorError(f"{error.filename} cannot be read: {error.strerror}") from error
 
         def filled(shell: Network, file: Path, parameters: dict[str, Tensor]) -> Network:
-            return _with_parameters(shell, parameters, _misfit(file, network, info))
+            return _load_parameters(shell, parameters, _mismatch_message(file, network, info))
 
         if together:
             return cls(
-                [filled(network_for(info, network, device), file, _read(file)) for file in files]
+                [
+                    filled(network_for(info, network, device), file, _read_parameters(file))
+                    for file in files
+                ]
             )
-        return cls(Streamed(files, _read, partial(filled, network_for(info, network, device))))
+        return cls(
+            StreamedNetworks(
+                files, _read_parameters, partial(filled, network_for(info, network, device))
+            )
+        )
 
 
 def train_extractor(
@@ -105,7 +112,7 @@ def train_extractor(
     images = dataset.train
     draws = generator("extractor training", *identity)
     return network, fit(
-        network, images.normalised, images.labels, schedule, draws, progress, checkpoints
+        network, images.normalized, images.labels, schedule, draws, progress, checkpoints
     )
 
 
@@ -136,19 +143,19 @@ def import_parameters(
             f"{file} holds something else than tensors by name, so it is not a state_dict"
         )
     parameters = {name.removeprefix("module."): value for name, value in content.items()}
-    return _with_parameters(
-        network_for(info, network, device), parameters, _misfit(file, network, info)
+    return _load_parameters(
+        network_for(info, network, device), parameters, _mismatch_message(file, network, info)
     )
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def _read_parameters(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
         raise ExtractorError(f"{file} cannot be read: {error}") from error
 
 
-def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], invalid: str) -> Network:
+def _load_parameters(extractor: Network, parameters: Mapping[str, Tensor], invalid: str) -> Network:
     try:
         extractor.load_state_dict(parameters, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -156,5 +163,5 @@ def _with_parameters(extractor: Network, parameters: Mapping[str, Tensor], inval
     return extractor.eval().requires_grad_(False)
 
 
-def _misfit(file: Path, network: str, info: DatasetInfo) -> str:
+def _mismatch_message(file: Path, network: str, info: DatasetInfo) -> str:
     return f"{file} does not fit {network} for {info.name}"

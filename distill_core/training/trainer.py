@@ -1,4 +1,4 @@
-"""Training one network on labelled images that lie on the device: what evaluation and the extractor
+"""Training one network on labeled images that lie on the device: what evaluation and the extractor
 pool share.
 """
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from distill_core.augmentation import Draw, augment, draw_augmentation
 from distill_core.networks import Network
-from distill_core.runtime.cuda_graphs import Replayed
+from distill_core.runtime.cuda_graphs import ReplayedFunction
 from distill_core.runtime.execution import ExecutionMode, choose_execution_mode
-from distill_core.runtime.precision import arithmetic, autocast
+from distill_core.runtime.precision import autocast, use_precision
 from distill_core.settings import Precision
 
 Step = Callable[[Tensor, Draw | None], None]
@@ -25,7 +25,7 @@ Progress = Callable[[int, int, dict[str, float]], None]
 """Called with epochs done, epochs in all, and the latest values by name."""
 
 
-State = dict[str, Tensor]
+TrainingState = dict[str, Tensor]
 """Everything a training needs to go on as if it had never stopped, between two epochs."""
 
 
@@ -37,11 +37,11 @@ class TrainingError(RuntimeError):
 class Checkpoints:
     """How a long training keeps its state; by default it does not."""
 
-    resume: State | None = None
+    resume: TrainingState | None = None
     """State to go on from; the result equals that of an uninterrupted training."""
     due: Callable[[], bool] = lambda: False
     """Asked after every epoch but the last."""
-    save: Callable[[State], None] = lambda state: None
+    save: Callable[[TrainingState], None] = lambda state: None
     """Called with the state when one is due; an exception that it raises ends the training
     there.
     """
@@ -91,9 +91,9 @@ def fit(
 
     Args:
         network: on the device of the images; it is left in train mode.
-        images: returns the normalised images (B, C, H, W) of some indices (B,).
+        images: returns the normalized images (B, C, H, W) of some indices (B,).
         labels: classes, int64 (N,), or their probabilities, float32 (N, K), for soft cross entropy.
-        schedule: epochs, optimiser and augmentation.
+        schedule: epochs, optimizer and augmentation.
         draws: CPU generator of the order of images and of the augmentation.
         progress: called after every epoch.
         checkpoints: how the state is kept between epochs, and the one to go on from.
@@ -108,23 +108,23 @@ def fit(
     steps = _Steps(network, images, labels, schedule, mode)
     begin = 0 if checkpoints.resume is None else int(checkpoints.resume["epochs"])
     dropped = schedule.drop_after is not None and begin > schedule.drop_after
-    optimizer = _optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
+    optimizer = _build_optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
     if checkpoints.resume is not None:
-        _restore(checkpoints.resume, network, optimizer, draws)
+        _restore_state(checkpoints.resume, network, optimizer, draws)
     step = steps.by(optimizer)
     result = Fit(float("nan"), float("nan"))
-    with arithmetic(schedule.precision):
+    with use_precision(schedule.precision):
         for epoch in range(begin, schedule.epochs):
             result = steps.epoch(step, draws)
             if epoch == schedule.drop_after:
-                optimizer = _optimizer(network, schedule, schedule.lr / 10)
+                optimizer = _build_optimizer(network, schedule, schedule.lr / 10)
                 step = steps.by(optimizer)
             if progress is not None:
                 progress(
                     epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy}
                 )
             if epoch + 1 < schedule.epochs and checkpoints.due():
-                checkpoints.save(_state(epoch + 1, network, optimizer, draws))
+                checkpoints.save(_capture_state(epoch + 1, network, optimizer, draws))
     if not math.isfinite(result.loss):
         raise TrainingError(
             f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net"
@@ -132,9 +132,9 @@ def fit(
     return result
 
 
-def _state(
+def _capture_state(
     epochs: int, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator
-) -> State:
+) -> TrainingState:
     momenta = [
         optimizer.state[parameter].get("momentum_buffer") for parameter in network.parameters()
     ]
@@ -146,8 +146,8 @@ def _state(
     return on_cpu | {"epochs": torch.tensor(epochs), "draws": draws.get_state()}
 
 
-def _restore(
-    state: State, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator
+def _restore_state(
+    state: TrainingState, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator
 ) -> None:
     try:
         network.load_state_dict({name: state[f"network.{name}"] for name in network.state_dict()})
@@ -181,7 +181,7 @@ class _Steps:
         self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
 
     def by(self, optimizer: torch.optim.Optimizer) -> Step:
-        """Return the step that an optimiser takes."""
+        """Return the step that an optimizer takes."""
 
         if self.mode.capture is None:
             return partial(self._take, optimizer)
@@ -189,10 +189,10 @@ class _Steps:
         def work(kind: tuple[int, frozenset[str] | None], inputs: Sequence[Tensor]) -> None:
             index, *drawn = inputs
             self._take(
-                optimizer, index, None if kind[1] is None else Draw.of_tensors(kind[1], drawn)
+                optimizer, index, None if kind[1] is None else Draw.from_tensors(kind[1], drawn)
             )
 
-        replayed = Replayed(work, self.mode.capture())
+        replayed = ReplayedFunction(work, self.mode.capture())
 
         def step(index: Tensor, draw: Draw | None) -> None:
             ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())
@@ -243,7 +243,7 @@ def augment_each(images: Tensor, draw: Draw | None) -> Tensor:
     return augment(images.unsqueeze(1), draw).squeeze(1)
 
 
-def _optimizer(network: Network, schedule: Schedule, lr: float) -> torch.optim.SGD:
+def _build_optimizer(network: Network, schedule: Schedule, lr: float) -> torch.optim.SGD:
     return torch.optim.SGD(
         network.parameters(), lr=lr, momentum=schedule.momentum, weight_decay=schedule.weight_decay
     )

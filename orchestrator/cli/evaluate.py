@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from distill_core.importers.reading import Options
+from distill_core.importers.reading import ReadingOptions
 from distill_core.settings import Protocol, SettingsError
 from orchestrator.cli.options import (
     AddressOption,
@@ -245,7 +245,7 @@ def read_options(
     factor: int | None,
     soft_labels: str | None,
     check: bool,
-) -> Options:
+) -> ReadingOptions:
     """Read what the command line says about files.
 
     Raises:
@@ -256,8 +256,8 @@ def read_options(
         raise SettingsError(f"--soft-labels {soft_labels}: say logits or probabilities")
     if zca not in (None, "yes", "no") and not Path(zca).expanduser().exists():
         raise SettingsError(f"--zca {zca}: say yes, no, or name a file of the whitening")
-    return Options(
-        normalised=None if normalised is None else normalised != "no",
+    return ReadingOptions(
+        normalized=None if normalised is None else normalised != "no",
         mean=mean,
         std=std,
         zca=None if zca is None else zca != "no",

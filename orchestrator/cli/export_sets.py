@@ -267,7 +267,7 @@ def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = load(unit.dataset, data, device)
     store.check_fingerprint(unit.dataset, dataset.fingerprint)
-    training = TrainingSet.of_tensors(*kind.read(job.folder, job.source), device)
+    training = TrainingSet.from_tensors(*kind.read(job.folder, job.source), device)
     test = evaluation_images(dataset, unit.protocol, unit.split)
     reached = [
         evaluate_network(

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distill_core.datasets.files import how_to_get, locate
+from distill_core.datasets.files import describe_source, locate
 from distill_core.datasets.info import REGISTRY
 from orchestrator.cli.options import DataOption
 from search_spaces.load import list_spaces
@@ -36,7 +36,7 @@ def datasets(data: DataOption = Path("data")) -> None:
         table.add_row(info.name, images, str(len(info.classes)), size, state)
     console.print(table)
     for name, folder in places.items():
-        line = f"{name} is in {folder}" if folder else f"{name}: {how_to_get(name)}"
+        line = f"{name} is in {folder}" if folder else f"{name}: {describe_source(name)}"
         console.print(line, highlight=False, markup=False)
     console.print(
         "Your own images: a data set {name: …, format: parquet or imagefolder, path: …} in a search"

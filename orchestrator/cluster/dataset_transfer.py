@@ -22,7 +22,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distill_core.datasets.files import LAYOUTS, custom_folder, locate
+from distill_core.datasets.files import LAYOUTS, locate, resolve_custom_folder
 from distill_core.settings import DatasetRef
 from orchestrator.cluster.software_check import describe_mismatch, read_software
 from orchestrator.execution.trial import UnitResult
@@ -203,7 +203,7 @@ def _run(config: dict[str, Any], archives: DatasetArchives) -> None:
 def _list_files(ref: DatasetRef, root: Path) -> Iterator[Path]:
     """Yield the files of a data set below the data folder, sorted."""
     if ref.path is not None:
-        found = [custom_folder(ref, root)]
+        found = [resolve_custom_folder(ref, root)]
     else:
         folder = locate(ref, root)
         layout = next(layout for layout in LAYOUTS[ref.name] if root / layout.folder == folder)

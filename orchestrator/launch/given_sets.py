@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_core.datasets.load import Dataset
-from distill_core.importers.convert import content_of, convert, decide, images_per_class
-from distill_core.importers.raw import Found, ImportSetError, RawSet
-from distill_core.importers.reading import Options, Reading
+from distill_core.importers.convert import (
+    compute_content_digest,
+    convert,
+    count_images_per_class,
+    decide_reading,
+)
+from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
+from distill_core.importers.reading import Reading, ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import SettingsError
 from orchestrator.launch.status import find_unit
@@ -29,7 +34,7 @@ GENERIC_NAMES = ("data", "images", "synthetic_set")
 class FileOptions:
     """What the command line says about the files of sets."""
 
-    options: Options
+    options: ReadingOptions
     """What the files leave open."""
     name: str | None = None
     """Name of the method; by default a file's own."""
@@ -83,13 +88,13 @@ def _read_sets(
 ) -> list[GivenSet]:
     """Read all sets of one path, and try to convert each of them."""
     found = recognize(path, allow_pickle=file_options.allow_pickle)
-    content = content_of(found, path)
+    content = compute_content_digest(found, path)
     # Sets of one method and IPC are numbered in the order of the command line, which serves as
     # their seed.
     counts = Counter((given.method, given.unit.ipc) for given in before)
     given_sets = []
     for number, raw in enumerate(found.sets):
-        reading = decide(found, number, file_options.options)
+        reading = decide_reading(found, number, file_options.options)
         method = file_options.name or _name_method(found, raw, path)
         ipc = _find_ipc(raw, reading, dataset, method, check=file_options.options.check)
         unit = ImportSet(
@@ -118,10 +123,10 @@ def _find_ipc(raw: RawSet, reading: Reading, dataset: Dataset, method: str, *, c
     synthetic = convert(raw, reading, dataset, method=method, spec={}, check=check)
     if raw.own is not None:
         return synthetic.ipc
-    return images_per_class(len(raw.images), len(dataset.info.classes))
+    return count_images_per_class(len(raw.images), len(dataset.info.classes))
 
 
-def _name_method(found: Found, raw: RawSet, path: Path) -> str:
+def _name_method(found: FoundSets, raw: RawSet, path: Path) -> str:
     """Name a method after its file, or after the folder where the file has a generic name."""
     if raw.own is not None:
         return raw.own.method

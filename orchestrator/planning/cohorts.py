@@ -21,7 +21,7 @@ def cohort_key(unit: Unit) -> Distill | None:
     """Return what the sets of one cohort have in common, as a unit that stands for them all; None
     if it stays alone.
     """
-    if not isinstance(unit, Distill) or (shared := unit.settings.of_cohort) is None:
+    if not isinstance(unit, Distill) or (shared := unit.settings.cohort_settings) is None:
         return None
     return replace(unit, settings=shared, parents=())
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import parse_network_name
-from distill_core.runtime.chunk_sizes import class_chunk, forward_images
+from distill_core.runtime.chunk_sizes import choose_class_chunk, choose_forward_images
 from distill_core.settings import DatasetRef, EvaluationSettings, is_custom
 from orchestrator.units import (
     Continual,
@@ -250,7 +250,7 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape, device: str)
     real = shape.classes * min(settings.batch_real, shape.train_images / shape.classes)
     synthetic = shape.classes * unit.ipc * settings.partition**2
     flops = (real * FORWARD + synthetic * TRAINING) * work.macs
-    chunk = class_chunk(
+    chunk = choose_class_chunk(
         device,
         classes=shape.classes,
         image_size=shape.image_size,
@@ -262,7 +262,7 @@ def _distillation(unit: Distill, parent: Unit | None, shape: Shape, device: str)
     state = _STATES * shape.classes * unit.ipc * pixels
     images = _COPIES * chunk * max(1, real / shape.classes) * pixels
     forward = (
-        min(chunk * real / shape.classes, forward_images(device, shape.image_size))
+        min(chunk * real / shape.classes, choose_forward_images(device, shape.image_size))
         * work.activations
     )
     steps, activations, pool = 1.0, at_once * work.activations, 0.0

@@ -19,7 +19,7 @@ from itertools import product
 from typing import Any
 
 from distill_core.datasets.info import REGISTRY
-from distill_core.evaluation.class_order import class_steps
+from distill_core.evaluation.class_order import split_class_order
 from distill_core.settings import (
     HOLD_OUT_FRACTION,
     DatasetRef,
@@ -293,7 +293,7 @@ class _Planner:
                 " num_classes: …}"
             )
         try:
-            orders = class_steps(classes, steps, seed)
+            orders = split_class_order(classes, steps, seed)
         except SettingsError as error:
             raise SpaceError(f"{experiment.where}: {dataset.name}: {error}") from error
         sets = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distill_core.augmentation import draw_augmentation
-from distill_core.distillation.objective import Objective, gradients
+from distill_core.distillation.objective import Objective, compute_gradients
 from distill_core.networks import build_network
 from distill_core.settings import DSA_ALL, DistillationSettings
 
@@ -26,7 +26,9 @@ def test_batched_and_looped_gradients_agree(benchmark_script, image):
         image(12, 3, 32, 32, 2).unflatten(0, (3, 4)),
     )
     draw = draw_augmentation(DSA_ALL, 3, 32, torch.Generator().manual_seed(0))
-    ((batched, _),) = gradients([objective], [images], real.__getitem__, draw, class_chunk=3)
+    ((batched, _),) = compute_gradients(
+        [objective], [images], real.__getitem__, draw, class_chunk=3
+    )
     looped = benchmark.looped_gradient(objective, images, real, draw)
     assert (batched - looped).abs().max() <= 1e-4 * looped.abs().max()
 

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import torch
 
-from distill_core.runtime.precision import arithmetic
+from distill_core.runtime.precision import use_precision
 
 
 def test_every_case_is_timed_on_every_side_and_written(
@@ -92,7 +92,7 @@ def test_on_a_gpu_the_ways_agree_on_streams_and_captured(benchmark_script):
     stacking = benchmark_script("stacking")
     networks, images, labels = several(stacking, "cuda")
     made: dict[str, torch.Tensor] = {}
-    with arithmetic("float32"):
+    with use_precision("float32"):
         expected = stacking.looped(networks, images, labels)
         for way in stacking.WAYS_ON_GPUS.values():
             work = partial(lambda way: made.update(way(networks, images, labels)), way)

@@ -11,7 +11,7 @@ from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from distill_core import _compat
 from distill_core.networks import build_network
-from distill_core.runtime.execution import compiled
+from distill_core.runtime.execution import compiled_mode
 from distill_core.runtime.winograd import COMPILERS
 
 
@@ -130,7 +130,7 @@ def test_pickled_tensors_are_rebuilt(tensor, fallback, request):
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_networks_are_compiled_without_private_names(without_private_names):
     torch._dynamo.reset()
-    mode = compiled.__wrapped__(winograd=False)
+    mode = compiled_mode.__wrapped__(winograd=False)
     network = build_network("MLP", channels=1, classes=2, image_size=4)
     images = torch.randn(3, 1, 4, 4)
     torch.testing.assert_close(mode.run(network, images), network(images))

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill_core.distillation.loop import distill, start
+from distill_core.distillation.loop import distill, start_cohort
 from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.networks import build_network
-from distill_core.runtime.execution import captured, eager
-from distill_core.runtime.precision import arithmetic
+from distill_core.runtime.execution import captured_mode, eager_mode
+from distill_core.runtime.precision import use_precision
 from distill_core.settings import (
     DSA_ALL,
     DistillationSettings,
@@ -83,12 +83,14 @@ def test_captured_iterations_agree_with_iterations_that_run_anew(on_gpu, setting
     """
     settings = replace(settings, iterations=12, precision=precision)
     images = []
-    for way in (eager("asked for"), captured()):
-        cohort = start(on_gpu, [SetRun(settings=settings)], ipc=2, seed=0, extractors=pool("cuda"))
+    for way in (eager_mode("asked for"), captured_mode()):
+        cohort = start_cohort(
+            on_gpu, [SetRun(settings=settings)], ipc=2, seed=0, extractors=pool("cuda")
+        )
         cohort.mode = way
         if settings.queue is not None:
             cohort.source.mode = way
-        with arithmetic(precision):
+        with use_precision(precision):
             while cohort.advance():
                 pass
         images.append(cohort.runs[0].state.images)
@@ -117,7 +119,7 @@ def test_a_checkpoint_moves_between_devices(tmp_path, tiny_dataset, on_gpu):
 def test_training_and_evaluation(on_gpu):
     settings = EvaluationSettings(epoch_eval_train=20, precision="float32")
     result = evaluate_network(
-        TrainingSet.of_images(on_gpu.train),
+        TrainingSet.from_images(on_gpu.train),
         on_gpu.test,
         on_gpu.info,
         settings,
@@ -147,7 +149,7 @@ def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
         drop_after=15,
     )
     parameters = {}
-    for way in (eager("asked for"), captured()):
+    for way in (eager_mode("asked for"), captured_mode()):
         network = build_network(
             "ConvNetW8D2",
             channels=1,
@@ -156,7 +158,7 @@ def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
             generator=torch.Generator().manual_seed(0),
         ).cuda()
         draws = torch.Generator().manual_seed(1)
-        fit(network, on_gpu.train.normalised, on_gpu.train.labels, schedule, draws, mode=way)
+        fit(network, on_gpu.train.normalized, on_gpu.train.labels, schedule, draws, mode=way)
         parameters[way.reason] = [parameter.detach().cpu() for parameter in network.parameters()]
     for plain, replayed in zip(*parameters.values(), strict=True):
         torch.testing.assert_close(replayed, plain, rtol=1e-3, atol=1e-4)

@@ -10,7 +10,7 @@ from distill_core.networks import (
     Network,
     build_network,
     initialize,
-    network_names,
+    list_network_names,
     parse_network_name,
     uses_batch_statistics,
 )
@@ -69,7 +69,7 @@ def test_golden(golden, golden_parameters, fill_parameters, image):
             assert_golden(embedding[:, :16], golden[f"{key}/embed_head"], key)
 
 
-@pytest.mark.parametrize("name", network_names())
+@pytest.mark.parametrize("name", list_network_names())
 def test_every_name_learns_and_its_parts_agree(name):
     network = build(name)
     images = torch.randn(2, 3, 32, 32, generator=seeded(0), requires_grad=True)
@@ -173,8 +173,8 @@ def test_depth(name, convolutions):
 
 
 def test_batch_statistics():
-    with_batch_norm = {name for name in network_names() if uses_batch_statistics(build(name))}
-    assert with_batch_norm == {name for name in network_names() if "BN" in name}
+    with_batch_norm = {name for name in list_network_names() if uses_batch_statistics(build(name))}
+    assert with_batch_norm == {name for name in list_network_names() if "BN" in name}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_names_are_checked_without_torch():
 
 
 @pytest.mark.parametrize("name", ["ConvNetBN", "ResNet18W16", "LeNet", "ViT"])
-def test_initialise_depends_on_the_generator_alone(name):
+def test_initialize_depends_on_the_generator_alone(name):
     network = build(name, generator=seeded(1))
     first = parameters_of(network)
     before = torch.random.get_rng_state()
@@ -256,7 +256,7 @@ def test_building_is_reproducible_and_leaves_the_global_random_state():
 
 
 @pytest.mark.parametrize("name", ["ConvNet", "AlexNetBN", "ResNet18W16AP", "LeNet", "MLP", "ViT"])
-def test_initialise_follows_pytorch_defaults(name):
+def test_initialize_follows_pytorch_defaults(name):
     """Every large tensor has the bounds and the spread of the one that the layer's own default
     draws.
     """

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill_core.distillation.objective import decode
+from distill_core.distillation.objective import decode_canvases
 from distill_core.partition import downscale, partition, tile
 
 
@@ -48,7 +48,7 @@ def test_factor_one_is_the_identity(image):
 def test_decoding_keeps_classes_together(image):
     images = image(6, 3, 8, 8, 1).view(3, 2, 3, 8, 8)
     for c in range(3):
-        torch.testing.assert_close(decode(images, 2)[c], partition(images[c], 2))
+        torch.testing.assert_close(decode_canvases(images, 2)[c], partition(images[c], 2))
 
 
 def test_sides_that_do_not_divide_are_refused():

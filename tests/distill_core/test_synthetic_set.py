@@ -37,7 +37,7 @@ def test_saving_loses_nothing_not_even_what_lies_outside_0_1(tmp_path):
     assert original.images.min() < 0 and original.images.max() > 1
 
 
-def test_training_images_are_normalised():
+def test_training_images_are_normalized():
     images, labels = make().training_images()
     expected = (make().images[0, 2] - 0.3) / 0.6
     torch.testing.assert_close(images[0, 2], expected)

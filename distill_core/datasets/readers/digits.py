@@ -1,4 +1,4 @@
-"""scikit-learn's digits: 1,797 scans of 8×8 pixels with 17 grey levels, from the UCI repository."""
+"""scikit-learn's digits: 1,797 scans of 8×8 pixels with 17 gray levels, from the UCI repository."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.raw import Pixels, RawData, RawSplit
-from distill_core.datasets.splits import TEST_FRACTION, stratified_mask
+from distill_core.datasets.splits import TEST_FRACTION, draw_stratified_mask
 
 
 def read_digits(folder: Path, info: DatasetInfo) -> RawData:
@@ -19,7 +19,7 @@ def read_digits(folder: Path, info: DatasetInfo) -> RawData:
 
     digits = load_digits()
     images, labels = _enlarge(digits.images.astype(np.int64)), digits.target.astype(np.int64)
-    test = stratified_mask(
+    test = draw_stratified_mask(
         torch.from_numpy(labels), TEST_FRACTION, purpose="test split", name=info.name
     ).numpy()
     return RawData(
@@ -28,7 +28,7 @@ def read_digits(folder: Path, info: DatasetInfo) -> RawData:
 
 
 def _enlarge(scans: NDArray[np.int64]) -> Pixels:
-    """Resize (N, 8, 8) of 0 … 16 to (N, 1, 32, 32) of 0 … 255, bilinear with pixel centres aligned.
+    """Resize (N, 8, 8) of 0 … 16 to (N, 1, 32, 32) of 0 … 255, bilinear with pixel centers aligned.
 
     In integers, so that every machine gets the same bytes: at factor four the weights are odd
         eighths.

@@ -20,8 +20,8 @@ def read_idx_data(folder: Path, info: DatasetInfo) -> RawData:
 
     def split(prefix: str) -> RawSplit:
         images, labels = (
-            _find(folder, f"{prefix}-images-idx3-ubyte"),
-            _find(folder, f"{prefix}-labels-idx1-ubyte"),
+            _find_file(folder, f"{prefix}-images-idx3-ubyte"),
+            _find_file(folder, f"{prefix}-labels-idx1-ubyte"),
         )
         pixels, targets = (
             read_idx(images, dimensions=3),
@@ -56,6 +56,6 @@ def read_idx(path: Path, *, dimensions: int) -> Pixels:
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
 
 
-def _find(folder: Path, name: str) -> Path:
+def _find_file(folder: Path, name: str) -> Path:
     plain = folder / name
     return plain if plain.is_file() else plain.with_name(f"{name}.gz")

@@ -25,23 +25,23 @@ def read_imagefolder(folder: Path, name: str) -> EncodedData:
         DatasetError: a split has no images, or the test folder has a class that the training folder
             lacks.
     """
-    classes = _folders(folder / "train")
-    train = _list(folder / "train", classes)
+    classes = _list_folders(folder / "train")
+    train = _list_images(folder / "train", classes)
     test = next((folder / split for split in TEST_NAMES if (folder / split).is_dir()), None)
     if test is None:
         return EncodedData(*split_off_test(train, name), tuple(classes))
-    if unknown := set(_folders(test)) - set(classes):
+    if unknown := set(_list_folders(test)) - set(classes):
         raise DatasetError(f"{test / min(unknown)}: {folder / 'train'} has no class of that name")
-    return EncodedData(train, _list(test, classes), tuple(classes))
+    return EncodedData(train, _list_images(test, classes), tuple(classes))
 
 
-def _folders(folder: Path) -> list[str]:
+def _list_folders(folder: Path) -> list[str]:
     return sorted(
         path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
 
 
-def _list(folder: Path, classes: Sequence[str]) -> EncodedSplit:
+def _list_images(folder: Path, classes: Sequence[str]) -> EncodedSplit:
     files = [
         (path, label)
         for label, name in enumerate(classes)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from distill_core.datasets.files import TEST_NAMES, parquet_shards
+from distill_core.datasets.files import TEST_NAMES, find_parquet_shards
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit, Labels, check_labels
 from distill_core.datasets.splits import split_off_test
@@ -33,23 +33,25 @@ def read_parquet(folder: Path, name: str) -> EncodedData:
     Raises:
         DatasetError: a file is damaged, has other columns or types, or a label is out of range.
     """
-    train_files = parquet_shards(folder, "train")
-    test_files = next(filter(None, (parquet_shards(folder, split) for split in TEST_NAMES)), None)
+    train_files = find_parquet_shards(folder, "train")
+    test_files = next(
+        filter(None, (find_parquet_shards(folder, split) for split in TEST_NAMES)), None
+    )
     train = _read_split(train_files)
-    classes = _class_names(pq.read_schema(train_files[0])) or _numbered(train)
-    _check(train, classes)
+    classes = _read_class_names(pq.read_schema(train_files[0])) or _number_classes(train)
+    _check_split_labels(train, classes)
     if test_files is None:
         return EncodedData(*split_off_test(train, name), classes)
     test = _read_split(test_files)
-    _check(test, classes)
+    _check_split_labels(test, classes)
     return EncodedData(train, test, classes)
 
 
-def _check(split: EncodedSplit, classes: Sequence[str]) -> None:
+def _check_split_labels(split: EncodedSplit, classes: Sequence[str]) -> None:
     check_labels(split.labels, len(classes), lambda index: split.images[index].where)
 
 
-def _numbered(split: EncodedSplit) -> tuple[str, ...]:
+def _number_classes(split: EncodedSplit) -> tuple[str, ...]:
     highest = int(split.labels.max())
     if highest >= len(split.labels):
         image = split.images[int(split.labels.argmax())]
@@ -60,11 +62,11 @@ def _numbered(split: EncodedSplit) -> tuple[str, ...]:
     return tuple(map(str, range(highest + 1)))
 
 
-def _class_names(schema: pa.Schema) -> tuple[str, ...] | None:
+def _read_class_names(schema: pa.Schema) -> tuple[str, ...] | None:
     """Return the names of the ClassLabel feature that the label column is, if the schema tells."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(map(str, features[_column(schema, LABEL_COLUMNS, "")]["names"]))
+        return tuple(map(str, features[_find_column(schema, LABEL_COLUMNS, "")]["names"]))
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -82,20 +84,20 @@ def _read_split(files: Sequence[Path]) -> EncodedSplit:
 def _read_file(file: Path) -> EncodedSplit:
     try:
         with pq.ParquetFile(file) as parquet:
-            image_column = _column(parquet.schema_arrow, IMAGE_COLUMNS, f"{file}: ")
-            label_column = _column(parquet.schema_arrow, LABEL_COLUMNS, f"{file}: ")
+            image_column = _find_column(parquet.schema_arrow, IMAGE_COLUMNS, f"{file}: ")
+            label_column = _find_column(parquet.schema_arrow, LABEL_COLUMNS, f"{file}: ")
             table = parquet.read(columns=[image_column, label_column])
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{file}: damaged, or not Parquet ({error}); get it again") from error
-    contents = _contents(table.column(image_column), f"{file}, column {image_column!r}")
-    labels = _labels(table.column(label_column), f"{file}, column {label_column!r}")
+    contents = _read_contents(table.column(image_column), f"{file}, column {image_column!r}")
+    labels = _read_labels(table.column(label_column), f"{file}, column {label_column!r}")
     return EncodedSplit(
         [EncodedImage(bytes_, f"{file}, row {row}") for row, bytes_ in enumerate(contents)], labels
     )
 
 
-def _column(schema: pa.Schema, names: Sequence[str], where: str) -> str:
+def _find_column(schema: pa.Schema, names: Sequence[str], where: str) -> str:
     for name in names:
         if name in schema.names:
             return name
@@ -104,7 +106,7 @@ def _column(schema: pa.Schema, names: Sequence[str], where: str) -> str:
     )
 
 
-def _contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
+def _read_contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
     if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = pc.struct_field(column, "bytes")
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
@@ -115,7 +117,7 @@ def _contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
     return list(column.to_pylist())
 
 
-def _labels(column: pa.ChunkedArray, where: str) -> Labels:
+def _read_labels(column: pa.ChunkedArray, where: str) -> Labels:
     if not pa.types.is_integer(column.type):
         raise DatasetError(f"{where}: labels are {column.type}; expected integers from 0")
     if column.null_count:

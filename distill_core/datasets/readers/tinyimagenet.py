@@ -64,7 +64,7 @@ def _list_folders(folder: Path) -> EncodedData:
 
 def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
     """Classes are in the order of the file."""
-    content = _load(path)
+    content = _load_dictionary(path)
     absent = [key for key in _KEYS if key not in content]
     if absent:
         raise DatasetError(f"{path}: has no entry {absent[0]!r}; {info.source}")
@@ -77,12 +77,14 @@ def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
         if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
             raise DatasetError(f"{path}: labels_{name} is not one integer for every image")
         check_labels(labels, len(classes), lambda index: f"{path}, labels_{name}[{index}]")
-        return RawSplit(_pixels(images, f"{path}, images_{name}"), labels.astype(np.int64))
+        return RawSplit(
+            _convert_to_pixels(images, f"{path}, images_{name}"), labels.astype(np.int64)
+        )
 
     return RawData(split("train"), split("val"), classes)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load_dictionary(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen types on damaged files
@@ -93,7 +95,7 @@ def _load(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _pixels(images: Tensor, where: str) -> Pixels:
+def _convert_to_pixels(images: Tensor, where: str) -> Pixels:
     if images.is_floating_point() and all(
         ((part >= 0) & (part <= 1)).all() for part in torch.split(images, _CHUNK)
     ):

@@ -26,7 +26,7 @@ def read_cifar(folder: Path, info: DatasetInfo) -> RawData:
     Raises:
         DatasetError: a file is not the original one.
     """
-    source = _torchvision(info.name)
+    source = _find_torchvision_class(info.name)
     meta = (source.meta["filename"], source.meta["md5"])
     _check_files(folder, [*source.train_list, *source.test_list, meta], info)
 
@@ -43,7 +43,7 @@ def read_svhn(folder: Path, info: DatasetInfo) -> RawData:
     Raises:
         DatasetError: a file is not the original one.
     """
-    source = _torchvision(info.name)
+    source = _find_torchvision_class(info.name)
     _check_files(folder, [source.split_list[split][1:] for split in ("train", "test")], info)
 
     def split(name: str) -> RawSplit:
@@ -59,7 +59,7 @@ def download_files(info: DatasetInfo, folder: Path) -> None:
     Raises:
         DatasetError: its site cannot be reached or sends something else.
     """
-    source = _torchvision(info.name)
+    source = _find_torchvision_class(info.name)
     splits = [{"split": "train"}, {"split": "test"}] if info.name == "svhn" else [{"train": True}]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def download_files(info: DatasetInfo, folder: Path) -> None:
         ) from error
 
 
-def _torchvision(name: str) -> type[Any]:
+def _find_torchvision_class(name: str) -> type[Any]:
     import torchvision.datasets
 
     source: type[Any] = getattr(torchvision.datasets, DOWNLOADS[name])

@@ -1,46 +1,46 @@
 """DC, DSA, DM and the DM variant of the IID release: `{"data": [[images, labels], …],
-"accs_all_exps": …}`, normalised.
+"accs_all_exps": …}`, normalized.
 
 There is one pair a run of the method; all of them are sets.
 """
 
-from distill_core.importers.raw import (
-    Content,
-    Found,
+from distill_core.importers.raw_set import (
+    FileContent,
+    FoundSets,
     ImportSetError,
     RawSet,
-    images_of,
-    keys_of,
-    labels_of,
+    read_entries,
+    read_images,
+    read_labels,
 )
 
 
-def find(content: Content) -> Found | None:
+def find(content: FileContent) -> FoundSets | None:
     """Read the layout; None if it is another.
 
     Raises:
         ImportSetError: it is this layout, but a part does not fit.
     """
-    data = keys_of(content.value).get("data")
+    data = read_entries(content.value).get("data")
     if not isinstance(data, list | tuple):
         return None
     if not data:
         raise ImportSetError(
             f"{content.path}: 'data' is an empty list; the method had not finished a run"
         )
-    sets = tuple(_set(pair, f"{content.path}, data[{i}]") for i, pair in enumerate(data))
+    sets = tuple(_read_set(pair, f"{content.path}, data[{i}]") for i, pair in enumerate(data))
     reason = (
         f"a dictionary whose 'data' lists {len(sets)} × [images, labels]: DC, DSA or DM, stored"
-        " normalised"
+        " normalized"
     )
-    return Found(layout="dc", reason=reason, sets=sets, files=(content.path,))
+    return FoundSets(layout="dc", reason=reason, sets=sets, files=(content.path,))
 
 
-def _set(pair: object, where: str) -> RawSet:
+def _read_set(pair: object, where: str) -> RawSet:
     if not isinstance(pair, list | tuple) or len(pair) < 2:
         raise ImportSetError(f"{where}: expected [images, labels], found {type(pair).__name__}")
-    images = images_of(pair[0], where)
-    labels = labels_of(pair[1], len(images), where)
+    images = read_images(pair[0], where)
+    labels = read_labels(pair[1], len(images), where)
     return RawSet(
-        where=where, images=images, labels=labels, normalised=True, zca=False, partition=1
+        where=where, images=images, labels=labels, normalized=True, zca=False, partition=1
     )

@@ -2,16 +2,16 @@
 so on.
 """
 
-from distill_core.importers.raw import Content, Found, RawSet, images_of, is_images
+from distill_core.importers.raw_set import FileContent, FoundSets, RawSet, is_images, read_images
 
 
-def find(content: Content) -> Found | None:
+def find(content: FileContent) -> FoundSets | None:
     """Read the layout; None if it is another, ImportSetError if the images do not fit."""
     if not is_images(content.value):
         return None
-    images = images_of(content.value, str(content.path))
+    images = read_images(content.value, str(content.path))
     found = RawSet(
-        where=str(content.path), images=images, labels=None, normalised=None, zca=None, partition=1
+        where=str(content.path), images=images, labels=None, normalized=None, zca=None, partition=1
     )
     reason = "a tensor of images without labels: DD-Ranking, class by class"
-    return Found(layout="ddranking", reason=reason, sets=(found,), files=(content.path,))
+    return FoundSets(layout="ddranking", reason=reason, sets=(found,), files=(content.path,))

@@ -7,19 +7,26 @@ training images. Where the side is not a multiple of the factor they pad, which 
 here.
 """
 
-from distill_core.importers.raw import Content, Found, RawSet, images_of, labels_of, pair_of
+from distill_core.importers.raw_set import (
+    FileContent,
+    FoundSets,
+    RawSet,
+    find_pair,
+    read_images,
+    read_labels,
+)
 
 
-def find(content: Content) -> Found | None:
+def find(content: FileContent) -> FoundSets | None:
     """Read the layout; None if it is another, ImportSetError if a part does not fit."""
-    pair = pair_of(content.value)
+    pair = find_pair(content.value)
     if content.pickled or pair is None:
         return None
     where = str(content.path)
-    images = images_of(pair[0], where)
-    labels = labels_of(pair[1], len(images), where)
+    images = read_images(pair[0], where)
+    labels = read_labels(pair[1], len(images), where)
     found = RawSet(
-        where=where, images=images, labels=labels, normalised=False, zca=False, partition=None
+        where=where, images=images, labels=labels, normalized=False, zca=False, partition=None
     )
     reason = "[images, labels] of torch.save: IDC, DREAM, DANCE or NCFM, stored as pixels"
-    return Found(layout="idc", reason=reason, sets=(found,), files=(content.path,))
+    return FoundSets(layout="idc", reason=reason, sets=(found,), files=(content.path,))

@@ -1,21 +1,28 @@
-"""IDM and the IDM variant of the IID release: a plain pickle of `(images, labels)`, normalised, 2 ×
+"""IDM and the IDM variant of the IID release: a plain pickle of `(images, labels)`, normalized, 2 ×
 2 canvases.
 """
 
-from distill_core.importers.raw import Content, Found, RawSet, images_of, labels_of, pair_of
+from distill_core.importers.raw_set import (
+    FileContent,
+    FoundSets,
+    RawSet,
+    find_pair,
+    read_images,
+    read_labels,
+)
 
 
-def find(content: Content) -> Found | None:
+def find(content: FileContent) -> FoundSets | None:
     """Read the layout; None if it is another, ImportSetError if a part does not fit."""
-    pair = pair_of(content.value)
+    pair = find_pair(content.value)
     if not content.pickled or pair is None:
         return None
     where = str(content.path)
-    images = images_of(pair[0], where)
-    labels = labels_of(pair[1], len(images), where)
+    images = read_images(pair[0], where)
+    labels = read_labels(pair[1], len(images), where)
     found = RawSet(
-        where=where, images=images, labels=labels, normalised=True, zca=False, partition=2
+        where=where, images=images, labels=labels, normalized=True, zca=False, partition=2
     )
-    kind = "a pickle of (images, labels): IDM, stored normalised as 2 × 2 canvases"
+    kind = "a pickle of (images, labels): IDM, stored normalized as 2 × 2 canvases"
     reason = f"{kind} (--factor 1 if these are whole images)"
-    return Found(layout="idm", reason=reason, sets=(found,), files=(content.path,))
+    return FoundSets(layout="idm", reason=reason, sets=(found,), files=(content.path,))

@@ -9,51 +9,51 @@ from PIL import Image
 from torch import Tensor
 
 from distill_core.datasets.readers.imagefolder import SUFFIXES
-from distill_core.importers.raw import Found, ImportSetError, RawSet
+from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
 
 
-def find(folder: Path) -> Found | None:
+def find(folder: Path) -> FoundSets | None:
     """Read the layout; None if there are no folders with images.
 
     Raises:
         ImportSetError: a folder has no images, a file is damaged, or images differ in size.
     """
     listed = {
-        path: _images(path)
+        path: _list_images(path)
         for path in folder.iterdir()
         if path.is_dir() and not path.name.startswith(".")
     }
     if not any(listed.values()):
         return None
-    classes = sorted(listed, key=lambda path: _natural(path.name))
+    classes = sorted(listed, key=lambda path: _natural_key(path.name))
     if empty := [path for path in classes if not listed[path]]:
         raise ImportSetError(f"{empty[0]}: there are no images in this class folder")
     files = [(file, label) for label, path in enumerate(classes) for file in listed[path]]
     found = RawSet(
         where=str(folder),
-        images=_stack([file for file, _ in files]),
+        images=_read_stacked([file for file, _ in files]),
         labels=torch.tensor([label for _, label in files]),
-        normalised=False,
+        normalized=False,
         zca=False,
         partition=1,
         class_folders=tuple(path.name for path in classes),
     )
     reason = f"{len(classes)} folders of image files: an ImageFolder, as of SRe2L or RDED"
-    return Found(
+    return FoundSets(
         layout="imagefolder", reason=reason, sets=(found,), files=tuple(file for file, _ in files)
     )
 
 
-def _images(folder: Path) -> list[Path]:
+def _list_images(folder: Path) -> list[Path]:
     files = (
         path
         for path in folder.iterdir()
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
-    return sorted(files, key=lambda path: _natural(path.name))
+    return sorted(files, key=lambda path: _natural_key(path.name))
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural_key(name: str) -> list[tuple[int, str]]:
     """Order names as people do: 2 before 10."""
     return [
         (int(part), "") if part.isdigit() else (-1, part)
@@ -62,18 +62,19 @@ def _natural(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def _stack(files: list[Path]) -> Tensor:
+def _read_stacked(files: list[Path]) -> Tensor:
     images = [_decode(file) for file in files]
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             raise ImportSetError(
-                f"{file} is {_size(image)}, {files[0]} is {_size(images[0])}; a set has one size"
+                f"{file} is {_format_size(image)}, {files[0]} is {_format_size(images[0])};"
+                " all images of a set must have one size"
             )
     return torch.stack(images).float() / 255
 
 
 def _decode(file: Path) -> Tensor:
-    """Read a file as uint8 (C, H, W), one channel if it is grey."""
+    """Read a file as uint8 (C, H, W), one channel if it is gray."""
     try:
         with Image.open(file) as image:
             pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
@@ -86,6 +87,6 @@ def _decode(file: Path) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
 
-def _size(image: Tensor) -> str:
+def _format_size(image: Tensor) -> str:
     channels, height, width = image.shape
     return f"{width} × {height} × {channels}"

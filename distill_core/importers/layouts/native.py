@@ -4,19 +4,28 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from distill_core.importers.raw import Found, ImportSetError, RawSet, images_of, labels_of
+from distill_core.importers.raw_set import (
+    FoundSets,
+    ImportSetError,
+    RawSet,
+    read_images,
+    read_labels,
+)
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
 
-def find(files: Sequence[Path]) -> Found:
+def find(files: Sequence[Path]) -> FoundSets:
     """Read sets that `SyntheticSet.save` wrote; ImportSetError if one is damaged."""
     reason = f"{len(files)} safetensors file{'s' * (len(files) > 1)} of ours"
-    return Found(
-        layout="own", reason=reason, sets=tuple(_set(path) for path in files), files=tuple(files)
+    return FoundSets(
+        layout="own",
+        reason=reason,
+        sets=tuple(_read_set(path) for path in files),
+        files=tuple(files),
     )
 
 
-def _set(path: Path) -> RawSet:
+def _read_set(path: Path) -> RawSet:
     try:
         own = SyntheticSet.load(path)
     except SyntheticSetError as error:
@@ -25,9 +34,9 @@ def _set(path: Path) -> RawSet:
     soft = own.soft_labels
     return RawSet(
         where=str(path),
-        images=images_of(own.images, str(path)),
-        labels=own.labels if soft is None else labels_of(soft, len(own.labels), str(path)),
-        normalised=False,
+        images=read_images(own.images, str(path)),
+        labels=own.labels if soft is None else read_labels(soft, len(own.labels), str(path)),
+        normalized=False,
         zca=False,
         partition=own.partition,
         own=own,

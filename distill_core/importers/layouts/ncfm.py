@@ -4,36 +4,36 @@ stored.
 Files without names, `[data, labels]`, look like IDC's and are read as such.
 """
 
-from distill_core.importers.raw import (
-    Content,
-    Found,
+from distill_core.importers.raw_set import (
+    FileContent,
+    FoundSets,
     RawSet,
-    images_of,
     is_images,
-    keys_of,
-    labels_of,
+    read_entries,
+    read_images,
+    read_labels,
 )
 
 IMAGES = ("data", "images", "image", "x")
 LABELS = ("labels", "targets", "label", "target", "y")
 
 
-def find(content: Content) -> Found | None:
+def find(content: FileContent) -> FoundSets | None:
     """Read the layout; None if it is another, ImportSetError if a part does not fit."""
-    entries = keys_of(content.value)
+    entries = read_entries(content.value)
     data = next((name for name in IMAGES if is_images(entries.get(name))), None)
     labels = next((name for name in LABELS if name in entries), None)
     if data is None or labels is None:
         return None
     where = str(content.path)
-    images = images_of(entries[data], f"{where}, {data!r}")
+    images = read_images(entries[data], f"{where}, {data!r}")
     found = RawSet(
         where=where,
         images=images,
-        labels=labels_of(entries[labels], len(images), f"{where}, {labels!r}"),
-        normalised=None,
+        labels=read_labels(entries[labels], len(images), f"{where}, {labels!r}"),
+        normalized=None,
         zca=False,
         partition=None,
     )
     reason = f"a dictionary of images ({data!r}) and labels ({labels!r}): NCFM and the like"
-    return Found(layout="ncfm", reason=reason, sets=(found,), files=(content.path,))
+    return FoundSets(layout="ncfm", reason=reason, sets=(found,), files=(content.path,))

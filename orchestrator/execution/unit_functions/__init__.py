@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from distill_core.datasets.load import Dataset
-from distill_core.runtime.device import peak_memory, reset_peak_memory
+from distill_core.runtime.device import get_peak_memory, reset_peak_memory
 from orchestrator.execution.context import Outcome, UnitContext
 from orchestrator.execution.unit_functions.evaluation import evaluate, evaluate_steps
 from orchestrator.execution.unit_functions.extractors import import_extractor, train
@@ -48,7 +48,7 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
     rows = _compute(unit, hide_test_split(dataset, unit), context)
-    return _outcome(rows, peak_memory(context.device), dataset)
+    return _outcome(rows, get_peak_memory(context.device), dataset)
 
 
 def run_cohort(
@@ -67,7 +67,7 @@ def run_cohort(
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
     ended = distill(units, hide_test_split(dataset, first), contexts)
-    peak = peak_memory(context.device)
+    peak = get_peak_memory(context.device)
     return [
         rows if isinstance(rows, Exception) else _outcome(rows, peak, dataset) for rows in ended
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from distill_core.datasets.load import Dataset
-from distill_core.evaluation.continual import evaluate_step, memory
+from distill_core.evaluation.continual import build_memory, evaluate_step
 from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, evaluate_network
 from distill_core.synthetic_set import SyntheticSet
 from distill_core.training.trainer import Fit
@@ -108,7 +108,7 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
     test = evaluation_images(dataset, unit.protocol, unit.split)
     sets = [SyntheticSet.load(context.parent(key) / SET_FILE) for key in unit.parents]
     arrived = [context.load_parent_unit(key).dataset.classes for key in unit.parents]
-    images, labels = memory([part.training_images() for part in sets], arrived)
+    images, labels = build_memory([part.training_images() for part in sets], arrived)
     seen = [sum(arrived[: step + 1], ()) for step in range(len(arrived))]
     of_memory = [int(torch.isin(labels, torch.tensor(classes)).sum()) for classes in seen]
     networks, num_eval = _finished_before(context), unit.settings.num_eval
@@ -157,7 +157,7 @@ def _training_set(
 ) -> tuple[TrainingSet, dict[str, Any]]:
     """Return what the networks train on, and the columns that describe it."""
     if not unit.parents:
-        return TrainingSet.of_images(training_data(dataset, unit).train), {"method": "Whole"}
+        return TrainingSet.from_images(training_data(dataset, unit).train), {"method": "Whole"}
     (key,) = unit.parents
     synthetic = SyntheticSet.load(context.parent(key) / SET_FILE)
     columns = {
@@ -166,4 +166,4 @@ def _training_set(
         "ipc": synthetic.ipc,
         "set_spec": json.dumps(synthetic.spec),
     }
-    return TrainingSet.of_tensors(*synthetic.training_images(), context.device), columns
+    return TrainingSet.from_tensors(*synthetic.training_images(), context.device), columns

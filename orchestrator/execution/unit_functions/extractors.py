@@ -10,7 +10,7 @@ from distill_core.datasets.load import Dataset
 from distill_core.settings import SettingsError
 from distill_core.tensor_files import write_tensors
 from distill_core.training.extractors import import_parameters, save_parameters, train_extractor
-from distill_core.training.trainer import Checkpoints, State
+from distill_core.training.trainer import Checkpoints, TrainingState
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import PARAMETERS_FILE, training_data
 from orchestrator.store.tables import Row
@@ -28,7 +28,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
     resume = None if file is None else load_file(file)
     began = time.monotonic() - (float(resume["seconds"]) if resume else 0.0)
 
-    def save(state: State) -> None:
+    def save(state: TrainingState) -> None:
         spent = {"seconds": torch.tensor(time.monotonic() - began, dtype=torch.float64)}
         context.save_checkpoint(lambda path: write_tensors(state | spent, path))
 

@@ -6,9 +6,9 @@ import time
 from torch import Tensor
 
 from distill_core.datasets.load import Dataset
-from distill_core.distillation.initial_images import draw_initial, initial_images
-from distill_core.distillation.objective import decode
-from distill_core.evaluation.features import describe
+from distill_core.distillation.initial_images import draw_initial_indices, make_initial_images
+from distill_core.distillation.objective import decode_canvases
+from distill_core.evaluation.features import compare_features
 from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import (
@@ -33,14 +33,14 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
     data, made = training_data(dataset, unit), context.load_parent_unit(set_key)
     synthetic = SyntheticSet.load(context.parent(set_key) / SET_FILE)
     if isinstance(made, Distill):
-        start = initial_images(data, made.settings, ipc=made.ipc, seed=made.seed)
+        start = make_initial_images(data, made.settings, ipc=made.ipc, seed=made.seed)
     else:
-        start = data.train.normalised(draw_initial(data, synthetic.ipc, seed=unit.seed))
+        start = data.train.normalized(draw_initial_indices(data, synthetic.ipc, seed=unit.seed))
     (extractor,) = extractors((extractor_key,), data, context).networks
-    described = describe(
+    described = compare_features(
         data,
         extractor,
-        decode(start, synthetic.partition),
+        decode_canvases(start, synthetic.partition),
         _by_class(synthetic).to(data.train.device),
         unit.settings,
         seed=unit.seed,

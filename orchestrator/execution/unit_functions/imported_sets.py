@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from distill_core.datasets.load import Dataset
-from distill_core.importers.convert import content_of, convert
-from distill_core.importers.raw import ImportSetError
+from distill_core.importers.convert import compute_content_digest, convert
+from distill_core.importers.raw_set import ImportSetError
 from distill_core.importers.recognize import recognize
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import SET_FILE
@@ -25,7 +25,9 @@ def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[
     found = recognize(
         path, allow_pickle=True
     )  # whoever planned this allowed it, for this very content
-    if content_of(found, path) != unit.content or unit.reading.number >= len(found.sets):
+    if compute_content_digest(found, path) != unit.content or unit.reading.number >= len(
+        found.sets
+    ):
         raise ImportSetError(
             f"{path} has changed since it was planned; give the same command again"
         )

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from distill_core.api import synthetic_set
+from distill_core.api import build_synthetic_set
 from distill_core.datasets.load import Dataset
-from distill_core.distillation.coresets import select
+from distill_core.distillation.coresets import select_coreset
 from distill_core.distillation.loop import distill_cohort
 from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
@@ -35,9 +35,9 @@ def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[
     extractor = None
     if unit.parents:
         (extractor,) = extractors(unit.parents, data, context).networks
-    indices = select(data, unit.method, ipc=unit.ipc, seed=unit.seed, extractor=extractor)
+    indices = select_coreset(data, unit.method, ipc=unit.ipc, seed=unit.seed, extractor=extractor)
     method = unit_method(unit)
-    images = data.train.normalised(indices)
+    images = data.train.normalized(indices)
     _save_set(images, data, context, unit, method=method, partition=1)
     row = {"method": method, "ipc": unit.ipc, "partition": 1, "images": indices.numel()}
     return [{**row, "seconds": time.monotonic() - began}]
@@ -161,7 +161,7 @@ def _save_set(
     """
     classes, ipc = images.shape[:2]
     spec = json.loads(to_json(unit))
-    synthetic = synthetic_set(
+    synthetic = build_synthetic_set(
         images, dataset.info, method=method, partition=partition, spec=spec, key=unit.key
     )
     synthetic.save(context.workdir / SET_FILE)

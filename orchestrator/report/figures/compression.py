@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from distill_core.datasets.info import DatasetError, DatasetInfo, registered
+from distill_core.datasets.info import DatasetError, DatasetInfo, resolve_registered
 from orchestrator.report.figures.drawing import (
     Chart,
     add_legend,
@@ -67,7 +67,7 @@ def _find_info(results: Results, m: Measurement) -> DatasetInfo | None:
     count.
     """
     try:
-        return registered(results.plan.units[m.cells[0].evaluation_key].dataset)
+        return resolve_registered(results.plan.units[m.cells[0].evaluation_key].dataset)
     except DatasetError:
         return None
 

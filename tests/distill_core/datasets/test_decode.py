@@ -28,7 +28,7 @@ def saved(image, format="PNG"):
 @pytest.mark.parametrize(
     ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)]
 )
-def test_grey_images_stay_grey_and_all_others_become_rgb(mode, channels):
+def test_gray_images_stay_gray_and_all_others_become_rgb(mode, channels):
     image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).convert(mode)
     decoded = decode_custom(data(saved(image)), None).train.images
     assert decoded.shape == (1, channels, 8, 8)
@@ -51,7 +51,7 @@ def test_size_of_the_first_image_is_its_shorter_side():
     assert decode_custom(data(saved(wide), saved(tall)), None).train.images.shape == (2, 3, 9, 9)
 
 
-def test_other_images_are_resized_and_cropped_at_the_centre():
+def test_other_images_are_resized_and_cropped_at_the_center():
     """The middle half of a picture twice as wide as it is high is what remains, at half its
     size.
     """

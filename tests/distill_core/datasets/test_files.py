@@ -4,10 +4,10 @@ import pytest
 
 from distill_core.datasets.files import (
     LAYOUTS,
-    how_to_get,
+    describe_source,
+    find_parquet_shards,
     locate,
     missing_dataset_error,
-    parquet_shards,
 )
 from distill_core.datasets.info import REGISTRY, DatasetError
 from distill_core.settings import DatasetRef
@@ -45,7 +45,7 @@ def test_complete_folders_are_found_and_incomplete_ones_named(tmp_path, name, la
 @pytest.mark.parametrize("name", REGISTRY)
 def test_missing_data_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, name):
     message = str(missing_dataset_error(DatasetRef(name=name), tmp_path))
-    assert how_to_get(name) in message
+    assert describe_source(name) in message
     assert all(str(tmp_path / layout.folder) in message for layout in LAYOUTS.get(name, ()))
 
 
@@ -100,11 +100,11 @@ def test_a_folder_that_is_not_there_is_said_in_full(tmp_path, monkeypatch, layou
 )
 def test_shards_are_found_in_order(tmp_path, names):
     touch(tmp_path, *reversed(names), "test.parquet")
-    assert parquet_shards(tmp_path, "train") == [tmp_path / name for name in names]
-    assert parquet_shards(tmp_path, "validation") == []
+    assert find_parquet_shards(tmp_path, "train") == [tmp_path / name for name in names]
+    assert find_parquet_shards(tmp_path, "validation") == []
 
 
 def test_lost_shard_is_noticed(tmp_path):
     touch(tmp_path, "train-00000-of-00002.parquet")
     with pytest.raises(DatasetError, match="tells of 2 files, 1 are there"):
-        parquet_shards(tmp_path, "train")
+        find_parquet_shards(tmp_path, "train")

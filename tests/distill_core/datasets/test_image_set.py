@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_core.datasets.image_set import ImageSet, fingerprint
+from distill_core.datasets.image_set import ImageSet, compute_fingerprint
 from distill_core.datasets.info import DatasetError
 
 
@@ -45,16 +45,16 @@ def test_images_are_grouped_by_class_in_their_order():
     assert (len(images), images.classes, images.channels, images.image_size) == (5, 4, 1, 2)
 
 
-def test_normalisation_is_that_of_the_record():
+def test_normalization_is_that_of_the_record():
     images = build([0, 1], channels=3, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
     expected = (
         images.images.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).double().view(3, 1, 1)
     ) / torch.tensor([0.5, 0.25, 0.125]).double().view(3, 1, 1)
-    normalised = images.normalize(images.images)
-    assert normalised.dtype == torch.float32
-    torch.testing.assert_close(normalised.double(), expected, rtol=1e-6, atol=1e-6)
+    normalized = images.normalize(images.images)
+    assert normalized.dtype == torch.float32
+    torch.testing.assert_close(normalized.double(), expected, rtol=1e-6, atol=1e-6)
     index = torch.tensor([[1, 0], [0, 0]])
-    assert torch.equal(images.normalised(index), normalised[index])
+    assert torch.equal(images.normalized(index), normalized[index])
     assert images.images.dtype == torch.uint8
 
 
@@ -116,7 +116,7 @@ def test_subset_keeps_classes_and_statistics():
 
 def test_fingerprint_is_of_the_content():
     images = build([1, 0, 1])
-    assert images.fingerprint == build([1, 0, 1]).fingerprint == fingerprint(images)
+    assert images.fingerprint == build([1, 0, 1]).fingerprint == compute_fingerprint(images)
     content = (
         b"(3, 1, 2, 2)"
         + bytes([1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0])
@@ -147,7 +147,7 @@ def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
         std=(0.5,),
     )
     found = {s.fingerprint for s in (images, brighter, relabeled, reshaped)} | {
-        fingerprint(images, brighter)
+        compute_fingerprint(images, brighter)
     }
     assert len(found) == 5
 
@@ -177,7 +177,7 @@ def test_gpu_draws_and_fingerprints_like_the_cpu():
     assert torch.equal(cpu.draw(seeded(1), 2), gpu.draw(seeded(1), 2).cpu())
     assert torch.equal(cpu.draw_batch(seeded(1), 9), gpu.draw_batch(seeded(1), 9).cpu())
     assert cpu.fingerprint == gpu.fingerprint
-    assert gpu.normalised(gpu.draw(seeded(1), 2)).device.type == "cuda"
+    assert gpu.normalized(gpu.draw(seeded(1), 2)).device.type == "cuda"
 
 
 @given(counts, st.data())

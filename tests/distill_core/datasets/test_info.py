@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from distill_core.datasets.info import REGISTRY, DatasetError, lookup, registered
+from distill_core.datasets.info import REGISTRY, DatasetError, find_registered, resolve_registered
 from distill_core.settings import DatasetRef
 
 
@@ -27,7 +27,7 @@ def test_records_are_consistent():
         assert len(set(info.classes)) == len(info.classes) == sizes.get(name, 10)
 
 
-def test_published_normalisation():
+def test_published_normalization():
     assert REGISTRY["cifar100"].mean == (0.5071, 0.4866, 0.4409)
     assert REGISTRY["cifar10-jpeg"].std == REGISTRY["cifar10"].std == (0.2023, 0.1994, 0.2010)
     assert REGISTRY["svhn"].mean == (0.4377, 0.4438, 0.4728)
@@ -51,17 +51,17 @@ def test_cifar100_names_are_those_of_the_fine_labels():
 )
 def test_unknown_name_names_the_nearest(name, nearest):
     with pytest.raises(DatasetError, match=f"did you mean '{nearest}'"):
-        lookup(name)
+        find_registered(name)
 
 
 def test_name_like_no_other_lists_the_known_ones():
     with pytest.raises(DatasetError, match="known are digits, mnist"):
-        lookup("xyz")
+        find_registered("xyz")
 
 
 def test_reference_to_a_users_own_data_has_no_record():
-    assert registered(DatasetRef(name="mine", format="parquet", path="x")) is None
-    assert registered(DatasetRef(name="digits")) is REGISTRY["digits"]
+    assert resolve_registered(DatasetRef(name="mine", format="parquet", path="x")) is None
+    assert resolve_registered(DatasetRef(name="digits")) is REGISTRY["digits"]
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_reference_to_a_users_own_data_has_no_record():
 )
 def test_reference_that_contradicts_the_record_is_refused(fields, message):
     with pytest.raises(DatasetError, match=message):
-        registered(DatasetRef(**fields))
+        resolve_registered(DatasetRef(**fields))

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from distill_core.datasets.files import locate
-from distill_core.datasets.info import REGISTRY, DatasetError, registered
+from distill_core.datasets.info import REGISTRY, DatasetError, resolve_registered
 from distill_core.datasets.load import READERS, load_dataset, restrict
 from distill_core.settings import DatasetRef
 
@@ -22,11 +22,11 @@ def test_sets_carry_the_record(tmp_path):
     assert len({data.fingerprint, data.train.fingerprint, data.test.fingerprint}) == 3
 
 
-def test_normalised_training_images_have_mean_0_and_deviation_1(tmp_path):
+def test_normalized_training_images_have_mean_0_and_deviation_1(tmp_path):
     train = load_dataset(DatasetRef(name="digits"), tmp_path).train
-    normalised = train.normalize(train.images)
-    assert normalised.mean().abs() < 1e-3
-    assert (normalised.std() - 1).abs() < 1e-3
+    normalized = train.normalize(train.images)
+    assert normalized.mean().abs() < 1e-3
+    assert (normalized.std() - 1).abs() < 1e-3
 
 
 def test_unknown_name_is_refused(tmp_path):
@@ -58,7 +58,7 @@ def test_reference_to_some_classes_gives_only_these_in_their_order(tmp_path):
         "digits",
         whole.info.mean,
     )
-    assert registered(ref) is REGISTRY["digits"]
+    assert resolve_registered(ref) is REGISTRY["digits"]
     assert locate(ref, tmp_path) == locate("digits", tmp_path)
 
 

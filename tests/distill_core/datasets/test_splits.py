@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.info import DatasetError
-from distill_core.datasets.splits import hold_out, stratified_mask
+from distill_core.datasets.splits import draw_stratified_mask, hold_out
 
 
 def numbered(counts, name="test"):
@@ -40,7 +40,7 @@ def test_hold_out_is_fixed_by_the_name_of_the_data_set():
 
 
 def test_hold_out_never_changes():
-    mask = stratified_mask(torch.zeros(10).long(), 0.3, purpose="hold-out", name="a")
+    mask = draw_stratified_mask(torch.zeros(10).long(), 0.3, purpose="hold-out", name="a")
     assert mask.nonzero().flatten().tolist() == [2, 3, 6]
 
 

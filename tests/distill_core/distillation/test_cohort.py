@@ -23,7 +23,7 @@ CHANGES = {
     "both": {"lambda_cc": 0.05, "lambda_cm": 0.01},
     "exponential form": {"lambda_cc": 0.05, "cc_alpha": 0.001, "cc_beta": 0.5},
     "global covariance": {"lambda_cm": 0.001, "covariance": "global"},
-    "pixels' optimiser": {"lambda_cm": 0.01, "lr_img": 0.5, "momentum_img": 0.1},
+    "pixels' optimizer": {"lambda_cm": 0.01, "lr_img": 0.5, "momentum_img": 0.1},
 }
 
 
@@ -145,7 +145,7 @@ def test_time_is_shared_out(together):
 def test_networks_are_drawn_once_for_all(together, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "distill_core.distillation.dm.initialise", lambda network, generator: drawn.append(network)
+        "distill_core.distillation.dm.initialize", lambda network, generator: drawn.append(network)
     )
     together([SetRun(settings=own) for own in cells_of(DM)])
     assert len(drawn) == DM.iterations

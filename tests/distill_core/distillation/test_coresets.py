@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from distill_core.distillation.coresets import herding, k_center, select
-from distill_core.distillation.initial_images import draw_initial
+from distill_core.distillation.coresets import herding, k_center, select_coreset
+from distill_core.distillation.initial_images import draw_initial_indices
 from distill_core.distillation.state import DistillationError
 from distill_core.networks import build_network
 
@@ -52,7 +52,7 @@ def test_choices_are_distinct_even_among_equal_images(choose):
 @pytest.mark.parametrize("method", ["random", "herding", "k-center"])
 def test_chosen_images_belong_to_their_class(tiny_dataset, method):
     network = build_network("ConvNetW8D2", channels=1, classes=3, image_size=16)
-    indices = select(tiny_dataset, method, ipc=4, seed=0, extractor=network)
+    indices = select_coreset(tiny_dataset, method, ipc=4, seed=0, extractor=network)
     assert indices.shape == (3, 4)
     assert (tiny_dataset.train.labels[indices] == torch.arange(3)[:, None]).all()
     assert all(len(row.unique()) == 4 for row in indices)
@@ -60,12 +60,13 @@ def test_chosen_images_belong_to_their_class(tiny_dataset, method):
 
 def test_random_is_what_distillation_starts_from(tiny_dataset):
     assert torch.equal(
-        select(tiny_dataset, "random", ipc=2, seed=5), draw_initial(tiny_dataset, 2, seed=5)
+        select_coreset(tiny_dataset, "random", ipc=2, seed=5),
+        draw_initial_indices(tiny_dataset, 2, seed=5),
     )
 
 
 def test_what_is_missing_is_said(tiny_dataset):
     with pytest.raises(ValueError, match="extractor"):
-        select(tiny_dataset, "herding", ipc=1, seed=0)
+        select_coreset(tiny_dataset, "herding", ipc=1, seed=0)
     with pytest.raises(DistillationError, match="lower ipc"):
-        select(tiny_dataset, "random", ipc=21, seed=0)
+        select_coreset(tiny_dataset, "random", ipc=21, seed=0)

@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.gradients import Iteration, ReplayedIterations, computed
-from distill_core.distillation.loop import start
+from distill_core.distillation.gradients import Iteration, ReplayedIterations, compute_iteration
+from distill_core.distillation.loop import start_cohort
 from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from distill_core.networks import build_network
-from distill_core.runtime.execution import captured, eager
+from distill_core.runtime.execution import captured_mode, eager_mode
 from distill_core.settings import DistillationSettings, QueueSettings
 from distill_core.training.extractors import ExtractorPool
 
@@ -104,12 +104,12 @@ def pool():
 
 @pytest.fixture
 def advanced(tiny_dataset, pool):
-    """Distils a cohort to its end, in graphs if there is a capture."""
+    """Distills a cohort to its end, in graphs if there is a capture."""
 
     def advanced(*cells, capture=None):
-        cohort = start(tiny_dataset, cells, ipc=2, seed=0, extractors=pool)
+        cohort = start_cohort(tiny_dataset, cells, ipc=2, seed=0, extractors=pool)
         if capture is not None:
-            cohort.mode = replace(captured(), capture=capture)
+            cohort.mode = replace(captured_mode(), capture=capture)
             if cohort.settings.queue is not None:
                 cohort.source.mode = cohort.mode
         while cohort.advance():
@@ -174,10 +174,10 @@ def test_a_queue_goes_on_in_graphs_where_it_stopped_without(advanced, tmp_path):
 
 def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
     """Weights that are numbers, and networks with the same parameters and other layers."""
-    images, mode = tiny_dataset.train, eager("asked for")
+    images, mode = tiny_dataset.train, eager_mode("asked for")
     settings = DistillationSettings(batch_real=10, lambda_cc=0.0, lambda_cm=0.0)
     draws = torch.Generator().manual_seed(0)
-    anew = partial(computed, images=images, mode=mode, extractor_mode=mode, class_chunk=3)
+    anew = partial(compute_iteration, images=images, mode=mode, extractor_mode=mode, class_chunk=3)
     capture = Capture()
     replayed = ReplayedIterations(anew, capture)
     networks = [

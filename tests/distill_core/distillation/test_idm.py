@@ -96,7 +96,7 @@ def test_training_in_parts_is_one_step_on_the_whole_batch(
     whole, cut = (IDM(tiny_dataset, settings, seed=0) for _ in range(2))
     for queue, images in ((whole, 16), (cut, 4)):
         monkeypatch.setattr(
-            "distill_core.distillation.network_queue.forward_images",
+            "distill_core.distillation.network_queue.choose_forward_images",
             lambda *_, images=images: images,
         )
         mode = count_passes(queue)

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill_core.distillation.initial_images import draw_initial, initial_images
+from distill_core.distillation.initial_images import draw_initial_indices, make_initial_images
 from distill_core.distillation.loop import distill
-from distill_core.distillation.objective import decode
+from distill_core.distillation.objective import decode_canvases
 from distill_core.distillation.run import Hooks
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import build_network
@@ -106,11 +106,11 @@ def test_mean_matching_goes_down(tiny_dataset):
 
 
 def test_methods_start_from_the_same_images(tiny_dataset):
-    plain = initial_images(tiny_dataset, DM, ipc=3, seed=4)
-    canvases = initial_images(tiny_dataset, IDM_IID, ipc=3, seed=4)
-    random = tiny_dataset.train.normalised(draw_initial(tiny_dataset, 3, seed=4))
+    plain = make_initial_images(tiny_dataset, DM, ipc=3, seed=4)
+    canvases = make_initial_images(tiny_dataset, IDM_IID, ipc=3, seed=4)
+    random = tiny_dataset.train.normalized(draw_initial_indices(tiny_dataset, 3, seed=4))
     assert torch.equal(plain, random)
-    cells = decode(canvases, 2)
+    cells = decode_canvases(canvases, 2)
     assert cells.shape == (3, 12, 1, 16, 16)
     small = torch.nn.functional.interpolate(plain.flatten(0, 1), scale_factor=0.5, mode="bilinear")
     up = torch.nn.functional.interpolate(small, size=16, mode="bilinear").view(3, 3, 1, 16, 16)

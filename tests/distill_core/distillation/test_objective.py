@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from distill_core.distillation.dm import DM
-from distill_core.distillation.idm import class_steps
+from distill_core.distillation.idm import take_class_steps
 from distill_core.distillation.losses import (
     class_centralization,
     covariance_matching,
     global_covariance_matching,
     mean_matching,
 )
-from distill_core.distillation.objective import Objective, decode, gradients
+from distill_core.distillation.objective import Objective, compute_gradients, decode_canvases
 from distill_core.networks import build_network
 from distill_core.settings import DistillationSettings
 
@@ -43,7 +43,7 @@ def objective(networks, *, cc, cm, partition=1, ce_weight=0.0):
 
 def gradient_of(matching, images, real, draw, *, class_chunk):
     """The gradient of one cell."""
-    return gradients([matching], [images], real, draw, class_chunk=class_chunk)[0]
+    return compute_gradients([matching], [images], real, draw, class_chunk=class_chunk)[0]
 
 
 def losses_of(matching, real, synthetic, labels):
@@ -121,7 +121,7 @@ def test_idm_iterations(networks, image, golden, name, cc, cm, ce_weight):
     velocity = torch.zeros_like(images)
     for iteration in range(3):
         gradient, _ = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
-        images, velocity = class_steps(
+        images, velocity = take_class_steps(
             images, velocity, gradient, lr=0.2, momentum=0.5, last=iteration == 2
         )
     close(images, golden[f"idm/{name}/syn_after_3"])
@@ -132,7 +132,7 @@ def test_idm_first_losses(networks, image, golden):
     matching = objective(networks, cc=0.01, cm=0.03, partition=2, ce_weight=1.0)
     for c, expected in enumerate(golden["idm/iid/first_losses"]):
         losses = losses_of(
-            matching, real[c : c + 1], decode(images[c : c + 1], 2), torch.tensor([c])
+            matching, real[c : c + 1], decode_canvases(images[c : c + 1], 2), torch.tensor([c])
         )
         values = torch.stack([losses[name] for name in ("mean", "cc", "cm", "ce")])
         torch.testing.assert_close(values, expected.float(), rtol=1e-4, atol=0)
@@ -197,7 +197,7 @@ def test_every_backbone_gets_both_losses(name, image):
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
 
-def test_class_steps_equal_one_optimiser_step_a_class():
+def test_class_steps_equal_one_optimizer_step_a_class():
     """Against `torch.optim.SGD` stepped once a class, on losses whose gradient depends on the
     images.
     """
@@ -215,7 +215,7 @@ def test_class_steps_equal_one_optimiser_step_a_class():
     images, velocity = start.clone(), torch.zeros_like(start)
     for iteration in range(3):
         gradient = scale.view(-1, 1, 1, 1, 1) * images
-        images, velocity = class_steps(
+        images, velocity = take_class_steps(
             images, velocity, gradient, lr=0.2, momentum=0.5, last=iteration == 2
         )
     torch.testing.assert_close(images, reference.detach())

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from distill_core.evaluation.class_order import class_order, class_steps
+from distill_core.evaluation.class_order import draw_class_order, split_class_order
 from distill_core.settings import SettingsError
 
 
@@ -15,18 +15,18 @@ def test_orders_are_those_of_the_legacy_global_generator(classes, seed):
     np.random.seed(seed)
     expected = np.random.permutation(classes).tolist()
     np.random.set_state(before)
-    assert class_order(classes, seed) == tuple(expected)
+    assert draw_class_order(classes, seed) == tuple(expected)
 
 
 def test_order_never_changes():
-    assert class_order(10, 0) == (2, 8, 4, 9, 1, 6, 7, 3, 0, 5)
+    assert draw_class_order(10, 0) == (2, 8, 4, 9, 1, 6, 7, 3, 0, 5)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 10, 100])
 def test_steps_are_the_order_cut_in_equal_parts(steps):
-    parts = class_steps(100, steps, 3)
+    parts = split_class_order(100, steps, 3)
     assert [len(part) for part in parts] == [100 // steps] * steps
-    assert sum(parts, ()) == class_order(100, 3)
+    assert sum(parts, ()) == draw_class_order(100, 3)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_steps_are_the_order_cut_in_equal_parts(steps):
 )
 def test_steps_that_do_not_divide_the_classes_are_refused(steps, nearby):
     with pytest.raises(SettingsError, match=f"steps is {steps}, .* 10 classes; {nearby}$"):
-        class_steps(10, steps, 0)
+        split_class_order(10, steps, 0)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seed_that_numpy_does_not_take_is_refused(seed):
     with pytest.raises(SettingsError, match=f"seed is {seed}"):
-        class_order(10, seed)
+        draw_class_order(10, seed)
 
 
 def test_planning_gets_class_orders_without_torch():

@@ -5,7 +5,7 @@ import torch
 
 from distill_core.datasets.load import load_dataset, restrict
 from distill_core.distillation.loop import distill
-from distill_core.evaluation.continual import evaluate_step, memory
+from distill_core.evaluation.continual import build_memory, evaluate_step
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.seeds import derive_seed
 from distill_core.settings import (
@@ -28,7 +28,7 @@ def part(data, classes):
 
 
 def evaluate(data, steps, step, *, settings=SETTINGS, seed=0, index=0, of=None):
-    joined = memory([part(data, classes) for classes in steps[:step]], steps[:step])
+    joined = build_memory([part(data, classes) for classes in steps[:step]], steps[:step])
     return evaluate_step(
         *joined,
         data.test,
@@ -48,18 +48,18 @@ def test_memory_has_the_labels_of_the_data_set():
         (torch.zeros(3, 1, 2, 2), torch.tensor([1, 0, 1])),
         (torch.ones(2, 1, 2, 2), torch.tensor([0, 1])),
     ]
-    images, labels = memory(parts, [(7, 3), (5, 9)])
+    images, labels = build_memory(parts, [(7, 3), (5, 9)])
     assert labels.tolist() == [3, 7, 3, 5, 9]
     assert images[:, 0, 0, 0].tolist() == [0, 0, 0, 1, 1]
-    assert memory(parts[:1], [(7, 3)])[1].tolist() == [3, 7, 3]
+    assert build_memory(parts[:1], [(7, 3)])[1].tolist() == [3, 7, 3]
 
 
 def test_memory_of_sets_and_steps_that_do_not_fit_is_refused():
     part = (torch.zeros(2, 1, 2, 2), torch.tensor([0, 2]))
     with pytest.raises(ValueError, match="1 sets and 2 steps"):
-        memory([part], [(0, 1), (2, 3)])
+        build_memory([part], [(0, 1), (2, 3)])
     with pytest.raises(ValueError, match="step 1's set must lie in 0 … 1"):
-        memory([part], [(0, 1)])
+        build_memory([part], [(0, 1)])
 
 
 def test_one_step_of_all_classes_is_an_ordinary_evaluation(tiny_dataset):
@@ -74,7 +74,7 @@ def test_one_step_of_all_classes_is_an_ordinary_evaluation(tiny_dataset):
         data.test.counts[c] * result.class_accuracies[place] for place, c in enumerate(ORDER)
     )
     assert result.accuracy == pytest.approx(weighted / 13)
-    training = TrainingSet.of_tensors(*memory([part(data, ORDER)], [ORDER]), "cpu")
+    training = TrainingSet.from_tensors(*build_memory([part(data, ORDER)], [ORDER]), "cpu")
     seed = derive_seed("continual learning", "tiny", "ConvNetW8D2", 0, 1, 1)
     ordinary = evaluate_network(
         training, data.test, data.info, SETTINGS, network="ConvNetW8D2", seed=seed, index=0
@@ -92,7 +92,7 @@ def test_only_classes_seen_are_tested_and_named_in_their_order(tiny_dataset):
     assert second.accuracy == pytest.approx(sum(second.class_accuracies) / 2)
     # Nothing but class 2 is in the memory, so an untouched order would show class 0's failure here.
     dark = evaluate_step(
-        *memory([part(tiny_dataset, (2,))], [(2,)]),
+        *build_memory([part(tiny_dataset, (2,))], [(2,)]),
         tiny_dataset.test,
         tiny_dataset.info,
         SETTINGS,
@@ -168,7 +168,7 @@ def test_a_data_set_restricted_to_two_classes_is_distilled_and_joins_the_memory(
         ipc=2,
         method="DM+IID",
     )
-    images, labels = memory([synthetic.training_images()], [classes])
+    images, labels = build_memory([synthetic.training_images()], [classes])
     assert labels.tolist() == [7, 7, 3, 3]
     result = evaluate_step(
         images,

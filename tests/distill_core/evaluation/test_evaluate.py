@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill_core.evaluation.evaluate import TrainingSet, correct_by_class, evaluate_network
+from distill_core.evaluation.evaluate import TrainingSet, count_correct_by_class, evaluate_network
 from distill_core.networks import build_network
 from distill_core.settings import EvaluationSettings
 
@@ -17,7 +17,7 @@ def evaluate(data, training, seed=0, index=0, network="ConvNetW8D2"):
 
 
 def test_a_network_learns_and_reports_accuracies_as_fractions(tiny_dataset):
-    result = evaluate(tiny_dataset, TrainingSet.of_images(tiny_dataset.train))
+    result = evaluate(tiny_dataset, TrainingSet.from_images(tiny_dataset.train))
     assert 0.7 < result.accuracy <= 1
     assert result.accuracy == pytest.approx(sum(result.class_accuracies) / 3)
     assert result.fit.accuracy > 0.7
@@ -25,8 +25,8 @@ def test_a_network_learns_and_reports_accuracies_as_fractions(tiny_dataset):
 
 def test_networks_are_paired_over_sets(tiny_dataset):
     """The same seed and index give the same initial network and order, whatever the set."""
-    one = TrainingSet.of_images(tiny_dataset.train)
-    zeros = TrainingSet.of_tensors(torch.zeros(3, 1, 16, 16), torch.arange(3), "cpu")
+    one = TrainingSet.from_images(tiny_dataset.train)
+    zeros = TrainingSet.from_tensors(torch.zeros(3, 1, 16, 16), torch.arange(3), "cpu")
     assert evaluate(tiny_dataset, one).seed == evaluate(tiny_dataset, zeros).seed
     untrained = replace(SETTINGS, epoch_eval_train=0, lr_net=0.0, weight_decay=0.0)
     first, second = (
@@ -49,7 +49,7 @@ def test_networks_are_paired_over_sets(tiny_dataset):
 
 def test_correct_by_class_counts_every_test_image(tiny_dataset):
     network = build_network("ConvNetW8D2", channels=1, classes=3, image_size=16)
-    correct = correct_by_class(network, tiny_dataset.test, 3, "float32")
-    predicted = network(tiny_dataset.test.normalised(torch.arange(30))).argmax(1)
+    correct = count_correct_by_class(network, tiny_dataset.test, 3, "float32")
+    predicted = network(tiny_dataset.test.normalized(torch.arange(30))).argmax(1)
     for c in range(3):
         assert correct[c] == ((predicted == c) & (tiny_dataset.test.labels == c)).sum()

@@ -6,7 +6,12 @@ import torch
 from torch import nn
 
 from distill_core.datasets.image_set import ImageSet
-from distill_core.evaluation.features import describe, neighbor_plane, principal_plane, spread
+from distill_core.evaluation.features import (
+    compare_features,
+    compute_neighbor_plane,
+    compute_spread,
+    fit_principal_plane,
+)
 from distill_core.networks import Network, build_network
 from distill_core.settings import FeatureSettings
 
@@ -60,14 +65,16 @@ def convnet():
 @pytest.fixture(scope="module")
 def described(tiny_dataset, convnet):
     images = synthetic_like(tiny_dataset), synthetic_like(tiny_dataset, seed=1)
-    return describe(tiny_dataset, convnet, *images, SETTINGS, seed=0)
+    return compare_features(tiny_dataset, convnet, *images, SETTINGS, seed=0)
 
 
 def test_spread_and_covariance_distance_by_hand(tiny_dataset):
     """Real covariance diag(4, 1); initial diag(0, 0); synthetic [[1, 1], [1, 1]]."""
     data = dataset_of(tiny_dataset, [(10, 20), (14, 20), (10, 22), (14, 22)])
     initial, synthetic = halves((3.0, 3.0), (3.0, 3.0)), halves((0.0, 0.0), (2.0, 2.0))
-    real, start, end = describe(data, TwoChannels().eval(), initial, synthetic, SETTINGS, seed=0)
+    real, start, end = compare_features(
+        data, TwoChannels().eval(), initial, synthetic, SETTINGS, seed=0
+    )
     assert [entry.origin for entry in (real, start, end)] == ["real", "initial", "synthetic"]
     assert [entry.images for entry in (real, start, end)] == [4, 2, 2]
     assert (real.spread, start.spread, end.spread) == pytest.approx((5 * 4 / 3, 0, 2 * 2))
@@ -79,7 +86,7 @@ def test_spread_and_covariance_distance_by_hand(tiny_dataset):
 def test_principal_plane_by_hand(tiny_dataset):
     """The real images vary most in their upper halves: that is the first axis, upwards."""
     data = dataset_of(tiny_dataset, [(10, 20), (14, 20), (10, 22), (14, 22)])
-    real, start, _ = describe(
+    real, start, _ = compare_features(
         data, TwoChannels().eval(), halves((3.0, 5.0)), halves((0.0, 0.0)), SETTINGS, seed=0
     )
     np.testing.assert_allclose(
@@ -90,7 +97,7 @@ def test_principal_plane_by_hand(tiny_dataset):
 
 def test_one_image_has_no_spread(tiny_dataset, convnet):
     images = synthetic_like(tiny_dataset, m=1)
-    one = describe(tiny_dataset, convnet, images, images, SETTINGS, seed=0)
+    one = compare_features(tiny_dataset, convnet, images, images, SETTINGS, seed=0)
     assert all(np.isnan(entry.spread) for entry in one if entry.origin != "real")
 
 
@@ -112,7 +119,7 @@ def test_describing_again_gives_the_same_numbers(described, tiny_dataset, convne
     images = synthetic_like(tiny_dataset), synthetic_like(tiny_dataset, seed=1)
     torch.manual_seed(7)
     np.random.seed(7)
-    again = describe(tiny_dataset, convnet, *images, SETTINGS, seed=0)
+    again = compare_features(tiny_dataset, convnet, *images, SETTINGS, seed=0)
     for one, other in zip(described, again, strict=True):
         assert (one.spread, one.covariance_distance) == (other.spread, other.covariance_distance)
         np.testing.assert_array_equal(one.pca, other.pca)
@@ -121,18 +128,18 @@ def test_describing_again_gives_the_same_numbers(described, tiny_dataset, convne
 
 def test_sets_of_one_seed_share_the_real_images_and_their_plane(described, tiny_dataset, convnet):
     images = synthetic_like(tiny_dataset), 5 * synthetic_like(tiny_dataset, m=4, seed=2)
-    other = describe(tiny_dataset, convnet, *images, SETTINGS, seed=0)
+    other = compare_features(tiny_dataset, convnet, *images, SETTINGS, seed=0)
     for mine, theirs in zip(described, other, strict=True):
         same = np.array_equal(mine.pca, theirs.pca)
         assert same == (mine.origin != "synthetic")
-    reseeded = describe(tiny_dataset, convnet, *images, SETTINGS, seed=1)
+    reseeded = compare_features(tiny_dataset, convnet, *images, SETTINGS, seed=1)
     assert not np.array_equal(reseeded[0].pca, other[0].pca)
 
 
 def test_a_class_with_few_images_gives_each_of_them_once(tiny_dataset, convnet):
     train = tiny_dataset.train.subset(torch.tensor([*range(20), 20, 21, 22, *range(40, 60)]))
     images = synthetic_like(tiny_dataset)
-    entries = describe(
+    entries = compare_features(
         replace(tiny_dataset, train=train), convnet, images, images, SETTINGS, seed=0
     )
     real = [entry for entry in entries if entry.origin == "real"]
@@ -146,25 +153,29 @@ def test_axes_of_the_plane_do_not_depend_on_the_sign_of_the_images():
     """
     real = np.random.default_rng(0).normal(size=(20, 3)) * (1, 5, 2)
     real -= real.mean(axis=0)
-    plane, mirrored = principal_plane(real)(real), principal_plane(-real)(real)
+    plane, mirrored = fit_principal_plane(real)(real), fit_principal_plane(-real)(real)
     np.testing.assert_allclose(plane, mirrored, atol=1e-9)
     assert np.corrcoef(plane[:, 0], real[:, 1])[0, 1] > 0.9
     assert np.corrcoef(plane[:, 1], real[:, 2])[0, 1] > 0.9
 
 
 def test_embeddings_of_one_dimension_have_a_plane():
-    plane = principal_plane(np.array([[0.0], [2.0]]))(np.array([[3.0]]))
+    plane = fit_principal_plane(np.array([[0.0], [2.0]]))(np.array([[3.0]]))
     np.testing.assert_allclose(np.abs(plane), [[2.0, 0.0]])
 
 
 def test_perplexity_is_lowered_to_fit():
     points = np.random.default_rng(0).normal(size=(7, 3))
-    np.testing.assert_array_equal(neighbor_plane(points, 30, 0), neighbor_plane(points, 2, 0))
-    assert not np.array_equal(neighbor_plane(points, 1, 0), neighbor_plane(points, 2, 0))
+    np.testing.assert_array_equal(
+        compute_neighbor_plane(points, 30, 0), compute_neighbor_plane(points, 2, 0)
+    )
+    assert not np.array_equal(
+        compute_neighbor_plane(points, 1, 0), compute_neighbor_plane(points, 2, 0)
+    )
 
 
 def test_spread_by_hand():
-    assert spread(np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 6.0]])) == pytest.approx(
+    assert compute_spread(np.array([[0.0, 0.0], [4.0, 0.0], [2.0, 6.0]])) == pytest.approx(
         (4 + 4 + 4 + 4 + 16) / 2
     )
 
@@ -177,4 +188,4 @@ def test_images_that_do_not_fit_are_refused(tiny_dataset, convnet):
         (images[0], images[0]),
     ):
         with pytest.raises(ValueError, match="K = 3"):
-            describe(tiny_dataset, convnet, initial, synthetic, SETTINGS, seed=0)
+            compare_features(tiny_dataset, convnet, initial, synthetic, SETTINGS, seed=0)

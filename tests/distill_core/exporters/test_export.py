@@ -10,7 +10,14 @@ import pytest
 import torch
 import yaml
 
-from distill_core.exporters import FORMATS, Accuracy, Content, ExportError, export, find_format
+from distill_core.exporters import (
+    FORMATS,
+    Accuracy,
+    ExportContent,
+    ExportError,
+    export,
+    find_format,
+)
 from distill_core.synthetic_set import SyntheticSet
 
 LOSSLESS = [name for name, kind in FORMATS.items() if not kind.eight_bits]
@@ -46,7 +53,7 @@ def make(
 
 SETS = {
     "rgb": make(),
-    "grey": make(channels=1),
+    "gray": make(channels=1),
     "canvases": make(partition=2),
     "soft": make(soft=True),
 }
@@ -92,7 +99,7 @@ def test_what_is_not_stored_in_8_bits_comes_back_bit_for_bit(name, made, tmp_pat
     source, kind = SETS[made], FORMATS[name]
     export(source, kind, tmp_path / "out")
     images, labels = kind.read(tmp_path / "out", source)
-    expected = Content.of(source, by_class=kind.by_class)
+    expected = ExportContent.of(source, by_class=kind.by_class)
     assert torch.equal(images, expected.images) and torch.equal(labels, expected.targets)
     assert images.dtype == torch.float32
 
@@ -138,7 +145,7 @@ def test_evaluations_of_another_schedule_are_told_apart_and_one_network_has_no_s
     single = dataclasses.replace(
         long, accuracies=(0.5,), mean=0.5, std=0.0, interval=None, settings={"lr_net": 0.02}
     )
-    export(SETS["grey"], FORMATS["dc"], tmp_path / "out", (long, single))
+    export(SETS["gray"], FORMATS["dc"], tmp_path / "out", (long, single))
     text = (tmp_path / "out" / "README.md").read_text()
     assert "| ConvNet | paper | test | 1000 | 0.01 | 2 | 55.00 ± 5.00 | 50.00 to 60.00 |" in text
     assert "| ConvNet | paper | test | – | 0.02 | 1 | 50.00 | – |" in text
@@ -153,7 +160,7 @@ def test_where_files_lay_is_not_published(name, tmp_path):
         "reading": read,
         "made": {"path": "own/data"},
     }
-    source = dataclasses.replace(SETS["grey"], spec=spec)
+    source = dataclasses.replace(SETS["gray"], spec=spec)
     export(source, FORMATS[name], tmp_path / "out")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert not [path for path in files if b"anna" in path.read_bytes()]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from distill_core.datasets.load import load_dataset
-from distill_core.importers.whitening import real_whitening
+from distill_core.importers.whitening import compute_real_whitening
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, to_normalized, to_pixels
 
@@ -47,7 +47,7 @@ def native_set(digits):
 
 @pytest.fixture(scope="session")
 def normalized_set(native_set):
-    """The same set as it is after a file of normalised images: rounding apart, equal."""
+    """The same set as it is after a file of normalized images: rounding apart, equal."""
     return replace(
         native_set,
         images=to_pixels(
@@ -60,7 +60,7 @@ def _norm(own):
     return own.mean, own.std
 
 
-def _normalised(own):
+def _normalized(own):
     return to_normalized(own.images, own.mean, own.std)
 
 
@@ -71,65 +71,65 @@ def _soft(own):
     )
 
 
-def write_dc(folder, own, normalised, digits):
+def write_dc(folder, own, normalized, digits):
     path = folder / "res_DM_digits_ConvNet_2ipc.pt"
     accuracies = {"ConvNet": [np.float64(0.5), np.float64(0.6)]}
-    torch.save({"data": [[_normalised(own), own.labels]], "accs_all_exps": accuracies}, path)
-    return Example(path, normalised, {})
+    torch.save({"data": [[_normalized(own), own.labels]], "accs_all_exps": accuracies}, path)
+    return Example(path, normalized, {})
 
 
-def write_idm(folder, own, normalised, digits):
+def write_idm(folder, own, normalized, digits):
     path = folder / "acc_0.5.pkl"
-    path.write_bytes(pickle.dumps((_normalised(own), own.labels)))
-    return Example(path, replace(normalised, partition=2), {})
+    path.write_bytes(pickle.dumps((_normalized(own), own.labels)))
+    return Example(path, replace(normalized, partition=2), {})
 
 
-def write_mtt(folder, own, normalised, digits):
+def write_mtt(folder, own, normalized, digits):
     logits = _soft(own)
-    torch.save(_normalised(own), folder / "images_best.pt")
+    torch.save(_normalized(own), folder / "images_best.pt")
     torch.save(logits, folder / "labels_best.pt")
     torch.save(torch.tensor(0.02), folder / "lr_best.pt")
     soft = logits.softmax(1)
-    options = {"normalised": True, "zca": False, "soft_labels": "logits"}
-    return Example(folder, replace(normalised, soft_labels=soft, labels=soft.argmax(1)), options)
+    options = {"normalized": True, "zca": False, "soft_labels": "logits"}
+    return Example(folder, replace(normalized, soft_labels=soft, labels=soft.argmax(1)), options)
 
 
-def write_mtt_hard(folder, own, normalised, digits):
-    torch.save(_normalised(own), folder / "images_best.pt")
+def write_mtt_hard(folder, own, normalized, digits):
+    torch.save(_normalized(own), folder / "images_best.pt")
     torch.save(own.labels, folder / "labels_best.pt")
-    return Example(folder / "images_best.pt", normalised, {"normalised": True, "zca": False})
+    return Example(folder / "images_best.pt", normalized, {"normalized": True, "zca": False})
 
 
-def write_mtt_whitened(folder, own, normalised, digits):
-    whitening = real_whitening(digits.train)
+def write_mtt_whitened(folder, own, normalized, digits):
+    whitening = compute_real_whitening(digits.train)
     whitened = whitening.whiten(own.images)
     torch.save(whitened, folder / "images_best.pt")
     torch.save(own.labels, folder / "labels_best.pt")
     return Example(folder, replace(own, images=whitening.unwhiten(whitened)), {"zca": True})
 
 
-def write_mtt_whitened_with_statistics(folder, own, normalised, digits):
-    whitening = real_whitening(digits.train)
+def write_mtt_whitened_with_statistics(folder, own, normalized, digits):
+    whitening = compute_real_whitening(digits.train)
     statistics = folder / "zca.pt"
     torch.save(
         {"mean_vector": whitening.mean[None], "transform_inv": whitening.inverse}, statistics
     )
-    example = write_mtt_whitened(folder, own, normalised, digits)
+    example = write_mtt_whitened(folder, own, normalized, digits)
     return replace(example, options={"zca": True, "zca_path": str(statistics)})
 
 
-def write_idc(folder, own, normalised, digits):
+def write_idc(folder, own, normalized, digits):
     torch.save([own.images, own.labels], folder / "data.pt")
     return Example(folder / "data.pt", replace(own, partition=2), {"partition": 2})
 
 
-def write_ncfm(folder, own, normalised, digits):
+def write_ncfm(folder, own, normalized, digits):
     path = folder / "data_20000.pt"
     torch.save({"data": own.images, "targets": own.labels}, path)
-    return Example(path, own, {"partition": 1, "normalised": False})
+    return Example(path, own, {"partition": 1, "normalized": False})
 
 
-def write_imagefolder(folder, own, normalised, digits):
+def write_imagefolder(folder, own, normalized, digits):
     for number, (image, label) in enumerate(zip(own.images, own.labels, strict=True)):
         place = folder / f"new{int(label):03d}"
         place.mkdir(exist_ok=True)
@@ -140,17 +140,17 @@ def write_imagefolder(folder, own, normalised, digits):
     return Example(folder, own, {})
 
 
-def write_ddranking(folder, own, normalised, digits):
-    torch.save(_normalised(own), folder / "images.pt")
-    return Example(folder / "images.pt", normalised, {"normalised": True, "zca": False})
+def write_ddranking(folder, own, normalized, digits):
+    torch.save(_normalized(own), folder / "images.pt")
+    return Example(folder / "images.pt", normalized, {"normalized": True, "zca": False})
 
 
-def write_native(folder, own, normalised, digits):
+def write_native(folder, own, normalized, digits):
     own.save(folder / "a.safetensors")
     return Example(folder / "a.safetensors", own, {})
 
 
-def write_native_folder(folder, own, normalised, digits):
+def write_native_folder(folder, own, normalized, digits):
     own.save(folder / "a.safetensors")
     return Example(folder, own, {})
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from distill_core.importers.convert import content_of, convert, decide
-from distill_core.importers.raw import ImportSetError
-from distill_core.importers.reading import Options
+from distill_core.importers.convert import compute_content_digest, convert, decide_reading
+from distill_core.importers.raw_set import ImportSetError
+from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
@@ -33,9 +33,11 @@ IMAGES, LABELS = (
     torch.arange(3).repeat(2),
 )
 OPTIONS = (
-    Options(),
-    Options(normalised=False, zca=False, partition=1, soft_labels="logits"),
-    Options(normalised=True, zca=False, partition=2, soft_labels="probabilities", check=False),
+    ReadingOptions(),
+    ReadingOptions(normalized=False, zca=False, partition=1, soft_labels="logits"),
+    ReadingOptions(
+        normalized=True, zca=False, partition=2, soft_labels="probabilities", check=False
+    ),
 )
 
 
@@ -46,9 +48,9 @@ def take(path, dataset):
     for options in OPTIONS:
         try:
             found = recognize(path, allow_pickle=True)
-            assert len(content_of(found, path)) == 64
+            assert len(compute_content_digest(found, path)) == 64
             for number, raw in enumerate(found.sets):
-                reading = decide(found, number, options)
+                reading = decide_reading(found, number, options)
                 made = convert(raw, reading, dataset, method="any", spec={}, check=options.check)
                 assert made.training_images()[0].isfinite().all()
                 made.save(path.parent / "saved")
@@ -80,7 +82,7 @@ def good_files(tmp_path_factory, tiny_dataset):
     """Bytes of sound files by name."""
     folder = tmp_path_factory.mktemp("good")
     dc = {"data": [[IMAGES, LABELS]], "accs_all_exps": {"ConvNet": [np.float64(0.5)]}}
-    Image.fromarray(np.zeros((16, 16), np.uint8)).save(folder / "grey.png")
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(folder / "gray.png")
     return {
         "dc.pt": saved(folder, dc),
         "old.pt": saved(folder, dc, _use_new_zipfile_serialization=False),
@@ -88,14 +90,14 @@ def good_files(tmp_path_factory, tiny_dataset):
         "arrays.pkl": pickle.dumps((IMAGES.numpy(), LABELS.numpy()), protocol=2),
         "data.pt": saved(folder, [IMAGES, LABELS]),
         "own.safetensors": native_bytes(folder, tiny_dataset),
-        "grey.png": (folder / "grey.png").read_bytes(),
+        "gray.png": (folder / "gray.png").read_bytes(),
     }
 
 
 @MANY
 @given(
     name=st.sampled_from(
-        ["dc.pt", "old.pt", "idm.pkl", "arrays.pkl", "data.pt", "own.safetensors", "grey.png"]
+        ["dc.pt", "old.pt", "idm.pkl", "arrays.pkl", "data.pt", "own.safetensors", "gray.png"]
     ),
     end=st.floats(0, 1),
     changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4),
@@ -107,7 +109,7 @@ def test_damaged_files(good_files, tmp_path, tiny_dataset, name, end, changes):
     if end < 0.5:
         del content[int(2 * end * len(content)) :]
     path = tmp_path / name
-    if name == "grey.png":
+    if name == "gray.png":
         for label in "012":
             (tmp_path / "folder" / label).mkdir(parents=True, exist_ok=True)
             (tmp_path / "folder" / label / name).write_bytes(content)
@@ -346,7 +348,9 @@ def test_numbers_that_overflow_in_training_are_refused(tmp_path, tiny_dataset):
     SyntheticSet(images=images, labels=LABELS, ipc=2, method="ours", **metadata).save(path)
     found = recognize(path)
     with pytest.raises(ImportSetError, match=r"own\.safetensors.*overflow"):
-        convert(found.sets[0], decide(found, 0, OPTIONS[0]), tiny_dataset, method="any", spec={})
+        convert(
+            found.sets[0], decide_reading(found, 0, OPTIONS[0]), tiny_dataset, method="any", spec={}
+        )
 
 
 @pytest.mark.nightly

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
-from distill_core.importers.convert import content_of, convert, decide
-from distill_core.importers.raw import ImportSetError
-from distill_core.importers.reading import Options
+from distill_core.importers.convert import compute_content_digest, convert, decide_reading
+from distill_core.importers.raw_set import ImportSetError
+from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import EvaluationSettings
 
@@ -17,13 +17,13 @@ BRIEF = EvaluationSettings(num_eval=1, epoch_eval_train=2, batch_train=8)
 
 def take(path, digits, number=0, **options):
     found = recognize(path, allow_pickle=True)
-    asked = Options(**options)
-    reading = decide(found, number, asked)
+    asked = ReadingOptions(**options)
+    reading = decide_reading(found, number, asked)
     return convert(found.sets[number], reading, digits, method="theirs", spec={}, check=asked.check)
 
 
 def accuracy(synthetic, digits):
-    training = TrainingSet.of_tensors(*synthetic.training_images(), "cpu")
+    training = TrainingSet.from_tensors(*synthetic.training_images(), "cpu")
     return evaluate_network(
         training, digits.test, digits.info, BRIEF, network="ConvNetW8", seed=0, index=0
     ).accuracy
@@ -53,7 +53,7 @@ def test_statistics_that_changed_or_are_something_else(write, digits):
 
     example = write("mtt_whitened_with_statistics")
     found = recognize(example.path)
-    reading = decide(found, 0, Options(**example.options))
+    reading = decide_reading(found, 0, ReadingOptions(**example.options))
     file = Path(example.options["zca_path"])
     torch.save({"mean": torch.zeros(3), "inverse": torch.zeros(2, 2)}, file)
     with pytest.raises(ImportSetError, match=r"zca\.pt has changed"):
@@ -67,23 +67,23 @@ def test_statistics_that_changed_or_are_something_else(write, digits):
         take(example.path, digits, **example.options)
 
 
-def test_images_that_were_whitened_after_normalisation(
+def test_images_that_were_whitened_after_normalization(
     tmp_path, digits, native_set, normalized_set
 ):
-    from distill_core.importers.whitening import real_whitening
+    from distill_core.importers.whitening import compute_real_whitening
     from distill_core.synthetic_set import to_normalized
 
     norm = (digits.info.mean, digits.info.std)
     torch.save(
-        real_whitening(digits.train, norm).whiten(to_normalized(native_set.images, *norm)),
+        compute_real_whitening(digits.train, norm).whiten(to_normalized(native_set.images, *norm)),
         tmp_path / "images_best.pt",
     )
     torch.save(native_set.labels, tmp_path / "labels_best.pt")
-    imported = take(tmp_path, digits, zca=True, normalised=True)
+    imported = take(tmp_path, digits, zca=True, normalized=True)
     torch.testing.assert_close(imported.images, native_set.images, rtol=0, atol=1e-5)
 
 
-def test_a_learnt_learning_rate_is_read_and_left_alone(write):
+def test_a_learned_learning_rate_is_read_and_left_alone(write):
     (raw,) = recognize(write("mtt").path).sets
     assert raw.lr_net == pytest.approx(0.02)
     (raw,) = recognize(write("mtt_hard").path).sets
@@ -125,7 +125,7 @@ def test_canvases_that_a_layout_only_supposes_are_said_with_the_way_out(write, d
     assert take(path, digits, partition=1).partition == 1
 
 
-def test_undone_whitening_is_recognised_by_the_name(tmp_path, digits, native_set):
+def test_undone_whitening_is_recognized_by_the_name(tmp_path, digits, native_set):
     torch.save(native_set.images, tmp_path / "images_zca_1000.pt")
     torch.save(native_set.labels, tmp_path / "labels_1000.pt")
     assert torch.equal(take(tmp_path / "images_zca_1000.pt", digits).images, native_set.images)
@@ -168,10 +168,10 @@ def test_class_folders_of_which_some_have_another_name(tmp_path, digits, native_
 
 def test_content_is_a_name_for_the_files(write, tmp_path):
     one, other = write("dc").path, write("mtt").path
-    before = content_of(recognize(other), other)
-    assert content_of(recognize(one), one) != before
+    before = compute_content_digest(recognize(other), other)
+    assert compute_content_digest(recognize(one), one) != before
     torch.save(torch.tensor(0.03), other / "lr_best.pt")
-    assert content_of(recognize(other), other) != before
+    assert compute_content_digest(recognize(other), other) != before
 
 
 @pytest.mark.parametrize(
@@ -189,20 +189,20 @@ def test_content_is_a_name_for_the_files(write, tmp_path):
         (
             "mtt_hard",
             {},
-            r"--zca yes or no.*looks like normalised images; pass --zca no --normalised yes$",
+            r"--zca yes or no.*looks like normalized images; pass --zca no --normalised yes$",
         ),
         (
             "mtt_hard",
             {"zca": False},
             (
-                r"of its images whether they are normalised .*normalised images; pass --normalised"
+                r"of its images whether they are normalized .*normalized images; pass --normalised"
                 r" yes$"
             ),
         ),
         (
             "mtt_hard",
-            {"normalised": True},
-            r"whether they are ZCA-whitened .*normalised images; pass --zca no$",
+            {"normalized": True},
+            r"whether they are ZCA-whitened .*normalized images; pass --zca no$",
         ),
         ("mtt_whitened", {"zca": False}, r"looks like ZCA-whitened images$"),
         ("mtt_whitened", {}, r"looks like ZCA-whitened images; pass --zca yes --normalised no$"),
@@ -214,7 +214,7 @@ def test_content_is_a_name_for_the_files(write, tmp_path):
                 r" logits"
             ),
         ),
-        ("mtt", {"normalised": True, "zca": False}, r"--soft-labels logits"),
+        ("mtt", {"normalized": True, "zca": False}, r"--soft-labels logits"),
     ],
 )
 def test_what_a_file_leaves_open_is_asked_for(write, digits, layout, options, asks):
@@ -225,21 +225,21 @@ def test_what_a_file_leaves_open_is_asked_for(write, digits, layout, options, as
 @pytest.mark.parametrize(
     ("layout", "options", "says"),
     [
-        ("dc", {"normalised": False}, r"far outside \[0, 1\].*looks like normalised images"),
-        ("mtt_hard", {"normalised": False, "zca": False}, r"far outside \[0, 1\]"),
+        ("dc", {"normalized": False}, r"far outside \[0, 1\].*looks like normalized images"),
+        ("mtt_hard", {"normalized": False, "zca": False}, r"far outside \[0, 1\]"),
         ("mtt_hard", {"zca": True}, r"far outside \[0, 1\]"),
         (
             "mtt_whitened",
-            {"zca": False, "normalised": True},
+            {"zca": False, "normalized": True},
             r"nearly constant.*looks like ZCA-whitened",
         ),
-        ("ncfm", {"partition": 1, "normalised": True}, r"nearly constant.*looks like pixels"),
+        ("ncfm", {"partition": 1, "normalized": True}, r"nearly constant.*looks like pixels"),
         ("idc", {"partition": 3}, r"cannot be cut into 3 × 3 cells"),
         (
             "mtt",
             {
                 "zca": False,
-                "normalised": True,
+                "normalized": True,
                 "soft_labels": "logits",
                 "mean": (1.0, 2.0),
                 "std": (1.0, 1.0),
@@ -254,7 +254,7 @@ def test_a_wrong_guess_is_caught(write, digits, layout, options, says):
 
 
 def test_the_check_can_be_left_out(write, digits):
-    assert take(write("dc").path, digits, normalised=False, check=False).images.min() < -0.5
+    assert take(write("dc").path, digits, normalized=False, check=False).images.min() < -0.5
 
 
 def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, native_set):
@@ -262,7 +262,7 @@ def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, native_set):
     with pytest.raises(ImportSetError, match=r"bytes from 0 to 255; pass --normalised 0,0\.0039"):
         take(tmp_path / "data.pt", digits, partition=1)
     imported = take(
-        tmp_path / "data.pt", digits, partition=1, normalised=True, mean=(0.0,), std=(1 / 255,)
+        tmp_path / "data.pt", digits, partition=1, normalized=True, mean=(0.0,), std=(1 / 255,)
     )
     torch.testing.assert_close(imported.images, native_set.images)
 
@@ -271,17 +271,17 @@ def test_distilled_images_far_outside_0_1_pass(digits, native_set):
     """What strong distillation does to pixels must not look like a mistake: noise as strong as the
     data itself.
     """
-    from distill_core.importers.pixels import contradiction
+    from distill_core.importers.pixels import find_contradiction
 
     noise = torch.randn(native_set.images.shape, generator=torch.Generator().manual_seed(0))
-    assert contradiction(native_set.images + 0.1 * noise, digits.info) is None
-    assert contradiction(digits.info.mean[0] + digits.info.std[0] * noise, digits.info) is None
+    assert find_contradiction(native_set.images + 0.1 * noise, digits.info) is None
+    assert find_contradiction(digits.info.mean[0] + digits.info.std[0] * noise, digits.info) is None
 
 
 def test_a_set_of_another_data_set(write, digits):
     other = dataclasses.replace(digits, info=dataclasses.replace(digits.info, name="other"))
     with pytest.raises(ImportSetError, match="a set of digits with 10 classes, not of other"):
-        take(write("own").path, other)
+        take(write("native").path, other)
     wide = dataclasses.replace(digits, info=dataclasses.replace(digits.info, image_size=28))
     with pytest.raises(
         ImportSetError, match="images of 1 × 32 × 32, those of digits are 1 × 28 × 28"

@@ -9,10 +9,10 @@ from distill_core.importers.reading import Reading
     ("reading", "text"),
     [
         (Reading(layout="imagefolder"), "pixels in [0, 1]"),
-        (Reading(layout="dc", normalised=True), "normalised by the data set's mean and std"),
+        (Reading(layout="dc", normalised=True), "normalized by the data set's mean and std"),
         (
             Reading(layout="idm", normalised=True, mean=(0.5, 0.25), std=(0.2, 0.1), partition=2),
-            "normalised by mean 0.5/0.25 and std 0.2/0.1, each cut into 2 × 2 images",
+            "normalized by mean 0.5/0.25 and std 0.2/0.1, each cut into 2 × 2 images",
         ),
         (
             Reading(layout="mtt", zca="real data", soft_labels="logits"),

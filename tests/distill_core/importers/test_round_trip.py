@@ -9,8 +9,8 @@ import torch
 
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import FORMATS, export
-from distill_core.importers.convert import convert, decide
-from distill_core.importers.reading import Options
+from distill_core.importers.convert import convert, decide_reading
+from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import EvaluationSettings
 
@@ -26,7 +26,7 @@ def test_an_exported_set_is_imported_as_it_was(native_set, digits, tmp_path, nam
     source = replace(native_set, partition=partition)
     export(source, FORMATS[name], tmp_path / "set")
     found = recognize(tmp_path / "set")
-    reading = decide(found, 0, Options(normalised=name != "imagefolder", zca=False))
+    reading = decide_reading(found, 0, ReadingOptions(normalized=name != "imagefolder", zca=False))
     imported = convert(found.sets[0], reading, digits, method=name, spec={})
     images, labels = imported.training_images()
     expected, expected_labels = source.training_images()
@@ -37,7 +37,7 @@ def test_an_exported_set_is_imported_as_it_was(native_set, digits, tmp_path, nam
     assert torch.equal(labels, expected_labels)
     accuracies = [
         evaluate_network(
-            TrainingSet.of_tensors(x, y, "cpu"),
+            TrainingSet.from_tensors(x, y, "cpu"),
             digits.test,
             digits.info,
             BRIEF,

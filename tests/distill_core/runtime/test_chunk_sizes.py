@@ -1,6 +1,6 @@
 import pytest
 
-from distill_core.runtime.chunk_sizes import class_chunk, forward_images
+from distill_core.runtime.chunk_sizes import choose_class_chunk, choose_forward_images
 
 
 @pytest.mark.parametrize(
@@ -20,15 +20,21 @@ def test_as_many_classes_as_fit_in_chunks_as_equal_as_can_be(
     classes, image_size, real, synthetic, gpu, cpu
 ):
     sizes = {"classes": classes, "image_size": image_size, "real": real, "synthetic": synthetic}
-    assert (class_chunk("cuda", **sizes), class_chunk("cpu", **sizes)) == (gpu, cpu)
+    assert (choose_class_chunk("cuda", **sizes), choose_class_chunk("cpu", **sizes)) == (gpu, cpu)
 
 
 def test_little_free_memory_makes_chunks_smaller_and_much_of_it_makes_none_larger():
     sizes = {"classes": 100, "image_size": 32, "real": 1, "synthetic": 50}
-    found = [class_chunk("cuda", **sizes, free=int(free)) for free in (80e9, 24e9, 4e9, 1e9, 0)]
-    assert found[0] == found[1] == class_chunk("cuda", **sizes) == 10 and found[2:] == [3, 1, 1]
+    found = [
+        choose_class_chunk("cuda", **sizes, free=int(free)) for free in (80e9, 24e9, 4e9, 1e9, 0)
+    ]
+    assert found[0] == found[1] == choose_class_chunk("cuda", **sizes) == 10 and found[2:] == [
+        3,
+        1,
+        1,
+    ]
 
 
 def test_forward_passes_are_bounded_in_pixels():
-    assert forward_images("cpu", 32) == 4 * forward_images("cpu", 64) == 32
-    assert forward_images("cuda", 10_000) == 1
+    assert choose_forward_images("cpu", 32) == 4 * choose_forward_images("cpu", 64) == 32
+    assert choose_forward_images("cuda", 10_000) == 1

@@ -13,13 +13,13 @@ from torch.utils._pytree import tree_leaves
 
 from distill_core.augmentation import Draw, draw_augmentation
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.gradients import Iteration, computed
-from distill_core.distillation.network_queue import Member, train_step
+from distill_core.distillation.gradients import Iteration, compute_iteration
+from distill_core.distillation.network_queue import QueueMember, take_train_step
 from distill_core.networks import build_network
 from distill_core.runtime import chunk_sizes
-from distill_core.runtime.execution import eager
+from distill_core.runtime.execution import eager_mode
 from distill_core.settings import DSA_ALL, DistillationSettings, QueueSettings
-from distill_core.training.trainer import Schedule, _optimizer, _Steps
+from distill_core.training.trainer import Schedule, _build_optimizer, _Steps
 
 DM = DistillationSettings(network="ConvNetW8D2", batch_real=10, lambda_cc=0.05, lambda_cm=0.01)
 QUEUE = QueueSettings(networks=2, train_steps=2, batch_train=16)
@@ -62,7 +62,7 @@ def data(tiny_dataset, monkeypatch):
         found = replace(
             images, images=images.images.to(NO_VALUES), labels=images.labels.to(NO_VALUES)
         )
-        found.normalised(
+        found.normalized(
             torch.zeros(1, dtype=torch.int64, device=NO_VALUES)
         )  # as the first step does
         return found
@@ -80,7 +80,7 @@ def network(name="ConvNetW8D2"):
 
 def draw(groups, ops=frozenset(("color", "crop", "cutout", "flip", "scale", "rotate"))):
     drawn = draw_augmentation(DSA_ALL, groups, 16, torch.Generator())
-    return Draw.of_tensors(ops, [tensor.to(NO_VALUES) for tensor in drawn.tensors()])
+    return Draw.from_tensors(ops, [tensor.to(NO_VALUES) for tensor in drawn.tensors()])
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_gradients(data, changes):
         draw=draw(3),
     )
     with Alone():
-        (gradient, losses), _ = computed(
+        (gradient, losses), _ = compute_iteration(
             step,
             images=data.train,
-            mode=eager("asked for"),
-            extractor_mode=eager("asked for"),
+            mode=eager_mode("asked for"),
+            extractor_mode=eager_mode("asked for"),
             class_chunk=2,
         )
     assert gradient.shape == (3, 2, 1, 16, 16) and losses.keys() == {
@@ -115,9 +115,13 @@ def test_gradients(data, changes):
 
 @pytest.mark.parametrize("architecture", ["ConvNetW8D2", "ConvNetW8D2BN"])
 def test_a_step_of_the_queue(data, architecture):
-    member = Member.build(data, architecture, QUEUE)
+    member = QueueMember.build(data, architecture, QUEUE)
     step = partial(
-        train_step, images=data.train, batch_train=16, precision="tf32", mode=eager("asked for")
+        take_train_step,
+        images=data.train,
+        batch_train=16,
+        precision="tf32",
+        mode=eager_mode("asked for"),
     )
     batch = torch.empty(16, dtype=torch.int64, device=NO_VALUES)
     member.network.train()
@@ -140,8 +144,8 @@ def test_a_step_of_training(data, soft):
     )
     made = network().train().requires_grad_(True)
     labels = torch.empty(30, 3, device=NO_VALUES) if soft else data.train.labels
-    steps = _Steps(made, data.train.normalised, labels, schedule, eager("asked for"))
-    optimizer = _optimizer(made, schedule, 0.01)
+    steps = _Steps(made, data.train.normalized, labels, schedule, eager_mode("asked for"))
+    optimizer = _build_optimizer(made, schedule, 0.01)
     for op in ("color", "crop", "cutout", "flip", "scale", "rotate"):
         index, drawn = (
             torch.empty(8, dtype=torch.int64, device=NO_VALUES),

@@ -9,8 +9,8 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 
 from distill_core.networks import build_network
 from distill_core.runtime import execution as module
-from distill_core.runtime.execution import choose_execution_mode, compiled, eager
-from distill_core.runtime.winograd import COMPILERS, built
+from distill_core.runtime.execution import choose_execution_mode, compiled_mode, eager_mode
+from distill_core.runtime.winograd import COMPILERS, build_transforms
 
 ONLY = (
     "eager: only ConvNets, ResNets and VGGs with instance or group norm were measured to gain from"
@@ -26,7 +26,7 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
         raise TorchDynamoException("the compiler lacks a header")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
-    mode = compiled.__wrapped__(winograd=False)
+    mode = compiled_mode.__wrapped__(winograd=False)
     network, images = (
         build_network("MLP", channels=1, classes=2, image_size=4),
         torch.randn(3, 1, 4, 4),
@@ -46,9 +46,9 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
-    monkeypatch.setattr(module, "LIMIT", 1)
+    monkeypatch.setattr(module, "RECOMPILE_LIMIT", 1)
     torch._dynamo.reset()
-    mode = compiled.__wrapped__(winograd=False)
+    mode = compiled_mode.__wrapped__(winograd=False)
     network = build_network("MLP", channels=1, classes=2, image_size=4)
     for count in (3, 4, 3):
         images = torch.randn(count, 1, 4, 4)
@@ -70,7 +70,7 @@ def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one
             return "no backward pass"
 
     torch._dynamo.reset()
-    mode = compiled.__wrapped__(winograd=False)
+    mode = compiled_mode.__wrapped__(winograd=False)
     network, images = (
         build_network("MLP", channels=1, classes=2, image_size=4),
         torch.randn(3, 1, 4, 4),
@@ -119,7 +119,9 @@ def test_compilation_is_chosen_where_it_pays(
     monkeypatch.setattr(
         shutil, "which", lambda name: None if available == "no compiler" else "/bin/cc"
     )
-    monkeypatch.setattr(module, "built", lambda: "transforms" if available == "all" else None)
+    monkeypatch.setattr(
+        module, "build_transforms", lambda: "transforms" if available == "all" else None
+    )
     network = build_network(network, channels=3, classes=3, image_size=32)
     chosen = choose_execution_mode(network, lambda: torch.zeros(1, 3, 32, 32), images, precision)
     assert chosen.reason == reason
@@ -127,7 +129,7 @@ def test_compilation_is_chosen_where_it_pays(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("network", ["ConvNetW16", "ResNet18W16"])
 def test_a_training_step_by_winograd_is_that_of_float64_within_rounding(network):
     network = build_network(
@@ -143,9 +145,9 @@ def test_a_training_step_by_winograd_is_that_of_float64_within_rounding(network)
         )
         return torch.cat([gradient.flatten() for gradient in gradients])
 
-    fast, plain = step(compiled(winograd=True), images), step(eager("asked for"), images)
-    assert compiled(winograd=True).describe(network) == WINOGRAD
+    fast, plain = step(compiled_mode(winograd=True), images), step(eager_mode("asked for"), images)
+    assert compiled_mode(winograd=True).describe(network) == WINOGRAD
     network.double()
-    exact = step(eager("asked for"), images.double())
+    exact = step(eager_mode("asked for"), images.double())
     errors = [float((way - exact).norm() / exact.norm()) for way in (fast, plain)]
     assert errors[1] < errors[0] < 1e-4, errors

@@ -11,9 +11,14 @@ import torch.nn.functional as F
 
 from distill_core.networks import build_network
 from distill_core.runtime import winograd as module
-from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, built, winograd
+from distill_core.runtime.winograd import (
+    COMPILERS,
+    WinogradConvolutions,
+    build_transforms,
+    winograd,
+)
 
-needs_compiler = pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -30,7 +35,7 @@ def gradients(
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "part", [1, 10_000, module.PART], ids=["image by image", "some at once", "at once"]
+    "part", [1, 10_000, module.MAX_TILE_NUMBERS], ids=["image by image", "some at once", "at once"]
 )
 @pytest.mark.parametrize(
     "order", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"]
@@ -48,7 +53,7 @@ def gradients(
 def test_results_and_gradients_are_those_of_float64(
     monkeypatch, part, order, images, channels, filters, height, width
 ):
-    monkeypatch.setattr(module, "PART", part)
+    monkeypatch.setattr(module, "MAX_TILE_NUMBERS", part)
     maps, weight = (
         drawn(images, channels, height, width),
         drawn(filters, channels, 3, 3) / (9 * channels) ** 0.5,
@@ -213,7 +218,7 @@ def test_networks_are_the_plain_ones_within_rounding(network):
 
 def test_without_a_compiler_there_is_none(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert built.__wrapped__() is None
+    assert build_transforms.__wrapped__() is None
 
 
 def test_compilers_that_fail_leave_none(monkeypatch):
@@ -225,11 +230,11 @@ def test_compilers_that_fail_leave_none(monkeypatch):
 
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(subprocess, "run", failing)
-    assert built.__wrapped__() is None
+    assert build_transforms.__wrapped__() is None
     assert tuple(tried) == COMPILERS
 
 
 def test_a_library_that_cannot_be_loaded_leaves_none(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
-    assert built.__wrapped__() is None
+    assert build_transforms.__wrapped__() is None

@@ -11,7 +11,7 @@ from distill_core.distillation.loop import distill
 from distill_core.networks import build_network
 from distill_core.settings import DistillationSettings
 from distill_core.training import extractors as pools
-from distill_core.training.extractor_streaming import Streamed, fit_together
+from distill_core.training.extractor_streaming import StreamedNetworks, fits_in_memory
 from distill_core.training.extractors import ExtractorError, ExtractorPool, save_parameters
 
 NETWORK = "ConvNetW4D1"
@@ -31,17 +31,19 @@ def files(tmp_path):
 @pytest.fixture
 def streamed(files, tiny_dataset, monkeypatch):
     """The pool on a device that has room for none of it."""
-    monkeypatch.setattr(pools, "free_memory", lambda device: 1)
+    monkeypatch.setattr(pools, "get_free_memory", lambda device: 1)
     pool = ExtractorPool.load(files, NETWORK, tiny_dataset.info, "cpu")
     monkeypatch.undo()
-    assert isinstance(pool.networks, Streamed)
+    assert isinstance(pool.networks, StreamedNetworks)
     return pool
 
 
 def test_every_place_has_its_own_parameters(files, streamed, tiny_dataset):
     resident = ExtractorPool.load(files, NETWORK, tiny_dataset.info, "cpu")
-    assert not isinstance(resident.networks, Streamed) and len(streamed) == len(resident) == 4
-    images = tiny_dataset.train.normalised(torch.arange(4))
+    assert (
+        not isinstance(resident.networks, StreamedNetworks) and len(streamed) == len(resident) == 4
+    )
+    images = tiny_dataset.train.normalized(torch.arange(4))
     for place, ahead in (
         (0, 1),
         (1, 3),
@@ -87,7 +89,7 @@ def test_a_damaged_file_is_named_when_it_is_reached(files, streamed):
 
 
 def test_a_missing_file_is_named(files, tiny_dataset, monkeypatch):
-    monkeypatch.setattr(pools, "free_memory", lambda device: 10**9)
+    monkeypatch.setattr(pools, "get_free_memory", lambda device: 10**9)
     with pytest.raises(ExtractorError, match=r"gone\.safetensors cannot be read"):
         ExtractorPool.load(
             [*files, files[0].with_name("gone.safetensors")], NETWORK, tiny_dataset.info, "cpu"
@@ -97,7 +99,7 @@ def test_a_missing_file_is_named(files, tiny_dataset, monkeypatch):
 def test_a_quarter_of_the_free_memory_is_the_bound(files):
     size = sum(file.stat().st_size for file in files)
     assert (
-        fit_together(files, None)
-        and fit_together(files, 4 * size)
-        and not fit_together(files, 4 * size - 1)
+        fits_in_memory(files, None)
+        and fits_in_memory(files, 4 * size)
+        and not fits_in_memory(files, 4 * size - 1)
     )

@@ -30,7 +30,7 @@ def test_a_pool_gives_back_what_was_saved(tmp_path, tiny_dataset):
         save_parameters(network, file)
     pool = ExtractorPool.load(files, "ResNet18W8", tiny_dataset.info, "cpu")
     assert len(pool) == 2
-    images = tiny_dataset.train.normalised(torch.arange(4))
+    images = tiny_dataset.train.normalized(torch.arange(4))
     assert torch.equal(pool.networks[0].embed(images), networks[0].eval().embed(images))
     assert not any(p.requires_grad for n in pool.networks for p in n.parameters())
 

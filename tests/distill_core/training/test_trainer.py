@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from distill_core.augmentation import draw_augmentation
 from distill_core.networks import build_network
-from distill_core.runtime.execution import captured, compiled, eager
+from distill_core.runtime.execution import captured_mode, compiled_mode, eager_mode
 from distill_core.runtime.winograd import COMPILERS
 from distill_core.settings import EvaluationSettings
 from distill_core.training.trainer import Checkpoints, Schedule, TrainingError, augment_each, fit
@@ -113,9 +113,9 @@ def test_a_diverged_network_is_no_result():
 
 
 def test_published_schedule():
-    from distill_core.evaluation.evaluate import training_schedule
+    from distill_core.evaluation.evaluate import build_schedule
 
-    schedule = training_schedule(EvaluationSettings(epoch_eval_train=1000))
+    schedule = build_schedule(EvaluationSettings(epoch_eval_train=1000))
     assert schedule.epochs == 1001 and schedule.drop_after == 501
 
 
@@ -253,7 +253,7 @@ def test_replayed_steps_equal_steps_that_run_anew():
 
     (plain, expected), (replayed, parameters) = (
         trained("ConvNetW8", mode, epochs=12, drop_after=5)
-        for mode in (eager("asked for"), replace(captured(), capture=lambda: capture))
+        for mode in (eager_mode("asked for"), replace(captured_mode(), capture=lambda: capture))
     )
     assert (replayed.accuracy, replayed.loss) == (plain.accuracy, plain.loss)
     assert all(torch.equal(parameters[name], value) for name, value in expected.items())
@@ -264,7 +264,8 @@ def test_replayed_steps_equal_steps_that_run_anew():
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_compiled_steps_agree_with_eager_ones():
     (plain, expected), (fast, parameters) = (
-        trained("ConvNetW8D2", mode) for mode in (eager("asked for"), compiled(winograd=False))
+        trained("ConvNetW8D2", mode)
+        for mode in (eager_mode("asked for"), compiled_mode(winograd=False))
     )
     assert fast.mode == "compiled"
     assert fast.accuracy == plain.accuracy

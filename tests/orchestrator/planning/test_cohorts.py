@@ -241,7 +241,7 @@ def test_what_ends_the_whole_cohort_has_its_units_tried_alone(
     def fail(*arguments, **options):
         raise eval(error, {"torch": torch})
 
-    monkeypatch.setattr("distill_core.distillation.gradients.gradients", fail)
+    monkeypatch.setattr("distill_core.distillation.gradients.compute_gradients", fail)
     assert [result.status for result in compute_units(cells(), settings, device="cpu")] == [
         "split"
     ] * 3

@@ -150,10 +150,10 @@ def run(tmp_path):
 
 
 def content(path):
-    from distill_core.importers.convert import content_of
+    from distill_core.importers.convert import compute_content_digest
     from distill_core.importers.recognize import recognize
 
-    return content_of(recognize(path), path)
+    return compute_content_digest(recognize(path), path)
 
 
 def test_an_imported_set_is_an_artefact_with_rows(published, run):

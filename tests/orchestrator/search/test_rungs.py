@@ -9,7 +9,7 @@ from search_spaces.schema import Rungs
 
 
 def test_the_curve_has_as_many_points_as_the_loop_records():
-    assert CURVE_POINTS == run.RECORDS
+    assert CURVE_POINTS == run.CURVE_POINTS
 
 
 @given(iterations=st.integers(1, 100_000), count=st.integers(1, 6), reduction=st.integers(2, 6))

@@ -73,7 +73,7 @@ def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(
     make_study, workplace, monkeypatch
 ):
     """With 2 points a curve, 2 iterations are recorded every one and 4 every second."""
-    monkeypatch.setattr("distill_core.distillation.run.RECORDS", 2)
+    monkeypatch.setattr("distill_core.distillation.run.CURVE_POINTS", 2)
     monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 2)
     store, settings = workplace("rungs")
     _, shorter, longer = rungs_of(make_study("iterations=8"), store, settings)

@@ -68,7 +68,7 @@ def test_reference_gives_the_size(tmp_path, write, pixels):
         )
 
 
-def test_colour_anywhere_makes_all_images_rgb(tmp_path, write, pixels):
+def test_color_anywhere_makes_all_images_rgb(tmp_path, write, pixels):
     gray = pixels(2, 8, channels=1)
     write("train/a", gray)
     write("test/a", pixels(1, 8))

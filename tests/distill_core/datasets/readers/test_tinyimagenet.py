@@ -19,7 +19,7 @@ def small_record(shrink):
 
 @pytest.fixture
 def folder(tmp_path, pixels, encode):
-    """The folder layout: two training images a class, one of them grey, and three validation
+    """The folder layout: two training images a class, one of them gray, and three validation
     images.
     """
     root = tmp_path / "tiny-imagenet-200"

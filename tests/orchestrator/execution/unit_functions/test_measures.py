@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distill_core.datasets.load import load_dataset
-from distill_core.evaluation.class_order import class_steps
+from distill_core.evaluation.class_order import split_class_order
 from distill_core.evaluation.evaluate import evaluate_network
 from distill_core.settings import (
     DatasetRef,
@@ -66,7 +66,7 @@ def step_sets(steps, seed, protocol="paper"):
             ipc=2,
             seed=seed,
         )
-        for classes in class_steps(10, steps, seed)
+        for classes in split_class_order(10, steps, seed)
     ]
 
 

@@ -126,7 +126,7 @@ def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
     unit = distill(IDM)
     run(unit, evaluate(unit.key))
     digits = load_dataset(DatasetRef(name="digits"), tmp_path)
-    training = TrainingSet.of_tensors(
+    training = TrainingSet.from_tensors(
         *SyntheticSet.load(store.folder_of(unit.key) / SET_FILE).training_images(), "cpu"
     )
     again = evaluate_network(

@@ -77,7 +77,7 @@ POOLINGS: dict[str, Callable[[int], nn.Module]] = {"AP": nn.AvgPool2d, "MP": nn.
 GROUPS = 4
 
 
-def norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
+def build_norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
     """Return the norm over maps (N, channels, side, side) as a list of one layer, or of none for
     NN.
     """
@@ -99,7 +99,7 @@ def padded_side(image_size: int) -> int:
     return 32 if image_size == 28 else image_size
 
 
-def stack(
+def build_stack(
     blocks: list[Block],
     *,
     channels: int,
@@ -120,7 +120,7 @@ def stack(
     for before, block in pairwise([Block(channels, 0, False), *blocks]):
         padding = block.kernel // 2 + (0 if layers else margin)
         layers.append(nn.Conv2d(before.width, block.width, block.kernel, padding=padding))
-        layers += norm_layers(norm, block.width, side)
+        layers += build_norm_layers(norm, block.width, side)
         layers.append(ACTIVATIONS[activation]())
         if block.pooled:
             layers.append(POOLINGS[pooling](2))

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from distill_core._compat import rebuild_parameter, rebuild_tensor
-from distill_core.importers.raw import Content, ImportSetError
+from distill_core.importers.raw_set import FileContent, ImportSetError
 
 _LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """The magic number with which torch.save began before it wrote zip files."""
 
 
-def kind_of(path: Path) -> Literal["safetensors", "torch", "pickle"]:
+def detect_file_kind(path: Path) -> Literal["safetensors", "torch", "pickle"]:
     """Tell what wrote a file.
 
     Raises:
@@ -49,25 +49,29 @@ def kind_of(path: Path) -> Literal["safetensors", "torch", "pickle"]:
     )
 
 
-def load(path: Path, *, allow_pickle: bool) -> Content:
+def load_objects(path: Path, *, allow_pickle: bool) -> FileContent:
     """Read a file of torch.save, or a pickle where that is allowed.
 
     Raises:
         ImportSetError: the file is damaged, holds more than tensors and containers, or is a pickle
             that is not allowed.
     """
-    if kind_of(path) == "torch":
-        return Content(path=path, value=_guarded(path, lambda: _load_torch(path)), pickled=False)
+    if detect_file_kind(path) == "torch":
+        return FileContent(
+            path=path, value=_read_safely(path, lambda: _load_torch(path)), pickled=False
+        )
     if not allow_pickle:
         raise ImportSetError(
             f"{path} is a pickle. A pickle can run any code on this machine when it is read; if you"
             " trust where it comes from, pass --allow-pickle. Only tensors, arrays and plain"
             " containers are let through then"
         )
-    return Content(path=path, value=_guarded(path, lambda: _load_pickle(path)), pickled=True)
+    return FileContent(
+        path=path, value=_read_safely(path, lambda: _load_pickle(path)), pickled=True
+    )
 
 
-def digest(files: Sequence[Path], root: Path) -> str:
+def compute_digest(files: Sequence[Path], root: Path) -> str:
     """Return the SHA-256 of a file's bytes, or of several files' names below `root` and bytes.
 
     Raises:
@@ -85,7 +89,7 @@ def digest(files: Sequence[Path], root: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _guarded(path: Path, read: Callable[[], object]) -> object:
+def _read_safely(path: Path, read: Callable[[], object]) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -32,31 +32,31 @@ class RawSet:
     """float32 (N, C, H, W), finite, in the file's own space."""
     labels: Tensor | None
     """int64 (N,), or float32 (N, K); None if images come class by class."""
-    normalised: bool | None
+    normalized: bool | None
     zca: bool | None
     partition: int | None
     class_folders: tuple[str, ...] = ()
     """Names that the labels count, where labels are folders."""
     lr_net: float | None = None
-    """Learning rate that was learnt with the set."""
+    """Learning rate that was learned with the set."""
     own: SyntheticSet | None = None
     """The set itself, where the file is one of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundSets:
     """What a path turned out to hold."""
 
     layout: Layout
     reason: str
-    """What the layout was recognised by."""
+    """What the layout was recognized by."""
     sets: tuple[RawSet, ...]
     files: tuple[Path, ...]
     """Everything that was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class FileContent:
     """What a file of Python objects holds."""
 
     path: Path
@@ -65,7 +65,7 @@ class Content:
     """Whether the file is a plain pickle, not one of torch.save."""
 
 
-def pair_of(value: object) -> tuple[object, object] | None:
+def find_pair(value: object) -> tuple[object, object] | None:
     """Return images and labels that stand side by side; None for anything else."""
     if isinstance(value, list | tuple) and len(value) == 2 and is_images(value[0]):
         return value[0], value[1]
@@ -77,13 +77,13 @@ def is_images(value: object) -> bool:
     return isinstance(value, Tensor | np.ndarray) and value.ndim == 4
 
 
-def images_of(value: object, where: str) -> Tensor:
+def read_images(value: object, where: str) -> Tensor:
     """Return images as float32 (N, C, H, W); bytes become values in [0, 1].
 
     Raises:
         ImportSetError: this is something else.
     """
-    tensor = _tensor(value, where, "images")
+    tensor = _read_tensor(value, where, "images")
     if tensor.dim() != 4 or 0 in tensor.shape:
         raise ImportSetError(f"{where}: images of shape {tuple(tensor.shape)}, not (N, C, H, W)")
     if tensor.shape[1] not in (1, 3) and tensor.shape[3] in (1, 3):
@@ -104,7 +104,7 @@ def images_of(value: object, where: str) -> Tensor:
     return tensor
 
 
-def labels_of(value: object, count: int, where: str) -> Tensor:
+def read_labels(value: object, count: int, where: str) -> Tensor:
     """Return labels of `count` images: classes, int64 (N,), or numbers for each class, float32 (N,
     K).
 
@@ -123,7 +123,7 @@ def labels_of(value: object, count: int, where: str) -> Tensor:
                 f"{where}: labels hold a number beyond ±{LARGEST_LABEL}, which is no class"
             )
         value = np.array(value, dtype=np.int64)
-    tensor = _tensor(value, where, "labels")
+    tensor = _read_tensor(value, where, "labels")
     if tensor.dim() == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if tensor.dim() not in (1, 2) or len(tensor) != count:
@@ -142,7 +142,7 @@ def labels_of(value: object, count: int, where: str) -> Tensor:
     return tensor.long()
 
 
-def rate_of(value: object, where: str) -> float:
+def read_learning_rate(value: object, where: str) -> float:
     """Return a learning rate; ImportSetError if this is not a positive number."""
     if isinstance(value, Tensor | np.ndarray | np.generic) and np.prod(value.shape) == 1:
         value = value.item()
@@ -155,12 +155,12 @@ def rate_of(value: object, where: str) -> float:
     return float(value)
 
 
-def keys_of(value: object) -> Mapping[str, object]:
+def read_entries(value: object) -> Mapping[str, object]:
     """Return the entries of a dictionary whose keys are strings; empty for anything else."""
     return value if isinstance(value, dict) and all(isinstance(key, str) for key in value) else {}
 
 
-def _tensor(value: object, where: str, what: str) -> Tensor:
+def _read_tensor(value: object, where: str, what: str) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.dtype.isnative:
         value = torch.from_numpy(np.ascontiguousarray(value))
     if not isinstance(value, Tensor):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.networks import Network, network_for
-from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager
+from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager_mode
 from distill_core.settings import DistillationSettings
-from distill_core.training.extractor_streaming import Streamed
+from distill_core.training.extractor_streaming import StreamedNetworks
 from distill_core.training.extractors import ExtractorPool
 
 
@@ -40,7 +40,7 @@ class Embedding(FeatureMap):
         return self.network.embed(x)
 
 
-def execution_mode_for(dataset: Dataset, settings: DistillationSettings) -> ExecutionMode:
+def choose_matching_mode(dataset: Dataset, settings: DistillationSettings) -> ExecutionMode:
     """Choose for φ, over all iterations of a distillation."""
     images, queue = dataset.train, settings.queue
     real = images.classes * min(settings.batch_real, max(images.counts))
@@ -48,31 +48,31 @@ def execution_mode_for(dataset: Dataset, settings: DistillationSettings) -> Exec
         0 if queue is None else 3 * queue.trained_networks * queue.train_steps * queue.batch_train
     )
     network = network_for(dataset.info, settings.network, images.device)
-    return _chosen(network, dataset, settings, real + trained)
+    return _choose_mode(network, dataset, settings, real + trained)
 
 
-def extractor_mode_for(
+def choose_extractor_mode(
     extractors: ExtractorPool | None, dataset: Dataset, settings: DistillationSettings, ipc: int
 ) -> ExecutionMode:
     """Choose for ψ, over all iterations of a distillation of `ipc` stored images a class."""
     if not extractors:
-        return eager("there are no extractors")
-    if isinstance(extractors.networks, Streamed):  # to look at one would read it
-        return eager("the extractors are streamed")
+        return eager_mode("there are no extractors")
+    if isinstance(extractors.networks, StreamedNetworks):  # to look at one would read it
+        return eager_mode("the extractors are streamed")
     images = dataset.train.classes * ipc * settings.partition**2
-    return _chosen(
+    return _choose_mode(
         extractors.networks[0], dataset, settings, 2 * images
     )  # forward, and back to the pixels
 
 
-def _chosen(
+def _choose_mode(
     network: Network, dataset: Dataset, settings: DistillationSettings, images: int
 ) -> ExecutionMode:
     """Choose for a number of forward passes of one image in each iteration."""
     first = torch.zeros(1, dtype=torch.int64, device=dataset.train.device)
     return choose_execution_mode(
         network,
-        lambda: dataset.train.normalised(first),
+        lambda: dataset.train.normalized(first),
         settings.iterations * images,
         settings.precision,
     )

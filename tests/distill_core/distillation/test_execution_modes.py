@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill_core.distillation.execution import Embedding, execution_mode_for, extractor_mode_for
+from distill_core.distillation.execution_modes import (
+    Embedding,
+    choose_extractor_mode,
+    choose_matching_mode,
+)
 from distill_core.distillation.loop import distill, distill_cohort
 from distill_core.distillation.losses import class_centralization
 from distill_core.distillation.run import SetRun
 from distill_core.networks import build_network
 from distill_core.runtime import execution
-from distill_core.runtime.winograd import built
+from distill_core.runtime.winograd import build_transforms
 from distill_core.settings import DistillationSettings, QueueSettings
-from distill_core.training.extractor_streaming import Streamed
+from distill_core.training.extractor_streaming import StreamedNetworks
 from distill_core.training.extractors import ExtractorPool
 
 COMPILED = {"tf32": "compiled, Winograd convolutions", "bf16": "compiled"}
@@ -29,15 +33,18 @@ SETTINGS = DistillationSettings(
 )
 
 
-@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
 def test_a_long_run_is_compiled_and_a_short_one_is_not(tiny_dataset):
     assert (
-        execution_mode_for(tiny_dataset, SETTINGS).reason == "eager: too short to repay compilation"
+        choose_matching_mode(tiny_dataset, SETTINGS).reason
+        == "eager: too short to repay compilation"
     )
-    long = execution_mode_for(tiny_dataset, replace(SETTINGS, iterations=10**9))
+    long = choose_matching_mode(tiny_dataset, replace(SETTINGS, iterations=10**9))
     assert long.reason == COMPILED["tf32"]
     assert (
-        execution_mode_for(tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)).reason
+        choose_matching_mode(
+            tiny_dataset, replace(SETTINGS, iterations=10**9, lambda_cm=0.5)
+        ).reason
         == long.reason
     )
 
@@ -52,12 +59,12 @@ def extractors():
     return ExtractorPool([network.eval().requires_grad_(False) for network in made])
 
 
-@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
 def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, extractors):
     long = replace(SETTINGS, iterations=10**9, lambda_cc=0.05)
 
     def reason(settings, pool=extractors):
-        return extractor_mode_for(pool, tiny_dataset, settings, 2).reason
+        return choose_extractor_mode(pool, tiny_dataset, settings, 2).reason
 
     for precision in ("tf32", "bf16"):
         assert (
@@ -73,13 +80,13 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
     )
     assert reason(long, None) == reason(long, ExtractorPool([])) == "eager: there are no extractors"
     unread = ExtractorPool(
-        Streamed([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None)
+        StreamedNetworks([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None)
     )
     assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize(("precision", "close"), [("tf32", 1e-4), ("bf16", 6e-2)])
 def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
     tiny_dataset, extractors, monkeypatch, precision, close
@@ -91,7 +98,7 @@ def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
     run = partial(distill, tiny_dataset, ipc=2, seed=0, extractors=extractors)
     plain = run(settings)
     monkeypatch.setattr(execution, "MIN_FLOPS_TO_COMPILE", 0)
-    assert execution_mode_for(tiny_dataset, settings).reason == COMPILED[precision]
+    assert choose_matching_mode(tiny_dataset, settings).reason == COMPILED[precision]
     fast = run(settings)
     torch.testing.assert_close(fast.images, plain.images, rtol=0, atol=close)
     assert not torch.equal(fast.images, plain.images)
@@ -105,7 +112,7 @@ def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(built() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
 def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_as_eager_ones():
     network = build_network(
         "ResNet18W16",
@@ -124,9 +131,9 @@ def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_a
 
     eager, fast = (
         gradient(way, images, bf16=True)
-        for way in (execution.eager("asked for"), execution.compiled(winograd=False))
+        for way in (execution.eager_mode("asked for"), execution.compiled_mode(winograd=False))
     )
     network.double()
-    exact = gradient(execution.eager("asked for"), images.double(), bf16=False)
+    exact = gradient(execution.eager_mode("asked for"), images.double(), bf16=False)
     errors = [float((found - exact).norm() / exact.norm()) for found in (eager, fast)]
     assert 0 < errors[1] < 1.2 * errors[0] < 0.8, errors
