@@ -14,6 +14,8 @@ from typing import Any
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_units
 from orchestrator.execution.trial import TrialSettings, count_cpu_threads
+from orchestrator.store import run_log
+from orchestrator.store.open import open_store
 from orchestrator.units import from_json
 
 
@@ -24,6 +26,7 @@ def run_trial(config: dict[str, Any]) -> None:
     shared = dict(config)
     units, gpus = [from_json(text) for text in shared.pop("units")], shared.pop("gpus")
     settings = TrialSettings(**shared)
+    run_log.attach(open_store(settings.store), settings.run)
     prepare_process(cpus=settings.cpus, gpus=gpus)
 
     def report(place: int, progress: UnitProgress) -> None:
@@ -36,7 +39,9 @@ def run_trial(config: dict[str, Any]) -> None:
             }
         )
 
-    results = compute_units(units, settings, device="cuda" if gpus else "cpu", report=report)
+    with run_log.name_units([unit.key for unit in units]):
+        results = compute_units(units, settings, device="cuda" if gpus else "cpu", report=report)
+    run_log.flush()  # before the report, after which Tune may stop this process
     tune.report({"results": [asdict(result) for result in results]})
 
 

@@ -15,7 +15,7 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.execution.worker import prepare_process
 from orchestrator.search.study import RungUnits
-from orchestrator.store import tables
+from orchestrator.store import run_log, tables
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
@@ -80,6 +80,7 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
     from ray import tune
 
     settings = TrialSettings(**config["settings"])
+    run_log.attach(open_store(settings.store), settings.run)
     if archives is not None:
         from orchestrator.cluster.dataset_transfer import find_data_root
 
@@ -98,6 +99,7 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
         measured = measure_rung(
             RungWork(**work), settings, device="cuda" if config["gpus"] else "cpu"
         )
+        run_log.flush()  # before the report, after which Tune may stop this process
         tune.report(_build_tune_report(measured, config["reduction"]))
         if measured.outcome != "value":
             return
