@@ -1,1 +1,1 @@
-"""The worker process: lease, unit function, commit."""
+"""What happens in a worker process: take the lease of a unit, compute it, commit the outcome."""

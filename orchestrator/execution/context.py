@@ -1,18 +1,19 @@
-"""What a unit function gets from and gives to the orchestrator.
+"""What a unit function receives from the orchestrator, and what it returns.
 
 A unit function has the signature `run_unit(unit: Unit, context: UnitContext) -> Outcome`. It writes
-its artefacts into `context.workdir`, reads its parents' from `context.parent(key)`, and knows
-neither Ray nor the store's layout:
+its artifacts to `context.workdir`, reads those of its parents from `context.parent_folder(key)`,
+and knows neither Ray nor the layout of the store:
 
     state = load(path) if (path := context.load_checkpoint()) else new_state()
     for step in range(state.step, total):
         losses = advance(state)
-        context.progress(step + 1, total, losses)
-        if context.checkpoint_due():
-            # raises Stopped when the launch is to stop
+        context.report_progress(step + 1, total, losses)
+        if context.is_checkpoint_due():
+            # raises Stopped when the launch is stopping
             context.save_checkpoint(lambda path: save(state, path))
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +29,15 @@ from orchestrator.units import Unit
 if TYPE_CHECKING:
     import numpy as np
 
+_log = logging.getLogger(__name__)
+
 STOP_CHECK_SECONDS = 0.5
+CHECKPOINT_TIME_SHARE = 0.1
+"""Largest share of the time that goes into writing checkpoints."""
 
 
 class Stopped(Exception):
-    """The launch is to stop, or another process took the unit over; the unit function lets this
-    pass.
-    """
+    """The launch is stopping or another process took the unit over; unit functions let it pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +45,10 @@ class Outcome:
     """What a unit function returns."""
 
     rows: Sequence[Row]
-    """Rows of `tables.TABLE_OF_KIND[unit.kind]` with that table's own columns, `seconds` and
-    `peak_memory`; the shared columns of provenance are filled in, unless a row gives its own."""
+    """Rows of `tables.TABLE_OF_KIND[unit.kind]`: the columns of that table, `seconds` and
+    `peak_memory`. The shared columns of provenance are added, unless a row has its own."""
     fingerprint: str | None
-    """Of the images that were read; None if there were none."""
+    """Fingerprint of the images that were read; None if there were none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,21 +65,21 @@ def _never() -> bool:
 
 
 class UnitContext:
-    """A unit's window to the orchestrator.
+    """A unit's view of the orchestrator.
 
     Args:
-        store: where parents and checkpoints lie.
+        store: has the parents and the checkpoints.
         unit: the unit to compute.
-        workdir: empty private folder for its artefacts.
+        workdir: empty private folder for its artifacts.
         data_root: folder of the data sets.
         device: "cpu" or "cuda".
-        threads: CPU threads the unit may use.
-        checkpoint_seconds: pause between checkpoints; a tenth of the time at most goes into writing
-            them.
-        together: units that are computed together, each of which writes its own.
+        threads: CPU threads that the unit may use.
+        checkpoint_seconds: pause between checkpoints; longer where writing them would otherwise
+            take more than `CHECKPOINT_TIME_SHARE` of the time.
+        cohort_size: number of units that are computed together, each with checkpoints of its own.
         report_seconds: pause between reports.
-        report: takes a report, for a display.
-        stopping: asked now and then whether to stop.
+        report: receives the progress, for a display.
+        is_stopping: returns whether to stop; called now and then.
         log: TensorBoard log; None writes none.
     """
 
@@ -90,10 +93,10 @@ class UnitContext:
         device: str = "cpu",
         threads: int = 1,
         checkpoint_seconds: float = 30.0,
-        together: int = 1,
+        cohort_size: int = 1,
         report_seconds: float = 0.5,
         report: Callable[[UnitProgress], None] | None = None,
-        stopping: Callable[[], bool] = _never,
+        is_stopping: Callable[[], bool] = _never,
         log: TensorBoardLog | None = None,
     ) -> None:
         self.workdir = workdir
@@ -101,12 +104,12 @@ class UnitContext:
         self.device = device
         self.threads = threads
         self.checkpoint_seconds = checkpoint_seconds
-        self._together = together
+        self._cohort_size = cohort_size
         self._store = store
         self._unit = unit
         self._report = report
         self._report_seconds = report_seconds
-        self._is_stopping = stopping
+        self._is_stopping = is_stopping
         self._log = log
         self._step = 0
         self._values: Mapping[str, float] = {}
@@ -115,17 +118,20 @@ class UnitContext:
         self._next_stop_check = 0.0
         self._stop = False
 
-    def parent(self, key: str) -> Path:
-        """Return the folder with the artefacts of a done unit, which are what they were when it was
-        finished.
+    def parent_folder(self, key: str) -> Path:
+        """Return the folder with the artifacts of a done unit, after checking their hashes.
 
         Raises:
-            StoreError: it is not done, or damaged.
+            StoreError: the unit is not done, or its artifacts are damaged.
         """
         return intact_folder(self._store, key)
 
     def load_parent_unit(self, key: str) -> Unit:
-        """Return a done unit itself, settings and all; StoreError if it is not done."""
+        """Return a done unit with all its settings.
+
+        Raises:
+            StoreError: it is not done.
+        """
         return self._store.spec_of(key)
 
     def check_fingerprint(self, fingerprint: str) -> None:
@@ -136,42 +142,46 @@ class UnitContext:
         """
         self._store.check_fingerprint(self._unit.dataset, fingerprint)
 
-    def progress(
+    def report_progress(
         self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None
     ) -> None:
-        """Say that `step` of `total` steps are done; cheap without values, since most calls go
-        nowhere.
+        """Report that `step` of `total` steps are done; cheap to call without values.
 
         Args:
-            step: steps done, counted from the unit's beginning, earlier attempts included.
-            total: steps in all.
-            values: named numbers of this step, such as losses: all of them for TensorBoard, the
-                latest for the display. Tensors without dimensions will do. Reading one off its
-                device costs a synchronisation, so a loop of many short steps passes them every few
-                steps.
+            step: steps done since the unit's beginning, including those of earlier attempts.
+            total: number of all steps.
+            values: named numbers of this step, such as losses. TensorBoard gets all of them, the
+                display only the latest. They may be tensors without dimensions. Reading one costs a
+                synchronization with its device, so a loop of many short steps passes values only
+                every few steps.
         """
         self._step = step
         if values:
             self._values = {name: float(value) for name, value in values.items()}
             if self._log is not None:
                 self._log.write_scalars(step, self._values)
+        # Every report costs a message to the launch's process, so most calls end here.
         if self._report is not None and time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + self._report_seconds
             self._report(UnitProgress(step=step, total=total, values=self._values))
 
     def log_image(self, tag: str, image: "np.ndarray[Any, Any]") -> None:
-        """Show a picture in TensorBoard at the current step, uint8 (H, W, C)."""
+        """Show an image in TensorBoard at the current step, uint8 (H, W, C)."""
         if self._log is not None:
-            self._log.image(self._step, tag, image)
+            self._log.write_image(self._step, tag, image)
 
     def load_checkpoint(self) -> Path | None:
-        """Return the file that the last `save_checkpoint` of this unit wrote, on any machine; None
-        at the start.
-        """
-        return self._store.load_checkpoint(self._unit)
+        """Return the file of this unit's last checkpoint, from whatever machine; None without one.
 
-    def checkpoint_due(self) -> bool:
-        """Whether to call `save_checkpoint` now: its time has come, or the launch is to stop."""
+        A checkpoint that is damaged is skipped for the one before it.
+        """
+        path = self._store.load_checkpoint(self._unit)
+        if path is not None:
+            _log.info("%s %s resumes at checkpoint %s", self._unit.kind, self._unit.key, path.name)
+        return path
+
+    def is_checkpoint_due(self) -> bool:
+        """Return whether to call `save_checkpoint` now, because of the time or of a stop."""
         return time.monotonic() >= self._next_checkpoint or self.should_stop()
 
     def save_checkpoint(self, write: Callable[[Path], None]) -> None:
@@ -181,26 +191,29 @@ class UnitContext:
             write: writes the state to the path it is given.
 
         Raises:
-            Stopped: afterwards, if the launch is to stop.
+            Stopped: afterwards, if the launch is stopping.
             StoreError: the store cannot be written.
         """
         began = time.monotonic()
         self._store.save_checkpoint(self._unit, write)
         now = time.monotonic()
-        self._next_checkpoint = now + max(
-            self.checkpoint_seconds, 9 * self._together * (now - began)
-        )
+        seconds = now - began
+        _log.debug("checkpoint of %s %s in %.2f s", self._unit.kind, self._unit.key, seconds)
+        # The other units of a cohort wait while one is written, and each of them writes as long.
+        work_per_write = (1 - CHECKPOINT_TIME_SHARE) / CHECKPOINT_TIME_SHARE * self._cohort_size
+        self._next_checkpoint = now + max(self.checkpoint_seconds, work_per_write * seconds)
         self.raise_if_stopping()
 
     def should_stop(self) -> bool:
-        """Whether the launch is to stop or the lease was lost; looks twice a second at most."""
+        """Return whether the launch is stopping or the lease is lost."""
         now = time.monotonic()
+        # A check may read the store, and loops call this in every step.
         if not self._stop and now >= self._next_stop_check:
             self._next_stop_check = now + STOP_CHECK_SECONDS
             self._stop = self._is_stopping()
         return self._stop
 
     def raise_if_stopping(self) -> None:
-        """Raise `Stopped` if the launch is to stop; for work that keeps no checkpoint."""
+        """Raise `Stopped` if the unit is to stop; for work that keeps no checkpoint."""
         if self.should_stop():
             raise Stopped

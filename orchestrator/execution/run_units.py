@@ -1,12 +1,13 @@
-"""Computing units: lease, unit function, commit. It works the same in a Tune trial and in this
-process, without Ray.
+"""Compute units: take the lease, call the unit function, commit the outcome.
 
-A cohort is computed by one function; its units are leased and settled each by itself.
+The same code runs in a Ray Tune trial and, without Ray, in a plain process. One call of the cohort
+function computes all units of a cohort, but each unit keeps its lease, its folder and its commit.
 """
 
 import importlib
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StoreError
-from orchestrator.execution.commit import CohortSplit, commit_outcome, record_exception
+from orchestrator.execution.commit import CohortSplit, OutcomeRecorder
 from orchestrator.execution.context import Outcome, Stopped, UnitContext, UnitProgress
 from orchestrator.execution.tensorboard import TensorBoardLog
 from orchestrator.execution.trial import TrialSettings, UnitResult, count_cpu_threads
@@ -24,9 +25,11 @@ from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.units import Unit
 
+_log = logging.getLogger(__name__)
+
 UnitFunction = Callable[[Unit, UnitContext], Outcome]
 CohortFunction = Callable[[Sequence[Unit], Sequence[UnitContext]], Sequence[Outcome | Exception]]
-"""Returns for each unit its outcome, or what ended it; raises what ends all of them."""
+"""Returns the outcome of each unit, or what ended it; raises what ends all of them."""
 
 
 def compute_unit(
@@ -36,9 +39,9 @@ def compute_unit(
     device: str,
     report: Callable[[UnitProgress], None] | None = None,
 ) -> UnitResult:
-    """Compute a unit and commit it to the store, unless that is done or somebody else is at it."""
-    placed = None if report is None else lambda place, progress: report(progress)
-    (result,) = compute_units([unit], settings, device=device, report=placed)
+    """Compute a unit and commit it, unless it is done or another process is working on it."""
+    report_place = None if report is None else lambda place, progress: report(progress)
+    (result,) = compute_units([unit], settings, device=device, report=report_place)
     return result
 
 
@@ -49,119 +52,177 @@ def compute_units(
     device: str,
     report: Callable[[int, UnitProgress], None] | None = None,
 ) -> list[UnitResult]:
-    """Compute a unit, or a cohort of them, and commit each of them to the store; those that are
-    done or that somebody else is at are left out.
+    """Compute a unit or a cohort, and commit each unit to the store.
+
+    Units that are done, or that another process is working on, are left out.
 
     Args:
         units: at least one.
         settings: shared by all trials.
         device: "cpu" or "cuda".
-        report: takes the place of a unit among `units`, and how far it is.
+        report: receives the index of a unit in `units`, and its progress.
     """
-    store = open_store(settings.store)
-    results: dict[str, UnitResult] = {}
-    try:
-        if store.stop_signal(settings.run).is_set():
-            return [UnitResult(status="stopped") for _ in units]
-        with ExitStack() as held:
-            tasks = []
-            for place, unit in enumerate(units):
-                lease = held.enter_context(leases.hold(store.lease_storage, unit.key, settings.run))
-                if store.is_done(unit):
-                    store.publish_missing_rows([unit])
-                    results[unit.key] = UnitResult(status="present")
-                elif lease is None:
-                    results[unit.key] = UnitResult(status="busy")
-                else:
-                    tasks.append(
-                        _Task(unit, lease, None if report is None else partial(report, place))
-                    )
-            if tasks:
-                results |= _compute_leased(tasks, store, settings, device)
-    except StoreError as error:  # it cannot even be noted who is working on what
-        results = {
-            u.key: record_exception(u, store, settings, device, error)
-            for u in units
-            if u.key not in results
-        } | results
-    return [results[unit.key] for unit in units]
+    return Executor(open_store(settings.store), settings, device).run(units, report)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A unit that is ours to compute."""
+    """A unit whose lease this process holds."""
 
     unit: Unit
     lease: Lease
     report: Callable[[UnitProgress], None] | None
 
 
-def _compute_leased(
-    tasks: Sequence[_Task], store: Store, settings: TrialSettings, device: str
-) -> dict[str, UnitResult]:
-    """Compute some units together, then settle one after the other."""
-    began = time.monotonic()
-    with ExitStack() as folders:
-        with ExitStack() as logs:
-            stopping = logs.enter_context(store.stop_signal(settings.run).watched())
-            contexts = [
-                _open_context(task, store, settings, device, len(tasks), stopping, folders, logs)
-                for task in tasks
-            ]
-            outcomes = _call_runner(tasks, contexts, settings)
-        share = (time.monotonic() - began) / len(tasks)
-        return {
-            task.unit.key: commit_outcome(
-                task.unit, task.lease, context.workdir, outcome, share, store, settings, device
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Computes units in this process."""
+
+    store: Store
+    settings: TrialSettings
+    device: str
+    """"cpu" or "cuda"."""
+
+    def run(
+        self,
+        units: Sequence[Unit],
+        report: Callable[[int, UnitProgress], None] | None = None,
+    ) -> list[UnitResult]:
+        """Compute the units that are neither done nor leased by another process.
+
+        Returns:
+            The result of each unit, in the order of `units`.
+        """
+        results: dict[str, UnitResult] = {}
+        try:
+            if self.store.stop_signal(self.settings.run).is_set():
+                return [UnitResult(status="stopped") for _ in units]
+            # The leases are held until everything is committed: only then may another process
+            # conclude from a free lease that the unit is done or has failed.
+            with ExitStack() as held_leases:
+                tasks = []
+                for place, unit in enumerate(units):
+                    report_unit = None if report is None else partial(report, place)
+                    taken = self._take_unit(unit, report_unit, held_leases)
+                    if isinstance(taken, UnitResult):
+                        results[unit.key] = taken
+                    else:
+                        tasks.append(taken)
+                if tasks:
+                    results.update(self._compute_tasks(tasks))
+        except StoreError as error:
+            # Not even a lease can be written: all units that have no result yet fail for it.
+            recorder = self._recorder()
+            for unit in units:
+                if unit.key not in results:
+                    results[unit.key] = recorder.record_exception(unit, error)
+        return [results[unit.key] for unit in units]
+
+    def _take_unit(
+        self,
+        unit: Unit,
+        report: Callable[[UnitProgress], None] | None,
+        held_leases: ExitStack,
+    ) -> _Task | UnitResult:
+        """Take the lease of a unit; return a result where there is nothing to compute."""
+        lease_storage, run = self.store.lease_storage, self.settings.run
+        lease = held_leases.enter_context(leases.hold(lease_storage, unit.key, run))
+        # Asked while the lease is held: nobody can finish the unit after this answer.
+        if self.store.is_done(unit):
+            # A worker that was killed after its commit may have left rows unpublished.
+            self.store.publish_missing_rows([unit])
+            _log.info("%s %s is already done", unit.kind, unit.key)
+            return UnitResult(status="present")
+        if lease is None:
+            _log.info("another process is working on %s %s", unit.kind, unit.key)
+            return UnitResult(status="busy")
+        return _Task(unit, lease, report)
+
+    def _compute_tasks(self, tasks: Sequence[_Task]) -> Mapping[str, UnitResult]:
+        """Compute some units together, then commit one after the other."""
+        for task in tasks:
+            _log.info(
+                "started %s %s on %s%s",
+                *(task.unit.kind, task.unit.key, self.device),
+                f" in a cohort of {len(tasks)}" if len(tasks) > 1 else "",
             )
-            for task, context, outcome in zip(tasks, contexts, outcomes, strict=True)
-        }
+        began = time.monotonic()
+        results = {}
+        # Two stacks: the commits need the folders, while the TensorBoard logs are closed before
+        # them, so that the log of a done unit is complete.
+        with ExitStack() as folders:
+            with ExitStack() as logs:
+                is_stopping = logs.enter_context(
+                    self.store.stop_signal(self.settings.run).watched()
+                )
+                contexts = [
+                    self._open_context(task, len(tasks), is_stopping, folders, logs)
+                    for task in tasks
+                ]
+                outcomes = self._call_function(tasks, contexts)
+            seconds = (time.monotonic() - began) / len(tasks)
+            recorder = self._recorder()
+            for task, context, outcome in zip(tasks, contexts, outcomes, strict=True):
+                results[task.unit.key] = recorder.commit_outcome(
+                    task.unit, task.lease, context.workdir, outcome, seconds
+                )
+        return results
+
+    def _call_function(
+        self, tasks: Sequence[_Task], contexts: Sequence[UnitContext]
+    ) -> Sequence[Outcome | Exception]:
+        """Call the unit function, or the cohort function; return exceptions as outcomes."""
+        try:
+            if len(tasks) == 1:
+                unit_function: UnitFunction = _import_function(self.settings.runner)
+                return [unit_function(tasks[0].unit, contexts[0])]
+            cohort_function: CohortFunction = _import_function(self.settings.cohort_runner)
+            return cohort_function([task.unit for task in tasks], contexts)
+        except Exception as error:
+            if len(tasks) == 1 or isinstance(error, Stopped):
+                return [error] * len(tasks)
+            # The error may be due to one of the units, or to all of them together (memory). Alone,
+            # each of them shows whether it is the one.
+            _log.warning(
+                "a cohort of %d units is split, each is to be tried alone: %s: %s",
+                *(len(tasks), type(error).__name__, error),
+            )
+            return [CohortSplit()] * len(tasks)
+
+    def _open_context(
+        self,
+        task: _Task,
+        cohort_size: int,
+        is_stopping: Callable[[], bool],
+        folders: ExitStack,
+        logs: ExitStack,
+    ) -> UnitContext:
+        """Build what the unit function sees; the stacks own its folder and its log."""
+        log = None
+        if self.settings.tensorboard:
+            log = TensorBoardLog(self.store.tensorboard_folder(task.unit))
+            logs.callback(log.close)
+        return UnitContext(
+            store=self.store,
+            unit=task.unit,
+            workdir=folders.enter_context(self.store.scratch(task.unit)),
+            data_root=Path(self.settings.data_root),
+            device=self.device,
+            threads=count_cpu_threads(self.settings.cpus),
+            checkpoint_seconds=self.settings.checkpoint_seconds,
+            cohort_size=cohort_size,
+            # All units of a cohort report, and the launch can only read so many reports a second.
+            report_seconds=self.settings.report_seconds * cohort_size,
+            report=task.report,
+            is_stopping=lambda: task.lease.lost.is_set() or is_stopping(),
+            log=log,
+        )
+
+    def _recorder(self) -> OutcomeRecorder:
+        return OutcomeRecorder(self.store, self.settings, self.device)
 
 
-def _call_runner(
-    tasks: Sequence[_Task], contexts: Sequence[UnitContext], settings: TrialSettings
-) -> Sequence[Outcome | Exception]:
-    try:
-        if len(tasks) == 1:
-            unit_function: UnitFunction = _import_function(settings.runner)
-            return [unit_function(tasks[0].unit, contexts[0])]
-        cohort_function: CohortFunction = _import_function(settings.cohort_runner)
-        return cohort_function([task.unit for task in tasks], contexts)
-    except Exception as error:
-        alone = len(tasks) == 1 or isinstance(error, Stopped)
-        return [error if alone else CohortSplit() for _ in tasks]
-
-
-def _open_context(
-    task: _Task,
-    store: Store,
-    settings: TrialSettings,
-    device: str,
-    together: int,
-    stopping: Callable[[], bool],
-    folders: ExitStack,
-    logs: ExitStack,
-) -> UnitContext:
-    """Return what the unit function sees; its folder and its log last as long as the two stacks."""
-    log = TensorBoardLog(store.tensorboard_folder(task.unit)) if settings.tensorboard else None
-    if log is not None:
-        logs.callback(log.close)
-    return UnitContext(
-        store=store,
-        unit=task.unit,
-        workdir=folders.enter_context(store.scratch(task.unit)),
-        data_root=Path(settings.data_root),
-        device=device,
-        threads=count_cpu_threads(settings.cpus),
-        checkpoint_seconds=settings.checkpoint_seconds,
-        together=together,
-        report_seconds=settings.report_seconds * together,
-        report=task.report,
-        stopping=lambda: task.lease.lost.is_set() or stopping(),
-        log=log,
-    )
-
-
-def _import_function(runner: str) -> Any:
-    module, _, name = runner.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _import_function(name: str) -> Any:
+    """Import a function given as module:name; only workers call it, and only when needed."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -1,6 +1,4 @@
-"""TensorBoard logs of units: scalars and pictures, written by the worker that computes, one folder
-a unit.
-"""
+"""TensorBoard logs of units: one folder per unit, written by the worker that computes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +22,8 @@ class TensorBoardLog:
         for name, value in values.items():
             writer.add_scalar(name, value, step)
 
-    def image(self, step: int, tag: str, image: "np.ndarray[Any, Any]") -> None:
-        """Write a picture, uint8 (H, W, C)."""
+    def write_image(self, step: int, tag: str, image: "np.ndarray[Any, Any]") -> None:
+        """Write an image, uint8 (H, W, C)."""
         self._open(step).add_image(tag, image, step, dataformats="HWC")
 
     def close(self) -> None:
@@ -35,10 +33,11 @@ class TensorBoardLog:
 
     def _open(self, step: int) -> "SummaryWriter":
         if self._writer is None:
+            # Only workers that log import TensorBoard, which takes seconds.
             from torch.utils.tensorboard import SummaryWriter
 
-            continued = (
-                self._folder.exists()
-            )  # what a killed attempt logged beyond its last checkpoint is superseded
-            self._writer = SummaryWriter(str(self._folder), purge_step=step if continued else None)
+            # An attempt that was killed may have logged steps after its last checkpoint. They are
+            # computed again, so TensorBoard has to drop the old values.
+            purge_step = step if self._folder.exists() else None
+            self._writer = SummaryWriter(str(self._folder), purge_step=purge_step)
         return self._writer

@@ -106,7 +106,7 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
     step and network.
     """
     test = evaluation_images(dataset, unit.protocol, unit.split)
-    sets = [SyntheticSet.load(context.parent(key) / SET_FILE) for key in unit.parents]
+    sets = [SyntheticSet.load(context.parent_folder(key) / SET_FILE) for key in unit.parents]
     arrived = [context.load_parent_unit(key).dataset.classes for key in unit.parents]
     images, labels = build_memory([part.training_images() for part in sets], arrived)
     seen = [sum(arrived[: step + 1], ()) for step in range(len(arrived))]
@@ -159,7 +159,7 @@ def _training_set(
     if not unit.parents:
         return TrainingSet.from_images(training_data(dataset, unit).train), {"method": "Whole"}
     (key,) = unit.parents
-    synthetic = SyntheticSet.load(context.parent(key) / SET_FILE)
+    synthetic = SyntheticSet.load(context.parent_folder(key) / SET_FILE)
     columns = {
         "set_key": key,
         "method": synthetic.method,

@@ -36,8 +36,8 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
         training_data(dataset, unit),
         unit.settings,
         index=unit.index,
-        progress=context.progress,
-        checkpoints=Checkpoints(resume=resume, due=context.checkpoint_due, save=save),
+        progress=context.report_progress,
+        checkpoints=Checkpoints(resume=resume, due=context.is_checkpoint_due, save=save),
     )
     save_parameters(network, context.workdir / PARAMETERS_FILE)
     row = {

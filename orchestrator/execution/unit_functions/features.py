@@ -31,7 +31,7 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
     began = time.monotonic()
     set_key, extractor_key = unit.parents
     data, made = training_data(dataset, unit), context.load_parent_unit(set_key)
-    synthetic = SyntheticSet.load(context.parent(set_key) / SET_FILE)
+    synthetic = SyntheticSet.load(context.parent_folder(set_key) / SET_FILE)
     if isinstance(made, Distill):
         start = make_initial_images(data, made.settings, ipc=made.ipc, seed=made.seed)
     else:

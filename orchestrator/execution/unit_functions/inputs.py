@@ -61,7 +61,7 @@ def load(ref: DatasetRef, root: Path, device: str) -> Dataset:
 
 def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) -> ExtractorPool:
     """Return the networks that some units made, on the data set's device."""
-    files = tuple(context.parent(key) / PARAMETERS_FILE for key in keys)
+    files = tuple(context.parent_folder(key) / PARAMETERS_FILE for key in keys)
     return _load_pool(
         files,
         network_of(context.load_parent_unit(keys[0])),
@@ -97,7 +97,7 @@ def progress_callback(
     """
 
     def progress(step: int, of: int, values: dict[str, float]) -> None:
-        context.progress(before + step, of if total is None else total, values)
+        context.report_progress(before + step, of if total is None else total, values)
         context.raise_if_stopping()
 
     return progress

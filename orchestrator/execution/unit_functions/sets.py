@@ -80,7 +80,7 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
         state.source = sources.setdefault(state.iteration, state.source)
 
     def progress(step: int, total: int, values: dict[str, float]) -> None:
-        context.progress(
+        context.report_progress(
             step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()}
         )
 
@@ -89,7 +89,7 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
         resume=state,
         hooks=Hooks(
             progress=progress,
-            checkpoint_due=context.checkpoint_due,
+            checkpoint_due=context.is_checkpoint_due,
             checkpoint=lambda state: context.save_checkpoint(state.save),
         ),
     )

@@ -28,10 +28,10 @@ def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units, monk
         report_seconds=0.05,
         log=log,
     )
-    context.progress(1, 100, {"loss": 1.0})
+    context.report_progress(1, 100, {"loss": 1.0})
     clock[0] = 0.06
     for step in range(2, 101):
-        context.progress(step, 100, {"loss": 1.0} if step % 10 == 0 else {})
+        context.report_progress(step, 100, {"loss": 1.0} if step % 10 == 0 else {})
     assert [report.step for report in reports] == [2]
     assert reports[0].values == {"loss": 1.0}
     assert log.steps == [1, *range(10, 101, 10)]
@@ -43,11 +43,11 @@ def test_saving_a_checkpoint_ends_a_unit_that_is_to_stop(tmp_path, units):
         unit=units[0],
         workdir=tmp_path,
         data_root=tmp_path,
-        stopping=lambda: True,
+        is_stopping=lambda: True,
     )
-    assert context.checkpoint_due() and context.should_stop()
+    assert context.is_checkpoint_due() and context.should_stop()
     with pytest.raises(Stopped):
         context.save_checkpoint(lambda path: path.write_text("kept"))
     assert context.load_checkpoint().read_text() == "kept"
     with pytest.raises(StoreError, match=units[0].key):
-        context.parent(units[0].key)
+        context.parent_folder(units[0].key)

@@ -36,10 +36,10 @@ def run_unit(unit, context):
     behavior = behavior_of(context.data_root, unit.key)
     begin, chain = 0, unit.key
     for key in unit.parents:
-        assert (context.parent(key) / "count.txt").read_text() == str(
+        assert (context.parent_folder(key) / "count.txt").read_text() == str(
             behavior_of(context.data_root, key)["steps"]
         )
-        chain = _next(chain, (context.parent(key) / "chain.txt").read_text())
+        chain = _next(chain, (context.parent_folder(key) / "chain.txt").read_text())
     if (checkpoint := context.load_checkpoint()) is not None:
         begin, chain = json.loads(checkpoint.read_text())
         note(context, "resume", unit, begin)
@@ -59,8 +59,8 @@ def run_unit(unit, context):
     for step in range(begin + 1, behavior["steps"] + 1):
         time.sleep(behavior["pause"])
         chain = _next(chain, str(step))
-        context.progress(step, behavior["steps"], {"loss": 1 / step})
-        if context.checkpoint_due():
+        context.report_progress(step, behavior["steps"], {"loss": 1 / step})
+        if context.is_checkpoint_due():
             state = json.dumps([step, chain])
             context.save_checkpoint(lambda path, state=state: path.write_text(state))
         if step == 2 and behavior["kill_once"] and not _killed_before(context, unit):

@@ -116,10 +116,11 @@ def test_settings_for_people():
 def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):
     code = (
         "import sys; from search_spaces.load import load_space\n"
-        "from orchestrator.search.study import studies\n"
+        "from orchestrator.search.study import build_studies\n"
         "from orchestrator.report import search_report; from orchestrator.cli import search\n"
-        f"(study,) = studies(load_space({str(tiny_space)!r}), sampler='tpe', scheduler='asha')\n"
-        "study.rung_units(study.published, 0)\n"
+        f"space = load_space({str(tiny_space)!r})\n"
+        "(study,) = build_studies(space, sampler='tpe', scheduler='asha')\n"
+        "study.build_rung_units(study.published, 0)\n"
         "assert not {'ray', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

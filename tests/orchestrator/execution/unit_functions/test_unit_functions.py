@@ -140,7 +140,7 @@ def attempt(store, tmp_path, monkeypatch):
     """Runs a unit function without committing; returns its outcome and where its artefacts are."""
     monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
 
-    def attempt(unit, stopping=lambda: False):
+    def attempt(unit, is_stopping=lambda: False):
         workdir = tmp_path / uuid.uuid4().hex
         workdir.mkdir()
         context = UnitContext(
@@ -149,7 +149,7 @@ def attempt(store, tmp_path, monkeypatch):
             workdir=workdir,
             data_root=tmp_path,
             checkpoint_seconds=0.0,
-            stopping=stopping,
+            is_stopping=is_stopping,
         )
         return run_unit(unit, context), workdir
 
@@ -161,7 +161,7 @@ def test_a_stopped_distillation_goes_on_and_ends_the_same(store, run, attempt, s
     unit = distill(settings)
     run(EXTRACTOR)
     with pytest.raises(Stopped):
-        attempt(unit, stopping=lambda: True)
+        attempt(unit, is_stopping=lambda: True)
     assert store.checkpoint_folder(unit).exists()
     resumed, at = attempt(unit)
     shutil.rmtree(store.checkpoint_folder(unit))
@@ -176,7 +176,7 @@ def test_a_stopped_evaluation_keeps_its_finished_networks(store, run, attempt):
     unit = evaluate()
     folder = store.checkpoint_folder(unit)
     with pytest.raises(Stopped):
-        attempt(unit, stopping=lambda: folder.exists())
+        attempt(unit, is_stopping=lambda: folder.exists())
     (checkpoint,) = folder.iterdir()
     kept = json.loads(checkpoint.read_text())
     assert len(kept) == 1
