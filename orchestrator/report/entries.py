@@ -1,5 +1,6 @@
-"""Single entries of result tables: how a measurement or a difference is printed. Accuracies are
-printed in percent.
+"""Entries of result tables: how an accuracy, an interval or a difference is printed.
+
+Accuracies are printed in percent, differences in points.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ T = TypeVar("T", bound=Hashable)
 
 REFERENCE = "Random"
 SAME_SET = "same set"
-"""In the place of a difference: both methods are answered by the same units."""
+"""Shown in place of a difference where both methods are answered by the same units."""
 
 _RANKS: tuple[Emphasis, ...] = ("best", "second")
 
@@ -31,34 +32,38 @@ def format_percent(fraction: float) -> str:
 
 
 def format_points(fraction: float, decimals: int = 1) -> str:
-    """Return a difference in points with its sign; what prints as zero has none."""
+    """Return a difference in points with its sign."""
     text = f"{100 * fraction:+.{decimals}f}".replace("-", "−")
-    return text if text.strip("+−0.") else text[1:]
+    # A difference that rounds to zero has no sign: "−0.0" would claim a direction.
+    rounds_to_zero = not text.strip("+−0.")
+    return text[1:] if rounds_to_zero else text
 
 
 def format_summary(summary: Summary | None) -> str:
-    """Return "mean ± std" in percent; one network has no ±, no network is a dash."""
+    """Return "mean ± std" in percent; without ± for one network, a dash for none."""
     if summary is None:
         return MISSING
-    return format_percent(summary.mean) + (
-        f" ± {format_percent(summary.std)}" if summary.networks > 1 else ""
-    )
+    mean = format_percent(summary.mean)
+    return f"{mean} ± {format_percent(summary.std)}" if summary.networks > 1 else mean
 
 
 def format_interval(interval: Interval | None) -> str:
     """Return "[low, high]" in percent; a dash where there is no interval."""
-    return (
-        MISSING
-        if interval is None
-        else f"[{format_percent(interval[0])}, {format_percent(interval[1])}]"
-    )
+    if interval is None:
+        return MISSING
+    low, high = interval
+    return f"[{format_percent(low)}, {format_percent(high)}]"
 
 
 def build_accuracy_entry(
     measurement: Measurement | None, emphasis: Emphasis | None, notes: Sequence[str]
 ) -> TableEntry:
-    """Return a measurement's entry with its marks for a table's footnotes; what was never planned
-    stays empty.
+    """Return a measurement's entry with its footnotes; empty where nothing was planned.
+
+    Args:
+        measurement: what to print.
+        emphasis: its rank in the table.
+        notes: all footnotes of the table, in order.
     """
     if measurement is None:
         return TableEntry(text="")
@@ -71,9 +76,7 @@ def build_summary_entry(
     emphasis: Emphasis | None,
     notes: Sequence[str],
 ) -> TableEntry:
-    """Return the entry of one summary of a measurement or trajectory, with its marks for a table's
-    footnotes.
-    """
+    """Return the entry of one summary of a measurement or trajectory, with its footnotes."""
     numbers = tuple(notes.index(text) + 1 for text in _collect_notes(source))
     return TableEntry(
         text=format_summary(summary), emphasis=emphasis, notes=numbers, keys=source.keys
@@ -82,9 +85,9 @@ def build_summary_entry(
 
 def build_difference_entry(first: Measurement | None, second: Measurement | None) -> TableEntry:
     """Return first − second in points, paired by seed and network, with its interval."""
-    if first is None or second is None or None in (first.ipc, second.ipc):
+    if first is None or second is None or first.ipc is None or second.ipc is None:
         return TableEntry(text=MISSING)
-    if list_planned_keys(first) == list_planned_keys(second):
+    if first.planned_keys == second.planned_keys:
         return TableEntry(text=SAME_SET)
     return build_paired_entry(first.accuracies, second.accuracies, (*first.keys, *second.keys))
 
@@ -92,50 +95,57 @@ def build_difference_entry(first: Measurement | None, second: Measurement | None
 def build_paired_entry(
     first: Mapping[int, Array], second: Mapping[int, Array], keys: tuple[str, ...]
 ) -> TableEntry:
-    """Return first − second in points with its interval, to two decimals: differences are small
-    beside accuracies.
+    """Return first − second in points with its interval.
 
     Args:
         first: accuracies (networks,) by seed.
-        second: the same of what it is compared with.
+        second: the same for the method that it is compared with.
         keys: units that both come from.
     """
     differences = paired_differences(first, second)
     if not differences:
         return TableEntry(text=MISSING)
     summary = summarize(differences)
+    # Differences are small compared with accuracies, so they get two decimals instead of one.
+    mean = format_points(summary.mean, 2)
     if summary.interval is None:
-        return TableEntry(text=format_points(summary.mean, 2), keys=keys)
+        return TableEntry(text=mean, keys=keys)
     low, high = summary.interval
-    text = f"{format_points(summary.mean, 2)} [{format_points(low, 2)}, {format_points(high, 2)}]"
-    # sets whose means agree by chance pass the test, however much their networks differ
-    clear = differs_from_zero(differences) and not low <= 0 <= high
-    return TableEntry(text=text, emphasis="clear" if clear else None, keys=keys)
+    # The t test alone is not enough: sets whose means agree by chance pass it, however much their
+    # networks differ.
+    is_clear = differs_from_zero(differences) and not low <= 0 <= high
+    return TableEntry(
+        text=f"{mean} [{format_points(low, 2)}, {format_points(high, 2)}]",
+        emphasis="clear" if is_clear else None,
+        keys=keys,
+    )
 
 
 def build_spread_entries(
     accuracies: Mapping[int, Array], summary: Summary, keys: tuple[str, ...]
 ) -> tuple[TableEntry, ...]:
-    """Return mean ± std, interval, std between sets and within them, and sets × networks; `keys`
-    made the numbers.
+    """Return the entries of a spread table.
+
+    They are mean ± std, the interval, the std between sets and within them, and sets × networks.
+
+    Args:
+        accuracies: (networks,) by seed.
+        summary: their statistics.
+        keys: units that the numbers come from.
     """
-    spread = (
-        MISSING if std is None else format_percent(std)
-        for std in (summary.std_sets, summary.std_networks)
-    )
     texts = (
         format_summary(summary),
         format_interval(summary.interval),
-        *spread,
+        _format_std(summary.std_sets),
+        _format_std(summary.std_networks),
         _format_counts(accuracies),
     )
     return tuple(TableEntry(text=text, keys=keys) for text in texts)
 
 
 def rank_summaries(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
-    """Best and second by the printed mean, so that equal figures look alike; where all are equal
-    none has a rank.
-    """
+    """Return which summaries are best and second; none has a rank where all are equal."""
+    # Ranks compare the printed means, so that numbers which read the same are marked the same.
     means = {name: format_percent(summary.mean) for name, summary in competing.items() if summary}
     ordered = sorted(set(means.values()), key=float, reverse=True)
     if len(ordered) < 2:
@@ -145,9 +155,7 @@ def rank_summaries(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
 
 
 def pair_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair every method with Random, and every method with added losses ("DM+IID") with its base
-    ("DM").
-    """
+    """Pair every method with Random, and "DM+IID" with its base "DM"."""
     to_reference = [(m, REFERENCE) for m in methods if m != REFERENCE and REFERENCE in methods]
     to_base = [(m, m.split("+")[0]) for m in methods if "+" in m and m.split("+")[0] in methods]
     return to_reference + to_base
@@ -155,20 +163,22 @@ def pair_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
 
 def collect_footnotes(sources: Iterable[Measurement | Trajectory]) -> tuple[str, ...]:
     """Return the distinct notes of a table's measurements, in order."""
-    return tuple(dict.fromkeys(note for source in sources for note in _collect_notes(source)))
+    notes: dict[str, None] = {}
+    for source in sources:
+        notes.update(dict.fromkeys(_collect_notes(source)))
+    return tuple(notes)
 
 
 def _collect_notes(source: Measurement | Trajectory) -> list[str]:
     notes = list(dict.fromkeys(cell.note for cell in source.cells if cell.note))
     if source.accuracies and source.missing:
-        what = "class orders" if isinstance(source, Trajectory) else "sets"
-        notes.append(f"{len(source.accuracies)} of {len(source.cells)} {what} so far")
+        sets = "class orders" if isinstance(source, Trajectory) else "sets"
+        notes.append(f"{len(source.accuracies)} of {len(source.cells)} {sets} so far")
     return notes
 
 
-def list_planned_keys(source: Measurement | Trajectory) -> list[str]:
-    """Return the units that answer a measurement or trajectory, done or not."""
-    return [cell.evaluation_key for cell in source.cells]
+def _format_std(std: float | None) -> str:
+    return MISSING if std is None else format_percent(std)
 
 
 def _format_counts(accuracies: Mapping[int, Array]) -> str:

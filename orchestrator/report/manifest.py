@@ -1,5 +1,5 @@
-"""What a report wrote, kept beside it, so that the next report can remove what is no longer part of
-it.
+"""The list of files that a report wrote, kept next to it, so that the next report can remove the
+files that are no longer part of it.
 """
 
 import hashlib
@@ -13,11 +13,10 @@ FOLDERS = ("pictures", "figures", "tables", "latex")
 
 
 def update_manifest(out: Path, written: Iterable[Path]) -> None:
-    """Remove the files of an earlier report that this one did not write, and note what this one
-    wrote.
+    """Remove stale files of an earlier report and list the files of this one.
 
-    A file is removed only if the earlier report noted it, it lies in one of the report's own
-    folders, and its content is still what that report wrote.
+    A file is removed only if the earlier report listed it, it is in one of the report's folders,
+    and its content is still what that report wrote.
 
     Args:
         out: the report's folder.
@@ -28,31 +27,31 @@ def update_manifest(out: Path, written: Iterable[Path]) -> None:
     """
     names = {path.relative_to(out).as_posix(): path for path in written}
     for name, digest in _read_manifest(out / MANIFEST).items():
-        if (
-            name not in names
-            and _is_report_file(name)
-            and (out / name).is_file()
-            and _hash_file(out / name) == digest
-        ):
+        if name not in names and _is_unchanged(out, name, digest):
             (out / name).unlink()
-    noted = {
+    listed = {
         name: _hash_file(path) for name, path in sorted(names.items()) if _is_report_file(name)
     }
-    (out / MANIFEST).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
+    (out / MANIFEST).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
 
 
 def _read_manifest(path: Path) -> dict[str, str]:
-    """Return the files of the earlier report; a missing or damaged note says nothing, so nothing is
-    removed.
-    """
+    """Return the digests of the earlier report's files by name."""
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
+        listed = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
+        # Without a readable list nobody knows which files are the report's, so none is removed.
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return listed if isinstance(listed, dict) else {}
+
+
+def _is_unchanged(out: Path, name: str, digest: str) -> bool:
+    # A user may have edited or replaced a file since; such a file is the user's and stays.
+    return _is_report_file(name) and (out / name).is_file() and _hash_file(out / name) == digest
 
 
 def _is_report_file(name: str) -> bool:
+    # The manifest is read from disk and may be damaged: ".." must not lead out of the folder.
     parts = PurePosixPath(name).parts
     return len(parts) > 1 and parts[0] in FOLDERS and ".." not in parts
 

@@ -1,12 +1,11 @@
-"""What a report says, free of any format: tables of entries, sections of tables, and the files that
-show them.
+"""The content of a report without any format: entries, tables, sections, and the files written.
 
-Markdown, the terminal and CSV render the same `Table`; a further format is one more renderer.
+Markdown, HTML, LaTeX, CSV and the terminal render the same `Table`. A new format is one more
+renderer.
 """
 
 import re
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +22,18 @@ PictureGroup = Literal[
     "losses",
     "search",
 ]
-"""What a picture shows: accuracy against size, bars an architecture, maps of two swept settings,
-accuracy after each step of class-incremental learning, features in the plane; methods side by side,
-one set, loss curves; a search."""
+"""What a picture shows.
+
+- compression: accuracy against the size of the set
+- architectures: accuracy of evaluation networks
+- sensitivity: accuracy against swept settings
+- continual: accuracy after each step of class-incremental learning
+- features: features in the plane
+- comparison: images of several methods side by side
+- sheet: images of one set
+- losses: loss curves
+- search: a search over settings
+"""
 
 FIGURE_HEADINGS: dict[PictureGroup, str] = {
     "compression": "Accuracy against size",
@@ -36,16 +44,14 @@ FIGURE_HEADINGS: dict[PictureGroup, str] = {
     "losses": "Loss curves",
     "search": "Search",
 }
-"""Groups of figures, in the order of the report, with their headings; a figure is a PNG and an
-SVG.
-"""
+"""Headings of the groups that are figures (a PNG and an SVG each), in the order of the report."""
 
 MISSING = "–"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableEntry:
-    """One cell of a printed table."""
+    """One entry of a printed table."""
 
     text: str
     emphasis: Emphasis | None = None
@@ -67,32 +73,35 @@ class Table:
     rows: tuple[tuple[TableEntry, ...], ...]
     caption: str = ""
     text_columns: tuple[int, ...] = (0,)
-    """Columns that hold words, set to the left; the others hold numbers, set to the right."""
+    """Columns of words, aligned left; the others hold numbers, aligned right."""
     notes: tuple[str, ...] = ()
-    """Footnotes, the first is number 1."""
+    """Footnotes; the first is number 1."""
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any number in it comes from a row."""
+        return any(any(entry.keys for entry in row) for row in self.rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """The results of one experiment on one data set under one protocol and split: what a table
-    never mixes.
+    """The results of one experiment on one data set under one protocol and split.
+
+    A table never mixes several of these.
     """
 
     title: str
     place: str
-    """The data set, with protocol and split where they are unusual: what a table's caption has to
-    say in a paper.
-    """
+    """The data set, with protocol and split where they are unusual. A paper's caption needs it."""
     tables: tuple[Table, ...]
-    """The tables a reader looks for."""
+    """The main tables."""
     details: tuple[Table, ...]
     """Their spread, intervals and differences."""
 
     @property
-    def measured(self) -> bool:
+    def has_results(self) -> bool:
         """Whether any number in it comes from a row."""
-        tables = (*self.tables, *self.details)
-        return any(entry.keys for table in tables for line in table.rows for entry in line)
+        return any(table.has_results for table in (*self.tables, *self.details))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,16 +110,16 @@ class Report:
 
     space: str
     command: str
-    """The command that computes what is missing."""
+    """The command that computes the missing results."""
     planned_cells: int
     missing_cells: int
     overview: Table
     settings: Table | None
-    """What the units of each method were computed with; None without any."""
+    """The settings that each method was computed with; None without units."""
     sections: tuple[Section, ...]
     """Those that have results."""
-    across: tuple[Table, ...]
-    """Over all sections: reproduction of published figures, scores, aggregates over cells."""
+    aggregates: tuple[Table, ...]
+    """Tables over all sections: reproduction of published results, scores, aggregates."""
     costs: tuple[Table, ...]
     failures: Table | None
     missing: Table | None
@@ -118,24 +127,15 @@ class Report:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Every table in the order of the report."""
-        results = [
-            table for section in self.sections for table in (*section.tables, *section.details)
-        ]
-        settings, *problems = (
-            [table] if table else [] for table in (self.settings, self.failures, self.missing)
-        )
-        return (
-            self.overview,
-            *settings,
-            *self.across,
-            *results,
-            *self.costs,
-            *chain.from_iterable(problems),
-        )
+        ordered: list[Table | None] = [self.overview, self.settings, *self.aggregates]
+        for section in self.sections:
+            ordered += [*section.tables, *section.details]
+        ordered += [*self.costs, self.failures, self.missing]
+        return tuple(table for table in ordered if table is not None)
 
     @property
-    def nothing_yet(self) -> bool:
-        """Whether no cell at all has a result."""
+    def has_no_results(self) -> bool:
+        """Whether not a single cell has a result."""
         return self.missing_cells == self.planned_cells
 
 
@@ -145,21 +145,24 @@ class Picture:
 
     title: str
     path: Path
-    """The PNG, relative to the report's folder; a figure's SVG lies beside it under the same
-    name.
-    """
+    """The PNG, relative to the report's folder."""
     group: PictureGroup
     caption: str = ""
 
     @property
     def svg(self) -> Path | None:
-        """The SVG beside a figure, relative like `path`; None for pictures of images."""
+        """The SVG next to a figure's PNG, relative like `path`; None for pictures of images."""
         return self.path.with_suffix(".svg") if self.group in FIGURE_HEADINGS else None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All its files, relative to the report's folder."""
+        return (self.path,) if self.svg is None else (self.path, self.svg)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportFiles:
-    """What `write_report` wrote."""
+    """The files that `write_report` wrote."""
 
     report: Report
     folder: Path
@@ -169,20 +172,18 @@ class ReportFiles:
     latex: tuple[Path, ...]
     pictures: tuple[Picture, ...]
 
-    def of(self, *groups: PictureGroup) -> tuple[Picture, ...]:
+    def select_pictures(self, *groups: PictureGroup) -> tuple[Picture, ...]:
         """Return the pictures of some groups, in the order of the groups."""
-        return tuple(
-            picture for group in groups for picture in self.pictures if picture.group == group
-        )
+        found: list[Picture] = []
+        for group in groups:
+            found += [picture for picture in self.pictures if picture.group == group]
+        return tuple(found)
 
     @property
     def figures(self) -> dict[str, tuple[Picture, ...]]:
-        """The figures by heading; groups without any are left out."""
-        return {
-            heading: found
-            for group, heading in FIGURE_HEADINGS.items()
-            if (found := self.of(group))
-        }
+        """The figures by heading; groups without figures are left out."""
+        found = {heading: self.select_pictures(group) for group, heading in FIGURE_HEADINGS.items()}
+        return {heading: pictures for heading, pictures in found.items() if pictures}
 
 
 def build_row(*texts: object) -> tuple[TableEntry, ...]:
@@ -191,8 +192,9 @@ def build_row(*texts: object) -> tuple[TableEntry, ...]:
 
 
 def make_slug(*parts: object) -> str:
-    """Return a name for a file made of lower-case letters, digits, dots and hyphens: ("DM+IID", 10)
-    → "dm-iid-10".
+    """Return a file name of lower-case letters, digits, dots and hyphens.
+
+    ("DM+IID", 10) becomes "dm-iid-10".
     """
     words = [re.sub(r"[^a-z0-9.]+", "-", str(part).lower()).strip("-.") for part in parts]
     return "-".join(word for word in words if word)

@@ -1,8 +1,9 @@
-"""Reading: the rows that the store has for a plan, grouped into the measurements that tables and
-figures show.
+"""The results of a plan: rows from the store, grouped into what tables and figures show.
+
+Measurements come from `evaluations`, trajectories from `continual`, feature views from `features`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit
 from search_spaces.schema import Measure
 
+Array = NDArray[np.float64]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
@@ -29,37 +32,40 @@ class Scope:
 
     @property
     def title(self) -> str:
-        """One line for people."""
+        """The title of a section of accuracies."""
         return (
             f"{self.experiment}: {self.dataset} ({self.split} accuracy, protocol {self.protocol})"
         )
 
     @property
     def features_title(self) -> str:
-        """The same where features are shown and no accuracy."""
+        """The title of a section of features."""
         return f"{self.experiment}: {self.dataset} (features, protocol {self.protocol})"
 
     @property
     def place(self) -> str:
         """The data set, with protocol and split where they are unusual."""
-        unusual = {
-            f"protocol {self.protocol}": self.protocol != "paper",
-            f"{self.split} images": self.split != "test",
-        }
-        return ", ".join([self.dataset, *(text for text, told in unusual.items() if told)])
+        parts = [self.dataset]
+        if self.protocol != "paper":
+            parts.append(f"protocol {self.protocol}")
+        if self.split != "test":
+            parts.append(f"{self.split} images")
+        return ", ".join(parts)
+
+    @property
+    def unusual_parts(self) -> tuple[str, ...]:
+        """Protocol and split, each only where it is unusual."""
+        return list_unusual_parts(self.protocol, self.split)
 
     @property
     def name(self) -> tuple[str, ...]:
-        """Parts of a file's name; what is usual is left out."""
-        unusual = [part for part in (self.protocol, self.split) if part not in ("paper", "test")]
-        return (self.experiment, self.dataset, *unusual)
+        """Parts of a file name; the usual protocol and split are left out."""
+        return (self.experiment, self.dataset, *self.unusual_parts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measurement:
-    """One method at one point of an experiment: its sets, one a seed, and the networks trained on
-    each.
-    """
+class _CellGroup:
+    """The cells of one method at one point of an experiment, one per seed."""
 
     scope: Scope
     network: str
@@ -69,13 +75,9 @@ class Measurement:
     sweep: Sweep
     """Names and values of swept settings, empty without a sweep."""
     cells: tuple[Cell, ...]
-    """One a seed, in the order of the plan."""
-    accuracies: dict[int, NDArray[np.float64]]
-    """By seed, the accuracies (networks,) as fractions, in the order of the networks' index;
-    planned seeds may lack.
-    """
-    summary: Summary | None
-    """Statistics of the accuracies; None without any."""
+    """One per seed, in the order of the plan."""
+    accuracies: dict[int, Array]
+    """Accuracies as fractions, by seed; planned seeds may be missing."""
 
     @property
     def missing(self) -> int:
@@ -84,8 +86,24 @@ class Measurement:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Evaluation units that the numbers come from."""
+        """Units that the accuracies come from."""
         return tuple(cell.evaluation_key for cell in self.cells if cell.seed in self.accuracies)
+
+    @property
+    def planned_keys(self) -> tuple[str, ...]:
+        """Units that answer the cells, done or not."""
+        return tuple(cell.evaluation_key for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement(_CellGroup):
+    """The accuracies of one method: sets by seed, and the networks trained on each.
+
+    The accuracies of a set have the shape (networks,), in the order of the networks' index.
+    """
+
+    summary: Summary | None
+    """Statistics of the accuracies; None without any."""
 
     @property
     def set_keys(self) -> tuple[str | None, ...]:
@@ -94,38 +112,21 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trajectory:
-    """One method of class-incremental learning: accuracy over the classes seen so far, after each
-    step.
+class Trajectory(_CellGroup):
+    """The accuracies of one method of class-incremental learning, after each step.
+
+    A seed is a class order. Its accuracies have the shape (steps, networks); each is over the
+    classes seen so far.
     """
 
-    scope: Scope
-    network: str
-    ipc: int | None
-    method: str
     steps: int
-    sweep: Sweep
-    cells: tuple[Cell, ...]
-    """One a seed (a class order)."""
-    accuracies: dict[int, NDArray[np.float64]]
-    """By seed, (steps, networks) as fractions; planned seeds may lack."""
     summaries: tuple[Summary | None, ...]
-    """One a step, over class orders and networks."""
-
-    @property
-    def missing(self) -> int:
-        """Number of planned cells without a result."""
-        return len(self.cells) - len(self.accuracies)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Units that the numbers come from."""
-        return tuple(cell.evaluation_key for cell in self.cells if cell.seed in self.accuracies)
+    """One per step, over class orders and networks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureView:
-    """The features of one set beside those of real images."""
+    """The features of one set next to those of real images."""
 
     scope: Scope
     cell: Cell
@@ -135,21 +136,22 @@ class FeatureView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Results:
-    """A plan and what the store has of it."""
+    """A plan, and what the store has of it."""
 
     plan: Plan
     measurements: tuple[Measurement, ...]
     trajectories: tuple[Trajectory, ...]
     views: tuple[FeatureView, ...]
     rows: dict[str, pd.DataFrame]
-    """By table, the rows of the plan's units, sorted by key."""
+    """Rows of the plan's units by table, sorted by key."""
 
     @property
     def done(self) -> frozenset[str]:
         """Keys of the plan's units that have rows."""
-        return frozenset(
-            key for name in set(tables.TABLE_OF_KIND.values()) for key in self.rows[name]["key"]
-        )
+        keys: set[str] = set()
+        for name in set(tables.TABLE_OF_KIND.values()):
+            keys.update(self.rows[name]["key"])
+        return frozenset(keys)
 
 
 def read_results(plan: Plan, store: Path) -> Results:
@@ -176,31 +178,32 @@ def list_scopes(measurements: Iterable[Measurement | Trajectory | FeatureView]) 
     return list(dict.fromkeys(measurement.scope for measurement in measurements))
 
 
+def list_unusual_parts(protocol: str, split: str) -> tuple[str, ...]:
+    """Return protocol and split, each only where it is unusual, for file names and titles."""
+    return tuple(part for part in (protocol, split) if part not in ("paper", "test"))
+
+
 def format_ipc(ipc: int | None) -> str:
     """Return an IPC for a title."""
     return "all images" if ipc is None else f"IPC {ipc}"
 
 
 def label_dataset(unit: Unit) -> str:
-    """Return a data set's name, with its version unless that is the first."""
+    """Return the name of a data set, with its version unless that is the first."""
     version = unit.dataset.version
     return unit.dataset.name if version == 1 else f"{unit.dataset.name} v{version}"
 
 
-def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measurement]:
-    ordered = evaluations.sort_values("network_index")
-    accuracies = {
-        str(key): group["accuracy"].to_numpy(dtype=np.float64)
-        for key, group in ordered.groupby("key")
-    }
+def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterator[Measurement]:
+    accuracies: dict[str, Array] = {}
+    for key, rows in evaluations.sort_values("network_index").groupby("key"):
+        accuracies[str(key)] = rows["accuracy"].to_numpy(dtype=np.float64)
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in _select_cells(plan, "accuracy"):
         point = (_build_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, sweep), cells in groups.items():
-        found = {
-            c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies
-        }
+        found = _select_accuracies(cells, accuracies)
         yield Measurement(
             scope=scope,
             network=network,
@@ -213,28 +216,18 @@ def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterable[Measu
         )
 
 
-def _group_trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Trajectory]:
-    accuracies = {
-        str(key): group.pivot(index="step", columns="network_index", values="accuracy").to_numpy(
-            dtype=np.float64
-        )
-        for key, group in continual.groupby("key")
-    }
+def _group_trajectories(plan: Plan, continual: pd.DataFrame) -> Iterator[Trajectory]:
+    accuracies: dict[str, Array] = {}
+    for key, rows in continual.groupby("key"):
+        table = rows.pivot(index="step", columns="network_index", values="accuracy")
+        accuracies[str(key)] = table.to_numpy(dtype=np.float64)
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in _select_cells(plan, "continual"):
-        point = (
-            _build_scope(plan, cell),
-            cell.network,
-            cell.ipc,
-            cell.method,
-            cell.steps,
-            cell.sweep,
-        )
+        scope = _build_scope(plan, cell)
+        point = (scope, cell.network, cell.ipc, cell.method, cell.steps, cell.sweep)
         groups.setdefault(point, []).append(cell)
     for (scope, network, ipc, method, steps, sweep), cells in groups.items():
-        found = {
-            c.seed: accuracies[c.evaluation_key] for c in cells if c.evaluation_key in accuracies
-        }
+        found = _select_accuracies(cells, accuracies)
         yield Trajectory(
             scope=scope,
             network=network,
@@ -244,15 +237,27 @@ def _group_trajectories(plan: Plan, continual: pd.DataFrame) -> Iterable[Traject
             sweep=sweep,
             cells=tuple(cells),
             accuracies=found,
-            summaries=tuple(
-                summarize([found[seed][step] for seed in sorted(found)]) if found else None
-                for step in range(steps)
-            ),
+            summaries=tuple(_summarize_step(found, step) for step in range(steps)),
         )
 
 
-def _build_views(plan: Plan, features: pd.DataFrame) -> Iterable[FeatureView]:
-    by_key = {str(key): group for key, group in features.groupby("key")}
+def _select_accuracies(cells: Iterable[Cell], accuracies: dict[str, Array]) -> dict[int, Array]:
+    """Return the accuracies of some cells by seed, for the cells that have any."""
+    return {
+        cell.seed: accuracies[cell.evaluation_key]
+        for cell in cells
+        if cell.evaluation_key in accuracies
+    }
+
+
+def _summarize_step(accuracies: dict[int, Array], step: int) -> Summary | None:
+    if not accuracies:
+        return None
+    return summarize([accuracies[seed][step] for seed in sorted(accuracies)])
+
+
+def _build_views(plan: Plan, features: pd.DataFrame) -> Iterator[FeatureView]:
+    by_key = {str(key): rows for key, rows in features.groupby("key")}
     for cell in _select_cells(plan, "features"):
         rows = by_key.get(cell.evaluation_key, features.iloc[:0])
         yield FeatureView(
@@ -260,7 +265,7 @@ def _build_views(plan: Plan, features: pd.DataFrame) -> Iterable[FeatureView]:
         )
 
 
-def _select_cells(plan: Plan, measure: Measure) -> Iterable[Cell]:
+def _select_cells(plan: Plan, measure: Measure) -> Iterator[Cell]:
     return (cell for cell in plan.cells if cell.measure == measure)
 
 

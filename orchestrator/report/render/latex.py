@@ -80,7 +80,7 @@ def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
     """
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    chapters = [("Across all experiments", report.across, "")] + [
+    chapters = [("Across all experiments", report.aggregates, "")] + [
         (section.title, (*section.tables, *section.details), section.place)
         for section in report.sections
     ]

@@ -26,7 +26,7 @@ def render_terminal(report: Report) -> RenderableType:
         some = f"{report.missing_cells} of {report.planned_cells} cells are still missing"
         none = f"No cell has a result yet, {report.planned_cells} are planned"
         parts.append(
-            Text(f"{none if report.nothing_yet else some}: {report.command}", style="yellow")
+            Text(f"{none if report.has_no_results else some}: {report.command}", style="yellow")
         )
     return Group(*parts)
 

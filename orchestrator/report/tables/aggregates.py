@@ -1,9 +1,11 @@
-"""Tables over all sections: all data sets in one, reproduction, DD-Ranking's scores, aggregates
-over cells.
+"""Tables over all sections, and aggregates over the cells that methods share.
+
+The aggregates come from the measurements without swept settings, which are rows of `evaluations`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from orchestrator.analysis.statistics import (
 )
 from orchestrator.report.entries import format_interval, format_percent, pair_methods
 from orchestrator.report.model import Emphasis, Table, TableEntry, make_slug
-from orchestrator.report.results import Measurement, Results
+from orchestrator.report.results import Measurement, Results, list_unusual_parts
 from orchestrator.report.tables.all_datasets import build_all_datasets_tables
 from orchestrator.report.tables.dd_ranking import build_score_tables
 from orchestrator.report.tables.reproduction import build_reproduction_tables
@@ -35,154 +37,164 @@ _IMPROVEMENT = (
     " the interval excludes 50. Agarwal et al., NeurIPS 2021."
 )
 
-_Place = tuple[str, int | None, str]
-"""A cell that methods share: data set, IPC, network."""
+
+class _Cell(NamedTuple):
+    """A point that methods share."""
+
+    dataset: str
+    ipc: int | None
+    network: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Comparison:
-    """The methods of one experiment under one protocol and split, on the cells that all of them
-    have.
-    """
+class _Family(NamedTuple):
+    """Methods that may be compared."""
 
     experiment: str
     protocol: str
     split: str
-    cells: dict[str, list[Measurement]]
-    """By method, in the order of `places`."""
-    places: tuple[_Place, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Comparison:
+    """The methods of one family, on the cells that all of them have."""
+
+    family: _Family
+    cell_count: int
+    measurements: dict[str, list[Measurement]]
+    """By method, one per cell, in the same order for all methods."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Parts of a file's name."""
-        unusual = [part for part in (self.protocol, self.split) if part not in ("paper", "test")]
-        return ("across", self.experiment, *unusual)
+    def name(self) -> tuple[str, ...]:
+        """Parts of a file name."""
+        unusual = list_unusual_parts(self.family.protocol, self.family.split)
+        return ("across", self.family.experiment, *unusual)
 
     @property
     def title(self) -> str:
-        """End of a table's title."""
-        return (
-            f"{self.experiment} ({self.split} accuracy, protocol {self.protocol},"
-            f" {len(self.places)} cells)"
-        )
+        """The end of a table's title."""
+        experiment, protocol, split = self.family
+        return f"{experiment} ({split} accuracy, protocol {protocol}, {self.cell_count} cells)"
 
 
 def build_aggregate_tables(results: Results) -> tuple[Table, ...]:
-    """Return the tables that look over all sections; those without anything to say are left out."""
-    aggregates = [
-        table for c in _compared(results) for table in (_quartiles(results, c), _improvements(c))
-    ]
-    made = (
+    """Return the tables over all sections: data sets, reproduction, scores, aggregates.
+
+    Tables without rows are left out.
+    """
+    tables = [
         *build_all_datasets_tables(results),
         *build_reproduction_tables(results),
         *build_score_tables(results),
-        *aggregates,
-    )
-    return tuple(table for table in made if table.rows)
+    ]
+    for comparison in _build_comparisons(results):
+        tables.append(_build_quartiles(results, comparison))
+        tables.append(_build_improvements(comparison))
+    return tuple(table for table in tables if table.rows)
 
 
-def _compared(results: Results) -> Iterable[_Comparison]:
+def _build_comparisons(results: Results) -> Iterator[_Comparison]:
     """Yield the comparisons that span at least two cells and two methods."""
-    groups: dict[tuple[str, str, str], dict[str, dict[_Place, Measurement]]] = {}
+    families: dict[_Family, dict[str, dict[_Cell, Measurement]]] = {}
     for m in results.measurements:
-        if m.summary and m.ipc is not None and not m.sweep and _classes(results, m):
-            scope = m.scope
-            methods = groups.setdefault((scope.experiment, scope.protocol, scope.split), {})
-            methods.setdefault(m.method, {})[scope.dataset, m.ipc, m.network] = m
-    for (experiment, protocol, split), methods in groups.items():
+        if m.summary and m.ipc is not None and not m.sweep and _count_classes(results, m):
+            family = _Family(m.scope.experiment, m.scope.protocol, m.scope.split)
+            methods = families.setdefault(family, {})
+            methods.setdefault(m.method, {})[_Cell(m.scope.dataset, m.ipc, m.network)] = m
+    for family, methods in families.items():
         first, *others = methods.values()
-        places = tuple(place for place in first if all(place in cells for cells in others))
-        if len(places) > 1 and others:
-            yield _Comparison(
-                experiment=experiment,
-                protocol=protocol,
-                split=split,
-                cells={
-                    method: [cells[place] for place in places] for method, cells in methods.items()
-                },
-                places=places,
-            )
+        common = [cell for cell in first if all(cell in measured for measured in others)]
+        if len(common) > 1 and others:
+            chosen = {}
+            for method, measured in methods.items():
+                chosen[method] = [measured[cell] for cell in common]
+            yield _Comparison(family=family, cell_count=len(common), measurements=chosen)
 
 
-def _quartiles(results: Results, comparison: _Comparison) -> Table:
-    normalised = {
-        method: [_normalised(results, m) for m in ms] for method, ms in comparison.cells.items()
+def _build_quartiles(results: Results, comparison: _Comparison) -> Table:
+    normalized = {
+        method: [_normalize(results, m) for m in measurements]
+        for method, measurements in comparison.measurements.items()
     }
-    means = {method: _joined_mean(groups) for method, groups in normalised.items()}
-    best = sorted({format_percent(mean) for mean in means.values()}, key=float, reverse=True)
-    marks: dict[str, Emphasis] = dict(zip(best, ("best", "second"), strict=False))
-    rows = tuple(
-        (
-            TableEntry(text=method),
-            TableEntry(
-                text=format_percent(means[method]),
-                emphasis=marks.get(format_percent(means[method])),
-                keys=_keys(ms),
-            ),
-            TableEntry(
-                text=format_interval(interquartile_mean_interval(normalised[method])),
-                keys=_keys(ms),
-            ),
+    means = {
+        method: format_percent(_compute_joint_mean(groups)) for method, groups in normalized.items()
+    }
+    # Ranks compare the printed means, so that numbers which read the same are marked the same.
+    ordered = sorted(set(means.values()), key=float, reverse=True)
+    emphasis: dict[str, Emphasis] = dict(zip(ordered, ("best", "second"), strict=False))
+    rows = []
+    for method, measurements in comparison.measurements.items():
+        keys = _list_keys(measurements)
+        mean = TableEntry(text=means[method], emphasis=emphasis.get(means[method]), keys=keys)
+        interval = interquartile_mean_interval(normalized[method])
+        rows.append(
+            (TableEntry(text=method), mean, TableEntry(text=format_interval(interval), keys=keys))
         )
-        for method, ms in comparison.cells.items()
-    )
     return Table(
-        slug=make_slug(*comparison.names, "iqm"),
+        slug=make_slug(*comparison.name, "iqm"),
         title=f"Interquartile mean across cells: {comparison.title}",
         header=("Method", "interquartile mean", "95 % interval"),
-        rows=rows,
+        rows=tuple(rows),
         caption=_QUARTILES,
     )
 
 
-def _improvements(comparison: _Comparison) -> Table:
-    rows = []
-    for first, second in pair_methods(list(comparison.cells)):
-        pairs = list(zip(comparison.cells[first], comparison.cells[second], strict=True))
-        groups = [(_group(a), _group(b)) for a, b in pairs]
-        probability = probability_of_improvement(
-            (np.concatenate(a), np.concatenate(b)) for a, b in groups
-        )
-        interval = improvement_interval(groups)
-        several = all(len(group) > 1 for pair in groups for group in pair)
-        clear = several and interval is not None and not interval[0] <= 0.5 <= interval[1]
-        keys = _keys([m for pair in pairs for m in pair])
-        number = TableEntry(
-            text=format_percent(probability), emphasis="clear" if clear else None, keys=keys
-        )
-        rows.append(
-            (
-                TableEntry(text=f"{first} over {second}"),
-                number,
-                TableEntry(text=format_interval(interval), keys=keys),
-            )
-        )
+def _build_improvements(comparison: _Comparison) -> Table:
+    pairs = pair_methods(list(comparison.measurements))
     return Table(
-        slug=make_slug(*comparison.names, "improvement"),
+        slug=make_slug(*comparison.name, "improvement"),
         title=f"Probability of improvement across cells: {comparison.title}",
         header=("Comparison", "probability", "95 % interval"),
-        rows=tuple(rows),
+        rows=tuple(_build_improvement_row(comparison, first, second) for first, second in pairs),
         caption=_IMPROVEMENT,
     )
 
 
-def _joined_mean(groups: Sequence[Sequence[Array]]) -> float:
-    return interquartile_mean(np.concatenate([numbers for group in groups for numbers in group]))
+def _build_improvement_row(
+    comparison: _Comparison, first: str, second: str
+) -> tuple[TableEntry, ...]:
+    keys: list[str] = []
+    groups: list[tuple[list[Array], list[Array]]] = []
+    for a, b in zip(comparison.measurements[first], comparison.measurements[second], strict=True):
+        groups.append((_list_accuracies(a), _list_accuracies(b)))
+        keys += [*a.keys, *b.keys]
+    probability = probability_of_improvement(
+        (np.concatenate(a), np.concatenate(b)) for a, b in groups
+    )
+    interval = improvement_interval(groups)
+    # With one set the interval says nothing about other sets, so nothing is clear.
+    has_several_sets = all(len(a) > 1 and len(b) > 1 for a, b in groups)
+    excludes_half = interval is not None and not interval[0] <= 0.5 <= interval[1]
+    emphasis: Emphasis | None = "clear" if has_several_sets and excludes_half else None
+    distinct = tuple(dict.fromkeys(keys))
+    return (
+        TableEntry(text=f"{first} over {second}"),
+        TableEntry(text=format_percent(probability), emphasis=emphasis, keys=distinct),
+        TableEntry(text=format_interval(interval), keys=distinct),
+    )
 
 
-def _group(m: Measurement) -> list[Array]:
+def _compute_joint_mean(groups: Iterable[Sequence[Array]]) -> float:
+    """Return the interquartile mean over all numbers of some groups."""
+    numbers: list[Array] = []
+    for group in groups:
+        numbers += group
+    return interquartile_mean(np.concatenate(numbers))
+
+
+def _list_accuracies(m: Measurement) -> list[Array]:
     return [m.accuracies[seed] for seed in sorted(m.accuracies)]
 
 
-def _normalised(results: Results, m: Measurement) -> list[Array]:
-    """Return (accuracy − chance) / (1 − chance), chance being one over the number of classes."""
-    chance = 1 / _classes(results, m)
-    return [(numbers - chance) / (1 - chance) for numbers in _group(m)]
+def _normalize(results: Results, m: Measurement) -> list[Array]:
+    """Return (accuracy − chance) / (1 − chance), where chance is 1 / number of classes."""
+    chance = 1 / _count_classes(results, m)
+    return [(numbers - chance) / (1 - chance) for numbers in _list_accuracies(m)]
 
 
-def _classes(results: Results, m: Measurement) -> int:
-    """Return the number of classes of a data set, of a user's own from its rows; 0 where it is
-    unknown.
+def _count_classes(results: Results, m: Measurement) -> int:
+    """Return the number of classes of a data set; 0 where it is unknown.
+
+    That of a custom data set is read from its rows.
     """
     ref = results.plan.units[m.cells[0].evaluation_key].dataset
     if ref.format is None and ref.name in REGISTRY:
@@ -192,5 +204,8 @@ def _classes(results: Results, m: Measurement) -> int:
     return len(found.iloc[0]) if len(found) else 0
 
 
-def _keys(measurements: Iterable[Measurement]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(key for m in measurements for key in m.keys))
+def _list_keys(measurements: Iterable[Measurement]) -> tuple[str, ...]:
+    keys: dict[str, None] = {}
+    for m in measurements:
+        keys.update(dict.fromkeys(m.keys))
+    return tuple(keys)

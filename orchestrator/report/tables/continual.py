@@ -1,8 +1,10 @@
-"""Tables of class-incremental learning: accuracy over the classes seen, after each step and over
-all of them.
+"""Tables of class-incremental learning: accuracy over the classes seen so far.
+
+They come from the trajectories, which are rows of `continual`: a column per step, and the average
+over all steps.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.statistics import Array, Summary, summarize
@@ -12,7 +14,6 @@ from orchestrator.report.entries import (
     build_spread_entries,
     build_summary_entry,
     collect_footnotes,
-    list_planned_keys,
     pair_methods,
     rank_summaries,
 )
@@ -30,6 +31,13 @@ _SPREAD = (
     " Between orders, within orders: sample standard deviation of the orders' means, and of the"
     " networks on one order."
 )
+_SPREAD_HEADER = (
+    "mean ± std",
+    "95 % interval",
+    "between orders",
+    "within orders",
+    "orders × networks",
+)
 _DIFFERENCE = (
     "Difference of accuracy in points, paired by class order and network, with its 95 % interval"
     " (two-level bootstrap); bold where both the interval and a t test over the orders'"
@@ -37,154 +45,147 @@ _DIFFERENCE = (
 )
 
 Part = Callable[[Array], Array]
-"""What a column shows of an order's accuracies (steps, networks): one number a network."""
+"""What a column shows of an order's accuracies: (steps, networks) to (networks,)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Group:
-    """Methods that learned the same sequence with the same network and memory."""
+class _StepGrid:
+    """Methods that learned the same number of steps with the same network and memory."""
 
     slug: str
     title: str
     columns: dict[str, Part]
-    methods: dict[str, Trajectory]
+    trajectories: dict[str, Trajectory]
+    """By method."""
 
 
 def build_continual_sections(results: Results) -> tuple[Section, ...]:
     """Return the class-incremental results of each scope as tables."""
-    return tuple(
-        _section(results, scope, [t for t in results.trajectories if t.scope == scope])
-        for scope in list_scopes(results.trajectories)
-    )
+    sections = []
+    for scope in list_scopes(results.trajectories):
+        chosen = [t for t in results.trajectories if t.scope == scope]
+        sections.append(_build_section(results, scope, chosen))
+    return tuple(sections)
 
 
-def _section(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Section:
-    groups = list(_groups(results, scope, trajectories))
-    details = [
-        table for group in groups for table in (_spread(group), _differences(group)) if table.rows
-    ]
+def _build_section(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Section:
+    tables: list[Table] = []
+    details: list[Table] = []
+    for grid in _build_grids(results, scope, trajectories):
+        tables.append(_build_accuracies(grid))
+        details += [_build_spread(grid), _build_differences(grid)]
     return Section(
         title=scope.title,
         place=scope.place,
-        tables=tuple(map(_accuracies, groups)),
-        details=tuple(details),
+        tables=tuple(tables),
+        details=tuple(table for table in details if table.rows),
     )
 
 
-def _groups(results: Results, scope: Scope, trajectories: Sequence[Trajectory]) -> Iterable[_Group]:
+def _build_grids(
+    results: Results, scope: Scope, trajectories: Sequence[Trajectory]
+) -> Iterator[_StepGrid]:
     found: dict[tuple[int, int | None, str], list[Trajectory]] = {}
     for t in trajectories:
         found.setdefault((t.steps, t.ipc, t.network), []).append(t)
     for (steps, ipc, network), chosen in found.items():
-        yield _Group(
+        counted = f"{steps} {'step' if steps == 1 else 'steps'}"
+        yield _StepGrid(
             slug=make_slug(*scope.name, f"{steps} steps", format_ipc(ipc), network),
-            title=f"Class-incremental learning in {_steps(steps)}, {format_ipc(ipc)}, {network}",
-            columns=_columns(steps, _classes_seen(results, chosen)),
-            methods={name_swept_method(t.method, t.sweep): t for t in chosen},
+            title=f"Class-incremental learning in {counted}, {format_ipc(ipc)}, {network}",
+            columns=_build_columns(steps, _count_classes_seen(results, chosen)),
+            trajectories={name_swept_method(t.method, t.sweep): t for t in chosen},
         )
 
 
-def _steps(count: int) -> str:
-    return f"{count} {'step' if count == 1 else 'steps'}"
+def _build_columns(steps: int, seen: Mapping[int, int]) -> dict[str, Part]:
+    columns: dict[str, Part] = {}
+    for step in range(1, steps + 1):
+        heading = f"{seen[step]} classes" if step in seen else f"step {step}"
+        columns[heading] = _select_step(step)
+    columns["average"] = lambda accuracies: accuracies.mean(axis=0)
+    return columns
 
 
-def _columns(steps: int, seen: Mapping[int, int]) -> dict[str, Part]:
-    names = [
-        f"{seen[step]} classes" if step in seen else f"step {step}" for step in range(1, steps + 1)
-    ]
-    columns = {name: _step(index) for index, name in enumerate(names)}
-    return columns | {"average": lambda accuracies: accuracies.mean(axis=0)}
+def _select_step(step: int) -> Part:
+    return lambda accuracies: accuracies[step - 1]
 
 
-def _step(index: int) -> Part:
-    return lambda accuracies: accuracies[index]
-
-
-def _classes_seen(results: Results, trajectories: Sequence[Trajectory]) -> dict[int, int]:
-    """Return the number of classes seen after each step, as far as there are rows."""
+def _count_classes_seen(results: Results, trajectories: Sequence[Trajectory]) -> dict[int, int]:
+    """Return the number of classes seen after each step that has rows."""
+    keys: list[str] = []
+    for t in trajectories:
+        keys += t.keys
     rows = results.rows["continual"]
-    rows = rows[rows["key"].isin([key for t in trajectories for key in t.keys])].dropna(
-        subset="classes"
-    )
+    rows = rows[rows["key"].isin(keys)].dropna(subset="classes")
     return {
         int(step): len(classes) for step, classes in zip(rows["step"], rows["classes"], strict=True)
     }
 
 
-def _of(t: Trajectory, part: Part) -> dict[int, Array]:
+def _select_part(t: Trajectory, part: Part) -> dict[int, Array]:
     return {seed: part(t.accuracies[seed]) for seed in sorted(t.accuracies)}
 
 
-def _summary(t: Trajectory, part: Part) -> Summary | None:
-    return summarize(list(_of(t, part).values())) if t.accuracies else None
+def _summarize_part(t: Trajectory, part: Part) -> Summary | None:
+    return summarize(list(_select_part(t, part).values())) if t.accuracies else None
 
 
-def _accuracies(group: _Group) -> Table:
-    summaries = {
-        c: {m: _summary(t, part) for m, t in group.methods.items()}
-        for c, part in group.columns.items()
-    }
-    emphasis = {column: rank_summaries(found) for column, found in summaries.items()}
-    notes = collect_footnotes(group.methods.values())
-    rows = tuple(
-        (
-            TableEntry(text=m),
-            *(
-                build_summary_entry(t, summaries[c][m], emphasis[c].get(m), notes)
-                for c in group.columns
-            ),
-        )
-        for m, t in group.methods.items()
-    )
-    header = ("Method", *group.columns)
+def _build_accuracies(grid: _StepGrid) -> Table:
+    notes = collect_footnotes(grid.trajectories.values())
+    rows = {method: [TableEntry(text=method)] for method in grid.trajectories}
+    for part in grid.columns.values():
+        summaries = {method: _summarize_part(t, part) for method, t in grid.trajectories.items()}
+        emphasis = rank_summaries(summaries)
+        for method, t in grid.trajectories.items():
+            entry = build_summary_entry(t, summaries[method], emphasis.get(method), notes)
+            rows[method].append(entry)
     return Table(
-        slug=group.slug, title=group.title, header=header, rows=rows, caption=_ACCURACY, notes=notes
+        slug=grid.slug,
+        title=grid.title,
+        header=("Method", *grid.columns),
+        rows=tuple(map(tuple, rows.values())),
+        caption=_ACCURACY,
+        notes=notes,
     )
 
 
-def _spread(group: _Group) -> Table:
-    header = (
-        "Method",
-        "After",
-        "mean ± std",
-        "95 % interval",
-        "between orders",
-        "within orders",
-        "orders × networks",
-    )
-    rows = [
-        (*build_row(method, column), *build_spread_entries(_of(t, part), summary, t.keys))
-        for method, t in group.methods.items()
-        for column, part in group.columns.items()
-        if (summary := _summary(t, part))
-    ]
+def _build_spread(grid: _StepGrid) -> Table:
+    rows = []
+    for method, t in grid.trajectories.items():
+        for column, part in grid.columns.items():
+            summary = _summarize_part(t, part)
+            if summary:
+                entries = build_spread_entries(_select_part(t, part), summary, t.keys)
+                rows.append((*build_row(method, column), *entries))
     return Table(
-        slug=f"{group.slug}-spread",
-        title=f"{group.title}: spread",
-        header=header,
+        slug=f"{grid.slug}-spread",
+        title=f"{grid.title}: spread",
+        header=("Method", "After", *_SPREAD_HEADER),
         rows=tuple(rows),
         caption=_SPREAD,
         text_columns=(0, 1),
     )
 
 
-def _differences(group: _Group) -> Table:
+def _build_differences(grid: _StepGrid) -> Table:
     rows = []
-    for first, second in pair_methods(list(group.methods)):
-        a, b = group.methods[first], group.methods[second]
-        entries = [_difference(a, b, part) for part in group.columns.values()]
+    for first, second in pair_methods(list(grid.trajectories)):
+        a, b = grid.trajectories[first], grid.trajectories[second]
+        entries = [_build_difference(a, b, part) for part in grid.columns.values()]
         if any(entry.text != MISSING for entry in entries):
             rows.append((TableEntry(text=f"{first} − {second}"), *entries))
     return Table(
-        slug=f"{group.slug}-differences",
-        title=f"{group.title}: differences",
-        header=("Difference", *group.columns),
+        slug=f"{grid.slug}-differences",
+        title=f"{grid.title}: differences",
+        header=("Difference", *grid.columns),
         rows=tuple(rows),
         caption=_DIFFERENCE,
     )
 
 
-def _difference(first: Trajectory, second: Trajectory, part: Part) -> TableEntry:
-    if list_planned_keys(first) == list_planned_keys(second):
+def _build_difference(first: Trajectory, second: Trajectory, part: Part) -> TableEntry:
+    if first.planned_keys == second.planned_keys:
         return TableEntry(text=SAME_SET)
-    return build_paired_entry(_of(first, part), _of(second, part), (*first.keys, *second.keys))
+    keys = (*first.keys, *second.keys)
+    return build_paired_entry(_select_part(first, part), _select_part(second, part), keys)

@@ -1,15 +1,24 @@
-"""Tables of DD-Ranking's scores: the label-robust one, and the augmentation-robust one where
-augmentation is swept.
+"""Tables of DD-Ranking's scores: label-robust, and augmentation-robust.
+
+The label-robust score (LRS) compares measurements without swept settings. The augmentation-robust
+score (ARS) compares measurements that sweep the augmentation of the evaluation. Both come from the
+rows of `evaluations`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from distill_core.settings import EvaluationSettings
 from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score
 from orchestrator.planning.plan import Sweep
-from orchestrator.report.entries import REFERENCE, format_interval, format_percent, format_points
+from orchestrator.report.entries import (
+    REFERENCE,
+    format_interval,
+    format_percent,
+    format_points,
+)
 from orchestrator.report.model import Table, TableEntry, build_row, make_slug
-from orchestrator.report.results import Measurement, Results
+from orchestrator.report.results import Measurement, Results, Scope, list_unusual_parts
 from orchestrator.report.swept_settings import name_swept_method
 from orchestrator.units import Evaluate
 from search_spaces.method_names import WHOLE
@@ -32,38 +41,70 @@ _AUGMENTATION = (
     f"evaluation, in points. ARS = (exp(β) − 1/e) / (e − 1/e), β = their mean. {_SOURCE}"
 )
 
-_Frame = tuple[str, str, str, str]
-"""Data set, protocol, split, network."""
-_Place = tuple[_Frame, int | None, EvaluationSettings]
+
+class _Frame(NamedTuple):
+    """What a set shares with the whole training set that it is compared with."""
+
+    dataset: str
+    protocol: str
+    split: str
+    network: str
+
+
+class _Scored(NamedTuple):
+    """What a label-robust score is of."""
+
+    frame: _Frame
+    ipc: int | None
+    method: str
+
+
+class _Compared(NamedTuple):
+    """The three measurements of a label-robust score."""
+
+    synthetic: Measurement
+    random: Measurement
+    whole: Measurement
+
+
+class _SweptPlace(NamedTuple):
+    """What measurements share whose augmentation alone differs."""
+
+    scope: Scope
+    network: str
+    ipc: int
+    sweep: Sweep
+    """Without the augmentation."""
 
 
 def build_score_tables(results: Results) -> tuple[Table, ...]:
-    """Return the tables of both scores, one for each protocol and split; tables without a score are
-    left out.
+    """Return the tables of both scores for each protocol and split.
+
+    Tables without a score are left out.
     """
-    kinds = list(dict.fromkeys((m.scope.protocol, m.scope.split) for m in results.measurements))
-    made = []
-    for protocol, split in kinds:
-        chosen = [
-            m
-            for m in results.measurements
-            if (m.scope.protocol, m.scope.split) == (protocol, split)
-        ]
-        unusual = [part for part in (protocol, split) if part not in ("paper", "test")]
-        made += [_label_robust(results, chosen, unusual), _augmentation_robust(chosen, unusual)]
-    return tuple(table for table in made if table.rows)
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for m in results.measurements:
+        groups.setdefault((m.scope.protocol, m.scope.split), []).append(m)
+    tables = []
+    for (protocol, split), chosen in groups.items():
+        unusual = list_unusual_parts(protocol, split)
+        tables.append(_build_label_robust(results, chosen, unusual))
+        tables.append(_build_augmentation_robust(chosen, unusual))
+    return tuple(table for table in tables if table.rows)
 
 
-def _label_robust(
-    results: Results, measurements: Iterable[Measurement], unusual: list[str]
+def _build_label_robust(
+    results: Results, measurements: Iterable[Measurement], unusual: Sequence[str]
 ) -> Table:
+    found = _find_compared(results, measurements)
     rows = []
-    found = sorted(
-        _with_references(results, measurements).items(),
-        key=lambda each: (each[0][0], each[0][1] or 0),
-    )
-    for (frame, ipc, method), (m, random, top) in found:
-        score = label_robust_score(m.accuracies, random.accuracies, list(top.accuracies.values()))
+    for scored in sorted(found, key=lambda scored: (scored.frame, scored.ipc or 0)):
+        compared = found[scored]
+        score = label_robust_score(
+            compared.synthetic.accuracies,
+            compared.random.accuracies,
+            list(compared.whole.accuracies.values()),
+        )
         if score:
             texts = (
                 format_points(score.ior),
@@ -71,12 +112,12 @@ def _label_robust(
                 format_percent(score.score),
                 format_interval(score.interval),
             )
-            rows.append(
-                (*build_row(frame[0], frame[3], ipc, method), *_linked(texts, (m, random, top)))
-            )
+            frame = scored.frame
+            place = build_row(frame.dataset, frame.network, scored.ipc, scored.method)
+            rows.append((*place, *_link_texts(texts, compared)))
     return Table(
         slug=make_slug("scores", "lrs", *unusual),
-        title=" ".join(["Label-robust score", *_brackets(unusual)]),
+        title=_build_title("Label-robust score", unusual),
         header=("Data set", "Network", "IPC", "Method", "IOR", "HLR", "LRS", "95 % interval"),
         rows=tuple(rows),
         caption=_LABEL,
@@ -84,49 +125,54 @@ def _label_robust(
     )
 
 
-def _with_references(
+def _find_compared(
     results: Results, measurements: Iterable[Measurement]
-) -> dict[tuple[_Frame, int | None, str], tuple[Measurement, Measurement, Measurement]]:
-    """Return each method with the random images evaluated like it, and the whole training set; of
-    several the largest.
+) -> dict[_Scored, _Compared]:
+    """Return each method with random images evaluated like it, and with the whole training set.
 
-    The whole training set may belong to another experiment, and has a schedule of its own.
+    Of several measurements of a method, the largest is taken. The whole training set may belong to
+    another experiment, and has its own schedule.
     """
-    places: dict[_Place, dict[str, Measurement]] = {}
+    places: dict[tuple[_Frame, int | None, EvaluationSettings], dict[str, Measurement]] = {}
     whole: dict[_Frame, Measurement] = {}
     for m in measurements:
         evaluation = results.plan.units[m.cells[0].evaluation_key]
         if m.sweep or m.summary is None or not isinstance(evaluation, Evaluate):
             continue
-        frame = (m.scope.dataset, m.scope.protocol, m.scope.split, m.network)
+        frame = _Frame(m.scope.dataset, m.scope.protocol, m.scope.split, m.network)
         if m.method == WHOLE:
-            whole[frame] = _larger(m, whole.get(frame))
+            whole[frame] = _select_larger(m, whole.get(frame))
         else:
             methods = places.setdefault((frame, m.ipc, evaluation.settings), {})
-            methods[m.method] = _larger(m, methods.get(m.method))
-    found: dict[tuple[_Frame, int | None, str], tuple[Measurement, Measurement, Measurement]] = {}
+            methods[m.method] = _select_larger(m, methods.get(m.method))
+    found: dict[_Scored, _Compared] = {}
     for (frame, ipc, _), methods in places.items():
         random, top = methods.pop(REFERENCE, None), whole.get(frame)
         if random is None or top is None:
             continue
         for method, m in methods.items():
-            other = found.get((frame, ipc, method))
-            if other is None or _larger(m, other[0]) is m:
-                found[frame, ipc, method] = (m, random, top)
+            scored = _Scored(frame, ipc, method)
+            other = found.get(scored)
+            if other is None or _select_larger(m, other.synthetic) is m:
+                found[scored] = _Compared(synthetic=m, random=random, whole=top)
     return found
 
 
-def _augmentation_robust(measurements: Iterable[Measurement], unusual: list[str]) -> Table:
-    found: dict[tuple[object, ...], dict[str, dict[str, Measurement]]] = {}
+def _build_augmentation_robust(
+    measurements: Iterable[Measurement], unusual: Sequence[str]
+) -> Table:
+    found: dict[_SweptPlace, dict[str, dict[str, Measurement]]] = {}
     for m in measurements:
         strategy = dict(m.sweep).get(AUGMENTATION)
         if m.summary and m.ipc is not None and isinstance(strategy, str):
-            methods = found.setdefault((m.scope, m.network, m.ipc, _rest(m.sweep)), {})
-            methods.setdefault(m.method, {})[strategy] = m
-    rows = [line for methods in found.values() for line in _augmentation_rows(methods)]
+            place = _SweptPlace(m.scope, m.network, m.ipc, _drop_augmentation(m.sweep))
+            found.setdefault(place, {}).setdefault(m.method, {})[strategy] = m
+    rows: list[tuple[TableEntry, ...]] = []
+    for methods in found.values():
+        rows += _build_augmentation_rows(methods)
     return Table(
         slug=make_slug("scores", "ars", *unusual),
-        title=" ".join(["Augmentation-robust score", *_brackets(unusual)]),
+        title=_build_title("Augmentation-robust score", unusual),
         header=(
             "Data set",
             "Network",
@@ -144,50 +190,75 @@ def _augmentation_robust(measurements: Iterable[Measurement], unusual: list[str]
     )
 
 
-def _augmentation_rows(
+def _build_augmentation_rows(
     methods: dict[str, dict[str, Measurement]],
-) -> Iterable[tuple[TableEntry, ...]]:
+) -> Iterator[tuple[TableEntry, ...]]:
+    """Yield a row for each method and strategy that have all four measurements.
+
+    Args:
+        methods: measurements by method and augmentation strategy, equal in everything else.
+    """
     random = methods.get(REFERENCE, {})
     for method, by_strategy in methods.items():
+        if method == REFERENCE:
+            continue
         for strategy, m in by_strategy.items():
-            four = (
-                m,
-                random.get(strategy),
-                by_strategy.get(NO_AUGMENTATION),
-                random.get(NO_AUGMENTATION),
-            )
-            known = [each for each in four if each is not None]
-            if strategy == NO_AUGMENTATION or method == REFERENCE or len(known) < len(four):
+            if strategy == NO_AUGMENTATION:
                 continue
-            score = augmentation_robust_score(*(each.accuracies for each in known))
-            if score:
-                place = (
-                    m.scope.dataset,
-                    m.network,
-                    m.ipc,
-                    name_swept_method(m.method, _rest(m.sweep)),
-                    strategy,
-                )
-                parts = format_points(score.augmented), format_points(score.plain)
-                texts = *parts, format_percent(score.score), format_interval(score.interval)
-                yield (*build_row(*place), *_linked(texts, known))
+            augmented = random.get(strategy)
+            plain, random_plain = by_strategy.get(NO_AUGMENTATION), random.get(NO_AUGMENTATION)
+            if augmented is None or plain is None or random_plain is None:
+                continue
+            row = _build_augmentation_row(strategy, m, augmented, plain, random_plain)
+            if row:
+                yield row
 
 
-def _larger(first: Measurement, second: Measurement | None) -> Measurement:
-    """Return the measurement with more networks, where two experiments have one."""
-    sizes = [m.summary.networks if m and m.summary else 0 for m in (first, second)]
-    return second if second is not None and sizes[1] >= sizes[0] else first
+def _build_augmentation_row(
+    strategy: str,
+    m: Measurement,
+    random: Measurement,
+    plain: Measurement,
+    random_plain: Measurement,
+) -> tuple[TableEntry, ...]:
+    """Return the row of one score; empty where no seed has all four measurements."""
+    sources = (m, random, plain, random_plain)
+    score = augmentation_robust_score(*(source.accuracies for source in sources))
+    if score is None:
+        return ()
+    method = name_swept_method(m.method, _drop_augmentation(m.sweep))
+    place = build_row(m.scope.dataset, m.network, m.ipc, method, strategy)
+    texts = (
+        format_points(score.augmented),
+        format_points(score.plain),
+        format_percent(score.score),
+        format_interval(score.interval),
+    )
+    return (*place, *_link_texts(texts, sources))
 
 
-def _rest(sweep: Sweep) -> Sweep:
+def _select_larger(first: Measurement, second: Measurement | None) -> Measurement:
+    """Return the measurement with more networks; the second where both have as many."""
+    if second is None:
+        return first
+    return second if _count_networks(second) >= _count_networks(first) else first
+
+
+def _count_networks(m: Measurement) -> int:
+    return m.summary.networks if m.summary else 0
+
+
+def _drop_augmentation(sweep: Sweep) -> Sweep:
     return tuple((name, value) for name, value in sweep if name != AUGMENTATION)
 
 
-def _linked(texts: Iterable[str], sources: Iterable[Measurement]) -> tuple[TableEntry, ...]:
+def _link_texts(texts: Iterable[str], sources: Iterable[Measurement]) -> tuple[TableEntry, ...]:
     """Return the texts as entries that name the units of all sources."""
-    keys = tuple(key for each in sources for key in each.keys)
-    return tuple(TableEntry(text=text, keys=keys) for text in texts)
+    keys: list[str] = []
+    for source in sources:
+        keys += source.keys
+    return tuple(TableEntry(text=text, keys=tuple(keys)) for text in texts)
 
 
-def _brackets(unusual: list[str]) -> list[str]:
-    return [f"({', '.join(unusual)})"] if unusual else []
+def _build_title(name: str, unusual: Sequence[str]) -> str:
+    return f"{name} ({', '.join(unusual)})" if unusual else name

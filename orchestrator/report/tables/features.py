@@ -1,30 +1,43 @@
-"""Tables of feature distributions: spread within classes, and distance of covariances to those of
-real images.
+"""Tables of feature distributions: spread within classes, and distance of covariances.
+
+They come from the feature views, which are rows of `features`: one table over all methods, and one
+table per method with a row per class.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from orchestrator.report.model import MISSING, Section, Table, TableEntry, build_row, make_slug
+from orchestrator.report.model import (
+    MISSING,
+    Section,
+    Table,
+    TableEntry,
+    build_row,
+    make_slug,
+)
 from orchestrator.report.results import FeatureView, Results, Scope, format_ipc, list_scopes
 from orchestrator.report.swept_settings import name_swept_method
 
+
+class _Column(NamedTuple):
+    """A column of the tables: which statistic, of which images."""
+
+    heading: str
+    statistic: str
+    origin: str
+
+
 _COLUMNS = (
-    ("spread", "real"),
-    ("spread", "initial"),
-    ("spread", "synthetic"),
-    ("covariance_distance", "initial"),
-    ("covariance_distance", "synthetic"),
+    _Column("spread, real", "spread", "real"),
+    _Column("spread, before", "spread", "initial"),
+    _Column("spread, after", "spread", "synthetic"),
+    _Column("covariance, before", "covariance_distance", "initial"),
+    _Column("covariance, after", "covariance_distance", "synthetic"),
 )
-_HEADER = (
-    "spread, real",
-    "spread, before",
-    "spread, after",
-    "covariance, before",
-    "covariance, after",
-)
+_HEADER = tuple(column.heading for column in _COLUMNS)
 _CAPTION = (
     "Spread: variance of a class's features, summed over them (divided by n − 1). Covariance:"
     " Frobenius distance of the local covariance to that of the class's real images. Of real"
@@ -39,47 +52,56 @@ _METHODS = (
     " classes."
 )
 
-_Point = tuple[str, int | None, str]
+
+class _Point(NamedTuple):
+    """What the views of a row share; they differ in their seed."""
+
+    method: str
+    ipc: int | None
+    network: str
 
 
 def build_feature_sections(results: Results) -> tuple[Section, ...]:
     """Return the feature statistics of each scope as tables; scopes without rows are left out."""
-    made = [
-        _section(scope, [v for v in results.views if v.scope == scope])
-        for scope in list_scopes(results.views)
-    ]
-    return tuple(section for section in made if section.tables)
+    sections = []
+    for scope in list_scopes(results.views):
+        section = _build_section(scope, [view for view in results.views if view.scope == scope])
+        if section.tables:
+            sections.append(section)
+    return tuple(sections)
 
 
-def _section(scope: Scope, views: Sequence[FeatureView]) -> Section:
+def _build_section(scope: Scope, views: Sequence[FeatureView]) -> Section:
     points: dict[_Point, list[FeatureView]] = {}
     for view in views:
-        name = name_swept_method(view.cell.method, view.cell.sweep)
-        points.setdefault((name, view.cell.ipc, view.cell.network), []).append(view)
-    done = {point: made for point, found in points.items() if (made := _done(found))}
+        method = name_swept_method(view.cell.method, view.cell.sweep)
+        points.setdefault(_Point(method, view.cell.ipc, view.cell.network), []).append(view)
+    done = {point: _select_done(found) for point, found in points.items()}
+    done = {point: found for point, found in done.items() if found}
     return Section(
         title=scope.features_title,
         place=scope.place,
-        tables=(_methods(scope, points),) if done else (),
-        details=tuple(_classes(scope, point, found) for point, found in done.items()),
+        tables=(_build_methods(scope, points),) if done else (),
+        details=tuple(_build_classes(scope, point, found) for point, found in done.items()),
     )
 
 
-def _done(views: Sequence[FeatureView]) -> list[FeatureView]:
+def _select_done(views: Sequence[FeatureView]) -> list[FeatureView]:
     return [view for view in views if not view.rows.empty]
 
 
-def _methods(scope: Scope, points: dict[_Point, list[FeatureView]]) -> Table:
-    notes = tuple(dict.fromkeys(note for views in points.values() for note in _notes(views)))
+def _build_methods(scope: Scope, points: Mapping[_Point, Sequence[FeatureView]]) -> Table:
+    remarks = {point: _describe_progress(views) for point, views in points.items()}
+    notes = tuple(dict.fromkeys(remark for remark in remarks.values() if remark))
     rows = []
-    for (method, ipc, network), views in points.items():
-        done, marks = _done(views), tuple(notes.index(note) + 1 for note in _notes(views))
-        entries = (
-            _entry([_mean(view.rows, *column) for view in done], done, marks) for column in _COLUMNS
-        )
-        rows.append(
-            (*build_row(method, MISSING if ipc is None else ipc, network, len(done)), *entries)
-        )
+    for point, views in points.items():
+        done = _select_done(views)
+        marks = (notes.index(remarks[point]) + 1,) if remarks[point] else ()
+        ipc = MISSING if point.ipc is None else point.ipc
+        row = list(build_row(point.method, ipc, point.network, len(done)))
+        for column in _COLUMNS:
+            row.append(_build_entry([_average(view.rows, column) for view in done], done, marks))
+        rows.append(tuple(row))
     return Table(
         slug=make_slug(*scope.name, "features"),
         title="Spread within classes and covariance distance",
@@ -91,57 +113,60 @@ def _methods(scope: Scope, points: dict[_Point, list[FeatureView]]) -> Table:
     )
 
 
-def _notes(views: Sequence[FeatureView]) -> list[str]:
-    done = len(_done(views))
-    return [f"{done} of {len(views)} sets so far"] if 0 < done < len(views) else []
+def _describe_progress(views: Sequence[FeatureView]) -> str:
+    """Return a footnote for a mean over some of the planned sets; empty where none is needed."""
+    done = len(_select_done(views))
+    return f"{done} of {len(views)} sets so far" if 0 < done < len(views) else ""
 
 
-def _classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) -> Table:
-    method, ipc, network = point
-    everything = pd.concat([view.rows for view in views])
-    labels = everything.drop_duplicates("label").sort_values("label")
+def _build_classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) -> Table:
+    frame = pd.concat([view.rows for view in views])
+    labels = frame.drop_duplicates("label").sort_values("label")
     rows = []
     for label, name in zip(labels["label"], labels["class_name"], strict=True):
-        of_class = everything[everything["label"] == label]
-        entries = (_entry([_mean(of_class, *column)], views) for column in _COLUMNS)
+        of_class = frame[frame["label"] == label]
+        entries = [_build_entry([_average(of_class, column)], views) for column in _COLUMNS]
         rows.append((TableEntry(text=str(label if pd.isna(name) else name)), *entries))
+    size = format_ipc(point.ipc)
     return Table(
-        slug=make_slug(*scope.name, "features", method, format_ipc(ipc), network),
-        title=f"{method}, {format_ipc(ipc)}, features of {network}: class by class",
+        slug=make_slug(*scope.name, "features", point.method, size, point.network),
+        title=f"{point.method}, {size}, features of {point.network}: class by class",
         header=("Class", *_HEADER),
         rows=tuple(rows),
         caption=_CAPTION + _CLASSES,
     )
 
 
-def _mean(rows: pd.DataFrame, column: str, origin: str) -> float:
-    """Return the mean of a column over the rows of one origin; NaN where there are none."""
-    return float(rows.loc[rows["origin"] == origin, column].mean())
+def _average(rows: pd.DataFrame, column: _Column) -> float:
+    """Return the mean of a statistic over the rows of one origin; NaN where there are none."""
+    return float(rows.loc[rows["origin"] == column.origin, column.statistic].mean())
 
 
-def _entry(
+def _build_entry(
     means: Iterable[float], views: Sequence[FeatureView], notes: tuple[int, ...] = ()
 ) -> TableEntry:
-    """Print the mean of the figures of finished sets; what these do not have stays empty, a dash is
-    not done yet.
+    """Return the mean over finished sets.
+
+    A dash means that no set is finished, an empty entry that finished sets do not have the number.
     """
     if not views:
         return TableEntry(text=MISSING)
     known = np.array([mean for mean in means if not np.isnan(mean)])
     if not known.size:
         return TableEntry(text="")
-    decimals = _decimals(float(known.mean()))
-    text = f"{known.mean():.{decimals}f}" + (
-        f" ± {known.std():.{decimals}f}" if known.size > 1 else ""
-    )
+    decimals = _choose_decimals(float(known.mean()))
+    text = f"{known.mean():.{decimals}f}"
+    if known.size > 1:
+        text += f" ± {known.std():.{decimals}f}"
     return TableEntry(
         text=text, notes=notes, keys=tuple(view.cell.evaluation_key for view in views)
     )
 
 
-def _decimals(value: float) -> int:
-    """Return how many decimals show three digits of a number; a large one keeps all its digits
-    before the point.
+def _choose_decimals(value: float) -> int:
+    """Return the number of decimals that shows three digits of a number.
+
+    A large number keeps all digits before the point.
     """
-    digits = f"{value:.2e}"  # rounded first: 9.996 has the decimals of 10.0
+    digits = f"{value:.2e}"  # Rounded first, because 9.996 prints as 10.0 and needs its decimals.
     return max(0, 2 - int(digits.partition("e")[2]))

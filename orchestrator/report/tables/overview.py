@@ -1,16 +1,21 @@
-"""The tables around the results: what ran and on what, what failed, and what is still missing."""
+"""The tables around the results: what ran and on which machine, what failed, what is missing.
+
+The overview comes from the provenance of all rows, failures from `failures`, and missing cells
+from the plan.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import shorten
+from typing import NamedTuple
 
 import pandas as pd
 
 from orchestrator.planning.methods import unit_method
 from orchestrator.planning.plan import Plan
 from orchestrator.report.model import MISSING, Table, build_row
-from orchestrator.report.results import Measurement, Results, Trajectory
+from orchestrator.report.results import Results
 from orchestrator.store.tables import PROVENANCE, TABLE_OF_KIND
 from orchestrator.text import duration
 from orchestrator.units import (
@@ -40,125 +45,122 @@ KIND_LABELS = {
 _REASON_LENGTH = 300
 
 
+class CellCounts(NamedTuple):
+    """Numbers of cells of a plan."""
+
+    planned: int
+    missing: int
+    """Those without a result."""
+
+
+class _Point(NamedTuple):
+    """A row of the table of missing cells."""
+
+    title: str
+    what: str
+    method: str
+    ipc: str
+    network: str
+
+
 def build_overview(results: Results, space: str, overrides: Sequence[str] = ()) -> Table:
-    """Return what ran: counts, data, protocol, machine, versions, dates and time, a line each."""
+    """Return what ran, a row per fact: counts, data, protocol, machine, versions, dates, time."""
     rows = collect_provenance(results)
     facts = {
         "Search space": space,
         "Changed on the command line": ", ".join(overrides),
-        "Finished": _finished(results),
-        "Data": _joined(
-            _dataset(*point) for point in _pairs(rows, "dataset", "dataset_version", "fingerprint")
-        ),
-        "Protocol": _joined(cell.protocol for cell in results.plan.cells),
-        "Arithmetic": _joined(rows["dtype"].dropna()),
-        "Device": _joined(rows["device"].dropna()),
-        "Versions": _joined(_versions(text) for text in rows["versions"].dropna().unique()),
-        "Code": _joined(str(commit)[:12] for commit in rows["git_commit"].dropna().unique()),
-        "Computed": _dates(rows),
+        "Finished": _format_finished(results),
+        "Data": _join_distinct(_list_datasets(rows)),
+        "Protocol": _join_distinct(cell.protocol for cell in results.plan.cells),
+        "Arithmetic": _join_distinct(rows["dtype"].dropna()),
+        "Device": _join_distinct(rows["device"].dropna()),
+        "Versions": _join_distinct(map(_format_versions, rows["versions"].dropna().unique())),
+        "Code": _join_distinct(str(commit)[:12] for commit in rows["git_commit"].dropna().unique()),
+        "Computed": _format_dates(rows),
         "Compute time, all units together": duration(float(rows["seconds"].sum())),
     }
-    lines = [build_row(name, value) for name, value in facts.items() if value]
     return Table(
-        slug="overview", title="What ran", header=("", ""), rows=tuple(lines), text_columns=(0, 1)
+        slug="overview",
+        title="What ran",
+        header=("", ""),
+        rows=tuple(build_row(name, value) for name, value in facts.items() if value),
+        text_columns=(0, 1),
     )
 
 
 def select_failed_rows(results: Results) -> pd.DataFrame:
-    """Return the rows of units that failed and are not done since; the last failure of each."""
+    """Return the last failure of each unit that failed and is not done since."""
     frame = results.rows["failures"]
-    return (
-        frame[~frame["key"].isin(results.done)]
-        .sort_values("finished")
-        .drop_duplicates("key", keep="last")
-    )
+    unfinished = frame[~frame["key"].isin(results.done)]
+    return unfinished.sort_values("finished").drop_duplicates("key", keep="last")
 
 
 def build_failures_table(results: Results) -> Table | None:
-    """Return the units of the plan that failed and are not done since."""
-    lines = [
-        build_row(
-            key,
-            describe_unit(results.plan, results.plan.units[key]),
-            error,
-            shorten(reason or "", _REASON_LENGTH),
-        )
-        for key, error, reason in select_failed_rows(results)[
-            ["key", "error", "reason"]
-        ].itertuples(index=False, name=None)
-    ]
-    header = ("Unit", "What", "Error", "Reason")
-    table = Table(
+    """Return the units of the plan that failed and are not done since; None without any."""
+    rows = []
+    columns = select_failed_rows(results)[["key", "error", "reason"]]
+    for key, error, reason in columns.itertuples(index=False, name=None):
+        description = describe_unit(results.plan, results.plan.units[key])
+        rows.append(build_row(key, description, error, shorten(reason or "", _REASON_LENGTH)))
+    if not rows:
+        return None
+    return Table(
         slug="failures",
         title="Failures",
-        header=header,
-        rows=tuple(lines),
+        header=("Unit", "What", "Error", "Reason"),
+        rows=tuple(rows),
         text_columns=(0, 1, 2, 3),
     )
-    return table if lines else None
 
 
 def build_missing_table(results: Results) -> Table | None:
-    """Return the cells of the plan without results, counted a method."""
-    counts = Counter[tuple[str, ...]]()
-    for m in results.measurements:
-        counts[_place(m.scope.title, "accuracy", m.method, m.ipc, m.network)] += m.missing
-    for t in results.trajectories:
-        what = f"accuracy over {t.steps} {'step' if t.steps == 1 else 'steps'}"
-        counts[_place(t.scope.title, what, t.method, t.ipc, t.network)] += t.missing
-    for view in results.views:
-        cell = view.cell
-        counts[
-            _place(view.scope.features_title, "features", cell.method, cell.ipc, cell.network)
-        ] += int(view.rows.empty)
-    lines = [build_row(*point, count) for point, count in counts.items() if count]
-    header = ("Experiment", "What", "Method", "IPC", "Network", "Missing")
-    table = Table(
+    """Return the number of missing cells of each method and point; None without any."""
+    counts = Counter[_Point]()
+    for point, missing in _count_missing(results):
+        counts[point] += missing
+    rows = [build_row(*point, count) for point, count in counts.items() if count]
+    if not rows:
+        return None
+    return Table(
         slug="missing",
         title="Still missing",
-        header=header,
-        rows=tuple(lines),
+        header=("Experiment", "What", "Method", "IPC", "Network", "Missing"),
+        rows=tuple(rows),
         text_columns=(0, 1, 2, 4),
     )
-    return table if lines else None
 
 
-def count_cells(results: Results) -> tuple[int, int]:
+def count_cells(results: Results) -> CellCounts:
     """Return how many cells are planned, and how many of them have no result."""
-    answers: list[Measurement | Trajectory] = [*results.measurements, *results.trajectories]
-    planned = sum(len(answer.cells) for answer in answers) + len(results.views)
-    return planned, sum(answer.missing for answer in answers) + sum(
-        int(view.rows.empty) for view in results.views
-    )
+    groups = [*results.measurements, *results.trajectories]
+    planned = sum(len(group.cells) for group in groups) + len(results.views)
+    missing = sum(group.missing for group in groups)
+    missing += sum(view.rows.empty for view in results.views)
+    return CellCounts(planned=planned, missing=missing)
 
 
 def describe_unit(plan: Plan, unit: Unit) -> str:
     """Return a unit in a few words, such as "distill digits, DM+IID, IPC 10, seed 0"."""
     words = [f"{unit.kind.replace('_', ' ')} {unit.dataset.name}"]
-    made = (
-        plan.units[unit.parents[0]]
-        if isinstance(unit, Evaluate | Continual | Embed) and unit.parents
-        else unit
-    )
-    if isinstance(made, Distill | Select | ImportSet):
-        words += [
-            made.method if isinstance(made, ImportSet) else unit_method(made),
-            f"IPC {made.ipc}",
-        ]
+    reads_set = isinstance(unit, Evaluate | Continual | Embed) and unit.parents
+    made = plan.units[unit.parents[0]] if reads_set else unit
+    if isinstance(made, ImportSet):
+        words += [made.method, f"IPC {made.ipc}"]
+    elif isinstance(made, Distill | Select):
+        words += [unit_method(made), f"IPC {made.ipc}"]
     if isinstance(unit, Evaluate | Continual):
         words.append(unit.network)
     if isinstance(unit, Continual):
         words.append(f"{len(unit.parents)} steps")
-    place = (
-        f"number {unit.index}"
-        if isinstance(unit, TrainExtractor | ImportExtractor)
-        else f"seed {unit.seed}"
-    )
-    return ", ".join([*words, place])
+    if isinstance(unit, TrainExtractor | ImportExtractor):
+        words.append(f"number {unit.index}")
+    else:
+        words.append(f"seed {unit.seed}")
+    return ", ".join(words)
 
 
 def collect_provenance(results: Results) -> pd.DataFrame:
-    """Return where the rows of all units come from: the columns that the tables of units share."""
+    """Return the provenance of all rows: the columns that the tables of units share."""
     shared = [
         results.rows[name][list(PROVENANCE)] for name in dict.fromkeys(TABLE_OF_KIND.values())
     ]
@@ -166,11 +168,24 @@ def collect_provenance(results: Results) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else shared[0]
 
 
-def _place(title: str, what: str, method: str, ipc: int | None, network: str) -> tuple[str, ...]:
-    return title, what, method, MISSING if ipc is None else str(ipc), network
+def _count_missing(results: Results) -> Iterator[tuple[_Point, int]]:
+    """Yield the number of missing cells of each measurement, trajectory and view."""
+    for m in results.measurements:
+        yield _build_point(m.scope.title, "accuracy", m.method, m.ipc, m.network), m.missing
+    for t in results.trajectories:
+        what = f"accuracy over {t.steps} {'step' if t.steps == 1 else 'steps'}"
+        yield _build_point(t.scope.title, what, t.method, t.ipc, t.network), t.missing
+    for view in results.views:
+        cell, title = view.cell, view.scope.features_title
+        point = _build_point(title, "features", cell.method, cell.ipc, cell.network)
+        yield point, int(view.rows.empty)
 
 
-def _finished(results: Results) -> str:
+def _build_point(title: str, what: str, method: str, ipc: int | None, network: str) -> _Point:
+    return _Point(title, what, method, MISSING if ipc is None else str(ipc), network)
+
+
+def _format_finished(results: Results) -> str:
     planned = Counter(unit.kind for unit in results.plan.units.values())
     done = Counter(results.plan.units[key].kind for key in results.done)
     return ", ".join(
@@ -178,31 +193,25 @@ def _finished(results: Results) -> str:
     )
 
 
-def _pairs(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[object, ...]]:
-    return (
-        frame[list(columns)]
-        .drop_duplicates()
-        .sort_values(list(columns))
-        .itertuples(index=False, name=None)
-    )
+def _list_datasets(rows: pd.DataFrame) -> Iterator[str]:
+    columns = ["dataset", "dataset_version", "fingerprint"]
+    distinct = rows[columns].drop_duplicates().sort_values(columns)
+    for name, version, fingerprint in distinct.itertuples(index=False, name=None):
+        yield f"{name} version {version} (fingerprint {str(fingerprint)[:16]})"
 
 
-def _dataset(name: object, version: object, fingerprint: object) -> str:
-    return f"{name} version {version} (fingerprint {str(fingerprint)[:16]})"
-
-
-def _versions(text: str) -> str:
+def _format_versions(text: str) -> str:
     versions: Mapping[str, str] = json.loads(text)
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _joined(values: Iterable[object]) -> str:
+def _join_distinct(values: Iterable[object]) -> str:
     return "; ".join(dict.fromkeys(str(value) for value in values))
 
 
-def _dates(rows: pd.DataFrame) -> str:
+def _format_dates(rows: pd.DataFrame) -> str:
     finished = rows["finished"].dropna()
     if finished.empty:
         return ""
-    first, last = (moment.strftime("%Y-%m-%d %H:%M") for moment in (finished.min(), finished.max()))
+    first, last = f"{finished.min():%Y-%m-%d %H:%M}", f"{finished.max():%Y-%m-%d %H:%M}"
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"

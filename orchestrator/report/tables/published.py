@@ -1,17 +1,19 @@
-"""Figures that others published, from `search_spaces/data/published.csv`; what nobody published is
-not in it.
+"""Results that others published, from `search_spaces/data/published.csv`.
+
+A result that nobody published is not in the file.
 """
 
 import csv
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from search_spaces import DATA
 
 JPEG = "-jpeg"
-"""Suffix of data sets whose images were encoded anew as JPEG; they are compared with the original
-images' figures.
+"""Suffix of data sets whose images were encoded again as JPEG. They are compared with the published
+results of the original images.
 """
 
 GAINS = (
@@ -22,7 +24,7 @@ GAINS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """A published test accuracy, as fractions."""
+    """A published test accuracy, as a fraction."""
 
     dataset: str
     ipc: int | None
@@ -34,34 +36,37 @@ class Published:
     source: str
 
 
-PublishedKey = tuple[str, int | None, str]
+class PublishedKey(NamedTuple):
+    """What a published result is of."""
+
+    dataset: str
+    ipc: int | None
+    method: str
 
 
 @functools.cache
-def read_published_figures() -> Mapping[PublishedKey, Published]:
-    """Return all figures by data set, IPC and method."""
+def read_published() -> Mapping[PublishedKey, Published]:
+    """Return all published results."""
     with (DATA / "published.csv").open(encoding="utf-8", newline="") as stream:
-        figures = [_parse_figure(line) for line in csv.DictReader(stream)]
-    return {(f.dataset, f.ipc, f.method): f for f in figures}
+        found = [_parse_line(line) for line in csv.DictReader(stream)]
+    return {PublishedKey(each.dataset, each.ipc, each.method): each for each in found}
 
 
 def find_published(dataset: str, ipc: int | None, method: str) -> Published | None:
-    """Return the figure of a cell, for a JPEG version that of the original images; None where there
-    is none.
-    """
-    return read_published_figures().get((dataset.removesuffix(JPEG), ipc, method))
+    """Return a published result, for a JPEG version that of the original images."""
+    return read_published().get(PublishedKey(dataset.removesuffix(JPEG), ipc, method))
 
 
 def list_published_sizes(dataset: str) -> frozenset[int | None]:
-    """Return the IPCs at which somebody published a figure of a data set, None for the whole
-    training set.
+    """Return the IPCs at which a result of a data set was published.
+
+    None stands for the whole training set.
     """
-    return frozenset(
-        ipc for name, ipc, _ in read_published_figures() if name == dataset.removesuffix(JPEG)
-    )
+    name = dataset.removesuffix(JPEG)
+    return frozenset(key.ipc for key in read_published() if key.dataset == name)
 
 
-def _parse_figure(line: Mapping[str, str]) -> Published:
+def _parse_line(line: Mapping[str, str]) -> Published:
     return Published(
         dataset=line["dataset"],
         ipc=int(line["ipc"]) if line["ipc"] else None,

@@ -1,6 +1,9 @@
-"""The reproduction table: our accuracies beside those that others published."""
+"""The reproduction table: our accuracies next to those that others published.
 
-from collections.abc import Mapping, Sequence
+A row is a data set, IPC and method without swept settings, from the rows of `evaluations`.
+"""
+
+from collections.abc import Iterable, Sequence
 
 from orchestrator.planning.plan import Plan
 from orchestrator.report.entries import (
@@ -14,12 +17,13 @@ from orchestrator.report.results import Measurement, Results, Scope
 from orchestrator.report.tables.published import (
     GAINS,
     Published,
+    PublishedKey,
     find_published,
     list_published_sizes,
 )
 from orchestrator.report.tables.settings_differences import (
     collect_remarks,
-    describe_deviations,
+    describe_differences,
     resolve_published_settings,
 )
 
@@ -43,38 +47,44 @@ _HEADER = (
 
 
 def build_reproduction_tables(results: Results) -> tuple[Table, ...]:
-    """Return the table of every main measurement under protocol paper of data sets that others
-    published figures of.
+    """Return the reproduction table, or nothing where there is nothing to compare.
 
-    Nothing where there is no such data set, or no networks were trained.
+    It has the main measurements under protocol paper, on data sets that somebody published results
+    of.
     """
-    chosen = _main(results)
+    chosen = _select_main(results)
     if not any(m.summary for m in chosen):
         return ()
-    remarked = {id(m): collect_remarks(results.plan, m) if m.summary else [] for m in chosen}
-    notes = tuple(dict.fromkeys(text for m in chosen for text in remarked[id(m)]))
-    rows = tuple(_row(results.plan, m, remarked[id(m)], notes) for m in chosen)
-    return (
-        Table(
-            slug="reproduction",
-            title="Reproduction of published figures",
-            header=_HEADER,
-            rows=rows,
-            caption=_CAPTION,
-            text_columns=(0, 2, 7, 8),
-            notes=notes,
-        ),
+    remarks = [collect_remarks(results.plan, m) if m.summary else [] for m in chosen]
+    notes: dict[str, None] = {}
+    for texts in remarks:
+        notes.update(dict.fromkeys(texts))
+    numbers = {text: number for number, text in enumerate(notes, start=1)}
+    rows = []
+    for m, texts in zip(chosen, remarks, strict=True):
+        rows.append(_build_row(results.plan, m, tuple(numbers[text] for text in texts)))
+    table = Table(
+        slug="reproduction",
+        title="Reproduction of published figures",
+        header=_HEADER,
+        rows=tuple(rows),
+        caption=_CAPTION,
+        text_columns=(0, 2, 7, 8),
+        notes=tuple(notes),
     )
+    return (table,)
 
 
 def build_verdict(measurement: Measurement, published: Published | None, differing: str) -> str:
-    """Return what a measurement says of a published mean, in words; empty where there is nothing to
-    compare.
+    """Return in words how a measurement compares with a published mean.
 
     Args:
         measurement: ours.
         published: theirs.
         differing: how our settings differ from theirs, empty if they do not.
+
+    Returns:
+        Empty where there is nothing to compare.
     """
     if measurement.summary is None or published is None:
         return ""
@@ -83,97 +93,84 @@ def build_verdict(measurement: Measurement, published: Published | None, differi
     if measurement.summary.interval is None:
         return "one network: no interval"
     low, high = measurement.summary.interval
-    return (
-        "above" if low > published.accuracy else "below" if high < published.accuracy else "covers"
-    )
+    if low > published.accuracy:
+        return "above"
+    return "below" if high < published.accuracy else "covers"
 
 
-def _main(results: Results) -> list[Measurement]:
-    """Return one measurement for each data set, IPC and method: of several the comparable one, then
-    the largest.
+def _select_main(results: Results) -> list[Measurement]:
+    """Return one measurement for each data set, IPC and method, sorted.
 
-    Data sets and sizes that nobody published a figure of are left out.
+    Of several, a comparable one is taken, and of these the largest. Data sets and sizes of which
+    nobody published a result are left out.
     """
-    plain = [
-        m
-        for m in results.measurements
-        if not m.sweep and (m.scope.protocol, m.scope.split) == ("paper", "test")
-    ]
-    sizes = {m.scope.dataset: list_published_sizes(m.scope.dataset) for m in plain}
-    plain = [
-        m
-        for m in plain
-        if m.ipc in sizes[m.scope.dataset] or (m.ipc is None and sizes[m.scope.dataset])
-    ]
+    plain = [m for m in results.measurements if _may_be_published(m)]
     networks: dict[Scope, list[str]] = {}
     for m in plain:
         networks.setdefault(m.scope, []).append(m.network)
-    points: dict[tuple[str, int | None, str], list[Measurement]] = {}
+    found: dict[PublishedKey, list[Measurement]] = {}
     for m in plain:
-        if m.network == _network(results.plan, m, networks[m.scope]):
-            points.setdefault((m.scope.dataset, m.ipc, m.method), []).append(m)
-    chosen = [max(found, key=lambda m: _weight(results.plan, m)) for found in points.values()]
+        if m.network == _choose_network(results.plan, m, networks[m.scope]):
+            found.setdefault(PublishedKey(m.scope.dataset, m.ipc, m.method), []).append(m)
+    chosen = [max(same, key=lambda m: _weigh(results.plan, m)) for same in found.values()]
+    return _sort_main(chosen)
+
+
+def _may_be_published(m: Measurement) -> bool:
+    if m.sweep or (m.scope.protocol, m.scope.split) != ("paper", "test"):
+        return False
+    sizes = list_published_sizes(m.scope.dataset)
+    # The whole training set is shown on every published data set, as the bound of all methods.
+    return m.ipc in sizes or (m.ipc is None and bool(sizes))
+
+
+def _sort_main(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """Sort by data set, IPC and method; the whole training set is last of a data set."""
+    chosen = list(measurements)
     datasets = list(dict.fromkeys(m.scope.dataset for m in chosen))
     methods = list(dict.fromkeys(m.method for m in chosen))
-    return sorted(
-        chosen,
-        key=lambda m: (
-            datasets.index(m.scope.dataset),
-            m.ipc or float("inf"),
-            methods.index(m.method),
-        ),
-    )
+
+    def sort_key(m: Measurement) -> tuple[int, float, int]:
+        return datasets.index(m.scope.dataset), m.ipc or float("inf"), methods.index(m.method)
+
+    return sorted(chosen, key=sort_key)
 
 
-def _network(plan: Plan, m: Measurement, measured: Sequence[str]) -> str:
-    """Return the network of the published protocol, or where a scope lacks it, the scope's
-    first.
-    """
+def _choose_network(plan: Plan, m: Measurement, measured: Sequence[str]) -> str:
+    """Return the network of the published protocol, or the scope's first where it lacks that."""
     dataset = plan.units[m.cells[0].evaluation_key].dataset
     published = resolve_published_settings(dataset, m.method, m.ipc).distillation.network
     return published if published in measured else measured[0]
 
 
-def _weight(plan: Plan, m: Measurement) -> tuple[bool, bool, int]:
-    return (
-        m.summary is not None,
-        not describe_deviations(plan, m),
-        m.summary.networks if m.summary else 0,
-    )
+def _weigh(plan: Plan, m: Measurement) -> tuple[bool, bool, int]:
+    """Return what to prefer a measurement by: a result, published settings, many networks."""
+    networks = m.summary.networks if m.summary else 0
+    return m.summary is not None, not describe_differences(plan, m), networks
 
 
-def _row(
-    plan: Plan, m: Measurement, remarked: Sequence[str], notes: Sequence[str]
-) -> tuple[TableEntry, ...]:
+def _build_row(plan: Plan, m: Measurement, notes: tuple[int, ...]) -> tuple[TableEntry, ...]:
     published = find_published(m.scope.dataset, m.ipc, m.method)
-    marks = tuple(notes.index(text) + 1 for text in remarked)
-    texts: Mapping[str, str] = {
-        "Data set": m.scope.dataset,
-        "IPC": "all" if m.ipc is None else str(m.ipc),
-        "Method": m.method,
-        "Published": _published_text(published),
-        "Difference": (
-            format_points(m.summary.mean - published.accuracy) if m.summary and published else ""
-        ),
-        "95 % interval": format_interval(m.summary.interval) if m.summary else MISSING,
-        "Verdict": build_verdict(m, published, describe_deviations(plan, m)),
-        "Source": published.source if published else "",
-    }
-    ours = TableEntry(text=format_summary(m.summary), notes=marks, keys=m.keys)
-    linked = {
-        name: TableEntry(text=texts[name], keys=m.keys)
-        for name in ("Difference", "95 % interval")
-        if texts[name]
-    }
-    return tuple(
-        ours if name == "Ours" else linked.get(name, TableEntry(text=texts[name]))
-        for name in _HEADER
+    difference = ""
+    if m.summary and published:
+        difference = format_points(m.summary.mean - published.accuracy)
+    interval = format_interval(m.summary.interval) if m.summary else MISSING
+    verdict = build_verdict(m, published, describe_differences(plan, m))
+    return (
+        TableEntry(text=m.scope.dataset),
+        TableEntry(text="all" if m.ipc is None else str(m.ipc)),
+        TableEntry(text=m.method),
+        TableEntry(text=_format_published(published)),
+        TableEntry(text=format_summary(m.summary), notes=notes, keys=m.keys),
+        TableEntry(text=difference, keys=m.keys if difference else ()),
+        TableEntry(text=interval, keys=m.keys),
+        TableEntry(text=verdict),
+        TableEntry(text=published.source if published else ""),
     )
 
 
-def _published_text(published: Published | None) -> str:
+def _format_published(published: Published | None) -> str:
     if published is None:
         return ""
-    return format_percent(published.accuracy) + (
-        "" if published.std is None else f" ± {format_percent(published.std)}"
-    )
+    mean = format_percent(published.accuracy)
+    return mean if published.std is None else f"{mean} ± {format_percent(published.std)}"

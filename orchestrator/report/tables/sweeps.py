@@ -1,8 +1,10 @@
-"""Tables of a sweep of one method: accuracies, their spread, and their changes from the usual
-values.
+"""Tables of a sweep of one method: accuracies, their spread, and changes from the usual values.
+
+They come from the swept measurements, which are rows of `evaluations`.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from orchestrator.report.entries import (
     build_accuracy_entry,
@@ -19,113 +21,133 @@ from orchestrator.report.swept_settings import (
     format_value,
     name_setting,
 )
-from orchestrator.report.tables.captions import DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
+from orchestrator.report.tables.grids import DIFFERENCE, SPREAD, SPREAD_HEADER, SWEPT_ACCURACY
 
 REFERENCE = "reference"
-"""In the place of a difference: the measurement that the others are compared with."""
+"""Shown in place of a difference for the measurement that the others are compared with."""
+
+
+class _Layout(NamedTuple):
+    """The header and rows of a sweep."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[TableEntry, ...], ...]
 
 
 def build_sweep_table(scope: Scope, measurements: Sequence[Measurement]) -> Table:
-    """Return accuracies by value, best and second of all of them marked."""
+    """Return accuracies by value, with the best and second of all of them marked."""
     emphasis = rank_summaries({format_point(m.sweep): m.summary for m in measurements})
     notes = collect_footnotes(measurements)
-    name, title = _names(scope, measurements[0])
-    header, rows = _by_value(
-        measurements,
-        lambda m: build_accuracy_entry(m, emphasis.get(format_point(m.sweep)), notes),
-        "accuracy",
-    )
+
+    def build_entry(m: Measurement) -> TableEntry:
+        return build_accuracy_entry(m, emphasis.get(format_point(m.sweep)), notes)
+
+    layout = _lay_out(measurements, build_entry, "accuracy")
     return Table(
-        slug=name, title=title, header=header, rows=rows, caption=SWEPT_ACCURACY, notes=notes
+        slug=_build_slug(scope, measurements[0]),
+        title=_build_title(measurements[0]),
+        header=layout.header,
+        rows=layout.rows,
+        caption=SWEPT_ACCURACY,
+        notes=notes,
     )
 
 
 def build_sweep_details(scope: Scope, measurements: Sequence[Measurement]) -> tuple[Table, ...]:
-    """Return their spread and their changes from the usual values, as far as there is anything to
-    show.
-    """
-    tables = (_spread(scope, measurements), _changes(scope, measurements))
-    return tuple(
-        table for table in tables if any(entry.keys for line in table.rows for entry in line)
-    )
+    """Return the spread and the changes from the usual values, each only where it has results."""
+    tables = (_build_spread(scope, measurements), _build_changes(scope, measurements))
+    return tuple(table for table in tables if table.has_results)
 
 
 def find_reference_point(measurements: Sequence[Measurement]) -> tuple[str, ...]:
-    """Return the values that others are compared with: the usual ones if they are there, else the
-    first.
-    """
-    usual = {find_usual_values(m)[0] for m in measurements}
+    """Return the point that others are compared with: the usual values, otherwise the first."""
+    usual = {find_usual_values(m).values for m in measurements}
     points = {tuple(value for _, value in m.sweep): format_point(m.sweep) for m in measurements}
     first = next(iter(points.values()))
-    return points.get(usual.pop() or (), first) if len(usual) == 1 else first
+    if len(usual) > 1:  # methods differ in their usual values, so there is no common reference
+        return first
+    return points.get(usual.pop() or (), first)
 
 
-def _spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
-    name, title = _names(scope, measurements[0])
-    header = (*_settings(measurements[0]), *SPREAD_HEADER)
-    rows = tuple(
-        (*build_row(*_values(m)), *build_spread_entries(m.accuracies, m.summary, m.keys))
-        for m in measurements
-        if m.summary
-    )
+def _build_spread(scope: Scope, measurements: Sequence[Measurement]) -> Table:
+    rows = []
+    for m in measurements:
+        if m.summary:
+            entries = build_spread_entries(m.accuracies, m.summary, m.keys)
+            rows.append((*build_row(*_list_values(m)), *entries))
     return Table(
-        slug=f"{name}-spread", title=f"{title}: spread", header=header, rows=rows, caption=SPREAD
+        slug=f"{_build_slug(scope, measurements[0])}-spread",
+        title=f"{_build_title(measurements[0])}: spread",
+        header=(*_list_settings(measurements[0]), *SPREAD_HEADER),
+        rows=tuple(rows),
+        caption=SPREAD,
     )
 
 
-def _changes(scope: Scope, measurements: Sequence[Measurement]) -> Table:
-    against = find_reference_point(measurements)
-    reference = next(m for m in measurements if format_point(m.sweep) == against)
-    name, title = _names(scope, measurements[0])
-    header, rows = _by_value(measurements, lambda m: _change(m, reference), "difference")
-    title = f"{title}: changes from {' × '.join(against)}"
-    return Table(slug=f"{name}-changes", title=title, header=header, rows=rows, caption=DIFFERENCE)
+def _build_changes(scope: Scope, measurements: Sequence[Measurement]) -> Table:
+    point = find_reference_point(measurements)
+    reference = next(m for m in measurements if format_point(m.sweep) == point)
+
+    def build_entry(m: Measurement) -> TableEntry:
+        if m is reference:
+            return TableEntry(text=REFERENCE)
+        return build_difference_entry(m, reference)
+
+    layout = _lay_out(measurements, build_entry, "difference")
+    return Table(
+        slug=f"{_build_slug(scope, measurements[0])}-changes",
+        title=f"{_build_title(measurements[0])}: changes from {' × '.join(point)}",
+        header=layout.header,
+        rows=layout.rows,
+        caption=DIFFERENCE,
+    )
 
 
-def _change(m: Measurement, reference: Measurement) -> TableEntry:
-    return TableEntry(text=REFERENCE) if m is reference else build_difference_entry(m, reference)
+def _lay_out(
+    measurements: Sequence[Measurement],
+    build_entry: Callable[[Measurement], TableEntry],
+    single_heading: str,
+) -> _Layout:
+    """Arrange a sweep as rows and columns.
 
-
-def _by_value(
-    measurements: Sequence[Measurement], entry: Callable[[Measurement], TableEntry], alone: str
-) -> tuple[tuple[str, ...], tuple[tuple[TableEntry, ...], ...]]:
-    """Lay a sweep out, a row a value: with two settings or more, the last one gives the columns.
+    One setting has a row per value and a single column. With several settings the values of the
+    last one are the columns.
 
     Args:
         measurements: of one sweep.
-        entry: what stands in a measurement's place.
-        alone: heading of the only column of one setting.
+        build_entry: builds the entry of a measurement.
+        single_heading: heading of the column of a single setting.
     """
-    names = _settings(measurements[0])
+    names = _list_settings(measurements[0])
     leading = len(names) - 1 or 1
-    cells = {(_values(m)[:leading], _values(m)[leading:]): m for m in measurements}
-    lefts, columns = (
-        dict.fromkeys(left for left, _ in cells),
-        dict.fromkeys(across for _, across in cells),
-    )
-    rows = tuple(
-        (
-            *build_row(*left),
-            *(
-                entry(cells[left, c]) if (left, c) in cells else TableEntry(text="")
-                for c in columns
-            ),
-        )
-        for left in lefts
-    )
-    return (*names[:leading], *(f"{names[-1]} {c[0]}" if c else alone for c in columns)), rows
+    placed: dict[tuple[tuple[str, ...], tuple[str, ...]], Measurement] = {}
+    for m in measurements:
+        values = _list_values(m)
+        placed[values[:leading], values[leading:]] = m
+    columns = list(dict.fromkeys(column for _, column in placed))
+    rows = []
+    for left in dict.fromkeys(left for left, _ in placed):
+        row = list(build_row(*left))
+        for column in columns:
+            place = (left, column)
+            row.append(build_entry(placed[place]) if place in placed else TableEntry(text=""))
+        rows.append(tuple(row))
+    headings = [f"{names[-1]} {column[0]}" if column else single_heading for column in columns]
+    return _Layout(header=(*names[:leading], *headings), rows=tuple(rows))
 
 
-def _names(scope: Scope, m: Measurement) -> tuple[str, str]:
-    """Return slug and title of a sweep's table."""
+def _build_slug(scope: Scope, m: Measurement) -> str:
     paths = [path for path, _ in m.sweep]
-    title = f"{m.method}, {format_ipc(m.ipc)}, {m.network}: {' × '.join(_settings(m))}"
-    return make_slug(*scope.name, m.method, format_ipc(m.ipc), m.network, *paths), title
+    return make_slug(*scope.name, m.method, format_ipc(m.ipc), m.network, *paths)
 
 
-def _settings(m: Measurement) -> tuple[str, ...]:
+def _build_title(m: Measurement) -> str:
+    return f"{m.method}, {format_ipc(m.ipc)}, {m.network}: {' × '.join(_list_settings(m))}"
+
+
+def _list_settings(m: Measurement) -> tuple[str, ...]:
     return tuple(name_setting(path) for path, _ in m.sweep)
 
 
-def _values(m: Measurement) -> tuple[str, ...]:
+def _list_values(m: Measurement) -> tuple[str, ...]:
     return tuple(format_value(value) for _, value in m.sweep)

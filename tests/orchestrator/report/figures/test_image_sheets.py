@@ -103,18 +103,18 @@ def test_pictures_of_a_report(grid, tmp_path):
                 if (method, seed) != ("Random", 0):
                     grid.synthetic_set(cell, *_images(2, ipc), CLASSES)
     files = write_report(grid.plan, "space", Store(grid.store), tmp_path / "report")
-    assert [picture.title for picture in files.of("sheet")] == [
+    assert [picture.title for picture in files.select_pictures("sheet")] == [
         "Random, digits, IPC 1, seed 1",  # seed 0 is not there yet
         "Random, digits, IPC 2, seed 1",
         "DM, digits, IPC 1, seed 0",  # shared with DM+IID
         "DM, digits, IPC 2, seed 0",
         "DM+IID, digits, IPC 2, seed 0",
     ]
-    assert [picture.path.name for picture in files.of("comparison")] == [
+    assert [picture.path.name for picture in files.select_pictures("comparison")] == [
         "main-digits-methods-ipc2.png"
     ]
     text = files.markdown.read_text()
-    for picture in files.of("sheet", "comparison"):
+    for picture in files.select_pictures("sheet", "comparison"):
         assert (files.folder / picture.path).read_bytes()[:4] == b"\x89PNG"
         assert f"({picture.path.as_posix()})" in text
 
@@ -123,11 +123,11 @@ def test_sets_whose_features_are_shown_are_pictured_too(grid, tmp_path):
     for method in ("Random", "Herding"):
         grid.synthetic_set(grid.view(method, 0), *_images(2, 2), CLASSES)
     files = write_report(grid.plan, "space", Store(grid.store), tmp_path / "report")
-    assert [picture.title for picture in files.of("sheet")] == [
+    assert [picture.title for picture in files.select_pictures("sheet")] == [
         "Random, digits, IPC 2, seed 0",
         "Herding, digits, IPC 2, seed 0",
     ]
-    assert len(files.of("comparison")) == 1
+    assert len(files.select_pictures("comparison")) == 1
 
 
 def test_a_damaged_set_is_named(grid, tmp_path):

@@ -42,7 +42,7 @@ def test_a_loss_has_the_methods_that_have_it(curves):
 
 def test_figures_are_written_as_svg_and_png_and_linked(curves, tmp_path):
     files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
-    assert [picture.path.as_posix() for picture in files.of("losses")] == [
+    assert [picture.path.as_posix() for picture in files.select_pictures("losses")] == [
         "figures/main-digits-losses-ipc10.png"
     ]
     assert (tmp_path / "figures/main-digits-losses-ipc10.png").read_bytes()[:4] == b"\x89PNG"
@@ -55,7 +55,7 @@ def test_a_second_experiment_with_the_same_sets_draws_nothing_twice(curves, tmp_
     for seed in (0, 1):
         curves.cell("DM", 10, seed, [0.4], experiment="other", network="AlexNet")
     files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
-    assert len(files.of("losses")) == 1
+    assert len(files.select_pictures("losses")) == 1
 
 
 def test_a_failed_run_with_infinite_losses_can_still_be_drawn(grid, tmp_path):
@@ -63,7 +63,10 @@ def test_a_failed_run_with_infinite_losses_can_still_be_drawn(grid, tmp_path):
     grid.distillation(
         cell, curve_iteration=[0, 1, 2], curve_loss_mean=[1.0, float("inf"), float("nan")]
     )
-    assert len(write_report(grid.plan, "space", Store(grid.store), tmp_path).of("losses")) == 1
+    assert (
+        len(write_report(grid.plan, "space", Store(grid.store), tmp_path).select_pictures("losses"))
+        == 1
+    )
 
 
 def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):

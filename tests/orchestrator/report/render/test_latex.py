@@ -14,14 +14,14 @@ OVERVIEW = Table(
 )
 
 
-def _report(*tables, across=()):
+def _report(*tables, aggregates=()):
     title = "paper/main: digits_2 (test accuracy, protocol paper)"
     section = Section(title=title, place="digits_2", tables=tables, details=())
     others = dict.fromkeys(Report.__dataclass_fields__) | {
         "costs": (OVERVIEW,),
         "overview": OVERVIEW,
     }
-    return Report(**(others | {"space": "small", "sections": (section,), "across": across}))
+    return Report(**(others | {"space": "small", "sections": (section,), "aggregates": aggregates}))
 
 
 def _table(rows, header=("Method", "IPC 10"), **options):
@@ -87,7 +87,7 @@ def test_a_long_table_is_cut_into_floats_under_one_number():
 
 def test_files_of_result_tables_and_a_document_of_them_all(tmp_path):
     across = (Table(slug="reproduction", title="R", header=("a",), rows=(build_row("b"),)),)
-    written = write_latex(_report(_table([build_row("DM", 1)]), across=across), tmp_path)
+    written = write_latex(_report(_table([build_row("DM", 1)]), aggregates=across), tmp_path)
     names = ["reproduction.tex", "main.tex", "all.tex"]
     assert [path.relative_to(tmp_path / "latex").as_posix() for path in written] == names
     document = written[-1].read_text()

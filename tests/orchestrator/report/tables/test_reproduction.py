@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.planning.plan import make_plan
 from orchestrator.report.results import read_results
-from orchestrator.report.tables.published import find_published, read_published_figures
+from orchestrator.report.tables.published import find_published, read_published
 from orchestrator.report.tables.reproduction import build_reproduction_tables
 from search_spaces.load import load_space
 from search_spaces.method_names import METHODS
@@ -209,7 +209,7 @@ def test_a_report_without_any_published_data_set_has_no_such_table(report):
 
 
 def test_published_figures_are_fractions_of_known_cells():
-    figures = read_published_figures()
+    figures = read_published()
     assert len(figures) == 54
     dm = find_published("cifar10", 10, "DM")
     assert (dm.accuracy, dm.std) == (pytest.approx(0.489), pytest.approx(0.006))

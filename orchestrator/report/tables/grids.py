@@ -1,0 +1,219 @@
+"""Tables of a grid of methods × one other axis: accuracies, their spread, and their differences.
+
+A grid holds measurements. Columns are values of IPC, networks, or values of a swept setting.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orchestrator.analysis.statistics import Summary
+from orchestrator.report.entries import (
+    build_accuracy_entry,
+    build_difference_entry,
+    build_spread_entries,
+    collect_footnotes,
+    pair_methods,
+    rank_summaries,
+)
+from orchestrator.report.model import MISSING, Emphasis, Table, TableEntry, build_row
+from orchestrator.report.results import Measurement
+
+T = TypeVar("T", bound=Hashable)
+
+_MEAN = (
+    "Accuracy in %: mean ± population standard deviation over all networks of all sets, as"
+    " published tables give it; "
+)
+ACCURACY = _MEAN + "best of each column bold, second underlined."
+JOINT_ACCURACY = _MEAN + "best of each row bold, second underlined."
+SWEPT_ACCURACY = _MEAN + "best of the table bold, second underlined."
+SPREAD = (
+    "In %. Interval: 95 %, two-level bootstrap over sets and the networks within them; with one set"
+    " it says nothing about other sets. Between sets, within sets: sample standard deviation of the"
+    " sets' means, and of the networks on one set."
+)
+SPREAD_HEADER = ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
+DIFFERENCE = (
+    "Difference of accuracy in points, paired by seed and network, with its 95 % interval"
+    " (two-level bootstrap); bold where both the interval and a t test over the sets' differences,"
+    " two-sided at 5 %, exclude zero."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Measurements of methods × one other axis, with everything else fixed."""
+
+    slug: str
+    title: str
+    axis: str
+    columns: tuple[str, ...]
+    methods: tuple[str, ...]
+    measurements: dict[tuple[str, str], Measurement]
+    """By method and column; the whole training set is in every column of an IPC."""
+
+
+def build_grid(
+    slug: str,
+    title: str,
+    axis: str,
+    columns: Sequence[str],
+    measurements: Sequence[Measurement],
+    name_column: Callable[[Measurement], str],
+) -> Grid:
+    """Arrange measurements in a grid.
+
+    Args:
+        slug: of the grid's table.
+        title: of the grid's table.
+        axis: what the columns are.
+        columns: their headings, in order.
+        measurements: of one scope; each in the column that `name_column` returns.
+        name_column: returns one of `columns`.
+    """
+    placed: dict[tuple[str, str], Measurement] = {}
+    for m in measurements:
+        # The whole training set has no IPC, so it is shown in every column to compare with.
+        in_every_column = m.ipc is None and axis == "IPC"
+        for column in columns if in_every_column else [name_column(m)]:
+            placed[m.method, column] = m
+    return Grid(
+        slug=slug,
+        title=title,
+        axis=axis,
+        columns=tuple(columns),
+        methods=tuple(list_distinct(m.method for m in measurements)),
+        measurements=placed,
+    )
+
+
+def build_accuracies(grid: Grid) -> Table:
+    """Return the accuracies, with methods compared column by column."""
+    emphasis: dict[tuple[str, str], Emphasis] = {}
+    for column in grid.columns:
+        emphasis |= rank_summaries(_select_competing(grid, [column]))
+    return _build_accuracy_table(grid, emphasis, ACCURACY)
+
+
+def build_swept_accuracies(grid: Grid) -> Table:
+    """Return the accuracies, with the values of a swept setting compared as well as methods."""
+    emphasis = rank_summaries(_select_competing(grid, grid.columns))
+    return _build_accuracy_table(grid, emphasis, SWEPT_ACCURACY)
+
+
+def build_spread(grid: Grid) -> Table:
+    """Return a row per measurement: its interval, and its spread between and within sets."""
+    rows = []
+    for method in grid.methods:
+        for column, m in _list_measured_columns(grid, method):
+            if m.summary:
+                place = _name_place(grid, column, m)
+                entries = build_spread_entries(m.accuracies, m.summary, m.keys)
+                rows.append((*build_row(method, place), *entries))
+    return Table(
+        slug=f"{grid.slug}-spread",
+        title=f"{grid.title}: spread",
+        header=("Method", grid.axis, *SPREAD_HEADER),
+        rows=tuple(rows),
+        caption=SPREAD,
+        text_columns=(0, 1),
+    )
+
+
+def build_differences(grid: Grid) -> Table:
+    """Return the differences of pairs of methods, column by column."""
+    rows = []
+    for first, second in pair_methods(grid.methods):
+        entries = [
+            build_difference_entry(
+                grid.measurements.get((first, column)), grid.measurements.get((second, column))
+            )
+            for column in grid.columns
+        ]
+        if any(entry.text != MISSING for entry in entries):
+            rows.append((TableEntry(text=f"{first} − {second}"), *entries))
+    return Table(
+        slug=f"{grid.slug}-differences",
+        title=f"{grid.title}: differences",
+        header=("Difference", *grid.columns),
+        rows=tuple(rows),
+        caption=DIFFERENCE,
+    )
+
+
+def build_changes(grid: Grid, reference: str) -> Table:
+    """Return the differences of every column to the reference column, method by method."""
+    others = [column for column in grid.columns if column != reference]
+    rows = []
+    for method in grid.methods:
+        usual = grid.measurements.get((method, reference))
+        entries = [
+            build_difference_entry(grid.measurements.get((method, column)), usual)
+            for column in others
+        ]
+        if any(entry.text != MISSING for entry in entries):
+            rows.append((TableEntry(text=method), *entries))
+    return Table(
+        slug=f"{grid.slug}-changes",
+        title=f"{grid.title}: changes from {reference}",
+        header=("Method", *others),
+        rows=tuple(rows),
+        caption=DIFFERENCE,
+    )
+
+
+def list_distinct(values: Iterable[T]) -> list[T]:
+    """Return distinct values in the order in which they come."""
+    return list(dict.fromkeys(values))
+
+
+def _build_accuracy_table(
+    grid: Grid, emphasis: Mapping[tuple[str, str], Emphasis], caption: str
+) -> Table:
+    notes = collect_footnotes(grid.measurements.values())
+    rows = []
+    for method in grid.methods:
+        row = [TableEntry(text=method)]
+        for column in grid.columns:
+            place = (method, column)
+            m = grid.measurements.get(place)
+            row.append(build_accuracy_entry(m, emphasis.get(place), notes))
+        rows.append(tuple(row))
+    return Table(
+        slug=grid.slug,
+        title=grid.title,
+        header=("Method", *grid.columns),
+        rows=tuple(rows),
+        caption=caption,
+        notes=notes,
+    )
+
+
+def _select_competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Summary | None]:
+    """Return the summaries that some columns compare.
+
+    The whole training set does not compete with synthetic sets.
+    """
+    return {
+        (method, column): m.summary
+        for (method, column), m in grid.measurements.items()
+        if column in columns and m.ipc is not None
+    }
+
+
+def _list_measured_columns(grid: Grid, method: str) -> list[tuple[str, Measurement]]:
+    """Return the columns of a method, each measurement once, in the first column that shows it."""
+    shown: dict[tuple[str, ...], tuple[str, Measurement]] = {}
+    for column in grid.columns:
+        m = grid.measurements.get((method, column))
+        if m is not None:
+            shown.setdefault(m.keys, (column, m))
+    return list(shown.values())
+
+
+def _name_place(grid: Grid, column: str, m: Measurement) -> str:
+    """Return a column's heading for a row: "10" instead of "IPC 10"."""
+    if grid.axis == "IPC" and m.ipc is None:
+        return "all"
+    return column.removeprefix(f"{grid.axis} ")
