@@ -1,7 +1,7 @@
-"""Let pages link to Markdown files outside docs/, on GitHub and on the site alike.
+"""Let pages link to files outside docs/, on GitHub and on the site alike.
 
 A link such as `../benchmarks/README.md` works on GitHub but leaves the site. So each of these files
-becomes a page below `repository/`, and links between them and docs/ are rewritten to match.
+is copied below `repository/`, and links between them and docs/ are rewritten to match.
 """
 
 import posixpath
@@ -13,13 +13,20 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+OUTSIDE = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "benchmarks/README.md",
+    "tests/golden/README.md",
+)
 PREFIX = "repository/"
 _LINK = re.compile(r"(\]\()([^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the files outside docs/ as pages."""
+    """Add the files outside docs/ to the site."""
     for path in OUTSIDE:
         text = (ROOT / path).read_text(encoding="utf-8")
         files.append(File.generated(config, PREFIX + path, content=text))
@@ -27,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Rewrite links that lead from docs/ to such a page, or from such a page anywhere."""
+    """Rewrite links that lead to such a file, and all links of such a file."""
     here = page.file.src_uri
     in_repository = here.removeprefix(PREFIX) if here.startswith(PREFIX) else f"docs/{here}"
 

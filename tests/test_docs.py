@@ -72,7 +72,7 @@ def test_the_library_needs_neither_ray_nor_torch_before_it_is_used():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_the_script_of_the_readme_trains_on_an_export(tmp_path, monkeypatch, image):
+def test_the_script_of_the_page_trains_on_an_export(tmp_path, monkeypatch, image):
     source = SyntheticSet(
         images=image(10, 1, 32, 32, 0),
         labels=torch.arange(10),
@@ -85,7 +85,7 @@ def test_the_script_of_the_readme_trains_on_an_export(tmp_path, monkeypatch, ima
     )
     export(source, FORMATS["dc"], tmp_path / "out")
     monkeypatch.chdir(tmp_path / "out")
-    (script,) = [text for text in blocks("README.md", "python") if "torch.load(" in text]
+    (script,) = [text for text in blocks("docs/exporting.md", "python") if "torch.load(" in text]
     names = {}
     exec(script.replace("range(300)", "range(2)").replace("128", "8"), names)
     assert "distill_core" not in script and torch.isfinite(names["loss"])
