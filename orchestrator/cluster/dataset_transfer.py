@@ -1,14 +1,16 @@
-"""Data sets for nodes that do not share the data folder: sent once through Ray's object store, kept
-on the node.
+"""Data sets for nodes that do not share the data folder of the machine that launches.
 
-A data set travels as a tar in chunks, and lies on the node in a folder named by what it is and by
-its content, laid out like a data folder. Workers look into their own data folder first. Two
-variables of a node's environment, set before Ray is started there, say where that is
+A data set is sent once, through Ray's object store, as a tar file in chunks. The node keeps it in a
+folder that is named by the data set and its content, and is laid out like a data folder. Workers
+look into the data folder of their node first.
+
+Two variables of a node's environment, set before Ray is started there, say where that folder is
 (`IID_NODE_DATA`, by default as on the machine that launches) and where to keep what is sent
 (`IID_NODE_CACHE`).
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import tarfile
@@ -29,26 +31,29 @@ from orchestrator.execution.trial import UnitResult
 from orchestrator.execution.worker import run_trial
 from orchestrator.units import from_json
 
+_log = logging.getLogger(__name__)
+
 CHUNK_BYTES = 32 * 2**20
+"""Size of an object in Ray's store: large enough to be few, small enough to fit everywhere."""
 NODE_DATA, NODE_CACHE = "IID_NODE_DATA", "IID_NODE_CACHE"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetArchive:
-    """A data set on its way."""
+    """A data set in Ray's object store."""
 
     name: str
-    """See `label`."""
+    """See `format_label`."""
     digest: str
-    """First 16 hex digits of the SHA-256 of the tar."""
+    """First 16 hex digits of the SHA-256 of the tar file."""
     size: int
-    """Bytes of the tar."""
+    """Bytes of the tar file."""
     chunks: tuple[Any, ...]
     """References to its parts in Ray's object store, in order."""
 
 
 def format_label(ref: DatasetRef) -> str:
-    """Name the files of a data set, whichever classes or size are read of them."""
+    """Name the files of a data set, whatever classes or image size are read from them."""
     return f"{ref.name}@{ref.version}"
 
 
@@ -64,26 +69,31 @@ def transfer_blocker(ref: DatasetRef) -> str | None:
 
 
 def pack_dataset(ref: DatasetRef, root: Path) -> DatasetArchive:
-    """Put a data set into Ray's object store; equal files give an equal digest."""
-    sink = _ChunkWriter()
-    with tarfile.open(fileobj=cast(Any, sink), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+    """Put a data set into Ray's object store; equal files give an equal digest.
+
+    Args:
+        ref: the data set.
+        root: folder of the data sets.
+    """
+    writer = _ChunkWriter()
+    with tarfile.open(fileobj=cast(Any, writer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for path in _list_files(ref, root):
+            # A new entry has neither times nor owner nor mode, which would change the digest.
             entry = tarfile.TarInfo(path.relative_to(root).as_posix())
             entry.size = path.stat().st_size
             with path.open("rb") as stream:
                 tar.addfile(entry, stream)
-    sink.flush()
+    writer.flush()
     return DatasetArchive(
         name=format_label(ref),
-        digest=sink.sha256.hexdigest()[:16],
-        size=sink.size,
-        chunks=tuple(sink.references),
+        digest=writer.sha256.hexdigest()[:16],
+        size=writer.size,
+        chunks=tuple(writer.references),
     )
 
 
 def unpack_dataset(archive: DatasetArchive) -> str:
-    """Return the folder of a data set on this node, after getting it from the object store if it is
-    not there yet.
+    """Return the folder of a data set on this node, getting it from the object store if needed.
 
     Raises:
         OSError: it cannot be kept.
@@ -92,22 +102,26 @@ def unpack_dataset(archive: DatasetArchive) -> str:
     if place.exists():
         return str(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
     try:
         with tarfile.open(fileobj=cast(Any, _ChunkReader(archive)), mode="r|") as tar:
-            tar.extractall(aside, filter="data")
+            tar.extractall(temporary, filter="data")
         try:
-            aside.rename(place)
+            # A rename makes the folder appear whole: the workers of a node do not wait for each
+            # other, and one that finds the folder reads it at once.
+            temporary.rename(place)
         except OSError:
-            if not place.exists():  # else another worker of this node was first
+            if not place.exists():
                 raise
+            _log.debug("another worker of this node has unpacked %s", archive.name)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+    _log.info("got data set %s, %d bytes, in %s", archive.name, archive.size, place)
     return str(place)
 
 
 def find_cache_folder() -> Path:
-    """Folder in which this node keeps what is sent to it."""
+    """Return the folder in which this node keeps what is sent to it."""
     named = os.environ.get(NODE_CACHE)
     if named:
         return Path(named).expanduser()
@@ -116,104 +130,118 @@ def find_cache_folder() -> Path:
 
 
 def find_node_data_root(root: Path) -> Path:
-    """Return the data folder of this node."""
+    """Return the data folder of this node.
+
+    Args:
+        root: data folder on the machine that launches, which is used unless the node names its own.
+    """
     return Path(os.environ.get(NODE_DATA) or root).expanduser()
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetArchives:
-    """What the machine that launches can send: to nodes that join later, when they ask for it."""
+    """What workers know of the data sets: those that were sent, and who sends others."""
 
     sent: Mapping[str, DatasetArchive]
-    """By `label`: what nodes lacked as the launch began."""
-    depot: Any = None
-    """A handle of `Depot`."""
+    """By `format_label`: what nodes lacked when the launch began."""
+    server: Any = None
+    """Handle of the `ArchiveServer`, for nodes that join later."""
     software: Mapping[str, str] = field(default_factory=dict)
-    """Of the machine that launches; see `orchestrator.cluster.software_check`."""
+    """Software of the machine that launches; see `orchestrator.cluster.software_check`."""
 
-    def of(self, ref: DatasetRef) -> DatasetArchive | None:
-        """Return the parcel of a data set; None where it cannot be sent."""
-        if format_label(ref) in self.sent or self.depot is None:
-            return self.sent.get(format_label(ref))
-        found: DatasetArchive | None = ray.get(self.depot.archive.remote(ref))
+    def find_archive(self, ref: DatasetRef) -> DatasetArchive | None:
+        """Return the archive of a data set; None if it cannot be sent."""
+        label = format_label(ref)
+        if label in self.sent or self.server is None:
+            return self.sent.get(label)
+        found: DatasetArchive | None = ray.get(self.server.get_archive.remote(ref))
         return found
 
     def software_mismatch(self) -> str | None:
-        """Say why this node must not compute for the launch; None if it may. Nodes that join later
-        are asked here.
+        """Return why this node must not compute for the launch; None if it may.
+
+        The check before the launch asks the nodes that are there. A node that joins later is asked
+        here, by its first trial.
         """
         here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         return describe_mismatch(here, read_software(), self.software)
 
 
 class ArchiveServer:
-    """An actor on the machine that launches, which packs a data set when the first node asks for
-    it.
-    """
+    """An actor on the machine that launches; packs a data set when the first node asks for it."""
 
     def __init__(self, root: str) -> None:
         self._root = Path(root)
         self._packed: dict[str, DatasetArchive] = {}
 
-    def archive(self, ref: DatasetRef) -> DatasetArchive | None:
-        """Return a data set as a parcel; None where it is not here or cannot be sent."""
-        if format_label(ref) not in self._packed:
+    def get_archive(self, ref: DatasetRef) -> DatasetArchive | None:
+        """Return the archive of a data set; None if it is not here or cannot be sent."""
+        label = format_label(ref)
+        if label not in self._packed:
             if locate(ref, self._root) is None or transfer_blocker(ref) is not None:
                 return None
-            self._packed[format_label(ref)] = pack_dataset(ref, self._root)
-        return self._packed[format_label(ref)]
+            self._packed[label] = pack_dataset(ref, self._root)
+        return self._packed[label]
 
 
 def start_archive_server(root: Path) -> Any:
-    """Start a depot on this machine's node of the joined cluster; it ends with the launch."""
+    """Start an `ArchiveServer` on this machine's node; it ends with the launch."""
+    # Not soft: only this node is known to have the data folder.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return (
-        ray.remote(num_cpus=0)(ArchiveServer)
-        .options(scheduling_strategy=here)
-        .remote(str(root.expanduser().resolve()))
-    )
+    actor = ray.remote(num_cpus=0)(ArchiveServer).options(scheduling_strategy=here)
+    return actor.remote(str(root.expanduser().resolve()))
 
 
 def find_data_root(ref: DatasetRef, root: Path, archives: DatasetArchives) -> Path:
-    """Return the folder below which a unit finds its data set on this node."""
-    own = find_node_data_root(root)
-    if locate(ref, own) is None and (archive := archives.of(ref)) is not None:
-        return Path(unpack_dataset(archive))
-    return own
+    """Return the folder below which a unit finds its data set on this node.
+
+    Args:
+        ref: the data set.
+        root: data folder on the machine that launches.
+        archives: what can be sent.
+    """
+    node_root = find_node_data_root(root)
+    if locate(ref, node_root) is not None:
+        return node_root
+    archive = archives.find_archive(ref)
+    return node_root if archive is None else Path(unpack_dataset(archive))
 
 
 def build_cluster_trial(archives: DatasetArchives) -> Callable[[dict[str, Any]], None]:
-    """Return a trial that looks for data where its node has them."""
-    return cast(Callable[[dict[str, Any]], None], tune.with_parameters(_run, archives=archives))
+    """Return the trial function for a cluster, which finds the data where its node has them."""
+    trial = tune.with_parameters(_run_cluster_trial, archives=archives)
+    return cast(Callable[[dict[str, Any]], None], trial)
 
 
-def _run(config: dict[str, Any], archives: DatasetArchives) -> None:
+def _run_cluster_trial(config: dict[str, Any], archives: DatasetArchives) -> None:
     if (reason := archives.software_mismatch()) is not None:
-        refused = asdict(
-            UnitResult(status="failed", error="OtherSoftware", reason=reason, fatal=True)
-        )
-        tune.report({"results": [refused] * len(config["units"])})
+        _log.warning("refusing to compute: %s", reason)
+        refused = UnitResult(status="failed", error="OtherSoftware", reason=reason, fatal=True)
+        tune.report({"results": [asdict(refused)] * len(config["units"])})
         return
-    root = find_data_root(
-        from_json(config["units"][0]).dataset, Path(config["data_root"]), archives
-    )
+    dataset = from_json(config["units"][0]).dataset
+    root = find_data_root(dataset, Path(config["data_root"]), archives)
     run_trial({**config, "data_root": str(root)})
 
 
 def _list_files(ref: DatasetRef, root: Path) -> Iterator[Path]:
-    """Yield the files of a data set below the data folder, sorted."""
+    """Yield the files of a data set below the data folder, sorted so that the digest is stable."""
     if ref.path is not None:
         found = [resolve_custom_folder(ref, root)]
     else:
         folder = locate(ref, root)
         layout = next(layout for layout in LAYOUTS[ref.name] if root / layout.folder == folder)
-        found = [path for pattern in layout.files for path in (root / layout.folder).glob(pattern)]
-    inside = {path for top in found for path in ([top] if top.is_file() else top.rglob("*"))}
-    yield from sorted(path for path in inside if path.is_file())
+        found = []
+        for pattern in layout.files:
+            found.extend((root / layout.folder).glob(pattern))
+    files: set[Path] = set()
+    for top in found:
+        files.update([top] if top.is_file() else top.rglob("*"))
+    yield from sorted(path for path in files if path.is_file())
 
 
 class _ChunkWriter:
-    """Takes a stream of bytes and puts it into the object store in chunks."""
+    """A file to write to, which puts its content into the object store in chunks."""
 
     def __init__(self) -> None:
         self.references: list[Any] = []
@@ -222,7 +250,7 @@ class _ChunkWriter:
         self._buffer = bytearray()
 
     def write(self, data: Any) -> int:
-        """Take some bytes."""
+        """Add some bytes."""
         self.sha256.update(data)
         self.size += len(data)
         self._buffer += data
@@ -238,7 +266,7 @@ class _ChunkWriter:
 
 
 class _ChunkReader:
-    """Reads a parcel's chunks one after the other."""
+    """A file to read from, with the chunks of an archive as its content."""
 
     def __init__(self, archive: DatasetArchive) -> None:
         self._left = list(reversed(archive.chunks))

@@ -1,32 +1,41 @@
-"""The head of a Ray cluster that a launch joins: where it is, whether it is there, and noticing
-that it is gone.
+"""The head node of the Ray cluster that a launch joins.
+
+Finds its address, checks that it answers before Ray waits for it, and tells the user when it stops
+answering in the middle of a launch.
 """
 
+import logging
 import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from ray._private import services
 from rich.console import Console
 
+_log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 10.0
+"""Timeout of one check: more than a busy node needs, and far less than the minutes of Ray."""
 WATCH_SECONDS = 5.0
+"""Pause between two checks during a launch."""
+MAX_UNANSWERED = 2
+"""Checks without an answer after which the head node counts as gone; a single one may be chance."""
+
 _SETTINGS_FRAME = 4
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(
     [0, 0, 0, _SETTINGS_FRAME, 0, 0, 0, 0, 0]
 )
-"""What a client of gRPC begins with, and its empty settings; the server answers with a frame of
+"""How a gRPC client opens a connection, with empty settings; the server answers with a frame of
 settings (RFC 9113).
 """
 
 
 def find_running_cluster() -> str:
-    """Return host:port of the cluster that `auto` means: of RAY_ADDRESS, or the last that `ray
-    start` started here.
+    """Return the host:port that `auto` means: RAY_ADDRESS, or the last `ray start` on this machine.
 
-    Ray itself would also take the private one of another launch on this machine.
+    Ray itself would also accept the private cluster of another launch on this machine.
 
     Raises:
         ConnectionError: there is none.
@@ -40,58 +49,64 @@ def find_running_cluster() -> str:
 
 
 def check_reachable(address: str) -> None:
-    """See that a server of gRPC listens at host:port, for which Ray itself takes minutes.
+    """Check that a gRPC server listens at host:port, which takes Ray itself minutes to find out.
 
     Raises:
-        ValueError: this is no host:port.
-        OSError: nobody answers, or somebody else.
+        ValueError: this is not host:port.
+        OSError: nothing answers, or something other than Ray.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError(f"{address!r} is not host:port")
-    with socket.create_connection(
-        (host.strip("[]"), int(port)), timeout=CONNECT_SECONDS
-    ) as connection:
+    endpoint = (host.strip("[]"), int(port))
+    with socket.create_connection(endpoint, timeout=CONNECT_SECONDS) as connection:
+        # With TLS the server expects a handshake first; that it accepts the connection must do.
         if os.environ.get("RAY_USE_TLS", "0") != "0":
             return
         connection.sendall(_HTTP2_PREFACE)
-        with suppress(ConnectionError):
+        try:
             answer = connection.recv(9, socket.MSG_WAITALL)
-            if len(answer) == 9 and answer[3] == _SETTINGS_FRAME:
-                return
+        except ConnectionError as error:
+            _log.debug("%s closed the connection: %s", address, error)
+            answer = b""
+        if len(answer) == 9 and answer[3] == _SETTINGS_FRAME:
+            return
     raise ConnectionError("what listens there is not Ray")
 
 
 @contextmanager
 def watch_head_node(address: str, console: Console) -> Iterator[None]:
-    """Tell the user when the head of the joined cluster is gone: Ray ends the whole process a
-    minute later.
+    """Tell the user when the head node stops answering, for the duration of a `with` block.
+
+    Ray ends the whole process a minute later, without saying what to do.
     """
-    over = threading.Event()
+    ended = threading.Event()
     thread = threading.Thread(
-        target=_watch, args=(address, console, over), name="head", daemon=True
+        target=_watch, args=(address, console, ended), name="head node watch", daemon=True
     )
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        # Not joined: a check may be waiting for its timeout, and a daemon thread holds nothing up.
+        ended.set()
 
 
-def _watch(address: str, console: Console, over: threading.Event) -> None:
+def _watch(address: str, console: Console, ended: threading.Event) -> None:
     unanswered = 0
-    while unanswered < 2:
-        if over.wait(WATCH_SECONDS):
+    while unanswered < MAX_UNANSWERED:
+        if ended.wait(WATCH_SECONDS):
             return
         try:
             check_reachable(address)
             unanswered = 0
-        except OSError:
+        except OSError as error:
             unanswered += 1
+            _log.warning("the head node at %s does not answer: %s", address, error)
     console.print(
-        f"The head of the Ray cluster at {address} does not answer. If it stays away, Ray ends this"
-        " launch within a minute or so; start the cluster again and run the same command: what is"
-        " done stays done.",
+        f"The head node of the Ray cluster at {address} does not answer. If it stays away, Ray ends"
+        " this launch in about a minute. Then start the cluster again and run the same command:"
+        " what is done stays done.",
         style="red",
         highlight=False,
         soft_wrap=True,

@@ -1,6 +1,4 @@
-"""What must be the same on all nodes of a cluster, so that a unit's result does not depend on where
-it is computed.
-"""
+"""Software that must be the same on all nodes, so that results do not depend on the node."""
 
 import functools
 import hashlib
@@ -13,33 +11,48 @@ COMPARED = ("python", "ray", "torch", "iid-orchestrator")
 
 @functools.cache
 def read_software() -> Mapping[str, str]:
-    """Return this machine's: versions without their build, and a hash of this package's code."""
+    """Return this machine's versions, without their builds, and a hash of this package's code.
+
+    The build of PyTorch, such as cu130, may differ with the GPUs of a node. The hash tells two
+    checkouts with the same version from each other.
+    """
     versions = provenance.versions()
-    found = {name: versions[name].partition("+")[0] for name in COMPARED if name in versions}
-    found["python"] = ".".join(found["python"].split(".")[:2])
+    software = {}
+    for name in COMPARED:
+        if name in versions:
+            software[name] = versions[name].partition("+")[0]
+    software["python"] = ".".join(software["python"].split(".")[:2])
     code = hashlib.sha256()
     for package in ("distill_core", "orchestrator"):
         for path in sorted((provenance.CHECKOUT / package).rglob("*.py")):
-            code.update(
-                path.relative_to(provenance.CHECKOUT).as_posix().encode() + path.read_bytes()
-            )
-    return {**found, "code": code.hexdigest()[:8]}
+            place = path.relative_to(provenance.CHECKOUT).as_posix()
+            code.update(place.encode() + path.read_bytes())
+    return {**software, "code": code.hexdigest()[:8]}
 
 
 def describe_mismatch(node: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str | None:
-    """Say how a node's software differs from that of the machine that launches; None if it is the
-    same.
+    """Describe how a node's software differs from that of the machine that launches.
+
+    Args:
+        node: name of the node.
+        theirs: software of the node, see `read_software`.
+        ours: software of the machine that launches.
+
+    Returns:
+        The first difference, and what to do; None if there is none.
     """
     for part, version in ours.items():
-        if (other := theirs.get(part)) == version:
+        other = theirs.get(part)
+        if other == version:
             continue
         if part == "code":
             return (
                 f"node {node} has other code of this package than the machine that launches, under"
                 " the same version; install the same commit on all nodes"
             )
+        found = f"has {part} {other}" if other else f"does not have {part}"
         return (
-            f"node {node} has {part} {other or 'not at all'}, the machine that launches has"
-            f" {version}; install the same on all nodes"
+            f"node {node} {found}, the machine that launches has {version}; install the same"
+            " version on all nodes"
         )
     return None

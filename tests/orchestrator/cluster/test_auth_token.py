@@ -18,17 +18,20 @@ def file(tmp_path, monkeypatch):
     return tmp_path / ".ray" / "auth_token"
 
 
-def mode(path):
+def read_mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_a_token_is_made_once_for_its_owner_alone(file):
     keep_token_private()
     token = file.read_text()
-    assert re.fullmatch("[0-9a-f]{64}", token) and (mode(file), mode(file.parent)) == (0o600, 0o700)
+    assert re.fullmatch("[0-9a-f]{64}", token) and (read_mode(file), read_mode(file.parent)) == (
+        0o600,
+        0o700,
+    )
     file.chmod(0o644)  # as Ray itself makes it
     keep_token_private()
-    assert (file.read_text(), mode(file)) == (token, 0o600)
+    assert (file.read_text(), read_mode(file)) == (token, 0o600)
     assert not any(name in os.environ for name in NAMES)
 
 

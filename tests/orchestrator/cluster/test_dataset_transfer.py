@@ -1,4 +1,4 @@
-"""What is sent is what lies there; the object store is a list here."""
+"""Data sets arrive as they were sent; a list stands in for the object store."""
 
 import os
 
@@ -12,7 +12,7 @@ PETS = DatasetRef(name="pets", format="imagefolder", path="animals/pets")
 
 @pytest.fixture(autouse=True)
 def objects(monkeypatch, tmp_path):
-    """The object store, small chunks, and a folder for what this node gets."""
+    """Replace the object store by a list, with small chunks and a cache folder for this node."""
     stored = []
     monkeypatch.setattr(
         dataset_transfer.ray, "put", lambda value: stored.append(value) or len(stored) - 1
@@ -48,7 +48,7 @@ def test_an_image_folder_arrives_as_it_was(root, objects):
     assert [path.name for path in dataset_transfer.find_cache_folder().iterdir()] == [place.name]
 
 
-def test_a_parcel_is_named_by_its_content_alone(root):
+def test_an_archive_is_named_by_its_content_alone(root):
     first = dataset_transfer.pack_dataset(PETS, root)
     for path in root.rglob("*.png"):
         os.utime(path, (0, 0))
@@ -58,7 +58,7 @@ def test_a_parcel_is_named_by_its_content_alone(root):
     assert dataset_transfer.pack_dataset(PETS, root).digest != first.digest
 
 
-def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
+def test_only_the_files_of_a_registered_data_set_are_sent(tmp_path):
     folder = tmp_path / "data" / "cifar10"
     folder.mkdir(parents=True)
     for name in ("train.parquet", "test.parquet", "notes.txt"):
@@ -72,7 +72,7 @@ def test_of_a_registered_data_set_only_its_own_files_travel(tmp_path):
     ]
 
 
-def test_a_unit_reads_its_own_nodes_folder_first_and_what_was_sent_otherwise(
+def test_a_unit_reads_the_folder_of_its_node_first_and_what_was_sent_otherwise(
     root, tmp_path, monkeypatch
 ):
     archives = dataset_transfer.DatasetArchives(

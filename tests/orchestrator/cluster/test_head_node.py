@@ -1,4 +1,4 @@
-"""A head that is gone is told, one that is there or only slow once is not."""
+"""The user is told of a head node that is gone, but not of one that answers or is slow once."""
 
 import io
 import socket
@@ -15,8 +15,8 @@ SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @contextmanager
-def answering():
-    """A server that greets as one of gRPC does, until the block ends."""
+def run_server():
+    """Run a server that greets like one of gRPC, until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=_greet, args=(server,), daemon=True)
         thread.start()
@@ -42,15 +42,15 @@ def console(monkeypatch):
     return Console(file=io.StringIO(), width=200)
 
 
-def test_a_head_that_answers_is_not_spoken_of(console):
-    with answering() as address, head_node.watch_head_node(address, console):
+def test_a_head_node_that_answers_is_not_mentioned(console):
+    with run_server() as address, head_node.watch_head_node(address, console):
         head_node.check_reachable(address)
         time.sleep(0.3)
     assert console.file.getvalue() == ""
 
 
-def test_a_head_that_is_gone_is_told_once(console):
-    with answering() as address:
+def test_a_head_node_that_is_gone_is_reported_once(console):
+    with run_server() as address:
         pass
     with head_node.watch_head_node(address, console):
         deadline = time.monotonic() + 20
@@ -58,22 +58,23 @@ def test_a_head_that_is_gone_is_told_once(console):
             time.sleep(0.01)
         time.sleep(0.1)
     assert (
-        console.file.getvalue().count(f"head of the Ray cluster at {address} does not answer") == 1
+        console.file.getvalue().count(f"head node of the Ray cluster at {address} does not answer")
+        == 1
     )
 
 
-def test_one_knock_without_an_answer_means_nothing(console, monkeypatch):
-    knocks = iter([OSError, None, OSError, None])
-    over = threading.Event()
+def test_one_check_without_an_answer_means_nothing(console, monkeypatch):
+    answers = iter([OSError, None, OSError, None])
+    ended = threading.Event()
 
-    def knock(address):
-        match next(knocks, over):
+    def check(address):
+        match next(answers, ended):
             case error if error is OSError:
                 raise OSError
-            case end if end is over:
-                over.set()
+            case end if end is ended:
+                ended.set()
 
-    monkeypatch.setattr(head_node, "check_reachable", knock)
+    monkeypatch.setattr(head_node, "check_reachable", check)
     with head_node.watch_head_node("10.0.0.1:6379", console):
-        assert over.wait(20)
+        assert ended.wait(20)
     assert console.file.getvalue() == ""

@@ -17,7 +17,7 @@ from orchestrator.units import Select, TrainExtractor
 GB = 10**9
 
 
-def node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
+def build_node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
     return Node(name=name, cpus=cpus, gpus=gpus, gpu_memory=gpu_memory)
 
 
@@ -27,25 +27,25 @@ def node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
 )
 def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
     chosen, reason = choose_gpu_share(
-        [node()], cpus=1, need=GpuNeed(units=100, memory=int(memory * GB))
+        [build_node()], cpus=1, need=GpuNeed(units=100, memory=int(memory * GB))
     )
     assert chosen == share
-    assert reason.startswith(f"{share:g} GPU a unit: the largest needs {memory:g} GB of 40 GB")
+    assert reason.startswith(f"{share:g} GPU per unit: the largest needs {memory:g} GB of 40 GB")
     assert ("may not fit" in reason) == (memory > 40)
 
 
 @pytest.mark.parametrize(
     ("nodes", "units", "share", "reason"),
     [
-        ([node(gpus=0.0, gpu_memory=None)], 100, 0.0, ""),
-        ([node(gpus=4.0)], 4, 1.0, "no more units than GPUs"),
-        ([node(gpus=4.0)], 5, 0.25, "needs 1 GB of 40 GB"),
-        ([node(gpu_memory=None)], 100, 1.0, "is not known"),
-        ([node(), node(gpu_memory=None)], 100, 1.0, "is not known"),
-        ([node(), node(gpu_memory=3 * GB)], 100, 0.5, "of 3 GB"),
-        ([node(), node(gpus=0.0, gpu_memory=None)], 100, 0.25, "of 40 GB"),
-        ([node(cpus=8.0, gpus=4.0)], 100, 0.5, "no more CPU cores"),
-        ([node(cpus=1.0, gpus=4.0)], 100, 1.0, "no more CPU cores"),
+        ([build_node(gpus=0.0, gpu_memory=None)], 100, 0.0, ""),
+        ([build_node(gpus=4.0)], 4, 1.0, "no more units than GPUs"),
+        ([build_node(gpus=4.0)], 5, 0.25, "needs 1 GB of 40 GB"),
+        ([build_node(gpu_memory=None)], 100, 1.0, "is not known"),
+        ([build_node(), build_node(gpu_memory=None)], 100, 1.0, "is not known"),
+        ([build_node(), build_node(gpu_memory=3 * GB)], 100, 0.5, "of 3 GB"),
+        ([build_node(), build_node(gpus=0.0, gpu_memory=None)], 100, 0.25, "of 40 GB"),
+        ([build_node(cpus=8.0, gpus=4.0)], 100, 0.5, "no more CPU cores"),
+        ([build_node(cpus=1.0, gpus=4.0)], 100, 1.0, "no more CPU cores"),
     ],
 )
 def test_the_share_depends_on_the_cluster(nodes, units, share, reason):
@@ -55,22 +55,26 @@ def test_the_share_depends_on_the_cluster(nodes, units, share, reason):
 
 def test_a_user_decides_and_the_slots_follow():
     need = GpuNeed(units=100, memory=GB)
-    nodes = [node(cpus=8.0, gpus=2.0), node(cpus=3.0, gpus=1.0), node(gpus=0.0, gpu_memory=None)]
+    nodes = [
+        build_node(cpus=8.0, gpus=2.0),
+        build_node(cpus=3.0, gpus=1.0),
+        build_node(gpus=0.0, gpu_memory=None),
+    ]
     assert (
         allocate(nodes, cpus=None, gpus=None, need=need).slots == 2 * 2 + 2
     )  # half a GPU each, for the cores
-    told = allocate(nodes, cpus=2.0, gpus=0.25, need=need)
-    assert (told.cpus, told.gpus, told.slots, told.reason) == (2.0, 0.25, 4 + 1, "")
+    chosen = allocate(nodes, cpus=2.0, gpus=0.25, need=need)
+    assert (chosen.cpus, chosen.gpus, chosen.slots, chosen.reason) == (2.0, 0.25, 4 + 1, "")
     assert allocate(nodes, cpus=None, gpus=0.0, need=need).slots == 8 + 3 + 16
     with pytest.raises(
         LaunchError,
-        match="no node has 20 CPUs and 1 GPUs for a trial; the most there is are 16 CPUs",
+        match="no node has 20 CPUs and 1 GPUs for a trial; the largest nodes have 16 CPUs",
     ):
         allocate(nodes, cpus=20.0, gpus=1.0, need=need)
 
 
-def test_gpus_are_used_where_there_are_any_unless_told_otherwise():
-    with_gpu, without = node(), node(gpus=0.0)
+def test_gpus_are_used_where_there_are_any_unless_the_user_says_otherwise():
+    with_gpu, without = build_node(), build_node(gpus=0.0)
     assert [should_use_gpus(nodes, None) for nodes in ([without], [without, with_gpu])] == [
         False,
         True,
@@ -97,5 +101,5 @@ def test_the_need_is_that_of_the_largest_unit_that_computes_on_a_gpu():
 
 
 def test_a_node_is_named_with_what_it_has():
-    assert str(node(cpus=8.0, gpus=2.0)) == "10.0.0.1 (8 CPU, 2 GPU of 40 GB)"
-    assert str(node(cpus=2.0, gpus=0.0, gpu_memory=None)) == "10.0.0.1 (2 CPU)"
+    assert str(build_node(cpus=8.0, gpus=2.0)) == "10.0.0.1 (8 CPU, 2 GPU of 40 GB)"
+    assert str(build_node(cpus=2.0, gpus=0.0, gpu_memory=None)) == "10.0.0.1 (2 CPU)"

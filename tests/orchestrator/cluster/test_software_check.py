@@ -1,4 +1,4 @@
-"""What must be the same on all nodes, and how a difference is told."""
+"""What must be the same on all nodes, and how a difference is described."""
 
 import pytest
 
@@ -9,7 +9,7 @@ OURS = {"python": "3.12", "ray": "2.60.0", "torch": "2.14.1", "code": "0123abcd"
 
 
 @pytest.fixture
-def fresh():
+def fresh_cache():
     read_software.cache_clear()
     yield
     read_software.cache_clear()
@@ -27,7 +27,10 @@ def test_the_same_is_no_difference():
             OURS | {"torch": "2.11.0"},
             "node a has torch 2.11.0, the machine that launches has 2.14.1; install the same",
         ),
-        ({k: v for k, v in OURS.items() if k != "ray"}, "node a has ray not at all, "),
+        (
+            {k: v for k, v in OURS.items() if k != "ray"},
+            "node a does not have ray, the machine that launches has 2.60.0; ",
+        ),
         (OURS | {"code": "ffffffff"}, "node a has other code of this package"),
         (OURS | {"code": "ffffffff", "python": "3.11"}, "node a has python 3.11"),
     ],
@@ -36,7 +39,7 @@ def test_a_difference_names_node_and_remedy(theirs, message):
     assert describe_mismatch("a", theirs, OURS).startswith(message)
 
 
-def test_code_counts_by_content_and_place_and_builds_do_not(fresh, tmp_path, monkeypatch):
+def test_code_counts_by_content_and_place_and_builds_do_not(fresh_cache, tmp_path, monkeypatch):
     for package in ("distill_core", "orchestrator"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "a.py").write_text("x = 1\n")

@@ -170,7 +170,7 @@ def test_nodes_are_asked_for_store_software_and_folders(harness, cluster, runner
         )
         with pytest.raises(LaunchError, match="does not see /nowhere/pool"):
             preflight.check_nodes(harness.store, harness.data, [pool])
-        ours = preflight.software()
+        ours = preflight.read_software()
         monkeypatch.setattr(preflight, "read_software", lambda: ours | {"torch": "1.0"})
         there = r"node [\d.]+/[0-9a-f]{6}"  # two nodes of one machine are told apart
         with pytest.raises(
