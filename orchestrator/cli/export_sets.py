@@ -26,12 +26,10 @@ from orchestrator.launch.status import find_unit
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.store.store import Store
-from orchestrator.units import Distill, Evaluate, ImportSet, Select, from_json
+from orchestrator.units import Distill, Evaluate, SetUnit, from_json
 
 ROUNDING = 1e-9
 """Of a mean over networks; where all reached the same the interval is one number."""
-
-SetUnit = Distill | Select | ImportSet
 
 Recorded = tuple[Evaluate, Accuracy]
 """An evaluation of the store and what it found."""

@@ -19,8 +19,9 @@ from orchestrator.cli.options import (
     StoreOption,
     build_request,
 )
-from orchestrator.planning.cost_estimates import estimate, wall_seconds
-from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, UNKNOWN, Estimate
+from orchestrator.planning.cost_estimates import estimate_costs, estimate_wall_seconds
+from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, Estimate
+from orchestrator.planning.dataset_shape import ASSUMED_SHAPE
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.planning.work import find_pending
@@ -90,7 +91,9 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
     space = request.load()
     plan = make_plan(space)
     done = store.done_keys() & plan.units.keys()
-    estimates = estimate(plan, gpu=machine.gpus > 0, store_tables=store.fresh_tables(), done=done)
+    estimates = estimate_costs(
+        plan, gpu=machine.gpus > 0, store_tables=store.fresh_tables(), done=done
+    )
     todo = find_pending(plan, done).pending
     counts = (
         _count(len(space.experiments), "experiment"),
@@ -140,7 +143,7 @@ def _conclusion(
     if not todo:
         return [f"Nothing to run: {store} has everything."]
     total = sum(estimates[key].seconds for key in todo)
-    wall = wall_seconds(plan, todo, estimates, machine.workers)
+    wall = estimate_wall_seconds(plan, todo, estimates, machine.workers)
     hours = f"{total / 3600:,.2f} GPU-hours" if machine.gpus else f"{duration(total)} of one core"
     lines = [f"To run: {_count(len(todo), 'unit')}, {hours}; about {duration(wall)} on {machine}."]
     measured = sum(estimates[key].basis == "measured" for key in todo)
@@ -168,8 +171,9 @@ def _conclusion(
     )
     if own:
         lines.append(
-            f"The size of {', '.join(own)} is not known before it is read; {UNKNOWN.train_images:,}"
-            f" images of {UNKNOWN.classes} classes are assumed."
+            f"The size of {', '.join(own)} is not known before it is read;"
+            f" {ASSUMED_SHAPE.train_images:,} images of {ASSUMED_SHAPE.classes} classes are"
+            " assumed."
         )
     return lines
 

@@ -15,13 +15,12 @@ from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, TrialSettings, UnitResult
 from orchestrator.execution.worker import prepare_process
-from orchestrator.launch.progress import describe
 from orchestrator.launch.status import find_unit
 from orchestrator.store import provenance
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.text import duration
-from orchestrator.units import Unit
+from orchestrator.units import Unit, describe_unit
 
 
 class Device(StrEnum):
@@ -66,7 +65,7 @@ def run_one(
         cpus=cores,
         report_seconds=2.0,
     )
-    console.print(Text(describe(unit)))
+    console.print(Text(describe_unit(unit)))
     prepare_process(cpus=cores, gpus=float(device != "cpu"))
     try:
         result = compute_unit(

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.errors import LaunchError
-from orchestrator.execution.trial import needs_gpu
 from orchestrator.planning.cohorts import added_bytes, cohort_key
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
-from orchestrator.units import Unit
+from orchestrator.units import Unit, needs_gpu
 
 _log = logging.getLogger(__name__)
 

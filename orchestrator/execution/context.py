@@ -45,7 +45,7 @@ class Outcome:
     """What a unit function returns."""
 
     rows: Sequence[Row]
-    """Rows of `tables.TABLE_OF_KIND[unit.kind]`: the columns of that table, `seconds` and
+    """Rows of the table of the unit's kind: the columns of that table, `seconds` and
     `peak_memory`. The shared columns of provenance are added, unless a row has its own."""
     fingerprint: str | None
     """Fingerprint of the images that were read; None if there were none."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from orchestrator.units import ImportExtractor, Select, Unit, to_json
+from orchestrator.units import Unit, to_json
 
 RUNNER = "orchestrator.execution.unit_functions:run_unit"
 COHORT_RUNNER = "orchestrator.execution.unit_functions:run_cohort"
@@ -63,13 +63,6 @@ def build_trial_config(
 ) -> dict[str, Any]:
     """Return the configuration of the Tune trial that computes a unit or a cohort."""
     return {"units": [to_json(unit) for unit in units], "gpus": gpus, **asdict(settings)}
-
-
-def needs_gpu(unit: Unit) -> bool:
-    """Return whether a unit has work for a GPU; other units leave the GPUs alone."""
-    is_copy = isinstance(unit, ImportExtractor)
-    is_random_choice = isinstance(unit, Select) and unit.method == "random"
-    return not (is_copy or is_random_choice)
 
 
 def build_trial_resources(config: Mapping[str, Any]) -> dict[str, float]:

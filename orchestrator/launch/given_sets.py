@@ -18,10 +18,9 @@ from distill_core.importers.reading import Reading, ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import SettingsError
 from orchestrator.launch.status import find_unit
-from orchestrator.planning.imported_sets import GivenSet, Question, SetUnit
-from orchestrator.planning.methods import unit_method
+from orchestrator.planning.imported_sets import GivenSet, Question
 from orchestrator.store.store import Store
-from orchestrator.units import ImportSet, Unit
+from orchestrator.units import ImportSet, SetUnit, Unit
 
 KEY = re.compile(r"[0-9a-f]{4,16}")
 FROM_FILE = "file"
@@ -175,8 +174,8 @@ def _find_stored_set(key: str, store: Store, question: Question) -> GivenSet:
         raise SettingsError(
             f"unit {unit.key} is a set of {unit.dataset.name}, not of {question.dataset.name}"
         )
-    method = unit.method if isinstance(unit, ImportSet) else unit_method(unit)
-    return GivenSet(unit=unit, method=method, ancestors=tuple(_read_ancestors(unit, store)))
+    ancestors = tuple(_read_ancestors(unit, store))
+    return GivenSet(unit=unit, method=unit.method_name, ancestors=ancestors)
 
 
 def _read_ancestors(unit: Unit, store: Store) -> list[Unit]:

@@ -34,8 +34,8 @@ from orchestrator.cluster.resources import (
 from orchestrator.errors import StoreError
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.execution.worker import run_trial
-from orchestrator.launch.progress import Failure, LaunchProgress, describe, display
-from orchestrator.planning.cost_estimates import estimate
+from orchestrator.launch.progress import Failure, LaunchProgress, display
+from orchestrator.planning.cost_estimates import estimate_costs
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.planning.work import find_pending
@@ -44,7 +44,7 @@ from orchestrator.store.cleanup import clean_up
 from orchestrator.store.stop_signal import StopSignal
 from orchestrator.store.store import Store
 from orchestrator.text import duration
-from orchestrator.units import KINDS, Unit
+from orchestrator.units import KINDS, Unit, describe_unit
 
 Trial = Callable[[dict[str, Any]], None]
 """What a worker does with a trial's configuration."""
@@ -189,7 +189,7 @@ def show(summary: Summary, console: Console) -> None:
         )
     for failure in summary.failures[:SHOWN_FAILURES]:
         line = Text(
-            f"failed: {describe(failure.unit)}: {failure.error}: {failure.reason}", style="red"
+            f"failed: {describe_unit(failure.unit)}: {failure.error}: {failure.reason}", style="red"
         )
         console.print(line, soft_wrap=True)
     if len(summary.failures) > SHOWN_FAILURES:
@@ -287,7 +287,7 @@ def _compute(
         with ray_tune.cluster(asked.address, console), switch.installed():
             nodes, trial = _survey(asked.address, store, settings, board, console)
             gpu = should_use_gpus(nodes, asked.gpus)
-            estimates = estimate(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
+            estimates = estimate_costs(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
             need = compute_gpu_need(board.units.values(), estimates, cohorts=cohorts)
             capacity = allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
             store.write_run(settings.run, record, plan.units)

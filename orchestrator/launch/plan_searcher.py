@@ -10,12 +10,12 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.execution.commit import record_failure
-from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_config, needs_gpu
+from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_config
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import leases
 from orchestrator.store.store import Store
-from orchestrator.units import Unit
+from orchestrator.units import Unit, needs_gpu
 
 BUSY_SECONDS = 2.0
 """Pause before a unit that another launch is working on is looked at again."""

@@ -16,18 +16,7 @@ from rich.text import Text
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.trial import UnitResult
 from orchestrator.text import duration
-from orchestrator.units import (
-    KINDS,
-    Continual,
-    Distill,
-    Embed,
-    Evaluate,
-    ImportExtractor,
-    ImportSet,
-    Select,
-    TrainExtractor,
-    Unit,
-)
+from orchestrator.units import KINDS, Unit, describe_unit
 
 PLAIN_SECONDS = 15.0
 SHOWN_TRIALS = 12
@@ -282,32 +271,8 @@ def plain_line(board: LaunchProgress) -> str:
         parts.append(_awaited(board))
     for unit in list(board.running.values())[:2]:
         steps = f" {unit.report.step}/{unit.report.total}" if unit.report else ""
-        parts.append(f"{describe(unit.unit)}{steps}")
+        parts.append(f"{describe_unit(unit.unit)}{steps}")
     return " · ".join([*parts, _times(board)])
-
-
-def describe(unit: Unit) -> str:
-    """Name a unit for people."""
-    classes = len(unit.dataset.classes)
-    dataset = f"{unit.dataset.name} ({classes} classes)" if classes else unit.dataset.name
-    match unit:
-        case TrainExtractor():
-            what = f"extractor {unit.index} {unit.settings.network} {dataset}"
-        case ImportExtractor():
-            what = f"extractor {unit.index} {unit.network} {dataset} from {unit.pool}"
-        case ImportSet():
-            what = f"import {unit.method} {dataset} IPC {unit.ipc} seed {unit.seed}"
-        case Select():
-            what = f"{unit.method} {dataset} IPC {unit.ipc} seed {unit.seed}"
-        case Distill():
-            what = f"distil {dataset} IPC {unit.ipc} {unit.settings.method} seed {unit.seed}"
-        case Evaluate():
-            what = f"evaluate {unit.network} {dataset} seed {unit.seed}"
-        case Continual():
-            what = f"continual {unit.network} {dataset} {len(unit.parents)} steps seed {unit.seed}"
-        case Embed():
-            what = f"embed {dataset} seed {unit.seed}"
-    return f"{what} [{unit.key[:6]}]"
 
 
 def _awaited(board: LaunchProgress) -> str:
@@ -319,7 +284,7 @@ def _deaths(board: LaunchProgress) -> str:
 
 
 def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:
-    name = Text(describe(unit.unit))
+    name = Text(describe_unit(unit.unit))
     if unit.report is None:
         return name, Text("…")
     report = unit.report

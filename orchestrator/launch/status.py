@@ -15,10 +15,10 @@ from rich.text import Text
 
 from distill_core.settings import SettingsError
 from orchestrator.errors import StoreError
-from orchestrator.launch.progress import blocked_by, describe
+from orchestrator.launch.progress import blocked_by
 from orchestrator.store import leases
 from orchestrator.store.store import Store
-from orchestrator.units import KINDS, Unit, from_json
+from orchestrator.units import KINDS, Unit, describe_unit, from_json
 
 STATES = ("done", "running", "failed", "waiting", "blocked")
 
@@ -169,7 +169,7 @@ def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType
             table.add_row(kind, *(str(status.counts[state][kind]) for state in STATES))
     table.add_row("all", *(str(status.counts[state].total()) for state in STATES), style="bold")
     notes = [
-        Text(f"failed: {describe(f.unit)}: {f.error}: {f.reason}", style="red")
+        Text(f"failed: {describe_unit(f.unit)}: {f.error}: {f.reason}", style="red")
         for f in status.failures
     ]
     if status.others:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.planning.cost_model import shape_of
+from orchestrator.planning.dataset_shape import find_shape
 from orchestrator.units import Distill, Unit
 
 STATE_BYTES = 2_000_000_000
@@ -64,7 +64,7 @@ def cell_bytes(unit: Distill) -> int:
 
     Features and activations of the sets are in memory one after the other.
     """
-    shape = shape_of(unit.dataset)
+    shape = find_shape(unit.dataset)
     return 3 * 4 * shape.classes * unit.ipc * shape.channels * shape.image_size**2
 
 

@@ -1,29 +1,47 @@
-"""What a plan will cost: seconds and peak memory of its units, before anything runs and without
-torch.
+"""What a plan will cost: seconds and peak memory of its units, before anything runs.
 
-A unit that was measured costs what it cost then: the store has rows of it, or of one that differs
-in its seed alone. All others follow `cost_model`, corrected by how far the model was off on the
-measured units of the same kind.
+A unit that was measured costs what it cost then: the store has its rows, or rows of a unit that
+differs in its seed alone. All others follow `cost_model`, corrected by how far the model was off on
+the measured units of the same kind.
 """
 
 import dataclasses
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from orchestrator.planning.cost_model import Estimate, images_per_class, model
+from orchestrator.planning.cost_model import Estimate, model_cost
 from orchestrator.planning.plan import Plan
 from orchestrator.store import tables
 from orchestrator.store.provenance import is_gpu
-from orchestrator.units import Continual, Embed, Evaluate, ImportExtractor, TrainExtractor, Unit
+from orchestrator.units import SetUnit, Unit, list_tables
 
-MEASURED_UNITS = 3
-"""Units of one shape that are looked up; more tell no more."""
+MAX_SAMPLES = 3
+"""Measured units of one shape whose rows are read; more would not change the estimate much."""
+
+_PLACES = ("seed", "index")
+"""Fields that tell units of equal cost apart."""
 
 
-def estimate(
-    plan: Plan, *, gpu: bool, store_tables: Path | None = None, done: Iterable[str] = ()
+class _Measurement(NamedTuple):
+    """What a unit cost, or the sum or mean of some."""
+
+    seconds: float
+    memory: int
+
+
+class _Group(NamedTuple):
+    """Units of equal cost."""
+
+    keys: list[str]
+    modeled: Estimate
+    measured: list[_Measurement]
+
+
+def estimate_costs(
+    plan: Plan, *, gpu: bool, store_tables: Path | None = None, done: Collection[str] = ()
 ) -> dict[str, Estimate]:
     """Estimate every unit of a plan.
 
@@ -36,107 +54,107 @@ def estimate(
     Raises:
         TableError: a table cannot be read.
     """
-    groups: dict[object, list[str]] = defaultdict(list)
-    for key, unit in plan.units.items():
-        groups[_likeness(unit, _first_parent(plan, unit))].append(key)
-    modeled = {}
-    for keys in groups.values():
-        unit = plan.units[keys[0]]
-        modeled[keys[0]] = model(unit, _first_parent(plan, unit), gpu=gpu)
-
-    known = set(done)
-    samples = {
-        keys[0]: [key for key in keys if key in known][:MEASURED_UNITS] for keys in groups.values()
-    }
-    rows = (
-        _measured(store_tables, [key for keys in samples.values() for key in keys], gpu)
-        if store_tables
-        else {}
-    )
-    measured = {
-        first: costs
-        for first, keys in samples.items()
-        if (costs := [rows[k] for k in keys if k in rows])
-    }
-    corrections = _corrections(plan, modeled, measured)
+    groups = _group_units(plan, gpu=gpu)
+    if store_tables is not None:
+        _measure_groups(groups, store_tables, frozenset(done), gpu=gpu)
+    corrections = _compute_corrections(plan, groups)
     estimates: dict[str, Estimate] = {}
-    for keys in groups.values():
-        found = _estimate(
-            modeled[keys[0]], measured.get(keys[0], []), corrections[plan.units[keys[0]].kind]
-        )
-        estimates.update(dict.fromkeys(keys, found))
+    for group in groups:
+        kind = plan.units[group.keys[0]].kind
+        estimates.update(dict.fromkeys(group.keys, _estimate_group(group, corrections[kind])))
     return estimates
 
 
-def _estimate(modeled: Estimate, measured: list[tuple[float, int]], correction: float) -> Estimate:
-    if not measured:
-        return dataclasses.replace(modeled, seconds=modeled.seconds * correction)
-    seconds = statistics.fmean(seconds for seconds, _ in measured)
-    return Estimate(seconds=seconds, memory=max(memory for _, memory in measured), basis="measured")
+def _group_units(plan: Plan, *, gpu: bool) -> list[_Group]:
+    """Group units of equal cost, so that the model is asked once for all of them."""
+    groups: dict[object, _Group] = {}
+    for key, unit in plan.units.items():
+        parent = plan.units[unit.parents[0]] if unit.parents else None
+        shape = _cost_key(unit, parent)
+        if shape not in groups:
+            groups[shape] = _Group([], model_cost(unit, parent, gpu=gpu), [])
+        groups[shape].keys.append(key)
+    return list(groups.values())
 
 
-def _corrections(
-    plan: Plan, modeled: Mapping[str, Estimate], measured: Mapping[str, list[tuple[float, int]]]
-) -> dict[str, float]:
-    """Return, for every kind, measured over modelled seconds; 1 where nothing was measured."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for first, costs in measured.items():
-        total = sums[plan.units[first].kind]
-        total[0] += statistics.fmean(seconds for seconds, _ in costs)
-        total[1] += modeled[first].seconds
-    return defaultdict(
-        lambda: 1.0, {kind: real / expected for kind, (real, expected) in sums.items()}
-    )
+def _cost_key(unit: Unit, parent: Unit | None) -> object:
+    """Return what units of equal cost share.
 
-
-def _likeness(unit: Unit, parent: Unit | None) -> object:
-    """Return what units of equal cost share: everything but seeds, places in a pool, and keys of
-    parents.
+    That is everything but seeds, places in a pool, which classes they are about, and keys of
+    parents. Of a set that is measured only its size counts.
     """
-    if isinstance(unit, TrainExtractor | ImportExtractor):
-        whole = dataclasses.replace(
-            unit, index=0, dataset=dataclasses.replace(unit.dataset, classes=())
-        )
-        return type(unit), whole, len(unit.dataset.classes)
-    dataset = dataclasses.replace(unit.dataset, classes=()), len(unit.dataset.classes)
-    alone = (
-        type(unit),
-        dataclasses.replace(unit, seed=0, parents=(), dataset=dataset[0]),
-        dataset[1],
-        len(unit.parents),
-    )
+    names = {field.name for field in dataclasses.fields(unit)}
+    changes: dict[str, object] = {name: 0 for name in _PLACES if name in names}
+    changes["dataset"] = dataclasses.replace(unit.dataset, classes=())
+    alike = dataclasses.replace(unit, parents=(), **changes)  # type: ignore[arg-type]
+    counts = len(unit.dataset.classes), len(unit.parents)
     if parent is None:
-        return alone
-    measures = isinstance(unit, Evaluate | Continual | Embed)
-    return alone, images_per_class(parent) if measures else _likeness(parent, None)
+        return alike, counts
+    if isinstance(parent, SetUnit):
+        return alike, counts, parent.images_per_class
+    return alike, counts, _cost_key(parent, None)
 
 
-def _first_parent(plan: Plan, unit: Unit) -> Unit | None:
-    return plan.units[unit.parents[0]] if unit.parents else None
+def _measure_groups(
+    groups: Sequence[_Group], store_tables: Path, done: frozenset[str], *, gpu: bool
+) -> None:
+    samples: dict[str, _Group] = {}
+    for group in groups:
+        for key in [key for key in group.keys if key in done][:MAX_SAMPLES]:
+            samples[key] = group
+    for key, measurement in _read_measurements(store_tables, samples, gpu=gpu).items():
+        samples[key].measured.append(measurement)
 
 
-def _measured(store_tables: Path, keys: list[str], gpu: bool) -> dict[str, tuple[float, int]]:
-    """Return seconds and peak memory of units, summed over their rows, as far as such a device
-    measured them.
-    """
-    found: dict[str, tuple[float, int]] = {}
-    for table in dict.fromkeys(tables.TABLE_OF_KIND.values()) if keys else ():
-        columns = tables.read(store_tables, table, keys).select(
-            ["key", "seconds", "peak_memory", "device"]
-        )
-        for row in columns.to_pylist():
+def _read_measurements(
+    store_tables: Path, keys: Collection[str], *, gpu: bool
+) -> dict[str, _Measurement]:
+    """Return what units cost, summed over their rows, as far as such a device measured them."""
+    found: dict[str, _Measurement] = {}
+    for table in list_tables() if keys else ():
+        rows = tables.read(store_tables, table, keys)
+        for row in rows.select(["key", "seconds", "peak_memory", "device"]).to_pylist():
             if row["seconds"] is None or is_gpu(row["device"] or "") != gpu:
                 continue
-            seconds, memory = found.get(row["key"], (0.0, 0))
-            found[row["key"]] = seconds + row["seconds"], max(memory, row["peak_memory"] or 0)
+            before = found.get(row["key"], _Measurement(0.0, 0))
+            found[row["key"]] = _Measurement(
+                before.seconds + row["seconds"], max(before.memory, row["peak_memory"] or 0)
+            )
     return found
 
 
-def wall_seconds(
+def _compute_corrections(plan: Plan, groups: Iterable[_Group]) -> Mapping[str, float]:
+    """Return for every kind measured over modeled seconds; 1 where nothing was measured."""
+    measured: dict[str, float] = defaultdict(float)
+    modeled: dict[str, float] = defaultdict(float)
+    for group in groups:
+        if group.measured:
+            kind = plan.units[group.keys[0]].kind
+            measured[kind] += _mean_seconds(group.measured)
+            modeled[kind] += group.modeled.seconds
+    corrections: dict[str, float] = defaultdict(lambda: 1.0)
+    for kind, seconds in measured.items():
+        corrections[kind] = seconds / modeled[kind]
+    return corrections
+
+
+def _estimate_group(group: _Group, correction: float) -> Estimate:
+    if not group.measured:
+        return dataclasses.replace(group.modeled, seconds=group.modeled.seconds * correction)
+    memory = max(measurement.memory for measurement in group.measured)
+    return Estimate(seconds=_mean_seconds(group.measured), memory=memory, basis="measured")
+
+
+def _mean_seconds(measurements: Sequence[_Measurement]) -> float:
+    return statistics.fmean(measurement.seconds for measurement in measurements)
+
+
+def estimate_wall_seconds(
     plan: Plan, keys: Iterable[str], estimates: Mapping[str, Estimate], workers: int
 ) -> float:
-    """Return the least wall time of some units: shared by the workers, but no shorter than the
-    longest chain.
+    """Return the least wall time of some units.
+
+    That is their work shared by the workers, but no less than the longest chain.
 
     Args:
         plan: the units, parents first.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from distill_core.settings import DatasetRef, EvaluationSettings, Protocol, SettingsError
 from orchestrator.planning.plan import Cell, Plan, make_plan
-from orchestrator.units import Distill, Evaluate, ImportSet, Select, Unit
+from orchestrator.units import Evaluate, ImportSet, SetUnit, Unit
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import resolve
 from search_spaces.rules import Case
@@ -16,8 +16,6 @@ from search_spaces.schema import SAME
 from search_spaces.setting_sources import published_rules
 
 EXPERIMENT = "evaluate"
-
-SetUnit = ImportSet | Distill | Select
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,16 +1,13 @@
-"""What a method's name means for the settings of its units, and back."""
+"""What a method's name means for the settings of its units."""
 
 import dataclasses
 from typing import Any
 
 from distill_core.settings import CoresetMethod, DistillationSettings, is_custom
-from orchestrator.units import Distill, Select
+from orchestrator.units.select import CORESET_NAMES
 
-CORESETS: dict[str, CoresetMethod] = {
-    "Random": "random",
-    "Herding": "herding",
-    "K-Center": "k-center",
-}
+CORESETS: dict[str, CoresetMethod] = {name: method for method, name in CORESET_NAMES.items()}
+"""Coreset methods by the names that search spaces give them."""
 
 NO_GRADIENT = (
     "one image a class and no partition: L_CC and L_CM have zero gradient, so this is {base}"
@@ -51,10 +48,3 @@ def specialise(
         kept |= {"lambda_cc": 0.0, "lambda_cm": 0.0}
         note = NO_GRADIENT.format(base="+".join([base, *([loss] if loss else [])]))
     return dataclasses.replace(settings, **kept), note
-
-
-def unit_method(unit: Distill | Select) -> str:
-    """Return the name of the method that makes a set."""
-    if isinstance(unit, Distill):
-        return unit.settings.method
-    return next(name for name, coreset in CORESETS.items() if coreset == unit.method)

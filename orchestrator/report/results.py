@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from orchestrator.analysis.statistics import Summary, summarize
 from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.store import tables
-from orchestrator.units import Continual, Evaluate, Unit
+from orchestrator.units import Continual, Evaluate, Unit, list_tables
 from search_spaces.schema import Measure
 
 Array = NDArray[np.float64]
@@ -149,7 +149,7 @@ class Results:
     def done(self) -> frozenset[str]:
         """Keys of the plan's units that have rows."""
         keys: set[str] = set()
-        for name in set(tables.TABLE_OF_KIND.values()):
+        for name in list_tables():
             keys.update(self.rows[name]["key"])
         return frozenset(keys)
 
@@ -162,7 +162,7 @@ def read_results(plan: Plan, store: Path) -> Results:
     """
     rows = {
         name: tables.read(store / "tables", name, plan.units).to_pandas()
-        for name in (*dict.fromkeys(tables.TABLE_OF_KIND.values()), "failures")
+        for name in (*list_tables(), "failures")
     }
     return Results(
         plan=plan,

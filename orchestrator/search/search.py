@@ -19,7 +19,7 @@ from orchestrator.cluster.resources import (
 from orchestrator.errors import LaunchError
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.launch.launch import StopSwitch, Summary, launch, show
-from orchestrator.planning.cost_estimates import estimate
+from orchestrator.planning.cost_estimates import estimate_costs
 from orchestrator.planning.plan import Plan
 from orchestrator.search.journal import Journal, RungResult, Trial
 from orchestrator.search.results import build_full_evaluations, select_winners
@@ -176,7 +176,7 @@ class Search:
             if alone
             else preflight.check_nodes(self.store, self.data_root, plan.units.values())
         )
-        costs = estimate(
+        costs = estimate_costs(
             plan, gpu=should_use_gpus(nodes, asked.gpus), store_tables=self.store.fresh_tables()
         )
         need = compute_gpu_need(units.values(), costs)

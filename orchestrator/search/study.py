@@ -14,7 +14,7 @@ from distill_core.settings import DatasetRef
 from orchestrator.planning.plan import Cell, Plan, make_plan
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.rungs import choose_rung_iterations
-from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonical
+from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonicalize
 from search_spaces.errors import SpaceError, nearest
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import ResolvedSettings, resolve
@@ -102,7 +102,10 @@ class Study:
             "scheduler": self.scheduler,
         }
         text = json.dumps(
-            canonical(identity, "study"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            canonicalize(identity, "study"),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
         )
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 

@@ -15,10 +15,10 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.execution.worker import prepare_process
 from orchestrator.search.study import RungUnits
-from orchestrator.store import run_log, tables
+from orchestrator.store import run_log
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.units import Distill, Evaluate, Unit, from_json, to_json
+from orchestrator.units import KINDS, Distill, Evaluate, Unit, from_json, to_json
 
 if TYPE_CHECKING:
     from orchestrator.cluster.dataset_transfer import DatasetArchives
@@ -157,7 +157,7 @@ def _average_accuracies(work: RungWork, units: Sequence[Unit], store: Store) -> 
             rows = store.read("evaluations", [unit.key])
             by_seed.setdefault(unit.seed, []).append(pc.mean(rows["accuracy"]).as_py())
     values = tuple(sum(found) / len(found) for found in by_seed.values())
-    spent = sum(_sum_seconds(store, tables.TABLE_OF_KIND[unit.kind], [unit.key]) for unit in units)
+    spent = sum(_sum_seconds(store, KINDS[unit.kind].table, [unit.key]) for unit in units)
     seconds = max(0.0, spent - _sum_seconds(store, "distillations", work.before))
     return RungMeasurement(
         rung=work.rung,

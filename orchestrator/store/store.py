@@ -36,7 +36,7 @@ from orchestrator.store.launch_records import encode_plan, names_in, read_record
 from orchestrator.store.lease_storage import FolderLeaseStorage, LeaseStorage
 from orchestrator.store.publish import DONE, fsync_and_hash, publish_atomically
 from orchestrator.store.stop_signal import FileStopSignal, StopSignal
-from orchestrator.store.tables import TABLE_OF_KIND, Row
+from orchestrator.store.tables import Row
 from orchestrator.units import KINDS, Unit, from_json, to_json
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Store:
         """Write rows and spec beside the artefacts, and return what the mark of the finished unit
         has to say.
         """
-        table = TABLE_OF_KIND[unit.kind]
+        table = KINDS[unit.kind].table
         tables.write(workdir / ROWS, table, rows)
         atomic_files.write(workdir / SPEC, to_json(unit).encode())
         record: dict[str, Any] = {
@@ -231,7 +231,7 @@ class Store:
         """
         there = {table: names_in(self.tables / table) for table in tables.SCHEMAS}
         missing = [
-            unit for unit in units if f"{unit.key}.parquet" not in there[TABLE_OF_KIND[unit.kind]]
+            unit for unit in units if f"{unit.key}.parquet" not in there[KINDS[unit.kind].table]
         ]
         for unit in missing:
             self._publish(unit, self.unit_folder(unit.kind, unit.key) / ROWS)
@@ -379,7 +379,7 @@ class Store:
     def _publish(self, unit: Unit, rows: Path) -> None:
         with atomic_files.translated(rows):
             data = rows.read_bytes()
-        atomic_files.write(self.tables / TABLE_OF_KIND[unit.kind] / f"{unit.key}.parquet", data)
+        atomic_files.write(self.tables / KINDS[unit.kind].table / f"{unit.key}.parquet", data)
 
 
 def _exists(path: Path) -> bool:

@@ -40,7 +40,7 @@ _PROVENANCE = [
 ]
 
 PROVENANCE = tuple(name for name, _ in _PROVENANCE)
-"""Columns that every table of `TABLE_OF_KIND` has."""
+"""Columns that every table of units has."""
 
 _CURVE = pa.list_(pa.float64())
 
@@ -214,19 +214,6 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
-
-TABLE_OF_KIND = {
-    "train_extractors": "extractors",
-    "import_extractors": "extractors",
-    "import_set": "distillations",
-    "select": "distillations",
-    "distill": "distillations",
-    "evaluate": "evaluations",
-    "continual": "continual",
-    "embed": "features",
-}
-"""The table that a unit of each kind writes its rows to."""
-
 
 _COLUMNS = "iid_columns"
 """Metadata of a file that repeats the names of its columns, which no checksum covers."""

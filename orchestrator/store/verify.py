@@ -22,7 +22,6 @@ from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, leases, tables
 from orchestrator.store.integrity import differing, hashes_in
 from orchestrator.store.store import DONE, ROWS, SPEC, Store
-from orchestrator.store.tables import TABLE_OF_KIND
 from orchestrator.units import KINDS, Unit, from_json
 
 Action = Literal["recompute", "publish", "set aside", "none"]
@@ -239,7 +238,7 @@ def _rows(folder: Path, kind: str, key: str, count: object) -> tuple[str | None,
     if kind not in KINDS:
         return None, None
     try:
-        table = _read(folder / ROWS, TABLE_OF_KIND[kind]).select(["key", "fingerprint"]).to_pylist()
+        table = _read(folder / ROWS, KINDS[kind].table).select(["key", "fingerprint"]).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         return None, f"cannot be read: {error}"
     strangers = sorted({str(row["key"]) for row in table} - {key})
@@ -256,7 +255,7 @@ def _read(path: Path, table: str) -> pa.Table:
 
 def published(store: Store, kind: str, key: str) -> Path:
     """Return where the rows of a unit lie in the tables."""
-    return store.tables / TABLE_OF_KIND.get(kind, kind) / f"{key}.parquet"
+    return store.tables / (KINDS[kind].table if kind in KINDS else kind) / f"{key}.parquet"
 
 
 def _equal(path: Path, other: Path) -> bool:

@@ -1,18 +1,15 @@
-"""The unit functions: what each kind of unit computes, with `distill_core` doing the work.
+"""What the units of each kind compute, with `distill_core` doing the work; runs in workers only.
 
-This is the one room in which planning's records meet torch; it runs in workers only.
+A kind of units names its function here in `UnitKind.compute`. The function takes the unit, its data
+set and its context, writes artifacts into `context.workdir` and returns rows for the kind's table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from distill_core.datasets.load import Dataset
 from distill_core.runtime.device import get_peak_memory, reset_peak_memory
 from orchestrator.execution.context import Outcome, UnitContext
-from orchestrator.execution.unit_functions.evaluation import evaluate, evaluate_steps
-from orchestrator.execution.unit_functions.extractors import import_extractor, train
-from orchestrator.execution.unit_functions.features import embed
-from orchestrator.execution.unit_functions.imported_sets import import_set
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
     evaluation_images,
@@ -20,21 +17,14 @@ from orchestrator.execution.unit_functions.inputs import (
     load,
     training_data,
 )
-from orchestrator.execution.unit_functions.sets import distill, select_images
+from orchestrator.execution.unit_functions.sets import distill_sets
 from orchestrator.store.tables import Row
-from orchestrator.units import (
-    Continual,
-    Distill,
-    Embed,
-    Evaluate,
-    ImportExtractor,
-    ImportSet,
-    Select,
-    TrainExtractor,
-    Unit,
-)
+from orchestrator.units import KINDS, Distill, Unit, import_function
 
 __all__ = ["SET_FILE", "evaluation_images", "run_cohort", "run_unit", "training_data"]
+
+Compute = Callable[[Unit, Dataset, UnitContext], list[Row]]
+"""What `UnitKind.compute` names: computes a unit from what it may see of its data set."""
 
 
 def run_unit(unit: Unit, context: UnitContext) -> Outcome:
@@ -47,8 +37,14 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     dataset = load(replace(unit.dataset, classes=()), context.data_root, context.device)
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
-    rows = _compute(unit, hide_test_split(dataset, unit), context)
-    return _outcome(rows, get_peak_memory(context.device), dataset)
+    rows = compute_rows(unit, hide_test_split(dataset, unit), context)
+    return _build_outcome(rows, get_peak_memory(context.device), dataset)
+
+
+def compute_rows(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Call the function that the unit's kind names."""
+    compute: Compute = import_function(KINDS[unit.kind].compute)
+    return compute(unit, dataset, context)
 
 
 def run_cohort(
@@ -66,37 +62,15 @@ def run_cohort(
     dataset = load(replace(first.dataset, classes=()), context.data_root, context.device)
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
-    ended = distill(units, hide_test_split(dataset, first), contexts)
+    ended = distill_sets(units, hide_test_split(dataset, first), contexts)
     peak = get_peak_memory(context.device)
     return [
-        rows if isinstance(rows, Exception) else _outcome(rows, peak, dataset) for rows in ended
+        rows if isinstance(rows, Exception) else _build_outcome(rows, peak, dataset)
+        for rows in ended
     ]
 
 
-def _outcome(rows: list[Row], peak: int, dataset: Dataset) -> Outcome:
+def _build_outcome(rows: list[Row], peak: int, dataset: Dataset) -> Outcome:
     return Outcome(
         rows=[{"peak_memory": peak, **row} for row in rows], fingerprint=dataset.fingerprint
     )
-
-
-def _compute(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row]:
-    match unit:
-        case TrainExtractor():
-            return train(unit, dataset, context)
-        case ImportExtractor():
-            return import_extractor(unit, dataset, context)
-        case ImportSet():
-            return import_set(unit, dataset, context)
-        case Select():
-            return select_images(unit, dataset, context)
-        case Distill():
-            (rows,) = distill([unit], dataset, [context])
-            if isinstance(rows, Exception):
-                raise rows
-            return rows
-        case Evaluate():
-            return evaluate(unit, dataset, context)
-        case Continual():
-            return evaluate_steps(unit, dataset, context)
-        case Embed():
-            return embed(unit, dataset, context)

@@ -14,7 +14,7 @@ from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
     extractors,
-    network_of,
+    get_architecture,
     training_data,
 )
 from orchestrator.store.tables import Row
@@ -50,7 +50,7 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
     return [
         {
             **shared,
-            "network": network_of(context.load_parent_unit(extractor_key)),
+            "network": get_architecture(context.load_parent_unit(extractor_key)),
             "label": of_class.label,
             "class_name": dataset.info.classes[of_class.label],
             "origin": of_class.origin,

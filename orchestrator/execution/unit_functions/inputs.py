@@ -16,7 +16,7 @@ from distill_core.datasets.splits import hold_out
 from distill_core.settings import DatasetRef, Protocol, SettingsError, Split
 from distill_core.training.extractors import ExtractorPool
 from orchestrator.execution.context import UnitContext
-from orchestrator.units import Continual, Evaluate, ImportExtractor, TrainExtractor, Unit
+from orchestrator.units import ExtractorUnit, Unit
 
 PARAMETERS_FILE = "parameters.safetensors"
 SET_FILE = "synthetic_set.safetensors"
@@ -28,7 +28,7 @@ def hide_test_split(dataset: Dataset, unit: Unit) -> Dataset:
     What a unit must not see it does not get: nothing that distils, selects, trains extractors or
     searches can read a test image or label.
     """
-    if isinstance(unit, Evaluate | Continual) and unit.split == "test":
+    if unit.reads_test_images:
         return dataset
     return replace(dataset, test=dataset.test.subset(torch.arange(0, device=dataset.test.device)))
 
@@ -39,7 +39,7 @@ def training_data(dataset: Dataset, unit: Unit) -> Dataset:
     The strict protocol holds a part of the images out, the same ones whichever classes the unit is
     about.
     """
-    if not isinstance(unit, ImportExtractor) and unit.protocol == "strict":
+    if getattr(unit, "protocol", None) == "strict":
         dataset = replace(dataset, train=hold_out(dataset.train)[0])
     return restrict(dataset, unit.dataset.classes)
 
@@ -64,7 +64,7 @@ def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) ->
     files = tuple(context.parent_folder(key) / PARAMETERS_FILE for key in keys)
     return _load_pool(
         files,
-        network_of(context.load_parent_unit(keys[0])),
+        get_architecture(context.load_parent_unit(keys[0])),
         dataset.info,
         str(dataset.train.device),
     )
@@ -78,15 +78,15 @@ def _load_pool(
     return ExtractorPool.load(files, network, info, device)
 
 
-def network_of(unit: Unit) -> str:
-    """Return the architecture that a unit of the extractor pool makes."""
-    match unit:
-        case TrainExtractor():
-            return unit.settings.network
-        case ImportExtractor():
-            return unit.network
-        case _:
-            raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no extractor")
+def get_architecture(unit: Unit) -> str:
+    """Return the architecture that a unit of the extractor pool makes.
+
+    Raises:
+        SettingsError: the unit makes no extractor.
+    """
+    if not isinstance(unit, ExtractorUnit):
+        raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no extractor")
+    return unit.architecture
 
 
 def progress_callback(

@@ -17,7 +17,6 @@ from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import SET_FILE, extractors, training_data
-from orchestrator.planning.methods import unit_method
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,
@@ -36,14 +35,22 @@ def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[
     if unit.parents:
         (extractor,) = extractors(unit.parents, data, context).networks
     indices = select_coreset(data, unit.method, ipc=unit.ipc, seed=unit.seed, extractor=extractor)
-    method = unit_method(unit)
+    method = unit.method_name
     images = data.train.normalized(indices)
     _save_set(images, data, context, unit, method=method, partition=1)
     row = {"method": method, "ipc": unit.ipc, "partition": 1, "images": indices.numel()}
     return [{**row, "seconds": time.monotonic() - began}]
 
 
-def distill(
+def distill_set(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Distill one synthetic set, from its last checkpoint on; the set is the artifact."""
+    (rows,) = distill_sets([unit], dataset, [context])
+    if isinstance(rows, Exception):
+        raise rows
+    return rows
+
+
+def distill_sets(
     units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]
 ) -> list[list[Row] | Exception]:
     """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are
@@ -106,7 +113,7 @@ def _finished(
     """Save the set and return its row; what ended it early is raised."""
     if isinstance(state, Exception):
         raise state
-    settings, method = unit.settings, unit_method(unit)
+    settings, method = unit.settings, unit.method_name
     _save_set(state.images, dataset, context, unit, method=method, partition=settings.partition)
     row = {
         "method": method,

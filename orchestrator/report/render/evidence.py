@@ -12,10 +12,9 @@ import pandas as pd
 
 from orchestrator.report.model import Report
 from orchestrator.report.results import Results
-from orchestrator.report.tables.overview import describe_unit
-from orchestrator.store.tables import TABLE_OF_KIND
+from orchestrator.report.tables.overview import describe_planned_unit
 from orchestrator.text import duration
-from orchestrator.units import to_json
+from orchestrator.units import KINDS, to_json
 
 _Column = tuple[str, str, Callable[[Any], str]]
 """Heading, column of the table, and how its values are written."""
@@ -111,11 +110,11 @@ def collect_evidence(report: Report, results: Results) -> dict[str, Any]:
     units = {}
     for key in keys:
         unit = results.plan.units[key]
-        behind = tables[TABLE_OF_KIND[unit.kind]]
+        behind = tables[KINDS[unit.kind].table]
         spec = json.loads(behind.specs.get(key) or to_json(unit))
         units[key] = {
-            "what": describe_unit(results.plan, unit),
-            "table": TABLE_OF_KIND[unit.kind],
+            "what": describe_planned_unit(results.plan, unit),
+            "table": KINDS[unit.kind].table,
             "facts": behind.facts.get(key, []),
             "rows": behind.rows.get(key, []),
             "sets": [parent for parent in unit.parents if _is_set(results, parent)],
@@ -171,7 +170,7 @@ def _list_keys(report: Report, results: Results) -> list[str]:
 
 
 def _is_set(results: Results, key: str) -> bool:
-    return TABLE_OF_KIND[results.plan.units[key].kind] == "distillations"
+    return KINDS[results.plan.units[key].kind].table == "distillations"
 
 
 def _format_rows(

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from orchestrator.planning.cost_model import images_per_class
+from orchestrator.planning.unit_loads import count_images_per_class
 from orchestrator.report.model import Table, build_row
 from orchestrator.report.results import Results, label_dataset
-from orchestrator.report.tables.overview import KIND_LABELS, collect_provenance
-from orchestrator.units import KINDS, Continual, Distill, Evaluate, ImportExtractor, TrainExtractor
+from orchestrator.report.tables.overview import collect_provenance
+from orchestrator.units import KINDS, Continual, Distill, Evaluate, ExtractorUnit
 
 _MEMORY = (
     "Peak memory: of the device on a GPU; on a CPU of the whole process, whatever it computed"
@@ -66,7 +66,7 @@ def _build_hours(results: Results) -> Table:
     frame = frame.assign(device=frame["device"].fillna("unknown"))
     rows: list[Row] = []
     for kind in KINDS:
-        rows += _sum_hours(KIND_LABELS[kind].capitalize(), frame[frame["kind"] == kind])
+        rows += _sum_hours(KINDS[kind].label.capitalize(), frame[frame["kind"] == kind])
     if len(rows) > 1:
         rows += _sum_hours("All", frame)
     return _build_table("cost-hours", "Hours", ("Units", "Device", "number", "hours"), rows, _HOURS)
@@ -181,20 +181,14 @@ def _describe_set_work(results: Results, key: str) -> _SetWork:
     if not isinstance(unit, Distill):
         return _SetWork(network="", extractor="", iterations="")
     pool = results.plan.units[unit.parents[0]] if unit.parents else None
-    match pool:
-        case TrainExtractor():
-            extractor = pool.settings.network
-        case ImportExtractor():
-            extractor = pool.network
-        case _:
-            extractor = ""
+    extractor = pool.architecture if isinstance(pool, ExtractorUnit) else ""
     settings = unit.settings
     return _SetWork(network=settings.network, extractor=extractor, iterations=settings.iterations)
 
 
 def _describe_training_work(results: Results, key: str) -> _TrainingWork:
     unit = results.plan.units[key]
-    images = images_per_class(results.plan.units[unit.parents[0]]) if unit.parents else 0
+    images = count_images_per_class(results.plan.units[unit.parents[0]]) if unit.parents else 0
     # The setting counts as in the released code, which trains one epoch more than it says.
     epochs = unit.settings.epoch_eval_train + 1 if isinstance(unit, Evaluate | Continual) else 0
     return _TrainingWork(images_per_class=images, epochs=epochs)

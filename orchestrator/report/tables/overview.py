@@ -12,35 +12,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from orchestrator.planning.methods import unit_method
 from orchestrator.planning.plan import Plan
 from orchestrator.report.model import MISSING, Table, build_row
 from orchestrator.report.results import Results
-from orchestrator.store.tables import PROVENANCE, TABLE_OF_KIND
+from orchestrator.store.tables import PROVENANCE
 from orchestrator.text import duration
-from orchestrator.units import (
-    KINDS,
-    Continual,
-    Distill,
-    Embed,
-    Evaluate,
-    ImportExtractor,
-    ImportSet,
-    Select,
-    TrainExtractor,
-    Unit,
-)
-
-KIND_LABELS = {
-    "train_extractors": "extractors trained",
-    "import_extractors": "extractors imported",
-    "import_set": "sets imported",
-    "select": "sets selected",
-    "distill": "sets distilled",
-    "evaluate": "sets evaluated",
-    "continual": "class-incremental runs",
-    "embed": "sets embedded",
-}
+from orchestrator.units import KINDS, SetUnit, Unit, list_tables
 
 _REASON_LENGTH = 300
 
@@ -100,7 +77,7 @@ def build_failures_table(results: Results) -> Table | None:
     rows = []
     columns = select_failed_rows(results)[["key", "error", "reason"]]
     for key, error, reason in columns.itertuples(index=False, name=None):
-        description = describe_unit(results.plan, results.plan.units[key])
+        description = describe_planned_unit(results.plan, results.plan.units[key])
         rows.append(build_row(key, description, error, shorten(reason or "", _REASON_LENGTH)))
     if not rows:
         return None
@@ -139,31 +116,23 @@ def count_cells(results: Results) -> CellCounts:
     return CellCounts(planned=planned, missing=missing)
 
 
-def describe_unit(plan: Plan, unit: Unit) -> str:
-    """Return a unit in a few words, such as "distill digits, DM+IID, IPC 10, seed 0"."""
-    words = [f"{unit.kind.replace('_', ' ')} {unit.dataset.name}"]
-    reads_set = isinstance(unit, Evaluate | Continual | Embed) and unit.parents
-    made = plan.units[unit.parents[0]] if reads_set else unit
-    if isinstance(made, ImportSet):
-        words += [made.method, f"IPC {made.ipc}"]
-    elif isinstance(made, Distill | Select):
-        words += [unit_method(made), f"IPC {made.ipc}"]
-    if isinstance(unit, Evaluate | Continual):
-        words.append(unit.network)
-    if isinstance(unit, Continual):
-        words.append(f"{len(unit.parents)} steps")
-    if isinstance(unit, TrainExtractor | ImportExtractor):
-        words.append(f"number {unit.index}")
-    else:
-        words.append(f"seed {unit.seed}")
-    return ", ".join(words)
+def describe_planned_unit(plan: Plan, unit: Unit) -> str:
+    """Return a unit in a few words, such as "distill digits, DM+IID, IPC 10, seed 0".
+
+    What identifies the set of a measurement comes before what identifies the measurement.
+    """
+    kind = KINDS[unit.kind]
+    words = list(kind.describe(unit))
+    parent = plan.units[unit.parents[0]] if unit.parents else None
+    if isinstance(parent, SetUnit):
+        of_set = KINDS[parent.kind].describe(parent)
+        words = [*(word for word in of_set if word not in words), *words]
+    return ", ".join([f"{kind.action} {unit.dataset.name}", *words])
 
 
 def collect_provenance(results: Results) -> pd.DataFrame:
     """Return the provenance of all rows: the columns that the tables of units share."""
-    shared = [
-        results.rows[name][list(PROVENANCE)] for name in dict.fromkeys(TABLE_OF_KIND.values())
-    ]
+    shared = [results.rows[name][list(PROVENANCE)] for name in list_tables()]
     filled = [frame for frame in shared if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else shared[0]
 
@@ -189,7 +158,7 @@ def _format_finished(results: Results) -> str:
     planned = Counter(unit.kind for unit in results.plan.units.values())
     done = Counter(results.plan.units[key].kind for key in results.done)
     return ", ".join(
-        f"{done[kind]} of {planned[kind]} {KIND_LABELS[kind]}" for kind in KINDS if planned[kind]
+        f"{done[kind]} of {planned[kind]} {KINDS[kind].label}" for kind in KINDS if planned[kind]
     )
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from orchestrator.errors import StoreError
 from orchestrator.store.publish import DONE
-from orchestrator.store.tables import TABLE_OF_KIND
-from orchestrator.units import Unit
+from orchestrator.units import KINDS, Unit
 
 _ATTEMPT = re.compile(r"units/[a-z_]+/(?P<key>[0-9a-f]+)/[0-9a-f]+")
 
@@ -29,7 +28,7 @@ def attempt_of(record: Mapping[str, Any], key: str) -> str:
 
 def table_name(unit: Unit) -> str:
     """Name of the object with a unit's rows, where readers look for them."""
-    return f"tables/{TABLE_OF_KIND[unit.kind]}/{unit.key}.parquet"
+    return f"tables/{KINDS[unit.kind].table}/{unit.key}.parquet"
 
 
 def checkpoints_name(unit: Unit) -> str:

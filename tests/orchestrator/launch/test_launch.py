@@ -192,7 +192,7 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
     def run_units(schedule, *, board, **options):
         assert board.expected == dict.fromkeys(board.units, 1.0)
 
-    monkeypatch.setattr("orchestrator.launch.launch.estimate", estimate)
+    monkeypatch.setattr("orchestrator.launch.launch.estimate_costs", estimate)
     monkeypatch.setattr(ray_tune, "run_units", run_units)
     for gpus in (0.0, 0.5):
         capacity = Capacity(cpus=1.0, gpus=gpus, slots=1, reason="as the test says")

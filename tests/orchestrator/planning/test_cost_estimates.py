@@ -8,21 +8,19 @@ from torch import nn
 from distill_core.networks import build_network
 from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSettings, QueueSettings
 from orchestrator.planning import cohorts
-from orchestrator.planning.cost_estimates import estimate, wall_seconds
+from orchestrator.planning.cost_estimates import estimate_costs, estimate_wall_seconds
 from orchestrator.planning.cost_model import (
     CPU_FLOPS,
     STEP_SECONDS,
     UNIT_SECONDS,
-    UNKNOWN,
     Estimate,
-    model,
-    network_work,
-    parameters,
-    shape_of,
+    model_cost,
 )
+from orchestrator.planning.dataset_shape import ASSUMED_SHAPE, find_shape
+from orchestrator.planning.network_costs import count_network_work, count_parameters
 from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
-from orchestrator.units import Distill, Evaluate, TrainExtractor
+from orchestrator.units import KINDS, Distill, Evaluate, TrainExtractor
 from search_spaces.load import load_space
 
 
@@ -67,7 +65,7 @@ def test_the_work_of_a_network_is_what_its_layers_do(name, channels, size, toler
     macs = counted_macs(network)
     with torch.no_grad():
         network(torch.zeros(1, channels, size, size))
-    assert network_work(name, channels, size).macs == pytest.approx(sum(macs), rel=tolerance)
+    assert count_network_work(name, channels, size).macs == pytest.approx(sum(macs), rel=tolerance)
 
 
 @pytest.fixture
@@ -93,17 +91,17 @@ def test_the_model_by_hand(plan):
     100.
     """
     unit = one(plan, Distill, parents=())
-    macs = network_work("ConvNet", 3, 32).macs
+    macs = count_network_work("ConvNet", 3, 32).macs
     expected = (
         unit.settings.iterations * ((640 * 2 + 100 * 6) * macs / CPU_FLOPS + STEP_SECONDS)
         + UNIT_SECONDS
     )
-    assert model(unit, None, gpu=False).seconds == pytest.approx(expected)
-    assert model(unit, None, gpu=True).seconds < expected / 5
+    assert model_cost(unit, None, gpu=False).seconds == pytest.approx(expected)
+    assert model_cost(unit, None, gpu=True).seconds < expected / 5
 
 
 def test_more_work_costs_more(plan):
-    seconds = {key: found.seconds for key, found in estimate(plan, gpu=False).items()}
+    seconds = {key: found.seconds for key, found in estimate_costs(plan, gpu=False).items()}
     by_method = {cell.method: cell for cell in plan.cells}
     assert seconds[by_method["DM"].set_key] < seconds[by_method["DM+CC"].set_key]
     assert seconds[by_method["DM"].set_key] < seconds[by_method["IDM"].set_key]
@@ -119,19 +117,19 @@ def test_a_data_set_of_unknown_size_gets_a_stated_one(tmp_path):
     )
     plan = make_plan(load_space(path))
     dataset = one(plan, Evaluate).dataset
-    assert shape_of(dataset) == dataclasses.replace(UNKNOWN, image_size=64)
-    assert all(0 < found.seconds < 1e9 for found in estimate(plan, gpu=False).values())
+    assert find_shape(dataset) == dataclasses.replace(ASSUMED_SHAPE, image_size=64)
+    assert all(0 < found.seconds < 1e9 for found in estimate_costs(plan, gpu=False).values())
 
 
 def test_what_is_said_of_a_users_own_data_set_counts():
     own = DatasetRef(name="own", format="imagefolder", path="p", num_classes=40)
-    assert shape_of(own) == dataclasses.replace(UNKNOWN, classes=40)
-    part = shape_of(dataclasses.replace(own, classes=(3, 1)))
-    assert (part.classes, part.train_images) == (2, UNKNOWN.train_images // 20)
+    assert find_shape(own) == dataclasses.replace(ASSUMED_SHAPE, classes=40)
+    part = find_shape(dataclasses.replace(own, classes=(3, 1)))
+    assert (part.classes, part.train_images) == (2, ASSUMED_SHAPE.train_images // 20)
 
 
 def write_rows(folder, unit, seconds, device="Intel Xeon", count=1):
-    table = tables.TABLE_OF_KIND[unit.kind]
+    table = KINDS[unit.kind].table
     row = {
         "key": unit.key,
         "kind": unit.kind,
@@ -150,8 +148,8 @@ def test_measured_units_cost_what_they_cost(plan, tmp_path):
     write_rows(tmp_path, distilled, 40.0)
     write_rows(tmp_path, evaluated, 3.0, count=2)
     done = {distilled.key, evaluated.key}
-    modeled = estimate(plan, gpu=False)
-    found = estimate(plan, gpu=False, store_tables=tmp_path, done=done)
+    modeled = estimate_costs(plan, gpu=False)
+    found = estimate_costs(plan, gpu=False, store_tables=tmp_path, done=done)
     for same in (c for c in plan.cells if c.method == "DM"):  # other seeds, same work
         assert found[same.set_key] == Estimate(seconds=40.0, memory=123, basis="measured")
         assert found[same.evaluation_key].seconds == 6.0
@@ -162,26 +160,32 @@ def test_measured_units_cost_what_they_cost(plan, tmp_path):
         modeled[other.set_key].seconds * correction
     )
     # rows of a processor say nothing about a GPU, and units that are not done were not measured
-    assert estimate(plan, gpu=True, store_tables=tmp_path, done=done) == estimate(plan, gpu=True)
-    assert estimate(plan, gpu=False, store_tables=tmp_path) == modeled
+    assert estimate_costs(plan, gpu=True, store_tables=tmp_path, done=done) == estimate_costs(
+        plan, gpu=True
+    )
+    assert estimate_costs(plan, gpu=False, store_tables=tmp_path) == modeled
 
 
 def test_rows_of_a_gpu_count_for_gpus(plan, tmp_path):
     unit = one(plan, Evaluate)
     write_rows(tmp_path, unit, 5.0, device="NVIDIA H200")
-    assert estimate(plan, gpu=True, store_tables=tmp_path, done={unit.key})[unit.key].seconds == 5.0
     assert (
-        estimate(plan, gpu=False, store_tables=tmp_path, done={unit.key})[unit.key].basis == "model"
+        estimate_costs(plan, gpu=True, store_tables=tmp_path, done={unit.key})[unit.key].seconds
+        == 5.0
+    )
+    assert (
+        estimate_costs(plan, gpu=False, store_tables=tmp_path, done={unit.key})[unit.key].basis
+        == "model"
     )
 
 
 def test_wall_time_is_shared_but_no_shorter_than_the_longest_chain(plan):
     unit_second = {key: Estimate(seconds=1.0, memory=0, basis="model") for key in plan.units}
     everything = list(plan.units)
-    assert wall_seconds(plan, everything, unit_second, 1) == len(everything)
-    assert wall_seconds(plan, everything, unit_second, 2) == len(everything) / 2
-    assert wall_seconds(plan, everything, unit_second, 10_000) == 3  # extractor, set, evaluation
-    assert wall_seconds(plan, [], unit_second, 2) == 0
+    assert estimate_wall_seconds(plan, everything, unit_second, 1) == len(everything)
+    assert estimate_wall_seconds(plan, everything, unit_second, 2) == len(everything) / 2
+    assert estimate_wall_seconds(plan, everything, unit_second, 10_000) == 3
+    assert estimate_wall_seconds(plan, [], unit_second, 2) == 0
 
 
 SMALL_GPU = 24e9
@@ -202,11 +206,11 @@ def test_the_largest_published_sets_fit_on_a_gpu_of_24_gb(name, network, changes
     unit = Distill(
         dataset=dataset, protocol="paper", ipc=50, settings=settings, seed=0, parents=("k",) * 100
     )
-    memory = model(unit, extractor, gpu=True).memory
+    memory = model_cost(unit, extractor, gpu=True).memory
     assert 8e9 < memory < SMALL_GPU
     assert memory + cohorts.added_bytes([unit] * 25)[cohorts.cohort_key(unit)] < SMALL_GPU
     assert (
-        model(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory
+        model_cost(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory
         < memory - 99 * 4 * 11e6
     )
 
@@ -214,4 +218,6 @@ def test_the_largest_published_sets_fit_on_a_gpu_of_24_gb(name, network, changes
 @pytest.mark.parametrize("name", ["ResNet18", "ResNet34", "ResNet50", "ResNet18W16", "VGG11"])
 def test_parameters_of_a_pool_are_counted(name):
     network = build_network(name, channels=3, classes=10, image_size=32)
-    assert parameters(name) == pytest.approx(sum(p.numel() for p in network.parameters()), rel=0.05)
+    assert count_parameters(name) == pytest.approx(
+        sum(p.numel() for p in network.parameters()), rel=0.05
+    )

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings
-from orchestrator.planning.methods import specialise, unit_method
+from orchestrator.planning.methods import specialise
 from orchestrator.units import Distill, Select
 from search_spaces.method_names import ADDITIONS, BASES, METHODS, canonical_method
 
@@ -46,5 +46,5 @@ def test_units_know_their_method():
     dataset = DatasetRef(name="digits")
     chosen = Select(dataset=dataset, protocol="paper", method="k-center", ipc=1, seed=0)
     distilled = Distill(dataset=dataset, protocol="paper", ipc=10, settings=BOTH, seed=0)
-    assert unit_method(chosen) == "K-Center"
-    assert unit_method(distilled) == "IDM+IID"
+    assert chosen.method_name == "K-Center"
+    assert distilled.method_name == "IDM+IID"

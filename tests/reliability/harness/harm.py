@@ -21,6 +21,7 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
 from orchestrator.store.store import DONE, ROWS, Store
 from orchestrator.store.verify import verify
+from orchestrator.units import KINDS
 
 SEED = int(os.environ.get("IID_HARM_SEED", "20250131"))
 SETS, EVALUATIONS = 12, 4
@@ -163,7 +164,7 @@ def results(store, unit, but=MARKS_OF_AN_ATTEMPT):
         for path in folder.rglob("*")
         if path.is_file() and path.name not in (DONE, ROWS)
     }
-    table = tables.read(store.tables, tables.TABLE_OF_KIND[unit.kind], [unit.key]).to_pylist()
+    table = tables.read(store.tables, KINDS[unit.kind].table, [unit.key]).to_pylist()
     return artifacts, [{name: row[name] for name in row.keys() - but} for row in table]
 
 

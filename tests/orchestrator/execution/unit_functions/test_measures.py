@@ -21,13 +21,13 @@ from distill_core.settings import (
     QueueSettings,
 )
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.execution import unit_functions as work_room
+from orchestrator.execution import unit_functions
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE, inputs
 from orchestrator.store import tables
 from orchestrator.store.store import Store
-from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, TrainExtractor
+from orchestrator.units import KINDS, Continual, Distill, Embed, Evaluate, Select, TrainExtractor
 
 DIGITS = DatasetRef(name="digits")
 EVALUATION = EvaluationSettings(num_eval=2, epoch_eval_train=1, batch_train=64)
@@ -50,9 +50,7 @@ def run(store, tmp_path):
         for unit in units:
             result = compute_unit(unit, settings, device="cpu")
             assert result.status == "done", result
-        return tables.read(
-            store.tables, tables.TABLE_OF_KIND[units[-1].kind], [units[-1].key]
-        ).to_pylist()
+        return tables.read(store.tables, KINDS[units[-1].kind].table, [units[-1].key]).to_pylist()
 
     return run
 
@@ -232,14 +230,14 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
     units = [*step_sets(2, 0, "strict"), *search_units()]
     honest = {unit.key: run(unit) for unit in units}
     given = []
-    original = work_room._compute
+    original = unit_functions.compute_rows
 
     def spy(unit, dataset, context):
         given.append(len(dataset.test))
         return original(unit, dataset, context)
 
-    monkeypatch.setattr(work_room, "_compute", spy)
-    monkeypatch.setattr(work_room, "load", poisoned)
+    monkeypatch.setattr(unit_functions, "compute_rows", spy)
+    monkeypatch.setattr(unit_functions, "load", poisoned)
     poisoned_store = Store(tmp_path / "poisoned")
     settings = TrialSettings(
         store=str(poisoned_store.root), data_root=str(tmp_path), run="run", tensorboard=False
@@ -248,9 +246,7 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
         assert compute_unit(unit, settings, device="cpu").status == "done"
     assert given == [0] * len(units), "not one of them was handed a test image"
     for unit in units:
-        rows = tables.read(
-            poisoned_store.tables, tables.TABLE_OF_KIND[unit.kind], [unit.key]
-        ).to_pylist()
+        rows = tables.read(poisoned_store.tables, KINDS[unit.kind].table, [unit.key]).to_pylist()
         for row, expected in zip(rows, honest[unit.key], strict=True):
             for column in ("accuracy", "class_accuracies", "loss", "train_loss"):
                 assert row.get(column) == expected.get(column)
