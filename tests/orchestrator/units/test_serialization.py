@@ -4,7 +4,7 @@ import json
 import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings, SettingsError
-from orchestrator.units import KINDS, Distill, ImportExtractor, canonicalize, from_json, to_json
+from orchestrator.units import Distill, from_json, to_json
 
 QUEUE = QueueSettings(interval=5)
 
@@ -19,57 +19,6 @@ def distill(**changes):
         "parents": ("0123456789abcdef",),
     }
     return Distill(**{**fields, **changes})
-
-
-def test_keys_are_sixteen_hex_digits_of_what_the_unit_is():
-    assert len(distill().key) == 16 and int(distill().key, 16) >= 0
-    assert distill().key == distill().key
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"ipc": 1},
-        {"seed": 1},
-        {"protocol": "strict"},
-        {"parents": ()},
-        {"dataset": DatasetRef(name="digits", version=2)},
-        {"settings": DistillationSettings(queue=QUEUE)},
-        {"settings": DistillationSettings(queue=QueueSettings(interval=6), partition=2)},
-        {"settings": DistillationSettings(queue=QUEUE, partition=2, precision="bf16")},
-    ],
-)
-def test_everything_that_can_change_a_result_changes_the_key(changes):
-    assert distill(**changes).key != distill().key
-
-
-def test_an_algorithms_version_changes_the_key(monkeypatch):
-    before = distill().key
-    monkeypatch.setitem(KINDS, "distill", dataclasses.replace(KINDS["distill"], version=99))
-    assert distill().key != before
-
-
-def test_places_do_not_change_the_key():
-    here, there = (
-        DatasetRef(name="pets", format="imagefolder", path=path) for path in ("/a", "/b")
-    )
-    assert distill(dataset=here).key == distill(dataset=there).key
-    pools = (
-        ImportExtractor(dataset=here, network="ResNet18", pool="mine", index=0, folder=f)
-        for f in ("/a", "/b")
-    )
-    assert len({unit.key for unit in pools}) == 1
-
-
-def test_the_notation_of_a_number_does_not_change_the_key():
-    one, other = (distill(settings=DistillationSettings(lr_img=lr, queue=QUEUE)) for lr in (1, 1.0))
-    assert one.key == other.key
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}, b"bytes"])
-def test_values_without_a_stable_identity_are_refused_by_place(value):
-    with pytest.raises(SettingsError, match=r"unit\.settings\.x"):
-        canonicalize({"settings": {"x": value}})
 
 
 def test_units_survive_json_with_their_locations():
