@@ -10,8 +10,10 @@ import typer
 
 from orchestrator.cli.options import build_command, build_request
 from orchestrator.cli.run import run
-from orchestrator.cluster.manifests import generate
-from orchestrator.cluster.manifests.generate import ClusterJob
+from orchestrator.cluster.manifests.job import ClusterJob
+from orchestrator.cluster.manifests.kuberay import build_kuberay_job
+from orchestrator.cluster.manifests.ray_up import build_ray_up_config
+from orchestrator.cluster.manifests.slurm import build_slurm_script
 from orchestrator.errors import StoreError
 from orchestrator.planning.request import Request
 
@@ -98,9 +100,7 @@ def slurm(
     """Write a script for sbatch, with ray symmetric-run on every node."""
     job = _build_job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
     _write_or_print(
-        generate.build_slurm_script(
-            job, partition=partition, account=account, setup=tuple(setup or ())
-        ),
+        build_slurm_script(job, partition=partition, account=account, setup=tuple(setup or ())),
         out,
     )
 
@@ -125,7 +125,7 @@ def kuberay(
 ) -> None:
     """Write a RayJob for kubectl apply."""
     job = _build_job(space, store, data, nodes, cpus, gpus, memory, time, run_options)
-    _write_or_print(generate.build_kuberay_job(job, image=image, claim=claim, mount=mount), out)
+    _write_or_print(build_kuberay_job(job, image=image, claim=claim, mount=mount), out)
 
 
 @cluster.command("ray-up")
@@ -157,7 +157,7 @@ def ray_up(
 ) -> None:
     """Write a cluster file for ray up, on AWS or Google Cloud."""
     job = _build_job(space, store, data, nodes, cpus, gpus, 1, "24:00:00", run_options)
-    text = generate.build_ray_up_config(
+    text = build_ray_up_config(
         job,
         provider=provider.value,
         image=image,
