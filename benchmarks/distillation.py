@@ -72,7 +72,7 @@ def looped_gradient(objective: Objective, images: Tensor, real: Tensor, draw: Dr
     gradients = []
     for c in range(len(images)):
         leaf = images[c].detach().requires_grad_()
-        part = draw.of(slice(c, c + 1))
+        part = draw.select(slice(c, c + 1))
         synthetic, batch = augment(leaf[None], part)[0], augment(real[c][None], part)[0]
         maps = objective.network.feature_map(synthetic)
         with torch.no_grad():
@@ -172,7 +172,7 @@ def own_sides(
         """
 
         def side() -> dict[str, float]:
-            while cohort.at < UNTIL_CAPTURED:
+            while cohort.source_iteration < UNTIL_CAPTURED:
                 cohort.advance()
             return timed("iteration", cohort.advance, device)
 
@@ -247,18 +247,20 @@ def parts(
         slice(c, min(c + cohort.class_chunk, classes))
         for c in range(0, classes, cohort.class_chunk)
     ]
-    real = [augment(data.train.normalized(indices[part]), draw.of(part)) for part in slices]
-    features = [objective.real_features(batch) for batch in real]
+    real = [augment(data.train.normalized(indices[part]), draw.select(part)) for part in slices]
+    features = [objective.compute_real_features(batch) for batch in real]
     base = objective_of(cohort, extractors, 1, of_dm)
 
     def through(work: Callable[[Tensor, int], Tensor]) -> None:
         for number, part in enumerate(slices):
             leaf = images[part].detach().requires_grad_()
-            loss = work(augment(decode_canvases(leaf, settings.partition), draw.of(part)), number)
+            loss = work(
+                augment(decode_canvases(leaf, settings.partition), draw.select(part)), number
+            )
             torch.autograd.grad(loss, leaf)
 
     def matched(synthetic: Tensor, number: int) -> Tensor:
-        losses = objective.losses(
+        losses = objective.compute_losses(
             features[number], synthetic, torch.arange(len(synthetic), device=device)
         )
         losses.pop("cc", None)
@@ -275,7 +277,7 @@ def parts(
     work: dict[str, Callable[[], object]] = {
         "matching network": lambda: initialize(base.network, generator("matching network", 1)),
         "real images drawn, normalised, augmented": lambda: [
-            augment(data.train.normalized(indices[part]), draw.of(part)) for part in slices
+            augment(data.train.normalized(indices[part]), draw.select(part)) for part in slices
         ],
         REAL_FORWARD: lambda: [
             (found.mean, found.covariance) for found in map(base.real_features, real)

@@ -56,24 +56,25 @@ class Draw:
 
     def tensors(self) -> list[Tensor]:
         """Return what lies on the device, in a fixed order."""
-        return [getattr(self, name) for name in _ON_DEVICE]
+        return [getattr(self, name) for name in _TENSOR_FIELDS]
 
     @classmethod
     def from_tensors(cls, ops: frozenset[str], tensors: Sequence[Tensor]) -> "Draw":
         """Put a draw together from its operations and what `tensors` returned."""
-        return cls(ops=ops, **dict(zip(_ON_DEVICE, tensors, strict=True)))
+        return cls(ops=ops, **dict(zip(_TENSOR_FIELDS, tensors, strict=True)))
 
-    def of(self, groups: slice) -> "Draw":
+    def select(self, groups: slice) -> "Draw":
         """Return the draw of some of the groups."""
-        values = {name: getattr(self, name)[groups] for name in _ON_DEVICE}
+        values = {name: getattr(self, name)[groups] for name in _TENSOR_FIELDS}
         op = values["op"]
-        # A GPU would have to be waited for, and does more operations than a part needs faster than
-        # that.
-        ops = frozenset(DSA_OPS[i] for i in op.tolist()) if op.device.type == "cpu" else self.ops
+        ops = self.ops
+        # Reading `op` from a GPU means waiting for it, which costs more than operations in vain.
+        if op.device.type == "cpu":
+            ops = frozenset(DSA_OPS[i] for i in op.tolist())
         return replace(self, ops=ops, **values)
 
 
-_ON_DEVICE = tuple(field.name for field in fields(Draw) if field.name != "ops")
+_TENSOR_FIELDS = tuple(field.name for field in fields(Draw) if field.name != "ops")
 
 
 def draw_augmentation(

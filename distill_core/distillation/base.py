@@ -1,4 +1,4 @@
-"""What differs between the base methods DM and IDM, seen from the loop that both share."""
+"""What a base method such as DM or IDM provides to the distillation loop."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,25 +10,23 @@ from distill_core.networks import Network
 
 @dataclass(frozen=True)
 class MatchingNetwork:
-    """The network of one iteration and the weight of its cross entropy on the synthetic images."""
+    """The network of one iteration, and the weight of its cross entropy on synthetic images."""
 
     network: Network
     ce_weight: float | Tensor = 0.0
-    """A tensor without dimensions where it is known on the device alone; 0.0 leaves the cross
-    entropy out.
-    """
+    """0.0 leaves the cross entropy out. A scalar tensor where only the device knows the weight."""
 
 
 class Base(Protocol):
     """A source of matching networks and a rule for updating pixels.
 
-    Built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the
-    number of the set. Where several sets are distilled together each has a base, but only one of
-    them is asked for networks; the others update.
+    It is built as `Base(dataset, settings, seed)`: a `Dataset`, the `DistillationSettings`, and the
+    number of the set. Where several sets are distilled together, each has a base, but only one of
+    the bases provides networks; the others only update pixels.
     """
 
     def draw(self, iteration: int) -> MatchingNetwork:
-        """Return the frozen network in which an iteration matches."""
+        """Return the frozen network whose features an iteration matches."""
         ...
 
     def update(
@@ -38,13 +36,13 @@ class Base(Protocol):
         ...
 
     def after(self, iteration: int) -> None:
-        """Do what follows an iteration, such as training the queue's networks."""
+        """Run after an iteration; IDM trains networks of its queue here."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what must be remembered to continue after an interruption."""
+        """Return the state that is needed to continue after an interruption."""
         ...
 
     def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
-        """Take over what `tensors` returned after `iteration` iterations."""
+        """Restore what `tensors` returned after `iteration` iterations."""
         ...

@@ -1,9 +1,8 @@
-"""Baselines that choose real images instead of learning synthetic ones, as indices (K, ipc) into
-the training set.
+"""Baselines that choose real images instead of learning synthetic ones.
 
-Herding (Welling 2009, as in iCaRL) and k-center (Sener and Savarese 2018) choose in the feature
-space of a network that was trained on the real data. The baseline "Whole" is the training set
-itself and needs no choosing.
+A choice is a tensor of indices (K, ipc) into the training set. Herding (Welling 2009, as in iCaRL)
+and k-center (Sener and Savarese 2018) choose in the feature space of a network trained on the real
+data. The baseline "Whole" is the training set itself, so nothing is chosen for it.
 """
 
 from collections.abc import Callable
@@ -33,10 +32,10 @@ def select_coreset(
 
     Args:
         dataset: only its training split is read.
-        method: "random" draws the images that a distillation of the same seed starts from.
+        method: "random" draws the images that a distillation with the same seed starts from.
         ipc: images per class.
-        seed: used by "random" only; the others are determined by the extractor.
-        extractor: trained network whose embedding measures distance; not needed for "random".
+        seed: used only by "random"; the extractor determines the others.
+        extractor: trained network whose embeddings define distances; not needed for "random".
 
     Returns:
         int64 (K, ipc) on the data set's device.
@@ -50,15 +49,15 @@ def select_coreset(
         return random
     if extractor is None:
         raise ValueError(f"{method} needs an extractor")
-    choose = {"herding": herding, "k-center": k_center}[method]
-    return torch.stack(
-        [_choose_in_class(dataset.train, c, choose, extractor, ipc) for c in range(len(random))]
-    )
+    choose = {"herding": choose_by_herding, "k-center": choose_k_center}[method]
+    chosen = []
+    for label in range(len(random)):
+        chosen.append(_choose_in_class(dataset.train, label, choose, extractor, ipc))
+    return torch.stack(chosen)
 
 
-def herding(features: Tensor, count: int) -> Tensor:
-    """Choose images greedily so that the mean of the chosen features stays closest to the mean of
-    all.
+def choose_by_herding(features: Tensor, count: int) -> Tensor:
+    """Choose images greedily so that their mean feature stays closest to the mean of all.
 
     Args:
         features: (N, D).
@@ -80,9 +79,10 @@ def herding(features: Tensor, count: int) -> Tensor:
     return torch.stack(chosen)
 
 
-def k_center(features: Tensor, count: int) -> Tensor:
-    """Choose images greedily so that every image is near a chosen one, starting with the one
-    nearest to the mean.
+def choose_k_center(features: Tensor, count: int) -> Tensor:
+    """Choose images greedily so that every image is near a chosen one.
+
+    The first is the image nearest to the mean.
 
     Args:
         features: (N, D).
@@ -96,7 +96,8 @@ def k_center(features: Tensor, count: int) -> Tensor:
     distance = torch.full_like(nearest, torch.inf)
     for _ in range(1, count):
         distance = torch.minimum(distance, (features - features[chosen[-1]]).square().sum(dim=1))
-        # An image equal to a chosen one is at distance 0 too; the chosen ones themselves are out.
+        # An image equal to a chosen one is at distance 0 too and may still be chosen; −1 rules out
+        # only the chosen image itself.
         distance[chosen[-1]] = -1
         chosen.append(distance.argmax())
     return torch.stack(chosen)

@@ -1,6 +1,4 @@
-"""Distribution matching (Zhao and Bilen, WACV 2023): every iteration matches in a new random
-network.
-"""
+"""Distribution matching (Zhao and Bilen, WACV 2023): a new random network in every iteration."""
 
 from functools import cached_property
 
@@ -14,7 +12,7 @@ from distill_core.settings import DistillationSettings
 
 
 class DM:
-    """Fresh networks and plain SGD on the pixels; nothing is remembered between iterations."""
+    """Fresh networks and plain SGD on the pixels, without state between iterations."""
 
     def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
         self._dataset, self._settings = dataset, settings
@@ -28,25 +26,23 @@ class DM:
     def update(
         self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool
     ) -> tuple[Tensor, Tensor]:
-        """v ← μ·v + g, x ← x − lr·v."""
+        """Take one step of SGD: v ← μ·v + g, x ← x − lr·v."""
         velocity = self._settings.momentum_img * velocity + gradient
         return images - self._settings.lr_img * velocity, velocity
 
     def after(self, iteration: int) -> None:
-        """Nothing is trained."""
+        """Do nothing: no network is trained."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Nothing is remembered."""
+        """Return nothing: there is no state."""
         return {}
 
     def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
-        """Nothing is remembered."""
+        """Do nothing: there is no state."""
 
     @cached_property
     def _network(self) -> Network:
-        """One module for all iterations: drawing parameters in place is cheaper than building
-        anew.
-        """
+        """One module for all iterations: drawing new parameters is cheaper than building."""
         network = network_for(
             self._dataset.info, self._settings.network, self._dataset.train.device
         )

@@ -1,8 +1,9 @@
-"""How φ's and ψ's passes run: real and synthetic images, and the training of IDM's queue.
+"""How φ and ψ are run in a distillation: eagerly or compiled.
 
-On a CPU `distill_core.runtime.execution` compiles them where that pays, for runs that are long
-enough. The choice depends on what all sets of a cohort share, so a set goes the same way alone, in
-a cohort and resumed.
+This covers real and synthetic images and the training of IDM's queue. On a CPU,
+`distill_core.runtime.execution` compiles networks for runs that are long enough to gain from it.
+The choice depends only on what all sets of a cohort share. So a set is run in the same mode alone,
+in a cohort, and after a checkpoint.
 """
 
 import torch
@@ -33,7 +34,7 @@ class FeatureMap(Network):
 
 
 class Embedding(FeatureMap):
-    """A network that ends at what its head would see."""
+    """A network that ends at the input of its head."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the network's embedding, (N, D)."""
@@ -41,12 +42,13 @@ class Embedding(FeatureMap):
 
 
 def choose_matching_mode(dataset: Dataset, settings: DistillationSettings) -> ExecutionMode:
-    """Choose for φ, over all iterations of a distillation."""
+    """Choose how φ is run, given the work of all iterations of a distillation."""
     images, queue = dataset.train, settings.queue
     real = images.classes * min(settings.batch_real, max(images.counts))
-    trained = (
-        0 if queue is None else 3 * queue.trained_networks * queue.train_steps * queue.batch_train
-    )
+    trained = 0
+    if queue is not None:
+        # A training step costs three forward passes for each image.
+        trained = 3 * queue.trained_networks * queue.train_steps * queue.batch_train
     network = network_for(dataset.info, settings.network, images.device)
     return _choose_mode(network, dataset, settings, real + trained)
 
@@ -54,21 +56,21 @@ def choose_matching_mode(dataset: Dataset, settings: DistillationSettings) -> Ex
 def choose_extractor_mode(
     extractors: ExtractorPool | None, dataset: Dataset, settings: DistillationSettings, ipc: int
 ) -> ExecutionMode:
-    """Choose for ψ, over all iterations of a distillation of `ipc` stored images a class."""
+    """Choose how ψ is run, given the work of a distillation of `ipc` stored images per class."""
     if not extractors:
         return eager_mode("there are no extractors")
-    if isinstance(extractors.networks, StreamedNetworks):  # to look at one would read it
+    if isinstance(extractors.networks, StreamedNetworks):
+        # Inspecting a network would read its file.
         return eager_mode("the extractors are streamed")
     images = dataset.train.classes * ipc * settings.partition**2
-    return _choose_mode(
-        extractors.networks[0], dataset, settings, 2 * images
-    )  # forward, and back to the pixels
+    # Forward, and backward to the pixels.
+    return _choose_mode(extractors.networks[0], dataset, settings, 2 * images)
 
 
 def _choose_mode(
     network: Network, dataset: Dataset, settings: DistillationSettings, images: int
 ) -> ExecutionMode:
-    """Choose for a number of forward passes of one image in each iteration."""
+    """Choose a mode, given the forward passes of one image per iteration."""
     first = torch.zeros(1, dtype=torch.int64, device=dataset.train.device)
     return choose_execution_mode(
         network,

@@ -1,7 +1,6 @@
-"""The gradients of one iteration as a function of tensors alone, so that a GPU can replay them as
-one graph.
+"""The gradients of one iteration as a function of tensors alone, so that a GPU can replay them.
 
-Networks change from iteration to iteration, a graph reads fixed memory: the parameters of an
+Networks change between iterations, but a CUDA graph reads fixed memory. So the parameters of an
 iteration's φ and ψ are copied into networks that stay in place.
 """
 
@@ -19,33 +18,33 @@ from distill_core._compat import copy_tensors
 from distill_core.augmentation import Draw
 from distill_core.datasets.image_set import ImageSet
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.objective import Losses, Objective, compute_gradients
+from distill_core.distillation.objective import Objective, SetGradient, compute_gradients
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.cuda_graphs import Capture, ReplayedFunction
 from distill_core.runtime.execution import ExecutionMode
 from distill_core.settings import DistillationSettings, parse_dsa_strategy
 
-IterationResults = list[tuple[Tensor, Losses]]
-"""Of each cell its gradient (K, M, C, H, W) and its losses."""
+IterationResults = list[SetGradient]
+"""One for each set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Iteration:
-    """What the gradients of one iteration follow from."""
+    """Everything that determines the gradients of one iteration."""
 
     settings: tuple[DistillationSettings, ...]
-    """Of each cell."""
+    """Of each set."""
     images: tuple[Tensor, ...]
-    """Of each cell its stored images (K, M, C, H, W), normalized."""
+    """Stored images (K, M, C, H, W) of each set, normalized."""
     matching: MatchingNetwork
     """φ."""
     extractor: Network | None
-    """ψ; None where no cell needs one."""
+    """ψ; None where no set needs one."""
     indices: Tensor
     """int64 (K, N): the real images of each class."""
     draw: Draw | None
-    """Siamese augmentation, one operation a class."""
+    """Siamese augmentation, one operation per class."""
 
 
 def compute_iteration(
@@ -56,13 +55,13 @@ def compute_iteration(
     extractor_mode: ExecutionMode,
     class_chunk: int,
 ) -> IterationResults:
-    """Return each cell's gradient and losses.
+    """Compute each set's gradient and losses.
 
     Args:
-        iteration: what they follow from.
+        iteration: networks, images and draws.
         images: real training images.
-        passes: how images go through φ.
-        extractor_passes: how images go through ψ.
+        mode: how φ is run.
+        extractor_mode: how ψ is run.
         class_chunk: classes in memory at once.
     """
     objectives = [
@@ -86,14 +85,18 @@ def compute_iteration(
     )
 
 
-_ArchitectureKey = tuple[str, str, bool]
-"""φ or ψ, layers in words, and whether in train mode: such networks can take over each other's
-parameters.
-"""
+class _ArchitectureKey(NamedTuple):
+    """What networks have in common that can take over each other's parameters."""
+
+    role: str
+    """φ or ψ."""
+    layers: str
+    """In words."""
+    training: bool
 
 
 class _IterationKind(NamedTuple):
-    """What decides which kernels an iteration launches, beside shapes that never change."""
+    """What decides which kernels an iteration launches, apart from shapes that never change."""
 
     settings: tuple[DistillationSettings, ...]
     matching: _ArchitectureKey
@@ -104,8 +107,9 @@ class _IterationKind(NamedTuple):
 
 
 class ReplayedIterations:
-    """Gradients like those of `compute`, replayed from the third iteration of a kind on; good until
-    the next call.
+    """Gradients like those of `compute`, replayed from the third iteration of a kind on.
+
+    Results are valid until the next call.
     """
 
     def __init__(
@@ -113,67 +117,66 @@ class ReplayedIterations:
     ) -> None:
         self._compute, self._capture = compute, capture
         self._in_place: dict[_ArchitectureKey, Network] = {}
-        self._architectures: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
+        self._layers: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
         self._settings: tuple[DistillationSettings, ...] = ()
-        self._replayed: ReplayedFunction[_IterationKind, IterationResults] = self._unrecorded()
+        self._replayed: ReplayedFunction[_IterationKind, IterationResults] = self._build_replayed()
 
     def __call__(self, iteration: Iteration) -> IterationResults:
         """Compute one iteration's gradients."""
-        if (
-            iteration.settings != self._settings
-        ):  # cells that ended do not come back, and graphs take memory
+        if iteration.settings != self._settings:
+            # Sets that ended do not come back, and their graphs would keep memory.
             self._settings = iteration.settings
-            self._replayed = self._unrecorded()
-        extractor = None if iteration.extractor is None else self._put("ψ", iteration.extractor)
-        weight, draw = iteration.matching.ce_weight, iteration.draw
-        weighted = isinstance(weight, Tensor) or weight
-        weights = (
-            [torch.as_tensor(weight, dtype=torch.float32, device=iteration.indices.device)]
-            if weighted
-            else []
-        )
-        drawn = [] if draw is None else draw.tensors()
+            self._replayed = self._build_replayed()
+        weights = _weight_tensors(iteration)
+        drawn = [] if iteration.draw is None else iteration.draw.tensors()
+        extractor = None
+        if iteration.extractor is not None:
+            extractor = self._copy_in_place("ψ", iteration.extractor)
         kind = _IterationKind(
             settings=iteration.settings,
-            matching=self._put("φ", iteration.matching.network),
+            matching=self._copy_in_place("φ", iteration.matching.network),
             extractor=extractor,
             weighted=bool(weights),
-            augmented=draw is not None,
+            augmented=iteration.draw is not None,
         )
         return self._replayed(kind, [*iteration.images, iteration.indices, *weights, *drawn])
 
-    def _unrecorded(self) -> "ReplayedFunction[_IterationKind, IterationResults]":
-        return ReplayedFunction(
-            partial(_compute_from_tensors, self._compute, self._in_place), self._capture()
-        )
+    def _build_replayed(self) -> ReplayedFunction[_IterationKind, IterationResults]:
+        work = partial(_compute_from_tensors, self._compute, self._in_place)
+        return ReplayedFunction(work, self._capture())
 
-    def _put(self, role: str, network: Network) -> _ArchitectureKey:
-        """Copy a network's parameters and statistics into the one that stays in place."""
-        if network not in self._architectures:
-            self._architectures[network] = str(network)
-        architecture = (role, self._architectures[network], network.training)
-        if architecture in self._in_place:
-            copy_all(
-                parameters_and_buffers(self._in_place[architecture]),
-                parameters_and_buffers(network),
-            )
+    def _copy_in_place(self, role: str, network: Network) -> _ArchitectureKey:
+        """Copy a network's parameters and statistics into the network that stays in place."""
+        if network not in self._layers:
+            self._layers[network] = str(network)
+        key = _ArchitectureKey(role, self._layers[network], network.training)
+        if key in self._in_place:
+            copy_all(parameters_and_buffers(self._in_place[key]), parameters_and_buffers(network))
         else:
-            self._in_place[architecture] = copy.deepcopy(network)
-        return architecture
+            self._in_place[key] = copy.deepcopy(network)
+        return key
 
 
+def _weight_tensors(iteration: Iteration) -> list[Tensor]:
+    """Return the weight of the cross entropy as a tensor on the device; none where it is zero."""
+    weight = iteration.matching.ce_weight
+    if not isinstance(weight, Tensor) and not weight:
+        return []
+    return [torch.as_tensor(weight, dtype=torch.float32, device=iteration.indices.device)]
+
+
+# Not a method: an object that refers to itself would keep a GPU's memory until it is collected.
 def _compute_from_tensors(
     compute: Callable[[Iteration], IterationResults],
     in_place: Mapping[_ArchitectureKey, Network],
     kind: _IterationKind,
     inputs: Sequence[Tensor],
 ) -> IterationResults:
-    """Compute an iteration of a kind from its tensors; a function of its own, as a cycle would keep
-    a GPU's memory.
-    """
-    cells = len(kind.settings)
-    images, (indices, *rest) = inputs[:cells], inputs[cells:]
+    """Compute an iteration of a kind from its tensors."""
+    sets = len(kind.settings)
+    images, (indices, *rest) = inputs[:sets], inputs[sets:]
     weight = rest.pop(0) if kind.weighted else 0.0
+    draw = Draw.from_tensors(_list_all_ops(kind.settings[0]), rest) if kind.augmented else None
     return compute(
         Iteration(
             settings=kind.settings,
@@ -181,30 +184,28 @@ def _compute_from_tensors(
             matching=MatchingNetwork(in_place[kind.matching], ce_weight=weight),
             extractor=None if kind.extractor is None else in_place[kind.extractor],
             indices=indices,
-            draw=Draw.from_tensors(_list_all_ops(kind.settings[0]), rest)
-            if kind.augmented
-            else None,
+            draw=draw,
         )
     )
 
 
 def parameters_and_buffers(network: Network) -> list[Tensor]:
-    """Return a network's parameters and statistics, in the order in which another of its
-    architecture has them.
-    """
+    """Return a network's parameters and statistics, in an order that its architecture decides."""
     return [*network.parameters(), *network.buffers()]
 
 
 @torch.no_grad()
 def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
-    """Copy tensors into others of their shapes and types, with few launches for all of one type."""
-    for dtype in {source.dtype for source in sources}:
-        pairs = [pair for pair in zip(targets, sources, strict=True) if pair[1].dtype == dtype]
-        copy_tensors([target for target, _ in pairs], [source for _, source in pairs])
+    """Copy tensors into others of the same shapes and types, with few launches for each type."""
+    by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for target, source in zip(targets, sources, strict=True):
+        of_type = by_type.setdefault(source.dtype, ([], []))
+        of_type[0].append(target)
+        of_type[1].append(source)
+    for targets_of_type, sources_of_type in by_type.values():
+        copy_tensors(targets_of_type, sources_of_type)
 
 
 def _list_all_ops(settings: DistillationSettings) -> frozenset[str]:
-    """Return all operations of a strategy: what an iteration launches must not depend on which of
-    them it drew.
-    """
+    """Return all operations of a strategy: a graph must not depend on which of them were drawn."""
     return frozenset(parse_dsa_strategy(settings.dsa_strategy))

@@ -1,8 +1,7 @@
-"""Improved distribution matching (Zhao et al., CVPR 2023): a queue of networks that train while
-images are distilled.
+"""Improved distribution matching (Zhao et al., CVPR 2023).
 
-The partition of images, IDM's third part, is in `distill_core.partition`; its cross-entropy term is
-in the objective.
+A queue of networks is trained while images are distilled. The partition of images, IDM's third
+part, is in `distill_core.partition`; its cross-entropy term is in the objective.
 """
 
 from functools import cached_property
@@ -20,19 +19,19 @@ from distill_core.settings import DistillationSettings
 
 
 class IDM:
-    """A queue of matching networks and one optimizer step per class."""
+    """A queue of matching networks, and one optimizer step per class."""
 
     def __init__(self, dataset: Dataset, settings: DistillationSettings, seed: int) -> None:
         if settings.queue is None:
             raise ValueError("IDM needs settings.queue")
         self._dataset, self._settings, self._queue = dataset, settings, settings.queue
         self._identity = (dataset.info.name, settings.network, seed)
-        self._entered = self._queue.networks
+        self._added = self._queue.networks
 
     def draw(self, iteration: int) -> MatchingNetwork:
-        """Let a new network in when it is time, and return one of the queue, in eval mode."""
+        """Add a new network when it is due, and return a network of the queue, in eval mode."""
         if iteration and iteration % self._queue.interval == 0:
-            self._enter()
+            self._add_network()
         place = torch.randint(
             len(self._members), (), generator=generator("queue draw", *self._identity, iteration)
         )
@@ -45,7 +44,7 @@ class IDM:
     def update(
         self, images: Tensor, velocity: Tensor, gradient: Tensor, *, last: bool
     ) -> tuple[Tensor, Tensor]:
-        """Take the C optimizer steps of an iteration at once; see `class_steps`."""
+        """Take the K optimizer steps of an iteration at once; see `take_class_steps`."""
         return take_class_steps(
             images,
             velocity,
@@ -78,43 +77,28 @@ class IDM:
     def restore(self, tensors: dict[str, Tensor], iteration: int) -> None:
         """Rebuild the queue as it was after `iteration` iterations."""
         self._members.clear()
-        self._entered = self._queue.networks + max(0, iteration - 1) // self._queue.interval
-        for place in range(min(self._entered, self._queue.max_networks)):
-            member = self._build()
-            own = {
-                n.removeprefix(f"{place}."): value
-                for n, value in tensors.items()
-                if n.startswith(f"{place}.")
-            }
-            member.network.load_state_dict(
-                {
-                    n.removeprefix("network."): value
-                    for n, value in own.items()
-                    if n.startswith("network.")
-                }
-            )
-            member.set_momenta(
-                {
-                    n.removeprefix("momentum."): value
-                    for n, value in own.items()
-                    if n.startswith("momentum.")
-                }
-            )
-            member.correct, member.seen = own["counts"][0].clone(), int(own["counts"][1])
+        self._added = self._queue.networks + max(0, iteration - 1) // self._queue.interval
+        for place in range(min(self._added, self._queue.max_networks)):
+            member = self._build_member()
+            state = _select_prefix(tensors, f"{place}.")
+            member.network.load_state_dict(_select_prefix(state, "network."))
+            member.set_momenta(_select_prefix(state, "momentum."))
+            correct, seen = state["counts"]
+            member.correct, member.seen = correct.clone(), int(seen)
             self._members.append(member)
 
-    def _enter(self) -> None:
-        """Append a new random network; where the queue is full the oldest leaves."""
+    def _add_network(self) -> None:
+        """Append a new random network; where the queue is full, the oldest leaves."""
         if len(self._members) == self._queue.max_networks:
             self._members.pop(0)
-        self._members.append(self._new(self._entered))
-        self._entered += 1
+        self._members.append(self._draw_member(self._added))
+        self._added += 1
 
     @cached_property
     def _members(self) -> list[QueueMember]:
         """The queue, oldest first."""
         first = max(0, self._queue.networks - self._queue.max_networks)
-        return [self._new(number) for number in range(first, self._queue.networks)]
+        return [self._draw_member(number) for number in range(first, self._queue.networks)]
 
     @cached_property
     def mode(self) -> ExecutionMode:
@@ -125,11 +109,20 @@ class IDM:
     def _trainer(self) -> QueueTrainer:
         return QueueTrainer(self._dataset, self._settings, self._queue, self.mode)
 
-    def _new(self, number: int) -> QueueMember:
-        return self._build(generator("queue network", *self._identity, number))
+    def _draw_member(self, number: int) -> QueueMember:
+        return self._build_member(generator("queue network", *self._identity, number))
 
-    def _build(self, draws: torch.Generator | None = None) -> QueueMember:
+    def _build_member(self, draws: torch.Generator | None = None) -> QueueMember:
         return QueueMember.build(self._dataset, self._settings.network, self._queue, draws)
+
+
+def _select_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, by the rest of their names."""
+    selected = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            selected[name.removeprefix(prefix)] = tensor
+    return selected
 
 
 def take_class_steps(
@@ -137,15 +130,15 @@ def take_class_steps(
 ) -> tuple[Tensor, Tensor]:
     """Take the K momentum steps of one IDM iteration at once, exactly.
 
-    IDM steps its optimizer after each class's gradient, so class c's images also move with their
-    decaying momentum in the K − 1 steps of the other classes: v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1
-    − μ)·v. After the last iteration only the steps of the classes that follow are left: class c
-    moves by lr·(1 − μ^(K−c))/(1 − μ)·v.
+    IDM steps its optimizer after each class's gradient. So the images of class c also move with
+    their decaying momentum in the K − 1 steps of the other classes:
+    v ← μᴷ·v + g, x ← x − lr·(1 − μᴷ)/(1 − μ)·v. In the last iteration only the steps of the classes
+    that follow remain: class c moves by lr·(1 − μ^(K−c))/(1 − μ)·v.
 
     Args:
         images: (K, M, C, H, W).
         velocity: momentum of the same shape.
-        gradient: of the same shape; class c's at the point its own step is taken.
+        gradient: of the same shape; that of class c at the point where its step is taken.
         lr: learning rate of the pixels.
         momentum: μ in [0, 1).
         last: whether this is the run's last iteration.
@@ -155,10 +148,8 @@ def take_class_steps(
     """
     classes = len(images)
     velocity = momentum**classes * velocity + gradient
-    steps = (
-        classes - torch.arange(classes, device=images.device)
-        if last
-        else torch.full((classes,), classes)
-    )
+    steps = torch.full((classes,), classes)
+    if last:
+        steps = classes - torch.arange(classes, device=images.device)
     reach = (1 - momentum ** steps.to(images)) / (1 - momentum)
     return images - lr * reach.view(-1, 1, 1, 1, 1) * velocity, velocity

@@ -1,4 +1,4 @@
-"""The images that a distillation starts from, which are the same whatever the method."""
+"""The images that a distillation starts from, which are the same for every method."""
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ def make_initial_images(
 ) -> Tensor:
     """Return the images that a distillation starts from, (K, ipc, C, H, W), normalized.
 
-    The first images of a class are the same whatever the method, so methods are compared from one
-    start.
+    The first images of a class are the same for every method, so methods are compared from one
+    starting point.
 
     Raises:
         DistillationError: a class has too few images, or the partition does not fit the image size.
@@ -36,14 +36,15 @@ def make_initial_images(
     real = images.normalized(draw_initial_indices(dataset, ipc * cells, seed=seed))
     if cells == 1:
         return real
-    # The first ipc images become the first cells, so that canvases share them with methods without
-    # a partition.
-    return torch.stack([tile(of_class, settings.partition) for of_class in real])
+    # The first ipc images become the first cells of the canvases, so methods with and without a
+    # partition have them in common.
+    return torch.stack([tile(images_of_class, settings.partition) for images_of_class in real])
 
 
 def draw_initial_indices(dataset: Dataset, count: int, *, seed: int) -> Tensor:
-    """Draw indices (K, count) of distinct real training images of each class; a larger count
-    extends a smaller one.
+    """Draw indices (K, count) of distinct real training images of each class.
+
+    A larger count extends a smaller one.
 
     Raises:
         DistillationError: a class has fewer images than `count`.

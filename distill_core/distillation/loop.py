@@ -1,10 +1,9 @@
 """The distillation loop that DM, IDM and their IID variants share, for one set or a cohort of them.
 
-Every draw of an iteration is seeded by what it is for and by the iteration's number, and never by
-λ: runs that differ in λ or base start from the same images and see the same real batches, networks
-and augmentations. Sets that differ in nothing else are distilled as one cohort: real batches,
-networks and real features are made once for all of them, and each set is what it would have been
-alone.
+Every draw of an iteration is seeded by its purpose and the number of the iteration, never by λ. So
+runs that differ in λ or base start from the same images and see the same real batches, networks and
+augmentations. Sets that differ in nothing else are distilled as one cohort: real batches, networks
+and real features are computed once for all of them, and each set is the same as if distilled alone.
 """
 
 import functools
@@ -52,42 +51,42 @@ def distill(
     hooks: Hooks | None = None,
     class_chunk: int | None = None,
 ) -> DistillationState:
-    """Distill a synthetic set from the training images of `dataset`, on the device they lie on.
+    """Distill a synthetic set from the training images of `dataset`, on the device that holds them.
 
     Args:
         dataset: real images; only its training split is read.
         settings: method and hyper-parameters.
         ipc: stored images per class.
-        seed: tells sets of one experiment apart.
-        extractors: pool of feature extractors ψ; needed where λ_CC is above 0.
+        seed: number of the set within an experiment.
+        extractors: pool of feature extractors ψ; required where λ_CC is above 0.
         resume: state to continue from, which is advanced in place; the result equals that of an
             uninterrupted run.
         hooks: progress and checkpoints.
-        class_chunk: classes in memory at once, chosen from the sizes when None; it changes nothing
-            but rounding.
+        class_chunk: classes in memory at once; None chooses it from the sizes. It changes only
+            rounding.
 
     Returns:
         The state after the last iteration: images (K, ipc, C, H, W), normalized, and the loss
             curve.
 
     Raises:
-        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not
-            finite.
+        DistillationError: a class has too few images, extractors are missing, or a loss or pixel
+            is not finite.
         CheckpointError: `resume` belongs to another run.
         SettingsError: the network does not fit the images.
     """
-    cell = SetRun(settings=settings, resume=resume, hooks=hooks or Hooks())
-    (ended,) = distill_cohort(
-        dataset, [cell], ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
+    set_run = SetRun(settings=settings, resume=resume, hooks=hooks or Hooks())
+    (result,) = distill_cohort(
+        dataset, [set_run], ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
     )
-    if isinstance(ended, Exception):
-        raise ended
-    return ended
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def distill_cohort(
     dataset: Dataset,
-    cells: Sequence[SetRun],
+    set_runs: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
@@ -96,28 +95,28 @@ def distill_cohort(
 ) -> list[DistillationState | Exception]:
     """Distill several sets at once; on a CPU each is bit for bit what `distill` makes of it.
 
-    A cell that fails (a loss that is not finite, an exception of its hooks) ends alone. Cells that
-    are ahead wait until the others have caught up, so that cells of cohorts that were stopped at
-    different iterations can be joined. The seconds in a state are an equal share of the time of the
-    iterations that it took part in.
+    A set that fails (its loss is not finite, its hooks raise an exception) ends alone. Sets that
+    are ahead wait until the others have caught up, so sets that were stopped at different
+    iterations can be joined in one cohort. The seconds in a state are an equal share of the time of
+    the iterations that its set took part in.
 
     Args:
-        dataset: see `distill`, also for the other arguments, which all cells share.
-        cells: the sets, equal in `settings.cohort_settings`.
+        dataset: as in `distill`, like the other arguments, which all sets share.
+        set_runs: the sets; their `settings.cohort_settings` are equal.
         ipc: stored images per class.
         seed: number of the set.
-        extractors: needed where a λ_CC is above 0.
+        extractors: required where a λ_CC is above 0.
         class_chunk: classes in memory at once.
 
     Returns:
-        For each cell its last state, or what ended it.
+        For each set its last state, or the exception that ended it.
 
     Raises:
-        ValueError: there are no cells, or they cannot share their draws.
-        DistillationError, CheckpointError, SettingsError: as `distill`, where no cell can start.
+        ValueError: there are no sets, or they cannot share their draws.
+        DistillationError, CheckpointError, SettingsError: as in `distill`; no set has started.
     """
     cohort = start_cohort(
-        dataset, cells, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
+        dataset, set_runs, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
     )
     with use_precision(cohort.settings.precision):
         while cohort.advance():
@@ -127,24 +126,25 @@ def distill_cohort(
 
 def start_cohort(
     dataset: Dataset,
-    cells: Sequence[SetRun],
+    set_runs: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
     extractors: ExtractorPool | None = None,
     class_chunk: int | None = None,
 ) -> "Cohort":
-    """Return a cohort before its next iteration; arguments and errors are those of
-    `distill_cohort`.
+    """Return a cohort ready for its next iteration.
+
+    Arguments and errors are those of `distill_cohort`.
     """
-    shared = {cell.settings.cohort_settings for cell in cells}
-    if len(shared) != 1 or (None in shared and len(cells) > 1):
+    shared = {set_run.settings.cohort_settings for set_run in set_runs}
+    if len(shared) != 1 or (None in shared and len(set_runs) > 1):
         raise ValueError(
-            "the cells of a cohort may differ in weights, losses and the optimizer of the pixels"
-            " alone"
+            "the sets of a cohort may differ only in weights, losses and the optimizer of the"
+            " pixels"
         )
-    settings = cells[0].settings
-    runs = _start_runs(dataset, cells, ipc=ipc, seed=seed, extractors=extractors)
+    settings = set_runs[0].settings
+    runs = _start_runs(dataset, set_runs, ipc=ipc, seed=seed, extractors=extractors)
     chunk = class_chunk or chunk_sizes.choose_class_chunk(
         dataset.train.device.type,
         classes=len(dataset.info.classes),
@@ -168,30 +168,29 @@ def start_cohort(
 
 def _start_runs(
     dataset: Dataset,
-    cells: Sequence[SetRun],
+    set_runs: Sequence[SetRun],
     *,
     ipc: int,
     seed: int,
     extractors: ExtractorPool | None,
 ) -> list[ActiveRun]:
-    """Put each cell where it stands: at its own state, or at the initial images, which are the same
-    for all.
-    """
+    """Give each set its state: the one to resume from, or the initial images."""
+    # Cached, not computed up front: a cohort whose sets all resume needs no initial images.
     initial = functools.cache(
-        lambda: make_initial_images(dataset, cells[0].settings, ipc=ipc, seed=seed)
+        lambda: make_initial_images(dataset, set_runs[0].settings, ipc=ipc, seed=seed)
     )
     runs = []
-    for cell in cells:
-        if cell.settings.lambda_cc and not extractors:
+    for set_run in set_runs:
+        settings = set_run.settings
+        if settings.lambda_cc and not extractors:
             raise DistillationError(
-                f"lambda_cc is {cell.settings.lambda_cc}, which needs a pool of extractors; none"
-                " was given"
+                f"lambda_cc is {settings.lambda_cc}, which needs a pool of extractors; none was"
+                " given"
             )
-        state = DistillationState.at_start(initial()) if cell.resume is None else cell.resume
+        state = set_run.resume or DistillationState.at_start(initial())
         _check_fits(state, dataset, ipc)
-        runs.append(
-            ActiveRun(cell=cell, state=state, base=_build_base(dataset, cell.settings, seed))
-        )
+        base = _build_base(dataset, settings, seed)
+        runs.append(ActiveRun(set_run=set_run, state=state, base=base))
     return runs
 
 
@@ -201,24 +200,24 @@ def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
     if tuple(state.images.shape) != expected:
         raise CheckpointError(
             f"the state to resume from has images {tuple(state.images.shape)}, not {expected}; it"
-            " is another run's"
+            " belongs to another run"
         )
 
 
 def _build_base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
     if settings.base is not None:
-        own: Base = import_object(settings.base)(dataset, settings, seed)
-        return own
+        custom: Base = import_object(settings.base)(dataset, settings, seed)
+        return custom
     return DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
 
 
 @dataclass(kw_only=True)
 class Cohort:
-    """Cells on their way, and everything that their iterations share."""
+    """Sets that are being distilled together, and everything that their iterations share."""
 
     dataset: Dataset
     settings: DistillationSettings
-    """Of any cell: only what all of them share is read."""
+    """Of any of the sets: only what all of them share is read."""
     runs: Sequence[ActiveRun]
     source: Base
     """Where the networks come from."""
@@ -227,48 +226,51 @@ class Cohort:
     class_chunk: int
     mode: ExecutionMode
     extractor_mode: ExecutionMode
-    at: int = 0
+    source_iteration: int = 0
     """Iterations that the source has done."""
-    clock: float = field(default_factory=time.monotonic)
+    last_time: float = field(default_factory=time.monotonic)
     """When time was last shared out."""
 
     def advance(self) -> bool:
-        """Advance the cells that are furthest behind by one iteration; False where all have
-        ended.
+        """Advance the sets that are furthest behind by one iteration.
+
+        Returns:
+            False where all sets have ended.
         """
-        going = [run for run in self.runs if run.going]
-        if not going:
+        active = [run for run in self.runs if run.is_running]
+        if not active:
             return False
-        iteration = min(run.state.iteration for run in going)
-        runs = [run for run in going if run.state.iteration == iteration]
-        if iteration != self.at:
+        iteration = min(run.state.iteration for run in active)
+        runs = [run for run in active if run.state.iteration == iteration]
+        if iteration != self.source_iteration:
             self.source.restore(runs[0].state.source, iteration)
-        results = self._gradients(runs, iteration)
-        for run, (gradient, _) in zip(runs, results, strict=True):
-            run.update(gradient)
+        results = self._compute_gradients(runs, iteration)
+        for run, result in zip(runs, results, strict=True):
+            run.update(result.gradient)
         self.source.after(iteration)
-        self.at = iteration + 1
+        self.source_iteration = iteration + 1
+        # Before the runs report, so that what they record includes this iteration.
         self._share_time(runs)
-        for run, (gradient, losses) in zip(runs, results, strict=True):
-            run.follow(losses, gradient, self.source)
+        for run, result in zip(runs, results, strict=True):
+            run.finish_iteration(result.losses, result.gradient, self.source)
         self._share_time(runs)
         return True
 
-    def _gradients(self, runs: Sequence[ActiveRun], iteration: int) -> IterationResults:
+    def _compute_gradients(self, runs: Sequence[ActiveRun], iteration: int) -> IterationResults:
         images = self.dataset.train
         matching = self.source.draw(iteration)
-        extractor = self._extractor(runs, iteration)
-        indices = images.draw(self._draws("real batch", iteration), self.settings.batch_real)
+        extractor = self._draw_extractor(runs, iteration)
+        indices = images.draw(self._generator("real batch", iteration), self.settings.batch_real)
         draw = draw_augmentation(
             self.settings.dsa_strategy,
             groups=len(indices),
             image_size=self.dataset.info.image_size,
-            generator=self._draws("augmentation", iteration),
+            generator=self._generator("augmentation", iteration),
             device=images.device,
         )
         return self._compute(
             Iteration(
-                settings=tuple(run.cell.settings for run in runs),
+                settings=tuple(run.set_run.settings for run in runs),
                 images=tuple(run.state.images for run in runs),
                 matching=matching,
                 extractor=extractor,
@@ -279,28 +281,31 @@ class Cohort:
 
     @cached_property
     def _compute(self) -> Callable[[Iteration], IterationResults]:
-        anew = partial(
+        compute = partial(
             compute_iteration,
             images=self.dataset.train,
             mode=self.mode,
             extractor_mode=self.extractor_mode,
             class_chunk=self.class_chunk,
         )
-        return anew if self.mode.capture is None else ReplayedIterations(anew, self.mode.capture)
+        if self.mode.capture is None:
+            return compute
+        return ReplayedIterations(compute, self.mode.capture)
 
-    def _extractor(self, runs: Sequence[ActiveRun], iteration: int) -> Network | None:
-        if self.extractors is None or not any(run.cell.settings.lambda_cc for run in runs):
+    def _draw_extractor(self, runs: Sequence[ActiveRun], iteration: int) -> Network | None:
+        if self.extractors is None or not any(run.set_run.settings.lambda_cc for run in runs):
             return None
-        drawn = self.extractors.draw(self._draws("extractor", iteration))
-        self.extractors.ahead(self._draws("extractor", iteration + 1))
-        return drawn
+        extractor = self.extractors.draw(self._generator("extractor", iteration))
+        # The draws of an iteration are known in advance, so the next network is read meanwhile.
+        self.extractors.prefetch(self._generator("extractor", iteration + 1))
+        return extractor
 
-    def _draws(self, purpose: str, iteration: int) -> torch.Generator:
+    def _generator(self, purpose: str, iteration: int) -> torch.Generator:
         return generator(purpose, self.dataset.info.name, self.seed, iteration)
 
     def _share_time(self, runs: Sequence[ActiveRun]) -> None:
-        """Count the time since the last call as an equal share to each of some cells."""
+        """Add the time since the last call to some runs, in equal shares."""
         now = time.monotonic()
         for run in runs:
-            run.state.seconds += (now - self.clock) / len(runs)
-        self.clock = now
+            run.state.seconds += (now - self.last_time) / len(runs)
+        self.last_time = now

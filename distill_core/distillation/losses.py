@@ -1,8 +1,7 @@
-"""The three losses of IID, batched over classes, and the global form of the third that IID was
-compared with.
+"""The three losses of IID, batched over classes, and the global form of the third.
 
 All of them are sums over classes, images and entries, because the published weights λ_CC and λ_CM
-belong to that scaling. K is the number of classes, N and M the real and synthetic images of a
+assume that scaling. K is the number of classes; N and M are the real and synthetic images of a
 class.
 """
 
@@ -11,9 +10,9 @@ from torch import Tensor
 
 
 def mean_matching(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Squared distance between the mean features of each class, summed over classes (Zhao and
-    Bilen, DM, eq. 4).
+    """Squared distance between the mean features of each class, summed over classes.
 
+    From DM (Zhao and Bilen, eq. 4):
     L = Σ_c ‖mean_n φ(x_cn) − mean_m φ(s_cm)‖²
 
     Args:
@@ -31,7 +30,7 @@ def mean_matching(real: Tensor, synthetic: Tensor) -> Tensor:
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of the squared differences of two tensors of one shape: of means, of covariances."""
+    """Sum of the squared differences of two tensors of one shape, such as means or covariances."""
     return (a - b).square().sum()
 
 
@@ -65,9 +64,9 @@ def class_centralization(
 
 
 def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Squared Frobenius distance between the local feature covariances of each class (Deng et al.,
-    IID, L_CM).
+    """Squared Frobenius distance between the local feature covariances of each class.
 
+    From IID (Deng et al., L_CM):
     L = Σ_c ‖Σ(X_c) − Σ(S_c)‖_F² with Σ as in `local_covariance`.
 
     Args:
@@ -85,11 +84,11 @@ def covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
 
 
 def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Squared Frobenius distance between the covariances of whole feature vectors (the other form
-    that IID compares).
+    """Squared Frobenius distance between the covariances of whole feature vectors.
 
-    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centered by their own
-    mean. No D×D matrix is formed: ‖XᵀX − SᵀS‖² = ‖XXᵀ‖² + ‖SSᵀ‖² − 2‖XSᵀ‖².
+    This is the form that IID compares its local covariance with:
+    L = Σ_c ‖(1/N)·X̃ᵀX̃ − (1/M)·S̃ᵀS̃‖_F², where X̃ (N, D) and S̃ (M, D) are centered. No D×D matrix
+    is formed: ‖XᵀX − SᵀS‖² = ‖XXᵀ‖² + ‖SSᵀ‖² − 2‖XSᵀ‖².
 
     Args:
         real: (K, N, D) features of real images.
@@ -102,7 +101,7 @@ def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
         ValueError: the shapes do not agree in K and D.
     """
     _require_matching("global_covariance_matching", real, synthetic, dims=3)
-    # Near the optimum the three terms cancel; in float32 nothing of their difference would be left.
+    # Near the optimum the three terms cancel; in float32 their difference would be lost.
     x, s = (_scaled_deviations(features.double()) for features in (real, synthetic))
     terms = _squared_products(x, x) + _squared_products(s, s) - 2 * _squared_products(x, s)
     return terms.to(synthetic.dtype)
@@ -122,10 +121,9 @@ def _squared_products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def local_covariance(features: Tensor) -> Tensor:
-    """Covariance of channels over images and positions: Σ = (1/N) Σ_i F_i F_iᵀ, where F_i is
-    centered.
+    """Covariance of channels over images and positions: Σ = (1/N) Σ_i F_i F_iᵀ with centered F_i.
 
-    The mean that is subtracted belongs to one channel at one position; the sum over positions is
+    The mean that is subtracted is that of one channel at one position. The sum over positions is
     not divided.
 
     Args:

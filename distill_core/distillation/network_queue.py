@@ -1,4 +1,4 @@
-"""A network of IDM's queue, and how such networks train: on real batches, without augmentation."""
+"""The networks of IDM's queue and their training on real batches, without augmentation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class QueueMember:
     network: Network
     optimizer: torch.optim.SGD
     correct: Tensor
-    """Scalar: real images that the network got right while it trained."""
+    """Scalar: real images that the network classified correctly during training."""
     seen: int = 0
     """Real images it trained on."""
 
@@ -38,47 +38,46 @@ class QueueMember:
         queue: QueueSettings,
         draws: torch.Generator | None = None,
     ) -> "QueueMember":
-        """Return a new network of an architecture, on the device of the images."""
+        """Build a new network of an architecture on the device of the images."""
         device = dataset.train.device
-        made = network_for(dataset.info, network, device, draws)
+        built = network_for(dataset.info, network, device, draws)
         optimizer = torch.optim.SGD(
-            made.parameters(),
+            built.parameters(),
             lr=queue.lr_net,
             momentum=queue.momentum,
             weight_decay=queue.weight_decay,
         )
-        return cls(made, optimizer, torch.zeros((), dtype=torch.int64, device=device))
+        return cls(built, optimizer, torch.zeros((), dtype=torch.int64, device=device))
 
     @property
     def accuracy(self) -> Tensor:
-        """Training accuracy in percent over all its steps, a scalar on the device; 0 before it was
-        trained.
+        """Training accuracy in percent over all steps, a scalar on the device; 0 before training.
 
-        The release forgets the count whenever it evaluates the images; here nothing is evaluated on
-        the way.
+        The released code resets the count whenever it evaluates the images. Here nothing is
+        evaluated during a distillation, so the count is never reset.
         """
         return 100 * self.correct.double() / max(1, self.seen)
 
     @property
     def momenta(self) -> dict[str, Tensor]:
-        """Momentum by name of the parameter; nothing before the first step."""
-        state = self.optimizer.state
-        found = {
-            name: state[p].get("momentum_buffer")
-            for name, p in self.network.named_parameters()
-            if p in state
-        }
-        return {name: momentum for name, momentum in found.items() if momentum is not None}
+        """Momentum by name of the parameter; empty before the first step."""
+        momenta = {}
+        for name, parameter in self.network.named_parameters():
+            # `get`, because the state creates missing entries when it is indexed.
+            momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if momentum is not None:
+                momenta[name] = momentum
+        return momenta
 
     def set_momenta(self, momenta: dict[str, Tensor]) -> None:
-        """Go on with these, which are copied."""
+        """Set momenta by name of the parameter, which are copied."""
         for name, parameter in self.network.named_parameters():
             if name in momenta:
                 self.optimizer.state[parameter]["momentum_buffer"] = momenta[name].clone()
 
 
 class QueueTrainer:
-    """Trains members of a queue; where steps are captured, in a member that stays in place."""
+    """Trains members of a queue; captured steps run on a member whose memory stays in place."""
 
     def __init__(
         self,
@@ -97,43 +96,40 @@ class QueueTrainer:
         )
 
     def train(self, member: QueueMember, draws: torch.Generator) -> None:
-        """Take the steps that a network takes after an iteration."""
+        """Take the training steps of one member after an iteration."""
         member.network.train().requires_grad_(True)
-        step = (
-            partial(self._step, member)
-            if self._mode.capture is None
-            else self._replayed_from(member)
-        )
+        step: Callable[[Tensor], None] = partial(self._step, member)
+        if self._mode.capture is not None:
+            step = self._load_into_fixed(member)
         for _ in range(self._queue.train_steps):
             batch = self._dataset.train.draw_batch(draws, self._queue.batch_train)
             step(batch)
             member.seen += len(batch)
         if self._mode.capture is not None:
-            copy_all(_list_tensors(member), _list_tensors(self._still))
+            copy_all(_list_tensors(member), _list_tensors(self._fixed_member))
 
-    def _replayed_from(self, member: QueueMember) -> Callable[[Tensor], None]:
-        """Return the replayed steps of the member in place, which starts where another stands."""
-        for of in (member, self._still):  # a momentum of zero is none yet
-            missing = {
-                name: p for name, p in of.network.named_parameters() if name not in of.momenta
-            }
-            of.set_momenta(
-                {name: torch.zeros_like(parameter) for name, parameter in missing.items()}
-            )
-        copy_all(_list_tensors(self._still), _list_tensors(member))
+    def _load_into_fixed(self, member: QueueMember) -> Callable[[Tensor], None]:
+        """Copy a member into the fixed member, and return its replayed step."""
+        # SGD treats a momentum of zero like a missing one, but only tensors can be copied.
+        for each in (member, self._fixed_member):
+            missing = {}
+            for name, parameter in each.network.named_parameters():
+                if name not in each.momenta:
+                    missing[name] = torch.zeros_like(parameter)
+            each.set_momenta(missing)
+        copy_all(_list_tensors(self._fixed_member), _list_tensors(member))
         return lambda batch: self._replayed(len(batch), [batch])
 
     @cached_property
-    def _still(self) -> QueueMember:
-        still = QueueMember.build(self._dataset, self._settings.network, self._queue)
-        still.network.train().requires_grad_(True)
-        return still
+    def _fixed_member(self) -> QueueMember:
+        fixed = QueueMember.build(self._dataset, self._settings.network, self._queue)
+        fixed.network.train().requires_grad_(True)
+        return fixed
 
     @cached_property
     def _replayed(self) -> ReplayedFunction[int, None]:
-        step = partial(
-            self._step, self._still
-        )  # of nothing that holds this object: a cycle keeps a GPU's memory
+        # The step must not hold this object: a reference cycle keeps a GPU's memory.
+        step = partial(self._step, self._fixed_member)
 
         def work(size: int, inputs: Sequence[Tensor]) -> None:
             step(inputs[0])
@@ -151,7 +147,7 @@ def take_train_step(
     precision: Precision,
     mode: ExecutionMode,
 ) -> None:
-    """Take one step on the images at int64 indices (B,), in parts where the network allows it."""
+    """Take one step on images at int64 indices (B,); batch norm gets all of them in one pass."""
     labels = images.labels[batch]
     whole = uses_batch_statistics(member.network)
     at_once = batch_train if whole else choose_forward_images(images.device.type, images.image_size)
@@ -165,5 +161,5 @@ def take_train_step(
 
 
 def _list_tensors(member: QueueMember) -> list[Tensor]:
-    """Return all that a step changes."""
+    """Return everything that a step changes."""
     return [*parameters_and_buffers(member.network), *member.momenta.values(), member.correct]

@@ -1,4 +1,4 @@
-"""One set of a cohort: what it is asked to be, and where it stands."""
+"""One set of a cohort: what was asked for, and how far it has come."""
 
 import math
 from collections.abc import Callable
@@ -17,84 +17,101 @@ CURVE_POINTS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """How a long computation speaks with whoever started it; the defaults do nothing."""
+    """How a long computation reports to its caller; the defaults do nothing."""
 
     progress: Callable[[int, int, dict[str, float]], None] = lambda step, total, values: None
-    """Called after every iteration with iterations done, iterations in all, and by name the values
-    that were recorded, which are none in most iterations of a long run."""
+    """Called after every iteration with iterations done, iterations in total, and the recorded
+    values by name. Most iterations of a long run record nothing."""
     checkpoint_due: Callable[[], bool] = lambda: False
     """Asked after every iteration."""
     checkpoint: Callable[[DistillationState], None] = lambda state: None
-    """Called with the state when one is due; an exception that it raises ends the run there."""
+    """Called with the state when a checkpoint is due; an exception that it raises ends the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetRun:
-    """One set of a cohort."""
+    """A set to distill: its settings, where to start, and whom to report to."""
 
     settings: DistillationSettings
     resume: DistillationState | None = None
-    """State to continue from, which is advanced in place."""
+    """State to continue from; it is advanced in place."""
     hooks: Hooks = field(default_factory=Hooks)
 
 
 @dataclass(kw_only=True)
 class ActiveRun:
-    """A cell on its way."""
+    """A set that is being distilled."""
 
-    cell: SetRun
+    set_run: SetRun
     state: DistillationState
     base: Base
-    """Its own, for its rule of updating pixels; networks come from one base for all."""
+    """Updates the pixels of this set. Networks come from one base for the whole cohort."""
     error: Exception | None = None
-    """What ended it early."""
-    recorded: tuple[int, float] = field(init=False)
-    """Iterations and seconds when losses were last recorded."""
+    """What ended the run early."""
+    recorded_iteration: int = field(init=False)
+    """Iteration at which losses were last recorded."""
+    recorded_seconds: float = field(init=False)
+    """Seconds at which losses were last recorded."""
 
     def __post_init__(self) -> None:
-        self.recorded = self.state.iteration, self.state.seconds
+        self._mark_recorded()
 
     @property
-    def going(self) -> bool:
-        """Whether there is more to do."""
-        return self.error is None and self.state.iteration < self.cell.settings.iterations
+    def is_running(self) -> bool:
+        """Whether iterations are left."""
+        return self.error is None and self.state.iteration < self.set_run.settings.iterations
 
     def update(self, gradient: Tensor) -> None:
-        """Take the pixels' step."""
+        """Update the pixels by their gradient."""
         state = self.state
-        last = state.iteration + 1 == self.cell.settings.iterations
+        last = state.iteration + 1 == self.set_run.settings.iterations
         state.images, state.velocity = self.base.update(
             state.images, state.velocity, gradient, last=last
         )
         state.iteration += 1
 
-    def follow(self, losses: Losses, gradient: Tensor, source: Base) -> None:
-        """Do what follows an iteration: record, report, save; an error ends this cell alone."""
+    def finish_iteration(self, losses: Losses, gradient: Tensor, source: Base) -> None:
+        """Record, report and save after an iteration.
+
+        An error ends this run alone: the other sets of the cohort continue.
+        """
         try:
             self._report(losses, gradient)
-            if self.going and self.cell.hooks.checkpoint_due():
+            if self.is_running and self.set_run.hooks.checkpoint_due():
+                # A checkpoint with values that are not finite could never be resumed.
                 _require_finite({}, self.state)
                 self.state.source = source.tensors()
-                self.cell.hooks.checkpoint(self.state)
+                self.set_run.hooks.checkpoint(self.state)
         except Exception as error:
             self.error = error
 
     def _report(self, losses: Losses, gradient: Tensor) -> None:
-        state, total = self.state, self.cell.settings.iterations
+        state, total = self.state, self.set_run.settings.iterations
         values: dict[str, float] = {}
+        # Reading losses makes the host wait for the device, so only some iterations record them.
         if state.iteration % max(1, total // CURVE_POINTS) == 0 or state.iteration in (1, total):
             values = _require_finite(losses | {"gradient_norm": gradient.norm()}, state)
             state.curve.append(state.iteration, values)
-            since, before = self.recorded
-            values["seconds_per_iteration"] = (state.seconds - before) / (state.iteration - since)
-            self.recorded = state.iteration, state.seconds
-        self.cell.hooks.progress(state.iteration, total, values)
+            seconds = state.seconds - self.recorded_seconds
+            iterations = state.iteration - self.recorded_iteration
+            values["seconds_per_iteration"] = seconds / iterations
+            self._mark_recorded()
+        self.set_run.hooks.progress(state.iteration, total, values)
+
+    def _mark_recorded(self) -> None:
+        self.recorded_iteration = self.state.iteration
+        self.recorded_seconds = self.state.seconds
 
 
 def _require_finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, float]:
-    """Return losses as numbers; DistillationError if one of them, or a pixel, is not finite."""
+    """Return losses as numbers.
+
+    Raises:
+        DistillationError: a loss or a pixel is not finite.
+    """
     values = {name: float(loss) for name, loss in losses.items()}
-    for name, value in (values | {"the largest pixel": float(state.images.abs().max())}).items():
+    largest_pixel = float(state.images.abs().max())
+    for name, value in (values | {"the largest pixel": largest_pixel}).items():
         if not math.isfinite(value):
             raise DistillationError(
                 f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights"

@@ -1,4 +1,4 @@
-"""What a distillation remembers between iterations, and how it is written down and read back."""
+"""The state of a distillation between iterations, and its file."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from distill_core.tensor_files import write_tensors
 
 
 class DistillationError(RuntimeError):
-    """A distillation cannot start or go on; the message says where and why."""
+    """A distillation cannot start or continue; the message says where and why."""
 
 
 class CheckpointError(ValueError):
@@ -25,10 +25,10 @@ class Curve:
 
     iteration: list[int] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
-    """One list a loss, as long as `iteration`."""
+    """One list per loss, as long as `iteration`."""
 
     def append(self, iteration: int, values: dict[str, float]) -> None:
-        """Add one record; a loss that earlier records lack is filled with NaN there."""
+        """Add one record; NaN stands for losses that a record lacks."""
         for name in {*self.values, *values}:
             known = self.values.setdefault(name, [float("nan")] * len(self.iteration))
             known.append(values.get(name, float("nan")))
@@ -37,7 +37,7 @@ class Curve:
 
 @dataclass(kw_only=True)
 class DistillationState:
-    """Everything a distillation needs to go on as if it had never stopped."""
+    """Everything a distillation needs to continue as if it had never stopped."""
 
     iteration: int
     """Iterations done."""
@@ -49,7 +49,7 @@ class DistillationState:
     """State of the matching networks (IDM's queue)."""
     curve: Curve = field(default_factory=Curve)
     seconds: float = 0.0
-    """Time spent so far, over all continuations."""
+    """Time spent so far, including earlier runs."""
 
     @classmethod
     def at_start(cls, images: Tensor) -> "DistillationState":
@@ -73,7 +73,7 @@ class DistillationState:
         """Read a state that `save` wrote.
 
         Raises:
-            CheckpointError: the file is damaged or something else.
+            CheckpointError: the file is damaged or not a checkpoint.
         """
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:

@@ -1,3 +1,4 @@
-"""Measuring a synthetic set: accuracy, class-incremental learning, features. Imports nothing, as
-planning uses it.
+"""Evaluation of synthetic sets: accuracy, class-incremental learning, features.
+
+Nothing is imported here, because planning uses `class_order` without torch.
 """

@@ -1,5 +1,6 @@
-"""The order in which classes arrive in class-incremental learning. Free of torch: planning reads
-it.
+"""The order in which classes arrive in class-incremental learning.
+
+Planning reads it, so it is free of torch.
 """
 
 import numpy as np
@@ -10,11 +11,12 @@ MAX_SEED = 2**32 - 1
 
 
 def draw_class_order(classes: int, seed: int) -> tuple[int, ...]:
-    """Return class order number `seed` of the DM protocol: numpy's legacy permutation after
-    `np.random.seed(seed)`.
+    """Return class order number `seed` of the DM protocol.
+
+    It is numpy's legacy permutation after `np.random.seed(seed)`.
 
     Raises:
-        SettingsError: the seed is not one of numpy's, 0 … 2³² − 1.
+        SettingsError: the seed is not in 0 … 2³² − 1, the seeds of numpy.
     """
     if not 0 <= seed <= MAX_SEED:
         raise SettingsError(f"seed is {seed}; the seed of a class order must lie in 0 … {MAX_SEED}")
@@ -22,17 +24,15 @@ def draw_class_order(classes: int, seed: int) -> tuple[int, ...]:
 
 
 def split_class_order(classes: int, steps: int, seed: int) -> tuple[tuple[int, ...], ...]:
-    """Cut class order number `seed` into the classes of each step, equally many a step.
+    """Cut class order number `seed` into steps of equally many classes.
 
     Raises:
-        SettingsError: `steps` does not divide `classes`; the message names divisors nearby.
+        SettingsError: `steps` does not divide `classes`; the message suggests divisors nearby.
     """
     if steps < 1 or classes % steps:
         divisors = [d for d in range(1, classes + 1) if classes % d == 0]
-        below, above = (
-            [d for d in divisors if d < steps][-1:],
-            [d for d in divisors if d > steps][:1],
-        )
+        below = [d for d in divisors if d < steps][-1:]
+        above = [d for d in divisors if d > steps][:1]
         raise SettingsError(
             f"steps is {steps}, which does not divide {classes} classes; try"
             f" {' or '.join(map(str, below + above))}"

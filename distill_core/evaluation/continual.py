@@ -1,4 +1,4 @@
-"""Class-incremental learning as the DM release measures it (GDumb: Prabhu et al., ECCV 2020).
+"""Class-incremental learning as in the DM release (GDumb: Prabhu et al., ECCV 2020).
 
 Classes arrive in steps (see `class_order`). Each step adds a small set of its classes to a memory;
 a fresh network is trained on the whole memory so far and tested on all classes seen so far.
@@ -25,32 +25,31 @@ def build_memory(
 
     Args:
         parts: `SyntheticSet.training_images()` of each step's set: images (N_s, C, H, W) and labels
-            (N_s,), which count the step's own classes from 0.
+            (N_s,), which number the classes of the step from 0.
         classes: classes of each step in the data set; label j of a part is the j-th of its step.
 
     Returns:
         Images (ΣN_s, C, H, W) and labels (ΣN_s,) of the data set.
 
     Raises:
-        ValueError: there are not as many parts as steps, or a label is not one of its step.
+        ValueError: the numbers of parts and steps differ, or a label is not one of its step.
     """
     if len(parts) != len(classes):
         raise ValueError(
-            f"the memory needs one set a step; there are {len(parts)} sets and {len(classes)} steps"
+            f"the memory needs one set per step; there are {len(parts)} sets and {len(classes)}"
+            " steps"
         )
-    for step, ((_, labels), own) in enumerate(zip(parts, classes, strict=True), start=1):
-        if not 0 <= int(labels.min()) <= int(labels.max()) < len(own):
+    all_images, all_labels = [], []
+    for step, (part, arrived) in enumerate(zip(parts, classes, strict=True), start=1):
+        images, labels = part
+        if not 0 <= int(labels.min()) <= int(labels.max()) < len(arrived):
             raise ValueError(
-                f"the labels of step {step}'s set must lie in 0 … {len(own) - 1}, its {len(own)}"
-                " classes"
+                f"the labels of the set of step {step} must be in 0 … {len(arrived) - 1}, its"
+                f" {len(arrived)} classes"
             )
-    images = torch.cat([images for images, _ in parts])
-    return images, torch.cat(
-        [
-            torch.tensor(own, device=labels.device)[labels]
-            for (_, labels), own in zip(parts, classes, strict=True)
-        ]
-    )
+        all_images.append(images)
+        all_labels.append(torch.tensor(arrived, device=labels.device)[labels])
+    return torch.cat(all_images), torch.cat(all_labels)
 
 
 def evaluate_step(
@@ -70,28 +69,28 @@ def evaluate_step(
 ) -> EvaluatedNetwork:
     """Train one fresh network on the memory after a step and test it on the classes seen so far.
 
-    The network has an output for every class of the data set, as in the DM release, so a class that
-    has not come yet can be predicted.
+    The network has an output for every class of the data set, as in the DM release, so it can
+    predict a class that has not arrived yet.
 
     Args:
         images: the memory's images (N, C, H, W), normalized.
         labels: their labels (N,) of the data set.
-        test: real images of the whole data set that measure the accuracy; the memory is moved to
+        test: real images of the whole data set to measure the accuracy on; the memory is moved to
             their device.
         info: the whole data set.
         settings: training schedule.
-        seen: classes seen so far, in the order in which they came.
+        seen: classes seen so far, in the order of arrival.
         network: architecture.
         seed: number of the class order.
-        index: number of the network. Its parameters and the order of images are drawn for data set,
-            architecture, `seed`, `index`, `steps` and `step`: methods are compared on the same
-            networks.
+        index: number of the network. Its parameters and the order of images depend only on data
+            set, architecture, `seed`, `index`, `steps` and `step`, so methods are compared on the
+            same networks.
         step: counted from 1.
         steps: of the whole sequence.
         progress: called after every epoch.
 
     Returns:
-        The accuracy over the test images of the classes in `seen`, and of each of these classes in
+        The accuracy on the test images of the classes in `seen`, and on each of these classes in
         their order.
     """
     result = evaluate_network(
@@ -109,6 +108,5 @@ def evaluate_step(
 
 def _keep_classes(images: ImageSet, classes: Sequence[int]) -> ImageSet:
     """Return the images of some classes, which keep their labels."""
-    return images.subset(
-        torch.isin(images.labels, torch.tensor(classes, device=images.device)).nonzero().flatten()
-    )
+    kept = torch.isin(images.labels, torch.tensor(classes, device=images.device))
+    return images.subset(kept.nonzero().flatten())

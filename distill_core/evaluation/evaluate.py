@@ -1,6 +1,4 @@
-"""Evaluation as published (DC, DSA, DM, IDM): train fresh networks on a set, test each at its last
-epoch.
-"""
+"""Evaluation as in DC, DSA, DM, IDM: train fresh networks and test each after its last epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ TEST_BATCH = 500
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Normalized images on the device, read by index, and their labels."""
+    """Normalized images on a device, read by index, and their labels."""
 
     images: Callable[[Tensor], Tensor]
     """Maps indices (B,) to images (B, C, H, W)."""
@@ -35,19 +33,19 @@ class TrainingSet:
     def from_tensors(
         cls, images: Tensor, labels: Tensor, device: torch.device | str
     ) -> "TrainingSet":
-        """Use tensors, such as `SyntheticSet.training_images()` returns."""
+        """Build from tensors, such as those of `SyntheticSet.training_images()`."""
         on_device = images.to(device)
         return cls(on_device.__getitem__, labels.to(device))
 
     @classmethod
     def from_images(cls, images: ImageSet) -> "TrainingSet":
-        """Use real images as they are."""
+        """Build from real images."""
         return cls(images.normalized, images.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedNetwork:
-    """What one network reached."""
+    """The result of one network."""
 
     index: int
     seed: int
@@ -73,12 +71,12 @@ def evaluate_network(
 
     Args:
         training: the set.
-        test: real images that measure the accuracy, on the same device.
+        test: real images to measure the accuracy on, on the same device.
         info: classes and sizes.
         settings: training schedule.
         network: architecture.
-        seed: seed of the set; together with `index` it decides the network's parameters and the
-            order of images, so that methods are compared on the same networks.
+        seed: seed of the set. Together with `index` it determines the network's parameters and the
+            order of images, so methods are compared on the same networks.
         index: number of the network.
         progress: called after every epoch.
     """
@@ -108,7 +106,7 @@ def evaluate_network(
 def _choose_mode(
     network: Network, training: TrainingSet, test: ImageSet, settings: EvaluationSettings
 ) -> ExecutionMode:
-    """Choose for all networks that are evaluated on a set, which share what is compiled."""
+    """Choose a mode for all networks evaluated on a set, because they share compiled code."""
     trained = 3 * (settings.epoch_eval_train + 1) * len(training.labels)
     images = settings.num_eval * (trained + len(test))
     return choose_execution_mode(
@@ -117,9 +115,7 @@ def _choose_mode(
 
 
 def build_schedule(settings: EvaluationSettings) -> Schedule:
-    """Return the published schedule: epoch_eval_train + 1 epochs, one drop after epoch
-    epoch_eval_train // 2 + 1.
-    """
+    """Build the published schedule: epoch_eval_train + 1 epochs, a drop after half of them."""
     return Schedule(
         epochs=settings.epoch_eval_train + 1,
         batch=settings.batch_train,
@@ -140,8 +136,10 @@ def count_correct_by_class(
     precision: Precision,
     mode: ExecutionMode | None = None,
 ) -> Tensor:
-    """Count each class's images that `network` gets right, in eval mode; float64 (classes,) on the
-    CPU.
+    """Count the images of each class that `network` classifies correctly, in eval mode.
+
+    Returns:
+        float64 (classes,) on the CPU.
     """
     network.eval()
     forward = forward_in_parts(partial((mode or eager_mode("asked for")).run, network), None)

@@ -1,6 +1,4 @@
-"""How the features of a synthetic set lie beside those of the real images: spread, covariance,
-planes.
-"""
+"""Features of a synthetic set compared with those of real images: spread, covariance, planes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,30 +32,28 @@ class ClassFeatures:
     label: int
     origin: Origin
     images: int
-    """How many they are, n."""
+    """Number of images, n."""
     spread: float
-    """Squared distance of the embeddings to their mean, summed and divided by n − 1; NaN for a
-    single image.
-    """
+    """Summed squared distance of the embeddings to their mean, over n − 1; NaN for one image."""
     covariance_distance: float | None
-    """Frobenius distance of the local covariance of their feature maps to that of the class's real
-    images; None for those themselves."""
+    """Frobenius distance between the local covariances of these and of the class's real images;
+    None for the real images."""
     pca: FloatArray
     """(n, 2): embeddings on the first two principal axes of the real images."""
     tsne: FloatArray
-    """(n, 2): embeddings in a plane that t-SNE finds for all classes and origins together."""
+    """(n, 2): embeddings in a plane that t-SNE computes for all classes and origins together."""
 
 
 @dataclass(frozen=True, eq=False)
 class _EmbeddedGroup:
-    """One class's images of one origin before they are laid out: embeddings (n, D), covariance (C,
-    C), float64.
-    """
+    """One class's images of one origin before they are projected to planes."""
 
     label: int
     origin: Origin
     embeddings: FloatArray
+    """float64 (n, D)."""
     covariance: Tensor
+    """float64 (C, C)."""
 
 
 def compare_features(
@@ -74,11 +70,11 @@ def compare_features(
     Args:
         dataset: only its training split is read.
         extractor: network in eval mode on the data set's device.
-        initial: (K, M, C, H, W) what the set started from: normalized and decoded from its
+        initial: (K, M, C, H, W) images that the set started from, normalized and cut by its
             partition.
-        synthetic: (K, M, C, H, W) the set itself, alike.
+        synthetic: (K, M, C, H, W) images of the set, likewise.
         settings: number of real images, perplexity.
-        seed: of the set; it decides which real images are shown, and t-SNE's state.
+        seed: of the set; it determines which real images are shown, and the state of t-SNE.
 
     Returns:
         For every class the real, the initial and the synthetic images, in this order.
@@ -98,38 +94,37 @@ def compare_features(
         )
     groups = list(_embed_groups(dataset, extractor, initial, synthetic, settings, seed))
     embeddings = [group.embeddings for group in groups]
-    project = fit_principal_plane(
-        np.concatenate([group.embeddings for group in groups if group.origin == "real"])
-    )
+    real_groups = [group for group in groups if group.origin == "real"]
+    project = fit_principal_plane(np.concatenate([group.embeddings for group in real_groups]))
     state = derive_seed("t-SNE", dataset.info.name, seed) % 2**32
     ends = np.cumsum([len(part) for part in embeddings])[:-1]
     tsne = np.split(
         compute_neighbor_plane(np.concatenate(embeddings), settings.perplexity, state), ends
     )
-    real = {group.label: group.covariance for group in groups if group.origin == "real"}
-    return [
-        ClassFeatures(
-            label=group.label,
-            origin=group.origin,
-            images=len(group.embeddings),
-            spread=compute_spread(group.embeddings),
-            covariance_distance=(
-                None
-                if group.origin == "real"
-                else float((group.covariance - real[group.label]).norm())
-            ),
-            pca=project(group.embeddings),
-            tsne=plane,
+    covariances = {group.label: group.covariance for group in real_groups}
+    features = []
+    for group, plane in zip(groups, tsne, strict=True):
+        distance = None
+        if group.origin != "real":
+            distance = float((group.covariance - covariances[group.label]).norm())
+        features.append(
+            ClassFeatures(
+                label=group.label,
+                origin=group.origin,
+                images=len(group.embeddings),
+                spread=compute_spread(group.embeddings),
+                covariance_distance=distance,
+                pca=project(group.embeddings),
+                tsne=plane,
+            )
         )
-        for group, plane in zip(groups, tsne, strict=True)
-    ]
+    return features
 
 
 def compute_spread(embeddings: FloatArray) -> float:
-    """Return the variance of embeddings (n, D), summed over D: divided by n − 1, so that it does
-    not depend on n.
+    """Return the variance of embeddings (n, D), summed over D; NaN for a single image.
 
-    A single image has none: NaN.
+    It is unbiased (divided by n − 1), so it does not depend on n.
     """
     if len(embeddings) < 2:
         return float("nan")
@@ -137,11 +132,9 @@ def compute_spread(embeddings: FloatArray) -> float:
 
 
 def fit_principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
-    """Return the projection of embeddings (n, D) to (n, 2) on the first two principal axes of
-    `real`.
+    """Return the projection of embeddings (n, D) on the first two principal axes of `real`, (n, 2).
 
-    An axis points to where its largest entry is positive. With fewer than two axes the rest is
-    zero.
+    An axis points in the direction in which its largest entry is positive. Missing axes give zeros.
     """
     fitted = PCA(n_components=min(2, *real.shape), svd_solver="full").fit(real)
     axes = fitted.components_
@@ -157,16 +150,14 @@ def fit_principal_plane(real: FloatArray) -> Callable[[FloatArray], FloatArray]:
 
 
 def compute_neighbor_plane(embeddings: FloatArray, perplexity: float, state: int) -> FloatArray:
-    """Return the plane (n, 2) of t-SNE for embeddings (n, D); the perplexity is at most (n −
-    1)/3.
-    """
+    """Return t-SNE's plane (n, 2) of embeddings (n, D); its perplexity is at most (n − 1)/3."""
     reduction = TSNE(
         init="pca",
         perplexity=min(perplexity, (len(embeddings) - 1) / 3),
         random_state=state,
         n_jobs=1,
     )
-    # More than two threads add up its gradient in any order, and t-SNE makes much of a rounding.
+    # Several threads would sum the gradient in any order, and t-SNE amplifies rounding.
     with threadpool_limits(limits=1):
         return np.asarray(reduction.fit_transform(embeddings), dtype=np.float64)
 

@@ -1,14 +1,13 @@
-"""Work captured once and replayed: on a GPU, small computations are bound by the launches of their
-kernels.
+"""Work that is captured once and replayed, because kernel launches bound small work on a GPU.
 
-The work reads its inputs from buffers that stay where they are. Which kernels it launches depends
-on more than these (a number of images, an operation of the augmentation): that is the kind of the
-call, and each kind has a graph of its own. The first call of a kind runs as it is, which also warms
-up what a capture cannot hold; the second is captured.
+The work reads its inputs from buffers that stay in place. Which kernels it launches may depend on
+more than its inputs, such as the number of images or an operation of the augmentation. That is the
+kind of a call, and each kind has its own graph. The first call of a kind runs normally, which also
+does the initialization that cannot be captured; the second call is captured.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,54 +16,62 @@ Kind = TypeVar("Kind", bound=Hashable)
 Result = TypeVar("Result")
 Replay = Callable[[], object]
 Capture = Callable[[Callable[[], None]], Replay]
-"""Records the kernels that a function launches, without running them, and returns what runs them.
-What one capture recorded shares memory, so it must not be replayed at the same time, nor leave
-anything there for another."""
+"""Records the kernels that a function launches, without running them, and returns a function that
+runs them. The recordings of one capture share memory. So they must not be replayed at the same
+time, and none may rely on what another left in memory."""
+
+
+class _Recording(NamedTuple):
+    """The graph of one kind of call."""
+
+    buffers: list[Tensor]
+    """Where the work reads its inputs."""
+    replay: Replay
+    outputs: dict[str, Any]
+    """What the work returned, as "result"; a replay fills it with new values."""
 
 
 class ReplayedFunction(Generic[Kind, Result]):
-    """A function of tensors like any other, which launches one graph from the third call of a kind
-    on.
+    """A function of tensors that launches a single graph from the third call of a kind on.
 
-    The work must be the same from its second call of a kind on, but for the values of its inputs
-    and of what it keeps in place: an optimizer that starts anew needs a new one. What it returns is
-    good until the next call.
+    From the second call of a kind on, only the values of inputs and of tensors in place may change:
+    a new optimizer, for example, needs a new replayed function. Results are valid until the next
+    call.
     """
 
     def __init__(self, work: Callable[[Kind, Sequence[Tensor]], Result], capture: Capture) -> None:
         self._work, self._capture = work, capture
         self._seen: set[Kind] = set()
-        self._recorded: dict[Kind, tuple[list[Tensor], Replay, dict[str, Any]]] = {}
+        self._recordings: dict[Kind, _Recording] = {}
 
     def __call__(self, kind: Kind, inputs: Sequence[Tensor]) -> Result:
-        """Do the work; inputs of one kind have the same shapes."""
+        """Do the work; all inputs of one kind have the same shapes."""
         if kind not in self._seen:
             self._seen.add(kind)
             return self._work(kind, inputs)
-        if kind not in self._recorded:
-            self._recorded[kind] = self._record(kind, inputs)
-        buffers, replay, made = self._recorded[kind]
-        for buffer, value in zip(buffers, inputs, strict=True):
+        if kind not in self._recordings:
+            self._recordings[kind] = self._record(kind, inputs)
+        recording = self._recordings[kind]
+        for buffer, value in zip(recording.buffers, inputs, strict=True):
             buffer.copy_(value, non_blocking=True)
-        replay()
-        result: Result = made["result"]
+        recording.replay()
+        result: Result = recording.outputs["result"]
         return result
 
-    def _record(
-        self, kind: Kind, inputs: Sequence[Tensor]
-    ) -> tuple[list[Tensor], Replay, dict[str, Any]]:
+    def _record(self, kind: Kind, inputs: Sequence[Tensor]) -> "_Recording":
         buffers = [value.clone(memory_format=torch.contiguous_format) for value in inputs]
-        made: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
 
         def work() -> None:
-            made["result"] = self._work(kind, buffers)
+            outputs["result"] = self._work(kind, buffers)
 
-        return buffers, self._capture(work), made
+        return _Recording(buffers, self._capture(work), outputs)
 
 
 def capture_on_gpu() -> Capture:
-    """Return a capture as CUDA graphs, all in one pool of memory: each alone would keep the peak of
-    its work.
+    """Return a capture with CUDA graphs.
+
+    All graphs share one pool of memory: separate pools would each keep the peak of their work.
     """
     pool = torch.cuda.graph_pool_handle()
 

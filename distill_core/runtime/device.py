@@ -1,4 +1,4 @@
-"""Memory of the device a computation runs on."""
+"""Memory of the device that a computation runs on."""
 
 import ctypes
 import resource
@@ -9,15 +9,16 @@ from torch import Tensor
 
 
 def to_device(drawn: Tensor, device: torch.device | str) -> Tensor:
-    """Move what was drawn on the CPU to a device, without waiting for a GPU: from pinned memory."""
+    """Move draws from the CPU to a device; pinned memory avoids waiting for a GPU."""
     if torch.device(device).type == "cuda":
         return drawn.pin_memory().to(device, non_blocking=True)
     return drawn.to(device)
 
 
 def get_free_memory(device: torch.device | str) -> int | None:
-    """Return the bytes of a GPU that are free, those included that this process has reserved; None
-    for a CPU.
+    """Return the free bytes of a GPU, including unused ones that this process has reserved.
+
+    None for a CPU.
     """
     if torch.device(device).type != "cuda":
         return None
@@ -26,37 +27,34 @@ def get_free_memory(device: torch.device | str) -> int | None:
 
 
 _MALLOPT = {"ARENA_MAX": (-8, 1), "MMAP_MAX": (-4, 0), "TRIM_THRESHOLD": (-1, 2**31 - 1)}
-"""Parameters of glibc's mallopt: one heap for all threads, nothing beside it, and nothing of it
-given back.
-"""
+"""Parameters of glibc's mallopt: one heap for all threads, no memory outside it, none returned."""
 
 
 def keep_memory() -> bool:
-    """Have this process reuse the CPU memory that it frees, instead of giving it back to the system
-    each time.
+    """Let this process reuse CPU memory that it frees, instead of returning it to the system.
 
-    Feature maps are so large that glibc fetches and returns each of them by itself; the system then
-    clears its pages, a third of a ConvNet's training step. No result changes. It concerns the whole
-    process, and only threads that start later, so call it first of all.
+    Feature maps are so large that glibc requests and returns each of them separately, and the
+    system clears the pages each time: a third of a ConvNet's training step. Results do not change.
+    The setting applies to the whole process, but only to threads that start later, so call this
+    first.
 
     Returns:
-        Whether the system's allocator can do so; others are left as they are.
+        Whether the system's allocator supports it; other allocators stay unchanged.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     return mallopt is not None and all(mallopt(*parameter) == 1 for parameter in _MALLOPT.values())
 
 
 def reset_peak_memory(device: torch.device | str) -> None:
-    """Start counting a GPU's peak memory anew; a CPU process's peak cannot be reset."""
+    """Reset a GPU's peak memory; the peak of a CPU process cannot be reset."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def get_peak_memory(device: torch.device | str) -> int:
-    """Return the peak in bytes: allocated on a GPU since the last reset, or resident in the process
-    on a CPU.
-    """
+    """Return the peak memory in bytes: on a GPU since the last reset, on a CPU of the process."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    # macOS counts in bytes, Linux in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,14 +1,13 @@
-"""How a network's passes run: eagerly, or compiled where that was measured to win and a run is
-long.
+"""How networks are run: eagerly, or compiled where that was measured to be faster.
 
 On a CPU a quarter of the time of a ConvNet's training step goes into norm, activation and pooling,
 each of which reads and writes whole feature maps. `torch.compile` fuses them into one loop, and
-lets the convolutions run in channels-last order, in which the eager norm is slow. In bf16
-convolutions are quick; in float32 they take most of the time, so where precision `tf32` allows more
-rounding they are Winograd's (`distill_core.runtime.winograd`). Results agree within rounding. Which
-way is taken depends on the task and the machine alone, never on the clock, so that a run which is
-resumed goes the same way; only where compilation fails is it another. What was measured stands in
-benchmarks/README.md.
+lets convolutions run in channels-last order, in which the eager norm is slow. In bf16 convolutions
+are fast. In float32 they take most of the time, so where precision `tf32` allows more rounding,
+Winograd's algorithm computes them (`distill_core.runtime.winograd`). Results agree within rounding.
+
+The mode depends only on the task and the machine, never on measured time, so a resumed run uses the
+same mode. The one exception is a failed compilation. Measurements are in benchmarks/README.md.
 """
 
 import os
@@ -30,33 +29,32 @@ from distill_core.runtime.winograd import COMPILERS, WinogradConvolutions, build
 from distill_core.settings import Precision
 
 MIN_FLOPS_TO_COMPILE = 3 * 10**13
-"""Operations from which a computation repays its compilation, one to four minutes on two cores:
-amply for a ConvNet, just so for a ResNet, whose next computation finds it on disk."""
+"""Operations from which a computation gains from compilation, which takes one to four minutes on
+two cores. A ConvNet gains clearly. A ResNet breaks even, and its next run uses the code on disk.
+"""
 COMPILED_NETWORKS = "only ConvNets, ResNets and VGGs with instance or group norm"
 WINOGRAD = ", Winograd convolutions"
 RECOMPILE_LIMIT = 256
-"""Architectures and batch shapes that one process compiles for; an architecture that needs more
-goes on eagerly.
-"""
+"""Architectures and batch shapes that one process compiles; beyond it networks are run eagerly."""
 
 RunNetwork = Callable[[Network, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class ExecutionMode:
-    """A way to run a network forward (backward follows from it), and why it was chosen."""
+    """A way to run a network forward and backward, and why it was chosen."""
 
     run: RunNetwork
     """Maps a network and images (B, C, H, W) to logits (B, classes)."""
     reason: str
     """Such as "eager: too short to repay compilation"."""
     capture: Callable[[], Capture] | None = None
-    """Makes what captures steps that are replayed; None runs each of them anew."""
+    """Builds a capture for steps that are replayed; None runs every step without replay."""
     failed: Mapping[str, str] = field(default_factory=dict)
-    """Why some networks run eagerly all the same, by their layers in words."""
+    """Why some networks are run eagerly despite the mode, by their layers in words."""
 
     def describe(self, network: Network) -> str:
-        """Return how a network was run, and why."""
+        """Describe how a network was run, and why."""
         return self.failed.get(repr(network), self.reason) if self.failed else self.reason
 
 
@@ -67,34 +65,31 @@ def _run_network(network: Network, images: Tensor) -> Tensor:
 
 def _run_by_winograd(network: Network, images: Tensor) -> Tensor:
     with WinogradConvolutions():
-        return _run_network(
-            network, images.contiguous(memory_format=torch.channels_last)
-        )  # and all maps after them
+        # Feature maps inherit the order in memory of the images.
+        return _run_network(network, images.contiguous(memory_format=torch.channels_last))
 
 
 def eager_mode(reason: str) -> ExecutionMode:
-    """Return the plain way: operation by operation."""
+    """Return the mode that runs operation by operation."""
     return ExecutionMode(_run_network, f"eager: {reason}")
 
 
 def captured_mode() -> ExecutionMode:
-    """Return the way of CUDA graphs, which nothing chooses by itself: it has not been run on a GPU
-    yet.
-    """
+    """Return the mode of CUDA graphs; never chosen automatically, as no GPU has run it yet."""
     return ExecutionMode(_run_network, "captured", capture_on_gpu)
 
 
 def choose_execution_mode(
     network: Network, image: Callable[[], Tensor], images: float, precision: Precision
 ) -> ExecutionMode:
-    """Choose for a computation.
+    """Choose the mode for a computation.
 
     Args:
         network: on the device where it computes.
-        image: gives one of the images, (1, C, H, W).
-        images: forward passes of one image that the computation amounts to; a training step has
-            three for each.
-        precision: of the passes.
+        image: returns one of the images, (1, C, H, W).
+        images: cost of the computation in forward passes of one image; a training step costs three
+            per image.
+        precision: of the network's arithmetic.
     """
     device = next(network.parameters()).device
     if device.type != "cpu":
@@ -118,8 +113,9 @@ def _has_group_norm(network: Network) -> bool:
 
 @torch.no_grad()
 def count_forward_operations(network: Network, image: Tensor) -> int:
-    """Count the operations of convolutions and products that one image (1, C, H, W) takes, an
-    addition being one.
+    """Count the operations of convolutions and matrix products for one image (1, C, H, W).
+
+    A multiplication and an addition are two operations.
     """
     training = network.training
     with FlopCounterMode(display=False) as counter:
@@ -130,25 +126,27 @@ def count_forward_operations(network: Network, image: Tensor) -> int:
 
 @cache
 def compiled_mode(*, winograd: bool) -> ExecutionMode:
-    """Return the way that compiles for each architecture and batch shape, once in a process, kept
-    on disk.
+    """Return the mode that compiles for each architecture and batch shape.
 
-    What cannot be compiled runs eagerly; to find out in time, backward passes are compiled with the
-    forward ones.
+    A process compiles each of them once; the compiled code is cached on disk. Networks that cannot
+    be compiled are run eagerly.
 
     Args:
-        winograd: whether 3×3 convolutions are Winograd's, which have to be
-            `distill_core.runtime.winograd.build_transforms`.
+        winograd: whether Winograd's algorithm computes 3×3 convolutions; its transforms must be
+            available (`distill_core.runtime.winograd.build_transforms`).
     """
-    os.environ.setdefault("TORCH_WARM_POOL", "0")  # of processes that compile for GPUs alone
+    # The pool of compiler processes only serves GPUs.
+    os.environ.setdefault("TORCH_WARM_POOL", "0")
     fast = torch.compile(_run_by_winograd if winograd else _run_network, dynamic=False)
-    # Made once: making them takes longer than a small pass.
+    # Built once, because building them takes longer than running a small batch.
     limits = patch_config(
         "torch._dynamo.config",
         recompile_limit=RECOMPILE_LIMIT,
         accumulated_recompile_limit=RECOMPILE_LIMIT,
         fail_on_recompile_limit_hit=True,
     )
+    # Backward passes are compiled together with forward passes: a failure during a backward pass
+    # would be too late to run eagerly.
     at_once = patch_config("torch._functorch.config", force_non_lazy_backward_lowering=True)
     errors = find_compile_errors()
     failed: dict[str, str] = {}
@@ -157,9 +155,8 @@ def compiled_mode(*, winograd: bool) -> ExecutionMode:
         if not failed or repr(network) not in failed:
             try:
                 with limits, at_once:
-                    return fast(
-                        network, images.contiguous()
-                    )  # another order in memory would be compiled anew
+                    # Another order in memory would be compiled again.
+                    return fast(network, images.contiguous())
             except errors.limit:
                 failed[repr(network)] = (
                     f"eager: this process compiled for {RECOMPILE_LIMIT} shapes before"

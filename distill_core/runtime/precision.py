@@ -1,6 +1,4 @@
-"""How networks compute: float32, TF32 (convolutions on tensor cores, as the released codes
-compute), bf16.
-"""
+"""Arithmetic of networks: float32, TF32 (convolutions, as in the released code), or bf16."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +11,7 @@ from distill_core.settings import Precision
 
 @contextmanager
 def use_precision(precision: Precision) -> Iterator[None]:
-    """Set how CUDA convolutions compute in float32, and restore what was set before."""
+    """Set the arithmetic of float32 convolutions on CUDA; restore the previous one at the end."""
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = convolutions.fp32_precision
     convolutions.fp32_precision = "ieee" if precision == "float32" else "tf32"
@@ -26,18 +24,15 @@ def use_precision(precision: Precision) -> Iterator[None]:
 def forward_in_parts(
     network: Callable[[Tensor], Tensor], images_at_once: int | None
 ) -> Callable[[Tensor], Tensor]:
-    """Return `network` for images (N, C, H, W) that need no gradient, in passes of a bounded number
-    of images.
-    """
+    """Return `network` for images (N, C, H, W) without gradient, in parts of bounded size."""
 
     def forward(images: Tensor) -> Tensor:
-        return torch.cat(
-            [network(part) for part in torch.split(images, images_at_once or len(images))]
-        )
+        parts = torch.split(images, images_at_once or len(images))
+        return torch.cat([network(part) for part in parts])
 
     return forward
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return the context in which a network runs; losses and updates stay outside, in float32."""
+    """Return the context to run a network in; losses and updates stay outside it, in float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

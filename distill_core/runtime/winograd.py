@@ -1,12 +1,12 @@
 """3×3 convolutions on a CPU with a quarter of the multiplications: Winograd's F(4×4, 3×3).
 
-A square of 4×4 results is computed from the 6×6 pixels around it as 36 products of matrices, one
-for each element of a transformed tile: 36 multiplications for each pair of channels where the plain
-sum has 144 (Lavin and Gray, CVPR 2016). The transforms of tiles are in `winograd.cpp`, which is
-compiled when it is first needed, within a second.
+A square of 4×4 results is computed from the 6×6 pixels around it by 36 matrix products, one for
+each element of a transformed tile. That takes 36 multiplications for each pair of channels instead
+of 144 (Lavin and Gray, CVPR 2016). The transforms of tiles are in `winograd.cpp`, which is compiled
+within a second when it is first needed.
 
-Results differ from the plain sum by some 10⁻⁵ of their size, far less than by TF32 on a GPU:
-precision `tf32` allows it, `float32` does not.
+The relative difference from the plain sum is about 10⁻⁵, far less than that of TF32 on a GPU. So
+precision `tf32` allows Winograd's algorithm, and `float32` does not.
 """
 
 import ctypes
@@ -25,22 +25,20 @@ from torch.overrides import TorchFunctionMode
 COMPILERS = ("g++", "clang++", "c++")
 SOURCE = Path(__file__).with_name("winograd.cpp")
 MAX_TILE_NUMBERS = 2**21
-"""Most numbers in the tiles of a part of a batch."""
+"""Maximum of numbers in the tiles of one part of a batch, so that they stay in the cache."""
 LANES = 16
-"""Channels that the transforms take together."""
+"""Channels that the transforms process together."""
 MIN_TILES = 32
-"""Tiles in a batch from which the transform of the weights, as much work for any batch, is
-repaid.
-"""
+"""Tiles from which a batch gains: the transform of the weights costs the same for any batch."""
 
 _G = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 _FILTERS = torch.kron(_G, _G)
-"""(36, 9): from the elements of a 3×3 filter to those of its tile."""
+"""(36, 9): maps the elements of a 3×3 filter to those of its tile."""
 
 
 @cache
 def build_transforms() -> ctypes.CDLL | None:
-    """Return the compiled transforms, or None where no compiler can make them."""
+    """Compile the transforms; None where no compiler succeeds."""
     flags = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
     for compiler in filter(None, map(shutil.which, COMPILERS)):
         try:
@@ -55,16 +53,16 @@ def build_transforms() -> ctypes.CDLL | None:
 
 
 def _transform(name: str, source: Tensor, target: Tensor, maps: Tensor) -> None:
-    """Fill `target` from `source` by one of the transforms, for maps (N, H, W, C)."""
+    """Fill `target` from `source` with one of the transforms, for maps (N, H, W, C)."""
     _, h, w, c = maps.shape
     if h % 4 or w % 4 or c % LANES or not (source.dtype == target.dtype == torch.float32):
         raise ValueError(
             f"maps {tuple(maps.shape)} in {source.dtype} do not fit Winograd's transforms; see"
-            " `fits`"
+            " `is_applicable`"
         )
     sizes, threads = map(ctypes.c_int64, maps.shape), ctypes.c_int(torch.get_num_threads())
-    ends = ctypes.c_void_p(source.data_ptr()), ctypes.c_void_p(target.data_ptr())
-    getattr(build_transforms(), name)(*ends, *sizes, threads)
+    pointers = ctypes.c_void_p(source.data_ptr()), ctypes.c_void_p(target.data_ptr())
+    getattr(build_transforms(), name)(*pointers, *sizes, threads)
 
 
 def _compute_tiles(name: str, maps: Tensor) -> Tensor:
@@ -76,14 +74,12 @@ def _compute_tiles(name: str, maps: Tensor) -> Tensor:
 
 
 def _split_for_cache(maps: Tensor, channels: int) -> tuple[Tensor, ...]:
-    """Split maps (N, C, H, W) into some (N, H, W, C) whose tiles are small enough for the
-    processor's cache.
-    """
-    last = maps.permute(0, 2, 3, 1).contiguous()
-    _, h, w, c = last.shape
-    parts: tuple[Tensor, ...] = last.split(
-        max(1, MAX_TILE_NUMBERS // (36 * h * w // 16 * max(c, channels)))
-    )
+    """Split maps (N, C, H, W) into maps (N, H, W, C) whose tiles fit into the CPU's cache."""
+    channels_last = maps.permute(0, 2, 3, 1).contiguous()
+    _, h, w, c = channels_last.shape
+    numbers_per_image = 36 * h * w // 16 * max(c, channels)
+    images = max(1, MAX_TILE_NUMBERS // numbers_per_image)
+    parts: tuple[Tensor, ...] = channels_last.split(images)
     return parts
 
 
@@ -93,9 +89,8 @@ def _convolve(maps: Tensor, filter_tiles: Tensor) -> Tensor:
     results = maps.new_empty(n, h, w, filters)
     parts = _split_for_cache(maps, filters)
     for part, result in zip(parts, results.split(len(parts[0])), strict=True):
-        _transform(
-            "results", torch.bmm(_compute_tiles("windows", part), filter_tiles), result, result
-        )
+        product = torch.bmm(_compute_tiles("windows", part), filter_tiles)
+        _transform("results", product, result, result)
     return results.permute(0, 3, 1, 2)
 
 
@@ -105,8 +100,8 @@ def _compute_filter_tiles(weight: Tensor, transform: Tensor) -> Tensor:
     return (transform @ weight.reshape(k * c, 9).T).view(36, k, c)
 
 
-# Compiled graphs on disk know operators' names and the order in memory of results: another order
-# needs another name.
+# Graphs that were compiled to disk rely on an operator's name and the order in memory of its
+# results. An operator with another order needs another name.
 @torch.library.custom_op("distill_core::winograd", mutates_args=())
 def winograd(maps: Tensor, weight: Tensor) -> Tensor:
     """Convolve float32 maps (N, C, H, W) with filters (K, C, 3, 3), padded by one."""
@@ -117,9 +112,7 @@ def winograd(maps: Tensor, weight: Tensor) -> Tensor:
     "distill_core::winograd_back", mutates_args=(), tags=torch.Tag.flexible_layout
 )
 def winograd_back(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Return the gradient (N, C, H, W) with respect to maps, given the result's and filters (K, C,
-    3, 3).
-    """
+    """Return the gradient (N, C, H, W) of maps, given the result's and filters (K, C, 3, 3)."""
     return _convolve(gradient, _compute_filter_tiles(weight, _FILTERS.flip(1)))
 
 
@@ -127,19 +120,14 @@ def winograd_back(gradient: Tensor, weight: Tensor) -> Tensor:
     "distill_core::winograd_weight", mutates_args=(), tags=torch.Tag.flexible_layout
 )
 def winograd_weight(maps: Tensor, gradient: Tensor) -> Tensor:
-    """Return the gradient (K, C, 3, 3) with respect to filters, given maps and the result's
-    gradient (N, K, H, W).
-    """
+    """Return the gradient (K, C, 3, 3) of filters, given maps and the result's gradient."""
     c, k = maps.shape[1], gradient.shape[1]
     products = maps.new_empty(36, k, c)
-    for place, (part, result) in enumerate(
-        zip(_split_for_cache(maps, k), _split_for_cache(gradient, c), strict=True)
-    ):
-        products.baddbmm_(
-            _compute_tiles("gradients", result).transpose(1, 2),
-            _compute_tiles("windows", part),
-            beta=min(place, 1),
-        )
+    parts = zip(_split_for_cache(maps, k), _split_for_cache(gradient, c), strict=True)
+    for place, (part, result) in enumerate(parts):
+        result_tiles = _compute_tiles("gradients", result).transpose(1, 2)
+        # beta is 0 for the first part: the memory of `products` is not initialized.
+        products.baddbmm_(result_tiles, _compute_tiles("windows", part), beta=min(place, 1))
     return (_FILTERS.T @ products.view(36, k * c)).T.contiguous().view(k, c, 3, 3)
 
 
@@ -171,19 +159,18 @@ def _compute_gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tenso
 
 
 winograd.register_autograd(_compute_gradients, setup_context=_save_inputs)
+# Otherwise autocast would compute the matrix products in bf16.
 for operator in (winograd, winograd_back, winograd_weight):
-    operator.register_autocast(
-        "cpu", torch.float32
-    )  # or the products of matrices within would be in bf16
+    operator.register_autocast("cpu", torch.float32)
 
 
 def is_applicable(
     maps: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> bool:
-    """Return whether this way exists for a convolution's arguments, and is the quicker one."""
-    ones = all(one in (1, (1, 1)) for one in (stride, padding, dilation, groups))
+    """Return whether Winograd's algorithm can compute a convolution, and is faster."""
+    all_ones = all(value in (1, (1, 1)) for value in (stride, padding, dilation, groups))
     if (
-        not ones
+        not all_ones
         or weight.shape[2:] != (3, 3)
         or maps.dim() != 4
         or maps.dtype != torch.float32
@@ -195,12 +182,12 @@ def is_applicable(
 
 
 class WinogradConvolutions(TorchFunctionMode):
-    """Within it, convolutions that fit are computed this way."""
+    """A context in which Winograd's algorithm computes all convolutions that it can."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Replace a convolution, and call anything else."""
+        """Replace convolutions, and call all other functions."""
         return (_convolve_if_applicable if func is F.conv2d else func)(*args, **(kwargs or {}))
 
 

@@ -1,6 +1,4 @@
-"""Feature extractors ψ of class centralization: networks trained on the real images, drawn from as
-a pool.
-"""
+"""Feature extractors ψ of class centralization: a pool of networks trained on the real images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ class ExtractorError(ValueError):
 
 @dataclass(frozen=True)
 class ExtractorPool:
-    """Frozen networks in eval mode, of which each iteration draws one."""
+    """Frozen networks in eval mode; each iteration draws one of them."""
 
     networks: Sequence[Network]
 
@@ -37,53 +35,46 @@ class ExtractorPool:
         return len(self.networks)
 
     def draw(self, draws: torch.Generator) -> Network:
-        """Return one network, drawn uniformly; it is good until the next draw."""
-        return self.networks[self._place(draws)]
+        """Draw one network uniformly; it is valid until the next draw."""
+        return self.networks[self._draw_place(draws)]
 
-    def ahead(self, draws: torch.Generator) -> None:
-        """Make ready, in the background, what `draw` will return for a generator in the same
-        state.
-        """
+    def prefetch(self, draws: torch.Generator) -> None:
+        """Load in the background what `draw` will return for a generator in the same state."""
         if isinstance(self.networks, StreamedNetworks):
-            self.networks.ahead(self._place(draws))
+            self.networks.prefetch(self._draw_place(draws))
 
-    def _place(self, draws: torch.Generator) -> int:
+    def _draw_place(self, draws: torch.Generator) -> int:
         return int(torch.randint(len(self.networks), (), generator=draws))
 
     @classmethod
     def load(
         cls, files: Sequence[Path], network: str, info: DatasetInfo, device: torch.device | str
     ) -> "ExtractorPool":
-        """Load parameter files (safetensors, as `save_parameters` writes them) of networks for a
-        data set.
+        """Load networks for a data set from parameter files that `save_parameters` wrote.
 
-        They lie on the device together where that takes no more than a quarter of its free memory;
-        otherwise they stay in their files and are read as they are drawn.
+        All of them are on the device if they take at most a quarter of its free memory. Otherwise
+        they stay in their files and are read when they are drawn.
 
         Raises:
-            ExtractorError: a file is missing, damaged, or of another architecture; of a pool that
-                is streamed this is seen when the file is read.
+            ExtractorError: a file is missing, damaged, or of another architecture; in a streamed
+                pool this is found when the file is read.
         """
         try:
             together = fits_in_memory(files, get_free_memory(device))
         except OSError as error:
             raise ExtractorError(f"{error.filename} cannot be read: {error.strerror}") from error
 
-        def filled(shell: Network, file: Path, parameters: dict[str, Tensor]) -> Network:
+        def load_into(shell: Network, file: Path, parameters: dict[str, Tensor]) -> Network:
             return _load_parameters(shell, parameters, _mismatch_message(file, network, info))
 
-        if together:
-            return cls(
-                [
-                    filled(network_for(info, network, device), file, _read_parameters(file))
-                    for file in files
-                ]
-            )
-        return cls(
-            StreamedNetworks(
-                files, _read_parameters, partial(filled, network_for(info, network, device))
-            )
-        )
+        if not together:
+            shell = network_for(info, network, device)
+            return cls(StreamedNetworks(files, _read_parameters, partial(load_into, shell)))
+        networks = []
+        for file in files:
+            shell = network_for(info, network, device)
+            networks.append(load_into(shell, file, _read_parameters(file)))
+        return cls(networks)
 
 
 def train_extractor(
@@ -94,9 +85,7 @@ def train_extractor(
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Network, Fit]:
-    """Train the pool's network number `index` on the real training images, on the device they lie
-    on.
-    """
+    """Train network number `index` of the pool on the real training images, on their device."""
     identity = (dataset.info.name, settings.network, index)
     initial = generator("extractor network", *identity)
     network = network_for(dataset.info, settings.network, dataset.train.device, initial)
@@ -124,28 +113,32 @@ def save_parameters(network: Network, path: Path) -> None:
 def import_parameters(
     file: Path, network: str, info: DatasetInfo, device: torch.device | str
 ) -> Network:
-    """Read a `state_dict` that someone else saved with `torch.save`; nothing in the file is
-    executed.
+    """Read a `state_dict` that another program saved with `torch.save`.
 
-    Parameter names of multi-GPU training ("module.…") are understood.
+    Nothing in the file is executed. Parameter names of multi-GPU training ("module.…") are
+    accepted.
 
     Raises:
         ExtractorError: the file is damaged, holds more than tensors, or is of another architecture.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged pickles make the unpickler raise anything
+    except Exception as error:  # on damaged pickles the unpickler may raise anything
         raise ExtractorError(f"{file} is not a state_dict of tensors: {error!r}") from error
-    if not isinstance(content, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    ):
+    if not _is_state_dict(content):
         raise ExtractorError(
-            f"{file} holds something else than tensors by name, so it is not a state_dict"
+            f"{file} holds something other than tensors by name, so it is not a state_dict"
         )
     parameters = {name.removeprefix("module."): value for name, value in content.items()}
     return _load_parameters(
         network_for(info, network, device), parameters, _mismatch_message(file, network, info)
     )
+
+
+def _is_state_dict(content: object) -> bool:
+    if not isinstance(content, Mapping):
+        return False
+    return all(isinstance(n, str) and isinstance(v, Tensor) for n, v in content.items())
 
 
 def _read_parameters(file: Path) -> dict[str, Tensor]:

@@ -1,11 +1,10 @@
-"""Training one network on labeled images that lie on the device: what evaluation and the extractor
-pool share.
-"""
+"""Training one network on labeled images on a device, for evaluation and the extractor pool."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,35 +21,34 @@ Step = Callable[[Tensor, Draw | None], None]
 """One update of the parameters, given indices (B,) on the device and the batch's augmentation."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with epochs done, epochs in all, and the latest values by name."""
+"""Called with epochs done, epochs in total, and the latest values by name."""
 
 
 TrainingState = dict[str, Tensor]
-"""Everything a training needs to go on as if it had never stopped, between two epochs."""
+"""Everything a training needs, between two epochs, to continue as if it had never stopped."""
 
 
 class TrainingError(RuntimeError):
-    """A network's training diverged, or cannot go on from the state it was given."""
+    """A network's training diverged, or cannot continue from the state it was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """How a long training keeps its state; by default it does not."""
+    """How a long training saves its state; by default it does not."""
 
     resume: TrainingState | None = None
-    """State to go on from; the result equals that of an uninterrupted training."""
+    """State to continue from; the result equals that of an uninterrupted training."""
     due: Callable[[], bool] = lambda: False
     """Asked after every epoch but the last."""
     save: Callable[[TrainingState], None] = lambda state: None
-    """Called with the state when one is due; an exception that it raises ends the training
-    there.
-    """
+    """Called with the state when one is due; an exception that it raises ends the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """SGD as published: a constant learning rate with at most one drop to a tenth, which also
-    clears the momentum.
+    """SGD as published: a constant learning rate, with at most one drop to a tenth.
+
+    The drop also clears the momentum.
     """
 
     epochs: int
@@ -59,7 +57,7 @@ class Schedule:
     momentum: float
     weight_decay: float
     dsa_strategy: str
-    """One operation a batch, its parameters per image."""
+    """One operation per batch, with parameters per image."""
     precision: Precision
     drop_after: int | None = None
     """0-based epoch after which the rate drops."""
@@ -92,16 +90,16 @@ def fit(
     Args:
         network: on the device of the images; it is left in train mode.
         images: returns the normalized images (B, C, H, W) of some indices (B,).
-        labels: classes, int64 (N,), or their probabilities, float32 (N, K), for soft cross entropy.
+        labels: classes, int64 (N,), or their probabilities, float32 (N, K), for soft labels.
         schedule: epochs, optimizer and augmentation.
         draws: CPU generator of the order of images and of the augmentation.
         progress: called after every epoch.
-        checkpoints: how the state is kept between epochs, and the one to go on from.
-        mode: how the network is run; by default what pays for this training.
+        checkpoints: how the state is saved between epochs, and the state to continue from.
+        mode: how the network is run; by default the fastest way for this much training.
 
     Raises:
-        TrainingError: the loss is not finite at the end, or the state to go on from is another
-            training's.
+        TrainingError: the loss is not finite at the end, or the state to continue from belongs to
+            another training.
     """
     checkpoints = checkpoints or Checkpoints()
     network.train().requires_grad_(True)
@@ -111,18 +109,18 @@ def fit(
     optimizer = _build_optimizer(network, schedule, schedule.lr / 10 if dropped else schedule.lr)
     if checkpoints.resume is not None:
         _restore_state(checkpoints.resume, network, optimizer, draws)
-    step = steps.by(optimizer)
+    step = steps.build_step(optimizer)
     result = Fit(float("nan"), float("nan"))
     with use_precision(schedule.precision):
         for epoch in range(begin, schedule.epochs):
-            result = steps.epoch(step, draws)
+            result = steps.run_epoch(step, draws)
             if epoch == schedule.drop_after:
+                # A new optimizer, because the drop also clears the momentum.
                 optimizer = _build_optimizer(network, schedule, schedule.lr / 10)
-                step = steps.by(optimizer)
+                step = steps.build_step(optimizer)
             if progress is not None:
-                progress(
-                    epoch + 1, schedule.epochs, {"loss": result.loss, "accuracy": result.accuracy}
-                )
+                values = {"loss": result.loss, "accuracy": result.accuracy}
+                progress(epoch + 1, schedule.epochs, values)
             if epoch + 1 < schedule.epochs and checkpoints.due():
                 checkpoints.save(_capture_state(epoch + 1, network, optimizer, draws))
     if not math.isfinite(result.loss):
@@ -135,13 +133,11 @@ def fit(
 def _capture_state(
     epochs: int, network: Network, optimizer: torch.optim.Optimizer, draws: torch.Generator
 ) -> TrainingState:
-    momenta = [
-        optimizer.state[parameter].get("momentum_buffer") for parameter in network.parameters()
-    ]
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    state |= {
-        f"momentum.{place}": value for place, value in enumerate(momenta) if value is not None
-    }
+    for place, parameter in enumerate(network.parameters()):
+        momentum = optimizer.state[parameter].get("momentum_buffer")
+        if momentum is not None:
+            state[f"momentum.{place}"] = momentum
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     return on_cpu | {"epochs": torch.tensor(epochs), "draws": draws.get_state()}
 
@@ -153,16 +149,25 @@ def _restore_state(
         network.load_state_dict({name: state[f"network.{name}"] for name in network.state_dict()})
         for place, parameter in enumerate(network.parameters()):
             if (momentum := state.get(f"momentum.{place}")) is not None:
-                optimizer.state[parameter]["momentum_buffer"] = (
-                    torch.empty_like(parameter).copy_(momentum).detach()
-                )
+                # Copied to the device and memory layout of the parameter.
+                buffer = torch.empty_like(parameter).copy_(momentum).detach()
+                optimizer.state[parameter]["momentum_buffer"] = buffer
         draws.set_state(state["draws"])
     except (KeyError, RuntimeError) as error:
-        raise TrainingError(f"the state to go on from is another training's: {error}") from error
+        raise TrainingError(
+            f"the state to continue from belongs to another training: {error}"
+        ) from error
+
+
+class _StepKind(NamedTuple):
+    """What decides which kernels a step launches."""
+
+    batch: int
+    ops: frozenset[str] | None
 
 
 class _Steps:
-    """The steps of one training; what they add up stays on the device until an epoch ends."""
+    """The steps of one training; their sums stay on the device until an epoch ends."""
 
     def __init__(
         self,
@@ -180,28 +185,26 @@ class _Steps:
         self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
         self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
 
-    def by(self, optimizer: torch.optim.Optimizer) -> Step:
+    def build_step(self, optimizer: torch.optim.Optimizer) -> Step:
         """Return the step that an optimizer takes."""
-
         if self.mode.capture is None:
             return partial(self._take, optimizer)
 
-        def work(kind: tuple[int, frozenset[str] | None], inputs: Sequence[Tensor]) -> None:
+        def work(kind: _StepKind, inputs: Sequence[Tensor]) -> None:
             index, *drawn = inputs
-            self._take(
-                optimizer, index, None if kind[1] is None else Draw.from_tensors(kind[1], drawn)
-            )
+            draw = None if kind.ops is None else Draw.from_tensors(kind.ops, drawn)
+            self._take(optimizer, index, draw)
 
         replayed = ReplayedFunction(work, self.mode.capture())
 
         def step(index: Tensor, draw: Draw | None) -> None:
             ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())
-            replayed((len(index), ops), [index, *drawn])
+            replayed(_StepKind(len(index), ops), [index, *drawn])
 
         return step
 
-    def epoch(self, step: Step, draws: torch.Generator) -> Fit:
-        """Pass over all images once, in a new order."""
+    def run_epoch(self, step: Step, draws: torch.Generator) -> Fit:
+        """Train on all images once, in a new order."""
         count, device = len(self.labels), self.labels.device
         self.correct.zero_()
         self.loss_sum.zero_()
@@ -232,9 +235,8 @@ class _Steps:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        self.correct += (
-            logits.argmax(1) == (targets if targets.dim() == 1 else targets.argmax(1))
-        ).sum()
+        labels = targets if targets.dim() == 1 else targets.argmax(1)
+        self.correct += (logits.argmax(1) == labels).sum()
         self.loss_sum += loss.detach() * len(targets)
 
 

@@ -48,7 +48,7 @@ def test_every_group_gets_its_own_operation_as_if_alone(image):
     draw = replace(draw, ops=frozenset(DSA_OPS), op=torch.arange(6))
     together = augment(images, draw)
     for group, op in enumerate(DSA_OPS):
-        alone = replace(draw.of(slice(group, group + 1)), ops=frozenset({op}))
+        alone = replace(draw.select(slice(group, group + 1)), ops=frozenset({op}))
         torch.testing.assert_close(
             together[group : group + 1], augment(images[group : group + 1], alone)
         )

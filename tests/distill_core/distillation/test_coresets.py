@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from distill_core.distillation.coresets import herding, k_center, select_coreset
+from distill_core.distillation.coresets import choose_by_herding, choose_k_center, select_coreset
 from distill_core.distillation.initial_images import draw_initial_indices
 from distill_core.distillation.state import DistillationError
 from distill_core.networks import build_network
@@ -15,12 +15,15 @@ def features(n, d, seed=0):
 
 def test_herding_by_hand():
     """Mean 2; the best first is 2, then 1 and 3 tie, and the first in order wins."""
-    assert herding(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]]), 2).tolist() == [2, 1]
+    assert choose_by_herding(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]]), 2).tolist() == [
+        2,
+        1,
+    ]
 
 
 def test_each_step_of_herding_is_the_best_there_is():
     x = features(12, 3)
-    chosen = herding(x, 5).tolist()
+    chosen = choose_by_herding(x, 5).tolist()
     for step in range(5):
         errors = {
             i: (x[[*chosen[:step], i]].mean(0) - x.mean(0)).norm()
@@ -31,7 +34,7 @@ def test_each_step_of_herding_is_the_best_there_is():
 
 
 def test_k_center_by_hand():
-    assert k_center(torch.tensor([[0.0], [4.0], [5.0], [11.0]]), 3).tolist() == [2, 3, 0]
+    assert choose_k_center(torch.tensor([[0.0], [4.0], [5.0], [11.0]]), 3).tolist() == [2, 3, 0]
 
 
 def test_k_center_covers_within_twice_the_optimum():
@@ -41,10 +44,10 @@ def test_k_center_covers_within_twice_the_optimum():
         return torch.cdist(x, x[list(chosen)]).min(1).values.max()
 
     best = min(radius(c) for c in itertools.combinations(range(10), 3))
-    assert radius(k_center(x, 3).tolist()) <= 2 * best + 1e-5
+    assert radius(choose_k_center(x, 3).tolist()) <= 2 * best + 1e-5
 
 
-@pytest.mark.parametrize("choose", [herding, k_center])
+@pytest.mark.parametrize("choose", [choose_by_herding, choose_k_center])
 def test_choices_are_distinct_even_among_equal_images(choose):
     assert sorted(choose(torch.ones(4, 2), 4).tolist()) == [0, 1, 2, 3]
 

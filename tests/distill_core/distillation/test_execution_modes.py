@@ -80,7 +80,9 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
     )
     assert reason(long, None) == reason(long, ExtractorPool([])) == "eager: there are no extractors"
     unread = ExtractorPool(
-        StreamedNetworks([Path("nowhere")], read=lambda file: {}, put=lambda file, parameters: None)
+        StreamedNetworks(
+            [Path("nowhere")], read=lambda file: {}, load=lambda file, parameters: None
+        )
     )
     assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
 

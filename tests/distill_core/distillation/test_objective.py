@@ -47,7 +47,7 @@ def gradient_of(matching, images, real, draw, *, class_chunk):
 
 
 def losses_of(matching, real, synthetic, labels):
-    return matching.losses(matching.real_features(real), synthetic, labels)
+    return matching.compute_losses(matching.compute_real_features(real), synthetic, labels)
 
 
 def test_losses_of_a_step(networks, image, golden):
@@ -145,7 +145,7 @@ def test_one_image_a_class_has_no_spread_in_any_features(networks, image, monkey
     matching = replace(matching, settings=replace(matching.settings, cc_alpha=alpha, cc_beta=0.25))
     (skipped, losses) = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
     monkeypatch.setattr(
-        Objective, "_embedded", lambda self, s: self._features(self.extractor.embed, s)
+        Objective, "_embed", lambda self, s: self._compute_features(self.extractor.embed, s)
     )
     (through, expected) = gradient_of(matching, images, lambda s: real[s], None, class_chunk=3)
     assert torch.equal(skipped, through) and losses == expected

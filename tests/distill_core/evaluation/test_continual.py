@@ -58,7 +58,7 @@ def test_memory_of_sets_and_steps_that_do_not_fit_is_refused():
     part = (torch.zeros(2, 1, 2, 2), torch.tensor([0, 2]))
     with pytest.raises(ValueError, match="1 sets and 2 steps"):
         build_memory([part], [(0, 1), (2, 3)])
-    with pytest.raises(ValueError, match="step 1's set must lie in 0 … 1"):
+    with pytest.raises(ValueError, match="set of step 1 must be in 0 … 1"):
         build_memory([part], [(0, 1)])
 
 

@@ -151,6 +151,6 @@ def test_a_step_of_training(data, soft):
             torch.empty(8, dtype=torch.int64, device=NO_VALUES),
             draw(8, frozenset((op,))),
         )
-        steps.by(optimizer)(index, drawn)
+        steps.build_step(optimizer)(index, drawn)
         with Alone():
-            steps.by(optimizer)(index, drawn)
+            steps.build_step(optimizer)(index, drawn)

@@ -56,7 +56,7 @@ def test_every_place_has_its_own_parameters(files, streamed, tiny_dataset):
         assert torch.equal(
             streamed.networks[place].embed(images), resident.networks[place].embed(images)
         )
-        streamed.networks.ahead(ahead)
+        streamed.networks.prefetch(ahead)
     assert torch.equal(streamed.networks[1:][1].embed(images), resident.networks[2].embed(images))
     assert not streamed.networks[0].training
     with pytest.raises(IndexError):
@@ -82,7 +82,7 @@ def test_a_set_is_the_same_from_a_streamed_pool(files, streamed, tiny_dataset):
 def test_a_damaged_file_is_named_when_it_is_reached(files, streamed):
     files[2].write_bytes(b"damaged")
     streamed.networks[1]
-    streamed.networks.ahead(2)
+    streamed.networks.prefetch(2)
     with pytest.raises(ExtractorError, match=r"2\.safetensors cannot be read"):
         streamed.networks[2]
     assert streamed.networks[0] is streamed.networks[1]
