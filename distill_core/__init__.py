@@ -1,8 +1,7 @@
-"""Dataset distillation as a library: data, networks, losses, distillation and evaluation. No Ray,
-no command line.
+"""Dataset distillation as a library: data, networks, losses, distillation and evaluation.
 
-The names here are those of `docs/library.md`. They are loaded at first use, so that planning reads
-the settings without torch.
+The names exported here are documented in `docs/library.md`. They are loaded at first use, so
+planning can read settings without importing torch.
 """
 
 from importlib import import_module
@@ -34,7 +33,7 @@ __all__ = [
     "train_extractors",
 ]
 
-_LOADED_AT_FIRST_USE = {
+_LAZY_NAMES = {
     "SyntheticSet": "synthetic_set",
     "distill_set": "api",
     "evaluate_set": "api",
@@ -44,6 +43,6 @@ _LOADED_AT_FIRST_USE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LOADED_AT_FIRST_USE:
+    if name not in _LAZY_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LOADED_AT_FIRST_USE[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)

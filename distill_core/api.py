@@ -1,5 +1,6 @@
-"""The whole method in a few calls: distill a set, train networks on it; saving and loading are the
-set's own.
+"""The whole method in a few calls: distill a set, and train networks on it.
+
+`SyntheticSet` has methods to save and load a set.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from distill_core.synthetic_set import SyntheticSet, to_pixels
 from distill_core.training.extractors import ExtractorPool, train_extractor
 
 Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with steps done, steps in all, and the latest values by name, often none."""
+"""Called with steps done, steps in total, and the latest values by name, often none."""
 
 
 def distill_set(
@@ -32,19 +33,19 @@ def distill_set(
     extractors: ExtractorPool | None = None,
     progress: Progress | None = None,
 ) -> SyntheticSet:
-    """Distill a set from the training images of a data set, on the device they lie on.
+    """Distill a set from the training images of a data set, on the device that holds them.
 
     Args:
         dataset: see `load_dataset`.
         settings: method and hyper-parameters; the defaults are those of DM.
-        ipc: stored images a class.
-        seed: tells sets of one experiment apart.
-        extractors: see `train_extractors`; needed where λ_CC is above 0.
+        ipc: stored images per class.
+        seed: number of the set within an experiment.
+        extractors: see `train_extractors`; required where λ_CC is above 0.
         progress: called after every iteration.
 
     Raises:
-        DistillationError: too few images in a class, no extractors, or a loss or pixel that is not
-            finite.
+        DistillationError: a class has too few images, extractors are missing, or a loss or pixel
+            is not finite.
         SettingsError: the network does not fit the images.
     """
     hooks = Hooks() if progress is None else Hooks(progress=progress)
@@ -58,12 +59,10 @@ def distill_set(
 def train_extractors(
     dataset: Dataset, settings: ExtractorSettings, count: int, progress: Progress | None = None
 ) -> ExtractorPool:
-    """Train the networks ψ that class centralization draws from; progress counts epochs over all of
-    them.
-    """
+    """Train the networks ψ for class centralization; progress counts the epochs of all of them."""
     networks = []
     for index in range(count):
-        report = None if progress is None else partial(_report_progress, progress, index, count)
+        report = _count_over_parts(progress, index, count)
         network, _ = train_extractor(dataset, settings, index=index, progress=report)
         networks.append(network.eval().requires_grad_(False))
     return ExtractorPool(networks)
@@ -81,30 +80,30 @@ def evaluate_set(
     """Train fresh networks on a set and test each once, on the device of the data set.
 
     Args:
-        synthetic: what they train on.
-        dataset: whose test images measure the accuracy.
-        settings: the protocol, as published by default: 20 networks.
+        synthetic: set to train on.
+        dataset: data set with the test images.
+        settings: the protocol; by default the published one with 20 networks.
         network: architecture.
-        seed: of the set; networks are paired over methods by it.
+        seed: of the set; methods are compared on the same networks for the same seed.
         progress: called after every epoch, counted over all networks.
     """
     settings = settings or EvaluationSettings()
     training = TrainingSet.from_tensors(*synthetic.training_images(), dataset.test.device)
-    return [
-        evaluate_network(
-            training,
-            dataset.test,
-            dataset.info,
-            settings,
-            network=network,
-            seed=seed,
-            index=index,
-            progress=None
-            if progress is None
-            else partial(_report_progress, progress, index, settings.num_eval),
+    evaluated = []
+    for index in range(settings.num_eval):
+        evaluated.append(
+            evaluate_network(
+                training,
+                dataset.test,
+                dataset.info,
+                settings,
+                network=network,
+                seed=seed,
+                index=index,
+                progress=_count_over_parts(progress, index, settings.num_eval),
+            )
         )
-        for index in range(settings.num_eval)
-    ]
+    return evaluated
 
 
 def build_synthetic_set(
@@ -116,9 +115,7 @@ def build_synthetic_set(
     spec: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> SyntheticSet:
-    """Make the artifact of images (K, ipc, C, H, W), normalized, class by class; it lies on the
-    CPU.
-    """
+    """Build the set of normalized images (K, ipc, C, H, W), on the CPU."""
     classes, ipc = images.shape[:2]
     return SyntheticSet(
         images=to_pixels(images.flatten(0, 1), info.mean, info.std).cpu(),
@@ -136,8 +133,14 @@ def build_synthetic_set(
     )
 
 
-def _report_progress(
+def _count_over_parts(progress: Progress | None, index: int, count: int) -> Progress | None:
+    """Return a callback for part number `index` of `count` equal parts that counts all steps."""
+    if progress is None:
+        return None
+    return partial(_report_part, progress, index, count)
+
+
+def _report_part(
     progress: Progress, index: int, count: int, step: int, total: int, values: dict[str, float]
 ) -> None:
-    """Report step `step` of the work's part number `index` of `count`, all of the same length."""
     progress(index * total + step, count * total, values)

@@ -1,9 +1,9 @@
 """Differentiable Siamese augmentation (DSA, Zhao and Bilen 2021), batched on the device.
 
-Images come as (G, N, C, H, W): G groups that each share one operation and its parameters. In
-distillation a group is a class, and the same `Draw` is applied to its real and its synthetic images
-(Siamese); when a network is trained for evaluation a group is one image. Draws are made on the CPU,
-so the device never has to be waited for.
+Images have the shape (G, N, C, H, W): the N images of each of G groups share one operation and its
+parameters. In distillation a group is a class, and the same `Draw` is applied to its real and its
+synthetic images (Siamese). When a network is trained for evaluation, a group is one image. Draws
+are made on the CPU, so the host never waits for the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +23,12 @@ SCALE_RATIO, ROTATE_DEGREES = 1.2, 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """One operation for each of G groups, with the parameters of all operations; tensors (G,) on
-    the images' device.
-    """
+    """One operation for each of G groups; tensors (G,) on the images' device."""
 
     ops: frozenset[str]
-    """Operations that at least one group has; known without asking the device."""
+    """Operations that at least one group has; known without reading from the device."""
     op: Tensor
-    """Index into DSA_OPS."""
+    """int64 index into DSA_OPS."""
     brightness: Tensor
     """x + (r − 0.5)·1."""
     saturation: Tensor
@@ -38,7 +36,7 @@ class Draw:
     contrast: Tensor
     """(x − image mean)·(r + 0.5) + image mean."""
     flip: Tensor
-    """Flipped where below 0.5."""
+    """Flip where below 0.5."""
     scale_x: Tensor
     """Width of the sampling grid, in [1/1.2, 1.2]."""
     scale_y: Tensor
@@ -55,12 +53,12 @@ class Draw:
     """int64 center of the cut-out window."""
 
     def tensors(self) -> list[Tensor]:
-        """Return what lies on the device, in a fixed order."""
+        """Return the tensors in a fixed order."""
         return [getattr(self, name) for name in _TENSOR_FIELDS]
 
     @classmethod
     def from_tensors(cls, ops: frozenset[str], tensors: Sequence[Tensor]) -> "Draw":
-        """Put a draw together from its operations and what `tensors` returned."""
+        """Build a draw from its operations and what `tensors` returned."""
         return cls(ops=ops, **dict(zip(_TENSOR_FIELDS, tensors, strict=True)))
 
     def select(self, groups: slice) -> "Draw":
@@ -93,8 +91,8 @@ def draw_augmentation(
         groups: G.
         image_size: side of the images in pixels.
         generator: a CPU generator.
-        device: where the draw is used.
-        same_op: all groups get the same operation, as in training for evaluation.
+        device: device of the images.
+        same_op: whether all groups get the same operation, as in training for evaluation.
     """
     ops = parse_dsa_strategy(strategy)
     if not ops:
@@ -102,6 +100,7 @@ def draw_augmentation(
     choice = torch.randint(len(ops), (1 if same_op else groups,), generator=generator)
     chosen = torch.tensor([DSA_OPS.index(op) for op in ops])[choice]
     r = torch.rand(8, groups, generator=generator)
+    # Rounded half up, as in the released code.
     reach = int(image_size * CROP_RATIO + 0.5)
     window = int(image_size * CUTOUT_RATIO + 0.5)
     shifts = torch.randint(-reach, reach + 1, (2, groups), generator=generator)
@@ -121,18 +120,16 @@ def draw_augmentation(
         "cutout_row": centers[0],
         "cutout_column": centers[1],
     }
-    packed = to_device(
-        torch.stack([value.to(torch.float32) for value in values.values()]), device
-    )  # one transfer
-    on_device = {
-        name: row if value.is_floating_point() else row.long()
-        for row, (name, value) in zip(packed.unbind(), values.items(), strict=True)
-    }
+    # One transfer of a single float32 tensor; indices and pixels are small enough to be exact.
+    packed = torch.stack([value.to(torch.float32) for value in values.values()])
+    on_device = {}
+    for row, (name, value) in zip(to_device(packed, device).unbind(), values.items(), strict=True):
+        on_device[name] = row if value.is_floating_point() else row.long()
     return Draw(ops=frozenset(DSA_OPS[i] for i in chosen.tolist()), **on_device)
 
 
 def augment(images: Tensor, draw: Draw | None) -> Tensor:
-    """Apply each group's operation to all images of the group; differentiable in the images.
+    """Apply each group's operation to all images of the group, differentiably.
 
     Args:
         images: (G, N, C, H, W), normalized.
@@ -145,13 +142,12 @@ def augment(images: Tensor, draw: Draw | None) -> Tensor:
         return images
     result = images
     for op in DSA_OPS:
-        if op in draw.ops:
-            changed = OPERATIONS[op](images, draw)
-            result = (
-                changed
-                if len(draw.ops) == 1
-                else torch.where(_by_group(draw.op == DSA_OPS.index(op)), changed, result)
-            )
+        if op not in draw.ops:
+            continue
+        changed = OPERATIONS[op](images, draw)
+        if len(draw.ops) == 1:
+            return changed
+        result = torch.where(_by_group(draw.op == DSA_OPS.index(op)), changed, result)
     return result
 
 
@@ -173,12 +169,12 @@ def adjust_contrast(images: Tensor, draw: Draw) -> Tensor:
 
 
 def adjust_color(images: Tensor, draw: Draw) -> Tensor:
-    """Brightness, then saturation, then contrast."""
+    """Adjust brightness, then saturation, then contrast."""
     return adjust_contrast(adjust_saturation(adjust_brightness(images, draw), draw), draw)
 
 
 def flip(images: Tensor, draw: Draw) -> Tensor:
-    """Mirror left and right where the draw is below 0.5."""
+    """Mirror horizontally where the draw is below 0.5."""
     return torch.where(_by_group(draw.flip) < 0.5, images.flip(-1), images)
 
 
@@ -187,16 +183,15 @@ def crop(images: Tensor, draw: Draw) -> Tensor:
     size = images.shape[-1]
     position = torch.arange(size, device=images.device)
     rows, columns = position + draw.shift_rows[:, None], position + draw.shift_columns[:, None]
-    inside = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[
-        :, None, :
-    ]
+    inside_rows, inside_columns = (rows >= 0) & (rows < size), (columns >= 0) & (columns < size)
+    inside = inside_rows[:, :, None] & inside_columns[:, None, :]
     source = rows.clamp(0, size - 1)[:, :, None] * size + columns.clamp(0, size - 1)[:, None, :]
     index = source.flatten(1)[:, None, None].expand(*images.shape[:3], -1)
     return images.flatten(3).gather(3, index).view_as(images) * inside[:, None, None]
 
 
 def cut_out(images: Tensor, draw: Draw) -> Tensor:
-    """Set a window of half the side to zero, cut off at the border."""
+    """Set a window of half the side to zero, clipped at the border."""
     size = images.shape[-1]
     window = int(size * CUTOUT_RATIO + 0.5)
     position = torch.arange(size, device=images.device)
@@ -233,7 +228,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Draw], Tensor]] = {
 
 def _sample(images: Tensor, affine: Tensor) -> Tensor:
     groups, count, channels, height, width = images.shape
-    # All images of a group share one grid, so they can stand in the channel dimension.
+    # All images of a group share one grid, so they can be stacked as channels.
     stacked = images.reshape(groups, count * channels, height, width)
     grid = F.affine_grid(
         affine.view(groups, 2, 3), [groups, count * channels, height, width], align_corners=False

@@ -1,12 +1,11 @@
-"""Losses, base methods, networks and readers of one's own, each named by where it lies:
-`module:object`.
+"""Custom losses, base methods, networks and readers, each named by its location: `module:object`.
 
-Such a name stands wherever a built-in one may stand. It is all that a worker needs to import the
-object, and as part of a unit it tells one implementation from another, so nothing has to be
-registered anywhere. `module:object@2` names the second version of an object: raise the number when
-an edit changes results, and what the first one made keeps its name.
+Such a name may be used wherever a built-in name may. A worker needs nothing else to import the
+object, and as part of a unit it distinguishes implementations, so nothing has to be registered.
+`module:object@2` names the second version of an object: raise the number when an edit changes
+results, and results of the first version stay valid.
 
-Names are checked without importing anything: planning stays free of torch.
+Names are checked without importing the module, so planning stays free of torch.
 """
 
 import difflib
@@ -21,11 +20,12 @@ _CUSTOM_NAME = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)
 
 
 def require_importable(name: str) -> str:
-    """Return a name `module:object` unchanged if its module can be found; nothing is imported but
-    its packages.
+    """Return a name `module:object` unchanged if its module can be found.
+
+    Only the packages that contain the module are imported.
 
     Raises:
-        SettingsError: it is not of that form, or there is no such module.
+        SettingsError: the name has another form, or there is no such module.
     """
     module, _ = _split_name(name)
     try:
@@ -38,10 +38,10 @@ def require_importable(name: str) -> str:
 
 
 def import_object(name: str) -> Any:
-    """Import the object that a name `module:object` stands for.
+    """Import the object that a name `module:object` refers to.
 
     Raises:
-        SettingsError: the module is not there or fails, or has no such object.
+        SettingsError: the module is missing or fails to import, or has no such object.
     """
     module, attribute = _split_name(name)
     try:
@@ -55,9 +55,8 @@ def import_object(name: str) -> Any:
             f"{name!r}: importing {module} failed: {type(error).__name__}: {error}"
         ) from error
     if not hasattr(imported, attribute):
-        close = difflib.get_close_matches(
-            attribute, [key for key in vars(imported) if key[0] != "_"], n=1
-        )
+        public = [key for key in vars(imported) if key[0] != "_"]
+        close = difflib.get_close_matches(attribute, public, n=1)
         hint = f"; did you mean {module}:{close[0]}?" if close else ""
         raise SettingsError(f"{name!r}: module {module} has no {attribute}{hint}")
     return getattr(imported, attribute)
@@ -75,6 +74,6 @@ def _split_name(name: str) -> tuple[str, str]:
 
 def _missing_module_message(module: str) -> str:
     return (
-        f"there is no module {module}; install its package, or name its folder in the environment"
+        f"there is no module {module}; install its package, or add its folder to the environment"
         " variable PYTHONPATH (on a cluster, on every node)"
     )

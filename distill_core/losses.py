@@ -1,4 +1,4 @@
-"""The three losses under their short name; `distill_core.distillation.losses` defines them."""
+"""The three losses of IID; `distill_core.distillation.losses` defines them."""
 
 from distill_core.distillation.losses import (
     class_centralization,

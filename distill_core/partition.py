@@ -1,7 +1,7 @@
 """Partition of stored images into training images (IDM's multi-formation; Zhao et al., CVPR 2023).
 
-A stored image is a canvas of factor × factor cells. Decoding cuts the cells and upsamples each to
-the canvas's size, so a set of N images trains a network as factor²·N images.
+A stored image is a canvas of factor × factor tiles. Decoding cuts out the tiles and upsamples each
+to the size of the canvas, so N stored images are factor²·N training images.
 """
 
 import torch.nn.functional as F
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 def partition(images: Tensor, factor: int) -> Tensor:
-    """Cut canvases into their cells and upsample each to full size, bilinearly; differentiable.
+    """Cut canvases into tiles and upsample each to full size, bilinearly and differentiably.
 
     Args:
         images: (N, C, H, W).
-        factor: cells a side; 1 returns the images themselves.
+        factor: tiles per side; 1 returns the images unchanged.
 
     Returns:
-        (factor²·N, C, H, W): all images' top-left cells, then those below, column by column.
+        (factor²·N, C, H, W): the top-left tiles of all images, then those below, column by column.
 
     Raises:
         ValueError: the side is not divisible by the factor.
@@ -25,10 +25,10 @@ def partition(images: Tensor, factor: int) -> Tensor:
         return images
     count, channels, height, width = images.shape
     require_divisible(height, factor)
-    cell = height // factor
-    cells = images.reshape(count, channels, factor, cell, factor, cell).permute(4, 2, 0, 1, 3, 5)
+    side = height // factor
+    tiles = images.reshape(count, channels, factor, side, factor, side).permute(4, 2, 0, 1, 3, 5)
     return F.interpolate(
-        cells.reshape(-1, channels, cell, cell),
+        tiles.reshape(-1, channels, side, side),
         size=(height, width),
         mode="bilinear",
         align_corners=False,
@@ -36,12 +36,11 @@ def partition(images: Tensor, factor: int) -> Tensor:
 
 
 def tile(images: Tensor, factor: int) -> Tensor:
-    """Shrink images and lay them out as canvases, so that `partition` gives their blurred selves
-    back.
+    """Shrink images and arrange them on canvases; `partition` returns blurred versions of them.
 
     Args:
         images: (factor²·N, C, H, W), in the order that `partition` returns.
-        factor: cells a side; 1 returns the images themselves.
+        factor: tiles per side; 1 returns the images unchanged.
 
     Returns:
         (N, C, H, W).
@@ -49,14 +48,14 @@ def tile(images: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return images
     count, channels, height, width = images.shape
-    cells = downscale(images, factor)
-    cell = cells.shape[-1]
-    grid = cells.reshape(factor, factor, count // factor**2, channels, cell, cell)
+    tiles = downscale(images, factor)
+    side = tiles.shape[-1]
+    grid = tiles.reshape(factor, factor, count // factor**2, channels, side, side)
     return grid.permute(2, 3, 1, 4, 0, 5).reshape(-1, channels, height, width)
 
 
 def downscale(images: Tensor, factor: int) -> Tensor:
-    """Shrink images (N, C, H, W) to a factor-th of their side, bilinearly.
+    """Shrink images (N, C, H, W) to 1/factor of their side, bilinearly.
 
     Raises:
         ValueError: the side is not divisible by the factor.
@@ -66,6 +65,6 @@ def downscale(images: Tensor, factor: int) -> Tensor:
 
 
 def require_divisible(size: int, factor: int) -> None:
-    """Raise ValueError where images of this side cannot be cut into factor × factor cells."""
+    """Raise ValueError if images of this side cannot be cut into factor × factor tiles."""
     if size % factor:
-        raise ValueError(f"images of {size} pixels cannot be cut into {factor} × {factor} cells")
+        raise ValueError(f"images of {size} pixels cannot be cut into {factor} × {factor} tiles")

@@ -1,8 +1,7 @@
 """The settings of every step of dataset distillation, with the published values as defaults.
 
-This module is plain data: it imports neither torch nor numpy, so that planning and reporting can
-read and hash settings without paying for either. Names follow the released code of DC, DSA, DM and
-IDM where it has a name.
+This module is plain data: it imports neither torch nor numpy, so planning and reporting read and
+hash settings quickly. Names follow the released code of DC, DSA, DM and IDM where it has one.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -17,66 +16,52 @@ Initialization = Literal["real", "noise"]
 CovarianceForm = Literal["local", "global"]
 
 HOLD_OUT_FRACTION = 0.1
-"""Share of the training images that the strict protocol keeps for choices."""
+"""Share of the training images that the strict protocol holds out for choices."""
 
 DSA_OPS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 DSA_ALL = "color_crop_cutout_flip_scale_rotate"
 
 LOCATION: dict[str, Any] = {"identity": False}
-"""Field metadata of values that say where something lies, or what reading it tells too: they stay
-out of the key.
-"""
+"""Field metadata of values that say where something is, or that reading it also tells.
+
+They are not part of a unit's key."""
 
 ADDED: dict[str, Any] = {"added": True}
-"""Field metadata of settings that came after the first release: at its default such a field stays
-out of a unit's key, so that what was computed before keeps its name."""
+"""Field metadata of settings that were added after the first release.
+
+At its default such a field is not part of a unit's key, so earlier results keep their keys."""
 
 METHOD: dict[str, Any] = {**ADDED, "method": True}
-"""Field metadata of what the name of a method says; it is no setting that a search space can
-give.
-"""
+"""Field metadata of values that the name of a method implies; a search space cannot set them."""
 
-COHORT_FREE: dict[str, Any] = {"cell": True}
-"""Field metadata of settings in which the sets of one cohort may differ: no draw of an iteration,
-no matching network and no feature of a real image depends on them."""
+COHORT_FREE: dict[str, Any] = {"cohort_free": True}
+"""Field metadata of settings in which the sets of one cohort may differ.
+
+No draw of an iteration, no matching network and no feature of a real image depends on them."""
 
 
 class SettingsError(ValueError):
-    """A setting has a value that cannot be used; the message names the setting, the value and what
-    is possible.
-    """
+    """A setting has an invalid value; the message names setting, value and possible values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetRef:
-    """A data set by name and version; for a user's own data set also where it lies and how it is
-    read.
-    """
+    """A data set by name and version; for a custom one also its location and format."""
 
     name: str
-    """A registered name (see `iid datasets`), or a name of the user's choice together with `format`
-    and `path`.
-    """
+    """A registered name (see `iid datasets`), or a name of your choice with `format` and `path`."""
     version: int = 1
-    """Raise it when the images behind the name change."""
+    """Raise it when the images of the data set change."""
     image_size: int | None = None
-    """Side in pixels to which a user's own images are resized; registered data sets have their
-    own.
-    """
+    """Side in pixels to which custom images are resized; registered data sets have a fixed size."""
     classes: tuple[int, ...] = field(default=(), metadata=ADDED)
-    """Only the images of these classes, which become classes 0, 1, …, in this order; all classes if
-    empty.
-    """
+    """Keep only these classes, which become classes 0, 1, …, in this order; empty keeps all."""
     format: str | None = field(default=None, metadata=LOCATION)
-    """Layout of a user's own data set, parquet, imagefolder, or a reader `module:object`; None for
-    a registered one.
-    """
+    """Format of a custom data set: parquet, imagefolder, or a reader `module:object`."""
     path: str | None = field(default=None, metadata=LOCATION)
-    """Folder of a user's own data set, absolute or relative to the data folder."""
+    """Folder of a custom data set, absolute or relative to the data folder."""
     num_classes: int | None = field(default=None, metadata=LOCATION)
-    """Classes of a user's own data set, for plans that need them before it is read; checked when it
-    is.
-    """
+    """Number of classes of a custom data set, for plans made before it is read; checked then."""
 
     def __post_init__(self) -> None:
         if (self.format is None) != (self.path is None):
@@ -88,15 +73,13 @@ class DatasetRef:
             _require_minimum("num_classes", self.num_classes, 2)
         if len(set(self.classes)) != len(self.classes) or any(c < 0 for c in self.classes):
             raise SettingsError(
-                f"classes is {self.classes}; give distinct numbers of classes, counted from 0"
+                f"classes is {self.classes}; give distinct class numbers, starting from 0"
             )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtractorSettings:
-    """How one extractor network ψ of class centralization is trained on real images (IID release:
-    40 epochs).
-    """
+    """Training of one extractor ψ for class centralization on real images (IID: 40 epochs)."""
 
     network: str = "ResNet18"
     """Architecture, a name that `build_network` knows."""
@@ -109,9 +92,9 @@ class ExtractorSettings:
     weight_decay: float = 5e-4
     """Weight decay of SGD."""
     batch_train: int = 256
-    """Images a step."""
+    """Images per step."""
     dsa_strategy: str = "none"
-    """Augmentation of the real images; the release uses none."""
+    """Augmentation of the real images; the released code uses none."""
     precision: Precision = "tf32"
     """Arithmetic of the network."""
 
@@ -125,22 +108,20 @@ class ExtractorSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueSettings:
-    """IDM's queue of matching networks that train while the images are distilled, and its
-    cross-entropy term.
-    """
+    """IDM's queue of networks that train while images are distilled, and its cross-entropy term."""
 
     networks: int = 3
     """Random networks in the queue at the start."""
     interval: int = 30
-    """Iterations after which one more random network enters (5 at IPC 1)."""
+    """Iterations after which another random network is added (5 at IPC 1)."""
     max_networks: int = 100
-    """Length of the queue; the oldest network leaves first."""
+    """Maximum length of the queue; the oldest network leaves first."""
     trained_networks: int = 2
     """Networks drawn from the queue for training after each iteration."""
     train_steps: int = 10
     """SGD steps for each of them, on real batches."""
     batch_train: int = 256
-    """Real images a step."""
+    """Real images per step."""
     lr_net: float = 0.01
     """Learning rate of those steps."""
     momentum: float = 0.9
@@ -148,9 +129,7 @@ class QueueSettings:
     weight_decay: float = 5e-4
     """Weight decay of those steps."""
     ce_weight: float = 0.5
-    """Weight of class-aware regularization: loss += ce_weight · running accuracy in percent · cross
-    entropy.
-    """
+    """Weight of class-aware regularization: loss += ce_weight · running accuracy in % · CE."""
 
     def __post_init__(self) -> None:
         for name in ("networks", "interval", "max_networks", "batch_train"):
@@ -162,9 +141,7 @@ class QueueSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistillationSettings:
-    """L = L_base + λ_CC·L_CC + λ_CM·L_CM over the pixels of the synthetic set; DM without a queue,
-    IDM with one.
-    """
+    """L = L_base + λ_CC·L_CC + λ_CM·L_CM over the pixels of a set; IDM with a queue, else DM."""
 
     network: str = "ConvNet"
     """Matching network φ."""
@@ -175,15 +152,13 @@ class DistillationSettings:
     momentum_img: float = field(default=0.5, metadata=COHORT_FREE)
     """Momentum of the pixels."""
     batch_real: int = 256
-    """Real images a class and iteration; a class that has fewer gives all it has, over and over."""
+    """Real images per class and iteration; smaller classes repeat their images."""
     init: Initialization = "real"
     """Initial images: real ones of the class, or noise."""
     dsa_strategy: str = DSA_ALL
     """Siamese augmentation: DSA operations joined by "_", or "none"."""
     partition: int = 1
-    """Side of the grid into which a stored image is cut: 2 gives IDM's four training images a
-    canvas, 1 none.
-    """
+    """Tiles per side of a stored image; IDM uses 2: each image holds four training images."""
     lambda_cc: float = field(default=0.0, metadata=COHORT_FREE)
     """Weight of class centralization."""
     lambda_cm: float = field(default=0.0, metadata=COHORT_FREE)
@@ -193,21 +168,17 @@ class DistillationSettings:
     cc_beta: float = field(default=0.0, metadata=COHORT_FREE)
     """β of that form."""
     covariance: CovarianceForm = field(default="local", metadata=ADDED | COHORT_FREE)
-    """Covariance that is matched: of channels over positions (local, IID), or of the whole feature
-    vector (global).
-    """
+    """Covariance to match: of channels over positions (local) or of whole features (global)."""
     queue: QueueSettings | None = None
-    """None matches in a new random network every iteration (DM); otherwise IDM's queue."""
+    """None uses a new random network in every iteration (DM); otherwise IDM's queue."""
     base: str | None = field(default=None, metadata=METHOD)
-    """A base method of one's own, `module:object`, instead of DM and IDM."""
+    """A custom base method, `module:object`, instead of DM and IDM."""
     loss: str | None = field(default=None, metadata=METHOD | COHORT_FREE)
-    """A loss of one's own, `module:object`, that is added to the objective."""
+    """A custom loss, `module:object`, that is added to the objective."""
     lambda_loss: float = field(default=1.0, metadata=ADDED | COHORT_FREE)
-    """Weight of that loss."""
+    """Weight of the custom loss."""
     precision: Precision = "tf32"
-    """Arithmetic of the networks; TF32 exists on GPUs only; on a CPU it allows Winograd's
-    convolutions.
-    """
+    """Arithmetic of the networks. TF32 needs a GPU; on a CPU it allows Winograd's algorithm."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_real", "partition"):
@@ -230,43 +201,39 @@ class DistillationSettings:
             (False, True): "+CM",
             (False, False): "",
         }
-        own = "" if self.loss is None else f"+{self.loss}"
-        return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + own
+        custom = "" if self.loss is None else f"+{self.loss}"
+        return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + custom
 
     @property
     def cohort_settings(self) -> "DistillationSettings | None":
-        """What all sets of one cohort share, the rest at its defaults; None for a base of one's
-        own, which may do anything with its settings and is therefore alone."""
+        """What all sets of a cohort share, with defaults for the rest; None for no cohort."""
         if self.base is not None:
+            # A custom base may use any setting, so its sets are distilled separately.
             return None
         defaults: dict[str, Any] = {
-            f.name: f.default for f in fields(self) if f.metadata.get("cell", False)
+            f.name: f.default for f in fields(self) if f.metadata.get("cohort_free", False)
         }
         return replace(self, **defaults)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationSettings:
-    """How fresh networks are trained on a synthetic set and tested: the protocol of DC, DSA, DM and
-    IDM.
-    """
+    """Training and test of fresh networks on a synthetic set: the protocol of DC, DSA, DM, IDM."""
 
     num_eval: int = 20
-    """Networks trained on each set."""
+    """Networks trained per set."""
     epoch_eval_train: int = 1000
-    """Passes over the set are epoch_eval_train + 1, with one drop of the learning rate after half
-    of them.
-    """
+    """There are epoch_eval_train + 1 epochs; the learning rate drops after half of them."""
     lr_net: float = 0.01
-    """Learning rate of SGD before the drop; a tenth of it after."""
+    """Learning rate of SGD before the drop; a tenth of it afterwards."""
     momentum: float = 0.9
     """Momentum of SGD; cleared at the drop."""
     weight_decay: float = 5e-4
     """Weight decay of SGD."""
     batch_train: int = 256
-    """Images a step."""
+    """Images per step."""
     dsa_strategy: str = DSA_ALL
-    """Augmentation while training: one operation a batch, its parameters drawn per image."""
+    """Augmentation while training: one operation per batch, with parameters per image."""
     precision: Precision = "tf32"
     """Arithmetic of the network."""
 
@@ -281,14 +248,12 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureSettings:
-    """How real and synthetic images are laid out in the plane and compared as distributions of
-    features.
-    """
+    """Comparison of the features of real and synthetic images, and their projection to planes."""
 
     images: int = 200
-    """Real images a class; a class that has fewer gives all it has."""
+    """Real images per class; smaller classes use all of theirs."""
     perplexity: float = 30.0
-    """Of t-SNE; lowered where there are too few images for it."""
+    """Perplexity of t-SNE; lowered where there are too few images."""
 
     def __post_init__(self) -> None:
         _require_minimum("images", self.images, 2)
@@ -296,16 +261,12 @@ class FeatureSettings:
 
 
 def is_custom(name: str) -> bool:
-    """Tell whether a name says where a thing of one's own lies, `module:object` (see
-    `distill_core.extensions`).
-    """
+    """Return whether a name is that of a custom object, `module:object` (see `extensions`)."""
     return ":" in name
 
 
 def parse_dsa_strategy(strategy: str) -> tuple[str, ...]:
-    """Return the operations of a `dsa_strategy` such as "color_crop_flip"; "none" gives an empty
-    tuple.
-    """
+    """Return the operations of a `dsa_strategy` such as "color_crop_flip"; none for "none"."""
     return () if strategy == "none" else tuple(strategy.split("_"))
 
 
@@ -326,7 +287,7 @@ def _check_optimizer(lr_net: float, momentum: float, weight_decay: float) -> Non
 
 def _check_momentum(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise SettingsError(f"{name} is {value}; it must lie in [0, 1)")
+        raise SettingsError(f"{name} is {value}; it must be in [0, 1)")
 
 
 def _require_minimum(name: str, value: float, minimum: float) -> None:

@@ -1,8 +1,7 @@
-"""The synthetic set: a few images per class, with everything that is needed to train on them
-correctly.
+"""The synthetic set: a few images per class, with everything that is needed to train on them.
 
-One safetensors file holds the images in pixel space (nominally [0, 1], nothing is clipped), the
-labels, and in its header, as JSON, the data set, class names, normalization, IPC, partition factor,
+One safetensors file holds the images in pixel space (nominally [0, 1], nothing is clipped) and the
+labels. Its header holds, as JSON, the data set, class names, normalization, IPC, partition factor,
 method and full spec.
 """
 
@@ -20,19 +19,17 @@ from distill_core.tensor_files import write_tensors
 
 HEADER = "iid"
 FORMAT_VERSION = 2
-"""Of files with soft labels; without, files are written as version 1, which older programs read
-too.
-"""
+"""Of files with soft labels; others are written as version 1, so that older programs read them."""
 TENSORS = ("images", "labels", "soft_labels")
 
 
 class SyntheticSetError(ValueError):
-    """A file is not a synthetic set, or a damaged one; the message names the file."""
+    """A file is not a synthetic set or is damaged; the message names the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSet:
-    """Synthetic images with their labels and how they are to be read.
+    """Synthetic images, their labels, and how to read them.
 
     Raises:
         SyntheticSetError: shapes, labels and metadata do not fit together.
@@ -41,26 +38,26 @@ class SyntheticSet:
     images: Tensor
     """float32 (N, C, H, W) in pixel space, nominally [0, 1]."""
     labels: Tensor
-    """int64 (N,); of a set with soft labels their most likely classes."""
+    """int64 (N,); in a set with soft labels the most likely classes."""
     soft_labels: Tensor | None = None
-    """float32 (N, K), probabilities of the classes, where the set has them."""
+    """float32 (N, K), probabilities of the classes; None if the set has none."""
     dataset: str
     dataset_version: int = 1
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
-    """Per channel, in pixel space; what the training images are normalized with."""
+    """Per channel, in pixel space; training images are normalized with it."""
     std: tuple[float, ...]
     """Per channel."""
     ipc: int
     """Stored images per class."""
     partition: int = 1
-    """Cells a side into which each stored image is cut for training."""
+    """Tiles per side into which each stored image is cut for training."""
     method: str
     """Name of the method, such as "DM+IID"."""
     spec: dict[str, Any] = field(default_factory=dict)
-    """Every setting that the set was made with."""
+    """Every setting of the distillation."""
     key: str | None = None
-    """Key of the unit that made it."""
+    """Key of the unit that produced it."""
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.labels.shape != self.images.shape[:1]:
@@ -77,7 +74,7 @@ class SyntheticSet:
             self.class_names
         ):
             raise SyntheticSetError(
-                f"labels must lie in 0…{len(self.class_names) - 1}, one for each class name"
+                f"labels must be in 0…{len(self.class_names) - 1}, one for each class name"
             )
         soft = self.soft_labels
         if soft is not None and soft.shape != (len(self.labels), len(self.class_names)):
@@ -91,10 +88,9 @@ class SyntheticSet:
             )
 
     def training_images(self) -> tuple[Tensor, Tensor]:
-        """Return what a network trains on: normalized, partition-decoded images (N', C, H, W) and
-        their labels.
+        """Return normalized images (N', C, H, W), cut by the partition, and their labels.
 
-        Labels are classes, int64 (N',), or where the set has soft labels probabilities, float32
+        Labels are classes, int64 (N',), or in a set with soft labels probabilities, float32
         (N', K).
         """
         images = partition(to_normalized(self.images, self.mean, self.std), self.partition)
@@ -111,10 +107,10 @@ class SyntheticSet:
 
     @classmethod
     def load(cls, path: Path) -> "SyntheticSet":
-        """Read a set that `save` wrote, onto the CPU.
+        """Read a set that `save` wrote to the CPU.
 
         Raises:
-            SyntheticSetError: the file is missing, damaged, or something else.
+            SyntheticSetError: the file is missing, damaged, or not a synthetic set.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -132,14 +128,12 @@ class SyntheticSet:
 
 
 def to_normalized(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Map images (…, C, H, W) from pixel space to normalized space, (x − mean) / std per
-    channel.
-    """
+    """Map images (…, C, H, W) from pixel space to normalized space: (x − mean) / std."""
     return (images - _per_channel(mean, images)) / _per_channel(std, images)
 
 
 def to_pixels(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Map images (…, C, H, W) from normalized space to pixel space, x · std + mean per channel."""
+    """Map images (…, C, H, W) from normalized space to pixel space: x · std + mean."""
     return images * _per_channel(std, images) + _per_channel(mean, images)
 
 

@@ -1,5 +1,4 @@
-"""Data sets: what they are (`info`), where they lie (`files`), how they are read (`load`) and held
-(`image_set`).
+"""Data sets: records (`info`), locations (`files`), reading (`load`), and memory (`image_set`).
 
-Nothing is imported here, so that `info` and `files` stay free of torch and numpy.
+Nothing is imported here, so `info` and `files` stay free of torch and numpy.
 """

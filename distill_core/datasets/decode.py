@@ -1,4 +1,4 @@
-"""Image files to arrays."""
+"""Decoding of image files to arrays."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +27,7 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def decode_registered(data: EncodedData, info: DatasetInfo) -> RawData:
-    """Decode images that must have the shape in the data set's record; gray ones among RGB become
-    RGB.
+    """Decode images that must have the size in the data set's record; gray ones become RGB.
 
     Raises:
         DatasetError: an image cannot be decoded or has another size.
@@ -37,18 +36,18 @@ def decode_registered(data: EncodedData, info: DatasetInfo) -> RawData:
 
 
 def decode_custom(data: EncodedData, image_size: int | None) -> RawData:
-    """Decode a user's images to squares.
+    """Decode custom images to squares.
 
     Images of another size are resized (bilinear, antialiased) until the shorter side fits, then
-    cropped at the center. They become gray where all are gray, otherwise RGB; transparency is
+    cropped at the center. The result is gray if all images are gray, otherwise RGB. Transparency is
     dropped.
 
     Args:
         data: the encoded images.
-        image_size: side in pixels; None takes the shorter side of the first training image.
+        image_size: side in pixels; None uses the shorter side of the first training image.
 
     Raises:
-        DatasetError: an image cannot be decoded or has more than 8 bits a channel.
+        DatasetError: an image cannot be decoded or has more than 8 bits per channel.
     """
     images = [*data.train.images, *data.test.images]
     channels = 1 if all(_inspect(image, _is_gray) for image in images) else 3
@@ -69,12 +68,12 @@ def _decode(split: EncodedSplit, channels: int, image_size: int, resize: bool) -
 
     def convert(image: Image.Image) -> Pixels:
         if image.mode.startswith(_DEEP_MODES):
-            raise DatasetError(f"has pixels of mode {image.mode}; convert it to 8 bits a channel")
+            raise DatasetError(f"has pixels of mode {image.mode}; convert it to 8 bits per channel")
         if not resize and image.size != (image_size, image_size):
             raise DatasetError(
                 f"is {image.width}×{image.height} pixels, not {image_size}×{image_size}"
             )
-        # converted first, because palette images resize by nearest neighbor only
+        # Converted first, because palette images can only be resized by nearest neighbor.
         image = image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
         if image.size != (image_size, image_size):
             image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
@@ -101,13 +100,12 @@ def _inspect(encoded: EncodedImage, use: Callable[[Image.Image], T]) -> T:
             f"{encoded.where}: has no image bytes; write the data set with the images embedded"
         )
     try:
-        with Image.open(
-            BytesIO(encoded.content) if isinstance(encoded.content, bytes) else encoded.content
-        ) as image:
+        content = encoded.content
+        with Image.open(BytesIO(content) if isinstance(content, bytes) else content) as image:
             return use(image)
     except DatasetError as error:
         raise DatasetError(f"{encoded.where}: the image {error}") from error
-    except Exception as error:  # on damaged bytes the decoders raise whatever they stumble over
+    except Exception as error:  # on damaged bytes decoders may raise anything
         raise DatasetError(
             f"{encoded.where}: not a readable image ({error}); replace or remove it"
         ) from error

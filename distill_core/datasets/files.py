@@ -1,5 +1,6 @@
-"""Where the files of a data set lie under the data folder, found without reading them and without
-torch or numpy.
+"""Where the files of a data set are in the data folder.
+
+They are located without reading them, and without torch or numpy.
 """
 
 import re
@@ -11,12 +12,12 @@ from distill_core.datasets.info import DatasetError, find_registered
 from distill_core.settings import DatasetRef, is_custom
 
 TEST_NAMES = ("test", "validation", "valid", "val")
-"""Names under which a user's test split may lie; the first that exists is taken."""
+"""Names of a custom test split; the first one that exists is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderLayout:
-    """A folder under the data folder and glob patterns of what must be in it."""
+    """A folder in the data folder, and glob patterns of the files that must be in it."""
 
     folder: str
     files: tuple[str, ...]
@@ -53,14 +54,13 @@ LAYOUTS: dict[str, tuple[FolderLayout, ...]] = {
         *_build_layouts(("", "tinyimagenet"), ("tinyimagenet.pt",)),
     ),
 }
-"""Where each registered data set may lie; the first complete place is read. The digits lie in
-scikit-learn.
-"""
+"""Possible locations of each registered data set; the first complete one is read.
+
+The digits are part of scikit-learn."""
 
 
 def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
-    """Return the folder in which a data set's files lie, or None where some are missing. Nothing is
-    opened.
+    """Return the folder of a data set, or None where files are missing; no file is opened.
 
     Args:
         dataset: a reference, or a registered name.
@@ -74,22 +74,20 @@ def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
         folder = resolve_custom_folder(ref, root)
         if is_custom(ref.format or ""):
             return folder if folder.exists() else None
-        present = (
-            find_parquet_shards(folder, "train")
-            if ref.format == "parquet"
-            else (folder / "train").is_dir()
-        )
-        return folder if present else None
+        if ref.format == "parquet":
+            return folder if find_parquet_shards(folder, "train") else None
+        return folder if (folder / "train").is_dir() else None
     if find_registered(ref.name).name == "digits":
         return _find_digits()
-    places = ((root / layout.folder, layout) for layout in LAYOUTS[ref.name])
-    return next(
-        (folder for folder, layout in places if not _find_missing_files(folder, layout)), None
-    )
+    for layout in LAYOUTS[ref.name]:
+        folder = root / layout.folder
+        if not _find_missing_files(folder, layout):
+            return folder
+    return None
 
 
 def describe_source(name: str) -> str:
-    """Say in a sentence how to get a registered data set.
+    """Describe in one sentence how to get a registered data set.
 
     Raises:
         DatasetError: the name is unknown.
@@ -98,21 +96,12 @@ def describe_source(name: str) -> str:
 
 
 def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
-    """Return the error for a data set that `locate` does not find: what is missing, where, and what
-    to do.
+    """Return the error for a data set that `locate` does not find.
+
+    It says what is missing, where, and what to do.
     """
     if ref.path is not None:
-        folder = resolve_custom_folder(ref, root).resolve()
-        remedy = f"check the path of this data set ({ref.path})"
-        if not Path(ref.path).expanduser().is_absolute():
-            remedy += " and --data, the folder that it counts from"
-        known = {
-            "parquet": "train.parquet or train-*.parquet",
-            "imagefolder": "train/<class>/<images>",
-        }
-        expected = known.get(ref.format or "", "files")
-        where = f"{folder}, which is not there" if not folder.exists() else folder
-        return DatasetError(f"{ref.name}: no {expected} in {where}; {remedy}")
+        return _missing_custom_error(ref, root)
     remedy = describe_source(ref.name)
     if ref.name == "cifar10" and locate("cifar10-jpeg", root) is not None:
         remedy += f"; {root / 'cifar10' / 'train.parquet'} is the data set 'cifar10-jpeg'"
@@ -127,19 +116,33 @@ def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
     return DatasetError(f"{ref.name}: not found (looked in {places or 'scikit-learn'}); {remedy}")
 
 
+def _missing_custom_error(ref: DatasetRef, root: Path) -> DatasetError:
+    folder = resolve_custom_folder(ref, root).resolve()
+    remedy = f"check the path of this data set ({ref.path})"
+    if not Path(ref.path or "").expanduser().is_absolute():
+        remedy += " and --data, the folder that it is relative to"
+    known = {
+        "parquet": "train.parquet or train-*.parquet",
+        "imagefolder": "train/<class>/<images>",
+    }
+    expected = known.get(ref.format or "", "files")
+    where = f"{folder}, which is not there" if not folder.exists() else folder
+    return DatasetError(f"{ref.name}: no {expected} in {where}; {remedy}")
+
+
 def resolve_custom_folder(ref: DatasetRef, root: Path) -> Path:
-    """Return the folder of a user's own data set; a relative path counts from the data folder."""
+    """Return the folder of a custom data set; a relative path starts at the data folder."""
     return root / Path(ref.path or "").expanduser()
 
 
 def find_parquet_shards(folder: Path, split: str) -> list[Path]:
-    """Return a split's Parquet files in order; empty where there is none.
+    """Return the Parquet files of a split in order; empty where there are none.
 
-    Known places are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and
+    Possible names are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and
     `<split>/*.parquet`.
 
     Raises:
-        DatasetError: a file's name tells of shards that are not there.
+        DatasetError: the name of a file implies more shards than there are.
     """
     patterns = (
         f"{split}.parquet",
@@ -147,14 +150,17 @@ def find_parquet_shards(folder: Path, split: str) -> list[Path]:
         f"data/{split}.parquet",
         f"data/{split}-*.parquet",
     )
-    found = (sorted(folder.glob(pattern)) for pattern in (*patterns, f"{split}/*.parquet"))
-    shards = next((files for files in found if files), [])
+    shards: list[Path] = []
+    for pattern in (*patterns, f"{split}/*.parquet"):
+        shards = sorted(folder.glob(pattern))
+        if shards:
+            break
     for shard in shards:
         count = re.search(r"-of-(\d+)", shard.name)
         if count and int(count[1]) != len(shards):
             raise DatasetError(
-                f"{shard}: the name tells of {int(count[1])} files, {len(shards)} are there; get"
-                " the others"
+                f"{shard}: the name says that there are {int(count[1])} files, but {len(shards)}"
+                " are there; get the others"
             )
     return shards
 

@@ -1,4 +1,4 @@
-"""Images as uint8 on the device, grouped by class and normalized on the fly."""
+"""Images as uint8 on a device, grouped by class and normalized when they are read."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,19 +15,17 @@ from distill_core.runtime.device import to_device
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """The set that some classes were taken from, and which; splits of the whole set are found again
-    by it.
-    """
+    """The whole set that some classes were taken from; needed to repeat splits of the whole set."""
 
     counts: tuple[int, ...]
-    """Images of each class of the whole set."""
+    """Number of images of each class of the whole set."""
     classes: tuple[int, ...]
-    """Classes of the whole set in their order here."""
+    """Classes of the whole set that were kept, in their new order."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """Labeled images sorted by class; within a class they keep the order in which they were read.
+    """Labeled images sorted by class; within a class in the order in which they were read.
 
     Example: `ImageSet.build(images, labels, classes=10, name="digits", mean=(0.3,), std=(0.3,))`.
     """
@@ -39,13 +37,13 @@ class ImageSet:
     labels: Tensor
     """int64 (N,), ascending, on the device of the images."""
     counts: tuple[int, ...]
-    """Images of each class."""
+    """Number of images of each class."""
     mean: tuple[float, ...]
     """Mean of each channel, pixels in [0, 1]."""
     std: tuple[float, ...]
     """Standard deviation of each channel, pixels in [0, 1]."""
     restriction: Restriction | None = None
-    """What the set was cut down from, if `restricted` made it."""
+    """The whole set, if `keep_classes` made this one."""
 
     @classmethod
     def build(
@@ -80,11 +78,11 @@ class ImageSet:
             )
         if len(mean) != images.shape[1] or len(std) != images.shape[1]:
             raise DatasetError(
-                f"{name}: mean {tuple(mean)} and std {tuple(std)} are not of {images.shape[1]}"
-                " channels"
+                f"{name}: mean {tuple(mean)} and std {tuple(std)} need {images.shape[1]} values,"
+                " one per channel"
             )
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-            raise DatasetError(f"{name}: labels must lie in 0 … {classes - 1}")
+            raise DatasetError(f"{name}: labels must be in 0 … {classes - 1}")
         labels, order = labels.long().sort(stable=True)
         return cls(
             name=name,
@@ -105,7 +103,7 @@ class ImageSet:
 
     @property
     def channels(self) -> int:
-        """Channels of an image."""
+        """Number of channels of an image."""
         return self.images.shape[1]
 
     @property
@@ -115,7 +113,7 @@ class ImageSet:
 
     @property
     def device(self) -> torch.device:
-        """Where the images are."""
+        """The device that holds the images."""
         return self.images.device
 
     @cached_property
@@ -125,11 +123,11 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The content's name: see `fingerprint`."""
+        """A hash of the content: see `compute_fingerprint`."""
         return compute_fingerprint(self)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Turn uint8 images (…, C, H, W) into float32 (pixel/255 − mean)/std."""
+        """Convert uint8 images (…, C, H, W) to float32 (pixel/255 − mean)/std."""
         return images.to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
 
     def normalized(self, indices: Tensor) -> Tensor:
@@ -145,8 +143,7 @@ class ImageSet:
 
         Args:
             generator: a CPU generator; equal seeds give equal draws on every device.
-            n: images a class. They are distinct; a class that has fewer gives all it has, over and
-                over.
+            n: images per class. They are distinct; a smaller class repeats its images.
 
         Returns:
             int64 indices (K, m), row c of class c, m = min(n, largest class).
@@ -167,9 +164,7 @@ class ImageSet:
         return to_device(chosen + torch.tensor(self.offsets)[:, None], self.device)
 
     def draw_batch(self, generator: torch.Generator, n: int) -> Tensor:
-        """Draw min(n, N) distinct images uniformly from the whole set: int64 indices; the generator
-        is a CPU one.
-        """
+        """Draw int64 indices of min(n, N) distinct images of the set, from a CPU generator."""
         return to_device(torch.randperm(len(self), generator=generator)[:n], self.device)
 
     def subset(self, indices: Tensor) -> "ImageSet":
@@ -184,7 +179,7 @@ class ImageSet:
             device=self.device,
         )
 
-    def restricted(self, classes: Sequence[int]) -> "ImageSet":
+    def keep_classes(self, classes: Sequence[int]) -> "ImageSet":
         """Return all images of some classes, which become classes 0, 1, …, in the order given.
 
         Raises:
@@ -221,14 +216,12 @@ class ImageSet:
 
     @cached_property
     def _absent(self) -> Tensor:
-        """Places (K, largest class) beyond the end of a class."""
+        """Places (K, largest class) after the last image of a class."""
         return torch.arange(max(self.counts)) >= torch.tensor(self.counts)[:, None]
 
 
 def compute_fingerprint(*sets: ImageSet) -> str:
-    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels in class order,
-    alike on all devices.
-    """
+    """Return 16 hex digits of SHA-256 over shapes, pixels and labels; the same on every device."""
     digest = hashlib.sha256()
     for images in sets:
         digest.update(repr(tuple(images.images.shape)).encode())

@@ -1,7 +1,6 @@
-"""What is known of a data set before its images are read: names, shapes, classes, normalization,
-where to get it.
+"""Records of data sets: names, shapes, classes, normalization, and where to get them.
 
-Plain data without torch and numpy: planning reads it.
+Planning reads them, so they are plain data without torch and numpy.
 """
 
 import difflib
@@ -11,14 +10,14 @@ from distill_core.settings import DatasetRef
 
 
 class DatasetError(ValueError):
-    """A data set is unknown, missing or damaged; the message names the file or the value and what
-    to do.
-    """
+    """A data set is unknown, missing or damaged; the message says where and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetInfo:
-    """The record of a data set. Statistics belong to it because codebases normalize the same images
+    """The record of a data set.
+
+    It includes mean and standard deviation, because codebases normalize the same images
     differently.
     """
 
@@ -41,9 +40,9 @@ class DatasetInfo:
     test_images: int
     """Size of the test set."""
     source: str
-    """How to get the files, a sentence."""
+    """How to get the files, in one sentence."""
     version: int = 1
-    """Raised when the images behind the name change."""
+    """Increased when the images of the data set change."""
 
 
 TEN_DIGITS = tuple("0123456789")
@@ -204,28 +203,26 @@ _INFOS = (
 )
 
 REGISTRY: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}
-"""The data sets that need nothing but their name. TinyImageNet's classes are numbered until its
-files name them.
-"""
+"""Data sets that are known by name. TinyImageNet's classes are numbers until its files are read."""
 
 
 def find_registered(name: str) -> DatasetInfo:
     """Return the record of a registered data set.
 
     Raises:
-        DatasetError: no data set has that name; the message gives the nearest one.
+        DatasetError: no data set has that name; the message suggests the nearest one.
     """
     if name in REGISTRY:
         return REGISTRY[name]
     nearest = difflib.get_close_matches(name.lower(), REGISTRY, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(REGISTRY)}."
     raise DatasetError(
-        f"no data set {name!r}; {hint} Your own data set also needs format and path."
+        f"no data set {name!r}; {hint} A custom data set also needs format and path."
     )
 
 
 def resolve_registered(ref: DatasetRef) -> DatasetInfo | None:
-    """Return the record behind a reference, or None where it refers to a user's own data set.
+    """Return the record of a reference, or None for a custom data set.
 
     Raises:
         DatasetError: the name is unknown, or the reference contradicts the record of that name.
@@ -233,7 +230,7 @@ def resolve_registered(ref: DatasetRef) -> DatasetInfo | None:
     if ref.format is not None:
         if ref.name in REGISTRY:
             raise DatasetError(
-                f"{ref.name!r} is a known data set; give the one in {ref.path} a name of its own"
+                f"{ref.name!r} is a known data set; give the one in {ref.path} another name"
             )
         return None
     info = find_registered(ref.name)
@@ -242,11 +239,11 @@ def resolve_registered(ref: DatasetRef) -> DatasetInfo | None:
     if ref.image_size not in (None, info.image_size):
         raise DatasetError(
             f"data set {ref.name!r} has images of {info.image_size} pixels, not {ref.image_size};"
-            " leave image_size out"
+            " omit image_size"
         )
     if ref.num_classes not in (None, len(info.classes)):
         raise DatasetError(
-            f"data set {ref.name!r} has {len(info.classes)} classes, not {ref.num_classes}; leave"
-            " num_classes out"
+            f"data set {ref.name!r} has {len(info.classes)} classes, not {ref.num_classes}; omit"
+            " num_classes"
         )
     return info

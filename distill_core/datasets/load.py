@@ -1,4 +1,4 @@
-"""A data set by reference: find its files, read them, check them, put them on the device."""
+"""Loading data sets: find the files, read them, check them, and move them to a device."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -51,17 +51,16 @@ class Dataset:
 
 
 def restrict(dataset: Dataset, classes: Sequence[int]) -> Dataset:
-    """Keep the images of some classes, which become classes 0, 1, …, in the order given; all if
-    none is given.
+    """Keep some classes, which become classes 0, 1, …, in the order given; none given keeps all.
 
-    Name, statistics and fingerprint stay those of the whole data set.
+    Name, statistics and fingerprint remain those of the whole data set.
 
     Raises:
         DatasetError: a class is given twice, or does not exist.
     """
     if not classes:
         return dataset
-    train, test = dataset.train.restricted(classes), dataset.test.restricted(classes)
+    train, test = dataset.train.keep_classes(classes), dataset.test.keep_classes(classes)
     info = replace(
         dataset.info,
         classes=tuple(dataset.info.classes[c] for c in classes),
@@ -74,22 +73,22 @@ def restrict(dataset: Dataset, classes: Sequence[int]) -> Dataset:
 def load_dataset(
     ref: DatasetRef, root: Path, *, device: torch.device | str = "cpu", download: bool = False
 ) -> Dataset:
-    """Read a data set and put it on a device.
+    """Read a data set and move it to a device.
 
-    A user's own data set gets its image size from the reference (or from its first image, see
-    `decode_custom`), the mean and standard deviation of its training images, and, where it has no
-    test split, a stratified fifth of the training images as the test set, fixed by a hash of its
-    name. Where the reference names classes, only these are kept (see `restrict`).
+    The image size of a custom data set comes from the reference (or from its first image, see
+    `decode_custom`); mean and standard deviation are those of its training images. If it has no
+    test split, a stratified fifth of the training images becomes the test set, chosen by a hash of
+    its name. If the reference names classes, only these are kept (see `restrict`).
 
     Args:
         ref: what to read.
         root: the data folder.
         device: where the images are kept.
-        download: fetch files that are missing, where torchvision can.
+        download: whether to fetch missing files, where torchvision can.
 
     Raises:
         DatasetError: the data set is unknown, missing or damaged, or has no such class; the message
-            names the file and what to do.
+            says where and what to do.
     """
     root = root.expanduser()
     info = resolve_registered(ref)
@@ -152,7 +151,7 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     if ref.num_classes not in (None, len(raw.classes)):
         raise DatasetError(
             f"{ref.name}: {folder} has {len(raw.classes)} classes, not {ref.num_classes}; give"
-            f" num_classes: {len(raw.classes)}, or look at the folder"
+            f" num_classes: {len(raw.classes)}, or check the folder"
         )
     without = sorted(set(range(len(raw.classes))) - set(raw.train.labels.tolist()))
     if without:
@@ -171,13 +170,13 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
         std=std,
         train_images=len(raw.train.labels),
         test_images=len(raw.test.labels),
-        source=f"your own data set ({ref.format})",
+        source=f"a custom data set ({ref.format})",
     )
     return info, raw
 
 
 def _read_with_custom_reader(ref: DatasetRef, folder: Path) -> RawData:
-    """Read a data set with the user's own reader."""
+    """Read a data set with a custom reader."""
     raw = import_object(ref.format or "")(folder)
     if not isinstance(raw, RawData):
         raise DatasetError(
@@ -191,9 +190,7 @@ def _read_with_custom_reader(ref: DatasetRef, folder: Path) -> RawData:
 
 
 def _check_split(split: RawSplit, shape: tuple[int, ...], classes: int, where: str) -> None:
-    """Raise a DatasetError unless there are bytes of this shape, with one channel or three, and a
-    class for each.
-    """
+    """Raise a DatasetError unless there are uint8 images of this shape, and a label for each."""
     images, labels = split.images, split.labels
     if (
         images.dtype != np.uint8
@@ -202,21 +199,20 @@ def _check_split(split: RawSplit, shape: tuple[int, ...], classes: int, where: s
         or shape[0] not in (1, 3)
     ):
         raise DatasetError(
-            f"{where} images of type {images.dtype} and shape {images.shape}; they have to be uint8"
-            f" (N, C, H, W) with one channel or three and {shape[1]} × {shape[2]} pixels"
+            f"{where} images of type {images.dtype} and shape {images.shape}; they must be uint8"
+            f" (N, C, H, W) with one or three channels and {shape[1]} × {shape[2]} pixels"
         )
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
         raise DatasetError(
-            f"{where} labels of type {labels.dtype} and shape {labels.shape}; they have to be int64"
+            f"{where} labels of type {labels.dtype} and shape {labels.shape}; they must be int64"
             f" ({len(images)},)"
         )
     check_labels(labels, classes, lambda index: f"{where} image {index}")
 
 
 def _compute_statistics(images: Pixels, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel in [0, 1], summed as integers: the same on every
-    machine.
-    """
+    """Compute mean and standard deviation of each channel in [0, 1]."""
+    # Sums of integers are exact, so the statistics are the same on every machine.
     mean, std = [], []
     for channel in torch.from_numpy(images).unbind(dim=1):
         counts, n = channel.flatten().bincount(minlength=256).tolist(), channel.numel()

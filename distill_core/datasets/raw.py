@@ -1,4 +1,4 @@
-"""What a reader returns: images and labels as they were read, in the order of the files."""
+"""What readers return: images and labels in the order of the files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class RawData:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EncodedImage:
-    """An image file or its content, and how to name it in a message."""
+    """An image file or its content, and its name in messages."""
 
     content: bytes | Path | None
     where: str
@@ -41,7 +41,7 @@ class EncodedImage:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EncodedSplit:
-    """Images that are still to be decoded, and labels int64 (N,)."""
+    """Images that are not decoded yet, and labels int64 (N,)."""
 
     images: Sequence[EncodedImage]
     labels: Labels
@@ -57,8 +57,9 @@ class EncodedData:
 
 
 def check_labels(labels: NDArray[Any], classes: int, where: Callable[[int], str]) -> None:
-    """Raise a DatasetError that names the first label outside 0 … classes − 1; `where` names an
-    image by its index.
+    """Raise a DatasetError for the first label outside 0 … classes − 1.
+
+    `where` returns the name of an image, given its index.
     """
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):

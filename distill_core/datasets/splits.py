@@ -1,4 +1,4 @@
-"""Stratified splits, fixed by a hash of what they are for."""
+"""Stratified splits that depend only on their purpose and the name of the data set."""
 
 import numpy as np
 import torch
@@ -11,23 +11,20 @@ from distill_core.seeds import generator
 from distill_core.settings import HOLD_OUT_FRACTION
 
 TEST_FRACTION = 0.2
-"""Share that becomes the test set where a data set comes without one."""
+"""Share that becomes the test set of a data set without one."""
 
 
 def hold_out(images: ImageSet, fraction: float = HOLD_OUT_FRACTION) -> tuple[ImageSet, ImageSet]:
-    """Split a training set into (train, validation): stratified, disjoint, the same for every run
-    on that data set.
+    """Split a training set into (train, validation), stratified and the same in every run.
 
-    Of a set that was restricted to some classes it holds out the images that it holds out of the
-    whole set.
+    From a set with only some classes, it holds out the same images as from the whole set.
 
     Raises:
         DatasetError: a class has fewer than two images.
     """
     held_out = _draw_hold_out_mask(images, fraction).to(images.device)
-    return images.subset((~held_out).nonzero().flatten()), images.subset(
-        held_out.nonzero().flatten()
-    )
+    train = images.subset((~held_out).nonzero().flatten())
+    return train, images.subset(held_out.nonzero().flatten())
 
 
 def _draw_hold_out_mask(images: ImageSet, fraction: float) -> Tensor:
@@ -35,15 +32,13 @@ def _draw_hold_out_mask(images: ImageSet, fraction: float) -> Tensor:
     counts = images.counts if images.restriction is None else images.restriction.counts
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     mask = draw_stratified_mask(labels, fraction, purpose="hold-out", name=images.name)
-    return (
-        mask
-        if images.restriction is None
-        else torch.cat([mask[labels == c] for c in images.restriction.classes])
-    )
+    if images.restriction is None:
+        return mask
+    return torch.cat([mask[labels == c] for c in images.restriction.classes])
 
 
 def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, EncodedSplit]:
-    """Split the images of a data set that has no test set into (train, test).
+    """Split the images of a data set without a test set into (train, test).
 
     Raises:
         DatasetError: a class has a single image.
@@ -53,20 +48,19 @@ def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, Encod
     ).numpy()
 
     def part(chosen: np.ndarray) -> EncodedSplit:
-        return EncodedSplit(
-            [images.images[index] for index in chosen.nonzero()[0].tolist()], images.labels[chosen]
-        )
+        kept = [images.images[index] for index in chosen.nonzero()[0].tolist()]
+        return EncodedSplit(kept, images.labels[chosen])
 
     return part(~mask), part(mask)
 
 
 def draw_stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str) -> Tensor:
-    """Mark about `fraction` of every class, at least one image of it and never all.
+    """Mark about `fraction` of every class: at least one image of it, and never all.
 
     Args:
         labels: int64 (N,) on the CPU.
         fraction: share in (0, 1).
-        purpose: what the split is for; with `name` it fixes the choice.
+        purpose: what the split is for; it seeds the choice together with `name`.
         name: name of the data set.
 
     Returns:
@@ -77,13 +71,13 @@ def draw_stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name:
     """
     if not 0 < fraction < 1:
         raise DatasetError(
-            f"{name}: the {purpose} fraction is {fraction}; it must lie between 0 and 1"
+            f"{name}: the {purpose} fraction is {fraction}; it must be between 0 and 1"
         )
     counts = labels.bincount()
     if (counts == 1).any():
         label = int((counts == 1).nonzero()[0])
         raise DatasetError(
-            f"{name}: class {label} has one image; the {purpose} needs at least two of every class"
+            f"{name}: class {label} has one image; the {purpose} needs at least two of each class"
         )
     quotas = (counts * fraction).round().long().clamp(min=1).minimum(counts - 1)
     shuffled = torch.randperm(len(labels), generator=generator(purpose, name))

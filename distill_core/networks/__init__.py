@@ -1,7 +1,7 @@
-"""Networks by name: the pool of DC, DSA, DM and IDM, plus a ViT.
+"""Networks by name: the pool of DC, DSA, DM and IDM, and a ViT.
 
-Names are checked without torch, so that a search space can be validated before anything heavy is
-loaded; the networks themselves are loaded at first use.
+Names are checked without torch, so a search space can be validated quickly. The networks themselves
+are loaded at first use.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ __all__ = [
     "uses_batch_statistics",
 ]
 
-_LOADED_AT_FIRST_USE = {
+_LAZY_NAMES = {
     "Network": "network",
     "build_network": "build",
     "network_for": "build",
@@ -35,6 +35,6 @@ _LOADED_AT_FIRST_USE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LOADED_AT_FIRST_USE:
+    if name not in _LAZY_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LOADED_AT_FIRST_USE[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)

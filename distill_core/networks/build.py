@@ -1,4 +1,4 @@
-"""From a name to a network."""
+"""Building networks by name."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -33,9 +33,7 @@ def network_for(
     device: torch.device | str,
     generator: torch.Generator | None = None,
 ) -> Network:
-    """Return a network for the images and classes of a data set, on a device; otherwise as
-    `build_network`.
-    """
+    """Build a network for the images and classes of a data set on a device; see `build_network`."""
     network = build_network(
         name,
         channels=info.channels,
@@ -54,40 +52,39 @@ def build_network(
     image_size: int,
     generator: torch.Generator | None = None,
 ) -> Network:
-    """Return an initialized network on the CPU, in train mode.
+    """Build an initialized network on the CPU, in train mode.
 
     Args:
-        name: see `network_names`; also combinations such as ConvNetW16D2 or ResNet18W16, and
-            `module:object` for a network of one's own: a `Network` whose constructor takes
-            channels, classes and image_size.
+        name: see `list_network_names`; also combinations such as ConvNetW16D2 or ResNet18W16, and
+            `module:object` for a custom network: a `Network` whose constructor takes channels,
+            classes and image_size.
         channels: of the images.
         classes: number of classes, the width of the logits.
         image_size: side of the square images, in pixels.
-        generator: source of the parameters (see `initialize`); None derives them from the name
-            alone.
+        generator: source of the parameters (see `initialize`); None derives them from the name.
 
     Raises:
         SettingsError: the name is unknown, or the network does not fit the images.
     """
-    said = {
-        key: value for key, value in asdict(parse_network_name(name)).items() if value is not None
-    }
-    own = is_custom(name)
-    family = import_object(said.pop("family")) if own else FAMILIES[said.pop("family")]
+    architecture = asdict(parse_network_name(name))
+    family_name = architecture.pop("family")
+    variations = {key: value for key, value in architecture.items() if value is not None}
+    family = import_object(family_name) if is_custom(name) else FAMILIES[family_name]
     try:
-        with torch.device(
-            "meta"
-        ):  # layers that are born on a real device draw from the global random state
-            network = family(channels=channels, classes=classes, image_size=image_size, **said)
+        # Layers that are built on a real device draw from the global random state.
+        with torch.device("meta"):
+            network = family(
+                channels=channels, classes=classes, image_size=image_size, **variations
+            )
     except SettingsError as error:
         raise SettingsError(f"network {name!r}: {error}") from None
     except Exception as error:
-        if not own:
+        if not is_custom(name):
             raise
         raise SettingsError(f"network {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(network, Network):
         raise SettingsError(
-            f"network {name!r} makes a {type(network).__name__}, not a"
+            f"network {name!r} builds a {type(network).__name__}, not a"
             " distill_core.networks.Network"
         )
     network.to_empty(device="cpu")

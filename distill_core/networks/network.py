@@ -1,4 +1,4 @@
-"""What every network offers, and the layers that several families share."""
+"""The interface of all networks, and layers that several families share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,12 +12,13 @@ from distill_core.settings import SettingsError
 
 
 class Network(nn.Module, ABC):
-    """An image classifier cut in three: feature map, head input, head. One pass up to the map can
-    serve all of them.
+    """An image classifier in three parts: feature map, head input, head.
+
+    Features and logits can be computed from one pass up to the feature map.
     """
 
     head_name: ClassVar[str] = "classifier"
-    """Name of the last linear layer, as in the checkpoints that users have."""
+    """Name of the last linear layer, as in published checkpoints."""
 
     @property
     def head(self) -> nn.Linear:
@@ -27,12 +28,10 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last feature map, (N, C, H, W), of images (N, channels, image_size,
-        image_size).
-        """
+        """Return the last feature map, (N, C, H, W), of images (N, channels, size, size)."""
 
     def head_input(self, feature_map: Tensor) -> Tensor:
-        """Return what the head sees, (N, D), given `feature_map(x)`."""
+        """Return the input of the head, (N, D), given `feature_map(x)`."""
         return feature_map.flatten(1)
 
     def logits(self, feature_map: Tensor) -> Tensor:
@@ -41,7 +40,7 @@ class Network(nn.Module, ABC):
         return scores
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return what the head sees, (N, D), given images."""
+        """Return the input of the head, (N, D), given images."""
         return self.head_input(self.feature_map(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,9 +49,7 @@ class Network(nn.Module, ABC):
 
 
 class Block(NamedTuple):
-    """A convolution that keeps the side, then norm and activation, then perhaps a pooling that
-    halves the side.
-    """
+    """A convolution that keeps the side, norm, activation, and optionally a 2×2 pooling."""
 
     width: int
     kernel: int
@@ -60,7 +57,7 @@ class Block(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """Layers and the shape of the map they end in."""
+    """Layers and the shape of their output."""
 
     layers: nn.Sequential
     channels: int
@@ -78,9 +75,7 @@ GROUPS = 4
 
 
 def build_norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
-    """Return the norm over maps (N, channels, side, side) as a list of one layer, or of none for
-    NN.
-    """
+    """Build the norm of maps (N, channels, side, side): a list of one layer, empty for NN."""
     if norm == "NN":
         return []
     if norm == "BN":
@@ -93,9 +88,7 @@ def build_norm_layers(norm: str, channels: int, side: int) -> list[nn.Module]:
 
 
 def padded_side(image_size: int) -> int:
-    """Return the side that a first layer brings images to: 28×28 digits become 32×32, others stay
-    as they are.
-    """
+    """Return the side to which a first layer pads images: 28×28 digits become 32×32."""
     return 32 if image_size == 28 else image_size
 
 
@@ -108,11 +101,11 @@ def build_stack(
     activation: str = "R",
     pooling: str = "MP",
 ) -> Stack:
-    """Return the layers of `blocks` over images (N, channels, image_size, image_size).
+    """Build the layers of `blocks` for images (N, channels, image_size, image_size).
 
     Raises:
-        SettingsError: the images are too small to be halved that often, or the width does not fit
-            the norm.
+        SettingsError: the images are too small for all poolings, or the width does not fit the
+            norm.
     """
     side = padded_side(image_size)
     margin = (side - image_size) // 2

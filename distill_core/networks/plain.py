@@ -18,20 +18,18 @@ VGG_DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19:
 
 
 class Chain(Network):
-    """A network whose map is the output of one chain of layers."""
+    """A network whose feature map is the output of one chain of layers."""
 
     features: nn.Sequential
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return (N, C, H, W): the output of the last block, behind its pooling."""
+        """Return the output of the last block after its pooling, (N, C, H, W)."""
         features: Tensor = self.features(x)
         return features
 
 
 class ConvNet(Chain):
-    """Equal 3×3 blocks, each halving the map; the head sees the flattened map (Gidaris and
-    Komodakis, CVPR 2018).
-    """
+    """Equal 3×3 blocks that halve the map (Gidaris and Komodakis, CVPR 2018); a flat head input."""
 
     def __init__(
         self,
@@ -59,7 +57,7 @@ class ConvNet(Chain):
 
 
 class AlexNet(Chain):
-    """Five convolutions for small images; the head sees the flattened map."""
+    """Five convolutions for small images; the input of the head is the flattened map."""
 
     head_name = "fc"
 
@@ -72,8 +70,9 @@ class AlexNet(Chain):
 
 
 class VGG(Chain):
-    """Five stages of 3×3 convolutions; the head sees the mean over positions (Simonyan and
-    Zisserman, ICLR 2015).
+    """Five stages of 3×3 convolutions (Simonyan and Zisserman, ICLR 2015).
+
+    The input of the head is the mean over positions.
     """
 
     def __init__(
@@ -81,7 +80,10 @@ class VGG(Chain):
     ) -> None:
         super().__init__()
         stages = zip(VGG_WIDTHS, VGG_DEPTHS[depth], strict=True)
-        blocks = [Block(width, 3, i == count - 1) for width, count in stages for i in range(count)]
+        blocks: list[Block] = []
+        for width, count in stages:
+            # The last block of a stage halves the map.
+            blocks += [Block(width, 3, False)] * (count - 1) + [Block(width, 3, True)]
         self.features, width, _ = build_stack(
             blocks, channels=channels, image_size=image_size, norm=norm
         )
@@ -93,9 +95,7 @@ class VGG(Chain):
 
 
 class LeNet(Chain):
-    """Two convolutions and three linear layers (LeCun et al., 1998); the last of these is the
-    head.
-    """
+    """Two convolutions and three linear layers (LeCun et al., 1998); the last one is the head."""
 
     head_name = "fc_3"
 
@@ -106,7 +106,7 @@ class LeNet(Chain):
         side = ((side - 4) // 2 - 4) // 2
         if side < 1:
             raise SettingsError(
-                f"images of {image_size} pixels are too small for LeNet; it needs 16 at least"
+                f"images of {image_size} pixels are too small for LeNet; it needs at least 16"
             )
         self.features = nn.Sequential(
             nn.Conv2d(channels, 6, 5, padding=padding),
@@ -126,7 +126,7 @@ class LeNet(Chain):
 
 
 class MLP(Network):
-    """Three linear layers; the second's output serves as a map of one position."""
+    """Three linear layers; the output of the second serves as a map with one position."""
 
     head_name = "fc_3"
 

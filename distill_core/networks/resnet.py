@@ -1,9 +1,9 @@
-"""Residual networks for small images (He et al., CVPR 2016): 3×3 stem, four stages, the last three
-halve the map.
+"""Residual networks for small images (He et al., CVPR 2016).
 
-With pooling AP a stage halves its map by average pooling after the convolution instead of by the
-convolution's stride, and the head sees the flattened map instead of its mean over positions. Norms
-keep the parameter name "bn".
+A 3×3 stem is followed by four stages; the last three halve the map. With pooling AP, average
+pooling after a convolution halves the map instead of the stride of the convolution, and the input
+of the head is the flattened map instead of its mean over positions. Norms keep the parameter name
+"bn" of published checkpoints.
 """
 
 import torch
@@ -16,14 +16,12 @@ STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 def _split_stride(stride: int, pooled: bool) -> tuple[int, list[nn.Module]]:
-    """Return the stride to convolve with and the pooling to follow, which together shrink a map by
-    `stride`.
-    """
+    """Return the stride of a convolution and the pooling after it; both shrink maps by `stride`."""
     return (1, [nn.AvgPool2d(stride)]) if pooled and stride > 1 else (stride, [])
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut."""
+    """Two 3×3 convolutions parallel to a shortcut."""
 
     expansion = 1
 
@@ -44,9 +42,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3×3 convolution between two 1×1 convolutions, beside a shortcut; four times wider at its
-    end.
-    """
+    """A 3×3 convolution between two 1×1 convolutions, parallel to a shortcut; widens by four."""
 
     expansion = 4
 
@@ -88,7 +84,7 @@ class ResNet(Network):
         super().__init__()
         if image_size < 16:
             raise SettingsError(
-                f"images of {image_size} pixels are too small for a ResNet; it needs 16 at least"
+                f"images of {image_size} pixels are too small for a ResNet; it needs at least 16"
             )
         self.pooled = pooling == "AP"
         block = Bottleneck if depth >= 50 else BasicBlock
@@ -96,24 +92,20 @@ class ResNet(Network):
         ends = [width, *(block.expansion * w for w in widths)]
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         (self.bn1,) = build_norm_layers(norm, width, 0)
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _build_stage(
-                block,
-                ends[i],
-                widths[i],
-                count,
-                stride=2 if i else 1,
-                norm=norm,
-                pooled=self.pooled,
+        stages = []
+        for i, count in enumerate(STAGES[depth]):
+            stride = 2 if i else 1
+            stages.append(
+                _build_stage(
+                    block, ends[i], widths[i], count, stride=stride, norm=norm, pooled=self.pooled
+                )
             )
-            for i, count in enumerate(STAGES[depth])
-        )
-        self.classifier = nn.Linear(
-            ends[-1] * (image_size // 8) ** 2 if self.pooled else ends[-1], classes
-        )
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        positions = (image_size // 8) ** 2 if self.pooled else 1
+        self.classifier = nn.Linear(ends[-1] * positions, classes)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return (N, C, H, W): the output of the fourth stage."""
+        """Return the output of the fourth stage, (N, C, H, W)."""
         out: Tensor = torch.relu_(self.bn1(self.conv1(x)))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             out = stage(out)
@@ -144,7 +136,7 @@ def _build_stage(
 def _build_shortcut(
     channels: int, width: int, stride: int, *, norm: str, pooled: bool
 ) -> nn.Sequential:
-    """Return the identity as an empty chain, or a 1×1 projection where the shape changes."""
+    """Build the identity as an empty chain, or a 1×1 projection where the shape changes."""
     if stride == 1 and channels == width:
         return nn.Sequential()
     conv_stride, pool = _split_stride(stride, pooled)

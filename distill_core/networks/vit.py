@@ -1,6 +1,4 @@
-"""A compact vision transformer (Dosovitskiy et al., ICLR 2021) for small images, with mean pooling,
-no class token.
-"""
+"""A small vision transformer (Dosovitskiy et al., ICLR 2021) with mean pooling, no class token."""
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +34,7 @@ class EncoderBlock(nn.Module):
 
 
 class ViT(Network):
-    """Patches of 4×4 pixels as tokens; the head sees their mean."""
+    """Patches of 4×4 pixels as tokens; the input of the head is their mean."""
 
     def __init__(
         self,
@@ -61,7 +59,7 @@ class ViT(Network):
         self.classifier = nn.Linear(width, classes)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the patches' tokens as (N, width, image_size / patch, image_size / patch)."""
+        """Return the tokens of all patches, (N, width, image_size / patch, image_size / patch)."""
         patches: Tensor = self.patches(x)
         tokens: Tensor = self.norm(self.blocks(patches.flatten(2).transpose(1, 2) + self.position))
         return tokens.transpose(1, 2).reshape(patches.shape)

@@ -98,7 +98,7 @@ def test_axes_are_read_with_their_defaults(load):
         ("digits", "digit", 8, ["'digit'", "did you mean 'digits'?"]),
         ("[digits, cifar10]", "{name: mine}", 8, ["'mine'", "format and path"]),
         ("[digits, cifar10]", "{name: mine, format: parquet}", 8, ["both format and path"]),
-        ("[digits, cifar10]", "{name: cifar10, format: parquet, path: x}", 8, ["name of its own"]),
+        ("[digits, cifar10]", "{name: cifar10, format: parquet, path: x}", 8, ["another name"]),
         ("[digits, cifar10]", "{name: a/b, format: parquet, path: x}", 8, ["pattern"]),
         (
             "[digits, cifar10]",
@@ -116,7 +116,7 @@ def test_axes_are_read_with_their_defaults(load):
             "[digits, cifar10]",
             "{name: digits, num_classes: 9}",
             8,
-            ["10 classes, not 9", "leave num_classes out"],
+            ["10 classes, not 9", "omit num_classes"],
         ),
         (
             "[digits, cifar10]",

@@ -62,7 +62,7 @@ def test_the_small_version_has_rungs_of_its_own(tmp_path):
         ("{lambda_cc: {low: 2, high: 2}}", {}, "low has to be the smaller"),
         ("{lambda_cc: {low: 0, high: 2, log: true}}", {}, "above 0"),
         ("{lambda_cc: {low: -1, high: 2}}", {}, "at least 0"),
-        ("{momentum_img: {low: 0.5, high: 2}}", {}, r"momentum_img is 2.0; it must lie in"),
+        ("{momentum_img: {low: 0.5, high: 2}}", {}, r"momentum_img is 2.0; it must be in"),
         ("{iterations: {low: 10, high: 20}}", {}, "distillation.iterations cannot be searched"),
         ("{cc_alpha: {low: 1, high: 2}}", {}, "distillation.cc_alpha cannot be searched"),
         ("{num_eval: {low: 1, high: 2}}", {}, "evaluation.num_eval cannot be searched"),

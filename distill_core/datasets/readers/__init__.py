@@ -1,3 +1,4 @@
-"""One module a format: each reads a folder that `files.locate` found. Heavy imports wait for
-use.
+"""One module per format; each reads a folder that `files.locate` found.
+
+Libraries that are slow to import are imported when they are used.
 """

@@ -12,9 +12,7 @@ from distill_core.datasets.splits import TEST_FRACTION, draw_stratified_mask
 
 
 def read_digits(folder: Path, info: DatasetInfo) -> RawData:
-    """Read the digits at 32×32, split into train and test by class, fixed by a hash of the data
-    set's name.
-    """
+    """Read the digits at 32×32 with a stratified test split, chosen by a hash of the name."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -28,18 +26,18 @@ def read_digits(folder: Path, info: DatasetInfo) -> RawData:
 
 
 def _enlarge(scans: NDArray[np.int64]) -> Pixels:
-    """Resize (N, 8, 8) of 0 … 16 to (N, 1, 32, 32) of 0 … 255, bilinear with pixel centers aligned.
+    """Resize (N, 8, 8) of 0 … 16 to (N, 1, 32, 32) of 0 … 255, bilinear with aligned pixel centers.
 
-    In integers, so that every machine gets the same bytes: at factor four the weights are odd
-        eighths.
+    It computes with integers, so every machine gets the same bytes: at factor four all weights are
+    odd eighths.
     """
     weights = np.zeros((32, 8), dtype=np.int64)
     for row in range(32):
-        eighths = min(
-            max(2 * row - 3, 0), 56
-        )  # 8 × the source coordinate (row + 0.5) / 4 − 0.5, within the scan
+        # 8 times the source coordinate (row + 0.5) / 4 − 0.5, clipped to the scan.
+        eighths = min(max(2 * row - 3, 0), 56)
         weights[row, eighths // 8] += 8 - eighths % 8
         weights[row, min(eighths // 8 + 1, 7)] += eighths % 8
-    enlarged = weights @ scans @ weights.T  # 64 × 16 is white
+    enlarged = weights @ scans @ weights.T
+    # White is 64 × 16 = 1024; adding half of it rounds to the nearest integer.
     pixels: Pixels = ((enlarged * 255 + 512) // 1024).astype(np.uint8)
     return pixels[:, None]

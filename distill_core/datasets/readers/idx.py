@@ -19,17 +19,14 @@ def read_idx_data(folder: Path, info: DatasetInfo) -> RawData:
     """
 
     def split(prefix: str) -> RawSplit:
-        images, labels = (
-            _find_file(folder, f"{prefix}-images-idx3-ubyte"),
-            _find_file(folder, f"{prefix}-labels-idx1-ubyte"),
-        )
-        pixels, targets = (
-            read_idx(images, dimensions=3),
-            read_idx(labels, dimensions=1).astype(np.int64),
-        )
+        images = _find_file(folder, f"{prefix}-images-idx3-ubyte")
+        labels = _find_file(folder, f"{prefix}-labels-idx1-ubyte")
+        pixels = read_idx(images, dimensions=3)
+        targets = read_idx(labels, dimensions=1).astype(np.int64)
         if len(pixels) != len(targets):
             raise DatasetError(
-                f"{images} has {len(pixels)} images, {labels} {len(targets)} labels; get both again"
+                f"{images} has {len(pixels)} images, {labels} has {len(targets)} labels; get both"
+                " again"
             )
         check_labels(targets, len(info.classes), lambda index: f"{labels}, entry {index}")
         return RawSplit(pixels[:, None], targets)
@@ -51,7 +48,8 @@ def read_idx(path: Path, *, dimensions: int) -> Pixels:
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4))
     if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + math.prod(shape):
         raise DatasetError(
-            f"{path}: not a whole idx file of {dimensions} dimensions; delete it and get it again"
+            f"{path}: not a complete idx file of {dimensions} dimensions; delete it, then get it"
+            " again"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
 

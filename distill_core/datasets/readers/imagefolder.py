@@ -1,4 +1,4 @@
-"""A user's own images as files: `train/<class>/<image>`, and the same under `test/` or `val/`."""
+"""Custom images as files: `train/<class>/<image>`, and the same in `test/` or `val/`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,19 +11,19 @@ from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit
 from distill_core.datasets.splits import split_off_test
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp"))
-"""Files with other endings are not images and are passed over."""
+"""Files with other suffixes are ignored."""
 
 
 def read_imagefolder(folder: Path, name: str) -> EncodedData:
     """List the image files of a folder; classes are the folders of `train` in alphabetical order.
 
     Args:
-        folder: where the files lie.
-        name: name of the data set; it fixes the test split of one that has none.
+        folder: where the files are.
+        name: name of the data set; it seeds the test split if there is none.
 
     Raises:
-        DatasetError: a split has no images, or the test folder has a class that the training folder
-            lacks.
+        DatasetError: a split has no images, or the test folder has a class that is missing in the
+            training folder.
     """
     classes = _list_folders(folder / "train")
     train = _list_images(folder / "train", classes)
@@ -42,16 +42,15 @@ def _list_folders(folder: Path) -> list[str]:
 
 
 def _list_images(folder: Path, classes: Sequence[str]) -> EncodedSplit:
-    files = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
-    if not files:
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        for path in sorted((folder / name).rglob("*")):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                images.append(EncodedImage(path, str(path)))
+                labels.append(label)
+    if not images:
         raise DatasetError(
             f"{folder}: no images in its class folders; add some, or remove it if there is no such"
             " split"
         )
-    images = [EncodedImage(path, str(path)) for path, _ in files]
-    return EncodedSplit(images, np.array([label for _, label in files], dtype=np.int64))
+    return EncodedSplit(images, np.array(labels, dtype=np.int64))

@@ -1,6 +1,4 @@
-"""The Hugging Face image layout: Parquet with a column of encoded images and a column of integer
-labels.
-"""
+"""The Hugging Face image layout: Parquet with columns of encoded images and integer labels."""
 
 import json
 from collections.abc import Sequence
@@ -23,24 +21,24 @@ LABEL_COLUMNS = ("label", "fine_label")
 def read_parquet(folder: Path, name: str) -> EncodedData:
     """Read the splits in a folder (see `files.parquet_shards`) without decoding the images.
 
-    Class names come from the schema's Hugging Face metadata, otherwise they are the labels "0",
-    "1", ….
+    Class names come from the Hugging Face metadata of the schema; otherwise they are the labels
+    "0", "1", ….
 
     Args:
-        folder: where the files lie.
-        name: name of the data set; it fixes the test split of one that has none.
+        folder: where the files are.
+        name: name of the data set; it seeds the test split if there is none.
 
     Raises:
         DatasetError: a file is damaged, has other columns or types, or a label is out of range.
     """
     train_files = find_parquet_shards(folder, "train")
-    test_files = next(
-        filter(None, (find_parquet_shards(folder, split) for split in TEST_NAMES)), None
-    )
+    test_files: list[Path] = []
+    for split in TEST_NAMES:
+        test_files = test_files or find_parquet_shards(folder, split)
     train = _read_split(train_files)
     classes = _read_class_names(pq.read_schema(train_files[0])) or _number_classes(train)
     _check_split_labels(train, classes)
-    if test_files is None:
+    if not test_files:
         return EncodedData(*split_off_test(train, name), classes)
     test = _read_split(test_files)
     _check_split_labels(test, classes)
@@ -63,7 +61,7 @@ def _number_classes(split: EncodedSplit) -> tuple[str, ...]:
 
 
 def _read_class_names(schema: pa.Schema) -> tuple[str, ...] | None:
-    """Return the names of the ClassLabel feature that the label column is, if the schema tells."""
+    """Return the class names of the label column's ClassLabel feature, if the schema has one."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(map(str, features[_find_column(schema, LABEL_COLUMNS, "")]["names"]))
@@ -73,7 +71,9 @@ def _read_class_names(schema: pa.Schema) -> tuple[str, ...] | None:
 
 def _read_split(files: Sequence[Path]) -> EncodedSplit:
     parts = [_read_file(file) for file in files]
-    images = [image for part in parts for image in part.images]
+    images: list[EncodedImage] = []
+    for part in parts:
+        images += part.images
     if not images:
         raise DatasetError(
             f"{files[0]}: has no rows; get it again, or remove it if there is no such split"
@@ -92,9 +92,8 @@ def _read_file(file: Path) -> EncodedSplit:
         raise DatasetError(f"{file}: damaged, or not Parquet ({error}); get it again") from error
     contents = _read_contents(table.column(image_column), f"{file}, column {image_column!r}")
     labels = _read_labels(table.column(label_column), f"{file}, column {label_column!r}")
-    return EncodedSplit(
-        [EncodedImage(bytes_, f"{file}, row {row}") for row, bytes_ in enumerate(contents)], labels
-    )
+    images = [EncodedImage(content, f"{file}, row {row}") for row, content in enumerate(contents)]
+    return EncodedSplit(images, labels)
 
 
 def _find_column(schema: pa.Schema, names: Sequence[str], where: str) -> str:
@@ -119,7 +118,7 @@ def _read_contents(column: pa.ChunkedArray, where: str) -> list[bytes | None]:
 
 def _read_labels(column: pa.ChunkedArray, where: str) -> Labels:
     if not pa.types.is_integer(column.type):
-        raise DatasetError(f"{where}: labels are {column.type}; expected integers from 0")
+        raise DatasetError(f"{where}: labels are {column.type}; expected integers starting at 0")
     if column.null_count:
-        raise DatasetError(f"{where}: {column.null_count} labels are empty; leave those rows out")
+        raise DatasetError(f"{where}: {column.null_count} labels are empty; remove those rows")
     return np.asarray(column.to_numpy(), dtype=np.int64)

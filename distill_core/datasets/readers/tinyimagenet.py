@@ -1,6 +1,4 @@
-"""TinyImageNet from the folders of tiny-imagenet-200.zip, or from the dictionary
-`tinyimagenet.pt`.
-"""
+"""TinyImageNet from the folders of tiny-imagenet-200.zip or from the file `tinyimagenet.pt`."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ _CHUNK = 4096
 
 
 def read_tinyimagenet(folder: Path, info: DatasetInfo) -> RawData:
-    """Read whichever layout the folder holds; the published validation set is the test set.
+    """Read the layout that the folder has; the published validation set is the test set.
 
     Raises:
         DatasetError: a file is missing, damaged or of another shape.
@@ -37,13 +35,12 @@ def read_tinyimagenet(folder: Path, info: DatasetInfo) -> RawData:
 
 
 def _list_folders(folder: Path) -> EncodedData:
-    """Classes are the WordNet ids in alphabetical order."""
+    """List the image files; classes are the WordNet ids in alphabetical order."""
     classes = tuple(sorted(path.name for path in (folder / "train").iterdir() if path.is_dir()))
-    train = [
-        (path, wnid)
-        for wnid in classes
-        for path in sorted((folder / "train" / wnid / "images").glob("*.JPEG"))
-    ]
+    train = []
+    for wnid in classes:
+        for path in sorted((folder / "train" / wnid / "images").glob("*.JPEG")):
+            train.append((path, wnid))
     annotations = folder / "val" / "val_annotations.txt"
     test = []
     for number, line in enumerate(annotations.read_text(errors="replace").splitlines(), start=1):
@@ -63,7 +60,7 @@ def _list_folders(folder: Path) -> EncodedData:
 
 
 def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
-    """Classes are in the order of the file."""
+    """Read the images; classes are in the order of the file."""
     content = _load_dictionary(path)
     absent = [key for key in _KEYS if key not in content]
     if absent:
@@ -75,7 +72,7 @@ def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
         if not isinstance(images, Tensor) or images.dim() != 4:
             raise DatasetError(f"{path}: images_{name} is not a tensor (N, C, H, W)")
         if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-            raise DatasetError(f"{path}: labels_{name} is not one integer for every image")
+            raise DatasetError(f"{path}: labels_{name} is not one integer per image")
         check_labels(labels, len(classes), lambda index: f"{path}, labels_{name}[{index}]")
         return RawSplit(
             _convert_to_pixels(images, f"{path}, images_{name}"), labels.astype(np.int64)
@@ -87,7 +84,7 @@ def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
 def _load_dictionary(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises half a dozen types on damaged files
+    except Exception as error:  # on damaged files torch.load may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DatasetError(
             f"{path}: not a readable file of tensors ({reason}); get it again"
@@ -96,12 +93,10 @@ def _load_dictionary(path: Path) -> dict[str, Any]:
 
 
 def _convert_to_pixels(images: Tensor, where: str) -> Pixels:
-    if images.is_floating_point() and all(
-        ((part >= 0) & (part <= 1)).all() for part in torch.split(images, _CHUNK)
-    ):
-        images = torch.cat(
-            [(part * 255).round().to(torch.uint8) for part in torch.split(images, _CHUNK)]
-        )
+    # In parts: comparing or scaling all images at once would multiply the memory.
+    parts = torch.split(images, _CHUNK)
+    if images.is_floating_point() and all(((p >= 0) & (p <= 1)).all() for p in parts):
+        images = torch.cat([(part * 255).round().to(torch.uint8) for part in parts])
     if images.dtype != torch.uint8:
         raise DatasetError(
             f"{where}: {images.dtype} with values that are not pixels; expected uint8, or floats in"

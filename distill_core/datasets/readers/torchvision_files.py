@@ -1,6 +1,4 @@
-"""CIFAR-10, CIFAR-100 and SVHN through torchvision, which checks the original files by their MD5;
-and downloads.
-"""
+"""CIFAR-10, CIFAR-100 and SVHN through torchvision: checks of the original files, and downloads."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ DOWNLOADS = {
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
 }
-"""torchvision's class for each data set that can be downloaded."""
+"""Class of torchvision for each data set that can be downloaded."""
 
 
 def read_cifar(folder: Path, info: DatasetInfo) -> RawData:
@@ -54,10 +52,10 @@ def read_svhn(folder: Path, info: DatasetInfo) -> RawData:
 
 
 def download_files(info: DatasetInfo, folder: Path) -> None:
-    """Fetch a data set of `DOWNLOADS` into a folder.
+    """Download a data set of `DOWNLOADS` into a folder.
 
     Raises:
-        DatasetError: its site cannot be reached or sends something else.
+        DatasetError: the site cannot be reached or sends something else.
     """
     source = _find_torchvision_class(info.name)
     splits = [{"split": "train"}, {"split": "test"}] if info.name == "svhn" else [{"train": True}]

@@ -106,5 +106,5 @@ def test_shards_are_found_in_order(tmp_path, names):
 
 def test_lost_shard_is_noticed(tmp_path):
     touch(tmp_path, "train-00000-of-00002.parquet")
-    with pytest.raises(DatasetError, match="tells of 2 files, 1 are there"):
+    with pytest.raises(DatasetError, match="says that there are 2 files, but 1 are there"):
         find_parquet_shards(tmp_path, "train")

@@ -187,12 +187,12 @@ def test_restriction_renumbers_classes_in_the_order_given(counts, data):
     classes = data.draw(
         st.permutations(range(len(counts))).map(lambda order: order[: (len(order) + 1) // 2])
     )
-    part = images.restricted(classes)
+    part = images.keep_classes(classes)
     assert part.counts == tuple(counts[c] for c in classes)
     assert part.labels.tolist() == labels_of(part.counts)
     for label, c in enumerate(classes):
         assert torch.equal(part.of_class(label), images.of_class(c))
-    again = part.restricted([len(classes) - 1])
+    again = part.keep_classes([len(classes) - 1])
     assert torch.equal(again.images, images.of_class(classes[-1]))
     assert (again.name, again.mean, again.std) == (images.name, images.mean, images.std)
 
@@ -208,4 +208,4 @@ def test_restriction_renumbers_classes_in_the_order_given(counts, data):
 )
 def test_classes_that_cannot_be_kept_are_named(classes, message):
     with pytest.raises(DatasetError, match=message):
-        build([0, 1, 2]).restricted(classes)
+        build([0, 1, 2]).keep_classes(classes)

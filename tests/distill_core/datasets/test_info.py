@@ -67,10 +67,10 @@ def test_reference_to_a_users_own_data_has_no_record():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "cifar10", "format": "parquet", "path": "x"}, "name of its own"),
+        ({"name": "cifar10", "format": "parquet", "path": "x"}, "another name"),
         ({"name": "cifar10", "version": 2}, "version 1, not 2"),
         ({"name": "cifar10", "image_size": 64}, "32 pixels, not 64"),
-        ({"name": "cifar10", "num_classes": 100}, "10 classes, not 100; leave num_classes out"),
+        ({"name": "cifar10", "num_classes": 100}, "10 classes, not 100; omit num_classes"),
     ],
 )
 def test_reference_that_contradicts_the_record_is_refused(fields, message):

@@ -60,9 +60,9 @@ def test_fraction_must_leave_both_sides_something(fraction):
 def test_restricted_set_holds_out_what_the_whole_set_does(counts, data):
     images = numbered(counts)
     classes = data.draw(st.lists(st.sampled_from(range(len(counts))), min_size=1, unique=True))
-    whole = [part.restricted(classes) for part in hold_out(images)]
-    for part, expected in zip(hold_out(images.restricted(classes)), whole, strict=True):
+    whole = [part.keep_classes(classes) for part in hold_out(images)]
+    for part, expected in zip(hold_out(images.keep_classes(classes)), whole, strict=True):
         assert torch.equal(part.images, expected.images)
         assert torch.equal(part.labels, expected.labels)
-    first = hold_out(images.restricted(classes).restricted([0]))[1]
+    first = hold_out(images.keep_classes(classes).restricted([0]))[1]
     assert contents(first) == set(map(tuple, whole[1].of_class(0).flatten(1).tolist()))

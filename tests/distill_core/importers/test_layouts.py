@@ -234,7 +234,7 @@ def test_what_a_file_leaves_open_is_asked_for(write, digits, layout, options, as
             r"nearly constant.*looks like ZCA-whitened",
         ),
         ("ncfm", {"partition": 1, "normalized": True}, r"nearly constant.*looks like pixels"),
-        ("idc", {"partition": 3}, r"cannot be cut into 3 × 3 cells"),
+        ("idc", {"partition": 3}, r"cannot be cut into 3 × 3 tiles"),
         (
             "mtt",
             {
