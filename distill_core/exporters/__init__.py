@@ -1,5 +1,6 @@
-"""Distilled sets in the layouts that others read: files, `metadata.json`, and a README with a
-script that trains.
+"""Exporting distilled sets to layouts that other programs read.
+
+An export has the files of the set, `metadata.json`, and a README with a training script.
 """
 
 from distill_core.exporters.content import Accuracy, ExportContent, ExportError, Format, PixelLoss

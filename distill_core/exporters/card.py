@@ -1,6 +1,4 @@
-"""The README of an export: what the set is, how well it does, and a script that trains on it with
-plain PyTorch.
-"""
+"""The README of an export: facts, accuracies, and a training script in plain PyTorch."""
 
 import json
 from typing import Any
@@ -10,17 +8,17 @@ from distill_core.exporters.metadata import build_metadata
 
 
 def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | None = None) -> str:
-    """Return the text in Markdown.
+    """Build the README in Markdown.
 
     Args:
         content: the set.
         kind: the format it was written in.
-        files: what Hugging Face's `dataset_info` says of the files; it goes into the head, in YAML.
+        files: Hugging Face's `dataset_info` of the files, which goes into the YAML head.
     """
     source, known = content.source, build_metadata(content, kind)
     parts = [
         *([_build_head(source.dataset, known, files)] if files is not None else []),
-        f"# {source.method} on {source.dataset}, {_format_count(source.ipc, 'image')} a class",
+        f"# {source.method} on {source.dataset}, {_format_count(source.ipc, 'image')} per class",
         (
             f"A distilled training set: {len(content.labels)} training images of"
             f" {len(source.class_names)} classes."
@@ -31,7 +29,7 @@ def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | Non
         *([_describe_loss(content)] if kind.eight_bits else []),
         "## Train on this set",
         (
-            "Run in this folder. Test images have to be normalized with the same mean and standard"
+            "Run this in this folder. Normalize test images with the same mean and standard"
             " deviation."
         ),
         f"```python\n{build_example(content, kind)}\n```",
@@ -42,13 +40,13 @@ def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | Non
 
 
 def build_example(content: ExportContent, kind: Format) -> str:
-    """Return a script that trains the published ConvNet on the files in the current folder."""
+    """Build a script that trains the published ConvNet on the files in the current folder."""
     side = content.images.shape[-1]
     blocks = 4 if side >= 64 else max(1, min(3, side.bit_length() - 2))
     width = 128
     return f"""import torch
 from torch import nn
-{kind.loading(content)}
+{kind.build_loading_code(content)}
 layers = []
 for _ in range({blocks}):
     layers += [nn.LazyConv2d({width}, 3, padding=1), nn.GroupNorm({width}, {width})]
@@ -65,7 +63,7 @@ for epoch in range(300):
 
 
 def _build_head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
-    """Return the card's YAML head; JSON values are YAML too."""
+    """Build the YAML head of the README; JSON values are valid YAML."""
     head = {
         "pretty_name": f"{known['method']} on {dataset}, IPC {known['ipc']}",
         "task_categories": ["image-classification"],
@@ -97,9 +95,9 @@ def _build_facts(known: dict[str, Any]) -> str:
         "classes": ", ".join(f"{label} {name}" for label, name in enumerate(known["class_names"])),
         "key": known["key"] or "none",
     }
-    return "\n".join(
-        ["| | |", "| :-- | :-- |", *(f"| {name} | {value} |" for name, value in rows.items())]
-    )
+    lines = ["| | |", "| :-- | :-- |"]
+    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(lines)
 
 
 def _build_accuracy_table(accuracies: tuple[Accuracy, ...]) -> str:
@@ -113,9 +111,9 @@ def _build_accuracy_table(accuracies: tuple[Accuracy, ...]) -> str:
         "| :-- | :-- | :-- | --: | --: | --: | --: | :-- |",
     ]
     for a in accuracies:
-        interval = (
-            "–" if a.interval is None else f"{100 * a.interval[0]:.2f} to {100 * a.interval[1]:.2f}"
-        )
+        interval = "–"
+        if a.interval is not None:
+            interval = f"{100 * a.interval[0]:.2f} to {100 * a.interval[1]:.2f}"
         spread = f" ± {100 * a.std:.2f}" if len(a.accuracies) > 1 else ""
         schedule = f"{a.settings.get('epoch_eval_train', '–')} | {a.settings.get('lr_net', '–')}"
         lines.append(
@@ -126,10 +124,10 @@ def _build_accuracy_table(accuracies: tuple[Accuracy, ...]) -> str:
 
 
 def _describe_loss(content: ExportContent) -> str:
-    loss = content.pixel_loss()
+    loss = content.measure_pixel_loss()
     return (
-        "PNG holds 8 bits a channel and nothing outside 0 to 1. Of the optimized pixels this loses"
-        f" at most {loss.largest:.2g}, on average {loss.mean:.2g}, and clips"
+        "PNG stores 8 bits per channel and no values outside 0 to 1. This changes the optimized"
+        f" pixels by at most {loss.largest:.2g}, on average by {loss.mean:.2g}, and clips"
         f" {100 * loss.clipped:.2g} % of the values."
     )
 

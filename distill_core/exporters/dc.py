@@ -1,6 +1,4 @@
-"""DC, DSA and DM: `{"data": [[images, labels]], "accs_all_exps": {network: [accuracy, …]}}`, images
-normalized.
-"""
+"""DC, DSA and DM: `{"data": [[images, labels]], "accs_all_exps": {network: [accuracy, …]}}`."""
 
 from pathlib import Path
 
@@ -15,7 +13,8 @@ FILE = "dc.pt"
 
 def _write(content: ExportContent, folder: Path) -> None:
     reached: dict[str, list[float]] = {}
-    for accuracy in content.accuracies:  # the layout does not tell schedules of one network apart
+    # The layout cannot distinguish several schedules of one network.
+    for accuracy in content.accuracies:
         reached.setdefault(accuracy.network, []).extend(accuracy.accuracies)
     torch.save(
         {"data": [[content.images, content.labels]], "accs_all_exps": reached}, folder / FILE
@@ -27,7 +26,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _loading(content: ExportContent) -> str:
+def _build_loading_code(content: ExportContent) -> str:
     return f'images, labels = torch.load("{FILE}", weights_only=True)["data"][0]'
 
 
@@ -39,6 +38,6 @@ DC = Format(
     ),
     write=_write,
     read=_read,
-    loading=_loading,
+    build_loading_code=_build_loading_code,
     soft_labels=False,
 )

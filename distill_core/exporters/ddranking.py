@@ -1,6 +1,4 @@
-"""DD-Ranking: `images.pt`, normalized, all images of class 0 first, then those of class 1, …;
-`labels.pt` beside it.
-"""
+"""DD-Ranking: `images.pt`, normalized and sorted by class, and `labels.pt`."""
 
 from pathlib import Path
 
@@ -11,9 +9,9 @@ FILES = TensorPair("images.pt", "labels.pt")
 
 
 def _write(content: ExportContent, folder: Path) -> None:
-    if content.soft_labels is None and len(set(content.counts())) > 1:
+    if content.soft_labels is None and len(set(content.count_by_class())) > 1:
         raise ExportError(
-            "classes have different numbers of images, which DD-Ranking does not read; choose mtt"
+            "classes have different numbers of images, which DD-Ranking cannot read; choose mtt"
             " or dc"
         )
     FILES.write(content, folder)
@@ -28,6 +26,6 @@ DDRANKING = Format(
     ),
     write=_write,
     read=FILES.read,
-    loading=FILES.loading,
+    build_loading_code=FILES.build_loading_code,
     by_class=True,
 )

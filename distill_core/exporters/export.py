@@ -1,4 +1,4 @@
-"""The index of formats, and the one way to write a set in one of them."""
+"""All formats, and writing a set in one of them."""
 
 import dataclasses
 import difflib
@@ -27,7 +27,7 @@ CARD, METADATA = "README.md", "metadata.json"
 
 
 def find_format(name: str) -> Format:
-    """Return a format; ExportError if there is none of that name."""
+    """Return a format by name; ExportError if there is none."""
     if name in FORMATS:
         return FORMATS[name]
     nearest = difflib.get_close_matches(name.lower(), FORMATS, n=1, cutoff=0.5)
@@ -38,21 +38,21 @@ def find_format(name: str) -> Format:
 def export(
     source: SyntheticSet, kind: Format, folder: Path, accuracies: tuple[Accuracy, ...] = ()
 ) -> ExportContent:
-    """Write a set into a folder; a new one appears complete or not at all.
+    """Write a set into a folder; a new folder appears complete or not at all.
 
     Args:
         source: the set.
         kind: one of `FORMATS`.
         folder: new or empty, or an earlier export of the same set in the same format, whose files
-            are renewed.
-        accuracies: what networks trained on it reached.
+            are replaced.
+        accuracies: of networks trained on the set.
 
     Returns:
         What was written.
 
     Raises:
-        ExportError: the format cannot hold the set, or the folder holds something else or cannot be
-            written.
+        ExportError: the format does not support the set, or the folder has other files or cannot
+            be written.
     """
     if source.soft_labels is not None and not kind.soft_labels:
         able = ", ".join(other.name for other in FORMATS.values() if other.soft_labels)
@@ -60,11 +60,11 @@ def export(
             f"this set has soft labels, which the format {kind.name} cannot hold; choose one of"
             f" {able}"
         )
-    source = dataclasses.replace(
-        source, spec={name: _published(value) for name, value in source.spec.items()}
-    )
+    spec = {name: _remove_paths(value) for name, value in source.spec.items()}
+    source = dataclasses.replace(source, spec=spec)
     content = ExportContent.of(source, accuracies, by_class=kind.by_class)
     _check_free(folder, source, kind)
+    # Next to the folder, so that it is on the same file system and can be renamed.
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
         scratch.mkdir(parents=True)
@@ -83,25 +83,25 @@ def export(
     return content
 
 
-def _published(value: Any) -> Any:
-    """Leave of an absolute path the name alone: where files lie on its maker's machine is not to be
-    published.
-    """
+def _remove_paths(value: Any) -> Any:
+    """Replace absolute paths by file names: exports must not publish the user's paths."""
     match value:
         case dict():
-            return {name: _published(each) for name, each in value.items()}
+            return {name: _remove_paths(each) for name, each in value.items()}
         case list() | tuple():
-            return [_published(each) for each in value]
+            return [_remove_paths(each) for each in value]
         case str() if Path(value).is_absolute():
             return Path(value).name
     return value
 
 
 def _move(scratch: Path, folder: Path) -> None:
-    """Put the files in place; whatever else lies there stays."""
+    """Move the files into the folder; other files in it stay."""
     if not folder.exists():
+        # One rename, so a new folder is never seen incomplete.
         scratch.rename(folder)
         return
+    # Sorted, so folders come before the files in them.
     for path in sorted(scratch.rglob("*")):
         place = folder / path.relative_to(scratch)
         if path.is_dir():
@@ -111,9 +111,7 @@ def _move(scratch: Path, folder: Path) -> None:
 
 
 def _check_free(folder: Path, source: SyntheticSet, kind: Format) -> None:
-    """Refuse a folder that holds anything but an earlier export of the same set in the same
-    format.
-    """
+    """Reject a folder with anything but an earlier export of the same set and format."""
     if not folder.exists():
         return
     if not folder.is_dir():

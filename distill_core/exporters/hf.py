@@ -1,6 +1,4 @@
-"""Hugging Face: one Parquet file with the columns image (PNG) and label, which
-`datasets.load_dataset` reads.
-"""
+"""Hugging Face: one Parquet file with columns image (PNG) and label for `datasets.load_dataset`."""
 
 import json
 import tempfile
@@ -26,7 +24,7 @@ def _write(content: ExportContent, folder: Path) -> None:
         "image": {"_type": "Image"},
         "label": {"names": names, "_type": "ClassLabel"},
     }
-    images = [{"bytes": encode_png(pixels), "path": None} for pixels in content.bytes()]
+    images = [{"bytes": encode_png(pixels), "path": None} for pixels in content.to_bytes()]
     columns = {
         "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         "label": pa.array(content.labels.tolist(), pa.int64()),
@@ -42,7 +40,7 @@ def _write(content: ExportContent, folder: Path) -> None:
 
 
 def build_dataset_info(content: ExportContent, folder: Path) -> dict[str, Any]:
-    """Return what the head of a Hugging Face dataset card says of files that were written."""
+    """Build the `dataset_info` of a Hugging Face dataset card for written files."""
     names = dict(enumerate(content.source.class_names))
     features: list[dict[str, Any]] = [
         {"name": "image", "dtype": "image"},
@@ -82,6 +80,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
+        # A temporary cache, so nothing is left in the user's cache.
         with tempfile.TemporaryDirectory() as cache:
             rows = list(
                 datasets.load_dataset(str(folder.resolve()), split="train", cache_dir=cache)
@@ -90,13 +89,12 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
         if shown:
             datasets.enable_progress_bars()
     images = torch.stack([to_tensor(row["image"]) for row in rows])
-    labels = torch.tensor(
-        [row["label" if source.soft_labels is None else "soft_label"] for row in rows]
-    )
+    column = "label" if source.soft_labels is None else "soft_label"
+    labels = torch.tensor([row[column] for row in rows])
     return to_normalized(images, source.mean, source.std), labels
 
 
-def _loading(content: ExportContent) -> str:
+def _build_loading_code(content: ExportContent) -> str:
     source = content.source
     column = "label" if source.soft_labels is None else "soft_label"
     return "\n".join(
@@ -123,6 +121,6 @@ HF = Format(
     ),
     write=_write,
     read=_read,
-    loading=_loading,
+    build_loading_code=_build_loading_code,
     eight_bits=True,
 )

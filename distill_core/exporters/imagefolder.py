@@ -1,6 +1,4 @@
-"""ImageFolder: a folder of PNG files for each class, named by its number, so that sorted folders
-are in label order.
-"""
+"""ImageFolder: a folder of PNG files per class, named so that sorted folders are in label order."""
 
 from pathlib import Path
 
@@ -14,18 +12,16 @@ from distill_core.synthetic_set import SyntheticSet, to_normalized
 
 
 def build_folder_name(label: int, name: str, classes: int) -> str:
-    """Return the name of a class's folder, such as 03_cat; what a file system may dislike becomes a
-    hyphen.
-    """
+    """Return the folder name of a class, such as 03_cat; special characters become hyphens."""
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
     return f"{label:0{len(str(classes - 1))}d}_{safe}"
 
 
 def _write(content: ExportContent, folder: Path) -> None:
     names = content.source.class_names
-    digits = len(str(max(content.counts()) - 1))
+    digits = len(str(max(content.count_by_class()) - 1))
     written = [0] * len(names)
-    for pixels, label in zip(content.bytes(), content.labels.tolist(), strict=True):
+    for pixels, label in zip(content.to_bytes(), content.labels.tolist(), strict=True):
         place = folder / build_folder_name(label, names[label], len(names))
         place.mkdir(exist_ok=True)
         to_picture(pixels).save(place / f"{written[label]:0{digits}d}.png")
@@ -37,16 +33,18 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     from torchvision.transforms.functional import to_tensor
 
     mode = "L" if source.images.shape[1] == 1 else "RGB"
-    pairs = list(
-        ImageFolder(str(folder), loader=lambda path: to_tensor(Image.open(path).convert(mode)))
-    )
+
+    def load(path: str) -> Tensor:
+        tensor: Tensor = to_tensor(Image.open(path).convert(mode))
+        return tensor
+
+    pairs = list(ImageFolder(str(folder), loader=load))
     images = torch.stack([image for image, _ in pairs])
-    return to_normalized(images, source.mean, source.std), torch.tensor(
-        [label for _, label in pairs]
-    )
+    labels = torch.tensor([label for _, label in pairs])
+    return to_normalized(images, source.mean, source.std), labels
 
 
-def _loading(content: ExportContent) -> str:
+def _build_loading_code(content: ExportContent) -> str:
     source = content.source
     steps = [
         "transforms.ToTensor()",
@@ -76,7 +74,7 @@ IMAGEFOLDER = Format(
     ),
     write=_write,
     read=_read,
-    loading=_loading,
+    build_loading_code=_build_loading_code,
     by_class=True,
     eight_bits=True,
     soft_labels=False,

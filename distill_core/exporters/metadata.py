@@ -1,4 +1,4 @@
-"""What every export says of its set, the same in each format: JSON beside the files."""
+"""The metadata of an export, the same in every format: JSON next to the files."""
 
 import dataclasses
 from typing import Any
@@ -9,7 +9,7 @@ VERSION = 1
 
 
 def build_metadata(content: ExportContent, kind: Format) -> dict[str, Any]:
-    """Describe an exported set with values that JSON knows."""
+    """Build the metadata of an exported set from JSON values."""
     source = content.source
     stored = source.images if not kind.decoded else content.images
     return {
@@ -27,7 +27,7 @@ def build_metadata(content: ExportContent, kind: Format) -> dict[str, Any]:
         "images": list(stored.shape),
         "images_hold": describe_images(content, kind),
         "labels": "classes" if source.soft_labels is None else "probabilities of the classes",
-        "pixel_loss": dataclasses.asdict(content.pixel_loss()) if kind.eight_bits else None,
+        "pixel_loss": dataclasses.asdict(content.measure_pixel_loss()) if kind.eight_bits else None,
         "accuracies": [dataclasses.asdict(accuracy) for accuracy in content.accuracies],
         "key": source.key,
         "spec": source.spec,
@@ -35,7 +35,7 @@ def build_metadata(content: ExportContent, kind: Format) -> dict[str, Any]:
 
 
 def describe_images(content: ExportContent, kind: Format) -> str:
-    """Say in a sentence what a reader finds in the files."""
+    """Describe in one phrase what the files contain."""
     source = content.source
     space = (
         "pixels from 0 to 1"

@@ -1,6 +1,4 @@
-"""MTT, TESLA, FTD, DATM: `images_best.pt` and `labels_best.pt`, images normalized, labels classes
-or probabilities.
-"""
+"""MTT, TESLA, FTD, DATM: `images_best.pt`, normalized, and `labels_best.pt`, hard or soft."""
 
 from distill_core.exporters.content import Format
 from distill_core.exporters.tensor_pair import TensorPair
@@ -16,5 +14,5 @@ MTT = Format(
     ),
     write=FILES.write,
     read=FILES.read,
-    loading=FILES.loading,
+    build_loading_code=FILES.build_loading_code,
 )

@@ -1,6 +1,4 @@
-"""Our own format: one safetensors file with the images as stored, factor and all, and the metadata
-in its header.
-"""
+"""Our format: one safetensors file with the images as stored, and the metadata in its header."""
 
 import json
 from pathlib import Path
@@ -21,7 +19,8 @@ def _write(content: ExportContent, folder: Path) -> None:
     path = folder / FILE
     content.source.save(path)
     with safe_open(path, framework="pt") as file:
-        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     write_tensors(
         tensors,
         path,
@@ -36,7 +35,7 @@ def _read(folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
     return SyntheticSet.load(folder / FILE).training_images()
 
 
-def _loading(content: ExportContent) -> str:
+def _build_loading_code(content: ExportContent) -> str:
     source = content.source
     labels = "labels" if source.soft_labels is None else "soft_labels"
     lines = [
@@ -49,14 +48,14 @@ def _loading(content: ExportContent) -> str:
     ]
     if source.partition > 1:
         side = source.images.shape[-1]
-        cell = side // source.partition
+        tile = side // source.partition
         lines += [
             (
-                f"corners = [(i, j) for j in range(0, {side}, {cell}) for i in range(0, {side},"
-                f" {cell})]"
+                f"corners = [(i, j) for j in range(0, {side}, {tile}) for i in range(0, {side},"
+                f" {tile})]"
             ),
-            f"cells = torch.cat([images[:, :, i:i + {cell}, j:j + {cell}] for i, j in corners])",
-            f'images = nn.functional.interpolate(cells, size={side}, mode="bilinear")',
+            f"tiles = torch.cat([images[:, :, i:i + {tile}, j:j + {tile}] for i, j in corners])",
+            f'images = nn.functional.interpolate(tiles, size={side}, mode="bilinear")',
             f"labels = torch.cat([labels] * {source.partition**2})",
         ]
     return "\n".join(lines)
@@ -70,6 +69,6 @@ SAFETENSORS = Format(
     ),
     write=_write,
     read=_read,
-    loading=_loading,
+    build_loading_code=_build_loading_code,
     decoded=False,
 )

@@ -1,6 +1,4 @@
-"""Two files of torch.save, images and labels: what the layouts of MTT and DD-Ranking have in
-common.
-"""
+"""Images and labels in two files of torch.save, as in the layouts of MTT and DD-Ranking."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +24,12 @@ class TensorPair:
 
     def read(self, folder: Path, source: SyntheticSet) -> tuple[Tensor, Tensor]:
         """Read both files back."""
-        return torch.load(folder / self.images, weights_only=True), torch.load(
-            folder / self.labels, weights_only=True
-        )
+        images = torch.load(folder / self.images, weights_only=True)
+        return images, torch.load(folder / self.labels, weights_only=True)
 
-    def loading(self, content: ExportContent) -> str:
-        """Return the lines of a script that load both."""
-        names = (("images", self.images), ("labels", self.labels))
-        return "\n".join(
-            f'{name} = torch.load("{file}", weights_only=True)' for name, file in names
-        )
+    def build_loading_code(self, content: ExportContent) -> str:
+        """Return lines of a script that load both files."""
+        lines = []
+        for name, file in (("images", self.images), ("labels", self.labels)):
+            lines.append(f'{name} = torch.load("{file}", weights_only=True)')
+        return "\n".join(lines)

@@ -1,3 +1,1 @@
-"""Distilled sets made elsewhere: what their files look like, and how they become a
-`SyntheticSet`.
-"""
+"""Importing distilled sets of other programs: from their files to a `SyntheticSet`."""

@@ -1,14 +1,14 @@
-"""What images look like by their numbers: to say so where a file leaves it open, and to catch a
-wrong reading.
+"""Pixel statistics, to describe images whose file leaves their space open and to detect errors.
 
-The bounds are meant to let every distilled set pass, however far its pixels lie outside [0, 1], and
-to stop images read in a way they were not written. Real CIFAR-10 images normalized twice, or not
-denormalized, lie outside [−0.2, 1.2] with more than half of their pixels; pixels that are
-denormalized, and whitened images taken for normalized ones, keep a quarter of the data set's
-contrast.
+The bounds are meant to accept every distilled set, however far its pixels are outside [0, 1], and
+to reject images that are read in another way than they were written. When real CIFAR-10 images are
+normalized twice, or not denormalized, more than half of their pixels are outside [−0.2, 1.2].
+Pixels that are denormalized by mistake, and whitened images that are read as normalized, have a
+quarter of the data set's contrast.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -16,16 +16,24 @@ from distill_core.datasets.info import DatasetInfo
 
 MARGIN = 0.2
 MAX_OUTSIDE = 0.25
-"""Largest part of the pixels that may lie further outside [0, 1] than the margin."""
+"""Maximum share of pixels outside [0, 1] by more than the margin."""
 MIN_CONTRAST = 0.4
-"""Of the data set's standard deviation."""
-FURTHEST_MEAN = 1.5
-"""Distance to the data set's mean, in its standard deviations."""
+"""Minimum, as a share of the data set's standard deviation."""
+MAX_MEAN_DISTANCE = 1.5
+"""Maximum distance to the data set's mean, in its standard deviations."""
+
+
+class _Guess(NamedTuple):
+    """What images are, and the matching options."""
+
+    description: str
+    zca: str | None
+    normalized: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelStatistics:
-    """Numbers over all images of a set."""
+    """Statistics over all images of a set."""
 
     low: float
     high: float
@@ -33,7 +41,7 @@ class PixelStatistics:
     """Per channel."""
     std: tuple[float, ...]
     outside: float
-    """Part of the values outside [−0.2, 1.2]."""
+    """Share of the values outside [−0.2, 1.2]."""
 
     @classmethod
     def of(cls, images: Tensor) -> "PixelStatistics":
@@ -50,50 +58,48 @@ class PixelStatistics:
     def __str__(self) -> str:
         means, stds = (", ".join(f"{v:.2f}" for v in values) for values in (self.mean, self.std))
         text = (
-            f"values between {self.low:.2f} and {self.high:.2f}, mean {means} and std {stds} a"
+            f"values between {self.low:.2f} and {self.high:.2f}, mean {means} and std {stds} per"
             " channel"
         )
         return text.replace("-", "−")
 
     @property
     def description(self) -> str:
-        """What images with such numbers usually are."""
-        return self._guess[0]
+        """What images with such statistics usually are."""
+        return self._guess.description
 
     @property
     def zca(self) -> str | None:
-        """The value of --zca that says so; None where there is none."""
-        return self._guess[1]
+        """The matching value of --zca; None if there is none."""
+        return self._guess.zca
 
     @property
     def normalized(self) -> str | None:
-        """The value of --normalised that says so; None where there is none."""
-        return self._guess[2]
+        """The matching value of --normalised; None if there is none."""
+        return self._guess.normalized
 
     @property
-    def _guess(self) -> tuple[str, str | None, str | None]:
+    def _guess(self) -> _Guess:
         largest_mean = max(abs(value) for value in self.mean)
         spread = sum(self.std) / len(self.std)
         if self.high > 20:
-            return "bytes from 0 to 255", "no", "0,0.00392156862745098"
+            return _Guess("bytes from 0 to 255", "no", "0,0.00392156862745098")
         if spread < 0.01:
-            return "nearly constant images, which are no set at all", None, None
+            return _Guess("nearly constant images, which are not a set", None, None)
         if self.outside < 0.1 and self.low > -MARGIN and self.high < 1 + MARGIN:
-            return "pixels in [0, 1]", "no", "no"
+            return _Guess("pixels in [0, 1]", "no", "no")
         if largest_mean < 0.2 and spread < 0.6:
-            return "ZCA-whitened images", "yes", "no"
+            return _Guess("ZCA-whitened images", "yes", "no")
         if self.outside > MAX_OUTSIDE:
-            return "normalized images", "no", "yes"
-        return "pixels of which some lie outside [0, 1]", "no", "no"
+            return _Guess("normalized images", "no", "yes")
+        return _Guess("pixels, some of them outside [0, 1]", "no", "no")
 
 
 def find_contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
-    """Say what is odd about images (N, C, H, W) that are supposed to be in pixel space; None if
-    nothing is.
-    """
+    """Describe why images (N, C, H, W) cannot be in pixel space; None if they can."""
     found = PixelStatistics.of(pixels)
     if found.outside > MAX_OUTSIDE:
-        return f"{found.outside:.0%} of the pixels would lie far outside [0, 1] ({found})"
+        return f"{found.outside:.0%} of the pixels would be far outside [0, 1] ({found})"
     contrast = max(std / expected for std, expected in zip(found.std, info.std, strict=True))
     if contrast < MIN_CONTRAST:
         return (
@@ -101,6 +107,6 @@ def find_contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
             f" {info.name} ({found})"
         )
     pairs = zip(found.mean, info.mean, info.std, strict=True)
-    if max(abs(mean - expected) / std for mean, expected, std in pairs) > FURTHEST_MEAN:
+    if max(abs(mean - expected) / std for mean, expected, std in pairs) > MAX_MEAN_DISTANCE:
         return f"the images would be far darker or brighter than {info.name} ({found})"
     return None

@@ -1,6 +1,4 @@
-"""What an importer takes from a file before anything is decided: numbers as stored, and what the
-layout says.
-"""
+"""What an importer reads from a file: numbers as they are stored, and what the layout says."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,51 +11,49 @@ from torch import Tensor
 from distill_core.importers.reading import Layout
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
-LARGEST_LABEL = 2**31
+MAX_LABEL = 2**31
 
 
 class ImportSetError(SyntheticSetError):
-    """A file cannot be read as a distilled set; the message names the file, the place in it and
-    what to do.
-    """
+    """A file cannot be read as a distilled set; the message says where and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawSet:
-    """One set as its file stores it; what the layout leaves open is None."""
+    """One set as it is stored; None for what the layout leaves open."""
 
     where: str
     """File and place in it, for messages."""
     images: Tensor
-    """float32 (N, C, H, W), finite, in the file's own space."""
+    """float32 (N, C, H, W), finite, as stored."""
     labels: Tensor | None
-    """int64 (N,), or float32 (N, K); None if images come class by class."""
+    """int64 (N,), or float32 (N, K); None if images are stored class by class."""
     normalized: bool | None
     zca: bool | None
     partition: int | None
     class_folders: tuple[str, ...] = ()
-    """Names that the labels count, where labels are folders."""
+    """Names of the folders that the labels number, in layouts with a folder per class."""
     lr_net: float | None = None
-    """Learning rate that was learned with the set."""
-    own: SyntheticSet | None = None
-    """The set itself, where the file is one of ours."""
+    """Learning rate that was learned together with the set."""
+    native: SyntheticSet | None = None
+    """The set itself, if the file has our format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSets:
-    """What a path turned out to hold."""
+    """The sets that were found at a path."""
 
     layout: Layout
     reason: str
-    """What the layout was recognized by."""
+    """How the layout was recognized."""
     sets: tuple[RawSet, ...]
     files: tuple[Path, ...]
-    """Everything that was read."""
+    """All files that were read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileContent:
-    """What a file of Python objects holds."""
+    """The content of a file of Python objects."""
 
     path: Path
     value: object
@@ -66,14 +62,14 @@ class FileContent:
 
 
 def find_pair(value: object) -> tuple[object, object] | None:
-    """Return images and labels that stand side by side; None for anything else."""
+    """Return images and labels if the value is a pair of them."""
     if isinstance(value, list | tuple) and len(value) == 2 and is_images(value[0]):
         return value[0], value[1]
     return None
 
 
 def is_images(value: object) -> bool:
-    """Tell whether this is a tensor or an array with four dimensions."""
+    """Return whether this is a tensor or an array with four dimensions."""
     return isinstance(value, Tensor | np.ndarray) and value.ndim == 4
 
 
@@ -81,7 +77,7 @@ def read_images(value: object, where: str) -> Tensor:
     """Return images as float32 (N, C, H, W); bytes become values in [0, 1].
 
     Raises:
-        ImportSetError: this is something else.
+        ImportSetError: it is something else.
     """
     tensor = _read_tensor(value, where, "images")
     if tensor.dim() != 4 or 0 in tensor.shape:
@@ -105,11 +101,10 @@ def read_images(value: object, where: str) -> Tensor:
 
 
 def read_labels(value: object, count: int, where: str) -> Tensor:
-    """Return labels of `count` images: classes, int64 (N,), or numbers for each class, float32 (N,
-    K).
+    """Return labels of `count` images: int64 classes (N,), or float32 numbers per class (N, K).
 
     Raises:
-        ImportSetError: this is something else.
+        ImportSetError: it is something else.
     """
     if (
         isinstance(value, Sequence)
@@ -117,10 +112,10 @@ def read_labels(value: object, count: int, where: str) -> Tensor:
         and all(isinstance(v, int) for v in value)
     ):
         if any(
-            abs(v) > LARGEST_LABEL for v in value
+            abs(v) > MAX_LABEL for v in value
         ):  # an int of Python may be larger than those of numpy
             raise ImportSetError(
-                f"{where}: labels hold a number beyond ±{LARGEST_LABEL}, which is no class"
+                f"{where}: labels hold a number beyond ±{MAX_LABEL}, which is not a class"
             )
         value = np.array(value, dtype=np.int64)
     tensor = _read_tensor(value, where, "labels")
@@ -136,14 +131,14 @@ def read_labels(value: object, count: int, where: str) -> Tensor:
         return tensor.float()
     if (
         not torch.equal(tensor.double(), tensor.double().round())
-        or int(tensor.double().abs().max()) > LARGEST_LABEL
+        or int(tensor.double().abs().max()) > MAX_LABEL
     ):
         raise ImportSetError(f"{where}: labels are not whole numbers")
     return tensor.long()
 
 
 def read_learning_rate(value: object, where: str) -> float:
-    """Return a learning rate; ImportSetError if this is not a positive number."""
+    """Return a learning rate; ImportSetError if it is not a positive number."""
     if isinstance(value, Tensor | np.ndarray | np.generic) and np.prod(value.shape) == 1:
         value = value.item()
     if (
@@ -151,12 +146,12 @@ def read_learning_rate(value: object, where: str) -> float:
         or not isinstance(value, int | float)
         or not 0 < value < float("inf")
     ):
-        raise ImportSetError(f"{where}: a learning rate has to be one positive number")
+        raise ImportSetError(f"{where}: a learning rate must be one positive number")
     return float(value)
 
 
 def read_entries(value: object) -> Mapping[str, object]:
-    """Return the entries of a dictionary whose keys are strings; empty for anything else."""
+    """Return the entries of a dictionary with string keys; empty for anything else."""
     return value if isinstance(value, dict) and all(isinstance(key, str) for key in value) else {}
 
 

@@ -1,4 +1,4 @@
-"""Which layout a path holds, told from its structure."""
+"""Recognizing the layout of a path by its structure."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ from distill_core.importers.raw_set import FileContent, FoundSets, ImportSetErro
 from distill_core.importers.safe_loading import detect_file_kind, load_objects
 
 LAYOUTS = (dc.find, idm.find, idc.find, ncfm.find, mtt.find, ddranking.find)
-"""Of single files, the first that fits."""
+"""Layouts of single files; the first one that fits is used."""
 IMAGES = ("images_best.pt", "images.pt", "data.pt")
-"""Files that a folder stands for."""
+"""Files that stand for the folder that contains them."""
 SUFFIXES = (".pt", ".pth", ".pkl", ".pickle")
-"""Of files that a folder stands for if there is but one."""
+"""Suffixes of a file that stands for its folder if it is the only one."""
 
 
 def recognize(path: Path, *, allow_pickle: bool = False) -> FoundSets:
-    """Read whatever is at a path.
+    """Read the sets at a path, in any known layout.
 
     Raises:
-        ImportSetError: nothing is there, it is damaged, or it has none of the known layouts; the
-            message says what was found.
+        ImportSetError: there is nothing, it is damaged, or it has no known layout; the message says
+            what was found.
     """
     try:
         if path.is_dir():
@@ -34,9 +34,7 @@ def recognize(path: Path, *, allow_pickle: bool = False) -> FoundSets:
     for find in LAYOUTS:
         if (found := find(content)) is not None:
             return found
-    raise ImportSetError(
-        f"{path} has no layout that is known: it holds {_describe_content(content)}"
-    )
+    raise ImportSetError(f"{path} has no known layout: it holds {_describe_content(content)}")
 
 
 def _recognize_folder(folder: Path, allow_pickle: bool) -> FoundSets:
@@ -52,8 +50,8 @@ def _recognize_folder(folder: Path, allow_pickle: bool) -> FoundSets:
     names = sorted(path.name for path in folder.iterdir())
     listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     raise ImportSetError(
-        f"{folder} has no layout that is known: neither safetensors files, nor {', '.join(IMAGES)},"
-        " nor a folder of images a class, nor a single file of torch.save; it holds"
+        f"{folder} has no known layout: neither safetensors files, nor {', '.join(IMAGES)},"
+        " nor a folder of images per class, nor a single file of torch.save; it holds"
         f" {listed or 'nothing'}"
     )
 
@@ -62,13 +60,11 @@ def _describe_content(content: FileContent) -> str:
     """Describe an object in a few words."""
     value = content.value
     if isinstance(value, dict):
-        return "a dictionary of " + (
-            ", ".join(f"{key!r}"[:40] for key in list(value)[:8]) or "nothing"
-        )
+        keys = ", ".join(f"{key!r}"[:40] for key in list(value)[:8])
+        return f"a dictionary of {keys or 'nothing'}"
     if isinstance(value, list | tuple):
-        return f"a {type(value).__name__} of {len(value)}: " + ", ".join(
-            _describe_type(item) for item in value[:4]
-        )
+        items = ", ".join(_describe_type(item) for item in value[:4])
+        return f"a {type(value).__name__} of {len(value)}: {items}"
     return _describe_type(value)
 
 

@@ -1,8 +1,7 @@
-"""Reading files of Python objects without running what is in them.
+"""Reading files of Python objects without executing code in them.
 
-`torch.load` is told to load weights only. A plain pickle is read only where the caller allows it,
-and even then by an unpickler that knows tensors, arrays and plain containers and refuses every
-other name.
+`torch.load` loads weights only. A plain pickle is read only if the caller allows it, and even then
+by an unpickler that accepts tensors, arrays and plain containers and rejects every other name.
 """
 
 import codecs
@@ -23,14 +22,14 @@ from distill_core._compat import rebuild_parameter, rebuild_tensor
 from distill_core.importers.raw_set import FileContent, ImportSetError
 
 _LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""The magic number with which torch.save began before it wrote zip files."""
+"""Magic number of torch.save before it wrote zip files."""
 
 
 def detect_file_kind(path: Path) -> Literal["safetensors", "torch", "pickle"]:
-    """Tell what wrote a file.
+    """Return the format of a file.
 
     Raises:
-        ImportSetError: it cannot be read, or nothing of this kind wrote it.
+        ImportSetError: it cannot be read, or has another format.
     """
     try:
         with path.open("rb") as file:
@@ -50,7 +49,7 @@ def detect_file_kind(path: Path) -> Literal["safetensors", "torch", "pickle"]:
 
 
 def load_objects(path: Path, *, allow_pickle: bool) -> FileContent:
-    """Read a file of torch.save, or a pickle where that is allowed.
+    """Read a file of torch.save, or a pickle if that is allowed.
 
     Raises:
         ImportSetError: the file is damaged, holds more than tensors and containers, or is a pickle
@@ -63,8 +62,8 @@ def load_objects(path: Path, *, allow_pickle: bool) -> FileContent:
     if not allow_pickle:
         raise ImportSetError(
             f"{path} is a pickle. A pickle can run any code on this machine when it is read; if you"
-            " trust where it comes from, pass --allow-pickle. Only tensors, arrays and plain"
-            " containers are let through then"
+            " trust its source, pass --allow-pickle. Even then, only tensors, arrays and plain"
+            " containers are accepted"
         )
     return FileContent(
         path=path, value=_read_safely(path, lambda: _load_pickle(path)), pickled=True
@@ -72,7 +71,7 @@ def load_objects(path: Path, *, allow_pickle: bool) -> FileContent:
 
 
 def compute_digest(files: Sequence[Path], root: Path) -> str:
-    """Return the SHA-256 of a file's bytes, or of several files' names below `root` and bytes.
+    """Return the SHA-256 of a file's bytes, or of the names (in `root`) and bytes of several files.
 
     Raises:
         ImportSetError: a file cannot be read.
@@ -96,13 +95,14 @@ def _read_safely(path: Path, read: Callable[[], object]) -> object:
             return read()
     except ImportSetError:
         raise
-    except Exception as error:  # what a damaged byte makes an unpickler raise is not foreseeable
+    except Exception as error:  # on damaged bytes an unpickler may raise anything
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
         line = str(error).strip().partition("\n")[0]
         reason = re.split(r"(?<=\w)\. ", line)[0][:200] or type(error).__name__
         if name is not None:
-            reason = f"it names {name[1]}, which is no part of a set of images"
-        elif "weights_only" in line:  # torch goes on to advise what must not be done
+            reason = f"it names {name[1]}, which is not part of a set of images"
+        elif "weights_only" in line:
+            # The rest of torch's message recommends what must not be done.
             reason = "it holds more than tensors, numbers and containers"
         raise ImportSetError(f"{path} cannot be read safely, or is damaged: {reason}") from error
 
@@ -116,18 +116,13 @@ _NUMPY: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): codecs.encode,
-    **{
-        (module, name): function
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for name, function in (
-            ("scalar", np.float64(0).__reduce__()[0]),
-            ("_reconstruct", np.zeros(0).__reduce__()[0]),
-        )
-    },
 }
-"""Names that numbers and arrays of numpy have in pickles; released files keep their accuracies as
-such.
-"""
+"""Names in pickles of numpy's numbers and arrays; released files store accuracies as such."""
+
+# The module was renamed in numpy 2.
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _NUMPY[_module, "scalar"] = np.float64(0).__reduce__()[0]
+    _NUMPY[_module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
 
 _TORCH_GLOBALS: list[Any] = [
     *((value, ".".join(name)) for name, value in _NUMPY.items()),
@@ -144,14 +139,14 @@ _PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Lets the names of tensors and arrays pass, and nothing else."""
+    """Accepts the names of tensors and arrays, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _PICKLE_GLOBALS[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it names {module}.{name}, which is no part of a set of images"
+                f"it names {module}.{name}, which is not part of a set of images"
             ) from None
 
 

@@ -1,27 +1,24 @@
-"""The whitening of a set's makers: statistics that they saved, or those of the real training
-images.
-"""
+"""The whitening that a set was made with: saved statistics, or those of real training images."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.importers.raw_set import ImportSetError, read_entries
-from distill_core.importers.safe_loading import detect_file_kind, load_objects
+from distill_core.importers.safe_loading import compute_digest, detect_file_kind, load_objects
 from distill_core.importers.zca import Whitening, fit_whitening
 from distill_core.synthetic_set import to_normalized
 
 BATCH = 1024
 MEANS = ("mean", "mean_vector")
 INVERSES = ("inverse", "transform_inv")
-"""Names of the statistics in a file; the second are those of the `ZCAWhitening` that the released
-code uses.
-"""
+"""Names of the statistics in a file; the second names are those of `ZCAWhitening`, which the
+released code uses."""
 
 
 @lru_cache(maxsize=2)
@@ -47,29 +44,40 @@ def load_whitening(path: Path) -> Whitening:
     Raises:
         ImportSetError: the file is damaged, or lacks one of them.
     """
+    value: object
     try:
-        value = (
-            load_file(path)
-            if detect_file_kind(path) == "safetensors"
-            else load_objects(path, allow_pickle=False).value
-        )
+        if detect_file_kind(path) == "safetensors":
+            value = load_file(path)
+        else:
+            value = load_objects(path, allow_pickle=False).value
     except (OSError, SafetensorError) as error:
         raise ImportSetError(f"{path} cannot be read: {error}") from error
     entries = read_entries(value)
-    tensors = [
-        next((entries[n] for n in names if n in entries), None) for names in (MEANS, INVERSES)
-    ]
-    if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
+    mean, inverse = _find_tensor(entries, MEANS), _find_tensor(entries, INVERSES)
+    if mean is None or inverse is None:
         raise ImportSetError(
             f"{path}: expected tensors {MEANS[0]!r} and {INVERSES[0]!r}, found {', '.join(entries)}"
         )
-    mean, inverse = (torch.as_tensor(tensor).detach().cpu().double() for tensor in tensors)
     mean = mean.flatten()
-    if inverse.shape != (len(mean), len(mean)) or not bool(
-        mean.isfinite().all() and inverse.isfinite().all()
-    ):
+    are_finite = bool(mean.isfinite().all() and inverse.isfinite().all())
+    if inverse.shape != (len(mean), len(mean)) or not are_finite:
         raise ImportSetError(
             f"{path}: mean {tuple(mean.shape)} and inverse {tuple(inverse.shape)} do not fit"
             " together"
         )
     return Whitening(mean, inverse)
+
+
+def name_whitening(is_whitened: bool, path: str | None) -> str:
+    """Return the value of `Reading.zca` for a file of statistics or for real training images."""
+    if not is_whitened:
+        return "no"
+    return "real data" if path is None else compute_digest([Path(path)], Path(path).parent)
+
+
+def _find_tensor(entries: Mapping[str, object], names: tuple[str, ...]) -> Tensor | None:
+    """Return the first of some names as float64; None if it is missing or not of floats."""
+    value = next((entries[name] for name in names if name in entries), None)
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return None
+    return value.detach().cpu().double()

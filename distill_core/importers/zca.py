@@ -1,10 +1,9 @@
-"""ZCA whitening of images and its inverse (Bell and Sejnowski 1997; regularized as Krizhevsky
-2009).
+"""ZCA whitening and its inverse (Bell and Sejnowski 1997; regularized as in Krizhevsky 2009).
 
 MTT and its successors distill whitened images. With the mean μ and the covariance C = U diag(s) Uᵀ
 of the flattened real training images, whitening is y = (x − μ) U diag(1/√(s + ε)) Uᵀ, and its
-inverse x = y U diag(√(s + ε)) Uᵀ + μ. They take C with N − 1 in the denominator, ε = 0.1, and
-images in [0, 1] that are not normalized.
+inverse x = y U diag(√(s + ε)) Uᵀ + μ. They compute C with N − 1 in the denominator, with ε = 0.1,
+from images in [0, 1] that are not normalized.
 """
 
 from collections.abc import Iterable
@@ -17,12 +16,12 @@ EPSILON = 0.1
 
 
 class WhiteningError(ValueError):
-    """There are too few images to whiten with, or images of another size."""
+    """There are too few images for a whitening, or images of another size."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """The statistics of a whitening, float64, D numbers an image."""
+    """The statistics of a whitening, float64, for images of D numbers."""
 
     mean: Tensor
     """(D,)"""
@@ -31,16 +30,15 @@ class Whitening:
 
     def whiten(self, images: Tensor) -> Tensor:
         """Whiten images (N, C, H, W); WhiteningError where C·H·W is not D."""
-        flat: Tensor = torch.linalg.solve(self.inverse, (self._flat(images) - self.mean).T).T
+        flat: Tensor = torch.linalg.solve(self.inverse, (self._flatten(images) - self.mean).T).T
         return flat.reshape(images.shape).to(images.dtype)
 
     def unwhiten(self, images: Tensor) -> Tensor:
         """Undo `whiten`; WhiteningError where C·H·W is not D."""
-        return (
-            (self._flat(images) @ self.inverse + self.mean).reshape(images.shape).to(images.dtype)
-        )
+        flat = self._flatten(images) @ self.inverse + self.mean
+        return flat.reshape(images.shape).to(images.dtype)
 
-    def _flat(self, images: Tensor) -> Tensor:
+    def _flatten(self, images: Tensor) -> Tensor:
         flat = images.flatten(1).to(self.mean)
         if flat.shape[1] != len(self.mean):
             raise WhiteningError(
@@ -53,7 +51,7 @@ def fit_whitening(batches: Iterable[Tensor], *, epsilon: float = EPSILON) -> Whi
     """Compute the whitening of some images.
 
     Args:
-        batches: images (B, C, H, W) each, one after another; only one has to fit into memory.
+        batches: images (B, C, H, W); only one batch at a time must fit into memory.
         epsilon: added to every eigenvalue of the covariance.
 
     Raises:

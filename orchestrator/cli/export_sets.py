@@ -93,7 +93,7 @@ def export_sets(
         )
         console.print(f"{chosen.name}: {job.folder}", highlight=False, markup=False, soft_wrap=True)
         if chosen.eight_bits:
-            loss = content.pixel_loss()
+            loss = content.measure_pixel_loss()
             line = (
                 f"  8 bits lose at most {loss.largest:.2g}, on average {loss.mean:.2g}; clipped"
                 f" {loss.clipped:.2%}"

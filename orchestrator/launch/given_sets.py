@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_core.datasets.load import Dataset
-from distill_core.importers.convert import (
-    compute_content_digest,
-    convert,
-    count_images_per_class,
-    decide_reading,
-)
+from distill_core.importers.convert import compute_content_digest, convert, count_images_per_class
+from distill_core.importers.decide import decide_reading
 from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
 from distill_core.importers.reading import Reading, ReadingOptions
 from distill_core.importers.recognize import recognize
@@ -120,15 +116,15 @@ def _read_sets(
 def _find_ipc(raw: RawSet, reading: Reading, dataset: Dataset, method: str, *, check: bool) -> int:
     """Convert a set, which raises where that is impossible, and return its images per class."""
     synthetic = convert(raw, reading, dataset, method=method, spec={}, check=check)
-    if raw.own is not None:
+    if raw.native is not None:
         return synthetic.ipc
     return count_images_per_class(len(raw.images), len(dataset.info.classes))
 
 
 def _name_method(found: FoundSets, raw: RawSet, path: Path) -> str:
     """Name a method after its file, or after the folder where the file has a generic name."""
-    if raw.own is not None:
-        return raw.own.method
+    if raw.native is not None:
+        return raw.native.method
     if path.is_dir():
         return path.name
     generic = found.layout in GENERIC_LAYOUTS or path.stem in GENERIC_NAMES
@@ -158,7 +154,7 @@ def _choose_rate(raw: RawSet, lr_net: str | None) -> float | None:
 
 def _write_note(reading: Reading, raw: RawSet, rate: float | None) -> str:
     notes = []
-    if reading.soft_labels or (raw.own is not None and raw.own.soft_labels is not None):
+    if reading.soft_labels or (raw.native is not None and raw.native.soft_labels is not None):
         notes.append("trained with soft labels")
     if rate is not None:
         notes.append(f"trained with learning rate {rate:.4g}")

@@ -1,6 +1,4 @@
-"""DD-Ranking: `images.pt`, one tensor with the images of class 0 first, then those of class 1, and
-so on.
-"""
+"""DD-Ranking: `images.pt`, one tensor with the images of class 0, then those of class 1, …"""
 
 from distill_core.importers.raw_set import FileContent, FoundSets, RawSet, is_images, read_images
 

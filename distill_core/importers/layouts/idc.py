@@ -1,10 +1,9 @@
-"""IDC, DREAM and DANCE: torch.save of `[images, labels]`, pixels in [0, 1], canvases of a factor
-that is not stored.
+"""IDC, DREAM and DANCE: torch.save of `[images, labels]`, canvases of pixels in [0, 1].
 
-Their decoding cuts a canvas into factor × factor cells and upsamples each bilinearly to full size,
-as `partition` does; the cells come row by row there, which changes nothing but the order of
-training images. Where the side is not a multiple of the factor they pad, which is not supported
-here.
+The factor of the canvases is not stored. Decoding cuts a canvas into factor × factor tiles and
+upsamples each bilinearly to full size, as `partition` does. Their tiles are ordered by row, which
+only changes the order of training images. If the side is not a multiple of the factor, they pad it,
+which is not supported here.
 """
 
 from distill_core.importers.raw_set import (

@@ -1,6 +1,4 @@
-"""IDM and the IDM variant of the IID release: a plain pickle of `(images, labels)`, normalized, 2 ×
-2 canvases.
-"""
+"""IDM and IID's IDM variant: a plain pickle of `(images, labels)`, normalized 2 × 2 canvases."""
 
 from distill_core.importers.raw_set import (
     FileContent,

@@ -1,4 +1,4 @@
-"""SRe2L, RDED and the like: a folder of image files for each class."""
+"""SRe2L, RDED and similar methods: a folder of image files for each class."""
 
 import re
 from pathlib import Path
@@ -18,30 +18,31 @@ def find(folder: Path) -> FoundSets | None:
     Raises:
         ImportSetError: a folder has no images, a file is damaged, or images differ in size.
     """
-    listed = {
-        path: _list_images(path)
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    }
+    listed = {}
+    for path in folder.iterdir():
+        if path.is_dir() and not path.name.startswith("."):
+            listed[path] = _list_images(path)
     if not any(listed.values()):
         return None
     classes = sorted(listed, key=lambda path: _natural_key(path.name))
-    if empty := [path for path in classes if not listed[path]]:
-        raise ImportSetError(f"{empty[0]}: there are no images in this class folder")
-    files = [(file, label) for label, path in enumerate(classes) for file in listed[path]]
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, path in enumerate(classes):
+        if not listed[path]:
+            raise ImportSetError(f"{path}: there are no images in this class folder")
+        files += listed[path]
+        labels += [label] * len(listed[path])
     found = RawSet(
         where=str(folder),
-        images=_read_stacked([file for file, _ in files]),
-        labels=torch.tensor([label for _, label in files]),
+        images=_read_stacked(files),
+        labels=torch.tensor(labels),
         normalized=False,
         zca=False,
         partition=1,
         class_folders=tuple(path.name for path in classes),
     )
     reason = f"{len(classes)} folders of image files: an ImageFolder, as of SRe2L or RDED"
-    return FoundSets(
-        layout="imagefolder", reason=reason, sets=(found,), files=tuple(file for file, _ in files)
-    )
+    return FoundSets(layout="imagefolder", reason=reason, sets=(found,), files=tuple(files))
 
 
 def _list_images(folder: Path) -> list[Path]:
@@ -54,7 +55,7 @@ def _list_images(folder: Path) -> list[Path]:
 
 
 def _natural_key(name: str) -> list[tuple[int, str]]:
-    """Order names as people do: 2 before 10."""
+    """Return a key that sorts numbers in names by value: 2 before 10."""
     return [
         (int(part), "") if part.isdigit() else (-1, part)
         for part in re.split(r"([0-9]+)", name)
@@ -74,15 +75,15 @@ def _read_stacked(files: list[Path]) -> Tensor:
 
 
 def _decode(file: Path) -> Tensor:
-    """Read a file as uint8 (C, H, W), one channel if it is gray."""
+    """Read a file as uint8 (C, H, W), with one channel if it is gray."""
     try:
         with Image.open(file) as image:
             pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImportSetError(f"{file} is not an image, or a damaged one: {error}") from error
+        raise ImportSetError(f"{file} is not an image, or is damaged: {error}") from error
     if pixels.shape[0] != pixels.shape[1]:
         raise ImportSetError(
-            f"{file}: {pixels.shape[1]} × {pixels.shape[0]} pixels; images have to be square"
+            f"{file}: {pixels.shape[1]} × {pixels.shape[0]} pixels; images must be square"
         )
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 

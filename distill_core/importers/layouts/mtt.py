@@ -1,9 +1,10 @@
-"""MTT, TESLA, FTD and DATM: `images_best.pt` and `labels_best.pt` beside it, perhaps `lr_best.pt`.
+"""MTT, TESLA, FTD and DATM: `images_best.pt`, `labels_best.pt`, and optionally `lr_best.pt`.
 
-DD-Ranking's `images.pt` with `labels.pt` beside it is the same.
+DD-Ranking's `images.pt` together with `labels.pt` is the same layout.
 
-Labels are classes, probabilities, or logits (DATM). Images are normalized, or ZCA-whitened pixels:
-the file does not say which. `images_zca_….pt` holds pixels whose whitening was undone already.
+Labels are classes, probabilities, or logits (DATM). Images are either normalized or ZCA-whitened
+pixels; the file does not say which. `images_zca_….pt` holds pixels whose whitening is already
+undone.
 """
 
 from pathlib import Path
@@ -41,15 +42,13 @@ def find(content: FileContent) -> FoundSets | None:
         else read_learning_rate(load_objects(rate_path, allow_pickle=False).value, str(rate_path)),
     )
     source = "DD-Ranking" if content.path.name == "images.pt" else "MTT, TESLA, FTD or DATM"
-    reason = f"a tensor of images with {labels_path.name} beside it: {source}"
+    reason = f"a tensor of images with {labels_path.name} next to it: {source}"
     files = tuple(path for path in (content.path, labels_path, rate_path) if path is not None)
     return FoundSets(layout="mtt", reason=reason, sets=(found,), files=files)
 
 
 def find_companion(images: Path, what: str) -> Path | None:
-    """Return the file beside `images_….pt` that holds something else of the same set; None if there
-    is none.
-    """
+    """Return another file of the same set next to `images_….pt`; None if there is none."""
     if not images.name.startswith("images"):
         return None
     rest = images.name.removeprefix("images").removeprefix("_zca")

@@ -1,4 +1,4 @@
-"""Our own sets: safetensors files, or a folder of them."""
+"""Sets in our format: safetensors files, or a folder of them."""
 
 import json
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
 def find(files: Sequence[Path]) -> FoundSets:
     """Read sets that `SyntheticSet.save` wrote; ImportSetError if one is damaged."""
-    reason = f"{len(files)} safetensors file{'s' * (len(files) > 1)} of ours"
+    reason = f"{len(files)} safetensors file{'s' * (len(files) > 1)} in our format"
     return FoundSets(
-        layout="own",
+        layout="own",  # the name of our format in keys of imported sets
         reason=reason,
         sets=tuple(_read_set(path) for path in files),
         files=tuple(files),
@@ -27,24 +27,24 @@ def find(files: Sequence[Path]) -> FoundSets:
 
 def _read_set(path: Path) -> RawSet:
     try:
-        own = SyntheticSet.load(path)
+        native = SyntheticSet.load(path)
     except SyntheticSetError as error:
         raise ImportSetError(str(error)) from error
-    _require_types(own, path)
-    soft = own.soft_labels
+    _require_types(native, path)
+    soft = native.soft_labels
     return RawSet(
         where=str(path),
-        images=read_images(own.images, str(path)),
-        labels=own.labels if soft is None else read_labels(soft, len(own.labels), str(path)),
+        images=read_images(native.images, str(path)),
+        labels=native.labels if soft is None else read_labels(soft, len(native.labels), str(path)),
         normalized=False,
         zca=False,
-        partition=own.partition,
-        own=own,
+        partition=native.partition,
+        native=native,
     )
 
 
-def _require_types(own: SyntheticSet, path: Path) -> None:
-    """See that the header holds what a set of ours has; a header can be edited by anyone."""
+def _require_types(native: SyntheticSet, path: Path) -> None:
+    """Check the types of values in the header, which anyone can edit."""
     kinds = {
         "dataset": str,
         "method": str,
@@ -54,14 +54,14 @@ def _require_types(own: SyntheticSet, path: Path) -> None:
         "spec": dict,
     }
     for name, kind in kinds.items():
-        value = getattr(own, name)
+        value = getattr(native, name)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ImportSetError(f"{path}, header: {name} is {value!r:.60}, not {kind.__name__}")
-    if own.ipc < 1 or not all(isinstance(name, str) for name in own.class_names):
+    if native.ipc < 1 or not all(isinstance(name, str) for name in native.class_names):
         raise ImportSetError(
-            f"{path}, header: ipc is {own.ipc}, class_names {own.class_names!r:.60}"
+            f"{path}, header: ipc is {native.ipc}, class_names {native.class_names!r:.60}"
         )
     try:
-        json.dumps(own.spec, allow_nan=False)
+        json.dumps(native.spec, allow_nan=False)
     except ValueError as error:
         raise ImportSetError(f"{path}, header: spec holds a number that is not finite") from error

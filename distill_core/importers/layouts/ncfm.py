@@ -1,7 +1,7 @@
-"""NCFM: torch.save of data and labels by name, pixels in [0, 1], canvases of a factor that is not
-stored.
+"""NCFM: torch.save of data and labels by name, canvases of pixels in [0, 1].
 
-Files without names, `[data, labels]`, look like IDC's and are read as such.
+The factor of the canvases is not stored. Files without names, `[data, labels]`, look like those of
+IDC and are read as such.
 """
 
 from distill_core.importers.raw_set import (

@@ -8,7 +8,8 @@ import torch
 from distill_core.api import build_synthetic_set
 from distill_core.datasets.load import load_dataset
 from distill_core.exporters import FORMATS, export
-from distill_core.importers.convert import convert, decide_reading
+from distill_core.importers.convert import convert
+from distill_core.importers.decide import decide_reading
 from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import DatasetRef

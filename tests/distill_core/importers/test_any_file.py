@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from distill_core.importers.convert import compute_content_digest, convert, decide_reading
+from distill_core.importers.convert import compute_content_digest, convert
+from distill_core.importers.decide import decide_reading
 from distill_core.importers.raw_set import ImportSetError
 from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
-from distill_core.importers.convert import compute_content_digest, convert, decide_reading
+from distill_core.importers.convert import compute_content_digest, convert
+from distill_core.importers.decide import decide_reading
 from distill_core.importers.raw_set import ImportSetError
 from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
@@ -159,7 +160,7 @@ def test_class_folders_of_which_some_have_another_name(tmp_path, digits, native_
             tmp_path / name / "0.png"
         )
     with pytest.raises(
-        ImportSetError, match=r"9 class folders have names.*'zero' is none of them.*none for '0'"
+        ImportSetError, match=r"9 class folders have names.*'zero' does not.*none for '0'"
     ):
         take(tmp_path, digits)
     (tmp_path / "zero").rename(tmp_path / "00")
@@ -195,7 +196,7 @@ def test_content_is_a_name_for_the_files(write, tmp_path):
             "mtt_hard",
             {"zca": False},
             (
-                r"of its images whether they are normalized .*normalized images; pass --normalised"
+                r"whether they are normalized .*normalized images; pass --normalised"
                 r" yes$"
             ),
         ),

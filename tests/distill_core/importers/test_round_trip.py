@@ -9,7 +9,8 @@ import torch
 
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import FORMATS, export
-from distill_core.importers.convert import convert, decide_reading
+from distill_core.importers.convert import convert
+from distill_core.importers.decide import decide_reading
 from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import EvaluationSettings

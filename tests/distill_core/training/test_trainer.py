@@ -212,9 +212,9 @@ def test_the_state_of_another_network_is_refused():
         3,
         4,
     ]  # after the last there is nothing to go on to
-    with pytest.raises(TrainingError, match="another training's"):
+    with pytest.raises(TrainingError, match="belongs to another training"):
         train(3, resume=saved[0])
-    with pytest.raises(TrainingError, match="another training's"):
+    with pytest.raises(TrainingError, match="belongs to another training"):
         train(2, resume={"epochs": torch.tensor(1)})
 
 

@@ -76,7 +76,11 @@ def damage_labels(content):
     [
         ("train-images-idx3-ubyte", lambda content: content[:-5], "not a complete idx file"),
         ("train-images-idx3-ubyte", lambda content: content + b"0", "not a complete idx file"),
-        ("t10k-images-idx3-ubyte", lambda content: b"<html>" + content[6:], "not a complete idx file"),
+        (
+            "t10k-images-idx3-ubyte",
+            lambda content: b"<html>" + content[6:],
+            "not a complete idx file",
+        ),
         ("t10k-images-idx3-ubyte", lambda content: b"", "not a complete idx file"),
         ("t10k-labels-idx1-ubyte", lambda content: idx(np.zeros(2)), "3 images, .* 2 labels"),
         ("train-labels-idx1-ubyte", damage_labels, r"entry 5: label 11 is not one of 0 … 9"),
