@@ -3,8 +3,6 @@
 Planning reads it, so it is free of torch.
 """
 
-import numpy as np
-
 from distill_core.settings import SettingsError
 
 MAX_SEED = 2**32 - 1
@@ -20,6 +18,9 @@ def draw_class_order(classes: int, seed: int) -> tuple[int, ...]:
     """
     if not 0 <= seed <= MAX_SEED:
         raise SettingsError(f"seed is {seed}; the seed of a class order must lie in 0 … {MAX_SEED}")
+    # Planning imports this module, and only plans of class-incremental learning need numpy.
+    import numpy as np
+
     return tuple(np.random.RandomState(seed).permutation(classes).tolist())
 
 

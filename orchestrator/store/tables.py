@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from orchestrator.errors import TableError
@@ -275,10 +274,13 @@ def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Tabl
         files = [file for file in files if file.stem in wanted]
     if not files:
         return SCHEMAS[table].empty_table()
-    options = pyarrow.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
-    form = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
+    # It imports pandas, for which commands that read no table should not wait.
+    import pyarrow.dataset as ds
+
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    form = ds.ParquetFileFormat(default_fragment_scan_options=options)
     try:
-        data = pyarrow.dataset.dataset(files, schema=SCHEMAS[table], format=form)
+        data = ds.dataset(files, schema=SCHEMAS[table], format=form)
         if any(_is_garbled(fragment.physical_schema) for fragment in data.get_fragments()):
             raise TableError(_damaged(files, table, "the names of columns are damaged"))
         return data.to_table()
