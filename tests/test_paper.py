@@ -6,26 +6,50 @@ import csv
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
 
-from orchestrator.planning.plan import make_plan
+from orchestrator.execution.run_units import compute_unit
+from orchestrator.execution.trial import TrialSettings
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.report import write_report
+from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 PIECE = """\
 name: piece
 include: [paper/continual, paper/cross_architecture, paper/visualisation]
 """
+
+
 BUDGET = [
     "methods=[Random,DM]",
     "iterations=2",
-    "epoch_eval_train=2",
     "extractors.epochs=1",
     "batch_real=8",
 ]
+
+
+SMALL = ["steps=2", "seeds=1", "epoch_eval_train=1"]
+WHOLE = ["epoch_eval_train=2"]
+SLOW_NETWORKS = {"AlexNet", "VGG11", "ViT"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of the paper's grids, run: a folder with their store and their report."""
+
+    folder: Path
+    plan: Plan
+
+    def values(self, attribute, experiment):
+        """The distinct values that the cells of an experiment have, in order."""
+        cells = [cell for cell in self.plan.cells if cell.experiment == f"paper/{experiment}"]
+        return list(dict.fromkeys(getattr(cell, attribute) for cell in cells))
 
 
 def iid(folder, *words):
@@ -33,17 +57,44 @@ def iid(folder, *words):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800)
 
 
-@pytest.fixture(scope="module")
-def piece(tmp_path_factory):
-    """Folder with the store and the report of some of the paper's grids, run by the command that
-    users type.
-    """
+@pytest.fixture(scope="module", params=["small", pytest.param("whole", marks=pytest.mark.slow)])
+def piece(request, tmp_path_factory):
+    """Run the grids: all of them by the command that users type, or a part in this process."""
     folder = tmp_path_factory.mktemp("piece")
     (folder / "piece.yaml").write_text(PIECE)
-    sets = [word for setting in BUDGET for word in ("--set", setting)]
+    run = run_whole if request.param == "whole" else run_small
+    return Piece(folder, run(folder))
+
+
+def run_whole(folder):
+    settings = [*BUDGET, *WHOLE]
+    sets = [word for setting in settings for word in ("--set", setting)]
     ended = iid(folder, "run", "piece.yaml", "--smoke", "--out", "report", *sets)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return folder
+    return make_plan(load_space(folder / "piece.yaml", settings, smoke=True))
+
+
+def run_small(folder):
+    plan = make_plan(load_space(folder / "piece.yaml", [*BUDGET, *SMALL], smoke=True))
+    plan = without_slow_networks(plan)
+    store = Store(folder / "store")
+    settings = TrialSettings(
+        store=str(store.root), data_root=str(folder), run="run", tensorboard=False
+    )
+    for unit in plan.units.values():
+        assert compute_unit(unit, settings, device="cpu").status == "done"
+    write_report(plan, "piece", store, folder / "report")
+    return plan
+
+
+def without_slow_networks(plan):
+    """A plan without the networks that take seconds for each evaluation."""
+    cells = tuple(cell for cell in plan.cells if cell.network not in SLOW_NETWORKS)
+    needed = {cell.evaluation_key for cell in cells}
+    for key, unit in reversed(plan.units.items()):
+        needed |= set(unit.parents) if key in needed else set()
+    units = {key: unit for key, unit in plan.units.items() if key in needed}
+    return Plan(units=units, cells=cells)
 
 
 def raw(folder, table):
@@ -78,37 +129,42 @@ def slugs(folder, pattern):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("steps", [2, 5])
-def test_class_incremental_results_follow_from_the_raw_rows(piece, steps):
-    rows = raw(piece, "continual")
-    (slug,) = slugs(piece, f"continual.*{steps}-steps")
-    shown = table(piece, slug)
-    assert set(shown) == {"Random", "DM"}
-    for method, entries in shown.items():
-        ours = rows[(rows["steps"] == steps) & (rows["method"] == method)]
-        assert len(ours) == steps * 2 * 2, "steps × class orders × networks"
-        for step in range(1, steps + 1):
-            after = ours[ours["step"] == step]
-            assert {len(classes) for classes in after["classes"]} == {10 * step // steps}
-            assert entries[f"{10 * step // steps} classes"] == printed(
-                [after["accuracy"].to_numpy()]
-            )
-        networks = ours.groupby(["seed", "network_index"])["accuracy"].mean().to_numpy()
-        assert entries["average"] == printed([networks])
+def test_class_incremental_results_follow_from_the_raw_rows(piece):
+    rows = raw(piece.folder, "continual")
+    numbers_of_steps = sorted(set(rows["steps"]))
+    assert numbers_of_steps in ([2], [2, 5])
+    orders = piece.values("seed", "continual/continual")
+    for steps in numbers_of_steps:
+        (slug,) = slugs(piece.folder, f"continual.*{steps}-steps")
+        shown = table(piece.folder, slug)
+        assert set(shown) == {"Random", "DM"}
+        for method, entries in shown.items():
+            ours = rows[(rows["steps"] == steps) & (rows["method"] == method)]
+            assert len(ours) == steps * len(orders) * 2, "steps × class orders × networks"
+            assert_continual(ours, entries, steps)
     for _, row in rows.iterrows():
         order = np.random.RandomState(row["seed"]).permutation(10)
         assert list(row["classes"]) == order[: len(row["classes"])].tolist()
 
 
-@pytest.mark.slow
+def assert_continual(rows, entries, steps):
+    """The printed accuracies after each step, and their average, are those of a method's rows."""
+    for step in range(1, steps + 1):
+        after, seen = rows[rows["step"] == step], 10 * step // steps
+        assert {len(classes) for classes in after["classes"]} == {seen}
+        assert entries[f"{seen} classes"] == printed([after["accuracy"].to_numpy()])
+    networks = rows.groupby(["seed", "network_index"])["accuracy"].mean().to_numpy()
+    assert entries["average"] == printed([networks])
+
+
 def test_cross_architecture_results_follow_from_the_raw_rows(piece):
-    rows = raw(piece, "evaluations")
-    sets = raw(piece, "distillations").set_index("key")
+    rows = raw(piece.folder, "evaluations")
+    sets = raw(piece.folder, "distillations").set_index("key")
     made_by_convnet = sets.index[sets["network"].isna() | (sets["network"] == "ConvNetW16")]
-    (slug,) = slugs(piece, "evaluation-digits-architectures")
-    shown = table(piece, slug)
-    networks = ["ConvNetW16", "AlexNet", "VGG11", "ResNet18W8", "MLP", "LeNet", "ViT"]
+    (slug,) = slugs(piece.folder, "evaluation-digits-architectures")
+    shown = table(piece.folder, slug)
+    networks = piece.values("network", "cross_architecture/evaluation")
+    assert {"ConvNetW16", "ResNet18W8", "MLP", "LeNet"} <= set(networks)
     assert set(shown) == {"Random", "DM"} and all(
         list(entries) == networks for entries in shown.values()
     )
@@ -123,11 +179,8 @@ def test_cross_architecture_results_follow_from_the_raw_rows(piece):
             assert len(ours) == 2 and entries[network] == printed([ours["accuracy"].to_numpy()])
 
 
-@pytest.mark.slow
 def test_its_report_is_complete(piece):
-    assert_complete(
-        piece / "report", make_plan(load_space(piece / "piece.yaml", BUDGET, smoke=True))
-    )
+    assert_complete(piece.folder / "report", piece.plan)
 
 
 FIGURES = {

@@ -23,10 +23,18 @@ BUDGET = [
     "batch_real=4",
     "train_steps=1",
 ]
+SMALL = [
+    "methods=[Random, DM+IID]",
+    "ipc=10",
+    "seeds=1",
+    "num_eval=1",
+    "architectures=ConvNetW32",
+    "extractors.network=ConvNetW8",
+]
 TIME_LIMIT = 600
 
 
-def start(tmp_path):
+def start(tmp_path, settings):
     command = [
         sys.executable,
         "-m",
@@ -36,7 +44,7 @@ def start(tmp_path):
         "--store",
         str(tmp_path / "store"),
     ]
-    sets = [argument for setting in BUDGET for argument in ("--set", setting)]
+    sets = [argument for setting in settings for argument in ("--set", setting)]
     return subprocess.Popen(
         [*command, *sets],
         cwd=tmp_path,
@@ -68,18 +76,24 @@ def kill_at(process, store, count):
     process.wait()
 
 
-@pytest.mark.slow
-def test_killed_three_times_the_quickstart_ends_and_no_unit_runs_twice(tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "settings"),
+    [
+        pytest.param(1, [*BUDGET, *SMALL], id="once, small"),
+        pytest.param(3, BUDGET, id="three times", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_the_quickstart_still_ends_and_no_unit_runs_twice(tmp_path, kills, settings):
     store = Store(tmp_path / "store")
-    units = make_plan(load_space("quickstart", BUDGET)).units
-    moments = sorted(random.Random(2024).sample(range(1, len(units) - 5), 3))
+    units = make_plan(load_space("quickstart", settings)).units
+    moments = sorted(random.Random(2024).sample(range(1, len(units) - 5), kills))
     seen = {}
     for moment in moments:
-        kill_at(start(tmp_path), store, moment)
+        kill_at(start(tmp_path, settings), store, moment)
         now = done(store)
         assert seen.items() <= now.items()
         seen = now
-    last = start(tmp_path)
+    last = start(tmp_path, settings)
     output, _ = last.communicate(timeout=TIME_LIMIT)
     assert last.returncode == 0, output
     finished = done(store)
@@ -90,7 +104,7 @@ def test_killed_three_times_the_quickstart_ends_and_no_unit_runs_twice(tmp_path)
     assert (tmp_path / "reports" / "quickstart" / "report.md").exists()
     assert "Methods × IPC" in output and "report.md" in output
 
-    again = start(tmp_path)
+    again = start(tmp_path, settings)
     output, _ = again.communicate(timeout=TIME_LIMIT)
     assert again.returncode == 0 and "Everything is already done" in output
     assert done(store) == finished
