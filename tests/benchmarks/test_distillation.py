@@ -50,6 +50,7 @@ def small(benchmark_script, monkeypatch):
     monkeypatch.setattr(cases, "pool", lambda data: cases.ExtractorPool([extractor]))
 
 
+@pytest.mark.slow
 def test_both_methods_are_timed_on_every_side_and_in_parts(
     small, benchmark_script, monkeypatch, tmp_path, capsys
 ):
@@ -79,13 +80,36 @@ def test_both_methods_are_timed_on_every_side_and_in_parts(
     assert "IDM+IID IPC 2" in capsys.readouterr().out
 
 
-def test_without_bf16_nothing_is_timed_in_it(small, benchmark_script, monkeypatch, tmp_path):
+@pytest.fixture
+def run_case(small, benchmark_script, monkeypatch, tmp_path):
+    """Time one case; return what was written."""
     benchmark, out = benchmark_script("distillation"), tmp_path / "out.json"
     monkeypatch.setattr(benchmark, "agreement", dict)
-    arguments = f"--methods DM+IID --ipc 2 --rounds 1 --out {out}"
-    monkeypatch.setattr("sys.argv", ["distillation.py", *arguments.split()])
-    benchmark.main()
-    (case,) = json.loads(out.read_text())["cases"]
+    monkeypatch.setattr(benchmark, "ITERATIONS", 10)  # too few to repay compilation
+
+    def run(options):
+        arguments = f"--ipc 2 --rounds 1 --out {out} {options}"
+        monkeypatch.setattr("sys.argv", ["distillation.py", *arguments.split()])
+        benchmark.main()
+        (case,) = json.loads(out.read_text())["cases"]
+        return case
+
+    return run
+
+
+def test_a_method_is_timed_on_every_side_and_in_parts(run_case):
+    case = run_case("--methods IDM+IID --bf16")
+    ours = {"ours", "ours in bf16"}
+    assert case["sides"].keys() == ours | {"whole batches"} and case["parts"].keys() == ours
+    assert case["how they ran"]["ours"]["φ"] == "eager: too short to repay compilation"
+    assert case["ratios"].keys() >= {"whole batches / ours", "ours / ours in bf16"}
+    assert "queue's networks trained" in case["parts"]["ours"]
+    shares = case["share of the matrix ceiling in the real forward"]
+    assert shares.keys() == ours and all(found["share"] > 0 for found in shares.values())
+
+
+def test_without_bf16_nothing_is_timed_in_it(run_case):
+    case = run_case("--methods DM+IID")
     assert case["sides"].keys() == {"ours", "whole batches", "loop"}
     assert case["how they ran"]["whole batches"] == {
         "φ": "eager: the readable path",

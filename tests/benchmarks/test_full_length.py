@@ -25,7 +25,9 @@ def run(benchmark_script, monkeypatch, capsys):
     return once
 
 
-@pytest.mark.parametrize("method", ["DM+IID", "IDM+IID", "DM"])
+@pytest.mark.parametrize(
+    "method", ["DM", "DM+IID", pytest.param("IDM+IID", marks=pytest.mark.slow)]
+)
 def test_a_cell_that_is_cut_off_ends_as_if_it_had_not_been(
     run, benchmark_script, monkeypatch, tmp_path, method
 ):

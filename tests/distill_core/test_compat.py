@@ -126,7 +126,6 @@ def test_pickled_tensors_are_rebuilt(tensor, fallback, request):
     assert torch.equal(rebuilt, tensor)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_networks_are_compiled_without_private_names(without_private_names):
     torch._dynamo.reset()

@@ -49,14 +49,19 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(tiny_dataset):
     )
 
 
-@pytest.fixture(scope="module")
-def extractors():
-    """Two untrained residual networks."""
+def make_extractors(network):
+    """Two untrained networks."""
     made = [
-        build_network("ResNet18W16", channels=1, classes=3, image_size=16, generator=generator)
+        build_network(network, channels=1, classes=3, image_size=16, generator=generator)
         for generator in (torch.Generator().manual_seed(seed) for seed in range(2))
     ]
     return ExtractorPool([network.eval().requires_grad_(False) for network in made])
+
+
+@pytest.fixture(scope="module")
+def extractors():
+    """Two untrained residual networks."""
+    return make_extractors("ResNet18W16")
 
 
 @pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
@@ -87,15 +92,21 @@ def test_extractors_are_compiled_for_long_runs_unless_in_float32(tiny_dataset, e
     assert reason(replace(long, precision="bf16"), unread) == "eager: the extractors are streamed"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize(("precision", "close"), [("tf32", 1e-4), ("bf16", 6e-2)])
+@pytest.mark.parametrize(
+    ("precision", "close", "network", "extractor"),
+    [
+        ("tf32", 1e-4, "ConvNetW16D1", "ConvNetW16D1"),
+        pytest.param("tf32", 1e-4, "ConvNetW16D2", "ResNet18W16", marks=pytest.mark.slow),
+        pytest.param("bf16", 6e-2, "ConvNetW16D2", "ResNet18W16", marks=pytest.mark.slow),
+    ],
+)
 def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
-    tiny_dataset, extractors, monkeypatch, precision, close
+    tiny_dataset, monkeypatch, precision, close, network, extractor
 ):
-    settings = replace(
-        SETTINGS, lambda_cc=1e-3, lr_img=0.1, precision=precision
-    )  # mild: kinks amplify rounding
+    extractors = make_extractors(extractor)
+    mild = {"lambda_cc": 1e-3, "lr_img": 0.1}  # kinks amplify rounding
+    settings = replace(SETTINGS, network=network, precision=precision, **mild)
     other = replace(settings, lambda_cm=0.0)
     run = partial(distill, tiny_dataset, ipc=2, seed=0, extractors=extractors)
     plain = run(settings)
@@ -113,11 +124,13 @@ def test_compiled_is_plain_within_rounding_and_a_cohort_is_each_alone(
     assert counters["unique_graphs"] == compiled
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
-def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_as_eager_ones():
+@pytest.mark.parametrize(
+    "name", ["ConvNetW16D1", pytest.param("ResNet18W16", marks=pytest.mark.slow)]
+)
+def test_gradients_through_a_compiled_extractor_in_bf16_are_as_near_to_float64_as_eager_ones(name):
     network = build_network(
-        "ResNet18W16",
+        name,
         channels=3,
         classes=10,
         image_size=32,

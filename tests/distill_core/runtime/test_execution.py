@@ -43,7 +43,6 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
     assert len(tries) == 2
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
     monkeypatch.setattr(module, "RECOMPILE_LIMIT", 1)
@@ -56,7 +55,6 @@ def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
     assert mode.describe(network) == "eager: this process compiled for 1 shapes before"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one():
     """It would be compiled at its first call, out of reach, and end the run."""
@@ -128,9 +126,10 @@ def test_compilation_is_chosen_where_it_pays(
     assert network.training
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(build_transforms() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("network", ["ConvNetW16", "ResNet18W16"])
+@pytest.mark.parametrize(
+    "network", ["ConvNetW16D1", pytest.param("ResNet18W16", marks=pytest.mark.slow)]
+)
 def test_a_training_step_by_winograd_is_that_of_float64_within_rounding(network):
     network = build_network(
         network, channels=3, classes=10, image_size=32, generator=torch.Generator().manual_seed(2)

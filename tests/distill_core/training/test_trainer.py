@@ -260,12 +260,13 @@ def test_replayed_steps_equal_steps_that_run_anew():
     assert 0 < calls["recorded"] < calls["replayed"]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
-def test_compiled_steps_agree_with_eager_ones():
+@pytest.mark.parametrize(
+    "network", ["ConvNetW8D1", pytest.param("ConvNetW8D2", marks=pytest.mark.slow)]
+)
+def test_compiled_steps_agree_with_eager_ones(network):
     (plain, expected), (fast, parameters) = (
-        trained("ConvNetW8D2", mode)
-        for mode in (eager_mode("asked for"), compiled_mode(winograd=False))
+        trained(network, mode) for mode in (eager_mode("asked for"), compiled_mode(winograd=False))
     )
     assert fast.mode == "compiled"
     assert fast.accuracy == plain.accuracy
