@@ -1,11 +1,14 @@
-"""Accuracy against the size of the synthetic set: images per class below, their part of the
-training set above.
+"""Figures of accuracy against the size of the synthetic set.
+
+The lower axis has images per class, the upper one their share of the training set. They show
+measurements without swept settings.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distill_core.datasets.info import DatasetError, DatasetInfo, resolve_registered
@@ -35,17 +38,51 @@ def draw_charts(results: Results) -> Iterator[Chart]:
                 yield _draw_chart(results, chosen, _find_whole(done, chosen[0]))
 
 
-def _find_whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None:
-    """Return the whole training set's result on the same data and network, of the same experiment
-    if that has it.
+def draw_sizes(
+    chosen: Sequence[Measurement], whole: Measurement | None, info: DatasetInfo | None, title: str
+) -> Figure:
+    """Draw a line per method over images per class, and the whole training set as a level line.
+
+    Args:
+        chosen: measurements of one scope and network with results.
+        whole: the whole training set, if it was measured.
+        info: gives the number of training images; None leaves out the upper axis.
+        title: of the figure.
     """
-    fixed = (like.scope.dataset, like.scope.protocol, like.scope.split, like.network)
-    found = [
-        m
-        for m in done
-        if m.ipc is None and (m.scope.dataset, m.scope.protocol, m.scope.split, m.network) == fixed
-    ]
+    figure = create_panels(title, 1, 1, width=4.9, height=3.3)
+    (ax,) = figure.axes
+    ax.set_xscale("log")
+    methods = list(dict.fromkeys(m.method for m in chosen))
+    palette = assign_colors([*methods, "Whole"])
+    handles: dict[str, Artist] = {}
+    if whole and whole.summary:
+        handles[whole.method] = _draw_whole(ax, whole, palette["Whole"])
+    for method in methods:
+        measured = sorted((m for m in chosen if m.method == method), key=lambda m: m.ipc or 0)
+        summaries = [m.summary for m in measured if m.summary]
+        sizes = [m.ipc or 0 for m in measured]
+        handles[method] = draw_line(ax, sizes, summaries, palette[method])
+    ipcs = sorted({m.ipc for m in chosen if m.ipc is not None})
+    label_ticks(ax.xaxis, ipcs, [str(ipc) for ipc in ipcs])
+    ax.set_xlabel("images per class")
+    ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
+    if info is not None:
+        _add_ratio_axis(ax, ipcs, info)
+    add_legend(figure, handles)
+    return figure
+
+
+def _find_whole(done: Sequence[Measurement], like: Measurement) -> Measurement | None:
+    """Return the whole training set's result on the same data and network.
+
+    That of the same experiment is preferred.
+    """
+    found = [m for m in done if m.ipc is None and _describe_data(m) == _describe_data(like)]
     return min(found, key=lambda m: m.scope != like.scope, default=None)
+
+
+def _describe_data(m: Measurement) -> tuple[str, str, str, str]:
+    return m.scope.dataset, m.scope.protocol, m.scope.split, m.network
 
 
 def _draw_chart(
@@ -63,52 +100,26 @@ def _draw_chart(
 
 
 def _find_info(results: Results, m: Measurement) -> DatasetInfo | None:
-    """Return the record of a registered data set; what it says of another version does not
-    count.
-    """
+    """Return the record of a registered data set; None for another version of it."""
     try:
         return resolve_registered(results.plan.units[m.cells[0].evaluation_key].dataset)
     except DatasetError:
         return None
 
 
-def draw_sizes(
-    chosen: Sequence[Measurement], whole: Measurement | None, info: DatasetInfo | None, title: str
-) -> Figure:
-    """Draw a line a method over images per class, and the whole training set as a horizontal line.
+def _draw_whole(ax: Axes, whole: Measurement, color: str) -> Artist:
+    summaries = [whole.summary] if whole.summary else []
+    (mean,), (low, high) = get_means(summaries), get_bounds(summaries)
+    line: Artist = ax.axhline(mean, color=color, linewidth=1.2, linestyle=(0, (4, 2)))
+    if np.isfinite(low).all():
+        ax.axhspan(low[0], high[0], color=color, alpha=0.12, linewidth=0)
+    return line
 
-    Args:
-        chosen: measurements of one scope and network with results.
-        whole: the whole training set, if it was measured.
-        info: says how many images the ratio at the top is of; None leaves it out.
-        title: of the figure.
-    """
-    figure = create_panels(title, 1, 1, width=4.9, height=3.3)
-    (ax,) = figure.axes
-    ax.set_xscale("log")
-    methods = list(dict.fromkeys(m.method for m in chosen))
-    palette = assign_colors([*methods, "Whole"])
-    handles: dict[str, Artist] = {}
-    if whole and whole.summary:
-        (mean,), (low, high) = get_means([whole.summary]), get_bounds([whole.summary])
-        handles[whole.method] = ax.axhline(
-            mean, color=palette["Whole"], linewidth=1.2, linestyle=(0, (4, 2))
-        )
-        if np.isfinite(low).all():
-            ax.axhspan(low[0], high[0], color=palette["Whole"], alpha=0.12, linewidth=0)
-    for method in methods:
-        mine = sorted((m for m in chosen if m.method == method), key=lambda m: m.ipc or 0)
-        summaries = [m.summary for m in mine if m.summary]
-        handles[method] = draw_line(ax, [m.ipc or 0 for m in mine], summaries, palette[method])
-    sizes = sorted({m.ipc for m in chosen if m.ipc is not None})
-    label_ticks(ax.xaxis, sizes, [str(ipc) for ipc in sizes])
-    ax.set_xlabel("images per class")
-    ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
-    if info is not None:
-        part = len(info.classes) / info.train_images
-        top = ax.secondary_xaxis("top")
-        label_ticks(top.xaxis, sizes, [f"{100 * ipc * part:.2g}" for ipc in sizes])
-        top.set_xlabel("stored images / training images in %")
-        top.spines[:].set_visible(False)
-    add_legend(figure, handles)
-    return figure
+
+def _add_ratio_axis(ax: Axes, ipcs: Sequence[int], info: DatasetInfo) -> None:
+    """Add the share of the training set that some images per class are, on top."""
+    share = len(info.classes) / info.train_images
+    top = ax.secondary_xaxis("top")
+    label_ticks(top.xaxis, ipcs, [f"{100 * ipc * share:.2g}" for ipc in ipcs])
+    top.set_xlabel("stored images / training images in %")
+    top.spines[:].set_visible(False)

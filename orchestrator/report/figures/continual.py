@@ -1,8 +1,12 @@
-"""Class-incremental learning: accuracy over the classes seen so far, after each step."""
+"""Figures of class-incremental learning: accuracy over the classes seen so far, after each step.
 
-from collections.abc import Iterator, Sequence
+They show the trajectories with results.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from orchestrator.report.figures.drawing import (
@@ -20,8 +24,9 @@ from orchestrator.report.swept_settings import format_point
 
 
 def draw_charts(results: Results) -> Iterator[Chart]:
-    """Draw each scope, network and IPC that has results: a panel a number of steps, a line a
-    method.
+    """Draw each scope, network and IPC that has results.
+
+    A figure has a panel per number of steps, and a line per method.
     """
     rows = results.rows["continual"]
     seen = {
@@ -33,21 +38,20 @@ def draw_charts(results: Results) -> Iterator[Chart]:
         if t.accuracies:
             groups.setdefault((t.scope, t.network, t.ipc, t.sweep), []).append(t)
     for (scope, network, ipc, sweep), chosen in groups.items():
-        title = format_headline(
-            scope, format_ipc(ipc), f"class-incremental learning on {network}", *format_point(sweep)
-        )
+        size, point = format_ipc(ipc), format_point(sweep)
+        title = format_headline(scope, size, f"class-incremental learning on {network}", *point)
+        evidence = describe_evidence(chosen, "bands", "class orders")
         yield Chart(
             figure=draw_steps(chosen, seen, title),
-            name=(*scope.name, "steps", format_ipc(ipc), network, *format_point(sweep)),
+            name=(*scope.name, "steps", size, network, *point),
             title=title,
             group="continual",
-            caption="Accuracy over the classes seen so far. "
-            + describe_evidence(chosen, "bands", "class orders"),
+            caption=f"Accuracy over the classes seen so far. {evidence}",
         )
 
 
 def draw_steps(
-    chosen: Sequence[Trajectory], seen: dict[tuple[str, int], int], title: str
+    chosen: Sequence[Trajectory], seen: Mapping[tuple[str, int], int], title: str
 ) -> Figure:
     """Draw trajectories.
 
@@ -57,20 +61,25 @@ def draw_steps(
         title: of the figure.
     """
     counts = sorted({t.steps for t in chosen})
-    palette, handles = assign_colors(t.method for t in chosen), {}
+    palette = assign_colors(t.method for t in chosen)
+    handles: dict[str, Artist] = {}
     figure = create_panels(title, 1, len(counts), width=3.6, height=2.9)
+    first = figure.axes[0]
     for ax, steps in zip(figure.axes, counts, strict=True):
-        if ax is not figure.axes[0]:
-            ax.sharey(figure.axes[0])
-        for t in (t for t in chosen if t.steps == steps):
-            x = [seen[t.keys[0], step + 1] for step in range(steps)]
+        if ax is not first:
+            ax.sharey(first)
+        for t in chosen:
+            if t.steps != steps:
+                continue
+            x = [seen[t.keys[0], step] for step in range(1, steps + 1)]
             summaries = [summary for summary in t.summaries if summary]
             handles[t.method] = draw_line(ax, x, summaries, palette[t.method])
         label_ticks(ax.xaxis, x, [str(classes) for classes in x])
         ax.margins(x=0.04)
         ax.set_title(f"{steps} {'steps' if steps > 1 else 'step'}")
         ax.set_xlabel("classes seen")
-    figure.axes[0].set_ylabel(f"{chosen[0].scope.split} accuracy in %")
-    figure.axes[0].set_ylim(bottom=max(0, figure.axes[0].get_ylim()[0]))
+    first.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
+    # The lower margin must not reach below zero, where no accuracy can be.
+    first.set_ylim(bottom=max(0, first.get_ylim()[0]))
     add_legend(figure, handles)
     return figure

@@ -1,6 +1,4 @@
-"""What the figures share: panels with a title and a legend beside them, lines with their intervals,
-captions, files.
-"""
+"""What figures share: panels with a title and a legend, lines with intervals, captions, files."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +24,14 @@ LOG_RANGE = 20
 """An axis whose values span more than this factor is logarithmic."""
 _COLORS = 256
 """Of a PNG."""
-_TITLE_WIDTH = 0.092
-"""Inches a letter."""
+_TITLE_LETTER = 0.092
+"""Inches per letter of a title."""
 _TICK_LETTER = 0.075
-"""Inches a letter of a tick."""
+"""Inches per letter of a tick's label."""
 _MIN_WIDTH = 4.6
+"""Inches."""
 _TICK_GAP = 0.06
-"""Ticks with labels keep so much of the axis between them."""
+"""Smallest distance between labeled ticks, as a fraction of the axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class Chart:
 
     figure: Figure
     name: tuple[object, ...]
-    """Parts of its file's name."""
+    """Parts of its file name."""
     title: str
     group: PictureGroup
     caption: str
@@ -61,33 +60,31 @@ def format_headline(scope: Scope, *parts: str) -> str:
 
 
 def create_panels(
-    title: str, rows: int, columns: int, *, width: float, height: float, beside: float = 1.3
+    title: str, rows: int, columns: int, *, width: float, height: float, legend_width: float = 1.3
 ) -> Figure:
     """Return a figure of rows × columns panels with a title over them.
 
     Args:
-        title: wraps where it would reach the legend.
-        rows: number of panels below one another.
-        columns: number of panels beside one another.
+        title: of the figure; it wraps where it would reach the legend.
+        rows: number of rows of panels.
+        columns: number of panels per row.
         width: of a panel with its labels, in inches.
         height: of a panel with its labels, in inches.
-        beside: room for the legend, in inches.
+        legend_width: space for the legend, in inches.
     """
-    across = max(_MIN_WIDTH, columns * width + beside)
-    lines = textwrap.wrap(title, int((across - beside) / _TITLE_WIDTH))
-    figure = create_figure(across, rows * height + 0.25 + 0.17 * len(lines))
+    total_width = max(_MIN_WIDTH, columns * width + legend_width)
+    lines = textwrap.wrap(title, int((total_width - legend_width) / _TITLE_LETTER))
+    figure = create_figure(total_width, rows * height + 0.25 + 0.17 * len(lines))
     figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
     figure.subplots(rows, columns, squeeze=False)
     return figure
 
 
-def add_legend(figure: Figure, handles: Mapping[str, Artist], title: str | None = None) -> None:
+def add_legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
     """Put a legend to the right of all panels."""
     if handles:
-        box = figure.legend(
-            list(handles.values()), list(handles), loc="outside right upper", title=title
-        )
+        box = figure.legend(list(handles.values()), list(handles), loc="outside right upper")
         box.set_alignment("left")
 
 
@@ -95,7 +92,7 @@ def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], color: str) 
     """Draw means in percent, and their 95 % intervals as a band where there are any."""
     points, means, (low, high) = np.asarray(x), get_means(summaries), get_bounds(summaries)
     ax.fill_between(points, low, high, color=color, alpha=0.18, linewidth=0)
-    if len(points) == 1:
+    if len(points) == 1:  # a band over one point would not be visible
         ax.vlines(points, low, high, color=color, linewidth=1.2)
     (line,) = ax.plot(
         points, means, color=color, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round"
@@ -109,16 +106,18 @@ def get_means(summaries: Iterable[Summary]) -> Array:
 
 
 def get_bounds(summaries: Iterable[Summary]) -> Array:
-    """Return the intervals' ends (2, n) in percent, not-a-number where there is no interval."""
+    """Return the ends of the intervals (2, n) in percent, NaN where there is no interval."""
     ends = [(np.nan, np.nan) if s.interval is None else s.interval for s in summaries]
     return 100 * np.array(ends, dtype=np.float64).reshape(-1, 2).T
 
 
 def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> None:
-    """Put ticks at values, in rising order, and leave out those that would stand too close to the
-    one before.
+    """Put ticks at some values, and leave out those too close to the one before.
 
-    The axis has its scale already.
+    Args:
+        axis: it has its scale already.
+        values: in ascending order.
+        labels: one per value.
     """
     places = axis.get_transform().transform(np.asarray(values, dtype=np.float64))
     gap = _TICK_GAP * (places[-1] - places[0])
@@ -130,17 +129,19 @@ def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> N
     axis.set_minor_locator(NullLocator())
 
 
-def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
-    """Put names at 0, 1, …: broken after underscores, and aslant where they are still wider than
-    the room in inches.
+def name_ticks(axis: Axis, names: Sequence[str], width: float) -> None:
+    """Put names at 0, 1, …, broken after underscores.
+
+    Names are slanted where they are still wider than `width` in inches.
     """
-    letters = int(room / _TICK_LETTER)
-    broken = [
-        "\n".join(textwrap.wrap(name.replace("_", "_ "), letters, break_long_words=False))
-        for name in names
-    ]
-    broken = [name.replace("_ ", "_") for name in broken]
-    longest = max((len(line) for name in broken for line in name.split("\n")), default=0)
+    letters = int(width / _TICK_LETTER)
+    broken: list[str] = []
+    longest = 0
+    for name in names:
+        lines = textwrap.wrap(name.replace("_", "_ "), letters, break_long_words=False)
+        lines = [line.replace("_ ", "_") for line in lines]
+        longest = max(longest, *map(len, lines), 0)
+        broken.append("\n".join(lines))
     if longest > letters:
         axis.set_ticks(range(len(names)), broken, rotation=30, ha="right", rotation_mode="anchor")
     else:
@@ -148,61 +149,38 @@ def name_ticks(axis: Axis, names: Sequence[str], room: float) -> None:
 
 
 def is_wide_range(values: ArrayLike) -> bool:
-    """Tell whether values are all positive and so far apart that their axis should be
-    logarithmic.
-    """
-    finite = np.ravel(np.asarray(values, dtype=np.float64))
-    finite = finite[np.isfinite(finite)]
+    """Return whether values are positive and spread so far that their axis is logarithmic."""
+    finite = _select_finite(values)
     return finite.size > 0 and bool(finite.min() > 0 and finite.max() > LOG_RANGE * finite.min())
 
 
 def scale_from_zero(ax: Axes, values: ArrayLike) -> None:
-    """Let the vertical axis begin at zero, or make it logarithmic where the values span far."""
+    """Let the vertical axis begin at zero, or make it logarithmic where the range is wide."""
     if is_wide_range(values):
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_locator(NullLocator())
         return
-    finite = np.ravel(np.asarray(values, dtype=np.float64))
-    finite = finite[np.isfinite(finite)]
+    finite = _select_finite(values)
     ax.set_ylim(0, 1.06 * finite.max() if finite.size and finite.max() > 0 else 1)
 
 
 def describe_evidence(
     shown: Sequence[Measurement | Trajectory], marks: str, sets: str = "sets"
 ) -> str:
-    """Say what the numbers of a figure rest on.
+    """Return the end of a caption: how many sets and networks the numbers of a figure come from.
 
     Args:
         shown: what the figure draws, all with results.
         marks: how it draws intervals: "bands", "bars"; empty where it does not.
-        sets: what a seed stands for.
+        sets: what a seed stands for, in the plural.
     """
-    drawn = [accuracies for m in shown for accuracies in m.accuracies.values()]
-    seeds, networks = (
-        format_range(len(m.accuracies) for m in shown),
-        format_range(a.shape[-1] for a in drawn),
-    )
-    if seeds == networks == "1":
-        text = f"One {sets[:-1]} and one network each, so there are no intervals."
-    else:
-        text = (
-            f"Mean over {seeds} {_counted(sets, seeds)} × {networks}"
-            f" {_counted('networks', networks)}"
-        )
-        text += (
-            f"; {marks}: 95 % interval of the mean (two-level bootstrap over {sets} and networks)"
-            if marks
-            else ""
-        )
-        text += f"; one {sets[:-1]} says nothing about others." if marks and seeds == "1" else "."
-    missing = sum(m.missing for m in shown)
-    return text + (
-        f" {missing} of {sum(len(m.cells) for m in shown)} results are still missing."
-        if missing
-        else ""
-    )
+    text = _describe_numbers(shown, marks, sets)
+    missing, planned = sum(m.missing for m in shown), sum(len(m.cells) for m in shown)
+    if not missing:
+        return text
+    return f"{text} {missing} of {planned} results are still missing."
 
 
 def format_range(counts: Iterable[int]) -> str:
@@ -211,5 +189,27 @@ def format_range(counts: Iterable[int]) -> str:
     return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}–{ordered[-1]}"
 
 
-def _counted(plural: str, number: str) -> str:
+def _describe_numbers(shown: Sequence[Measurement | Trajectory], marks: str, sets: str) -> str:
+    counts: list[int] = []
+    for m in shown:
+        counts += [accuracies.shape[-1] for accuracies in m.accuracies.values()]
+    seeds, networks = format_range(len(m.accuracies) for m in shown), format_range(counts)
+    single = sets[:-1]
+    if seeds == networks == "1":
+        return f"One {single} and one network each, so there are no intervals."
+    text = (
+        f"Mean over {seeds} {_inflect(sets, seeds)} × {networks} {_inflect('networks', networks)}"
+    )
+    if not marks:
+        return f"{text}."
+    text += f"; {marks}: 95 % interval of the mean (two-level bootstrap over {sets} and networks)"
+    return f"{text}; one {single} says nothing about others." if seeds == "1" else f"{text}."
+
+
+def _select_finite(values: ArrayLike) -> Array:
+    numbers = np.ravel(np.asarray(values, dtype=np.float64))
+    return numbers[np.isfinite(numbers)]
+
+
+def _inflect(plural: str, number: str) -> str:
     return plural[:-1] if number == "1" else plural

@@ -1,9 +1,10 @@
-"""How distillation changes a class's features: their spread and covariance, initial against
-synthetic images.
+"""Figures of how distillation changes features: the spread and the covariance of each class.
+
+They compare initial with synthetic images, from the rows of `features` of all sets.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,23 @@ from orchestrator.report.results import FeatureView
 
 Array = NDArray[np.float64]
 
-_ACROSS = 0.75
-"""Of a method, in inches."""
-_MEASURES = {
-    "spread": ("Spread", "variance of a class, summed over features"),
-    "covariance_distance": ("Covariance", "Frobenius distance to real images"),
-}
+_METHOD_WIDTH = 0.75
+"""Inches."""
+
+
+class _Measure(NamedTuple):
+    """A panel of the figure."""
+
+    column: str
+    """Of `features`."""
+    title: str
+    label: str
+
+
+_MEASURES = (
+    _Measure("spread", "Spread", "variance of a class, summed over features"),
+    _Measure("covariance_distance", "Covariance", "Frobenius distance to real images"),
+)
 
 
 def draw_change_chart(views: Sequence[FeatureView], name: tuple[object, ...], title: str) -> Chart:
@@ -39,38 +51,38 @@ def draw_change_chart(views: Sequence[FeatureView], name: tuple[object, ...], ti
     sets: dict[str, list[pd.DataFrame]] = {}
     for view in views:
         sets.setdefault(view.cell.method, []).append(view.rows)
-    figure = draw_changes(sets, title)
     return Chart(
-        figure=figure, name=name, title=title, group="features", caption=_build_caption(sets)
+        figure=draw_changes(sets, title),
+        name=name,
+        title=title,
+        group="features",
+        caption=_build_caption(sets),
     )
 
 
 def draw_changes(sets: Mapping[str, Sequence[pd.DataFrame]], title: str) -> Figure:
-    """Draw, for each method, every class's spread and covariance distance of the initial and of the
-    synthetic images.
+    """Draw the spread and covariance distance of each class, before and after distillation.
 
     Args:
         sets: rows of `features` of each set, by method; a class is drawn at its mean over sets.
         title: of the figure.
     """
     palette = assign_colors(sets)
-    figure = create_panels(
-        title, 1, 2, width=1.0 + _ACROSS * max(len(sets), 3), height=3.1, beside=1.1
-    )
-    for ax, (measure, (name, unit)) in zip(figure.axes, _MEASURES.items(), strict=True):
+    width = 1.0 + _METHOD_WIDTH * max(len(sets), 3)
+    figure = create_panels(title, 1, 2, width=width, height=3.1, legend_width=1.1)
+    for ax, measure in zip(figure.axes, _MEASURES, strict=True):
         drawn = [np.zeros(0)]
         for place, (method, frames) in enumerate(sets.items()):
-            drawn.append(
-                _draw_dumbbells(ax, place, compute_class_means(frames, measure), palette[method])
-            )
-        if measure == "spread":
+            means = compute_class_means(frames, measure.column)
+            drawn.append(_draw_dumbbells(ax, place, means, palette[method]))
+        if measure.column == "spread":
             drawn.append(_draw_real_line(ax, sets))
         scale_from_zero(ax, np.concatenate(drawn))
-        name_ticks(ax.xaxis, list(sets), _ACROSS)
+        name_ticks(ax.xaxis, list(sets), _METHOD_WIDTH)
         ax.set_xlim(-0.6, len(sets) - 0.4)
         ax.grid(False, axis="x")
-        ax.set_title(name)
-        ax.set_ylabel(unit)
+        ax.set_title(measure.title)
+        ax.set_ylabel(measure.label)
     add_legend(figure, _build_handles())
     return figure
 
@@ -83,19 +95,19 @@ def compute_class_means(frames: Sequence[pd.DataFrame], measure: str) -> pd.Data
 
 
 def _draw_dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Array:
-    """Draw a line a class from the initial to the synthetic images, and the mean over classes as a
-    bar at each end.
+    """Draw a line per class from the initial to the synthetic images.
+
+    A bar at each end is the mean over classes.
+
+    Returns:
+        All numbers that are drawn.
     """
-    ends = {
-        origin: place + shift
-        for origin, shift in (("initial", -0.22), ("synthetic", 0.22))
-        if origin in means
-    }
+    shifts = {"initial": -0.22, "synthetic": 0.22}
+    ends = {origin: place + shift for origin, shift in shifts.items() if origin in means}
     values = means[list(ends)].to_numpy(dtype=np.float64)
     if len(ends) == 2:
         ax.plot(list(ends.values()), values.T, color=color, linewidth=0.8, alpha=0.45)
     for column, (origin, x) in enumerate(ends.items()):
-        face = "white" if origin == "initial" else color
         points = values[:, column]
         ax.plot(
             np.full(len(points), x),
@@ -103,7 +115,7 @@ def _draw_dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Ar
             "o",
             markersize=4,
             color=color,
-            markerfacecolor=face,
+            markerfacecolor="white" if origin == "initial" else color,
             zorder=3,
         )
         if np.isfinite(points).any():
@@ -112,7 +124,11 @@ def _draw_dumbbells(ax: Axes, place: int, means: pd.DataFrame, color: str) -> Ar
 
 
 def _draw_real_line(ax: Axes, sets: Mapping[str, Sequence[pd.DataFrame]]) -> Array:
-    means = compute_class_means([frame for frames in sets.values() for frame in frames], "spread")
+    """Draw the mean spread of real images, and return the spread of each class."""
+    frames: list[pd.DataFrame] = []
+    for of_method in sets.values():
+        frames += of_method
+    means = compute_class_means(frames, "spread")
     real = means["real"].to_numpy(dtype=np.float64) if "real" in means else np.zeros(0)
     if real.size:
         ax.axhline(real.mean(), color=MUTED, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
@@ -130,7 +146,10 @@ def _build_handles() -> dict[str, Artist]:
 
 
 def _build_caption(sets: Mapping[str, Sequence[pd.DataFrame]]) -> str:
-    classes = format_range(frame["label"].nunique() for frames in sets.values() for frame in frames)
+    counts: list[int] = []
+    for frames in sets.values():
+        counts += [frame["label"].nunique() for frame in frames]
     seeds = format_range(map(len, sets.values()))
+    classes = format_range(counts)
     text = f"A line a class ({classes} classes), from its initial to its synthetic images"
-    return text + (f"; mean over {seeds} sets." if seeds != "1" else ".")
+    return f"{text}." if seeds == "1" else f"{text}; mean over {seeds} sets."

@@ -1,7 +1,11 @@
-"""Features in the plane: real, initial and synthetic images of each class."""
+"""Figures of features in the plane: real, initial and synthetic images of each class.
+
+They come from the feature views with rows. `feature_changes` draws the statistics of the same
+views.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,17 +29,26 @@ from orchestrator.report.swept_settings import format_point
 Array = NDArray[np.float64]
 
 _PLANES = {"pca": "PCA", "tsne": "t-SNE"}
-_ACROSS = 4
-"""Methods beside one another; more go into further rows."""
-_REAL_DOTS = 100
-"""Real images of a class that are drawn at most."""
+_MAX_ACROSS = 4
+"""Methods side by side; more continue in the next rows."""
+_MAX_REAL_DOTS = 100
+"""Real images of a class that are drawn."""
 _OTHERS = "#d9d9d9"
-"""Real images of classes that have no colour."""
+"""Color of real images of classes that have no color."""
+
+
+class _SeedSets(NamedTuple):
+    """The sets of one seed."""
+
+    seed: int
+    rows: dict[str, pd.DataFrame]
+    """Rows of `features` by method."""
 
 
 def draw_charts(results: Results) -> Iterator[Chart]:
-    """Draw the sets of each scope, IPC, network and sweep: one seed's in the plane, and the
-    measures of all seeds.
+    """Draw the sets of each scope, IPC, network and sweep.
+
+    One seed's sets are drawn in the plane, the statistics of all seeds in a second figure.
     """
     groups: dict[Any, list[FeatureView]] = {}
     for view in results.views:
@@ -43,71 +56,58 @@ def draw_charts(results: Results) -> Iterator[Chart]:
             cell = view.cell
             groups.setdefault((view.scope, cell.ipc, cell.network, cell.sweep), []).append(view)
     for (scope, ipc, network, sweep), views in groups.items():
-        name = (*scope.name, format_ipc(ipc), network, *format_point(sweep))
-        title = format_headline(
-            scope, format_ipc(ipc), *format_point(sweep), f"features of {network}"
-        )
-        seed, sets = _find_fullest_seed(views)
-        if any(_has_points(rows) for rows in sets.values()):
+        size, point = format_ipc(ipc), format_point(sweep)
+        name = (*scope.name, size, network, *point)
+        title = format_headline(scope, size, *point, f"features of {network}")
+        sets = _find_fullest_seed(views)
+        if any(_has_points(rows) for rows in sets.rows.values()):
             yield Chart(
-                figure=draw_planes(sets, title),
+                figure=draw_planes(sets.rows, title),
                 name=(*name, "features"),
                 title=title,
                 group="features",
-                caption=_build_caption(sets, seed),
+                caption=_build_caption(sets),
             )
         yield draw_change_chart(views, (*name, "spread"), f"{title} before and after")
 
 
-def _find_fullest_seed(views: Sequence[FeatureView]) -> tuple[int, dict[str, pd.DataFrame]]:
-    """Return the seed with most methods, the first of several, and its rows by method."""
-    seeds: dict[int, dict[str, pd.DataFrame]] = {}
-    for view in views:
-        seeds.setdefault(view.cell.seed, {})[view.cell.method] = view.rows
-    seed = max(seeds, key=lambda s: (len(seeds[s]), -s))
-    return seed, seeds[seed]
-
-
 def color_labels(labels: Sequence[int]) -> dict[int, str]:
-    """Return the colour of each class: of all up to ten, of ten evenly spaced ones where there are
-    more.
-    """
+    """Return the color of each class: of up to ten all, of more ten evenly spaced ones."""
     ordered = sorted(set(labels))
-    places = (
-        np.linspace(0, len(ordered) - 1, min(len(ordered), len(CLASS_COLORS))).round().astype(int)
-    )
+    count = min(len(ordered), len(CLASS_COLORS))
+    places = np.linspace(0, len(ordered) - 1, count).round().astype(int)
     return {ordered[place]: color for place, color in zip(places, CLASS_COLORS, strict=False)}
 
 
 def draw_planes(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw sets beside one another, their PCA above their t-SNE; a single set has both beside one
-    another.
+    """Draw sets side by side, the PCA of each above its t-SNE.
+
+    A single set has both side by side.
 
     Args:
         sets: rows of `features` by method; all sets share the plane of the PCA.
         title: of the figure.
     """
-    blocks = -(-len(sets) // _ACROSS)
+    is_single = len(sets) == 1
+    blocks = -(-len(sets) // _MAX_ACROSS)
     across = -(-len(sets) // blocks)
-    alone = len(sets) == 1
-    down, columns = (1, 2) if alone else (2 * blocks, across)
-    figure = create_panels(
-        title, down, columns, width=3.0 if alone else 2.3, height=3.0 if alone else 2.3
-    )
+    down, columns = (1, 2) if is_single else (2 * blocks, across)
+    size = 3.0 if is_single else 2.3
+    figure = create_panels(title, down, columns, width=size, height=size)
     rows = pd.concat(sets.values())
     palette = color_labels([int(label) for label in rows["label"]])
-    used, planes = set[Axes](), list[Axes]()
+    used, pca_axes = set[Axes](), list[Axes]()
     for i, (method, points) in enumerate(sets.items()):
         block, column = divmod(i, across)
         for line, (plane, name) in enumerate(_PLANES.items()):
-            place = line if alone else (2 * block + line) * columns + column
+            place = line if is_single else (2 * block + line) * columns + column
             ax = figure.axes[place]
             _draw_scatter(ax, points, plane, palette)
             ax.set_title(f"{method}: {name}")
             used.add(ax)
             if plane == "pca":
-                planes.append(ax)
-    _share_limits(planes)
+                pca_axes.append(ax)
+    _share_limits(pca_axes)
     for ax in list(figure.axes):
         if ax not in used:
             ax.remove()
@@ -115,63 +115,62 @@ def draw_planes(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
+def _find_fullest_seed(views: Sequence[FeatureView]) -> _SeedSets:
+    """Return the seed with the most methods; of several the smallest."""
+    seeds: dict[int, dict[str, pd.DataFrame]] = {}
+    for view in views:
+        seeds.setdefault(view.cell.seed, {})[view.cell.method] = view.rows
+    seed = max(seeds, key=lambda s: (len(seeds[s]), -s))
+    return _SeedSets(seed=seed, rows=seeds[seed])
+
+
 def _draw_scatter(ax: Axes, rows: pd.DataFrame, plane: str, palette: Mapping[int, str]) -> None:
-    """Real images as faint dots, initial ones as rings, synthetic ones as filled points above
-    them.
-    """
+    """Draw real images as faint dots, initial ones as rings, synthetic ones as points on top."""
     by_origin = {
         str(origin): _read_points(group, plane) for origin, group in rows.groupby("origin")
     }
     _draw_real_dots(ax, by_origin.get("real", {}), palette)
+    initial, synthetic = by_origin.get("initial", {}), by_origin.get("synthetic", {})
     for label, color in palette.items():
-        for origin, face, edge, width in (
-            ("initial", "none", color, 0.8),
-            ("synthetic", color, INK, 0.5),
-        ):
-            x, y = by_origin.get(origin, {}).get(label, np.zeros((0, 2))).T
-            order = 3 if origin == "initial" else 4
-            ax.scatter(
-                x,
-                y,
-                s=_choose_area(len(x)),
-                facecolor=face,
-                edgecolor=edge,
-                linewidth=width,
-                zorder=order,
-            )
+        ring: Any = {"facecolor": "none", "edgecolor": color, "linewidth": 0.8, "zorder": 3}
+        _draw_class(ax, initial.get(label), ring)
+        point: Any = {"facecolor": color, "edgecolor": INK, "linewidth": 0.5, "zorder": 4}
+        _draw_class(ax, synthetic.get(label), point)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(True)
 
 
+def _draw_class(ax: Axes, points: Array | None, style: Mapping[str, Any]) -> None:
+    x, y = (np.zeros((0, 2)) if points is None else points).T
+    ax.scatter(x, y, s=_choose_area(len(x)), **style)
+
+
 def _draw_real_dots(ax: Axes, classes: Mapping[int, Array], palette: Mapping[int, str]) -> None:
-    """Draw at most `_REAL_DOTS` a class, those without a colour below; as pixels even in an SVG,
-    for its size.
-    """
-    ordered = sorted(classes, key=lambda label: label in palette)
-    points = [classes[label][:_REAL_DOTS] for label in ordered]
-    shades = [
-        shade
-        for label, p in zip(ordered, points, strict=True)
-        for shade in [palette.get(label, _OTHERS)] * len(p)
-    ]
+    """Draw real images, those of classes without a color below the others."""
+    points: list[Array] = []
+    shades: list[str] = []
+    for label in sorted(classes, key=lambda label: label in palette):
+        drawn = classes[label][:_MAX_REAL_DOTS]
+        points.append(drawn)
+        shades += [palette.get(label, _OTHERS)] * len(drawn)
     if shades:
         x, y = np.concatenate(points).T
+        # As pixels even in an SVG, because thousands of dots would make a large file.
         ax.scatter(x, y, s=4, color=shades, alpha=0.45, linewidth=0, zorder=2, rasterized=True)
 
 
 def _read_points(rows: pd.DataFrame, plane: str) -> dict[int, Array]:
     """Return the points (n, 2) of each class."""
-    columns = zip(rows["label"], rows[f"{plane}_x"], rows[f"{plane}_y"], strict=True)
-    return {
-        int(label): np.array([x, y], dtype=np.float64).T
-        for label, x, y in columns
-        if x is not None and len(x)
-    }
+    points: dict[int, Array] = {}
+    for label, x, y in zip(rows["label"], rows[f"{plane}_x"], rows[f"{plane}_y"], strict=True):
+        if x is not None and len(x):
+            points[int(label)] = np.array([x, y], dtype=np.float64).T
+    return points
 
 
 def _choose_area(count: int) -> float:
-    """Area of the mark of one of `count` images: the fewer, the larger."""
+    """Return the area of the mark of one of `count` images: the fewer images, the larger."""
     return float(np.clip(160 / max(count, 1), 9, 30))
 
 
@@ -188,38 +187,40 @@ def _has_points(rows: pd.DataFrame) -> bool:
 
 
 def _build_handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, Artist]:
-    names = {
-        int(label): str(name) for label, name in zip(rows["label"], rows["class_name"], strict=True)
-    }
+    """Return a mark per origin that has rows, then a mark per class that has a color."""
     marks: dict[str, Any] = {
         "real": {"markersize": 3, "markeredgewidth": 0, "alpha": 0.7},
         "initial": {"markersize": 6, "markerfacecolor": "none", "markeredgewidth": 0.9},
         "synthetic": {"markersize": 6, "markeredgecolor": INK, "markeredgewidth": 0.6},
     }
     point: Any = {"linestyle": "none", "marker": "o"}
-    origins = {
-        origin: Line2D([], [], color=MUTED, **point, **mark) for origin, mark in marks.items()
-    }
     present = set(rows["origin"])
-    classes = {
-        names[label]: Line2D([], [], color=color, **point, markersize=6, markeredgewidth=0)
-        for label, color in palette.items()
-    }
-    return {**{origin: mark for origin, mark in origins.items() if origin in present}, **classes}
-
-
-def _build_caption(sets: Mapping[str, pd.DataFrame], seed: int) -> str:
-    rows = pd.concat(sets.values())
-    classes, most = rows["label"].nunique(), len(CLASS_COLORS)
-    text = f"One set a method (seed {seed}). "
-    text += "All PCA share one plane, which is fitted to the real images; " if len(sets) > 1 else ""
-    text += "each t-SNE" if len(sets) > 1 else "The PCA is fitted to the real images; the t-SNE"
-    text += " has a plane of its own, in which distances between groups mean nothing."
-    if classes > most:
-        text += (
-            f" {most} of {classes} classes have a colour; of the others only real images are shown,"
-            " in grey."
+    handles: dict[str, Artist] = {}
+    for origin, mark in marks.items():
+        if origin in present:
+            handles[origin] = Line2D([], [], color=MUTED, **point, **mark)
+    names = dict(zip(rows["label"].astype(int), rows["class_name"].astype(str), strict=True))
+    for label, color in palette.items():
+        handles[names[label]] = Line2D(
+            [], [], color=color, **point, markersize=6, markeredgewidth=0
         )
-    if (rows.loc[rows["origin"] == "real", "images"] > _REAL_DOTS).any():
-        text += f" At most {_REAL_DOTS} real images a class are drawn."
+    return handles
+
+
+def _build_caption(sets: _SeedSets) -> str:
+    rows = pd.concat(sets.rows.values())
+    text = f"One set a method (seed {sets.seed}). "
+    if len(sets.rows) > 1:
+        text += "All PCA share one plane, which is fitted to the real images; each t-SNE"
+    else:
+        text += "The PCA is fitted to the real images; the t-SNE"
+    text += " has a plane of its own, in which distances between groups mean nothing."
+    classes, colored = rows["label"].nunique(), len(CLASS_COLORS)
+    if classes > colored:
+        text += (
+            f" {colored} of {classes} classes have a colour; of the others only real images are"
+            " shown, in grey."
+        )
+    if (rows.loc[rows["origin"] == "real", "images"] > _MAX_REAL_DOTS).any():
+        text += f" At most {_MAX_REAL_DOTS} real images a class are drawn."
     return text

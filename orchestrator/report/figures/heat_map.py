@@ -1,4 +1,4 @@
-"""A heat map of accuracies: one square a point, its accuracy written in it."""
+"""A heat map of accuracies: a square per point, with its accuracy written in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class HeatMap:
     """Accuracies over two axes of evenly spaced categories; the first row is at the bottom."""
 
     values: Array
-    """(rows, columns) fractions, not-a-number where there is no result."""
+    """(rows, columns) fractions, NaN where there is no result."""
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     row_title: str
@@ -40,61 +40,53 @@ class HeatMap:
 
 
 def draw_heat_map(ax: Axes, shown: HeatMap, limits: tuple[float, float]) -> None:
-    """Draw a map whose colours span the given fractions."""
+    """Draw a map whose colors span the given fractions."""
+    # A range of no width would divide by zero.
     low, high = limits if limits[1] > limits[0] else (limits[0] - 0.01, limits[0] + 0.01)
-    light = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=_EMPTY)
     ax.imshow(
         np.ma.masked_invalid(shown.values),
-        cmap=light,
+        cmap=matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=_EMPTY),
         vmin=low,
         vmax=high,
         aspect="auto",
         origin="lower",
     )
     for (y, x), value in np.ndenumerate(shown.values):
-        dark = (value - low) / (high - low) > _DARK
-        text = MISSING if np.isnan(value) else format_percent(value)
+        is_dark = (value - low) / (high - low) > _DARK
         ax.text(
             x,
             y,
-            text,
+            MISSING if np.isnan(value) else format_percent(value),
             ha="center",
             va="center",
             fontsize=8.5,
-            color="white" if dark else INK,
+            color="white" if is_dark else INK,
             gid="value",
         )
     name_ticks(ax.xaxis, shown.columns, WIDTH)
     ax.set_yticks(range(len(shown.rows)), shown.rows)
-    ax.set_xticks(np.arange(len(shown.columns) + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(len(shown.rows) + 1) - 0.5, minor=True)
-    ax.set_box_aspect(HEIGHT * len(shown.rows) / (WIDTH * len(shown.columns)))
-    ax.set_anchor("W")
-    ax.grid(False)
-    ax.grid(True, which="minor", color="white", linewidth=1.5)
-    ax.tick_params(which="both", length=0)
-    ax.spines[:].set_visible(False)
+    _draw_gaps(ax, shown)
     ax.set_xlabel(shown.column_title)
     ax.set_ylabel(shown.row_title)
 
 
 def find_best(values: Array, axis: Literal[0] | None = None) -> NDArray[np.bool_]:
-    """Mark the highest accuracy of the map, or with axis 0 of each column; none where all print
-    alike.
+    """Return where the highest accuracy is, of the map or with axis 0 of each column.
+
+    Nothing is marked where all accuracies print the same.
     """
     if axis is None:
         return find_best(values.reshape(-1, 1), axis=0).reshape(values.shape)
     marked = np.zeros(values.shape, dtype=np.bool_)
     for column, numbers in enumerate(values.T):
-        if len({format_percent(number) for number in numbers if np.isfinite(number)}) > 1:
+        printed = {format_percent(number) for number in numbers if np.isfinite(number)}
+        if len(printed) > 1:
             marked[np.nanargmax(numbers), column] = True
     return marked
 
 
 def mark_best(ax: Axes, where: NDArray[np.bool_]) -> dict[str, Artist]:
-    """Print squares bold with a star in their corner, and return the star for a legend if there is
-    any.
-    """
+    """Print squares bold with a star in the corner, and return the star for a legend, if any."""
     texts = {text.get_position(): text for text in ax.texts if text.get_gid() == "value"}
     for y, x in np.argwhere(where):
         text = texts[x, y]
@@ -117,3 +109,16 @@ def find_limits(maps: Sequence[HeatMap]) -> tuple[float, float]:
     """Return the lowest and the highest accuracy of some maps."""
     values = np.concatenate([shown.values.ravel() for shown in maps])
     return float(np.nanmin(values)), float(np.nanmax(values))
+
+
+def _draw_gaps(ax: Axes, shown: HeatMap) -> None:
+    """Draw white gaps between the squares, and nothing else of the axes."""
+    rows, columns = shown.values.shape
+    ax.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    ax.set_box_aspect(HEIGHT * rows / (WIDTH * columns))
+    ax.set_anchor("W")
+    ax.grid(False)
+    ax.grid(True, which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)

@@ -1,7 +1,11 @@
-"""Loss curves: one figure a data set and IPC, a panel a loss, a line a method."""
+"""Figures of loss curves: a figure per data set and IPC, a panel per loss, a line per method.
 
-from collections.abc import Iterator, Mapping
+They come from the rows of `distillations` of the sets that are measured without swept settings.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +24,7 @@ from orchestrator.report.figures.drawing import (
     scale_from_zero,
 )
 from orchestrator.report.figures.style import assign_colors
-from orchestrator.report.results import Results, format_ipc, list_scopes
+from orchestrator.report.results import Measurement, Results, format_ipc, list_scopes
 
 Array = NDArray[np.float64]
 
@@ -30,8 +34,8 @@ _LOSSES = {
     "curve_loss_cm": "Covariance matching",
     "curve_loss_ce": "Cross entropy",
 }
-_POINTS = 40
-"""A line is smoothed over one part in so many of its length."""
+_SMOOTHED_PARTS = 40
+"""A curve is smoothed over one part in this many of its length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +53,11 @@ def draw_charts(results: Results) -> Iterator[Chart]:
     rows = results.rows["distillations"].set_index("key")
     drawn = set[str | None]()
     for scope in list_scopes(results.measurements):
-        plain = [
-            m
-            for m in results.measurements
-            if m.scope == scope and not m.sweep and m.ipc is not None
-        ]
+        plain = [m for m in results.measurements if m.scope == scope and not m.sweep]
         for ipc in sorted({m.ipc for m in plain if m.ipc is not None}):
-            chosen = [m for m in plain if m.ipc == ipc]
-            sets = list(
-                dict.fromkeys(key for m in chosen for key in m.set_keys if key in rows.index)
-            )
+            sets = _list_sets([m for m in plain if m.ipc == ipc], rows.index)
             curves = build_loss_curves(rows.loc[sets])
+            # Experiments may share their sets; one figure of them is enough.
             if not curves or drawn.issuperset(sets):
                 continue
             drawn.update(sets)
@@ -74,8 +72,9 @@ def draw_charts(results: Results) -> Iterator[Chart]:
 
 
 def build_loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, LossCurve]]:
-    """Return the curve of each method, for each loss that has values, from rows of
-    `distillations`.
+    """Return the curves by loss and method, from rows of `distillations`.
+
+    Losses without values are left out.
     """
     found: dict[str, dict[str, LossCurve]] = {}
     for column, title in _LOSSES.items():
@@ -86,31 +85,15 @@ def build_loss_curves(rows: pd.DataFrame) -> dict[str, dict[str, LossCurve]]:
     return found
 
 
-def _build_curve(rows: pd.DataFrame, column: str) -> LossCurve | None:
-    pairs = [
-        (x, y) for x, y in zip(rows["curve_iteration"], rows[column], strict=True) if _has_values(y)
-    ]
-    length = min((len(y) for _, y in pairs), default=0)
-    if length == 0:
-        return None
-    values = np.array([y[:length] for _, y in pairs], dtype=np.float64)
-    return LossCurve(iterations=np.asarray(pairs[0][0][:length], dtype=np.float64), values=values)
-
-
-def _has_values(values: object) -> bool:
-    array = np.asarray([] if values is None else values, dtype=np.float64)
-    return (
-        array.size > 0
-        and bool(np.isfinite(array).any())
-        and bool((np.nan_to_num(array) != 0).any())
-    )
-
-
 def draw_losses(curves: Mapping[str, Mapping[str, LossCurve]], title: str) -> Figure:
-    """Draw a panel a loss; a line is the mean over sets, its band goes from the lowest set to the
-    highest.
+    """Draw a panel per loss.
+
+    A line is the mean over sets, its band goes from the lowest set to the highest.
     """
-    palette = assign_colors(method for panel in curves.values() for method in panel)
+    methods: list[str] = []
+    for panel in curves.values():
+        methods += panel
+    palette = assign_colors(methods)
     figure = create_panels(title, 1, len(curves), width=3.1, height=2.7)
     handles = {}
     for ax, (name, panel) in zip(figure.axes, curves.items(), strict=True):
@@ -126,9 +109,45 @@ def draw_losses(curves: Mapping[str, Mapping[str, LossCurve]], title: str) -> Fi
     return figure
 
 
+def _list_sets(measurements: Iterable[Measurement], known: Container[str | None]) -> list[str]:
+    """Return the synthetic sets of some measurements that have rows."""
+    found: dict[str, None] = {}
+    for m in measurements:
+        for key in m.set_keys:
+            if key is not None and key in known:
+                found[key] = None
+    return list(found)
+
+
+def _build_curve(rows: pd.DataFrame, column: str) -> LossCurve | None:
+    """Return the curves of some sets as one array; None where none has values."""
+    iterations: list[Any] = []
+    values: list[Any] = []
+    for x, y in zip(rows["curve_iteration"], rows[column], strict=True):
+        if _has_values(y):
+            iterations.append(x)
+            values.append(y)
+    # Curves are cut to the shortest: sets may have been recorded at different lengths.
+    length = min(map(len, values), default=0)
+    if length == 0:
+        return None
+    return LossCurve(
+        iterations=np.asarray(iterations[0][:length], dtype=np.float64),
+        values=np.array([y[:length] for y in values], dtype=np.float64),
+    )
+
+
+def _has_values(values: object) -> bool:
+    """Return whether a loss was computed: one of weight 0 is recorded as zeros or NaN."""
+    array = np.asarray([] if values is None else values, dtype=np.float64)
+    return bool(np.isfinite(array).any() and (np.nan_to_num(array) != 0).any())
+
+
 def _build_caption(curves: Mapping[str, Mapping[str, LossCurve]]) -> str:
-    """Say what a line is; losses are shown before their weights λ."""
-    sets = format_range(len(curve.values) for panel in curves.values() for curve in panel.values())
+    counts: list[int] = []
+    for panel in curves.values():
+        counts += [len(curve.values) for curve in panel.values()]
+    sets = format_range(counts)
     text = f"Each loss before its weight, smoothed over a fortieth of its length; mean over {sets} "
     return text + ("set." if sets == "1" else "sets; bands: from the lowest set to the highest.")
 
@@ -146,6 +165,6 @@ def _draw_curve(ax: Axes, curve: LossCurve, color: str) -> Artist:
 
 
 def _smooth(values: Array) -> Array:
-    """Running mean (T,) over the last part of the curve, its start over what there is."""
-    window = max(1, len(values) // _POINTS)
+    """Return the running mean (T,); its start is over the values there are so far."""
+    window = max(1, len(values) // _SMOOTHED_PARTS)
     return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()

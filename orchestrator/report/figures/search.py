@@ -1,10 +1,11 @@
-"""Figures of a search: where in the plane of two settings it looked, each setting for itself, and
-who was stopped.
+"""Figures of a search: the plane of two settings, each setting alone, and trials over rungs.
+
+They come from the trials of a study's journal that have a value at the first rung.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -23,14 +24,24 @@ from orchestrator.search.results import StudyResult
 Array = NDArray[np.float64]
 
 MIN_TRIALS = 6
-"""Fewer points give no surface."""
-_CELLS = 80
+"""With fewer points no surface is drawn."""
+_GRID_SIZE = 80
 _PUBLISHED = "#e8590c"
 _MATHEMATICAL = {"lambda_cc": r"$\lambda_\mathrm{CC}$", "lambda_cm": r"$\lambda_\mathrm{CM}$"}
 
 
-def draw_figures(result: StudyResult) -> Iterator[tuple[str, str, Figure]]:
-    """Draw what there is of a study: the name of a file, a caption, and the figure."""
+class StudyFigure(NamedTuple):
+    """A drawn figure of a study."""
+
+    name: str
+    """End of its file name."""
+    title: str
+    caption: str
+    figure: Figure
+
+
+def draw_figures(result: StudyResult) -> Iterator[StudyFigure]:
+    """Draw the figures that a study has data for."""
     measured = [trial for trial in result.trials if trial.rungs[0].value is not None]
     if not measured:
         return
@@ -39,53 +50,52 @@ def draw_figures(result: StudyResult) -> Iterator[tuple[str, str, Figure]]:
         " reaches"
     )
     if len(result.study.dimensions) > 1:
-        caption = f"Colour: {first}, smoothed by a Gaussian process; larger points came further."
-        yield "map", caption, draw_map(result, measured)
-    yield "slices", f"Small: {first}. Large: after all of them.", draw_slices(result, measured)
+        yield StudyFigure(
+            name="map",
+            title="where the search looked",
+            caption=f"Colour: {first}, smoothed by a Gaussian process; larger points came further.",
+            figure=draw_map(result, measured),
+        )
+    yield StudyFigure(
+        name="slices",
+        title="accuracy against each setting",
+        caption=f"Small: {first}. Large: after all of them.",
+        figure=draw_slices(result, measured),
+    )
     if len(result.study.iterations) > 1:
-        yield (
-            "rungs",
-            "A line a trial; it ends where the trial was stopped.",
-            draw_rungs(result, measured),
+        yield StudyFigure(
+            name="rungs",
+            title="trials over their rungs",
+            caption="A line a trial; it ends where the trial was stopped.",
+            figure=draw_rungs(result, measured),
         )
 
 
 def draw_map(result: StudyResult, trials: Sequence[Trial]) -> Figure:
-    """Draw the plane of the first two settings: a surface through the first rung's values, and the
-    trials on it.
+    """Draw the plane of the first two settings.
+
+    It shows a surface through the values of the first rung, and the trials on it.
     """
     across, up = result.study.dimensions[1::-1]
-    points = np.array(
-        [
-            [across.position(t.parameters[across.path]), up.position(t.parameters[up.path])]
-            for t in trials
-        ]
-    )
-    values = 100 * np.array([t.rungs[0].value for t in trials], dtype=np.float64)
+    points = np.array([_locate(trial, across, up) for trial in trials])
+    values = 100 * np.array([trial.rungs[0].value for trial in trials], dtype=np.float64)
     limits: Any = {
         "vmin": values.min(),
         "vmax": max(values.max(), values.min() + 0.1),
         "cmap": SEQUENTIAL,
     }
-    figure = create_panels(
-        f"{result.study.title}: where the search looked", 1, 1, width=4.4, height=3.6, beside=1.9
-    )
+    title = f"{result.study.title}: where the search looked"
+    figure = create_panels(title, 1, 1, width=4.4, height=3.6, legend_width=1.9)
     (ax,) = figure.axes
     ax.grid(False)
     if len(trials) >= MIN_TRIALS:
-        ax.imshow(
-            fit_surface(points, values),
-            origin="lower",
-            extent=(0, 1, 0, 1),
-            aspect="auto",
-            **limits,
-        )
-    sizes = [30 + 45 * (len(trial.rungs) - 1) for trial in trials]
+        surface = fit_surface(points, values)
+        ax.imshow(surface, origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits)
     dots = ax.scatter(
         points[:, 0],
         points[:, 1],
         c=values,
-        s=sizes,
+        s=[30 + 45 * (len(trial.rungs) - 1) for trial in trials],
         edgecolors="white",
         linewidths=1.1,
         zorder=3,
@@ -95,13 +105,11 @@ def draw_map(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     figure.colorbar(
         dots, ax=ax, label="validation accuracy in %", shrink=0.75, location="left", pad=0.02
     )
-    handles = _draw_marks(
-        ax,
-        result,
-        lambda t: (across.position(t.parameters[across.path]), up.position(t.parameters[up.path])),
-    )
-    _scale(ax.xaxis, across)
-    _scale(ax.yaxis, up)
+    handles: dict[str, Artist] = {}
+    for name, trial in _list_marked(result).items():
+        handles[name] = _draw_mark(ax, name, _locate(trial, across, up))
+    _label_axis(ax.xaxis, across)
+    _label_axis(ax.yaxis, up)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.set_xlabel(_build_title(across))
@@ -111,57 +119,47 @@ def draw_map(result: StudyResult, trials: Sequence[Trial]) -> Figure:
 
 
 def draw_slices(result: StudyResult, trials: Sequence[Trial]) -> Figure:
-    """Draw accuracy against each setting for itself."""
+    """Draw accuracy against each setting alone."""
     dimensions = result.study.dimensions
-    color = assign_colors([result.study.method])[result.study.method]
     title = f"{result.study.title}: accuracy against each setting"
-    figure = create_panels(title, 1, len(dimensions), width=3.1, height=2.9, beside=1.5)
+    figure = create_panels(title, 1, len(dimensions), width=3.1, height=2.9, legend_width=1.5)
+    color = assign_colors([result.study.method])[result.study.method]
     handles: dict[str, Artist] = {}
     for ax, dimension in zip(figure.axes, dimensions, strict=True):
-        where = {t.number: dimension.position(t.parameters[dimension.path]) for t in trials}
-        first = [(where[t.number], 100 * (t.rungs[0].value or 0)) for t in trials]
-        (handles["first rung"],) = ax.plot(
-            *zip(*first, strict=True), "o", color=MUTED, markersize=3, zorder=2
-        )
-        complete = [(where[t.number], 100 * t.value) for t in trials if t.value is not None]
-        if complete:
-            (handles["last rung"],) = ax.plot(
-                *zip(*complete, strict=True), "o", color=color, markersize=6, zorder=3
-            )
-        handles |= _draw_marks(
-            ax,
-            result,
-            lambda t, where=where: (where[t.number], 100 * t.value),  # type: ignore[misc]
-        )
-        _scale(ax.xaxis, dimension)
+        handles |= _draw_slice(ax, dimension, trials, color)
+        for name, trial in _list_marked(result).items():
+            position = dimension.position(trial.parameters[dimension.path])
+            handles[name] = _draw_mark(ax, name, (position, 100 * (trial.value or 0)))
+        _label_axis(ax.xaxis, dimension)
         ax.set_xlim(0, 1)
-        share = result.importance.get(dimension.path)
-        ax.set_xlabel(
-            _build_title(dimension)
-            + ("" if share is None else f"  (importance {100 * share:.0f} %)")
-        )
+        label = _build_title(dimension)
+        if dimension.path in result.importance:
+            label += f"  (importance {100 * result.importance[dimension.path]:.0f} %)"
+        ax.set_xlabel(label)
     figure.axes[0].set_ylabel("validation accuracy in %")
     add_legend(figure, handles)
     return figure
 
 
 def draw_rungs(result: StudyResult, trials: Sequence[Trial]) -> Figure:
-    """Draw accuracy against iterations, a line a trial."""
+    """Draw accuracy against iterations, a line per trial."""
     color = assign_colors([result.study.method])[result.study.method]
-    figure = create_panels(
-        f"{result.study.title}: trials over their rungs", 1, 1, width=4.6, height=2.9, beside=1.5
-    )
+    title = f"{result.study.title}: trials over their rungs"
+    figure = create_panels(title, 1, 1, width=4.6, height=2.9, legend_width=1.5)
     (ax,) = figure.axes
     handles: dict[str, Artist] = {}
     shades = {"stopped": MUTED, "complete": color}
+    # Complete trials are drawn last, on top of the others.
     for trial in sorted(trials, key=lambda t: t.state == "complete"):
-        reached = [(r.iterations, 100 * r.value) for r in trial.rungs if r.value is not None]
-        style: Any = {
-            "color": shades.get(trial.state, _PUBLISHED),
-            "alpha": 0.9 if trial.state == "complete" else 0.6,
-        }
+        reached = [rung for rung in trial.rungs if rung.value is not None]
         (handles[trial.state],) = ax.plot(
-            *zip(*reached, strict=True), marker="o", markersize=3.5, linewidth=1.2, **style
+            [rung.iterations for rung in reached],
+            [100 * (rung.value or 0) for rung in reached],
+            marker="o",
+            markersize=3.5,
+            linewidth=1.2,
+            color=shades.get(trial.state, _PUBLISHED),
+            alpha=0.9 if trial.state == "complete" else 0.6,
         )
     ax.set_xscale("log")
     ax.set_xticks(result.study.iterations, [f"{n:,}" for n in result.study.iterations])
@@ -173,13 +171,16 @@ def draw_rungs(result: StudyResult, trials: Sequence[Trial]) -> Figure:
 
 
 def fit_surface(points: Array, values: Array) -> Array:
-    """Return a smooth surface over the unit square through noisy values, (cells, cells), the second
-    axis to the right.
+    """Return a smooth surface over the unit square through noisy values.
 
     Args:
         points: (n, 2) positions.
         values: (n,).
+
+    Returns:
+        (size, size); the second axis goes to the right.
     """
+    # scikit-learn takes a second to import and is needed for a search alone.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -188,60 +189,87 @@ def fit_surface(points: Array, values: Array) -> Array:
         0.3, noise_level_bounds=(0.01, 2.0)
     )
     process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-    middle = (np.arange(_CELLS) + 0.5) / _CELLS
-    grid = np.stack(np.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
+    centers = (np.arange(_GRID_SIZE) + 0.5) / _GRID_SIZE
+    grid = np.stack(np.meshgrid(centers, centers), axis=-1).reshape(-1, 2)
     with warnings.catch_warnings():
+        # A length scale at its bound is fine: the surface only guides the eye.
         warnings.simplefilter("ignore", ConvergenceWarning)
         predicted = process.fit(points, values).predict(grid)
-    return np.asarray(predicted, dtype=np.float64).reshape(_CELLS, _CELLS)
+    return np.asarray(predicted, dtype=np.float64).reshape(_GRID_SIZE, _GRID_SIZE)
 
 
-def _draw_marks(
-    ax: Axes, result: StudyResult, place: Callable[[Trial], tuple[float, float]]
+def _draw_slice(
+    ax: Axes, dimension: Dimension, trials: Sequence[Trial], color: str
 ) -> dict[str, Artist]:
-    """Mark the published and the best settings, and return the marks for a legend."""
+    """Draw the first and the last value of each trial."""
     handles: dict[str, Artist] = {}
-    for name, finalist, marker in (
-        ("published", result.published, "s"),
-        ("best", result.best, "*"),
-    ):
-        if finalist is not None:
-            style: Any = {
-                "marker": marker,
-                "markersize": 15 if marker == "*" else 13,
-                "markeredgecolor": _PUBLISHED,
-            }
-            ax.plot(
-                *place(finalist.trial),
-                markerfacecolor="none",
-                markeredgewidth=1.6,
-                zorder=4,
-                clip_on=False,
-                **style,
-            )
-            handles[name] = Line2D(
-                [], [], linestyle="none", markerfacecolor="none", **style | {"markersize": 9}
-            )
+    positions = [dimension.position(trial.parameters[dimension.path]) for trial in trials]
+    first = [100 * (trial.rungs[0].value or 0) for trial in trials]
+    (handles["first rung"],) = ax.plot(positions, first, "o", color=MUTED, markersize=3, zorder=2)
+    complete = [trial for trial in trials if trial.value is not None]
+    if complete:
+        (handles["last rung"],) = ax.plot(
+            [dimension.position(trial.parameters[dimension.path]) for trial in complete],
+            [100 * (trial.value or 0) for trial in complete],
+            "o",
+            color=color,
+            markersize=6,
+            zorder=3,
+        )
     return handles
 
 
-def _scale(axis: Axis, dimension: Dimension) -> None:
-    """Label positions with the values there: 0, powers of ten on a logarithmic range, and both
-    ends.
+def _locate(trial: Trial, across: Dimension, up: Dimension) -> tuple[float, float]:
+    """Return a trial's position in the plane of two settings."""
+    parameters = trial.parameters
+    return across.position(parameters[across.path]), up.position(parameters[up.path])
+
+
+def _list_marked(result: StudyResult) -> dict[str, Trial]:
+    """Return the trials of the published and the best settings, as far as there are any."""
+    finalists = {"published": result.published, "best": result.best}
+    return {name: each.trial for name, each in finalists.items() if each is not None}
+
+
+def _draw_mark(ax: Axes, name: str, position: tuple[float, float]) -> Artist:
+    """Mark the published or the best settings, and return the mark for a legend."""
+    x, y = position
+    style: Any = {
+        "marker": "*" if name == "best" else "s",
+        "markeredgecolor": _PUBLISHED,
+        "markerfacecolor": "none",
+    }
+    ax.plot(
+        x,
+        y,
+        markersize=15 if name == "best" else 13,
+        markeredgewidth=1.6,
+        zorder=4,
+        clip_on=False,
+        **style,
+    )
+    return Line2D([], [], linestyle="none", markersize=9, **style)
+
+
+def _label_axis(axis: Axis, dimension: Dimension) -> None:
+    """Label an axis of positions with the values at them.
+
+    A logarithmic range has 0 and powers of ten, a linear one five even values.
     """
     values = dimension.range
     ticks = [0.0] if values.zero else []
     labels = ["0"] * len(ticks)
     if values.log:
-        exponents = range(
-            int(np.ceil(np.log10(values.low) - 1e-9)),
-            int(np.floor(np.log10(values.high) + 1e-9)) + 1,
-        )
-        ticks += [10.0**exponent for exponent in exponents]
-        labels += [f"$10^{{{exponent}}}$" for exponent in exponents]
+        # 1e-9 absorbs rounding of log10, so that a range that ends at 0.1 has a tick there.
+        low = int(np.ceil(np.log10(values.low) - 1e-9))
+        high = int(np.floor(np.log10(values.high) + 1e-9))
+        for exponent in range(low, high + 1):
+            ticks.append(10.0**exponent)
+            labels.append(f"$10^{{{exponent}}}$")
     else:
-        ticks += list(even := np.linspace(values.low, values.high, 5))
-        labels += [f"{tick:g}" for tick in even]
+        for tick in np.linspace(values.low, values.high, 5):
+            ticks.append(tick)
+            labels.append(f"{tick:g}")
     axis.set_ticks([dimension.position(tick) for tick in ticks], labels)
 
 

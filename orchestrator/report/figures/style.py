@@ -1,6 +1,4 @@
-"""One look for all figures: colour-blind safe, a colour means the same method everywhere, light
-ground, little ink.
-"""
+"""One style for all figures: safe for color-blind readers, one color per method, little ink."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,11 +34,11 @@ CLASS_COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70",
     "#717581", "#92dadd",
 )  # fmt: skip
-"""Ten classes that are told apart with any colour vision (Petroff, "Accessible Color Sequences",
-arXiv 2107.02270).
+"""Ten colors of classes that everybody can distinguish, whatever their color vision (Petroff,
+"Accessible Color Sequences", arXiv 2107.02270).
 """
 SEQUENTIAL = "YlGnBu"
-"""Colour map of accuracies: lightness alone orders it."""
+"""Color map of accuracies; lightness alone gives the order."""
 
 _STYLE: Any = {
     "figure.facecolor": "white",
@@ -65,7 +63,7 @@ _STYLE: Any = {
 
 
 def assign_colors(methods: Iterable[str]) -> dict[str, str]:
-    """Return each method's colour; an unknown method takes the next free one."""
+    """Return each method's color; an unknown method takes the next free one."""
     names = list(dict.fromkeys(methods))
     unknown = [name for name in names if name not in _COLORS]
     further = {name: _FURTHER[i % len(_FURTHER)] for i, name in enumerate(unknown)}
@@ -87,15 +85,16 @@ def create_figure(width: float, height: float, dpi: int = 160) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path, *, colors: int | None = None) -> Path:
-    """Write a figure in the format of the path's suffix, with nothing in it that depends on when.
+    """Write a figure in the format of the path's suffix; equal figures give equal files.
 
     Args:
-        figure: what to write.
+        figure: the figure to write.
         path: its folder is made if needed.
-        colours: of a PNG, at most 256, which makes it several times smaller; None keeps every
-            colour.
+        colors: of a PNG, at most 256, which makes it several times smaller; None keeps every
+            color.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Date and software would make files of equal figures differ.
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None})
     elif colors is None:

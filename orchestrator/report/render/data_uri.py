@@ -1,4 +1,4 @@
-"""Pictures inside a page: as text in the page itself, exact where that is small enough."""
+"""Pictures inside a page: encoded as text, without loss where that is small enough."""
 
 import base64
 import io
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-LARGEST = 400_000
-"""Bytes that one picture may take in a page."""
+MAX_BYTES = 400_000
+"""What one picture may take in a page."""
 _QUALITY = 80
 _SHRINK = 0.8
-_LONGEST_SIDE = 16_383
-"""Pixels, of WebP."""
+_MAX_SIDE = 16_383
+"""Pixels that WebP allows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,33 +25,40 @@ class EncodedPicture:
     height: int
     """Of the picture's file, in pixels."""
     exact: bool
-    """Whether every pixel is as in the file; a larger picture is compressed with loss, and made
-    smaller if need be.
+    """Whether every pixel is as in the file. A larger picture is compressed with loss, and made
+    smaller if needed.
     """
 
 
-def encode_picture(path: Path, largest: int = LARGEST) -> EncodedPicture:
+def encode_picture(path: Path, max_bytes: int = MAX_BYTES) -> EncodedPicture:
     """Return a picture for a page.
 
     Raises:
-        OSError: the file cannot be read or is no picture.
+        OSError: the file cannot be read or is not a picture.
     """
     with Image.open(path) as file:
         image = file.convert("RGB")
     width, height = image.size
-    data = _encode_webp(image, lossless=True) if max(image.size) <= _LONGEST_SIDE else b""
-    exact = 0 < len(data) <= largest
-    scale = min(1.0, _LONGEST_SIDE / max(image.size))
-    while not exact and (not data or len(data) > largest):
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        data = _encode_webp(
-            image if scale == 1 else image.resize(size, Image.Resampling.LANCZOS), quality=_QUALITY
-        )
-        scale *= _SHRINK
-        if size == (1, 1):
-            break
+    data = _encode_webp(image, lossless=True) if max(image.size) <= _MAX_SIDE else b""
+    is_exact = 0 < len(data) <= max_bytes
+    if not is_exact:
+        data = _encode_with_loss(image, max_bytes)
     uri = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    return EncodedPicture(uri=uri, width=width, height=height, exact=exact)
+    return EncodedPicture(uri=uri, width=width, height=height, exact=is_exact)
+
+
+def _encode_with_loss(image: Image.Image, max_bytes: int) -> bytes:
+    """Return the picture at the largest tried scale that fits, at least as one pixel."""
+    width, height = image.size
+    scale = min(1.0, _MAX_SIDE / max(image.size))
+    while True:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        resized = image if scale == 1 else image.resize(size, Image.Resampling.LANCZOS)
+        data = _encode_webp(resized, quality=_QUALITY)
+        # One pixel cannot be made smaller, so it is returned even if the limit is absurdly low.
+        if len(data) <= max_bytes or size == (1, 1):
+            return data
+        scale *= _SHRINK
 
 
 def _encode_webp(image: Image.Image, **options: int) -> bytes:

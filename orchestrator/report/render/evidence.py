@@ -1,12 +1,14 @@
-"""What lies behind the numbers of a report: the rows of each unit that a table names, and the
-unit's specification.
+"""The evidence behind the numbers of a report: the rows and the specification of each unit.
+
+It holds every unit that an entry of a table names, and the sets that these units read. The HTML
+page shows it when a number is clicked.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,8 +18,14 @@ from orchestrator.report.tables.overview import describe_planned_unit
 from orchestrator.text import duration
 from orchestrator.units import KINDS, to_json
 
-_Column = tuple[str, str, Callable[[Any], str]]
-"""Heading, column of the table, and how its values are written."""
+
+class _Column(NamedTuple):
+    """A column of a page's table."""
+
+    heading: str
+    name: str
+    """Of the column of the Parquet table."""
+    format_value: Callable[[Any], str]
 
 
 def _format_percent(value: float) -> str:
@@ -32,71 +40,98 @@ def _format_short(value: float) -> str:
     return f"{value:.4g}"
 
 
+def _format_commit(value: object) -> str:
+    return str(value)[:12]
+
+
+def _format_date(value: pd.Timestamp) -> str:
+    return f"{value:%Y-%m-%d %H:%M} UTC"
+
+
+def _format_gibibytes(value: float) -> str:
+    return f"{value / 2**30:.2f} GiB"
+
+
+def _format_length(value: Sequence[object]) -> str:
+    return str(len(value))
+
+
 _FACTS: tuple[_Column, ...] = (
-    ("Data set", "dataset", str),
-    ("Method", "method", str),
-    ("IPC", "ipc", _format_whole),
-    ("Seed", "seed", _format_whole),
-    ("Network", "network", str),
-    ("Split", "split", str),
-    ("Protocol", "protocol", str),
-    ("Arithmetic", "dtype", str),
-    ("Device", "device", str),
-    ("Run", "run", str),
-    ("Code", "git_commit", lambda value: str(value)[:12]),
-    ("Finished", "finished", lambda value: f"{value:%Y-%m-%d %H:%M} UTC"),
-    ("Time", "seconds", duration),
-    ("Peak memory", "peak_memory", lambda value: f"{value / 2**30:.2f} GiB"),
+    _Column("Data set", "dataset", str),
+    _Column("Method", "method", str),
+    _Column("IPC", "ipc", _format_whole),
+    _Column("Seed", "seed", _format_whole),
+    _Column("Network", "network", str),
+    _Column("Split", "split", str),
+    _Column("Protocol", "protocol", str),
+    _Column("Arithmetic", "dtype", str),
+    _Column("Device", "device", str),
+    _Column("Run", "run", str),
+    _Column("Code", "git_commit", _format_commit),
+    _Column("Finished", "finished", _format_date),
+    _Column("Time", "seconds", duration),
+    _Column("Peak memory", "peak_memory", _format_gibibytes),
 )
-"""The same for all rows of a unit, but time and memory: their sum and their peak."""
+"""Facts of a unit. All its rows share them, except that time is their sum and memory their peak."""
 
 _ROWS: dict[str, tuple[_Column, ...]] = {
     "evaluations": (
-        ("network", "network_index", _format_whole),
-        ("its seed", "network_seed", _format_whole),
-        ("accuracy in %", "accuracy", _format_percent),
-        ("in training", "train_accuracy", _format_percent),
+        _Column("network", "network_index", _format_whole),
+        _Column("its seed", "network_seed", _format_whole),
+        _Column("accuracy in %", "accuracy", _format_percent),
+        _Column("in training", "train_accuracy", _format_percent),
     ),
     "continual": (
-        ("step", "step", _format_whole),
-        ("classes seen", "classes", lambda value: str(len(value))),
-        ("network", "network_index", _format_whole),
-        ("its seed", "network_seed", _format_whole),
-        ("accuracy in %", "accuracy", _format_percent),
+        _Column("step", "step", _format_whole),
+        _Column("classes seen", "classes", _format_length),
+        _Column("network", "network_index", _format_whole),
+        _Column("its seed", "network_seed", _format_whole),
+        _Column("accuracy in %", "accuracy", _format_percent),
     ),
     "features": (
-        ("class", "class_name", str),
-        ("images", "origin", str),
-        ("number", "images", _format_whole),
-        ("spread", "spread", _format_short),
-        ("covariance distance", "covariance_distance", _format_short),
+        _Column("class", "class_name", str),
+        _Column("images", "origin", str),
+        _Column("number", "images", _format_whole),
+        _Column("spread", "spread", _format_short),
+        _Column("covariance distance", "covariance_distance", _format_short),
     ),
     "distillations": (
-        ("iterations", "iterations", _format_whole),
-        ("λ_CC", "lambda_cc", _format_short),
-        ("λ_CM", "lambda_cm", _format_short),
-        ("s / iteration", "seconds_per_iteration", _format_short),
-        ("last loss", "loss", _format_short),
+        _Column("iterations", "iterations", _format_whole),
+        _Column("λ_CC", "lambda_cc", _format_short),
+        _Column("λ_CM", "lambda_cm", _format_short),
+        _Column("s / iteration", "seconds_per_iteration", _format_short),
+        _Column("last loss", "loss", _format_short),
     ),
 }
 _ORDER = ("step", "label", "origin", "network_index")
 
 
 @dataclass
-class _Shared:
-    """Values that many units have in common, each kept once."""
+class _ValuePool:
+    """Values that many units share, each stored once to keep the page small."""
 
-    places: dict[str, int]
+    indices: dict[str, int] = field(default_factory=dict)
 
-    def place(self, value: object) -> int:
-        return self.places.setdefault(json.dumps(value, sort_keys=True), len(self.places))
+    def add(self, value: object) -> int:
+        """Return the index of a value, which is added if it is new."""
+        return self.indices.setdefault(json.dumps(value, sort_keys=True), len(self.indices))
 
-    def all(self) -> list[Any]:
-        return [json.loads(text) for text in self.places]
+    def list_values(self) -> list[Any]:
+        """Return all values by index."""
+        return [json.loads(text) for text in self.indices]
+
+
+@dataclass
+class _TableTexts:
+    """The texts of one Parquet table, by unit."""
+
+    rows: dict[str, list[list[str]]] = field(default_factory=dict)
+    facts: dict[str, list[str]] = field(default_factory=dict)
+    specs: dict[str, str] = field(default_factory=dict)
 
 
 def collect_evidence(report: Report, results: Results) -> dict[str, Any]:
-    """Return what a page shows behind a number, as JSON.
+    """Return the evidence that a page shows behind its numbers, as JSON.
 
     Returns:
         `units` by key, each with `what`, `facts` (texts, in the order of `names`), `rows` (texts,
@@ -104,91 +139,95 @@ def collect_evidence(report: Report, results: Results) -> dict[str, Any]:
         specification: entry `spec` of `specs` with `seed` and entry `parents` of `parents`. Only
         units that a number of the report comes from are in it, and the sets that these read.
     """
-    specs, parents = _Shared({}), _Shared({})
+    specs, parents = _ValuePool(), _ValuePool()
     keys = _list_keys(report, results)
-    tables = {name: _Behind(results.rows[name], keys, _ROWS[name]) for name in _ROWS}
+    tables = {
+        name: _read_texts(results.rows[name], keys, columns) for name, columns in _ROWS.items()
+    }
     units = {}
     for key in keys:
         unit = results.plan.units[key]
-        behind = tables[KINDS[unit.kind].table]
-        spec = json.loads(behind.specs.get(key) or to_json(unit))
+        table = KINDS[unit.kind].table
+        texts = tables[table]
+        spec = json.loads(texts.specs.get(key) or to_json(unit))
         units[key] = {
             "what": describe_planned_unit(results.plan, unit),
-            "table": KINDS[unit.kind].table,
-            "facts": behind.facts.get(key, []),
-            "rows": behind.rows.get(key, []),
+            "table": table,
+            "facts": texts.facts.get(key, []),
+            "rows": texts.rows.get(key, []),
             "sets": [parent for parent in unit.parents if _is_set(results, parent)],
             "seed": spec.pop("seed", None),
-            "parents": parents.place(spec.pop("parents", [])),
-            "spec": specs.place(spec),
+            "parents": parents.add(spec.pop("parents", [])),
+            "spec": specs.add(spec),
         }
-    heads = {table: [head for head, *_ in columns] for table, columns in _ROWS.items()}
-    names = [name for name, *_ in _FACTS]
     return {
         "units": units,
-        "specs": specs.all(),
-        "parents": parents.all(),
-        "heads": heads,
-        "names": names,
+        "specs": specs.list_values(),
+        "parents": parents.list_values(),
+        "heads": {table: _list_headings(columns) for table, columns in _ROWS.items()},
+        "names": _list_headings(_FACTS),
     }
 
 
-class _Behind:
-    """One table's texts, by unit."""
-
-    def __init__(
-        self, frame: pd.DataFrame, keys: Iterable[str], columns: Sequence[_Column]
-    ) -> None:
-        frame = frame[frame["key"].isin(list(keys))]
-        self.rows: dict[str, list[list[str]]] = {}
-        self.facts: dict[str, list[str]] = {}
-        self.specs: dict[str, str] = {}
-        if frame.empty:
-            return
-        ordered = frame.sort_values([name for name in _ORDER if name in frame.columns])
-        for key, line in _format_rows(ordered, columns):
-            self.rows.setdefault(key, []).append(line)
-        totals = frame.groupby("key").agg({"seconds": "sum", "peak_memory": "max"})
-        first = frame.drop_duplicates("key").drop(columns=list(totals)).join(totals, on="key")
-        self.facts = dict(_format_rows(first, _FACTS))
-        self.specs = dict(zip(first["key"], first["spec"], strict=True))
+def _read_texts(
+    frame: pd.DataFrame, keys: Iterable[str], columns: Sequence[_Column]
+) -> _TableTexts:
+    found = _TableTexts()
+    frame = frame[frame["key"].isin(list(keys))]
+    if frame.empty:
+        return found
+    ordered = frame.sort_values([name for name in _ORDER if name in frame.columns])
+    for key, row in _format_rows(ordered, columns):
+        found.rows.setdefault(key, []).append(row)
+    totals = frame.groupby("key").agg({"seconds": "sum", "peak_memory": "max"})
+    first = frame.drop_duplicates("key").drop(columns=list(totals)).join(totals, on="key")
+    found.facts = dict(_format_rows(first, _FACTS))
+    found.specs = dict(zip(first["key"], first["spec"], strict=True))
+    return found
 
 
 def _list_keys(report: Report, results: Results) -> list[str]:
     """Return the units that numbers come from, in the order of the report, then their sets."""
-    named = dict.fromkeys(
-        key for t in report.tables for line in t.rows for entry in line for key in entry.keys
-    )
+    named: dict[str, None] = {}
+    for table in report.tables:
+        for row in table.rows:
+            for entry in row:
+                named.update(dict.fromkeys(entry.keys))
     known = [key for key in named if key in results.plan.units]
-    sets = [
-        parent
-        for key in known
-        for parent in results.plan.units[key].parents
-        if _is_set(results, parent)
-    ]
-    return list(dict.fromkeys([*known, *sets]))
+    found = dict.fromkeys(known)
+    for key in known:
+        for parent in results.plan.units[key].parents:
+            if _is_set(results, parent):
+                found[parent] = None
+    return list(found)
 
 
 def _is_set(results: Results, key: str) -> bool:
     return KINDS[results.plan.units[key].kind].table == "distillations"
 
 
+def _list_headings(columns: Iterable[_Column]) -> list[str]:
+    return [column.heading for column in columns]
+
+
 def _format_rows(
     frame: pd.DataFrame, columns: Sequence[_Column]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each row's unit and texts; a column that the table lacks, or a value that a row lacks,
-    is empty.
+    """Yield the unit and the texts of each row.
+
+    A column that the table does not have, or a value that a row does not have, is empty.
     """
-    texts = [
-        [_format_value(value, write) for value in frame[name]]
-        if name in frame.columns
-        else [""] * len(frame)
-        for _, name, write in columns
-    ]
-    for key, *line in zip(frame["key"], *texts, strict=True):
-        yield str(key), line
+    texts: list[list[str]] = []
+    for column in columns:
+        if column.name in frame.columns:
+            texts.append([_format_value(value, column) for value in frame[column.name]])
+        else:
+            texts.append([""] * len(frame))
+    for key, *row in zip(frame["key"], *texts, strict=True):
+        yield str(key), row
 
 
-def _format_value(value: Any, write: Callable[[Any], str]) -> str:
-    missing = value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-    return "" if missing else write(value)
+def _format_value(value: Any, column: _Column) -> str:
+    is_missing = value is None or value is pd.NaT
+    is_missing = is_missing or (isinstance(value, float) and math.isnan(value))
+    return "" if is_missing else column.format_value(value)

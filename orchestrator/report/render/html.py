@@ -7,15 +7,15 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from orchestrator.report.model import ReportFiles
-from orchestrator.report.render.data_uri import encode_picture
+from orchestrator.report.model import Picture, ReportFiles
+from orchestrator.report.render.data_uri import EncodedPicture, encode_picture
 from orchestrator.report.render.evidence import collect_evidence
 from orchestrator.report.render.markdown import select_captioned
 from orchestrator.report.results import Results
 from orchestrator.report.tables.overview import select_failed_rows
 
 _FIGURE_SCALE = 0.6
-"""Figures have 160 dots an inch, a page has 96."""
+"""Figures have 160 dots per inch, a page has 96."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +47,20 @@ def render_html(files: ReportFiles, results: Results) -> str:
 
 
 def render_page(template: str, folder: Path, **content: object) -> str:
-    """Return a page from one of the templates beside this module; pictures are read from the
-    report's folder.
+    """Return a page from one of the templates in `templates`.
+
+    Args:
+        template: name of its file.
+        folder: the report's folder, which pictures are read from.
+        content: variables of the template.
 
     Raises:
         OSError: a picture cannot be read.
     """
+
+    def inline(picture: Picture) -> EncodedPicture:
+        return encode_picture(folder / picture.path)
+
     environment = Environment(
         loader=PackageLoader("orchestrator.report.render"),
         autoescape=True,
@@ -66,23 +74,25 @@ def render_page(template: str, folder: Path, **content: object) -> str:
         "separators": (",", ":"),
     }
     environment.filters["breakable"] = mark_breaks
-    environment.filters["inline"] = lambda picture: encode_picture(folder / picture.path)
+    environment.filters["inline"] = inline
     return environment.get_template(template).render(figure_scale=_FIGURE_SCALE, **content)
 
 
 def mark_breaks(text: str) -> Markup:
-    """Return a heading that may be broken after a slash or an underscore, but not inside of
-    λ_CC.
-    """
+    """Return a heading that may break after a slash or an underscore, but not inside λ_CC."""
     return Markup(re.sub(r"(?<=[/_])(?<!λ_)", "<wbr>", str(escape(text))))
 
 
 def _list_failures(files: ReportFiles, results: Results) -> tuple[FailedUnit, ...]:
     table = files.report.failures
+    if table is None:
+        return ()
     tracebacks = select_failed_rows(results).set_index("key")["traceback"]
-    return tuple(
-        FailedUnit(key=key, what=what, error=error, reason=reason, traceback=tracebacks[key] or "")
-        for key, what, error, reason in (
-            [entry.text for entry in line] for line in (table.rows if table else ())
+    failures = []
+    for row in table.rows:
+        key, what, error, reason = (entry.text for entry in row)
+        traceback = tracebacks[key] or ""
+        failures.append(
+            FailedUnit(key=key, what=what, error=error, reason=reason, traceback=traceback)
         )
-    )
+    return tuple(failures)

@@ -1,50 +1,26 @@
-r"""Result tables as LaTeX: one file each, to be `\input` into a paper that loads booktabs and
-amsmath.
+r"""Result tables as LaTeX: one file each, to `\input` into a paper that loads booktabs and amsmath.
 
-A table that is wider than the line is scaled to it where the paper loads graphicx, and has a
-smaller font in any case. Long tables are cut into several floats under one number.
+A table that is wider than the line has a smaller font. It is scaled down as well where the paper
+loads graphicx. Long tables are cut into several floats under one number.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.report.model import Report, Table, TableEntry
+from orchestrator.report.render.latex_escape import escape
 
 FOLDER = "latex"
 DOCUMENT = "all.tex"
 
-_LONGEST = 40
+_MAX_ROWS = 40
 """Rows of one float; more do not fit on a page."""
-_WORDS = 34
-"""Characters from which a column of words is broken into lines."""
+_MAX_WORDS = 34
+"""A text column with longer texts (in characters) is broken into lines."""
 _WIDTHS = ((80, r"\small"), (110, r"\footnotesize"))
 """Characters of a row up to which a font size fits the line."""
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$",
-    ">": "$>$", "|": "$|$", '"': "''", "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---",
-    "×": r"$\times$", "·": r"$\cdot$", "≥": r"$\geq$", "≤": r"$\leq$", "≈": r"$\approx$",
-    "≠": r"$\neq$", "∞": r"$\infty$", "→": r"$\to$", "½": r"$\tfrac12$", "²": "$^2$", "³": "$^3$",
-    "°": r"$^\circ$", "µ": r"$\mu$", "‖": r"$\|$", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`",
-    "’": "'", "\N{NO-BREAK SPACE}": "~", "\N{NARROW NO-BREAK SPACE}": r"\,", "ß": r"\ss{}",
-    "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "ł": r"\l{}",
-    "Ł": r"\L{}", "ı": r"\i{}",
-}  # fmt: skip
-_GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "η": "eta",
-    "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau",
-    "φ": "varphi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta", "Σ": "Sigma", "Φ": "Phi",
-    "Ψ": "Psi", "Ω": "Omega",
-}  # fmt: skip
-_ACCENTS = {
-    "\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\=",
-    "\u0306": r"\u", "\u0307": r"\.", "\u0308": r"\"", "\u030a": r"\r", "\u030b": r"\H",
-    "\u030c": r"\v", "\u0327": r"\c", "\u0328": r"\k",
-}  # fmt: skip
-_SUBSCRIPT = re.compile(r"([λL])_([A-Z]{2})\b")
 _EMPHASIS = {
     "best": r"\textbf{%s}",
     "clear": r"\textbf{%s}",
@@ -62,14 +38,33 @@ _PREAMBLE = r"""\documentclass{article}
 \extrafloats{500}
 \maxdeadcycles=1000
 """
+_SCALE_DOWN = (
+    r"\ifdim\wd0>\linewidth"
+    r"\ifdefined\resizebox\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
+    r"\else\usebox0\fi"
+)
+"""Prints box 0, scaled to the line if it is wider and graphicx is loaded."""
+
+Rows = Sequence[tuple[TableEntry, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Chapter:
+    """Tables under one heading of the document."""
+
+    title: str
+    tables: tuple[Table, ...]
+    place: str
+    """Follows the title in each caption."""
 
 
 def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
-    r"""Write every table that holds results to `latex/<slug>.tex`, and `latex/all.tex`, a document
-    that inputs them.
+    r"""Write every result table to `latex/<slug>.tex`, and the document `latex/all.tex`.
+
+    The document inputs all tables.
 
     Args:
-        report: its sections and the tables across them; what ran, costs and failures are left out.
+        report: its sections and aggregates are written; overview, costs and failures are not.
         out: the report's folder.
 
     Returns:
@@ -80,18 +75,13 @@ def write_latex(report: Report, out: Path) -> tuple[Path, ...]:
     """
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    chapters = [("Across all experiments", report.aggregates, "")] + [
-        (section.title, (*section.tables, *section.details), section.place)
-        for section in report.sections
-    ]
     written, lines = [], [_PREAMBLE, r"\begin{document}"]
-    for title, tables, place in chapters:
-        if tables:
-            lines.append(rf"\section*{{{escape(title)}}}")
-        for table in tables:
-            written.append(
-                _write(folder / f"{table.slug}.tex", _NEEDS + render_latex_table(table, place))
-            )
+    for chapter in _list_chapters(report):
+        if chapter.tables:
+            lines.append(rf"\section*{{{escape(chapter.title)}}}")
+        for table in chapter.tables:
+            text = _NEEDS + render_latex_table(table, chapter.place)
+            written.append(_write(folder / f"{table.slug}.tex", text))
             lines.append(rf"\input{{{table.slug}.tex}}")
         lines.append(r"\clearpage")
     lines.append(r"\end{document}")
@@ -102,47 +92,23 @@ def render_latex_table(table: Table, place: str = "") -> str:
     """Return a table as one float or several, with caption, label and footnotes.
 
     Args:
-        table: what to print.
-        place: said after its title in the caption, such as the data set.
+        table: the table to print.
+        place: follows the title in the caption, such as the data set.
     """
-    parts = [table.rows[i : i + _LONGEST] for i in range(0, len(table.rows), _LONGEST)] or [()]
-    return "".join(
-        _render_float(table, rows, place, continued=i > 0) for i, rows in enumerate(parts)
-    )
+    # A table without rows still has its header.
+    starts = range(0, max(len(table.rows), 1), _MAX_ROWS)
+    floats = []
+    for start in starts:
+        rows = table.rows[start : start + _MAX_ROWS]
+        floats.append(_render_float(table, rows, place, continued=start > 0))
+    return "".join(floats)
 
 
-def escape(text: str) -> str:
-    """Return text that LaTeX typesets as it is, on one line; what its fonts lack is named by its
-    code point.
-    """
-    parts = _SUBSCRIPT.split(text)
-    made = [_escape_plain(parts[0])]
-    for letter, index, rest in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
-        symbol = r"\lambda" if letter == "λ" else letter
-        made.append(rf"${symbol}_{{\mathrm{{{index}}}}}$" + _escape_plain(rest))
-    return "".join(made).replace(r" $\pm$ ", r"\,$\pm$\,").replace(r" \%", r"\,\%")
-
-
-def _escape_plain(text: str) -> str:
-    # two hyphens would become one dash
-    parts = unicodedata.normalize("NFC", text).split("--")
-    return "-{}-".join("".join(map(_escape_character, part)) for part in parts)
-
-
-def _escape_character(character: str) -> str:
-    if character in _SPECIAL:
-        return _SPECIAL[character]
-    if character in _GREEK:
-        return rf"$\{_GREEK[character]}$"
-    if " " <= character <= "~":
-        return character
-    if unicodedata.category(character).startswith("C"):  # line breaks and other control characters
-        return " "
-    decomposed = unicodedata.normalize("NFD", character)
-    letter, accent = decomposed[0], _ACCENTS.get(decomposed[1:])
-    if letter.isascii() and accent:
-        return rf"{accent}{{{letter}}}"
-    return f"[U+{ord(character):04X}]"
+def _list_chapters(report: Report) -> Iterator[_Chapter]:
+    yield _Chapter(title="Across all experiments", tables=report.aggregates, place="")
+    for section in report.sections:
+        tables = (*section.tables, *section.details)
+        yield _Chapter(title=section.title, tables=tables, place=section.place)
 
 
 def _write(path: Path, text: str) -> Path:
@@ -150,87 +116,103 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _render_float(
-    table: Table, rows: Sequence[tuple[TableEntry, ...]], place: str, *, continued: bool
-) -> str:
-    title = ", ".join(part for part in (table.title, place) if part)
-    sentences = [title, "continued" if continued else table.caption]
-    caption = " ".join(escape(text).rstrip(".") + "." for text in sentences if text)
-    label = "" if continued else rf"\label{{tab:{table.slug}}}"
-    wide = [
-        i
-        for i in table.text_columns
-        if max((len(line[i].text) for line in rows), default=0) > _WORDS
-    ]
-    body = [
-        rf"\begin{{tabular}}{{{_build_column_types(table, wide)}}}",
-        r"\toprule",
-        _render_line([_guard_line_start(escape(name)) for name in table.header]),
-        r"\midrule",
-        *(
-            _render_line([_render_entry(entry, broken=i in wide) for i, entry in enumerate(line)])
-            for line in rows
-        ),
-        r"\bottomrule",
-        r"\end{tabular}%",
-    ]
+def _render_float(table: Table, rows: Rows, place: str, *, continued: bool) -> str:
+    broken = _list_broken_columns(table, rows)
     lines = [
         r"\begin{table}[htbp]",
+        # The parts of a long table share one number.
         *([r"\addtocounter{table}{-1}"] if continued else []),
         r"\centering\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}",
-        rf"\caption{{{caption}}}{label}",
-        rf"{_choose_size(table, rows, wide)}\setlength{{\tabcolsep}}{{4pt}}",
+        _render_caption(table, place, continued=continued),
+        rf"{_choose_size(table, rows, broken)}\setlength{{\tabcolsep}}{{4pt}}",
         r"\sbox0{%",
-        *body,
+        *_render_tabular(table, rows, broken),
         "}%",
-        r"\ifdim\wd0>\linewidth\ifdefined\resizebox\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\else\usebox0\fi",
+        _SCALE_DOWN,
         *_render_notes(table, rows),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _build_column_types(table: Table, wide: Sequence[int]) -> str:
-    kinds = (
-        "p{38mm}" if i in wide else "l" if i in table.text_columns else "r"
-        for i in range(len(table.header))
-    )
-    return "".join(kinds)
+def _render_caption(table: Table, place: str, *, continued: bool) -> str:
+    title = ", ".join(part for part in (table.title, place) if part)
+    sentences = [title, "continued" if continued else table.caption]
+    caption = " ".join(escape(text).rstrip(".") + "." for text in sentences if text)
+    label = "" if continued else rf"\label{{tab:{table.slug}}}"
+    return rf"\caption{{{caption}}}{label}"
 
 
-def _choose_size(table: Table, rows: Sequence[tuple[TableEntry, ...]], wide: Sequence[int]) -> str:
-    def width(i: int) -> int:
-        longest = max(len(table.header[i]), *(len(line[i].text) for line in rows), 0)
-        return min(longest, _WORDS) if i in wide else longest
+def _render_tabular(table: Table, rows: Rows, broken: Sequence[int]) -> Iterator[str]:
+    yield rf"\begin{{tabular}}{{{_build_column_types(table, broken)}}}"
+    yield r"\toprule"
+    yield _render_line([_guard_line_start(escape(name)) for name in table.header])
+    yield r"\midrule"
+    for row in rows:
+        yield _render_line([_render_entry(entry, i in broken) for i, entry in enumerate(row)])
+    yield r"\bottomrule"
+    yield r"\end{tabular}%"
 
-    characters = sum(width(i) + 2 for i in range(len(table.header)))
+
+def _list_broken_columns(table: Table, rows: Rows) -> list[int]:
+    """Return the text columns that are broken into lines."""
+    broken = []
+    for i in table.text_columns:
+        if max((len(row[i].text) for row in rows), default=0) > _MAX_WORDS:
+            broken.append(i)
+    return broken
+
+
+def _build_column_types(table: Table, broken: Sequence[int]) -> str:
+    types = []
+    for i in range(len(table.header)):
+        if i in broken:
+            types.append("p{38mm}")
+        else:
+            types.append("l" if i in table.text_columns else "r")
+    return "".join(types)
+
+
+def _choose_size(table: Table, rows: Rows, broken: Sequence[int]) -> str:
+    """Return the largest font that fits the characters of a row into the line."""
+    characters = 0
+    for i, name in enumerate(table.header):
+        longest = max(len(name), *(len(row[i].text) for row in rows), 0)
+        characters += 2 + (min(longest, _MAX_WORDS) if i in broken else longest)
     return next((size for limit, size in _WIDTHS if characters <= limit), r"\scriptsize")
 
 
-def _render_line(cells: Sequence[str]) -> str:
-    # \tabularnewline, because \\ means another thing in a ragged paragraph
-    return " & ".join(cells) + r" \tabularnewline"
+def _render_line(texts: Sequence[str]) -> str:
+    # \tabularnewline, because \\ means something else in a ragged paragraph.
+    return " & ".join(texts) + r" \tabularnewline"
 
 
-def _render_entry(entry: TableEntry, *, broken: bool) -> str:
-    escaped = (
-        escape(entry.text).replace(r"\_", r"\_\allowbreak{}") if broken else escape(entry.text)
-    )
-    text = _EMPHASIS[entry.emphasis] % escaped if entry.text else ""
+def _render_entry(entry: TableEntry, is_broken: bool) -> str:
+    text = escape(entry.text)
+    if is_broken:
+        text = text.replace(r"\_", r"\_\allowbreak{}")
+    if entry.text:
+        text = _EMPHASIS[entry.emphasis] % text
+        text = r"\raggedright " + text if is_broken else text
     marks = rf"$^{{{','.join(map(str, entry.notes))}}}$" if entry.notes else ""
-    return _guard_line_start((r"\raggedright " if broken and text else "") + text + marks)
+    return _guard_line_start(text + marks)
 
 
 def _guard_line_start(text: str) -> str:
-    """Keep a bracket or star at the start of a line from being read as the option of the line
-    before.
-    """
+    """Keep LaTeX from reading a bracket or star at a line's start as an option of the last line."""
     return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
-def _render_notes(table: Table, rows: Sequence[tuple[TableEntry, ...]]) -> Iterator[str]:
-    used = {number for line in rows for entry in line for number in entry.notes}
-    notes = [rf"$^{{{i}}}$\,{escape(note)}" for i, note in enumerate(table.notes, 1) if i in used]
+def _render_notes(table: Table, rows: Rows) -> Iterator[str]:
+    """Yield the footnotes that the rows use, if any."""
+    used: set[int] = set()
+    for row in rows:
+        for entry in row:
+            used.update(entry.notes)
+    notes = []
+    for i, note in enumerate(table.notes, 1):
+        if i in used:
+            notes.append(rf"$^{{{i}}}$\,{escape(note)}")
     if notes:
         lines = r"\par ".join(notes)
         yield rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {lines}}}"

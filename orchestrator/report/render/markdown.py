@@ -1,4 +1,4 @@
-"""The report as GitHub-flavoured Markdown, from the template beside this module."""
+"""The report as GitHub-flavored Markdown, from the template in `templates`."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _EMPHASIS = {"best": "**{}**", "clear": "**{}**", "second": "<u>{}</u>", None: "
 
 
 def render_markdown(files: ReportFiles) -> str:
-    """Return the whole report; pictures and figures are linked relative to its folder."""
+    """Return the whole report; links to pictures and figures are relative to its folder."""
     environment = Environment(
         loader=PackageLoader("orchestrator.report.render"),
         autoescape=False,
@@ -22,36 +22,40 @@ def render_markdown(files: ReportFiles) -> str:
     )
     environment.filters |= {"table": render_markdown_table, "escape": escape}
     template = environment.get_template("report.md.jinja")
-    return template.render(
-        files=files, report=files.report, captioned=select_captioned(files.report)
-    )
+    captioned = select_captioned(files.report)
+    return template.render(files=files, report=files.report, captioned=captioned)
 
 
 def select_captioned(report: Report) -> frozenset[str]:
-    """Return the tables (by slug) that show their caption: in each section, the first of those that
-    share it.
+    """Return the slugs of the tables that show their caption.
+
+    Of the tables of a section that share a caption, only the first shows it.
     """
     sections = [(*section.tables, *section.details) for section in report.sections]
-    inside = {table.slug for tables in sections for table in tables}
-    others = [table for table in report.tables if table.slug not in inside]
-    captions: dict[tuple[int, str], str] = {}
-    for number, tables in enumerate([others, *sections]):
+    inside: set[str] = set()
+    for tables in sections:
+        inside.update(table.slug for table in tables)
+    others = tuple(table for table in report.tables if table.slug not in inside)
+    shown: set[str] = set()
+    for tables in (others, *sections):
+        captions: dict[str, str] = {}
         for table in tables:
-            captions.setdefault((number, table.caption), table.slug)
-    return frozenset(captions.values())
+            captions.setdefault(table.caption, table.slug)
+        shown.update(captions.values())
+    return frozenset(shown)
 
 
 def render_markdown_table(table: Table) -> str:
     """Return a table with its footnotes, without title and caption."""
-    lines = [
-        _render_line([escape(name) for name in table.header]),
-        _render_line(
-            [":--" if i in table.text_columns else "--:" for i in range(len(table.header))]
-        ),
-        *(_render_line([_render_entry(entry) for entry in line]) for line in table.rows),
-    ]
+    rulers = [":--" if i in table.text_columns else "--:" for i in range(len(table.header))]
+    lines = [_render_line([escape(name) for name in table.header]), _render_line(rulers)]
+    for row in table.rows:
+        lines.append(_render_line([_render_entry(entry) for entry in row]))
+    text = "\n".join(lines)
+    if not table.notes:
+        return text
     notes = [f"<sup>{i}</sup> {escape(note)}" for i, note in enumerate(table.notes, 1)]
-    return "\n".join(lines) + ("\n\n" + "<br>\n".join(notes) if notes else "")
+    return text + "\n\n" + "<br>\n".join(notes)
 
 
 def escape(text: str) -> str:
@@ -64,5 +68,6 @@ def _render_line(texts: Sequence[str]) -> str:
 
 
 def _render_entry(entry: TableEntry) -> str:
-    marks = f"<sup>{','.join(map(str, entry.notes))}</sup>" if entry.notes else ""
-    return (_EMPHASIS[entry.emphasis].format(escape(entry.text)) if entry.text else "") + marks
+    # An empty "****" would print as asterisks.
+    text = _EMPHASIS[entry.emphasis].format(escape(entry.text)) if entry.text else ""
+    return text + (f"<sup>{','.join(map(str, entry.notes))}</sup>" if entry.notes else "")

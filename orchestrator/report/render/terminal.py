@@ -12,22 +12,19 @@ _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
 
 def render_terminal(report: Report) -> RenderableType:
-    """Return each section's results, failures, and how much is missing, for
-    `rich.console.Console.print`.
+    """Return each section's results, failures, and how much is missing.
 
-    Tables across sections are wider than a terminal; they are in the report's files.
+    The result is for `rich.console.Console.print`. Tables across sections are wider than a
+    terminal; they are in the report's files.
     """
     parts: list[RenderableType] = []
     for section in report.sections:
-        parts += [Text(section.title, style="bold"), *map(render_terminal_table, section.tables)]
+        parts.append(Text(section.title, style="bold"))
+        parts += [render_terminal_table(table) for table in section.tables]
     if report.failures:
         parts.append(render_terminal_table(report.failures))
     if report.missing_cells:
-        some = f"{report.missing_cells} of {report.planned_cells} cells are still missing"
-        none = f"No cell has a result yet, {report.planned_cells} are planned"
-        parts.append(
-            Text(f"{none if report.has_no_results else some}: {report.command}", style="yellow")
-        )
+        parts.append(Text(f"{_describe_missing(report)}: {report.command}", style="yellow"))
     return Group(*parts)
 
 
@@ -40,13 +37,18 @@ def render_terminal_table(table: Table) -> RenderableType:
         view.add_column(
             name, justify="left" if i in table.text_columns else "right", overflow="fold"
         )
-    for line in table.rows:
-        view.add_row(*map(_render_entry, line))
-    notes = [
-        Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim")
-        for i, note in enumerate(table.notes, 1)
-    ]
+    for row in table.rows:
+        view.add_row(*map(_render_entry, row))
+    notes = []
+    for i, note in enumerate(table.notes, 1):
+        notes.append(Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim"))
     return Group(view, *notes) if notes else view
+
+
+def _describe_missing(report: Report) -> str:
+    if report.has_no_results:
+        return f"No cell has a result yet, {report.planned_cells} are planned"
+    return f"{report.missing_cells} of {report.planned_cells} cells are still missing"
 
 
 def _render_entry(entry: TableEntry) -> Text:

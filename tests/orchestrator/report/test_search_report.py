@@ -8,11 +8,11 @@ import pytest
 from orchestrator.errors import ReportError
 from orchestrator.report.figures.search import draw_figures, fit_surface
 from orchestrator.report.figures.style import use_style
-from orchestrator.report.search_report import (
+from orchestrator.report.search_report import write_search_report
+from orchestrator.report.search_tables import (
     build_finalists_table,
     build_summary_table,
     build_trials_table,
-    write_search_report,
 )
 from search_spaces.load import load_space
 
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written_is_named(search_result, tmp_path):
 
 def test_the_map_marks_the_published_and_the_best_settings(search_result):
     with use_style():
-        by_kind = {kind: figure for kind, _, figure in draw_figures(search_result)}
+        by_kind = {drawn.name: drawn.figure for drawn in draw_figures(search_result)}
     ax = by_kind["map"].axes[0]
     up, across = search_result.study.dimensions
     marks = {line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines}

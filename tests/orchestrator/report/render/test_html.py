@@ -317,7 +317,7 @@ def test_a_picture_is_exact_unless_it_is_too_large(tmp_path):
     path = save_figure(figure, tmp_path / "noise.png")
     whole = encode_picture(path)
     assert (whole.width, whole.height, whole.exact) == (300, 200, True)
-    small = encode_picture(path, largest=20_000)
+    small = encode_picture(path, max_bytes=20_000)
     assert (small.width, small.height, small.exact) == (300, 200, False)
     assert len(small.uri) < 4 / 3 * 20_000 + 100
     assert re.match("data:image/webp;base64,UklG", small.uri)

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from orchestrator.report.model import Report, Section, Table, TableEntry, build_row
-from orchestrator.report.render.latex import escape, render_latex_table, write_latex
+from orchestrator.report.render.latex import render_latex_table, write_latex
+from orchestrator.report.render.latex_escape import escape
 
 OVERVIEW = Table(
     slug="overview", title="What ran", header=("", ""), rows=(build_row("Host", "secret"),)
