@@ -41,7 +41,9 @@ from distill_core.settings import (  # noqa: E402
 )
 from orchestrator.execution.context import Outcome, UnitContext  # noqa: E402
 from orchestrator.launch.launch import launch  # noqa: E402
+from orchestrator.launch.options import RunOptions  # noqa: E402
 from orchestrator.planning.plan import Cell, Plan  # noqa: E402
+from orchestrator.planning.work import find_pending  # noqa: E402
 from orchestrator.store import provenance  # noqa: E402
 from orchestrator.store.store import Store  # noqa: E402
 from orchestrator.units import Distill, Evaluate, TrainExtractor, Unit  # noqa: E402
@@ -153,18 +155,15 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
         "local", num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False
     )
     plan, store = make_plan(units), Store(folder / "store")
+    options = RunOptions(
+        data_root=folder, runner="benchmarks.orchestrator:no_op", tensorboard=False
+    )
 
     def go() -> float:
         began = time.monotonic()
-        summary = launch(
-            plan,
-            store=store,
-            data_root=folder,
-            space="no-op",
-            runner="benchmarks.orchestrator:no_op",
-            tensorboard=False,
-            console=Console(file=(folder / "progress").open("a")),
-        )
+        work = find_pending(plan, store.done_keys())
+        console = Console(file=(folder / "progress").open("a"))
+        summary = launch(work, store, options, space="no-op", console=console)
         if summary.exit_code:
             raise SystemExit(f"not everything was computed: {summary}")
         return time.monotonic() - began

@@ -23,12 +23,15 @@ from orchestrator.cli.options import (
     SetOption,
     StoreOption,
     build_console,
+    build_run_options,
 )
-from orchestrator.cli.report import REPORTS
+from orchestrator.cli.report import REPORTS, print_place
 from orchestrator.cli.run import check_data
-from orchestrator.cluster.resources import ResourceRequest
-from orchestrator.launch.launch import launch, show
+from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
+from orchestrator.launch.summary import print_summary
 from orchestrator.planning.imported_sets import Question, plan_evaluation
+from orchestrator.planning.work import find_pending
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import make_slug
 from orchestrator.store.open import open_store
@@ -119,14 +122,13 @@ def evaluate(
         paths,
         ask(dataset, architectures, protocol.value, beside, overrides or [], num_eval),
         open_store(store),
-        data,
+        build_run_options(data, gpus_per_trial, cpus_per_trial, address),
         build_console(),
         file_options=FileOptions(
             options=options, name=name, lr_net=lr_net, allow_pickle=allow_pickle
         ),
         download=download,
         out=out,
-        resources=ResourceRequest(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address),
     )
     raise typer.Exit(code)
 
@@ -135,13 +137,12 @@ def evaluate_sets(
     paths: Sequence[str],
     question: Question,
     store: Store,
-    data: Path,
+    options: RunOptions,
     console: Console,
     *,
     file_options: "FileOptions",
     download: bool,
     out: Path | None,
-    resources: ResourceRequest,
 ) -> int:
     """Import sets, evaluate them together with others, write a report, and return the exit code.
 
@@ -149,12 +150,11 @@ def evaluate_sets(
         paths: files and folders, or keys of sets in the store.
         question: data set, protocol, networks and methods to compare with.
         store: where results go.
-        data: folder of the data sets.
+        options: where and how to compute.
         console: where to print.
         file_options: what the command line says about files.
         download: whether to download the data set if it is missing.
         out: folder for the report.
-        resources: where to compute.
 
     Raises:
         SettingsError: a set cannot be imported; the message names the file and says what to do.
@@ -163,8 +163,8 @@ def evaluate_sets(
     from distill_core.datasets.load import load_dataset
     from orchestrator.launch.given_sets import read_given_sets
 
-    check_data([question.dataset], data, download=download)
-    dataset = load_dataset(question.dataset, data)
+    check_data([question.dataset], options.data_root, download=download)
+    dataset = load_dataset(question.dataset, options.data_root)
     store = store.resolved()
 
     def report_line(line: str) -> None:
@@ -174,23 +174,13 @@ def evaluate_sets(
     plan = plan_evaluation(sets, question)
     methods = dict.fromkeys(given.method for given in sets)
     title = " ".join(("evaluate", question.dataset.name, *methods))
-    summary = launch(
-        plan,
-        store=store,
-        data_root=data,
-        space=title,
-        cpus_per_trial=resources.cpus,
-        gpus_per_trial=resources.gpus,
-        address=resources.address,
-        console=console,
-    )
-    show(summary, console)
+    work = find_pending(plan, store.done_keys())
+    summary = launch(work, store, options, space=title, console=console)
+    print_summary(summary, console)
     command = shlex.join(["iid", *sys.argv[1:]])
     files = write_report(plan, title, store, out or REPORTS / make_slug(title), command=command)
     console.print(render_terminal(files.report))
-    console.print(
-        f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True
-    )
+    print_place(console, f"Report: {files.markdown} and {files.html}")
     return summary.exit_code
 
 

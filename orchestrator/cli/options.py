@@ -13,6 +13,7 @@ from orchestrator.store.run_log import PACKAGES
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.launch.options import RunOptions
     from orchestrator.planning.request import Request
 
 SpaceArgument = Annotated[
@@ -69,6 +70,21 @@ def build_request(space: str, overrides: list[str] | None, smoke: bool) -> "Requ
     return Request(space=space, overrides=tuple(overrides or ()), smoke=smoke)
 
 
+def build_run_options(
+    data: Path, gpus_per_trial: float | None, cpus_per_trial: float | None, address: str | None
+) -> "RunOptions":
+    """Collect where and how to compute.
+
+    Raises:
+        LaunchError: there can be no such trial.
+    """
+    from orchestrator.cluster.resources import ResourceRequest
+    from orchestrator.launch.options import RunOptions
+
+    resources = ResourceRequest(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
+    return RunOptions(data_root=data, resources=resources)
+
+
 def build_command(name: str, function: Callable[..., None]) -> Any:
     """Turn a function with annotated options into a command."""
     app = typer.Typer(add_completion=False)
@@ -122,3 +138,12 @@ def build_console() -> "Console":
     from rich.console import Console
 
     return Console(quiet=is_quiet())
+
+
+def print_error(console: "Console", message: str) -> None:
+    """Print an error on the console, or on stderr if the console is quiet."""
+    from rich.console import Console
+    from rich.text import Text
+
+    target = Console(stderr=True) if console.quiet else console
+    target.print(Text(message, style="red"), soft_wrap=True)

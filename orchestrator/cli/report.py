@@ -14,7 +14,7 @@ from orchestrator.cli.options import (
     build_request,
 )
 from orchestrator.errors import ReportError
-from orchestrator.planning.plan import make_plan
+from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import make_slug
@@ -38,18 +38,8 @@ def report(
     show_report(build_request(space, overrides, smoke), open_store(store), out, build_console())
 
 
-def show_report(
-    request: Request, store: Store, out: Path | None, console: Console, *, data: Path | None = None
-) -> None:
+def show_report(request: Request, store: Store, out: Path | None, console: Console) -> None:
     """Write the report of a search space, print its main tables and name its file.
-
-    Args:
-        request: the search space.
-        store: where the results are.
-        out: folder for the report; `reports/<space>` if None.
-        console: where to print.
-        data: the data folder, if the results come from one that was named; for the command in the
-            report.
 
     Raises:
         SpaceError: the search space cannot be used.
@@ -57,19 +47,45 @@ def show_report(
         ReportError: there is no store, a synthetic set is damaged, or the report cannot be written.
     """
     space = request.load()
+    show_plan_report(make_plan(space), space.name, request, store, out, console)
+
+
+def show_plan_report(
+    plan: Plan,
+    name: str,
+    request: Request,
+    store: Store,
+    out: Path | None,
+    console: Console,
+    *,
+    data: Path | None = None,
+) -> None:
+    """Do the same for a search space that is planned already.
+
+    Args:
+        plan: the plan of the search space.
+        name: its name.
+        request: what it was loaded by.
+        store: where the results are.
+        out: folder for the report; `reports/<name>` if None.
+        console: where to print.
+        data: the data folder, if the results come from one that was named; for the command in the
+            report.
+    """
     if not store.exists():
         raise ReportError(
             f"there is no store at {store}; name it with --store, or make it with"
             f" {request.command('run')}"
         )
-    place = out or REPORTS / make_slug(space.name, *["smoke"] * request.smoke)
+    place = out or REPORTS / make_slug(name, *["smoke"] * request.smoke)
     where = ["--store", store.address, *(["--data", str(data)] if data else [])]
     command = request.command("run", *where)
-    files = write_report(make_plan(space), request.name, store, place, request.overrides, command)
+    files = write_report(plan, request.name, store, place, request.overrides, command)
     console.print(render_terminal(files.report))
-    console.print(
-        f"Report: {files.markdown} and {files.html}", highlight=False, markup=False, soft_wrap=True
-    )
-    console.print(
-        f"Tables: {store}/tables/*/*.parquet", highlight=False, markup=False, soft_wrap=True
-    )
+    print_place(console, f"Report: {files.markdown} and {files.html}")
+    print_place(console, f"Tables: {store}/tables/*/*.parquet")
+
+
+def print_place(console: Console, line: str) -> None:
+    """Print a line with a path in it, which must not be wrapped or colored."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

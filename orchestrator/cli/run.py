@@ -5,7 +5,6 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.settings import DatasetRef, SettingsError
@@ -22,16 +21,20 @@ from orchestrator.cli.options import (
     StoreOption,
     build_console,
     build_request,
+    build_run_options,
+    print_error,
 )
-from orchestrator.cli.report import show_report
+from orchestrator.cli.report import show_plan_report
 from orchestrator.errors import StoreError, TableError
-from orchestrator.launch.launch import launch, show
+from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
+from orchestrator.launch.summary import print_summary
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.request import Request
 from orchestrator.planning.work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.units import ImportExtractor
+from orchestrator.units import ImportExtractor, Unit
 
 
 def run(
@@ -51,16 +54,10 @@ def run(
     Ctrl-C stops after the next checkpoint of every running unit. Run the same command again to
     continue.
     """
+    options = build_run_options(data, gpus_per_trial, cpus_per_trial, address)
+    request = build_request(space, overrides, smoke)
     code = run_space(
-        build_request(space, overrides, smoke),
-        open_store(store),
-        data,
-        build_console(),
-        out=out,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
-        download=download,
+        request, open_store(store), options, build_console(), out=out, download=download
     )
     raise typer.Exit(code)
 
@@ -68,13 +65,10 @@ def run(
 def run_space(
     request: Request,
     store: Store,
-    data: Path,
+    options: RunOptions,
     console: Console,
     *,
     out: Path | None = None,
-    cpus_per_trial: float | None = None,
-    gpus_per_trial: float | None = None,
-    address: str | None = None,
     download: bool = False,
 ) -> int:
     """Launch a search space, print how that ended, write its report, and return the exit code.
@@ -86,41 +80,51 @@ def run_space(
         StoreError: the store cannot be written.
         LaunchError: the cluster cannot be reached or is too small.
     """
-    plan = make_plan(request.load())
-    if address is None:  # a cluster's nodes have their own disks; there a unit says what is missing
-        needed = find_pending(plan, store.done_keys()).pending_units.values()
-        check_data((unit.dataset for unit in needed), data, download=download)
-        check_pools((unit for unit in needed if isinstance(unit, ImportExtractor)), data)
-    elif download:
-        raise SettingsError(
-            "--download fetches onto this machine alone; fetch the data before joining a cluster"
-        )
+    space = request.load()
+    work = find_pending(make_plan(space), store.done_keys())
+    check_inputs(work.pending_units.values(), options, download=download)
     summary = launch(
-        plan,
-        store=store,
-        data_root=data,
+        work,
+        store,
+        options,
         space=request.name,
         overrides=request.overrides,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
         console=console,
         cohorts=True,
     )
-    show(summary, console)
+    print_summary(summary, console)
     try:
-        show_report(request, store, out, console, data=data)
-    except (
-        StoreError,
-        TableError,
-    ) as error:  # what was computed is safe, and how it ended is already told
-        console.print(Text(f"The report could not be written: {error}", style="red"))
+        data = options.data_root
+        show_plan_report(work.plan, space.name, request, store, out, console, data=data)
+    except (StoreError, TableError) as error:
+        # What was computed is safe, and how the launch ended is printed already.
+        print_error(console, f"The report could not be written: {error}")
         return summary.exit_code or 1
     return summary.exit_code
 
 
+def check_inputs(units: Iterable[Unit], options: RunOptions, *, download: bool) -> None:
+    """Check that what units read is in the data folder, before anything starts.
+
+    The nodes of a cluster have disks of their own: there a unit reports what is missing.
+
+    Raises:
+        DatasetError: a data set is missing, or cannot be downloaded.
+        SettingsError: a pool of extractors is missing, or a cluster cannot download data.
+    """
+    if options.resources.address is None:
+        units = list(units)
+        check_data((unit.dataset for unit in units), options.data_root, download=download)
+        pools = (unit for unit in units if isinstance(unit, ImportExtractor))
+        check_pools(pools, options.data_root)
+    elif download:
+        raise SettingsError(
+            "--download downloads to this machine only; download the data before joining a cluster"
+        )
+
+
 def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:
-    """See that the folders of users' extractor pools are there before anything starts.
+    """Check that the folders of the user's extractor pools exist.
 
     Raises:
         SettingsError: one is missing.
@@ -134,8 +138,7 @@ def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:
 
 
 def check_data(datasets: Iterable[DatasetRef], data: Path, *, download: bool) -> None:
-    """See that data sets are in the data folder before anything starts, and download them where
-    asked to.
+    """Check that data sets are in the data folder, and download them where asked to.
 
     Raises:
         DatasetError: one is missing, or cannot be downloaded.

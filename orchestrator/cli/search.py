@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from distill_core.settings import SettingsError
 from orchestrator.cli.options import (
     AddressOption,
     CpusPerTrialOption,
@@ -22,10 +20,13 @@ from orchestrator.cli.options import (
     StoreOption,
     build_console,
     build_request,
+    build_run_options,
+    print_error,
 )
-from orchestrator.cli.report import REPORTS
-from orchestrator.cli.run import check_data, check_pools
+from orchestrator.cli.report import REPORTS, print_place
+from orchestrator.cli.run import check_data, check_inputs
 from orchestrator.errors import StoreError, TableError
+from orchestrator.launch.options import RunOptions
 from orchestrator.planning.request import Request
 from orchestrator.report.model import make_slug
 from orchestrator.report.render.terminal import render_terminal_table
@@ -35,7 +36,6 @@ from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study, build_studies, find_unsearched
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.units import ImportExtractor
 
 
 class SamplerName(StrEnum):
@@ -90,13 +90,10 @@ def search(
     """
     chosen = Search(
         store=open_store(store),
-        data_root=data,
+        options=build_run_options(data, gpus_per_trial, cpus_per_trial, address),
         trials=trials,
         console=build_console(),
         max_concurrent=max_concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
     )
     code = search_space(
         build_request(space, overrides, smoke),
@@ -148,14 +145,7 @@ def search_space(
         search.console.print(
             f"{title}: left out, none of the searched settings has an effect", highlight=False
         )
-    if search.address is None:
-        check_data((study.dataset for study in chosen), search.data_root, download=download)
-        pools = [unit for study in chosen for unit in study.extractors().values()]
-        check_pools((unit for unit in pools if isinstance(unit, ImportExtractor)), search.data_root)
-    elif download:
-        raise SettingsError(
-            "--download fetches onto this machine alone; fetch the data before joining a cluster"
-        )
+    check_study_inputs(chosen, search.options, download=download)
     search = replace(search, space=request.name, overrides=request.overrides)
     code = search.run(chosen)
     options = ["--trials", str(search.trials), "--sampler", sampler, "--scheduler", scheduler]
@@ -165,30 +155,34 @@ def search_space(
     ]
     place = out or REPORTS / make_slug(request.space, *["smoke"] * request.smoke, "search")
     try:
-        report = _report(
+        report = _write_report(
             chosen, search.store, request, place, found, request.command("search", *options)
         )
-    except (
-        StoreError,
-        TableError,
-    ) as error:  # what was computed is safe, and how it ended is already told
-        search.console.print(Text(f"The report could not be written: {error}", style="red"))
+    except (StoreError, TableError) as error:
+        # What was computed is safe, and how the search ended is printed already.
+        print_error(search.console, f"The report could not be written: {error}")
         return code or 1
     search.console.print(render_terminal_table(report.summary))
-    search.console.print(
-        f"Report: {report.markdown} and {report.html}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    print_place(search.console, f"Report: {report.markdown} and {report.html}")
     if report.found is not None:
-        search.console.print(
-            f"Found settings: iid run {report.found}", highlight=False, markup=False, soft_wrap=True
-        )
+        print_place(search.console, f"Found settings: iid run {report.found}")
     return code
 
 
-def _report(
+def check_study_inputs(studies: Sequence[Study], options: RunOptions, *, download: bool) -> None:
+    """Check that what studies read is in the data folder, as for the units of `iid run`.
+
+    Raises:
+        DatasetError: a data set is missing, or cannot be downloaded.
+        SettingsError: a pool of extractors is missing, or a cluster cannot download data.
+    """
+    extractors = [unit for study in studies for unit in study.extractors().values()]
+    check_inputs(extractors, options, download=download)
+    if options.resources.address is None:
+        check_data((study.dataset for study in studies), options.data_root, download=download)
+
+
+def _write_report(
     chosen: Sequence[Study],
     store: Store,
     request: Request,

@@ -1,382 +1,245 @@
-"""Launching a plan: what is still to do, on which machines, what it shows meanwhile, and how it
-ended.
+"""Launch a plan: find the machines, run what is still to do on them, and record how that ended.
 
-Ray is imported only when there is something to compute.
+Ray is imported only if there is something to compute.
 """
 
+import logging
 import os
 import shlex
-import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cluster.resources import (
     Capacity,
     Node,
-    ResourceRequest,
     allocate,
     compute_gpu_need,
     should_use_gpus,
 )
 from orchestrator.errors import StoreError
-from orchestrator.execution.trial import RUNNER, TrialSettings
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.worker import run_trial
-from orchestrator.launch.progress import Failure, LaunchProgress, display
+from orchestrator.launch.display import display
+from orchestrator.launch.options import RunOptions
+from orchestrator.launch.progress import LaunchProgress
+from orchestrator.launch.stop_switch import StopSwitch
+from orchestrator.launch.summary import LaunchOutcome, Summary, summarize
 from orchestrator.planning.cost_estimates import estimate_costs
-from orchestrator.planning.plan import Plan
 from orchestrator.planning.ready_queue import ReadyQueue
-from orchestrator.planning.work import find_pending
-from orchestrator.store import provenance
+from orchestrator.planning.work import PlannedWork
+from orchestrator.store import provenance, run_log
 from orchestrator.store.cleanup import clean_up
-from orchestrator.store.stop_signal import StopSignal
 from orchestrator.store.store import Store
-from orchestrator.text import duration
-from orchestrator.units import KINDS, Unit, describe_unit
+from orchestrator.units import KINDS
+
+_log = logging.getLogger(__name__)
 
 Trial = Callable[[dict[str, Any]], None]
 """What a worker does with a trial's configuration."""
 
-SHOWN_FAILURES = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """How a launch ended."""
-
-    run: str | None
-    """Name of the launch; None if there was nothing to do."""
-    computed: Mapping[str, int]
-    """Units computed by this launch, by kind."""
-    already: int
-    """Units that were in the store, or that another launch brought there meanwhile."""
-    failures: tuple[Failure, ...]
-    blocked: tuple[Unit, ...]
-    """Units that were not tried, because one that they need failed."""
-    waiting: int
-    """Units that were not tried, because the launch was stopped or could not go on."""
-    stopped: bool
-    """Whether Ctrl-C (or a signal) ended it."""
-    halted: str | None
-    """Why it could not go on; None if it could."""
-    seconds: float
-    deaths: int = 0
-    """Workers that died, be it with their node; their units were tried again."""
-    places: Mapping[str, str] = field(default_factory=dict)
-    """By the name of the option that other commands find them with; none that are where it looks by
-    itself.
-    """
-
-    @property
-    def exit_code(self) -> int:
-        """0 if everything is done, 130 if it was stopped before that, 1 if something failed or was
-        not tried.
-        """
-        if self.failures or self.blocked:
-            return 1
-        if self.waiting:
-            return 130 if self.stopped else 1
-        return 0
-
 
 def launch(
-    plan: Plan,
-    *,
+    work: PlannedWork,
     store: Store,
-    data_root: Path,
+    options: RunOptions,
+    *,
     space: str,
     overrides: Sequence[str] = (),
-    cpus_per_trial: float | None = None,
-    gpus_per_trial: float | None = None,
-    address: str | None = None,
     console: Console | None = None,
-    runner: str = RUNNER,
     cohorts: bool = False,
-    checkpoint_seconds: float = 30.0,
-    tensorboard: bool = True,
 ) -> Summary:
-    """Compute what the store lacks of a plan; a first Ctrl-C stops it after checkpointing, a second
-    at once.
+    """Compute what the store lacks of a plan.
+
+    A first Ctrl-C stops it after the next checkpoints, a second at once.
 
     Args:
-        plan: the units.
+        work: the plan, and what the store has of it.
         store: where results go.
-        data_root: folder of the data sets.
+        options: where and how to compute.
         space: name of the search space, for the record and the status.
         overrides: what the command line changed in it, for the record.
-        cpus_per_trial: CPU cores a unit; 1 by default.
-        gpus_per_trial: GPUs a unit, or a fraction of one; by default what its memory needs, where
-            there are GPUs.
-        address: "auto" or host:port of a Ray cluster to join; by default Ray is started on this
-            machine.
-        console: where progress is shown.
-        runner: unit function as module:name.
-        cohorts: whether sets that differ in weights alone are distilled together (see
+        console: where progress is shown; stderr by default.
+        cohorts: whether sets that differ only in weights are distilled together (see
             `orchestrator.planning.cohorts`).
-        checkpoint_seconds: pause between the checkpoints of a unit.
-        tensorboard: whether units write TensorBoard logs.
 
     Raises:
         StoreError: the store cannot be written, or is damaged.
         TableError: a table cannot be read.
-        LaunchError: resources are impossible; the cluster cannot be reached, is too small for a
-            unit, does not see the store, or broke down.
+        LaunchError: the cluster cannot be reached, is too small for a unit, does not see the
+            store, or broke down.
     """
     began = time.monotonic()
-    asked = ResourceRequest(cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
     store = store.resolved()
-    done = store.done_keys()
-    present = [unit for key, unit in plan.units.items() if key in done]
+    present = work.present_units
     store.publish_missing_rows(present)
-    board = LaunchProgress(units=find_pending(plan, done).pending_units, already=len(present))
-    if not board.units:
-        return _summary(None, board, began, stopped=False)
-    data_root = data_root.expanduser().resolve()
+    progress = LaunchProgress(units=work.pending_units, already=len(present))
+    if not progress.units:
+        return summarize(progress, began)
 
     store.check_writable()
-    clean_up(store, done)
-    settings = TrialSettings(
-        store=store.address,
-        data_root=str(data_root),
-        run=provenance.new_run_id(),
-        git_commit=provenance.git_commit(),
-        runner=runner,
-        checkpoint_seconds=checkpoint_seconds,
-        tensorboard=tensorboard,
-    )
-    record = _record(space, overrides, address)
-    console = console or Console(stderr=True)
-    stopped = _compute(plan, done, store, settings, asked, record, board, console, cohorts=cohorts)
-    ended = _summary(settings.run, board, began, stopped=stopped)
-    places = {"store": store.address, "data": str(data_root)}
-    unusual = {name: place for name, place in places.items() if place != str(Path(name).resolve())}
-    return replace(ended, places=unusual)
-
-
-def show(summary: Summary, console: Console) -> None:
-    """Print how a launch ended, the reasons of failures, and how to go on."""
-    if summary.run is None:
-        console.print(f"Everything is already done: {summary.already} units, nothing to compute.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("computed", "already there", "failed", "blocked", "not tried"):
-        table.add_column(heading, justify="right")
-    counts = (
-        sum(summary.computed.values()),
-        summary.already,
-        len(summary.failures),
-        len(summary.blocked),
-    )
-    table.add_row(*map(str, (*counts, summary.waiting)))
-    console.print(table)
-    if summary.deaths:
-        died = "A worker" if summary.deaths == 1 else f"{summary.deaths} workers"
-        console.print(
-            f"{died} died, alone or with a node; the units at hand were tried again",
-            highlight=False,
+    clean_up(store, work.done)
+    settings = options.build_trial_settings(store, provenance.new_run_id())
+    with run_log.record_launch(store, settings.run):
+        record = LaunchRecord(store, settings.run, _describe_launch(space, overrides, options))
+        process = _LaunchProcess(
+            work=work,
+            store=store,
+            options=options,
+            settings=settings,
+            record=record,
+            progress=progress,
+            console=console or Console(stderr=True),
+            cohorts=cohorts,
         )
-    for failure in summary.failures[:SHOWN_FAILURES]:
-        line = Text(
-            f"failed: {describe_unit(failure.unit)}: {failure.error}: {failure.reason}", style="red"
-        )
-        console.print(line, soft_wrap=True)
-    if len(summary.failures) > SHOWN_FAILURES:
-        console.print(
-            f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all"
-        )
-    if summary.failures:
-        look = shlex.join(["iid", "status", "--tracebacks", *_options(summary.places, "store")])
-        key = summary.failures[0].unit.key
-        again = shlex.join(["iid", "unit", key, *_options(summary.places, "store", "data")])
-        console.print(Text(f"Tracebacks: {look}; or {again} to try one here."), soft_wrap=True)
-    if summary.waiting:
-        ended = (
-            "Stopped."
-            if summary.stopped
-            else f"Could not go on: {summary.halted or 'Ray Tune ended early'}."
-        )
-        console.print(
-            Text(f"{ended} Run the same command again to go on; what is done stays done."),
-            soft_wrap=True,
-        )
-    console.print(f"{duration(summary.seconds)}, launch {summary.run}")
-
-
-class StopSwitch:
-    """Ctrl-C: once asks the workers to checkpoint and stop, twice stops at once."""
-
-    def __init__(self, sign: StopSignal, console: Console) -> None:
-        self._stop_signal = sign
-        self._console = console
-        self._on = False
-
-    def is_on(self) -> bool:
-        """Whether the launch is to stop."""
-        return self._on
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal.
-
-        Raises:
-            KeyboardInterrupt: to stop at once, the second time or where workers cannot be told.
-        """
-        if self._on:
-            raise KeyboardInterrupt
-        self._on = True
+        _log.info("launch %s of %s: %d units", settings.run, space, len(progress.units))
         try:
-            self._stop_signal.set()
-        except (OSError, StoreError) as error:
-            why = (error.strerror if isinstance(error, OSError) else None) or error
-            reason = (
-                f"the store cannot be written ({why}), so units can neither be told nor checkpoint"
-            )
-            self._console.print(
-                f"Stopping at once: {reason}. They go on at their last checkpoint.", soft_wrap=True
-            )
-            raise KeyboardInterrupt from error
-        self._console.print(
-            "Stopping after the next checkpoint of each running unit; Ctrl-C again stops at once.",
-            soft_wrap=True,
-        )
+            stopped = process.run()
+        except BaseException as error:
+            _log.exception("launch %s broke down", settings.run)
+            record.write_end("error", reason=str(error))
+            raise
+        summary = summarize(progress, began, run=settings.run, stopped=stopped)
+        _log_end(summary)
+        record.write_end(summary.outcome, reason=summary.halted)
+    return replace(
+        summary,
+        places=_find_unusual_places(store, settings),
+        log=run_log.locate_log(store, settings.run),
+    )
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM for the duration of the block, where that is possible."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
+
+@dataclass(slots=True)
+class LaunchRecord:
+    """`runs/<run>.json` in the store: written when the launch starts, and again when it ends."""
+
+    store: Store
+    run: str
+    fields: dict[str, object]
+    is_written: bool = False
+
+    def write_start(self, work: PlannedWork) -> None:
+        """Write what the launch sets out to do."""
+        self.fields = self.store.write_run(self.run, self.fields, work.plan.units)
+        self.is_written = True
+
+    def write_end(self, outcome: LaunchOutcome, *, reason: str | None) -> None:
+        """Add how the launch ended; nothing for one that did not come to start."""
+        if not self.is_written:
             return
-        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
+        end = {"ended": datetime.now(UTC).isoformat(), "outcome": outcome, "reason": reason}
         try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            with suppress(OSError, StoreError):
-                self._stop_signal.clear()
+            self.store.rewrite_run({**self.fields, **end})
+        except StoreError as error:
+            # The units are safe, and a launch that ended well must not look as if it failed.
+            _log.warning("the end of launch %s is not in its record: %s", self.run, error)
 
 
-def _compute(
-    plan: Plan,
-    done: frozenset[str],
-    store: Store,
-    settings: TrialSettings,
-    asked: ResourceRequest,
-    record: Mapping[str, object],
-    board: LaunchProgress,
-    console: Console,
-    *,
-    cohorts: bool,
-) -> bool:
-    """Run what is not done, and return whether that was stopped."""
-    from orchestrator.launch import ray_tune
+@dataclass(kw_only=True, slots=True)
+class _LaunchProcess:
+    """What the steps of a launch share."""
 
-    switch = StopSwitch(store.stop_signal(settings.run), console)
-    try:
-        with ray_tune.cluster(asked.address, console), switch.installed():
-            nodes, trial = _survey(asked.address, store, settings, board, console)
-            gpu = should_use_gpus(nodes, asked.gpus)
-            estimates = estimate_costs(plan, gpu=gpu, store_tables=store.fresh_tables(), done=done)
-            need = compute_gpu_need(board.units.values(), estimates, cohorts=cohorts)
-            capacity = allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need)
-            store.write_run(settings.run, record, plan.units)
-            settings = replace(
-                settings,
-                cpus=capacity.cpus,
-                report_seconds=max(settings.report_seconds, capacity.slots / 40),
-            )
-            board.expected = {key: value.seconds for key, value in estimates.items()}
-            schedule = ReadyQueue(
-                find_pending(plan, done),
-                board.expected,
-                slots=capacity.slots if cohorts else 0,
-            )
-            console.print(_opening(board, capacity), soft_wrap=True, highlight=False)
-            with display(board, console):
-                ray_tune.run_units(
-                    schedule,
-                    store=store,
-                    settings=settings,
-                    capacity=capacity,
-                    board=board,
-                    stopping=switch.is_on,
-                    trial=trial,
+    work: PlannedWork
+    store: Store
+    options: RunOptions
+    settings: TrialSettings
+    record: LaunchRecord
+    progress: LaunchProgress
+    console: Console
+    cohorts: bool
+
+    def run(self) -> bool:
+        """Run what is not done; return whether that was stopped."""
+        from orchestrator.launch import ray_tune
+
+        switch = StopSwitch(self.store.stop_signal(self.settings.run), self.console)
+        address = self.options.resources.address
+        try:
+            with ray_tune.join_cluster(address, self.console), switch.installed():
+                nodes, trial = self._check_nodes()
+                capacity = self._allocate(nodes)
+                self.record.write_start(self.work)
+                # Every trial reports to this one process: more trials, rarer reports.
+                report_seconds = max(self.settings.report_seconds, capacity.slots / 40)
+                queue = ReadyQueue(
+                    self.work,
+                    self.progress.expected,
+                    slots=capacity.slots if self.cohorts else 0,
                 )
-    except KeyboardInterrupt:
-        return True
-    return switch.is_on()
+                self._announce(capacity)
+                with display(self.progress, self.console):
+                    ray_tune.run_units(
+                        queue,
+                        store=self.store,
+                        settings=replace(
+                            self.settings, cpus=capacity.cpus, report_seconds=report_seconds
+                        ),
+                        capacity=capacity,
+                        progress=self.progress,
+                        stopping=switch.is_on,
+                        trial=trial,
+                    )
+        except KeyboardInterrupt:
+            return True
+        return switch.is_on()
 
+    def _check_nodes(self) -> tuple[list[Node], Trial]:
+        """Check that the machines can do the work; return them and what runs on them."""
+        from orchestrator.cluster import dataset_transfer, preflight
 
-def _survey(
-    address: str | None,
-    store: Store,
-    settings: TrialSettings,
-    board: LaunchProgress,
-    console: Console,
-) -> tuple[list[Node], Trial]:
-    """Look at the machines, see that they can do the work, and return them and what runs on
-    them.
-    """
-    from orchestrator.cluster import dataset_transfer, preflight
-
-    if address is None and not preflight.is_cluster():
-        return preflight.describe_this_machine(), run_trial
-    nodes, archives = preflight.check_nodes(store, Path(settings.data_root), board.units.values())
-    console.print(
-        f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {', '.join(map(str, nodes))}", highlight=False
-    )
-    if archives.sent:
-        sent = ", ".join(
-            f"{name} ({archive.size / 1e6:,.1f} MB)" for name, archive in archives.sent.items()
+        if self.options.resources.address is None and not preflight.is_cluster():
+            return preflight.describe_this_machine(), run_trial
+        nodes, archives = preflight.check_nodes(
+            self.store, Path(self.settings.data_root), self.progress.units.values()
         )
-        console.print(f"Sent to nodes that lacked it: {sent}", highlight=False)
-    return nodes, dataset_transfer.build_cluster_trial(archives)
+        names = ", ".join(map(str, nodes))
+        self._print(f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {names}")
+        if archives.sent:
+            sent = [
+                f"{name} ({archive.size / 1e6:,.1f} MB)" for name, archive in archives.sent.items()
+            ]
+            self._print(f"Sent to nodes that lacked it: {', '.join(sent)}")
+        return nodes, dataset_transfer.build_cluster_trial(archives)
+
+    def _allocate(self, nodes: Sequence[Node]) -> Capacity:
+        """Decide what each trial gets, and note how long units are expected to take with it."""
+        request = self.options.resources
+        estimates = estimate_costs(
+            self.work.plan,
+            gpu=should_use_gpus(nodes, request.gpus),
+            store_tables=self.store.fresh_tables(),
+            done=self.work.done,
+        )
+        self.progress.expected = {key: value.seconds for key, value in estimates.items()}
+        need = compute_gpu_need(self.progress.units.values(), estimates, cohorts=self.cohorts)
+        return allocate(nodes, cpus=request.cpus, gpus=request.gpus, need=need)
+
+    def _announce(self, capacity: Capacity) -> None:
+        pending = self.progress.pending
+        kinds = ", ".join(f"{pending[kind]} {kind}" for kind in KINDS if pending[kind])
+        gpus = f" and {capacity.gpus:g} GPU" if capacity.gpus else ""
+        self._print(
+            f"{kinds} to compute, {self.progress.already} already there; {capacity.slots} at a time"
+            f" with {capacity.cpus:g} CPU{gpus} each"
+        )
+        if capacity.reason:
+            self._print(capacity.reason)
+
+    def _print(self, line: str) -> None:
+        _log.info("%s", line)
+        self.console.print(line, soft_wrap=True, highlight=False)
 
 
-def _opening(board: LaunchProgress, capacity: Capacity) -> str:
-    kinds = ", ".join(f"{board.pending[kind]} {kind}" for kind in KINDS if board.pending[kind])
-    each = f"{capacity.cpus:g} CPU" + (f" and {capacity.gpus:g} GPU" if capacity.gpus else "")
-    opening = (
-        f"{kinds} to compute, {board.already} already there; {capacity.slots} at a time with {each}"
-        " each"
-    )
-    return f"{opening}\n{capacity.reason}" if capacity.reason else opening
-
-
-def _summary(run: str | None, board: LaunchProgress, began: float, *, stopped: bool) -> Summary:
-    settled = (
-        sum(board.done(kind) for kind in board.pending) + len(board.failures) + len(board.blocked)
-    )
-    return Summary(
-        run=run,
-        computed=dict(board.computed),
-        already=board.already + board.present.total(),
-        deaths=board.workers_died,
-        failures=tuple(board.failures.values()),
-        blocked=tuple(board.blocked.values()),
-        waiting=len(board.units) - settled,
-        stopped=stopped,
-        halted=board.halted,
-        seconds=time.monotonic() - began,
-    )
-
-
-def _options(places: Mapping[str, str], *names: str) -> list[str]:
-    return [word for name in names if name in places for word in (f"--{name}", places[name])]
-
-
-def _record(space: str, overrides: Sequence[str], address: str | None) -> dict[str, object]:
+def _describe_launch(
+    space: str, overrides: Sequence[str], options: RunOptions
+) -> dict[str, object]:
     return {
         "space": space,
         "overrides": list(overrides),
@@ -384,7 +247,26 @@ def _record(space: str, overrides: Sequence[str], address: str | None) -> dict[s
         "command": shlex.join(sys.argv),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "address": address,
+        "address": options.resources.address,
         "versions": dict(provenance.versions()),
         "git_commit": provenance.git_commit(),
     }
+
+
+def _log_end(summary: Summary) -> None:
+    _log.info(
+        "launch %s ended: %s; %d computed, %d already there, %d failed, %d blocked, %d not tried",
+        summary.run,
+        summary.outcome,
+        sum(summary.computed.values()),
+        summary.already,
+        len(summary.failures),
+        len(summary.blocked),
+        summary.waiting,
+    )
+
+
+def _find_unusual_places(store: Store, settings: TrialSettings) -> dict[str, str]:
+    """Return store and data folder where they are not the defaults of the command line."""
+    places = {"store": store.address, "data": settings.data_root}
+    return {name: place for name, place in places.items() if place != str(Path(name).resolve())}

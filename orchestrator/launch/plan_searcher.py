@@ -41,7 +41,7 @@ class PlanSearcher(Searcher):
             at it.
         settings: shared by all trials.
         gpus: GPUs, or a fraction of one, for each unit that computes on one.
-        board: told what needs no trial, and asked how often workers died.
+        progress: told what needs no trial, and asked how often workers died.
         stopping: asked before each suggestion whether the launch is to stop.
     """
 
@@ -52,7 +52,7 @@ class PlanSearcher(Searcher):
         store: Store,
         settings: TrialSettings,
         gpus: float,
-        board: LaunchProgress,
+        progress: LaunchProgress,
         stopping: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class PlanSearcher(Searcher):
         self._store = store
         self._settings = settings
         self._gpus = gpus
-        self._board = board
+        self._progress = progress
         self._stopping = stopping
         self._running: dict[str, Attempt] = {}
         self._again: list[tuple[float, Attempt]] = []
@@ -73,7 +73,7 @@ class PlanSearcher(Searcher):
         Raises:
             StoreError: the store cannot be read.
         """
-        if self._stopping() or self._board.halted is not None:
+        if self._stopping() or self._progress.halted is not None:
             return Searcher.FINISHED
         now = (
             time.monotonic()
@@ -112,14 +112,14 @@ class PlanSearcher(Searcher):
             case "failed":
                 self._schedule.settle(unit.key, ok=False)
                 if result.get("fatal"):
-                    self._board.halted = str(result.get("reason"))
+                    self._progress.halted = str(result.get("reason"))
             case "split":
                 self._try_again(unit, gpus)
-            case "busy" if self._board.deaths[unit.key] <= MAX_DEATHS:
+            case "busy" if self._progress.deaths[unit.key] <= MAX_DEATHS:
                 self._try_again(unit, gpus, after=BUSY_SECONDS)
             case "busy":
                 self._give_up(
-                    unit, "WorkerDied", f"its worker died {self._board.deaths[unit.key]} times"
+                    unit, "WorkerDied", f"its worker died {self._progress.deaths[unit.key]} times"
                 )
             case other if not self._stopping():
                 self._give_up(
@@ -138,11 +138,11 @@ class PlanSearcher(Searcher):
     def _is_to_do(self, unit: Unit, gpus: float) -> bool:
         """Whether to start a unit now, which another launch may have done meanwhile, or be at."""
         if self._store.is_done(unit):
-            self._board.finished(unit, UnitResult(status="present"))
+            self._progress.record_result(unit, UnitResult(status="present"))
             self._schedule.settle(unit.key, ok=True)
             return False
         if leases.is_held(self._store.lease_storage, unit.key, but=self._settings.run):
-            self._board.awaiting(unit)
+            self._progress.record_wait(unit)
             self._try_again(unit, gpus, after=BUSY_SECONDS)
             return False
         return True
@@ -152,7 +152,7 @@ class PlanSearcher(Searcher):
 
     def _give_up(self, unit: Unit, error: str, reason: str) -> None:
         result = UnitResult(status="failed", error=error, reason=reason)
-        self._board.finished(unit, result)
+        self._progress.record_result(unit, result)
         record_failure(unit, self._store, run=self._settings.run, device="", result=result)
         self._schedule.settle(unit.key, ok=False)
 

@@ -1,25 +1,16 @@
-"""What a launch is doing: the count of it, and its display in a terminal or as plain lines."""
+"""What a launch is doing: which units are running, done and failed, and how long the rest takes."""
 
-import threading
+import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.trial import UnitResult
-from orchestrator.text import duration
 from orchestrator.units import KINDS, Unit, describe_unit
 
-PLAIN_SECONDS = 15.0
-SHOWN_TRIALS = 12
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +37,7 @@ class Running:
 
     @property
     def speed(self) -> float | None:
-        """Steps a second, once there are two reports."""
+        """Steps per second, once there are two reports."""
         if self.report is None or self.first_step is None or self.report_time <= self.first_time:
             return None
         return (self.report.step - self.first_step) / (self.report_time - self.first_time)
@@ -54,24 +45,30 @@ class Running:
     @property
     def seconds_left(self) -> float | None:
         """Seconds to its last step at this speed."""
-        return (
-            (self.report.total - self.report.step) / self.speed
-            if self.report and self.speed
-            else None
-        )
+        if self.report is None or not self.speed:
+            return None
+        return (self.report.total - self.report.step) / self.speed
+
+
+@dataclass(slots=True)
+class TimeSpent:
+    """Seconds that the finished units of a kind took, and were expected to take."""
+
+    actual: float = 0.0
+    expected: float = 0.0
 
 
 @dataclass(kw_only=True, slots=True)
 class LaunchProgress:
-    """Counts of one launch, by kind, kept up to date by whoever starts and finishes units.
+    """Counts of one launch by kind; every change is a line in the log.
 
-    A display may read it from another thread: it copies what changes before it goes through it.
+    A display may read it from another thread: it copies a collection before it iterates over it.
     """
 
     units: Mapping[str, Unit]
     """Units to be computed, each after those it needs."""
     already: int = 0
-    """Units that were there before."""
+    """Units that were done before."""
     computed: Counter[str] = field(default_factory=Counter)
     present: Counter[str] = field(default_factory=Counter)
     """Units that another launch computed in the meantime."""
@@ -82,19 +79,19 @@ class LaunchProgress:
     held_elsewhere: dict[str, Unit] = field(default_factory=dict)
     """Units that another launch is working on."""
     deaths: Counter[str] = field(default_factory=Counter)
-    """How often the worker of a unit died, by key; those that died with a cohort are nobody's."""
+    """How often a unit's worker died, by key; a cohort's deaths count for none of its units."""
     workers_died: int = 0
-    """All of them."""
+    """All deaths of workers."""
     halted: str | None = None
     """Why no more units are started although some are left."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """Seconds that units are expected to take."""
     settled: set[str] = field(default_factory=set)
     """Units that are done, here or by another launch."""
-    spent: dict[str, list[float]] = field(
-        default_factory=lambda: {kind: [0.0, 0.0] for kind in KINDS}
+    spent: dict[str, TimeSpent] = field(
+        default_factory=lambda: {kind: TimeSpent() for kind in KINDS}
     )
-    """By kind: seconds spent on the units computed here, and seconds that were expected of them."""
+    """Time of the units computed here, by kind."""
     began: float = field(default_factory=time.monotonic)
     pending: Counter[str] = field(init=False)
     """How many were to be computed, by kind."""
@@ -102,13 +99,14 @@ class LaunchProgress:
     def __post_init__(self) -> None:
         self.pending = Counter(unit.kind for unit in self.units.values())
 
-    def started(self, unit: Unit, together: int = 1) -> None:
-        """Note that a worker has a unit, one of so many in the same trial."""
+    def record_start(self, unit: Unit, together: int = 1) -> None:
+        """Note that a worker has started a unit, one of `together` in the same trial."""
+        _log.info("%s: started", describe_unit(unit))
         self.held_elsewhere.pop(unit.key, None)
         self.running[unit.key] = Running(unit=unit, since=time.monotonic(), together=together)
 
-    def progressed(self, unit: Unit, report: UnitProgress) -> None:
-        """Note how far it is."""
+    def record_progress(self, unit: Unit, report: UnitProgress) -> None:
+        """Note how far a unit is."""
         running = self.running.get(unit.key)
         if running is not None:
             now = time.monotonic()
@@ -116,25 +114,29 @@ class LaunchProgress:
                 running.first_step, running.first_time = report.step, now
             running.report, running.report_time = report, now
 
-    def died(self, unit: Unit) -> None:
-        """Note that its worker died; it is tried again."""
+    def record_death(self, unit: Unit) -> None:
+        """Note that a unit's worker died, after which it is tried again."""
+        _log.warning("%s: its worker died; it is tried again", describe_unit(unit))
         self.running.pop(unit.key, None)
         self.deaths[unit.key] += 1
 
-    def awaiting(self, unit: Unit) -> None:
-        """Note that another launch is working on it."""
+    def record_wait(self, unit: Unit) -> None:
+        """Note that another launch is working on a unit."""
+        if unit.key not in self.held_elsewhere:
+            _log.info("%s: another launch is working on it", describe_unit(unit))
         self.held_elsewhere[unit.key] = unit
 
-    def finished(self, unit: Unit, result: UnitResult) -> None:
-        """Note how it ended."""
+    def record_result(self, unit: Unit, result: UnitResult) -> None:
+        """Note how a unit ended."""
+        # The worker logs a failure as an error, with its traceback; the summary prints it.
+        _log.info("%s: %s", describe_unit(unit), _format_result(result))
         self.running.pop(unit.key, None)
         self.held_elsewhere.pop(unit.key, None)
         if result.status == "done":
             self.computed[unit.kind] += 1
             self.settled.add(unit.key)
-            spent = self.spent[unit.kind]
-            spent[0] += result.seconds
-            spent[1] += self.expected.get(unit.key, 0.0)
+            self.spent[unit.kind].actual += result.seconds
+            self.spent[unit.kind].expected += self.expected.get(unit.key, 0.0)
         elif result.status == "present":
             self.settled.add(unit.key)
             self.present[unit.kind] += 1
@@ -143,163 +145,80 @@ class LaunchProgress:
             self.failures[unit.key] = Failure(
                 unit=unit, error=result.error or "Error", reason=reason
             )
-            self._block()
+            self._update_blocked()
         elif self.failures.pop(unit.key, None) is not None:
-            self._block()
+            self._update_blocked()
 
-    def done(self, kind: str) -> int:
+    def count_done(self, kind: str) -> int:
         """Count the units of a kind that are done since the start."""
         return self.computed[kind] + self.present[kind]
 
-    def failed(self, kind: str) -> int:
+    def count_failed(self, kind: str) -> int:
         """Count the units of a kind that failed."""
         return sum(failure.unit.kind == kind for failure in list(self.failures.values()))
 
-    def seconds_left(self) -> float | None:
-        """Estimate the time to the end; None where nothing is known of a unit that is left.
+    def estimate_seconds_left(self) -> float | None:
+        """Estimate the time to the end; None if a remaining unit has no estimate.
 
-        Units cost what was expected of them, corrected by how the finished ones of their kind
-        compared with that.
+        Units take as long as expected, corrected by how long the finished units of their kind took.
         """
         work = 0.0
         for key, unit in self.units.items():
             if key in self.settled or key in self.failures or key in self.blocked:
                 continue
-            running = self.running.get(key)
-            left = (
-                running.seconds_left / running.together
-                if running is not None and running.seconds_left
-                else None
-            )
+            left = self._estimate_unit(unit)
             if left is None:
-                if key not in self.expected:
-                    return None
-                left = self.expected[key] * self._correction(unit.kind)
-                left -= (
-                    (time.monotonic() - running.since) / running.together
-                    if running is not None
-                    else 0.0
-                )
+                return None
             work += max(0.0, left)
+        # A cohort has one worker, of which each of its running units counts as a part.
         workers = sum(1 / running.together for running in list(self.running.values()))
         return work / max(1.0, workers)
 
-    def _block(self) -> None:
-        self.blocked = blocked_by(self.failures, self.units)
+    def _estimate_unit(self, unit: Unit) -> float | None:
+        """Estimate the seconds that a unit still takes, alone or as its share of a cohort."""
+        running = self.running.get(unit.key)
+        if running is not None and running.seconds_left:
+            return running.seconds_left / running.together
+        if unit.key not in self.expected:
+            return None
+        left = self.expected[unit.key] * self._find_correction(unit.kind)
+        if running is not None:
+            left -= (time.monotonic() - running.since) / running.together
+        return left
 
-    def _correction(self, kind: str) -> float:
-        for spent in (
-            self.spent[kind],
-            [sum(sums) for sums in zip(*self.spent.values(), strict=True)],
-        ):
-            if spent[0] and spent[1]:
-                return spent[0] / spent[1]
+    def _update_blocked(self) -> None:
+        self.blocked = find_blocked(self.failures, self.units)
+
+    def _find_correction(self, kind: str) -> float:
+        """Return the ratio of actual to expected seconds: of this kind, else of all kinds."""
+        total = TimeSpent(
+            actual=sum(spent.actual for spent in self.spent.values()),
+            expected=sum(spent.expected for spent in self.spent.values()),
+        )
+        for spent in (self.spent[kind], total):
+            if spent.actual and spent.expected:
+                return spent.actual / spent.expected
         return 1.0
 
 
-def blocked_by(failed: Collection[str], units: Mapping[str, Unit]) -> dict[str, Unit]:
-    """Return the units that need a failed one, directly or through others; `units` has each after
-    those it needs.
+def _format_result(result: UnitResult) -> str:
+    if result.status == "done":
+        return f"done in {result.seconds:.1f} s"
+    if result.status == "failed":
+        return f"failed: {result.error}: {result.reason}"
+    return result.status
+
+
+def find_blocked(failed: Collection[str], units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Return the units that need a failed one, directly or through others.
+
+    Args:
+        failed: keys of the failed units.
+        units: by key, each after those it needs.
     """
     blocked: dict[str, Unit] = {}
     for key, unit in units.items():
-        if key not in failed and any(
-            parent in failed or parent in blocked for parent in unit.parents
-        ):
+        is_blocked = any(parent in failed or parent in blocked for parent in unit.parents)
+        if key not in failed and is_blocked:
             blocked[key] = unit
     return blocked
-
-
-@contextmanager
-def display(board: LaunchProgress, console: Console) -> Iterator[None]:
-    """Show a board while the block runs: live in a terminal, otherwise a line every
-    `PLAIN_SECONDS`.
-    """
-    if console.is_terminal:
-        with Live(
-            get_renderable=lambda: render(board),
-            console=console,
-            refresh_per_second=4,
-            transient=True,
-        ):
-            yield
-        return
-    over = threading.Event()
-    thread = threading.Thread(
-        target=_print_lines, args=(board, console, over), name="progress", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def render(board: LaunchProgress) -> RenderableType:
-    """Draw a board: a bar a kind, the running units, the time."""
-    kinds = Table.grid(padding=(0, 2))
-    for kind in sorted(board.pending, key=list(KINDS).index):
-        total, done, failed = board.pending[kind], board.done(kind), board.failed(kind)
-        note = Text(f"{failed} failed", style="red") if failed else Text()
-        kinds.add_row(
-            kind, ProgressBar(total=total, completed=done, width=30), f"{done}/{total}", note
-        )
-    trials = Table.grid(padding=(0, 2))
-    running = list(board.running.values())
-    for unit in running[:SHOWN_TRIALS]:
-        trials.add_row(*_trial_cells(unit))
-    if len(running) > SHOWN_TRIALS:
-        trials.add_row(f"and {len(running) - SHOWN_TRIALS} more")
-    if board.held_elsewhere:
-        trials.add_row(_awaited(board))
-    if board.workers_died:
-        trials.add_row(_deaths(board))
-    return Group(kinds, Text(), trials, Text(), Text(_times(board), style="dim"))
-
-
-def plain_line(board: LaunchProgress) -> str:
-    """Tell a board in one line."""
-    done = sum(board.done(kind) for kind in board.pending)
-    parts = [f"{done}/{board.pending.total()} done"]
-    if board.failures:
-        parts.append(f"{len(board.failures)} failed")
-    parts.append(f"{len(board.running)} running")
-    if board.workers_died:
-        parts.append(_deaths(board))
-    if board.held_elsewhere:
-        parts.append(_awaited(board))
-    for unit in list(board.running.values())[:2]:
-        steps = f" {unit.report.step}/{unit.report.total}" if unit.report else ""
-        parts.append(f"{describe_unit(unit.unit)}{steps}")
-    return " · ".join([*parts, _times(board)])
-
-
-def _awaited(board: LaunchProgress) -> str:
-    return f"waiting for another launch, which is at {len(board.held_elsewhere)} of these units"
-
-
-def _deaths(board: LaunchProgress) -> str:
-    return "a worker died" if board.workers_died == 1 else f"{board.workers_died} workers died"
-
-
-def _trial_cells(unit: Running) -> tuple[RenderableType, ...]:
-    name = Text(describe_unit(unit.unit))
-    if unit.report is None:
-        return name, Text("…")
-    report = unit.report
-    speed = f"{unit.speed:.3g}/s" if unit.speed else ""
-    values = "  ".join(f"{name} {value:.4g}" for name, value in list(report.values.items())[:2])
-    bar = ProgressBar(total=report.total, completed=report.step, width=16)
-    return name, bar, Text(f"{report.step}/{report.total}"), Text(speed), Text(values, style="dim")
-
-
-def _times(board: LaunchProgress) -> str:
-    left = board.seconds_left()
-    remaining = "time left not known yet" if left is None else f"about {duration(left)} left"
-    return f"{duration(time.monotonic() - board.began)} so far, {remaining}"
-
-
-def _print_lines(board: LaunchProgress, console: Console, over: threading.Event) -> None:
-    while not over.wait(PLAIN_SECONDS):
-        console.print(Text(plain_line(board)), soft_wrap=True)

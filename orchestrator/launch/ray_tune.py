@@ -58,7 +58,7 @@ _DEFAULTS = {
 
 
 @contextmanager
-def cluster(address: str | None, console: Console) -> Iterator[None]:
+def join_cluster(address: str | None, console: Console) -> Iterator[None]:
     """Have Ray for the duration of the block: the given cluster, one of this machine, or the one
     already joined.
 
@@ -75,7 +75,7 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
     )  # as ray.init below; some of it warns before that
     logging.getLogger("ray.tune").setLevel(
         logging.CRITICAL
-    )  # a worker that died is tried again, or told by the board
+    )  # a worker that died is tried again, or told by the progress
     os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})
     if ray.is_initialized():
         yield
@@ -119,7 +119,7 @@ def run_units(
     store: Store,
     settings: TrialSettings,
     capacity: Capacity,
-    board: LaunchProgress,
+    progress: LaunchProgress,
     stopping: Callable[[], bool],
     trial: Callable[[dict[str, Any]], None] = run_trial,
 ) -> None:
@@ -130,7 +130,7 @@ def run_units(
         store: where results go.
         settings: shared by all trials.
         capacity: what each trial gets, and how many run at once.
-        board: told what happens.
+        progress: told what happens.
         stopping: asked whether the launch is to stop.
         trial: what a worker does with a trial's configuration.
 
@@ -139,11 +139,16 @@ def run_units(
         LaunchError: Ray broke down, or its folder for temporary files cannot be written.
     """
     searcher = PlanSearcher(
-        schedule, store=store, settings=settings, gpus=capacity.gpus, board=board, stopping=stopping
+        schedule,
+        store=store,
+        settings=settings,
+        gpus=capacity.gpus,
+        progress=progress,
+        stopping=stopping,
     )
     ahead = capacity.slots + 16 if is_cluster() else 2  # trials in wait for a node that joins
     with (
-        _ray_troubles(),
+        _translate_ray_errors(),
         tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder,
     ):
         tune.Tuner(
@@ -161,13 +166,13 @@ def run_units(
                 storage_path=folder,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
-                callbacks=[BoardCallback(board, store, settings.run)],
+                callbacks=[ProgressCallback(progress, store, settings.run)],
             ),
         ).fit()
 
 
 @contextmanager
-def _ray_troubles() -> Iterator[None]:
+def _translate_ray_errors() -> Iterator[None]:
     try:
         yield
     except (TuneError, RayError, OSError) as error:
@@ -178,11 +183,11 @@ def _ray_troubles() -> Iterator[None]:
         ) from error
 
 
-class BoardCallback(tune.Callback):
-    """Tells the board what Tune's trials do."""
+class ProgressCallback(tune.Callback):
+    """Tells the progress what Tune's trials do."""
 
-    def __init__(self, board: LaunchProgress, store: Store, run: str) -> None:
-        self._board = board
+    def __init__(self, progress: LaunchProgress, store: Store, run: str) -> None:
+        self._progress = progress
         self._store = store
         self._run = run
 
@@ -192,7 +197,7 @@ class BoardCallback(tune.Callback):
         """Note the units that a worker has."""
         units = _units(trial)
         for unit in units:
-            self._board.started(unit, len(units))
+            self._progress.record_start(unit, len(units))
 
     def on_trial_result(
         self,
@@ -205,10 +210,12 @@ class BoardCallback(tune.Callback):
         """Note how far one of its units is, or how all of them ended."""
         if "results" in result:
             for unit, ended in zip(_units(trial), result["results"], strict=True):
-                self._board.finished(unit, UnitResult(**ended))
+                self._progress.record_result(unit, UnitResult(**ended))
         elif "place" in result:
             report = UnitProgress(**{name: result[name] for name in ("step", "total", "values")})
-            self._board.progressed(from_json(trial.config["units"][result["place"]]), report)
+            self._progress.record_progress(
+                from_json(trial.config["units"][result["place"]]), report
+            )
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
@@ -224,23 +231,23 @@ class BoardCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
         """Note a worker that died; which unit of a cohort is to blame cannot be known."""
-        self._board.workers_died += 1
+        self._progress.workers_died += 1
         units = _units(trial)
         for unit in units:
             if len(units) == 1:
-                self._board.died(unit)
+                self._progress.record_death(unit)
             else:
-                self._board.finished(unit, UnitResult(status="split"))
+                self._progress.record_result(unit, UnitResult(status="split"))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
         """Note a unit whose workers died again and again; those of a cohort are tried alone."""
-        self._board.workers_died += 1
+        self._progress.workers_died += 1
         units = _units(trial)
         if len(units) > 1:
             for unit in units:
-                self._board.finished(unit, UnitResult(status="split"))
+                self._progress.record_result(unit, UnitResult(status="split"))
             return
         (unit,) = units
         error = trial.get_error()
@@ -249,7 +256,7 @@ class BoardCallback(tune.Callback):
         result = UnitResult(
             status="failed", error="WorkerDied", reason=reason, traceback=str(error)
         )
-        self._board.finished(unit, result)
+        self._progress.record_result(unit, result)
         record_failure(unit, self._store, run=self._run, device="", result=result)
 
     def __getstate__(self) -> dict[str, Any]:

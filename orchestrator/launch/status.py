@@ -15,7 +15,7 @@ from rich.text import Text
 
 from distill_core.settings import SettingsError
 from orchestrator.errors import StoreError
-from orchestrator.launch.progress import blocked_by
+from orchestrator.launch.progress import find_blocked
 from orchestrator.store import leases
 from orchestrator.store.store import Store
 from orchestrator.units import KINDS, Unit, describe_unit, from_json
@@ -66,7 +66,7 @@ def read_status(store: Store) -> Status:
     running = leases.held_keys(store.lease_storage) - done
     notes = tuple(note for note in _failure_notes(store) if note.unit.key not in done | running)
     failed = {note.unit.key for note in notes}
-    blocked = blocked_by(failed, units)
+    blocked = find_blocked(failed, units)
     counts: dict[str, Counter[str]] = {state: Counter() for state in STATES}
     for key, unit in units.items():
         if key in done:

@@ -1,9 +1,9 @@
 """A whole search: extractors first, then the trials of each study, then its winners in full."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,25 +11,29 @@ from rich.text import Text
 
 from orchestrator.cluster.resources import (
     Capacity,
-    ResourceRequest,
     allocate,
     compute_gpu_need,
     should_use_gpus,
 )
 from orchestrator.errors import LaunchError
-from orchestrator.execution.trial import RUNNER, TrialSettings
-from orchestrator.launch.launch import StopSwitch, Summary, launch, show
+from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
+from orchestrator.launch.stop_switch import StopSwitch
+from orchestrator.launch.summary import print_summary
 from orchestrator.planning.cost_estimates import estimate_costs
 from orchestrator.planning.plan import Plan
+from orchestrator.planning.work import find_pending
 from orchestrator.search.journal import Journal, RungResult, Trial
 from orchestrator.search.results import build_full_evaluations, select_winners
 from orchestrator.search.study import Study, format_settings
 from orchestrator.search.study_run import StudyRun
-from orchestrator.store import leases, provenance
+from orchestrator.store import leases, provenance, run_log
 from orchestrator.store.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.cluster.dataset_transfer import DatasetArchives
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Search:
     """What all studies of a search share."""
 
     store: Store
-    data_root: Path
+    options: RunOptions
     trials: int
     """Of each study, in all."""
     console: Console
@@ -45,12 +49,6 @@ class Search:
     """Name of the search space, for the record."""
     max_concurrent: int | None = None
     overrides: Sequence[str] = ()
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    address: str | None = None
-    runner: str = RUNNER
-    checkpoint_seconds: float = 30.0
-    tensorboard: bool = True
 
     def run(self, studies: Sequence[Study]) -> int:
         """Bring all studies to their number of trials, and return the exit code.
@@ -67,7 +65,9 @@ class Search:
             if any(search._is_unfinished(study) for study in studies):
                 from orchestrator.launch import ray_tune
 
-                stack.enter_context(ray_tune.cluster(self.address, self.console))
+                stack.enter_context(
+                    ray_tune.join_cluster(self.options.resources.address, self.console)
+                )
             codes = []
             for study in studies:
                 codes.append(search._study(study))
@@ -101,39 +101,26 @@ class Search:
         return code
 
     def _launch(self, plan: Plan) -> int:
-        summary: Summary = launch(
-            plan,
-            store=self.store,
-            data_root=self.data_root,
+        summary = launch(
+            find_pending(plan, self.store.done_keys()),
+            self.store,
+            self.options,
             space=self.space,
             overrides=self.overrides,
-            cpus_per_trial=self.cpus_per_trial,
-            gpus_per_trial=self.gpus_per_trial,
-            address=self.address,
             console=self.console,
-            runner=self.runner,
-            checkpoint_seconds=self.checkpoint_seconds,
-            tensorboard=self.tensorboard,
         )
         if summary.run is not None:
-            show(summary, self.console)
+            print_summary(summary, self.console)
         return summary.exit_code
 
     def _trials(self, study: Study, run: str) -> int:
         from orchestrator.search.ray_tune import run_study
 
-        settings = TrialSettings(
-            store=self.store.address,
-            data_root=str(self.data_root.expanduser().resolve()),
-            run=run,
-            git_commit=provenance.git_commit(),
-            runner=self.runner,
-            checkpoint_seconds=self.checkpoint_seconds,
-            tensorboard=self.tensorboard,
-        )
+        settings = self.options.build_trial_settings(self.store, run)
         switch = StopSwitch(self.store.stop_signal(run), self.console)
         journal = Journal.open(study, self.store, space=self.space, run=run)
-        with switch.installed():
+        with run_log.record_launch(self.store, run), switch.installed():
+            _log.info("search %s: study %s (%s)", run, study.key, study.title)
             capacity, archives = self._capacity(study)
             slots = min(capacity.slots, self.max_concurrent or capacity.slots)
             done = sum(trial.finished for trial in journal.trials.values())
@@ -165,16 +152,14 @@ class Search:
         """
         from orchestrator.cluster import preflight
 
-        asked = ResourceRequest(
-            cpus=self.cpus_per_trial, gpus=self.gpus_per_trial, address=self.address
-        )
+        asked = self.options.resources
         units, wanted = build_full_evaluations(study, study.published)
         plan = study.build_plan(study.extractors() | units, wanted)
-        alone = self.address is None and not preflight.is_cluster()
+        alone = asked.address is None and not preflight.is_cluster()
         nodes, archives = (
             (preflight.describe_this_machine(), None)
             if alone
-            else preflight.check_nodes(self.store, self.data_root, plan.units.values())
+            else preflight.check_nodes(self.store, self.options.data_root, plan.units.values())
         )
         costs = estimate_costs(
             plan, gpu=should_use_gpus(nodes, asked.gpus), store_tables=self.store.fresh_tables()
@@ -208,4 +193,5 @@ class Search:
             f"trial {trial.number} ({format_settings(trial.parameters)}), {result.iterations}"
             f" iterations: {reached} {result.state}"
         )
+        _log.info("%s", line)
         self.console.print(Text(line), soft_wrap=True)

@@ -300,21 +300,29 @@ class Store:
                 " a new version, or use another store"
             )
 
-    def write_run(self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]) -> None:
-        """Write the record of a launch, and once for all launches of the same plan what it set out
-        to do.
+    def write_run(
+        self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]
+    ) -> dict[str, object]:
+        """Write the record of a launch, and once for all launches of a plan what it set out to do.
 
         Args:
             run: name of the launch.
             record: `space` and `started` (ISO 8601) at least.
             units: by key, each after those it needs.
+
+        Returns:
+            The record as it was written, for `rewrite_run`.
         """
         name, plan = encode_plan(units)
         self._write(self.root / "plans" / f"{name}.json", plan)
-        self._write(
-            self.root / "runs" / f"{run}.json",
-            atomic_files.to_json_bytes({**record, "run": run, "plan": name}),
-        )
+        written = {**record, "run": run, "plan": name}
+        self.rewrite_run(written)
+        return written
+
+    def rewrite_run(self, record: Mapping[str, object]) -> None:
+        """Replace the record of a launch, whose name is in it."""
+        path = self.root / "runs" / f"{record['run']}.json"
+        self._write(path, atomic_files.to_json_bytes(dict(record)))
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the records of all launches, oldest first; a damaged one is left out."""

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cluster.resources import ResourceRequest
 from orchestrator.execution.trial import TrialSettings
+from orchestrator.launch.options import RunOptions
+from orchestrator.planning.work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 
@@ -45,13 +48,13 @@ class Harness:
     def launch(self, plan, **options):
         from orchestrator.launch.launch import launch
 
-        options = {
-            "checkpoint_seconds": 0.0,
-            "tensorboard": False,
-            "space": "small",
-            "runner": RUNNER,
-        } | options
-        return launch(plan, store=self.store, data_root=self.data, **options)
+        how = {"checkpoint_seconds": 0.0, "tensorboard": False, "runner": RUNNER}
+        names = {"cpus_per_trial": "cpus", "gpus_per_trial": "gpus", "address": "address"}
+        asked = {names[name]: options.pop(name) for name in names.keys() & options.keys()}
+        how |= {name: options.pop(name) for name in how.keys() & options.keys()}
+        run_options = RunOptions(data_root=self.data, resources=ResourceRequest(**asked), **how)
+        work = find_pending(plan, self.store.done_keys())
+        return launch(work, self.store, run_options, **{"space": "small"} | options)
 
     def drive(self, sets):
         """Launch the small plan in a process group of its own."""

@@ -123,7 +123,8 @@ def test_a_launch_on_a_disk_that_fills_up_says_so_and_the_next_one_continues(tmp
     said = ended.stdout + ended.stderr
     first, _, second = ended.stdout.partition("first 1")
     assert (
-        "disk is full; free some space" in first and "Run the same command again to go on" in first
+        "disk is full; free some space" in first
+        and "Run the same command again to continue" in first
     ), said
     assert second.strip().endswith("second 0"), said
     assert "Traceback (" not in said

@@ -10,8 +10,12 @@ import ray
 from harm import MARKS_OF_AN_ATTEMPT, compute_here, results
 from rich.console import Console
 
-from orchestrator.launch.launch import launch, show
+from orchestrator.cluster.resources import ResourceRequest
+from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
 from orchestrator.launch.status import read_status
+from orchestrator.launch.summary import print_summary
+from orchestrator.planning.work import find_pending
 from orchestrator.store import tables
 from orchestrator.store.verify import verify
 
@@ -32,20 +36,18 @@ def ray_with_a_gpu(harness_modules):
     ray.shutdown()
 
 
-def launched(grid, **options):
+def launched(grid, **resources):
     console = Console(file=io.StringIO(), width=300)
-    summary = launch(
-        grid.plan,
-        store=grid.store,
+    how = RunOptions(
         data_root=grid.data,
-        space="small",
+        resources=ResourceRequest(**resources),
         runner="fake_runner:run_unit",
         checkpoint_seconds=0.0,
         tensorboard=False,
-        console=console,
-        **options,
     )
-    show(summary, console)
+    work = find_pending(grid.plan, grid.store.done_keys())
+    summary = launch(work, grid.store, how, space="small", console=console)
+    print_summary(summary, console)
     return summary, console.file.getvalue()
 
 
@@ -63,7 +65,7 @@ def test_failures_are_told_and_the_rest_is_done(make_grid, ray_with_a_gpu):
             short.key: {"out_of_memory": 1},
         }
     )
-    summary, text = launched(grid, gpus_per_trial=0.5)
+    summary, text = launched(grid, gpus=0.5)
     assert summary.exit_code == 1 and "Traceback (" not in text
     assert {failure.unit.key: failure.error for failure in summary.failures} == {
         raises.key: "ValueError",

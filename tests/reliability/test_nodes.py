@@ -10,6 +10,8 @@ from harm import replayable, wait_for
 from ray.cluster_utils import Cluster
 
 from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
+from orchestrator.planning.work import find_pending
 
 HEALTH = {"initial_delay_ms": 0, "period_ms": 500, "timeout_ms": 500, "failure_threshold": 2}
 
@@ -35,20 +37,16 @@ def cluster(monkeypatch, harness_modules):
 def test_a_node_dies_and_another_joins(make_grid, cluster):
     grid = make_grid()
     grid.behave({"steps": 20, "pause": 0.1})
+    options = RunOptions(
+        data_root=grid.data,
+        runner="fake_runner:run_unit",
+        checkpoint_seconds=0.05,
+        tensorboard=False,
+    )
     ended = []
 
     def run():
-        ended.append(
-            launch(
-                grid.plan,
-                store=grid.store,
-                data_root=grid.data,
-                space="small",
-                runner="fake_runner:run_unit",
-                checkpoint_seconds=0.05,
-                tensorboard=False,
-            ),
-        )
+        ended.append(launch(find_pending(grid.plan), grid.store, options, space="small"))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -19,9 +19,11 @@ from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.launch import ray_tune
-from orchestrator.launch.launch import StopSwitch, Summary, show
+from orchestrator.launch.display import format_line, render
 from orchestrator.launch.plan_searcher import MAX_DEATHS
-from orchestrator.launch.progress import Failure, LaunchProgress, plain_line, render
+from orchestrator.launch.progress import Failure, LaunchProgress
+from orchestrator.launch.stop_switch import StopSwitch
+from orchestrator.launch.summary import Summary, print_summary
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.store import leases, tables
 from orchestrator.store.stop_signal import FileStopSignal
@@ -45,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("ray_on_two_cores")
 
 def shown(summary):
     console = Console(file=io.StringIO(), width=200)
-    show(summary, console)
+    print_summary(summary, console)
     return console.file.getvalue()
 
 
@@ -120,13 +122,13 @@ def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(
     harness, small_plan, monkeypatch
 ):
     trials = []
-    started = ray_tune.BoardCallback.on_trial_start
+    started = ray_tune.ProgressCallback.on_trial_start
 
     def count(callback, *arguments, trial, **options):
         trials.extend(unit.key for unit in ray_tune._units(trial))
         started(callback, *arguments, trial=trial, **options)
 
-    monkeypatch.setattr(ray_tune.BoardCallback, "on_trial_start", count)
+    monkeypatch.setattr(ray_tune.ProgressCallback, "on_trial_start", count)
     plan = small_plan(sets=1, evaluations=1)
     (extractor,) = by_kind(plan, "train_extractors")
     lease = leases.acquire(harness.store.leases, extractor.key, "other")
@@ -150,7 +152,8 @@ def test_a_launch_leaves_a_record(harness, small_plan):
     )
     assert list(harness.store.planned(record)) == list(plan.units) and json.dumps(record)
     assert {path.name for path in (harness.store.root / "runs").iterdir()} == {
-        f"{summary.run}.json"
+        f"{summary.run}.json",
+        f"{summary.run}.log",
     }
 
 
@@ -189,8 +192,8 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
         asked.append(gpu)
         return {key: Estimate(seconds=1.0, memory=1, basis="model") for key in plan.units}
 
-    def run_units(schedule, *, board, **options):
-        assert board.expected == dict.fromkeys(board.units, 1.0)
+    def run_units(schedule, *, progress, **options):
+        assert progress.expected == dict.fromkeys(progress.units, 1.0)
 
     monkeypatch.setattr("orchestrator.launch.launch.estimate_costs", estimate)
     monkeypatch.setattr(ray_tune, "run_units", run_units)
@@ -206,7 +209,7 @@ def test_units_cost_what_they_cost_on_the_devices_of_the_cluster(harness, small_
         summary = harness.launch(small_plan())
         assert (summary.exit_code, summary.waiting, summary.stopped) == (1, 7, False)
     assert asked == [False, True]
-    assert "Could not go on: Ray Tune ended early" in shown(summary)
+    assert "Could not continue: Ray Tune ended early" in shown(summary)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ def test_a_full_disk_ends_a_launch_after_the_units_that_met_it(harness, small_pl
     summary = harness.launch(plan)
     assert 1 <= len(summary.failures) <= 4 and summary.waiting >= 4 and not summary.stopped
     assert "No space left" in summary.halted and summary.exit_code == 1
-    assert "Could not go on: " in shown(summary)
+    assert "Could not continue: " in shown(summary)
 
 
 def test_of_many_failures_ten_are_shown(small_plan):
@@ -281,34 +284,36 @@ def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
 
 def test_the_board_counts_estimates_and_draws(small_plan):
     plan = small_plan(sets=2, evaluations=1)
-    assert LaunchProgress(units=plan.units).seconds_left() is None
+    assert LaunchProgress(units=plan.units).estimate_seconds_left() is None
     expected = {key: 10.0 if unit.kind == "distill" else 1.0 for key, unit in plan.units.items()}
-    board = LaunchProgress(units=plan.units, expected=expected)
+    progress = LaunchProgress(units=plan.units, expected=expected)
     (extractor,), (first, second) = by_kind(plan, "train_extractors"), by_kind(plan, "distill")
-    assert board.seconds_left() == 23.0
-    board.started(extractor)
-    board.finished(extractor, UnitResult(status="done", seconds=2.0))
-    assert board.seconds_left() == 2 * 22.0  # the first unit took twice what was expected
-    board.started(first)
-    board.progressed(first, UnitProgress(step=10, total=100, values={"loss": 0.5}))
-    board.running[first.key].first_time -= 1.0
-    board.progressed(first, UnitProgress(step=20, total=100, values={"loss": 0.25}))
-    assert 7 < board.running[first.key].seconds_left < 9
-    assert "1/5 done" in plain_line(board) and "20/100" in plain_line(board)
+    assert progress.estimate_seconds_left() == 23.0
+    progress.record_start(extractor)
+    progress.record_result(extractor, UnitResult(status="done", seconds=2.0))
+    assert (
+        progress.estimate_seconds_left() == 2 * 22.0
+    )  # the first unit took twice what was expected
+    progress.record_start(first)
+    progress.record_progress(first, UnitProgress(step=10, total=100, values={"loss": 0.5}))
+    progress.running[first.key].first_time -= 1.0
+    progress.record_progress(first, UnitProgress(step=20, total=100, values={"loss": 0.25}))
+    assert 7 < progress.running[first.key].seconds_left < 9
+    assert "1/5 done" in format_line(progress) and "20/100" in format_line(progress)
     console = Console(file=io.StringIO(), width=200)
-    console.print(render(board))
+    console.print(render(progress))
     text = console.file.getvalue()
     assert "20/100" in text and "loss 0.25" in text and "0/2" in text
-    board.finished(first, UnitResult(status="failed", error="ValueError", reason="why"))
-    assert len(board.blocked) == 1 and board.failures[first.key] == Failure(
+    progress.record_result(first, UnitResult(status="failed", error="ValueError", reason="why"))
+    assert len(progress.blocked) == 1 and progress.failures[first.key] == Failure(
         unit=first, error="ValueError", reason="why"
     )
-    board.finished(first, UnitResult(status="done", seconds=10.0))
-    assert not board.blocked and not board.failures
-    board.finished(second, UnitResult(status="done", seconds=10.0))
+    progress.record_result(first, UnitResult(status="done", seconds=10.0))
+    assert not progress.blocked and not progress.failures
+    progress.record_result(second, UnitResult(status="done", seconds=10.0))
     for evaluation in by_kind(plan, "evaluate"):
-        board.finished(evaluation, UnitResult(status="present"))
-    assert board.seconds_left() == 0
+        progress.record_result(evaluation, UnitResult(status="present"))
+    assert progress.estimate_seconds_left() == 0
 
 
 @pytest.mark.parametrize(
@@ -330,15 +335,15 @@ def test_exit_codes(small_plan, failed, waiting, stopped, code):
 
 def test_a_board_is_drawn_while_it_changes(small_plan):
     plan = small_plan(sets=50)
-    board = LaunchProgress(units=plan.units, expected=dict.fromkeys(plan.units, 1.0))
+    progress = LaunchProgress(units=plan.units, expected=dict.fromkeys(plan.units, 1.0))
     over = threading.Event()
 
     def change():
         while not over.is_set():
             for unit in plan.units.values():
-                board.started(unit)
-                board.finished(unit, UnitResult(status="failed"))
-                board.finished(unit, UnitResult(status="done"))
+                progress.record_start(unit)
+                progress.record_result(unit, UnitResult(status="failed"))
+                progress.record_result(unit, UnitResult(status="done"))
 
     thread = threading.Thread(target=change)
     before = sys.getswitchinterval()
@@ -346,7 +351,7 @@ def test_a_board_is_drawn_while_it_changes(small_plan):
     thread.start()
     try:
         for _ in range(50):
-            plain_line(board), render(board)
+            format_line(progress), render(progress)
     finally:
         over.set()
         thread.join()
@@ -355,12 +360,12 @@ def test_a_board_is_drawn_while_it_changes(small_plan):
 
 def test_the_board_says_that_it_waits_for_another_launch(small_plan):
     plan = small_plan()
-    board = LaunchProgress(units=plan.units)
+    progress = LaunchProgress(units=plan.units)
     unit = next(iter(plan.units.values()))
-    board.awaiting(unit)
-    assert "waiting for another launch, which is at 1 of" in plain_line(board)
-    board.started(unit)
-    assert "another launch" not in plain_line(board)
+    progress.record_wait(unit)
+    assert "waiting for 1 units that another launch is computing" in format_line(progress)
+    progress.record_start(unit)
+    assert "another launch" not in format_line(progress)
 
 
 def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, small_plan):
@@ -376,10 +381,13 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
         assert compute_unit(unit, settings, device="cpu").status == "done"
     code = (
         "import sys; from pathlib import Path; from plans import make_small_plan\n"
-        "from orchestrator.launch import launch, status\n"
+        "from orchestrator.launch import launch, options, status\n"
+        "from orchestrator.planning.work import find_pending\n"
         "from orchestrator.store.store import Store\n"
-        "summary = launch.launch(make_small_plan(sets=1),"
-        f" store=Store(Path({str(harness.store.root)!r})), data_root=Path('.'), space='small')\n"
+        f"store = Store(Path({str(harness.store.root)!r}))\n"
+        "work = find_pending(make_small_plan(sets=1), store.done_keys())\n"
+        "how = options.RunOptions(data_root=Path('.'))\n"
+        "summary = launch.launch(work, store, how, space='small')\n"
         "assert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

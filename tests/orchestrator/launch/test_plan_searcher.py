@@ -18,7 +18,7 @@ class Driver:
 
     def __init__(self, store, plan, gpus=0.0):
         self.schedule = ReadyQueue(find_pending(plan))
-        self.board = LaunchProgress(units=self.schedule.units)
+        self.progress = LaunchProgress(units=self.schedule.units)
         self.stop = False
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(
@@ -26,7 +26,7 @@ class Driver:
             store=store,
             settings=settings,
             gpus=gpus,
-            board=self.board,
+            progress=self.progress,
             stopping=lambda: self.stop,
         )
         self.trials = 0
@@ -119,7 +119,7 @@ def test_a_unit_that_another_launch_is_at_makes_no_trial(driver, harness, monkey
     with leases.hold(harness.store.leases, unit.key, "other"):
         for _ in range(5):
             assert driver.suggest() is None
-        assert driver.board.held_elsewhere == {unit.key: unit} and looked == [unit.key]
+        assert driver.progress.held_elsewhere == {unit.key: unit} and looked == [unit.key]
         clock[0] += module.BUSY_SECONDS
         assert driver.suggest() is None and len(looked) == 2
     clock[0] += module.BUSY_SECONDS
@@ -137,10 +137,10 @@ def test_a_unit_whose_workers_died_too_often_fails_even_if_another_launch_had_it
 ):
     unit = driver.unit()
     for _ in range(module.MAX_DEATHS + 1):
-        driver.board.died(unit)
+        driver.progress.record_death(unit)
     driver.complete("busy")
     assert driver.suggest() == PlanSearcher.FINISHED
-    assert driver.board.failures[unit.key].reason == "its worker died 4 times"
+    assert driver.progress.failures[unit.key].reason == "its worker died 4 times"
     assert tables.read(harness.store.tables, "failures")["key"].to_pylist() == [unit.key]
 
 
@@ -151,7 +151,9 @@ def test_a_trial_that_ends_without_a_result_fails_its_unit_unless_the_launch_sto
     unit = driver.unit()
     driver.searcher.on_trial_complete("1", result=result)
     assert driver.suggest() == PlanSearcher.FINISHED
-    assert driver.board.failures[unit.key].error == "NoResult" and len(driver.board.blocked) == 2
+    assert (
+        driver.progress.failures[unit.key].error == "NoResult" and len(driver.progress.blocked) == 2
+    )
 
 
 @pytest.mark.parametrize("result", [None, {"step": 1}, {"results": [{"status": "stopped"}]}])
@@ -160,7 +162,7 @@ def test_a_stopped_trial_is_no_failure(driver, result):
     driver.stop = True
     driver.searcher.on_trial_complete("1", result=result)
     assert driver.suggest() == PlanSearcher.FINISHED
-    assert not driver.board.failures and not driver.schedule.failed
+    assert not driver.progress.failures and not driver.schedule.failed
 
 
 def test_nothing_is_suggested_after_a_full_disk(harness, small_plan):
@@ -168,7 +170,7 @@ def test_nothing_is_suggested_after_a_full_disk(harness, small_plan):
     driver.unit()
     driver.complete("failed", fatal=True, reason="the disk is full")
     assert driver.suggest() == PlanSearcher.FINISHED
-    assert driver.board.halted == "the disk is full"
+    assert driver.progress.halted == "the disk is full"
 
 
 def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):
@@ -178,7 +180,7 @@ def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):
         harness.store.commit(unit, workdir, [{"key": unit.key}], run="other", finished="")
     driver.searcher._again = [(0.0, Attempt((unit,), 0.0))]
     assert driver.unit().kind == "distill"
-    assert driver.board.present == {"train_extractors": 1}
+    assert driver.progress.present == {"train_extractors": 1}
 
 
 def test_out_of_memory_on_a_shared_gpu_is_tried_once_more_on_a_whole_one(harness, small_plan):

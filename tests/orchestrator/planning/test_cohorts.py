@@ -13,10 +13,12 @@ from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.run_units import compute_unit, compute_units
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.execution.unit_functions import SET_FILE
+from orchestrator.launch.display import format_line
 from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
 from orchestrator.launch.plan_searcher import PlanSearcher
-from orchestrator.launch.progress import LaunchProgress, plain_line
-from orchestrator.launch.ray_tune import BoardCallback
+from orchestrator.launch.progress import LaunchProgress
+from orchestrator.launch.ray_tune import ProgressCallback
 from orchestrator.planning import cohorts
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.ready_queue import ReadyQueue
@@ -134,14 +136,14 @@ class Driver:
 
     def __init__(self, store, plan, gpus=0.0):
         self.schedule = ReadyQueue(find_pending(plan), slots=1)
-        self.board = LaunchProgress(units=self.schedule.units)
+        self.progress = LaunchProgress(units=self.schedule.units)
         settings = TrialSettings(store=str(store.root), data_root="", run="run")
         self.searcher = PlanSearcher(
             self.schedule,
             store=store,
             settings=settings,
             gpus=gpus,
-            board=self.board,
+            progress=self.progress,
             stopping=lambda: False,
         )
 
@@ -187,7 +189,7 @@ def test_a_unit_that_another_launch_has_is_left_out_of_its_cohort(driver, tmp_pa
     ]
     with leases.hold(store.leases, waiting[3], "other"):
         assert {unit.key for unit in driver.units("cohort")} == {*waiting} - {waiting[3]}
-    assert set(driver.board.held_elsewhere) == {waiting[3]}
+    assert set(driver.progress.held_elsewhere) == {waiting[3]}
 
 
 @pytest.fixture
@@ -279,28 +281,28 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
 
 def test_time_left_counts_a_cohort_as_one_worker(plan):
     units = [unit for unit in plan.units.values() if unit.kind == "distill"]
-    board = LaunchProgress(
+    progress = LaunchProgress(
         units={unit.key: unit for unit in units}, expected={unit.key: 10.0 for unit in units}
     )
     for unit in units[:9]:
-        board.started(unit, together=9)
-    assert board.seconds_left() == pytest.approx(180, abs=1)
-    board.finished(units[0], UnitResult(status="split"))
-    assert units[0].key not in board.running and not board.failures
+        progress.record_start(unit, together=9)
+    assert progress.estimate_seconds_left() == pytest.approx(180, abs=1)
+    progress.record_result(units[0], UnitResult(status="split"))
+    assert units[0].key not in progress.running and not progress.failures
 
 
 def test_a_worker_that_dies_of_a_cohort_is_held_against_none_of_its_units(tmp_path):
     units, store = cells(), Store(tmp_path / "store")
-    board = LaunchProgress(units={unit.key: unit for unit in units})
-    callback = BoardCallback(board, store, "run")
+    progress = LaunchProgress(units={unit.key: unit for unit in units})
+    callback = ProgressCallback(progress, store, "run")
     trial = SimpleNamespace(config={"units": [to_json(unit) for unit in units]})
     for event in (callback.on_trial_recover, callback.on_trial_error):
         callback.on_trial_start(0, [], trial)
-        assert {running.together for running in board.running.values()} == {3}
+        assert {running.together for running in progress.running.values()} == {3}
         event(0, [], trial)
-        assert not board.running and not board.deaths and not board.failures
+        assert not progress.running and not progress.deaths and not progress.failures
     assert tables.read(store.tables, "failures").num_rows == 0
-    assert board.workers_died == 2 and "2 workers died" in plain_line(board)
+    assert progress.workers_died == 2 and "2 workers died" in format_line(progress)
 
 
 def compare(store, other, units):
@@ -326,14 +328,8 @@ def compare(store, other, units):
 def test_a_grid_on_ray_has_the_same_results_with_and_without_cohorts(plan, tmp_path):
     together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
     for store, cohorts_ in ((together, True), (alone, False)):
-        summary = launch(
-            plan,
-            store=store,
-            data_root=tmp_path,
-            space="grid",
-            tensorboard=False,
-            cohorts=cohorts_,
-        )
+        options = RunOptions(data_root=tmp_path, tensorboard=False)
+        summary = launch(find_pending(plan), store, options, space="grid", cohorts=cohorts_)
         assert summary.exit_code == 0 and summary.computed["distill"] == 18
     units = [unit for unit in plan.units.values() if unit.kind == "distill"]
     compare(together, alone, units)

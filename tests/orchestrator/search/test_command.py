@@ -27,7 +27,7 @@ def iid(*words):
         (["lambda_search", "--set", "datasets=svhn"], "svhn"),
         (
             ["lambda_search", "--address", "auto", "--download"],
-            "--download fetches onto this machine alone",
+            "--download downloads to this machine only",
         ),
     ],
 )

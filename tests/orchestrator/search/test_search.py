@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.errors import LaunchError
+from orchestrator.launch.options import RunOptions
 from orchestrator.search.journal import read_trials
 from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
@@ -26,10 +27,11 @@ from search_spaces.load import load_space
 
 
 def search(store, trials, **options):
-    options = {"tensorboard": False, "data_root": store.root.parent} | options
-    return Search(
-        store=store, trials=trials, console=Console(file=io.StringIO(), width=200), **options
-    )
+    console = Console(file=io.StringIO(), width=200)
+    fields = {field.name for field in dataclasses.fields(RunOptions)} & options.keys()
+    how = {"tensorboard": False, "data_root": store.root.parent}
+    how |= {name: options.pop(name) for name in fields}
+    return Search(store=store, trials=trials, console=console, options=RunOptions(**how), **options)
 
 
 def timeless(trials):

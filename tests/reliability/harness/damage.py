@@ -15,7 +15,8 @@ from rich.console import Console
 from orchestrator.cli import app
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.launch import launch
-from orchestrator.launch.progress import LaunchProgress
+from orchestrator.launch.options import RunOptions
+from orchestrator.planning.work import find_pending
 from orchestrator.store import checkpoints, leases
 from orchestrator.store.provenance import failure_row
 from orchestrator.store.store import Store
@@ -128,32 +129,24 @@ def launch_here(store, plan, data, runner):
     instead of on Ray.
     """
 
-    def one_by_one(
-        plan, done, store, settings, asked, record, board: LaunchProgress, *more, **options
-    ):
-        store.write_run(settings.run, record, plan.units)
+    def run_here(process):
+        process.record.write_start(process.work)
         failed = set()
         for key, unit in plan.units.items():
-            if key not in done and not failed & set(unit.parents):
-                result = compute_unit(unit, settings, device="cpu")
-                board.finished(unit, result)
+            if key not in process.work.done and not failed & set(unit.parents):
+                result = compute_unit(unit, process.settings, device="cpu")
+                process.progress.record_result(unit, result)
                 failed |= {key} if result.status == "failed" else set()
-            elif key not in done:
+            elif key not in process.work.done:
                 failed.add(key)
         return False
 
     for lease in store.leases.glob("*.json"):
         os.utime(lease, (1, 1))
+    options = RunOptions(data_root=data, runner=runner, tensorboard=False, checkpoint_seconds=1e9)
+    console = Console(file=io.StringIO())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "_compute", one_by_one)
+        patch.setattr(launch._LaunchProcess, "run", run_here)
         patch.setattr(leases, "_is_touched", lambda *watched: False)
-        return launch.launch(
-            plan,
-            store=store,
-            data_root=data,
-            space="small",
-            runner=runner,
-            tensorboard=False,
-            console=Console(file=io.StringIO()),
-            checkpoint_seconds=1e9,
-        )
+        work = find_pending(plan, store.done_keys())
+        return launch.launch(work, store, options, space="small", console=console)

@@ -7,20 +7,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.launch.launch import launch, show
+from orchestrator.launch.launch import launch
+from orchestrator.launch.options import RunOptions
+from orchestrator.launch.summary import print_summary
 from orchestrator.planning.plan import make_plan
+from orchestrator.planning.work import find_pending
 from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 if __name__ == "__main__":
     space, store, data = sys.argv[1:]
-    summary = launch(
-        make_plan(load_space(space)),
-        store=Store(Path(store)),
-        data_root=Path(data),
-        space=space,
-        checkpoint_seconds=0.1,
-        tensorboard=False,
-    )
-    show(summary, Console())
+    opened = Store(Path(store))
+    options = RunOptions(data_root=Path(data), checkpoint_seconds=0.1, tensorboard=False)
+    work = find_pending(make_plan(load_space(space)), opened.done_keys())
+    summary = launch(work, opened, options, space=space)
+    print_summary(summary, Console())
     sys.exit(summary.exit_code)

@@ -1,0 +1,156 @@
+"""How a launch ended: for the exit code, for the launch's record, and for people."""
+
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.launch.progress import Failure, LaunchProgress
+from orchestrator.text import duration
+from orchestrator.units import Unit, describe_unit
+
+SHOWN_FAILURES = 10
+
+LaunchOutcome = Literal["done", "failed", "stopped", "incomplete", "error"]
+"""done: the store has every unit; failed: units failed; stopped: by Ctrl-C or a signal, before the
+end; incomplete: it could not continue; error: the launch itself broke down."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """How a launch ended."""
+
+    run: str | None
+    """Name of the launch; None if there was nothing to do."""
+    computed: Mapping[str, int]
+    """Units computed by this launch, by kind."""
+    already: int
+    """Units that were in the store, or that another launch computed in the meantime."""
+    failures: tuple[Failure, ...]
+    blocked: tuple[Unit, ...]
+    """Units that were not tried, because one that they need failed."""
+    waiting: int
+    """Units that were not tried, because the launch was stopped or could not continue."""
+    stopped: bool
+    """Whether Ctrl-C or a signal ended it."""
+    halted: str | None
+    """Why it could not continue; None if it could."""
+    seconds: float
+    deaths: int = 0
+    """Workers that died, alone or with their node; their units were tried again."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Store and data folder that other commands need, by option; none that are the defaults."""
+    log: str | None = None
+    """Path or URL of its log."""
+
+    @property
+    def outcome(self) -> LaunchOutcome:
+        """The end in one word."""
+        if self.failures or self.blocked:
+            return "failed"
+        if self.waiting:
+            return "stopped" if self.stopped else "incomplete"
+        return "done"
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything is done, 130 if it was stopped before that, otherwise 1."""
+        return {"done": 0, "stopped": 130}.get(self.outcome, 1)
+
+
+def summarize(
+    progress: LaunchProgress, began: float, *, run: str | None = None, stopped: bool = False
+) -> Summary:
+    """Summarize a launch that began at `began` by the monotonic clock."""
+    done = sum(progress.count_done(kind) for kind in progress.pending)
+    return Summary(
+        run=run,
+        computed=dict(progress.computed),
+        already=progress.already + progress.present.total(),
+        deaths=progress.workers_died,
+        failures=tuple(progress.failures.values()),
+        blocked=tuple(progress.blocked.values()),
+        waiting=len(progress.units) - done - len(progress.failures) - len(progress.blocked),
+        stopped=stopped,
+        halted=progress.halted,
+        seconds=time.monotonic() - began,
+    )
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print how a launch ended, the reasons of failures, and how to continue.
+
+    A quiet console still lets errors through, to stderr.
+    """
+    if summary.run is None:
+        console.print(f"Everything is already done: {summary.already} units, nothing to compute.")
+        return
+    console.print(_build_table(summary))
+    if summary.deaths:
+        died = "A worker" if summary.deaths == 1 else f"{summary.deaths} workers"
+        console.print(
+            f"{died} died, alone or with a node; the units at hand were tried again",
+            highlight=False,
+        )
+    errors = Console(stderr=True) if console.quiet else console
+    _print_failures(summary, errors)
+    if summary.waiting:
+        _print_end(summary, errors)
+    if summary.exit_code and summary.log:
+        errors.print(Text(f"Log: {summary.log}"), soft_wrap=True)
+    console.print(f"{duration(summary.seconds)}, launch {summary.run}")
+
+
+def _build_table(summary: Summary) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("computed", "already there", "failed", "blocked", "not tried"):
+        table.add_column(heading, justify="right")
+    counts = (
+        sum(summary.computed.values()),
+        summary.already,
+        len(summary.failures),
+        len(summary.blocked),
+        summary.waiting,
+    )
+    table.add_row(*map(str, counts))
+    return table
+
+
+def _print_failures(summary: Summary, console: Console) -> None:
+    for failure in summary.failures[:SHOWN_FAILURES]:
+        line = f"failed: {describe_unit(failure.unit)}: {failure.error}: {failure.reason}"
+        console.print(Text(line, style="red"), soft_wrap=True)
+    if len(summary.failures) > SHOWN_FAILURES:
+        console.print(
+            f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all"
+        )
+    if summary.failures:
+        status = shlex.join(["iid", "status", "--tracebacks", *_build_options(summary, "store")])
+        key = summary.failures[0].unit.key
+        again = shlex.join(["iid", "unit", key, *_build_options(summary, "store", "data")])
+        console.print(Text(f"Tracebacks: {status}; or {again} to try one here."), soft_wrap=True)
+
+
+def _print_end(summary: Summary, console: Console) -> None:
+    if summary.stopped:
+        ended = "Stopped."
+    else:
+        ended = f"Could not continue: {summary.halted or 'Ray Tune ended early'}."
+    console.print(
+        Text(f"{ended} Run the same command again to continue; what is done stays done."),
+        soft_wrap=True,
+    )
+
+
+def _build_options(summary: Summary, *names: str) -> list[str]:
+    """Return the options that find the same store and data folder as the launch."""
+    options = []
+    for name in names:
+        if name in summary.places:
+            options += [f"--{name}", summary.places[name]]
+    return options
