@@ -1,8 +1,8 @@
-"""Private names of torch, the only ones that this project uses, each with a fallback.
+"""All private names of torch that this project uses, each with a fallback.
 
-Private names may go away with any release of torch. Without them results stay the same; what a
-fallback costs is said where it is. Nothing is looked up before it is needed: torch's compiler takes
-seconds to import.
+Private names may disappear with any release of torch. The fallbacks give the same results; their
+docstrings say what they cost. Names are looked up when they are needed, because torch's compiler
+takes seconds to import.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 
 class _NeverRaised(Exception):
-    """Stands for an exception that the installed torch does not have."""
+    """Replaces an exception that the installed torch does not have."""
 
 
 class CompileErrors(NamedTuple):
-    """What a function of `torch.compile` raises when it is called."""
+    """Exceptions that a compiled function raises when it is called."""
 
     limit: type[Exception]
-    """It has been compiled for as many shapes as it may be."""
+    """The limit of compiled shapes is reached."""
     failure: type[Exception]
-    """It cannot be compiled."""
+    """The function cannot be compiled."""
 
 
 def find_private(path: str, fallback: Any) -> Any:
@@ -44,8 +44,8 @@ def find_private(path: str, fallback: Any) -> Any:
 def find_compile_errors() -> CompileErrors:
     """Return the exceptions of the compiler.
 
-    Without its own classes any RuntimeError in a compiled function counts as a failure: an error of
-    the network itself is then raised again by the eager call that follows.
+    As a fallback, any RuntimeError in a compiled function counts as a failed compilation. An error
+    of the network itself is then raised again by the eager call that follows.
     """
     return CompileErrors(
         limit=find_private("torch._dynamo.exc.FailOnRecompileLimitHit", _NeverRaised),
@@ -56,8 +56,8 @@ def find_compile_errors() -> CompileErrors:
 def patch_config(module: str, **options: object) -> AbstractContextManager[Any]:
     """Return a reusable context in which options of the compiler have other values.
 
-    Options that the installed torch does not know are left out: then it recompiles up to its own
-    limit, or compiles backward passes at their first call.
+    Options that the installed torch does not know are left out. Then torch's default limit of
+    recompilations applies, or backward passes are compiled at their first call.
 
     Args:
         module: such as `torch._dynamo.config`.
@@ -77,7 +77,7 @@ def patch_config(module: str, **options: object) -> AbstractContextManager[Any]:
 def copy_tensors(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy tensors of one type into others of their shapes.
 
-    `torch._foreach_copy_` does it with few launches; the fallback launches one copy per tensor.
+    `torch._foreach_copy_` needs few kernel launches; the fallback launches one copy per tensor.
     """
     copy = find_private("torch._foreach_copy_", None)
     if copy is not None:
@@ -98,7 +98,7 @@ def rebuild_tensor(
 ) -> Tensor:
     """Build a tensor over a storage, as `torch._utils._rebuild_tensor_v2` in pickles does.
 
-    Hooks and metadata, which sets of images do not have, are dropped by the fallback.
+    The fallback drops hooks and metadata, which sets of images do not have.
     """
     rebuild = find_private("torch._utils._rebuild_tensor_v2", None)
     if rebuild is not None:

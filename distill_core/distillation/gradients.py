@@ -64,18 +64,20 @@ def compute_iteration(
         extractor_mode: how ψ is run.
         class_chunk: classes in memory at once.
     """
-    objectives = [
-        Objective(
-            network=iteration.matching.network,
-            extractor=iteration.extractor,
-            settings=settings,
-            ce_weight=iteration.matching.ce_weight,
-            forward_images=chunk_sizes.choose_forward_images(images.device.type, images.image_size),
-            mode=mode,
-            extractor_mode=extractor_mode,
+    device, size = images.device.type, images.image_size
+    objectives = []
+    for settings in iteration.settings:
+        objectives.append(
+            Objective(
+                network=iteration.matching.network,
+                extractor=iteration.extractor,
+                settings=settings,
+                ce_weight=iteration.matching.ce_weight,
+                forward_images=chunk_sizes.choose_forward_images(device, size),
+                mode=mode,
+                extractor_mode=extractor_mode,
+            )
         )
-        for settings in iteration.settings
-    ]
     return compute_gradients(
         objectives,
         iteration.images,

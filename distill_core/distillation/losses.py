@@ -108,9 +108,7 @@ def global_covariance_matching(real: Tensor, synthetic: Tensor) -> Tensor:
 
 
 def _scaled_deviations(features: Tensor) -> Tensor:
-    """Centre features (K, N, D) within each class and divide by √N: their products are
-    covariances.
-    """
+    """Center features (K, N, D) within each class and divide by √N."""
     deviations: Tensor = (features - features.mean(dim=1, keepdim=True)) / features.shape[1] ** 0.5
     return deviations
 

@@ -1,4 +1,4 @@
-"""One set of a cohort: what was asked for, and how far it has come."""
+"""One set of a cohort: the request and its progress."""
 
 import math
 from collections.abc import Callable

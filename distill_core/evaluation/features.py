@@ -1,6 +1,6 @@
 """Features of a synthetic set compared with those of real images: spread, covariance, planes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,13 +94,18 @@ def compare_features(
         )
     groups = list(_embed_groups(dataset, extractor, initial, synthetic, settings, seed))
     embeddings = [group.embeddings for group in groups]
-    real_groups = [group for group in groups if group.origin == "real"]
-    project = fit_principal_plane(np.concatenate([group.embeddings for group in real_groups]))
     state = derive_seed("t-SNE", dataset.info.name, seed) % 2**32
     ends = np.cumsum([len(part) for part in embeddings])[:-1]
-    tsne = np.split(
-        compute_neighbor_plane(np.concatenate(embeddings), settings.perplexity, state), ends
-    )
+    plane = compute_neighbor_plane(np.concatenate(embeddings), settings.perplexity, state)
+    return _describe_groups(groups, np.split(plane, ends))
+
+
+def _describe_groups(
+    groups: Sequence[_EmbeddedGroup], tsne: Sequence[FloatArray]
+) -> list[ClassFeatures]:
+    """Compare all groups with the real images; `tsne` has the plane of each group."""
+    real_groups = [group for group in groups if group.origin == "real"]
+    project = fit_principal_plane(np.concatenate([group.embeddings for group in real_groups]))
     covariances = {group.label: group.covariance for group in real_groups}
     features = []
     for group, plane in zip(groups, tsne, strict=True):

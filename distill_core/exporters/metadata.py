@@ -35,12 +35,15 @@ def build_metadata(content: ExportContent, kind: Format) -> dict[str, Any]:
 
 
 def describe_images(content: ExportContent, kind: Format) -> str:
-    """Describe in one phrase what the files contain."""
+    """Describe in one phrase what the files contain.
+
+    The wording is part of files of version 1.
+    """
     source = content.source
     space = (
         "pixels from 0 to 1"
         if kind.eight_bits or not kind.decoded
-        else "normalised images, (pixel − mean) / std"  # as files of version 1 spell it
+        else "normalised images, (pixel − mean) / std"
     )
     if source.partition == 1:
         return space

@@ -56,7 +56,8 @@ class PixelStatistics:
         )
 
     def __str__(self) -> str:
-        means, stds = (", ".join(f"{v:.2f}" for v in values) for values in (self.mean, self.std))
+        means = ", ".join(f"{value:.2f}" for value in self.mean)
+        stds = ", ".join(f"{value:.2f}" for value in self.std)
         text = (
             f"values between {self.low:.2f} and {self.high:.2f}, mean {means} and std {stds} per"
             " channel"

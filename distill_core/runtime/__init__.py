@@ -1,3 +1,1 @@
-"""How work runs on a device: execution modes, precision, chunk sizes, CUDA graphs, Winograd
-convolutions.
-"""
+"""Running networks on a device: execution modes, precision, chunk sizes, CUDA graphs, Winograd."""

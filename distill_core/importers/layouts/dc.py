@@ -1,7 +1,7 @@
-"""DC, DSA, DM and the DM variant of the IID release: `{"data": [[images, labels], …],
-"accs_all_exps": …}`, normalized.
+"""DC, DSA, DM and IID's DM variant: `{"data": [[images, labels], …], "accs_all_exps": …}`.
 
-There is one pair a run of the method; all of them are sets.
+Images are normalized. A file has one pair of images and labels for each run of the method; all of
+them are sets.
 """
 
 from distill_core.importers.raw_set import (

@@ -46,21 +46,20 @@ def find(folder: Path) -> FoundSets | None:
 
 
 def _list_images(folder: Path) -> list[Path]:
-    files = (
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    files = []
+    for path in folder.iterdir():
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            files.append(path)
     return sorted(files, key=lambda path: _natural_key(path.name))
 
 
 def _natural_key(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts numbers in names by value: 2 before 10."""
-    return [
-        (int(part), "") if part.isdigit() else (-1, part)
-        for part in re.split(r"([0-9]+)", name)
-        if part
-    ]
+    key = []
+    for part in re.split(r"([0-9]+)", name):
+        if part:
+            key.append((int(part), "") if part.isdigit() else (-1, part))
+    return key
 
 
 def _read_stacked(files: list[Path]) -> Tensor:
