@@ -1,6 +1,4 @@
-"""Cases that the benchmarks of distillation share: data as large as the published ones, made of
-noise.
-"""
+"""Cases of the benchmarks of distillation: noise as large as the published data sets."""
 
 from dataclasses import replace
 
@@ -25,11 +23,13 @@ NETWORKS = {"cifar10": "ConvNet", "tinyimagenet": "ConvNetD4"}
 """Matching networks by data set, as published."""
 
 
-def noise(name: str, device: torch.device | str, images_a_class: int | None = None) -> Dataset:
-    """Return a data set with the shape and, unless told otherwise, the size of a registered one."""
+def build_noise(
+    name: str, device: torch.device | str, images_per_class: int | None = None
+) -> Dataset:
+    """Build noise with the shape and, by default, the size of a registered data set."""
     info = REGISTRY[name]
     classes, side = len(info.classes), info.image_size
-    count = classes * (images_a_class or info.train_images // classes)
+    count = classes * (images_per_class or info.train_images // classes)
     draws = torch.Generator().manual_seed(0)
     train = ImageSet.build(
         torch.randint(
@@ -42,12 +42,12 @@ def noise(name: str, device: torch.device | str, images_a_class: int | None = No
         std=info.std,
         device=device,
     )
-    nothing = train.subset(torch.arange(0, device=device))
-    return Dataset(info=info, train=train, test=nothing, fingerprint="noise")
+    empty = train.subset(torch.arange(0, device=device))
+    return Dataset(info=info, train=train, test=empty, fingerprint="noise")
 
 
-def pool(dataset: Dataset) -> ExtractorPool:
-    """Return one untrained ResNet18: what it computes costs what a trained one's does."""
+def build_pool(dataset: Dataset) -> ExtractorPool:
+    """Build a pool of one untrained ResNet18, which takes as long as a trained one."""
     network = network_for(dataset.info, "ResNet18", dataset.train.device)
     return ExtractorPool([network.eval().requires_grad_(False)])
 
@@ -61,8 +61,8 @@ def settings_for(
     )
 
 
-def run_by(cohort: Cohort, mode: ExecutionMode) -> Cohort:
-    """Have all networks of a cohort that has not begun run by `mode`."""
+def run_in_mode(cohort: Cohort, mode: ExecutionMode) -> Cohort:
+    """Run all networks of a cohort in a mode; the cohort must not have started yet."""
     cohort.mode = cohort.extractor_mode = mode
     if isinstance(cohort.source, IDM):
         cohort.source.mode = mode

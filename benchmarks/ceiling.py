@@ -1,6 +1,4 @@
-"""The arithmetic that a device is capable of: operations a second in a product of two large square
-matrices.
-"""
+"""The arithmetic that a device is capable of, measured by a product of two large matrices."""
 
 import torch
 from clock import Clock
@@ -11,9 +9,10 @@ SIDES = {"cpu": 2048, "cuda": 8192}
 ROUNDS = 10
 
 
-def ceiling(device: torch.device, precision: Precision) -> float:
-    """Return operations a second, of the fastest of some rounds; a multiplication or an addition is
-    one.
+def measure_ceiling(device: torch.device, precision: Precision) -> float:
+    """Return operations per second of the fastest of some rounds.
+
+    A multiplication and an addition are two operations.
     """
     side = SIDES[device.type]
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -22,12 +21,12 @@ def ceiling(device: torch.device, precision: Precision) -> float:
     before = products.fp32_precision
     products.fp32_precision = "ieee" if precision == "float32" else "tf32"
     try:
-        return 2 * side**3 / min(_seconds(first, second, device) for _ in range(ROUNDS))
+        return 2 * side**3 / min(_time_product(first, second, device) for _ in range(ROUNDS))
     finally:
         products.fp32_precision = before
 
 
-def _seconds(first: torch.Tensor, second: torch.Tensor, device: torch.device) -> float:
+def _time_product(first: torch.Tensor, second: torch.Tensor, device: torch.device) -> float:
     clock = Clock(device)
     clock.start()
     torch.mm(first, second)

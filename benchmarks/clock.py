@@ -1,6 +1,4 @@
-"""What all benchmarks share: seconds on a device, spread over rounds, and the name of the
-machine.
-"""
+"""Common parts of all benchmarks: time on a device, spread over rounds, and the machine."""
 
 import os
 import platform
@@ -11,25 +9,33 @@ from pathlib import Path
 
 import torch
 
+Side = Callable[[], dict[str, float]]
+"""Runs one side of a comparison once and returns seconds by part."""
+Times = list[dict[str, float]]
+"""Seconds by part, of each round."""
+Spread = dict[str, float]
+"""Median, min, max and n."""
+Spreads = dict[str, Spread]
+"""By part."""
+
 
 class Clock:
-    """Seconds between `start` and `stop`: device events on a GPU, where the host runs ahead; wall
-    time on a CPU.
+    """Seconds between `start` and `stop`: device events on a GPU, wall time on a CPU.
 
-    `processor` has the seconds that all threads of this process computed meanwhile: what to look at
-    on a machine that does other work, with one thread, whose waiting is not counted.
+    `processor` has the processor seconds of all threads of this process in that time. It is the
+    better measure on a busy machine, with one thread.
     """
 
     def __init__(self, device: torch.device | str) -> None:
         self.on_gpu = torch.device(device).type == "cuda"
-        self.begin, self.end = (
-            (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            if self.on_gpu
-            else (None, None)
-        )
+        self.begin = self.end = None
+        if self.on_gpu:
+            # The host runs ahead of a GPU, so only events on the device tell when work ended.
+            self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self.began = self.processor_began = self.processor = 0.0
 
     def start(self) -> None:
+        """Start timing."""
         if self.begin is not None:
             torch.cuda.synchronize()
             self.begin.record()
@@ -37,6 +43,7 @@ class Clock:
         self.began = time.perf_counter()
 
     def stop(self) -> float:
+        """Stop timing and return the seconds."""
         self.processor = time.process_time() - self.processor_began
         if self.begin is None or self.end is None:
             return time.perf_counter() - self.began
@@ -44,24 +51,27 @@ class Clock:
         self.end.synchronize()
         return float(self.begin.elapsed_time(self.end)) / 1000
 
-    def measured(self, part: str) -> dict[str, float]:
-        """Stop, and return both by name."""
+    def stop_part(self, part: str) -> dict[str, float]:
+        """Stop, and return seconds and processor seconds by name."""
         return {part: self.stop(), f"{part} processor": self.processor}
 
 
-def timed(part: str, work: Callable[[], object], device: torch.device | str) -> dict[str, float]:
+def time_work(
+    part: str, work: Callable[[], object], device: torch.device | str
+) -> dict[str, float]:
     """Return how long `work` takes: {part: seconds, "part processor": processor seconds}."""
     clock = Clock(device)
     clock.start()
     work()
-    return clock.measured(part)
+    return clock.stop_part(part)
 
 
-def interleaved(
-    sides: Mapping[str, Callable[[], dict[str, float]]], rounds: int, warm_up: int = 1
-) -> dict[str, list[dict[str, float]]]:
-    """Run the sides in turn, `rounds` times each; the first `warm_up` rounds are not counted."""
-    times: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+def interleave(sides: Mapping[str, Side], rounds: int, warm_up: int = 1) -> dict[str, Times]:
+    """Run the sides in turn, `rounds` times each; the first `warm_up` rounds are not counted.
+
+    Load by other processes then affects all sides alike.
+    """
+    times: dict[str, Times] = {name: [] for name in sides}
     for done in range(warm_up + rounds):
         for name, side in sides.items():
             measured = side()
@@ -70,7 +80,8 @@ def interleaved(
     return times
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> Spread:
+    """Return median, minimum, maximum and number of values."""
     return {
         "median": statistics.median(values),
         "min": min(values),
@@ -79,13 +90,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def machine(device: torch.device | str) -> dict[str, object]:
-    """Return what a figure depends on: device, threads, load by others when it was taken,
-    versions.
-    """
+def spread_parts(times: Times) -> Spreads:
+    """Return the spread of every part over rounds."""
+    return {part: spread([time[part] for time in times]) for part in times[0]}
+
+
+def describe_machine(device: torch.device | str) -> dict[str, object]:
+    """Return what a figure depends on: device, threads, load by other processes, versions."""
     on_gpu = torch.device(device).type == "cuda"
     return {
-        "device": torch.cuda.get_device_name() if on_gpu else processor(),
+        "device": torch.cuda.get_device_name() if on_gpu else name_processor(),
         "threads": torch.get_num_threads(),
         "load before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "torch": torch.__version__,
@@ -93,8 +107,8 @@ def machine(device: torch.device | str) -> dict[str, object]:
     }
 
 
-def processor() -> str:
-    """Name of the processor, where the system tells it."""
+def name_processor() -> str:
+    """Return the name of the processor, if the system provides it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,27 +1,28 @@
-"""Time a 5 × 5 grid of weights λ distilled as one cohort against 25 single runs, by the iteration,
-in this process.
+"""Time a 5 × 5 grid of weights λ, distilled as one cohort and as 25 single runs, per iteration.
 
-    python benchmarks/cohort.py [--ipc 10] [--rounds 3] [--threads 2] [--device cpu] [--out
-    NAME.json]
+    python benchmarks/cohort.py [--ipc 10] [--rounds 3] [--threads 2] [--device cpu]
+    [--out NAME.json]
 
-DM+IID on noise as large as CIFAR-10. Both weights take 0 and four values above. A cell with λ_CC =
-0 needs no pass through an extractor, and one with λ_CM = 0 no covariance, alone as in a cohort.
-What a single run takes depends on which weights are 0, not on their values: one of each of the four
-sorts is measured, and counted as often as the grid has it (1 with neither, 4 with either alone, 16
-with both). In `iid run` the cells with λ_CC = 0 start before the extractors are done, and are then
-a cohort of their own; `--apart` measures the grid so, as cohorts of 5 and 20.
+The method is DM+IID on noise as large as CIFAR-10. Both weights take 0 and four positive values. A
+cell with λ_CC = 0 needs no pass through an extractor, and one with λ_CM = 0 no covariance, both in
+a single run and in a cohort. The time of a single run depends on which weights are 0, not on their
+values. So one run of each of the four kinds is measured and counted as often as the grid has it: 1
+with neither loss, 4 with either alone, 16 with both. In `iid run` the cells with λ_CC = 0 start
+before the extractors are trained and form a cohort by themselves. `--apart` measures the grid that
+way, as cohorts of 5 and 20.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from cases import noise, pool, settings_for
-from clock import interleaved, machine, spread, timed
+from cases import build_noise, build_pool, settings_for
+from clock import Side, Spread, Times, describe_machine, interleave, spread, time_work
 
 from distill_core.distillation.loop import start_cohort
 from distill_core.distillation.run import SetRun
@@ -30,85 +31,87 @@ from distill_core.settings import DistillationSettings
 
 WEIGHTS = {"lambda_cc": (0.0, 0.005, 0.01, 0.05, 0.1), "lambda_cm": (0.0, 0.001, 0.01, 0.05, 0.1)}
 TARGET = {"cpu": 0.6, "cuda": 0.5}
-"""Time of the cohort over that of single runs, at most."""
-
-Side = Callable[[], dict[str, float]]
+"""Maximum ratio of the time of the cohort to that of single runs."""
 
 
-def grid(base: DistillationSettings) -> list[DistillationSettings]:
-    """Return the cells."""
-    return [
-        replace(base, lambda_cc=cc, lambda_cm=cm)
-        for cc in WEIGHTS["lambda_cc"]
-        for cm in WEIGHTS["lambda_cm"]
-    ]
+PARTS = {"seconds": "iteration", "processor seconds": "iteration processor"}
+"""Parts of the measured times by unit."""
 
 
-def sort_of(settings: DistillationSettings) -> str:
-    """Name the sort of a single run by the losses that it has."""
-    return settings.method
+def build_grid(base: DistillationSettings) -> list[DistillationSettings]:
+    """Return the settings of all cells."""
+    cells = []
+    for cc in WEIGHTS["lambda_cc"]:
+        for cm in WEIGHTS["lambda_cm"]:
+            cells.append(replace(base, lambda_cc=cc, lambda_cm=cm))
+    return cells
+
+
+def group_cells(
+    cells: Sequence[DistillationSettings], *, apart: bool
+) -> list[list[DistillationSettings]]:
+    """Return one cohort of all cells, or one without and one with extractors."""
+    if not apart:
+        return [list(cells)]
+    without = [cell for cell in cells if not cell.lambda_cc]
+    return [without, [cell for cell in cells if cell.lambda_cc]]
 
 
 def measure(ipc: int, rounds: int, device: torch.device, *, apart: bool) -> dict[str, object]:
-    """Return seconds an iteration of the single runs and of the cohort, and their ratio round by
-    round.
-    """
-    data = noise("cifar10", device)
-    extractors = pool(data)
-    base = replace(
-        settings_for("DM+IID", "cifar10", iterations=10_000), lambda_cc=0.0, lambda_cm=0.0
-    )
-    cells = grid(base)
+    """Time iterations of single runs and of the cohort, and their ratio round by round."""
+    data = build_noise("cifar10", device)
+    extractors = build_pool(data)
+    base = settings_for("DM+IID", "cifar10", iterations=10_000)
+    cells = build_grid(replace(base, lambda_cc=0.0, lambda_cm=0.0))
 
-    def side(chosen: Sequence[DistillationSettings]) -> Side:
-        cohort = start_cohort(
-            data, [SetRun(settings=own) for own in chosen], ipc=ipc, seed=0, extractors=extractors
-        )
-        return lambda: timed("iteration", cohort.advance, device)
+    def build_side(chosen: Sequence[DistillationSettings]) -> Side:
+        set_runs = [SetRun(settings=settings) for settings in chosen]
+        cohort = start_cohort(data, set_runs, ipc=ipc, seed=0, extractors=extractors)
+        return lambda: time_work("iteration", cohort.advance, device)
 
-    counts = {
-        sort_of(cell): sum(sort_of(other) == sort_of(cell) for other in cells) for cell in cells
-    }
-    singles = {sort: next(cell for cell in cells if sort_of(cell) == sort) for sort in counts}
-    groups = (
-        [cells]
-        if not apart
-        else [[c for c in cells if bool(c.lambda_cc) == with_cc] for with_cc in (False, True)]
-    )
-    sides = {sort: side([cell]) for sort, cell in singles.items()}
-    sides |= {f"cohort of {len(group)}": side(group) for group in groups}
-    times = interleaved(sides, rounds)
-    return {
+    # The name of the method says which losses a cell has, and so what a single run costs.
+    counts = Counter(cell.method for cell in cells)
+    singles = {cell.method: cell for cell in cells}
+    sides = {method: build_side([cell]) for method, cell in singles.items()}
+    for group in group_cells(cells, apart=apart):
+        sides[f"cohort of {len(group)}"] = build_side(group)
+    times = interleave(sides, rounds)
+    result: dict[str, object] = {
         "case": f"DM+IID, CIFAR-10's shapes, IPC {ipc}, 5 × 5 weights of which 9 cells have a 0",
-        "machine": machine(device),
+        "machine": describe_machine(device),
         "date": datetime.now(UTC).date().isoformat(),
-        "single runs in the grid": counts,
-        **{
-            f"{unit} an iteration": {
-                name: spread([time[part] for time in ours]) for name, ours in times.items()
-            }
-            for unit, part in (
-                ("seconds", "iteration"),
-                ("processor seconds", "iteration processor"),
-            )
-        },
-        **{
-            f"cohort / 25 single runs, {unit}": spread(_ratios(times, counts, part))
-            for unit, part in (("wall", "iteration"), ("processor", "iteration processor"))
-        },
-        "target": TARGET[device.type],
+        "single runs in the grid": dict(counts),
     }
+    for unit, part in PARTS.items():
+        result[f"{unit} an iteration"] = _spread_sides(times, part)
+    for unit, part in (("wall", "iteration"), ("processor", "iteration processor")):
+        ratios = spread(_compute_ratios(times, counts, part))
+        result[f"cohort / 25 single runs, {unit}"] = ratios
+    return result | {"target": TARGET[device.type]}
 
 
-def _ratios(
-    times: dict[str, list[dict[str, float]]], counts: dict[str, int], part: str
+def _spread_sides(times: Mapping[str, Times], part: str) -> dict[str, Spread]:
+    spreads = {}
+    for name, of_side in times.items():
+        spreads[name] = spread([time[part] for time in of_side])
+    return spreads
+
+
+def _compute_ratios(
+    times: Mapping[str, Times], counts: Mapping[str, int], part: str
 ) -> list[float]:
-    rounds = len(next(iter(times.values())))
-    return [
-        sum(own[i][part] for name, own in times.items() if name not in counts)
-        / sum(count * times[sort][i][part] for sort, count in counts.items())
-        for i in range(rounds)
-    ]
+    """Return the time of all cohorts over that of all single runs, for each round."""
+    ratios = []
+    for number in range(len(next(iter(times.values())))):
+        cohorts = singles = 0.0
+        for name, of_side in times.items():
+            seconds = of_side[number][part]
+            if name in counts:
+                singles += counts[name] * seconds
+            else:
+                cohorts += seconds
+        ratios.append(cohorts / singles)
+    return ratios
 
 
 def show(result: dict[str, object]) -> None:
@@ -117,14 +120,14 @@ def show(result: dict[str, object]) -> None:
     print(result["machine"])
     for unit in ("seconds", "processor seconds"):
         for name, values in result[f"{unit} an iteration"].items():  # type: ignore[attr-defined]
-            _row(f"{name}, {unit} an iteration", values)
+            _print_row(f"{name}, {unit} an iteration", values)
     for name, values in result.items():
         if name.startswith("cohort /"):
             assert isinstance(values, dict)
-            _row(name, values)
+            _print_row(name, values)
 
 
-def _row(name: str, values: dict[str, float]) -> None:
+def _print_row(name: str, values: dict[str, float]) -> None:
     print(
         f"{name:44s} {values['median']:8.2f}  ({values['min']:.2f} … {values['max']:.2f}, n ="
         f" {values['n']})"
@@ -132,6 +135,7 @@ def _row(name: str, values: dict[str, float]) -> None:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -140,7 +144,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: as PyTorch chooses)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument(
-        "--apart", action="store_true", help="cells without extractors in a cohort of their own"
+        "--apart", action="store_true", help="put cells without extractors into a separate cohort"
     )
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()

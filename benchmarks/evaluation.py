@@ -1,22 +1,21 @@
-"""Time the evaluation of one network, ours against the authors' release and against a plain loop.
+"""Time the evaluation of one network: ours, the authors' release, and a plain loop.
 
     python benchmarks/evaluation.py [--official IID] [--networks ConvNet ResNet18] [--ipc 1 10 50]
-    [--rounds 5]
-                                    [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0]
-                                    [--sides ours] [--bf16] [--give-memory-back] [--out NAME.json]
+    [--rounds 5] [--device cpu] [--threads 2] [--epochs 3] [--accuracy 0] [--sides ours] [--bf16]
+    [--give-memory-back] [--out NAME.json]
 
-CIFAR-10's shapes: 10 classes of 32 × 32 pixels, noise, batches of 256. A round trains one fresh
-network on every side for a few epochs and tests it once on some images. An epoch costs the same
-whenever it comes, and so does a test image: a whole evaluation is taken to be 1,001 epochs and
-10,000 test images. Compilation falls into the round that is not counted and is given apart.
-`--accuracy N` also trains N networks a way on digits, to the end of a short schedule, and gives
-their accuracies. With `--out`, what is measured is written after every case.
+The cases have CIFAR-10's shapes (10 classes of 32 × 32 pixels), noise, and batches of 256. A round
+trains one fresh network on every side for a few epochs and tests it once on some images. All epochs
+cost the same, and so do all test images, so a whole evaluation is extrapolated to 1,001 epochs and
+10,000 test images. Compilation happens in a first round that is not counted and is reported
+separately. `--accuracy N` also trains N networks per mode on digits with a short schedule and
+reports their accuracies. With `--out`, results are written after every case.
 
-Our sides keep the memory they free, as units of a launch do, unless told not to; the release's
-process is as Python starts it. Sides: "ours" is the way that a whole evaluation of 20 networks
-takes, "plain loop" the same training without compilation, graphs or a data loader, "graphs" and
-"compiled" (GPU only) CUDA graphs and compiled passes, "release" the checkout's `evaluate_synset`.
-With `--bf16` ours are also timed with `precision: bf16`.
+Our sides keep the memory they free, as workers of a launch do, unless `--give-memory-back` is set.
+The process of the release does not. "ours" is the mode that a whole evaluation of 20 networks
+uses, "plain loop" the same training without compilation, graphs or a data loader, "graphs" and
+"compiled" (GPU only) use CUDA graphs and compiled networks, "release" is `evaluate_synset` of the
+checkout. With `--bf16` ours are also timed with `precision: bf16`.
 """
 
 import argparse
@@ -29,8 +28,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from clock import interleaved, machine, spread, timed
-from official import OfficialError, evaluation_side
+from clock import Side, describe_machine, interleave, time_work
+from evaluation_scale import (
+    OURS,
+    PUBLISHED_EPOCHS,
+    PUBLISHED_TEST_IMAGES,
+    Scale,
+    compare_sides,
+    summarize,
+)
+from official import OfficialError, start_evaluation
 
 from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import load_dataset
@@ -52,58 +59,56 @@ from distill_core.runtime.execution import (
 from distill_core.settings import DatasetRef, EvaluationSettings, Precision
 from distill_core.training.trainer import fit
 
-PUBLISHED_EPOCHS, PUBLISHED_TEST_IMAGES, NETWORKS_A_SET, CLASSES = 1001, 10_000, 20, 10
-OURS = "ours"
+NETWORKS_PER_SET, CLASSES = 20, 10
 SUFFIXES: dict[str, Precision] = {"": "tf32", " in bf16": "bf16"}
-Side = Callable[[], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Way:
+class SideMode:
     """How one of our sides runs a network."""
 
     mode: ExecutionMode
     precision: Precision = "tf32"
 
 
-def ways(
-    network: Network, ipc: int, device: torch.device, *, asked: list[str] | None, bf16: bool
-) -> dict[str, Way]:
-    """Return our sides by name: those that are asked for, or all."""
-    images = NETWORKS_A_SET * (3 * PUBLISHED_EPOCHS * CLASSES * ipc + PUBLISHED_TEST_IMAGES)
+def choose_modes(
+    network: Network, ipc: int, device: torch.device, *, requested: list[str] | None, bf16: bool
+) -> dict[str, SideMode]:
+    """Return the modes of our sides by name: the requested ones, or all."""
+    images = NETWORKS_PER_SET * (3 * PUBLISHED_EPOCHS * CLASSES * ipc + PUBLISHED_TEST_IMAGES)
     image = torch.zeros(1, 3, 32, 32, device=device)
 
-    sides = {"plain loop": Way(eager_mode("asked for"))}
+    sides = {"plain loop": SideMode(eager_mode("asked for"))}
     for suffix, precision in SUFFIXES.items():
-        sides[f"{OURS}{suffix}"] = Way(
+        sides[f"{OURS}{suffix}"] = SideMode(
             choose_execution_mode(network, lambda: image, images, precision), precision
         )
         if device.type == "cuda":
             sides |= {
-                f"graphs{suffix}": Way(captured_mode(), precision),
-                f"compiled{suffix}": Way(compiled_mode(winograd=False), precision),
+                f"graphs{suffix}": SideMode(captured_mode(), precision),
+                f"compiled{suffix}": SideMode(compiled_mode(winograd=False), precision),
             }
-    wanted = {OURS, *(asked or sides)}
-    return {
-        name: way
-        for name, way in sides.items()
-        if name.removesuffix(" in bf16") in wanted and (bf16 or way.precision != "bf16")
-    }
+    selected = {}
+    for name, side_mode in sides.items():
+        kind = name.removesuffix(" in bf16")
+        is_requested = kind == OURS or not requested or kind in requested
+        if is_requested and (bf16 or side_mode.precision != "bf16"):
+            selected[name] = side_mode
+    return selected
 
 
-def own_side(
+def build_side(
     name: str,
-    way: Way,
+    side_mode: SideMode,
     ipc: int,
     epochs: int,
     test: ImageSet,
     device: torch.device,
     describe: Callable[[str], None],
 ) -> Side:
-    """Return what trains and tests one fresh network: {"train": s, "test": s}, and their processor
-    seconds.
+    """Build a side that trains and tests one fresh network and returns both times.
 
-    `describe` is called with how the network was run.
+    `describe` is called with a description of how the network was run.
     """
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(CLASSES * ipc, 3, 32, 32, generator=draws)
@@ -111,7 +116,7 @@ def own_side(
         images, torch.arange(CLASSES).repeat_interleave(ipc), device
     )
     schedule = replace(
-        build_schedule(EvaluationSettings(precision=way.precision)),
+        build_schedule(EvaluationSettings(precision=side_mode.precision)),
         epochs=epochs,
         drop_after=epochs // 2 + 1,
     )
@@ -120,13 +125,13 @@ def own_side(
         network = build_network(
             name, channels=3, classes=CLASSES, image_size=32, generator=draws
         ).to(device)
-        mode, precision = way.mode, way.precision
-        train = timed(
+        mode, precision = side_mode.mode, side_mode.precision
+        train = time_work(
             "train",
             lambda: fit(network, training.images, training.labels, schedule, draws, mode=mode),
             device,
         )
-        test_pass = timed(
+        test_pass = time_work(
             "test", lambda: count_correct_by_class(network, test, CLASSES, precision, mode), device
         )
         describe(mode.describe(network))
@@ -135,7 +140,8 @@ def own_side(
     return side
 
 
-def noise(count: int, device: torch.device) -> ImageSet:
+def build_noise(count: int, device: torch.device) -> ImageSet:
+    """Build noise with the shape of CIFAR-10."""
     draws = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=draws)
     labels = torch.arange(count) % CLASSES
@@ -152,20 +158,18 @@ def noise(count: int, device: torch.device) -> ImageSet:
 
 def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, object]:
     """Time one architecture at one IPC on all sides."""
-    device, test = arguments.device, noise(arguments.test_images, arguments.device)
+    device, test = arguments.device, build_noise(arguments.test_images, arguments.device)
     scale = Scale(arguments.epochs, arguments.test_images)
     probe = build_network(name, channels=3, classes=CLASSES, image_size=32).to(device)
-    own = ways(probe, ipc, device, asked=arguments.sides, bf16=arguments.bf16)
+    modes = choose_modes(probe, ipc, device, requested=arguments.sides, bf16=arguments.bf16)
     describe: dict[str, str] = {}
     with ExitStack() as open_sides:
-        sides: dict[str, Side] = {
-            side: own_side(
-                name, way, ipc, arguments.epochs, test, device, partial(describe.__setitem__, side)
-            )
-            for side, way in own.items()
-        }
+        sides: dict[str, Side] = {}
+        for side, side_mode in modes.items():
+            report = partial(describe.__setitem__, side)
+            sides[side] = build_side(name, side_mode, ipc, arguments.epochs, test, device, report)
         if arguments.official:
-            theirs = evaluation_side(
+            release = start_evaluation(
                 arguments.official,
                 name,
                 ipc,
@@ -173,9 +177,9 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
                 epochs=arguments.epochs,
                 test_images=arguments.test_images,
             )
-            sides["release"] = open_sides.enter_context(theirs)
+            sides["release"] = open_sides.enter_context(release)
         warm_up = {side: run() for side, run in sides.items()}
-        times = interleaved(sides, arguments.rounds, warm_up=0)
+        times = interleave(sides, arguments.rounds, warm_up=0)
     return {
         "network": name,
         "ipc": ipc,
@@ -183,68 +187,15 @@ def measure(name: str, ipc: int, arguments: argparse.Namespace) -> dict[str, obj
         "test images": arguments.test_images,
         "how they ran": describe,
         "first round": warm_up,
-        "sides": {side: summary(rounds, scale) for side, rounds in times.items()},
-        "ratios": {
-            f"{side} / {ours}": ratios(times[ours], times[side], scale)
-            for ours in times
-            for side in times
-            if side != ours and ours.startswith(OURS)
-        },
+        "sides": {side: summarize(rounds, scale) for side, rounds in times.items()},
+        "ratios": compare_sides(times, scale),
     }
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What a round stands for: seconds of a whole evaluation follow from those of few epochs and
-    few test images.
-    """
+def compare_accuracies(networks: int) -> dict[str, object]:
+    """Train ConvNets on ten real digits per class, compiled and in a plain loop.
 
-    epochs: int
-    test_images: int
-
-    def epoch(self, measured: dict[str, float], suffix: str = "") -> float:
-        return measured[f"train{suffix}"] / self.epochs
-
-    def test(self, measured: dict[str, float], suffix: str = "") -> float:
-        return measured[f"test{suffix}"] / self.test_images * PUBLISHED_TEST_IMAGES
-
-    def whole(self, measured: dict[str, float], suffix: str = "") -> float:
-        return PUBLISHED_EPOCHS * self.epoch(measured, suffix) + self.test(measured, suffix)
-
-
-def summary(rounds: list[dict[str, float]], scale: Scale) -> dict[str, object]:
-    """Return the spread of an epoch, of the test pass, and of whole evaluations a second."""
-    result: dict[str, object] = {}
-    for suffix in ("", " processor"):
-        result[f"epoch{suffix}"] = spread([scale.epoch(one, suffix) for one in rounds])
-        result[f"test{suffix}"] = spread([scale.test(one, suffix) for one in rounds])
-        result[f"networks a second{suffix}"] = spread(
-            [1 / scale.whole(one, suffix) for one in rounds]
-        )
-    return result
-
-
-def ratios(
-    ours: list[dict[str, float]], others: list[dict[str, float]], scale: Scale
-) -> dict[str, object]:
-    """Return how many times longer the other side takes, round by round: a whole evaluation, and
-    the training alone.
-    """
-    pairs = list(zip(ours, others, strict=True))
-    return {
-        f"{part}{suffix}": spread([seconds(b, suffix) / seconds(a, suffix) for a, b in pairs])
-        for suffix in ("", " processor")
-        for part, seconds in (
-            ("evaluation", scale.whole),
-            ("training", scale.epoch),
-            ("test", scale.test),
-        )
-    }
-
-
-def accuracies(networks: int) -> dict[str, object]:
-    """Train ConvNets on ten real digits a class; the networks of two ways share parameters, order
-    and augmentation.
+    Both start from the same parameters and see the same order of images and augmentation.
     """
     digits = load_dataset(DatasetRef(name="digits"), Path())
     train = digits.train
@@ -253,7 +204,8 @@ def accuracies(networks: int) -> dict[str, object]:
     settings = EvaluationSettings(epoch_eval_train=100)
     result: dict[str, list[float]] = {}
     for side, huge in (("compiled", 10**9), ("plain loop", 1)):
-        shared = replace(settings, num_eval=huge)  # what decides whether compilation pays
+        # The number of networks decides whether compilation is worthwhile.
+        shared = replace(settings, num_eval=huge)
         result[side] = [
             evaluate_network(
                 training,
@@ -269,7 +221,7 @@ def accuracies(networks: int) -> dict[str, object]:
     return {"case": "digits, 10 real images a class, ConvNetW32, 101 epochs", **result}
 
 
-def row(case: dict[str, object]) -> str:
+def format_case(case: dict[str, object]) -> str:
     """Return a line for the terminal."""
     sides, ratio = case["sides"], case["ratios"]
     assert isinstance(sides, dict)
@@ -289,7 +241,8 @@ def row(case: dict[str, object]) -> str:
     )
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -301,10 +254,13 @@ def main() -> None:
     )
     parser.add_argument("--ipc", nargs="+", type=int, default=[1, 10, 50])
     parser.add_argument(
-        "--epochs", type=int, default=3, help="epochs a round, which stand for 1,001"
+        "--epochs", type=int, default=3, help="epochs per round, extrapolated to 1,001"
     )
     parser.add_argument(
-        "--test-images", type=int, default=2_000, help="test images a round, which stand for 10,000"
+        "--test-images",
+        type=int,
+        default=2_000,
+        help="test images per round, extrapolated to 10,000",
     )
     parser.add_argument(
         "--sides",
@@ -315,18 +271,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--accuracy", type=int, default=0, help="networks to train a way on digits")
+    parser.add_argument(
+        "--accuracy", type=int, default=0, help="networks to train per mode on digits"
+    )
     parser.add_argument("--bf16", action="store_true", help="also ours with precision: bf16")
     parser.add_argument(
         "--give-memory-back", action="store_true", help="our sides run without keep_memory()"
     )
     parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the benchmark."""
+    arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     kept = not arguments.give_memory_back and keep_memory()
     result: dict[str, object] = {
         "our memory is kept": kept,
-        "machine": machine(arguments.device),
+        "machine": describe_machine(arguments.device),
         "date": datetime.now(UTC).date().isoformat(),
         "cases": (cases := []),
     }
@@ -334,17 +297,18 @@ def main() -> None:
         for name in arguments.networks:
             for ipc in arguments.ipc:
                 cases.append(measure(name, ipc, arguments))
-                print(row(cases[-1]), flush=True)
+                print(format_case(cases[-1]), flush=True)
                 write(result, arguments.out)
     except OfficialError as error:
         raise SystemExit(str(error)) from error
     if arguments.accuracy:
-        result["accuracy"] = accuracies(arguments.accuracy)
+        result["accuracy"] = compare_accuracies(arguments.accuracy)
         print(json.dumps(result["accuracy"]))
         write(result, arguments.out)
 
 
 def write(result: dict[str, object], out: Path | None) -> None:
+    """Write the results so far, if a file is given."""
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -1,21 +1,20 @@
-"""Least work of one iteration of DM+IID and IDM+IID, by part: operations, and bytes of what is only
-read and written.
+"""Minimum work of one iteration of DM+IID and IDM+IID by part: operations, and bytes to move.
 
     python benchmarks/floors_distillation.py
 
-An operation is a multiplication or an addition; `floors_evaluation.py` says how they are counted.
-Real images go through φ once without gradient; synthetic images go through φ and ψ and back to the
-pixels, which costs two forward passes, since no gradient of a parameter is needed (one image a
-class is its own mean: ψ is left out); IDM's queue trains two networks for ten steps on 256 images.
-Bytes: norm, activation and pooling of φ on real images, fused; real images read as uint8, and
-written and read once as float32.
+An operation is a multiplication or an addition; `floors_evaluation.py` describes how they are
+counted. Real images go through φ once, without gradient. Synthetic images go through φ and ψ and
+back to the pixels; that costs two forward passes, because parameters need no gradient. One image
+per class is its own mean, so it needs no ψ. IDM's queue trains two networks for ten steps on 256
+images. Bytes are those of norm, activation and pooling of φ on real images, fused, and of real
+images, which are read as uint8 and written and read once as float32.
 """
 
 from dataclasses import dataclass
 
 import torch
 from cases import METHODS, NETWORKS
-from floors_evaluation import BYTES, first_layer_operations
+from floors_evaluation import BYTES, count_first_layer_operations
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.networks import Network, build_network
@@ -24,8 +23,8 @@ from distill_core.settings import DistillationSettings
 
 
 @dataclass(frozen=True)
-class Floor:
-    """Least work of an iteration; operations, and bytes where it says so."""
+class IterationFloor:
+    """Minimum work of an iteration: operations, and bytes where the name says so."""
 
     real: float
     real_bytes: float
@@ -42,8 +41,8 @@ class Floor:
         return self.real + self.matching + self.extractor + self.queue
 
 
-def floor(dataset: str, ipc: int, settings: DistillationSettings) -> Floor:
-    """Return the floor of one iteration on a registered data set."""
+def compute_floor(dataset: str, ipc: int, settings: DistillationSettings) -> IterationFloor:
+    """Compute the minimum work of one iteration on a registered data set."""
     info = REGISTRY[dataset]
     classes, size = len(info.classes), info.image_size
     matching, extractor = (
@@ -64,11 +63,11 @@ def floor(dataset: str, ipc: int, settings: DistillationSettings) -> Floor:
             * settings.queue.train_steps
             * settings.queue.batch_train
         )
-        queue = seen * (3 * forward - first_layer_operations(matching, size))
-    return Floor(
+        queue = seen * (3 * forward - count_first_layer_operations(matching, size))
+    return IterationFloor(
         real=real * forward,
         real_bytes=real * image.numel() * (1 + 2 * BYTES),
-        feature_bytes=real * BYTES * forward_values(matching, size),
+        feature_bytes=real * BYTES * count_moved_values(matching, size),
         matching=2 * synthetic * forward,
         extractor=2 * synthetic * embedding * needs_extractor,
         queue=queue,
@@ -76,20 +75,20 @@ def floor(dataset: str, ipc: int, settings: DistillationSettings) -> Floor:
 
 
 @torch.no_grad()
-def forward_values(network: Network, size: int) -> int:
-    """Count values that norm, activation and pooling move for one image: the map twice read, once
-    written pooled.
+def count_moved_values(network: Network, size: int) -> int:
+    """Count the values that norm, activation and pooling move for one image.
+
+    A feature map is read twice and written once, pooled.
     """
     moved: list[int] = []
 
     def count(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         moved.append(2 * output.numel() + output.numel() // 4)
 
-    hooks = [
-        module.register_forward_hook(count)
-        for module in network.modules()
-        if isinstance(module, torch.nn.GroupNorm)
-    ]
+    hooks = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            hooks.append(module.register_forward_hook(count))
     network.eval()(torch.zeros(1, 3, size, size))
     for hook in hooks:
         hook.remove()
@@ -97,6 +96,7 @@ def forward_values(network: Network, size: int) -> int:
 
 
 def main() -> None:
+    """Print the table."""
     print(
         "| data set | method | IPC | real, φ | norms | images | synthetic, φ | synthetic, ψ | queue"
         " | all |"
@@ -105,7 +105,7 @@ def main() -> None:
     for dataset in NETWORKS:
         for method, settings in METHODS.items():
             for ipc in (1, 10, 50):
-                least = floor(dataset, ipc, settings)
+                least = compute_floor(dataset, ipc, settings)
                 operations = (least.matching, least.extractor, least.queue, least.total)
                 print(
                     f"| {REGISTRY[dataset].title} | {method} | {ipc} | {least.real / 1e9:,.0f}"

@@ -1,13 +1,12 @@
-"""The authors' release beside ours: drives a checkout that the user points at, as it is; nothing of
-it is kept here.
+"""Sides that run the authors' release from an unchanged checkout; no part of it is copied here.
 
-    with distillation_side(Path("IID"), "DM+IID", ipc=10, device="cpu") as theirs:
-        theirs()  # {"iteration": seconds, "iteration processor": seconds}
+    with start_distillation(Path("IID"), "DM+IID", ipc=10, device="cpu") as release:
+        release()  # {"iteration": seconds, "iteration processor": seconds}
 
-A side is a process of its own (`official_worker.py`): the release's two folders have modules of the
-same names, set environment variables and seed the global generators. It waits between two calls, so
-that runs can alternate; seconds are taken inside it. What is replaced in the release, and why,
-stands in the worker.
+A side is a separate process (`official_worker.py`): the two folders of the release have modules
+with the same names, set environment variables and seed global generators. The process waits between
+two calls, so sides can alternate. Time is measured inside it. The worker documents what is replaced
+in the release, and why.
 """
 
 import json
@@ -22,18 +21,17 @@ import torch
 SCRIPTS = {"DM+IID": "DM+ours/main_DM_IID.py", "IDM+IID": "IDM+ours/IDM_cifar10_IID.py"}
 MODULES = ("DM+ours/utils.py", "DM+ours/networks.py", "IDM+ours/utils.py", "IDM+ours/dc_utils.py")
 WORKER = Path(__file__).with_name("official_worker.py")
-IMAGES_A_CLASS = 5000
+IMAGES_PER_CLASS = 5000
 
 
 class OfficialError(RuntimeError):
-    """The checkout is not the release, or its code failed; the message ends with what it said."""
+    """The checkout is not the release, or its code failed; the message ends with its output."""
 
 
-class Side:
-    """One case of the release in a process of its own; every call runs it once.
+class ReleaseSide:
+    """One case of the release in a separate process; every call runs it once.
 
-    It returns seconds by part, and the processor's seconds under the part's name with " processor"
-    behind it.
+    It returns seconds by part, and processor seconds by the name of the part with " processor".
     """
 
     def __init__(self, task: dict[str, object]) -> None:
@@ -50,7 +48,7 @@ class Side:
                 cwd=self.folder.name,
             )
         try:
-            self._answer()
+            self._read_answer()
         except OfficialError:
             self.close()
             raise
@@ -60,15 +58,16 @@ class Side:
         try:
             print("go", file=self.process.stdin, flush=True)
         except BrokenPipeError as error:
-            raise self._failure() from error
-        return self._answer()
+            raise self._build_error() from error
+        return self._read_answer()
 
     def close(self) -> None:
+        """End the process."""
         self.process.terminate()
         self.process.communicate()
         self.folder.cleanup()
 
-    def __enter__(self) -> "Side":
+    def __enter__(self) -> "ReleaseSide":
         return self
 
     def __exit__(
@@ -79,39 +78,38 @@ class Side:
     ) -> None:
         self.close()
 
-    def _answer(self) -> dict[str, float]:
+    def _read_answer(self) -> dict[str, float]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise self._failure()
+            raise self._build_error()
         answer: dict[str, float] = json.loads(line)
         return answer
 
-    def _failure(self) -> OfficialError:
+    def _build_error(self) -> OfficialError:
         self.process.wait()
-        said = "\n".join(self.log.read_text().splitlines()[-12:])
+        output = "\n".join(self.log.read_text().splitlines()[-12:])
         return OfficialError(
-            f"the release's code ended in {self.task['script']}; its last lines:\n{said}"
+            f"the release's code ended in {self.task['script']}; its last lines:\n{output}"
         )
 
 
-def distillation_side(
+def start_distillation(
     path: Path,
     method: str,
     ipc: int,
     device: torch.device | str = "cpu",
     *,
-    images: int = IMAGES_A_CLASS,
-) -> Side:
-    """Return a side that runs one iteration of the release's DM+IID or IDM+IID a call, and says
-    "iteration".
+    images: int = IMAGES_PER_CLASS,
+) -> ReleaseSide:
+    """Start a side that runs one iteration of the release's DM+IID or IDM+IID per call.
 
     Args:
         path: checkout of the release.
         method: DM+IID or IDM+IID, with the arguments of the release's README.
-        ipc: images a class.
-        device: cpu or cuda; of several GPUs it uses the first alone.
-        images: noise images a class that stand for CIFAR-10's.
+        ipc: images per class.
+        device: cpu or cuda; it uses only the first of several GPUs.
+        images: noise images per class instead of CIFAR-10.
 
     Raises:
         OfficialError: the checkout is not the release, the method is unknown, or the release's code
@@ -119,10 +117,12 @@ def distillation_side(
     """
     if method not in SCRIPTS:
         raise OfficialError(f"the release has no {method}; known are {', '.join(SCRIPTS)}")
-    return Side(_task(path, SCRIPTS[method], ipc, device, images) | {"kind": "distillation"})
+    return ReleaseSide(
+        _build_task(path, SCRIPTS[method], ipc, device, images) | {"kind": "distillation"}
+    )
 
 
-def evaluation_side(
+def start_evaluation(
     path: Path,
     network: str,
     ipc: int,
@@ -130,29 +130,29 @@ def evaluation_side(
     *,
     epochs: int,
     test_images: int = 10_000,
-) -> Side:
-    """Return a side that trains and tests one network the release's way a call: "train" and "test".
+) -> ReleaseSide:
+    """Start a side that trains and tests one network with the release's code per call.
 
     Args:
         path: checkout of the release.
-        network: architecture by the release's name, such as ConvNet or ResNet18.
-        ipc: images a class, of 10 classes of 32 × 32 pixels.
-        device: cpu or cuda; of several GPUs it uses the first alone.
-        epochs: passes over the set, at least 2.
-        test_images: noise images that stand for CIFAR-10's test images.
+        network: name of the architecture in the release, such as ConvNet or ResNet18.
+        ipc: images per class, with 10 classes of 32 × 32 pixels.
+        device: cpu or cuda; it uses only the first of several GPUs.
+        epochs: at least 2.
+        test_images: noise images instead of CIFAR-10's test images.
 
     Raises:
         OfficialError: the checkout is not the release, or its code failed.
     """
-    task = _task(path, "DM+ours/utils.py", ipc, device, test_images // 10)
-    return Side(task | {"kind": "evaluation", "network": network, "epochs": epochs})
+    task = _build_task(path, "DM+ours/utils.py", ipc, device, test_images // 10)
+    return ReleaseSide(task | {"kind": "evaluation", "network": network, "epochs": epochs})
 
 
-def check(path: Path) -> None:
-    """Look whether `path` is a checkout of the release.
+def require_release(path: Path) -> None:
+    """Check that `path` is a checkout of the release.
 
     Raises:
-        OfficialError: it lacks files; the message names the first and says what to do.
+        OfficialError: a file is missing; the message names it and says what to do.
     """
     for name in (*SCRIPTS.values(), *MODULES):
         if not (path / name).is_file():
@@ -162,10 +162,10 @@ def check(path: Path) -> None:
             )
 
 
-def _task(
+def _build_task(
     path: Path, script: str, ipc: int, device: torch.device | str, images: int
 ) -> dict[str, object]:
-    check(path)
+    require_release(path)
     return {
         "script": str((path / script).resolve()),
         "ipc": ipc,

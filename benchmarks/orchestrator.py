@@ -1,14 +1,13 @@
-"""Time the launch itself: units that compute nothing, through the real path of plan, Ray Tune,
-leases and store.
+"""Time a launch of units that compute nothing, with the real plan, Ray Tune, leases and store.
 
-    python benchmarks/orchestrator.py [--units 2000] [--cpus 2] [--repeats 1] [--out
-    benchmarks/results/NAME.json]
+    python benchmarks/orchestrator.py [--units 2000] [--cpus 2] [--repeats 1]
+    [--out benchmarks/results/NAME.json]
 
-Every unit has a lease, artifacts, rows and DONE like any other, and is asked for by Ray Tune when
-its parents are done. Overhead a unit is wall time over units, between the first unit done and the
-last; starting Ray is given apart. On a machine that does other work, look at the processor time a
-unit: of the launch, Ray and its workers together. Memory is the resident memory of the launching
-process, read while units finish.
+Every unit has a lease, artifacts, rows and DONE like any other, and Ray Tune requests it when its
+parents are done. The overhead per unit is the wall time between the first and the last finished
+unit, divided by their number; the start of Ray is reported separately. On a busy machine compare
+the processor time per unit, of the launch, Ray and its workers together. Memory is the resident
+memory of the launching process while units finish.
 """
 
 import argparse
@@ -23,12 +22,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
-    sys.path[0] = str(
-        ROOT
-    )  # this file has the package's name, and must not be found for it, here or in workers
+    # This file has the name of the package; without this, `import orchestrator` would find it.
+    sys.path[0] = str(ROOT)
 
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -61,10 +60,12 @@ def no_op(unit: Unit, context: UnitContext) -> Outcome:
 
 def make_plan(units: int) -> Plan:
     """Plan a pool of extractors, sets that need all of it, and four evaluations of each set."""
-    pool = [
-        TrainExtractor(dataset=DIGITS, protocol="paper", settings=ExtractorSettings(), index=i)
-        for i in range(POOL)
-    ]
+    pool = []
+    for index in range(POOL):
+        unit = TrainExtractor(
+            dataset=DIGITS, protocol="paper", settings=ExtractorSettings(), index=index
+        )
+        pool.append(unit)
     planned: dict[str, Unit] = {unit.key: unit for unit in pool}
     cells = []
     settings, parents = DistillationSettings(lambda_cc=0.1), tuple(unit.key for unit in pool)
@@ -99,19 +100,28 @@ def make_plan(units: int) -> Plan:
     return Plan(units=planned, cells=tuple(cells))
 
 
-class Sampler:
-    """Reads, in a thread, how many units are done and how much memory this process has."""
+class Sample(NamedTuple):
+    """One reading during a launch."""
+
+    time: float
+    done: int
+    """Units that are done."""
+    megabytes: float
+    """Resident memory of this process."""
+    processor_seconds: float
+    """Of this process and its descendants."""
+
+
+class ProgressSampler:
+    """Reads in a thread how many units are done and how much memory this process uses."""
 
     def __init__(self, store: Store) -> None:
-        self.samples: list[tuple[float, int, float, float]] = []
-        """Time, units done, megabytes of this process, processor seconds of it and its
-        descendants.
-        """
+        self.samples: list[Sample] = []
         self._folder = store.tables
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
-    def __enter__(self) -> "Sampler":
+    def __enter__(self) -> "ProgressSampler":
         self._thread.start()
         return self
 
@@ -122,21 +132,25 @@ class Sampler:
     def _read(self) -> None:
         done = 0
         while not self._over.wait(SAMPLE_SECONDS):
+            # Folders of tables appear with their first rows.
             with suppress(FileNotFoundError):
                 done = sum(len(os.listdir(folder)) for folder in os.scandir(self._folder))  # noqa: PTH208 (no memory)
-            self.samples.append((time.monotonic(), done, resident_megabytes(), processor_seconds()))
+            self.samples.append(
+                Sample(time.monotonic(), done, read_memory(), read_processor_seconds())
+            )
 
 
-def resident_megabytes() -> float:
-    """Resident memory of this process."""
+def read_memory() -> float:
+    """Read the resident memory of this process in megabytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
 
 
-def processor_seconds() -> float:
-    """Processor time so far of this process and all that it started."""
+def read_processor_seconds() -> float:
+    """Read the processor seconds of this process and its descendants so far."""
     parents, spent = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
+        # Processes may end while they are listed.
         with suppress(OSError):
             fields = stat.read_text().rpartition(")")[2].split()
             pid = int(stat.parent.name)
@@ -159,7 +173,7 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
         data_root=folder, runner="benchmarks.orchestrator:no_op", tensorboard=False
     )
 
-    def go() -> float:
+    def run() -> float:
         began = time.monotonic()
         work = find_pending(plan, store.done_keys())
         console = Console(file=(folder / "progress").open("a"))
@@ -169,49 +183,53 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
         return time.monotonic() - began
 
     try:
-        with Sampler(store) as sampler:
-            wall = go()
+        with ProgressSampler(store) as sampler:
+            wall = run()
         return {
             "units": units,
             "cpus": cpus,
             "wall s": wall,
-            **figures(sampler.samples),
-            "rerun s": seconds(go),
+            **compute_figures(sampler.samples),
+            "rerun s": time_seconds(run),
         }
     finally:
         ray.shutdown()
 
 
-def figures(samples: list[tuple[float, int, float, float]]) -> dict[str, float]:
-    """Overhead a unit, and memory when a quarter, half and all of the units were done."""
-    busy = [sample for sample in samples if sample[1]]
-    total = busy[-1][1]
+def compute_figures(samples: list[Sample]) -> dict[str, float]:
+    """Compute the overhead per unit, and the memory at several shares of finished units."""
+    busy = [sample for sample in samples if sample.done]
+    total = busy[-1].done
 
-    def at(share: float) -> tuple[float, int, float, float]:
-        return next(sample for sample in busy if sample[1] >= share * total)
+    def find_sample(share: float) -> Sample:
+        return next(sample for sample in busy if sample.done >= share * total)
 
-    def milliseconds(begin: float, end: float, column: int) -> float:
-        first, last = at(begin), at(end)
-        return 1000 * (last[column] - first[column]) / (last[1] - first[1])
+    def milliseconds_per_unit(begin: float, end: float, field: str) -> float:
+        first, last = find_sample(begin), find_sample(end)
+        seconds = getattr(last, field) - getattr(first, field)
+        return 1000 * seconds / (last.done - first.done)
 
-    return {
-        "ms a unit": milliseconds(0, 1, 0),
-        "ms a unit, second quarter": milliseconds(0.25, 0.5, 0),
-        "ms a unit, last quarter": milliseconds(0.75, 1, 0),
-        "processor ms a unit": milliseconds(0.1, 1, 3),
-        "start s": busy[0][0] - samples[0][0],
-        **{f"MB at {share:.0%}": at(share)[2] for share in (0.1, 0.25, 0.5, 0.75, 1)},
+    result = {
+        "ms a unit": milliseconds_per_unit(0, 1, "time"),
+        "ms a unit, second quarter": milliseconds_per_unit(0.25, 0.5, "time"),
+        "ms a unit, last quarter": milliseconds_per_unit(0.75, 1, "time"),
+        "processor ms a unit": milliseconds_per_unit(0.1, 1, "processor_seconds"),
+        "start s": busy[0].time - samples[0].time,
     }
+    for share in (0.1, 0.25, 0.5, 0.75, 1):
+        result[f"MB at {share:.0%}"] = find_sample(share).megabytes
+    return result
 
 
-def seconds(work: Callable[[], object]) -> float:
+def time_seconds(work: Callable[[], object]) -> float:
+    """Return the seconds that `work` takes."""
     began = time.monotonic()
     work()
     return time.monotonic() - began
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median and range."""
+    """Return median, minimum, maximum and number of values."""
     return {
         "median": statistics.median(values),
         "min": min(values),
@@ -221,6 +239,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -233,17 +252,15 @@ def main() -> None:
     for _ in range(arguments.repeats):
         with tempfile.TemporaryDirectory(prefix="iid-benchmark-") as folder:
             runs.append(measure(arguments.units, arguments.cpus, Path(folder)))
-    result = {
+    result: dict[str, object] = {
         "case": f"{arguments.units} units without work, {arguments.cpus} at a time",
         "machine": {"device": provenance.device_name("cpu"), **provenance.versions()},
         "load": os.getloadavg()[1],
         "date": datetime.now(UTC).date().isoformat(),
-        **{
-            name: spread([run[name] for run in runs])
-            for name in runs[0]
-            if name not in ("units", "cpus")
-        },
     }
+    for name in runs[0]:
+        if name not in ("units", "cpus"):
+            result[name] = spread([run[name] for run in runs])
     table = Table("", "median", "min", "max", box=None, pad_edge=False)
     for name, value in result.items():
         if isinstance(value, dict) and "median" in value:

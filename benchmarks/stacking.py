@@ -1,15 +1,13 @@
-"""Time a training step of several networks: in turn, on streams, stacked by `torch.func`, as
-grouped convolutions.
+"""Time a training step of several networks: one by one, on streams, stacked, or as groups.
 
     python benchmarks/stacking.py [--networks 4] [--images 10 100] [--rounds 5] [--threads 2]
-    [--device cpu]
-                                  [--out NAME.json]
+    [--device cpu] [--out NAME.json]
 
-ConvNet (width 128, three blocks with instance norm) on images of 3 × 32 × 32; a step is forward,
-backward and the plain SGD update of all networks, each of which sees images of its own. Sides
+The networks are ConvNets (width 128, three blocks with instance norm) for images of 3 × 32 × 32. A
+step is forward, backward and plain SGD update of all networks, each with different images. Sides
 alternate, and the first round is not counted. All sides compute the same gradients
-(tests/benchmarks/test_stacking.py). On a GPU the networks are also run on a stream each, and the
-step of every way is also replayed as one graph of all networks.
+(tests/benchmarks). On a GPU each network is also run on a separate stream, and the step of every
+side is also replayed as one graph of all networks.
 """
 
 import argparse
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from clock import interleaved, machine, spread, timed
+from clock import describe_machine, interleave, spread_parts, time_work
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 
@@ -31,21 +29,20 @@ Gradients = dict[str, Tensor]
 """Gradients of all networks by name of the parameter, (networks, …)."""
 
 
-def looped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
-    """Take gradients one network after the other, images (networks, B, C, H, W)."""
-    each = [
-        torch.autograd.grad(F.cross_entropy(network(batch), labels), list(network.parameters()))
-        for network, batch in zip(networks, images, strict=True)
-    ]
-    names = [name for name, _ in networks[0].named_parameters()]
-    return {
-        name: torch.stack(values)
-        for name, values in zip(names, zip(*each, strict=True), strict=True)
-    }
+def compute_looped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
+    """Compute gradients of one network after the other, with images (networks, B, C, H, W)."""
+    gradients: dict[str, list[Tensor]] = {}
+    for network, batch in zip(networks, images, strict=True):
+        parameters = dict(network.named_parameters())
+        loss = F.cross_entropy(network(batch), labels)
+        of_network = torch.autograd.grad(loss, list(parameters.values()))
+        for name, gradient in zip(parameters, of_network, strict=True):
+            gradients.setdefault(name, []).append(gradient)
+    return {name: torch.stack(values) for name, values in gradients.items()}
 
 
-def stacked(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
-    """Take gradients of parameters stacked by `torch.func`."""
+def compute_stacked(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
+    """Compute gradients of parameters that are stacked by `torch.func`."""
     parameters, _ = stack_module_state(networks)  # type: ignore[arg-type]
 
     def loss(values: Gradients, batch: Tensor) -> Tensor:
@@ -55,117 +52,109 @@ def stacked(networks: list[Network], images: Tensor, labels: Tensor) -> Gradient
     return result
 
 
-def grouped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
-    """Take gradients of one network of `networks` groups, whose channels are those of all."""
+def compute_grouped(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
+    """Compute gradients of one network whose groups of channels are the networks."""
     stack, _ = stack_module_state(networks)  # type: ignore[arg-type]
     leaves = {name: value.detach().requires_grad_() for name, value in stack.items()}
     count = len(networks)
     x = images.transpose(0, 1).flatten(1, 2)  # (B, networks · C, H, W)
     for layer in range(0, 12, 4):
-        weight, bias, scale, shift = (
-            leaves[f"features.{place}.{kind}"].flatten(0, 1)
-            for place in (layer, layer + 1)
-            for kind in ("weight", "bias")
-        )
+        weight = leaves[f"features.{layer}.weight"].flatten(0, 1)
+        bias = leaves[f"features.{layer}.bias"].flatten(0, 1)
+        scale = leaves[f"features.{layer + 1}.weight"].flatten(0, 1)
+        shift = leaves[f"features.{layer + 1}.bias"].flatten(0, 1)
         x = F.conv2d(x, weight, bias, padding=1, groups=count)
         x = F.avg_pool2d(F.relu_(F.group_norm(x, x.shape[1], scale, shift)), 2)
     features = x.unflatten(1, (count, -1)).flatten(2).transpose(0, 1)  # (networks, B, D)
     logits = torch.baddbmm(
         leaves["classifier.bias"][:, None], features, leaves["classifier.weight"].transpose(1, 2)
     )
-    loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(count), reduction="sum") / len(
-        labels
-    )
+    total = F.cross_entropy(logits.flatten(0, 1), labels.repeat(count), reduction="sum")
+    loss = total / len(labels)
     return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
 
 
-def on_streams(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
-    """Take gradients of each network on a stream of its own; needs a GPU."""
+def compute_on_streams(networks: list[Network], images: Tensor, labels: Tensor) -> Gradients:
+    """Compute gradients of each network on a separate stream; needs a GPU."""
     here = torch.cuda.current_stream()
     each = []
     for network, batch in zip(networks, images, strict=True):
         stream = torch.cuda.Stream()
         stream.wait_stream(here)
         with torch.cuda.stream(stream):
-            each.append((stream, looped([network], batch[None], labels)))
+            each.append((stream, compute_looped([network], batch[None], labels)))
     for stream, _ in each:
         here.wait_stream(stream)
     return {name: torch.cat([gradients[name] for _, gradients in each]) for name in each[0][1]}
 
 
-Way = Callable[[list[Network], Tensor, Tensor], Gradients]
-WAYS: dict[str, Way] = {
-    "one after the other": looped,
-    "torch.func": stacked,
-    "grouped convolutions": grouped,
+GradientFunction = Callable[[list[Network], Tensor, Tensor], Gradients]
+FUNCTIONS: dict[str, GradientFunction] = {
+    "one after the other": compute_looped,
+    "torch.func": compute_stacked,
+    "grouped convolutions": compute_grouped,
 }
-WAYS_ON_GPUS: dict[str, Way] = {**WAYS, "a stream each": on_streams}
+GPU_FUNCTIONS: dict[str, GradientFunction] = {**FUNCTIONS, "a stream each": compute_on_streams}
 
 
-def step(way: Way, networks: list[Network], images: Tensor, labels: Tensor) -> None:
-    gradients = way(networks, images, labels)
+def take_step(
+    compute: GradientFunction, networks: list[Network], images: Tensor, labels: Tensor
+) -> None:
+    """Update all networks by plain SGD."""
+    gradients = compute(networks, images, labels)
     with torch.no_grad():
         for index, network in enumerate(networks):
             for name, parameter in network.named_parameters():
                 parameter -= 0.01 * gradients[name][index]
 
 
-def steps(
+def build_steps(
     count: int, batch: int, device: torch.device, capture: Capture | None
 ) -> dict[str, Callable[[], object]]:
-    """Return a step of `count` networks on batches of `batch` images by way, each way with networks
-    of its own.
-    """
-    images = torch.randn(count, batch, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(
-        device
-    )
+    """Return a step of `count` networks on batches of `batch` images for each way to compute it."""
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randn(count, batch, 3, 32, 32, generator=draws).to(device)
     labels = (torch.arange(batch) % 10).to(device)
 
-    def own(way: Way) -> Callable[[], None]:
+    def build(compute: GradientFunction) -> Callable[[], None]:
         draws = torch.Generator().manual_seed(1)
-        networks = [
-            build_network("ConvNet", channels=3, classes=10, image_size=32, generator=draws).to(
-                device
+        networks = []
+        for _ in range(count):
+            network = build_network(
+                "ConvNet", channels=3, classes=10, image_size=32, generator=draws
             )
-            for _ in range(count)
-        ]
-        return partial(step, way, networks, images, labels)
+            networks.append(network.to(device))
+        return partial(take_step, compute, networks, images, labels)
 
-    ways = WAYS_ON_GPUS if device.type == "cuda" else WAYS
-    made: dict[str, Callable[[], object]] = {name: own(way) for name, way in ways.items()}
-    if capture is not None:
-        made |= {f"{name}, one graph": replayed(own(way), capture) for name, way in ways.items()}
-    return made
+    functions = GPU_FUNCTIONS if device.type == "cuda" else FUNCTIONS
+    steps: dict[str, Callable[[], object]] = {}
+    for name, compute in functions.items():
+        steps[name] = build(compute)
+        if capture is not None:
+            steps[f"{name}, one graph"] = capture_step(build(compute), capture)
+    return steps
 
 
-def replayed(work: Callable[[], None], capture: Capture) -> Callable[[], object]:
-    """Return what replays `work`, which is run once before: that makes ready what a capture cannot
-    hold.
-    """
+def capture_step(work: Callable[[], None], capture: Capture) -> Callable[[], object]:
+    """Capture `work` and return its replay."""
+    # Run once before, because initialization cannot be captured.
     work()
     return capture(work)
 
 
 def measure(count: int, batch: int, rounds: int, device: torch.device) -> dict[str, object]:
-    """Time all ways for `count` networks and batches of `batch` images."""
+    """Time all sides for `count` networks and batches of `batch` images."""
     capture = capture_on_gpu() if device.type == "cuda" else None
-    sides = {
-        name: partial(timed, "step", work, device)
-        for name, work in steps(count, batch, device, capture).items()
-    }
-    times = interleaved(sides, rounds)
-    parts = ("step", "step processor")
-    return {
-        "networks": count,
-        "images": batch,
-        "sides": {
-            side: {part: spread([one[part] for one in of]) for part in parts}
-            for side, of in times.items()
-        },
-    }
+    steps = build_steps(count, batch, device, capture)
+    sides = {name: partial(time_work, "step", work, device) for name, work in steps.items()}
+    spreads = {}
+    for name, times in interleave(sides, rounds).items():
+        spreads[name] = spread_parts(times)
+    return {"networks": count, "images": batch, "sides": spreads}
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -181,7 +170,7 @@ def main() -> None:
         measure(arguments.networks, batch, arguments.rounds, arguments.device)
         for batch in arguments.images
     ]
-    text = json.dumps({"machine": machine(arguments.device), "cases": cases}, indent=1)
+    text = json.dumps({"machine": describe_machine(arguments.device), "cases": cases}, indent=1)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")

@@ -9,9 +9,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def benchmark_script(monkeypatch):
-    """Import a script of benchmarks/ as Python does when it is run; its neighbours are forgotten
-    afterwards.
-    """
+    """Import scripts of benchmarks/ as Python does when one is run, and forget them afterwards."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module

@@ -31,7 +31,7 @@ def test_every_case_is_timed_on_every_side_and_written(
 
 
 def test_a_whole_evaluation_is_1001_epochs_and_one_test(benchmark_script):
-    scale = benchmark_script("evaluation").Scale(epochs=3, test_images=2000)
+    scale = benchmark_script("evaluation_scale").Scale(epochs=3, test_images=2000)
     assert scale.whole({"train": 6.0, "test": 5.0}) == pytest.approx(2 * 1001 + 5 * 5)
 
 
@@ -64,7 +64,7 @@ def several(stacking, device):
 
 def test_three_ways_of_several_networks_agree(benchmark_script):
     stacking = benchmark_script("stacking")
-    expected, *others = (way(*several(stacking, "cpu")) for way in stacking.WAYS.values())
+    expected, *others = (way(*several(stacking, "cpu")) for way in stacking.FUNCTIONS.values())
     for other in others:
         assert other.keys() == expected.keys()
         for name, value in expected.items():
@@ -79,11 +79,14 @@ def test_every_way_of_several_networks_is_also_captured(benchmark_script):
         recorded.append(work)
         return work
 
-    sides = stacking.steps(2, 3, torch.device("cpu"), capture)
+    sides = stacking.build_steps(2, 3, torch.device("cpu"), capture)
     for side in sides.values():
         side()
-    assert sides.keys() == {*stacking.WAYS, *(f"{name}, one graph" for name in stacking.WAYS)}
-    assert len(recorded) == len(stacking.WAYS)
+    assert sides.keys() == {
+        *stacking.FUNCTIONS,
+        *(f"{name}, one graph" for name in stacking.FUNCTIONS),
+    }
+    assert len(recorded) == len(stacking.FUNCTIONS)
 
 
 @pytest.mark.gpu
@@ -93,10 +96,10 @@ def test_on_a_gpu_the_ways_agree_on_streams_and_captured(benchmark_script):
     networks, images, labels = several(stacking, "cuda")
     made: dict[str, torch.Tensor] = {}
     with use_precision("float32"):
-        expected = stacking.looped(networks, images, labels)
-        for way in stacking.WAYS_ON_GPUS.values():
+        expected = stacking.compute_looped(networks, images, labels)
+        for way in stacking.GPU_FUNCTIONS.values():
             work = partial(lambda way: made.update(way(networks, images, labels)), way)
-            replay = stacking.replayed(work, stacking.capture_on_gpu())
+            replay = stacking.capture_step(work, stacking.capture_on_gpu())
             for value in made.values():
                 value.zero_()
             replay()
@@ -106,7 +109,9 @@ def test_on_a_gpu_the_ways_agree_on_streams_and_captured(benchmark_script):
 
 def test_floors_of_a_network_counted_by_hand(benchmark_script):
     """ConvNetW4D1 on 8 × 8 images: one convolution 3 → 4, norm, pooling to 4 × 4, a head 64 → 2."""
-    least = benchmark_script("floors_evaluation").floor("ConvNetW4D1", 2, 8, ipc=5, test_images=7)
+    least = benchmark_script("floors_evaluation").compute_floor(
+        "ConvNetW4D1", 2, 8, ipc=5, test_images=7
+    )
     convolution, head, images = 2 * 64 * 4 * 27, 2 * 64 * 2, 1001 * 10
     assert least.test_operations == 7 * (convolution + head)
     assert least.training_operations == images * (2 * convolution + 3 * head)

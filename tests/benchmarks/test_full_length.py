@@ -55,7 +55,7 @@ def test_other_options_do_not_mix_with_what_a_folder_has(run, tmp_path):
 
 
 def test_published_figures_are_those_of_the_table(benchmark_script):
-    published = benchmark_script("full_length").published
+    published = benchmark_script("published_cell").find_published
     assert published("cifar10-jpeg", 10, "IDM+IID")["accuracy"] == "59.9"
     assert published("cifar10-jpeg", 10, "DM+IID") is None
 
@@ -65,7 +65,7 @@ def test_settings_are_the_published_ones_of_the_cell(benchmark_script, monkeypat
 
     def settings(options):
         monkeypatch.setattr("sys.argv", ["full_length.py", "--work", "x", *options.split()])
-        return benchmark.settings_of(benchmark.parsed())[0]
+        return benchmark.build_settings(benchmark.parse_arguments())[0]
 
     idm = settings("--method IDM+IID --ipc 10")
     assert (idm.lambda_cc, idm.lambda_cm, idm.partition, idm.queue.ce_weight) == (

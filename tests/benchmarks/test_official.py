@@ -65,7 +65,7 @@ def release(tmp_path):
 
 @pytest.mark.parametrize("method", ["DM+IID", "IDM+IID"])
 def test_iterations_are_run_one_by_one_and_a_failure_says_what_failed(official, release, method):
-    with official.distillation_side(release, method, ipc=1, images=2) as side:
+    with official.start_distillation(release, method, ipc=1, images=2) as side:
         for _ in range(2):
             measured = side()
             assert measured["iteration"] > 0
@@ -75,7 +75,7 @@ def test_iterations_are_run_one_by_one_and_a_failure_says_what_failed(official, 
 
 
 def test_one_network_is_trained_and_tested_a_call(official, release):
-    with official.evaluation_side(release, "ConvNet", ipc=1, epochs=3, test_images=20) as side:
+    with official.start_evaluation(release, "ConvNet", ipc=1, epochs=3, test_images=20) as side:
         for _ in range(2):
             assert {"train", "test"} <= side().keys()
 
@@ -84,9 +84,9 @@ def test_another_folder_is_refused(official, tmp_path):
     with pytest.raises(
         official.OfficialError, match=r"DM\+ours/main_DM_IID.py is missing.*Give the folder"
     ):
-        official.distillation_side(tmp_path, "DM+IID", ipc=1)
+        official.start_distillation(tmp_path, "DM+IID", ipc=1)
 
 
 def test_an_unknown_method_is_refused(official, release):
     with pytest.raises(official.OfficialError, match=r"no DC; known are DM\+IID"):
-        official.distillation_side(release, "DC", ipc=1)
+        official.start_distillation(release, "DC", ipc=1)
