@@ -78,8 +78,8 @@ class ImageSet:
             )
         if len(mean) != images.shape[1] or len(std) != images.shape[1]:
             raise DatasetError(
-                f"{name}: mean {tuple(mean)} and std {tuple(std)} need {images.shape[1]} values,"
-                " one per channel"
+                f"{name}: mean {tuple(mean)} and std {tuple(std)} need one value for each of"
+                f" {images.shape[1]} channels"
             )
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise DatasetError(f"{name}: labels must be in 0 … {classes - 1}")

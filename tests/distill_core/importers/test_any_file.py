@@ -304,7 +304,7 @@ def test_a_pickle_is_not_opened_unasked(tmp_path):
     ("make", "says"),
     [
         (lambda path: None, "there is no file or folder"),
-        (lambda path: path.mkdir(), "no layout that is known.*it holds nothing"),
+        (lambda path: path.mkdir(), "no known layout.*it holds nothing"),
         (
             lambda path: path.write_text("hello, this is a text"),
             "neither a file of torch.save nor a pickle",
