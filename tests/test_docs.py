@@ -1,9 +1,6 @@
-"""What the documentation shows is run as it stands there: as a library, and with things of one's
-own from outside.
-"""
+"""The documentation is true: its code runs, its names exist, its sentences are short."""
 
 import importlib
-import os
 import re
 import subprocess
 import sys
@@ -11,56 +8,31 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from distill_core.exporters import FORMATS, export
-from distill_core.extensions import import_object, require_importable
-from distill_core.settings import DatasetRef, DistillationSettings, SettingsError
 from distill_core.synthetic_set import SyntheticSet
-from orchestrator.cli.app import app
-from orchestrator.execution.run_units import compute_unit
-from orchestrator.execution.trial import TrialSettings
-from orchestrator.planning.plan import make_plan
-from orchestrator.store import tables
-from orchestrator.store.store import Store
-from orchestrator.units import Distill, from_json, to_json
-from search_spaces.load import load_space
+from orchestrator.cli.app import COMMANDS
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
+MAX_WORDS_PER_SENTENCE = 20
+"""On average over a page."""
 
 
-def blocks(file, language):
+def find_blocks(file, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A folder with the files of docs/extending.md, found by this process and by those it
-    starts.
-    """
-    for text in (*blocks("docs/extending.md", "python"), *blocks("docs/extending.md", "yaml")):
-        if name := re.match(r"# (my_\w+\.\w+)\n", text):
-            (tmp_path / name[1]).write_text(text)
-    (make,) = re.findall("^mkdir .*$", (ROOT / "docs/extending.md").read_text(), re.MULTILINE)
-    subprocess.run(make, shell=True, check=True, cwd=tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    importlib.invalidate_caches()
-    yield tmp_path
-    for name in [name for name in sys.modules if name.startswith("my_")]:
-        del sys.modules[name]
 
 
 def test_the_library_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
-    for text in blocks("docs/library.md", "python"):
+    for text in find_blocks("docs/library.md", "python"):
         exec(text, names)
     printed = capsys.readouterr().out
     assert re.search(r"^20/20 \d+\.\d$", printed, re.MULTILINE)
     assert "IDM+IID (10, 1, 32, 32)" in printed and "(40, 1, 32, 32) (40,)" in printed
-    assert "# IDM+IID on digits, 1 image a class" in printed
+    assert "# IDM+IID on digits, 1 image per class" in printed
     assert all(network.accuracy > 0.5 for network in names["networks"])
 
 
@@ -85,197 +57,86 @@ def test_the_script_of_the_page_trains_on_an_export(tmp_path, monkeypatch, image
     )
     export(source, FORMATS["dc"], tmp_path / "out")
     monkeypatch.chdir(tmp_path / "out")
-    (script,) = [text for text in blocks("docs/exporting.md", "python") if "torch.load(" in text]
+    (script,) = [
+        text for text in find_blocks("docs/exporting.md", "python") if "torch.load(" in text
+    ]
     names = {}
     exec(script.replace("range(300)", "range(2)").replace("128", "8"), names)
     assert "distill_core" not in script and torch.isfinite(names["loss"])
 
 
-def test_a_loss_a_base_a_network_and_a_data_set_from_outside_are_planned_and_computed(own):
-    plan = make_plan(load_space("my_space.yaml"))
-    assert not [name for name in sys.modules if name.startswith("my_")], (
-        "planning imports nothing of one's own"
-    )
-    store = Store(own / "store")
-    settings = TrialSettings(
-        store=str(store.root), data_root=str(own), run="run", tensorboard=False
-    )
-    for unit in plan.units.values():
-        result = compute_unit(from_json(to_json(unit)), settings, device="cpu")
-        assert result.status == "done", result.traceback
-    sets = tables.read(store.tables, "distillations").to_pylist()
-    assert {row["method"] for row in sets} == {
-        "Random",
-        "DM",
-        "DM+my_loss:spread",
-        "my_base:FewNetworks",
-    }
-    assert all((row["loss_own"] is not None) == ("my_loss" in row["method"]) for row in sets)
-    assert {row["dataset"] for row in sets} == {"stripes"}
-    evaluations = tables.read(store.tables, "evaluations").to_pylist()
-    assert {row["network"] for row in evaluations} == {"my_network:Strided", "ConvNetW8D2"}
-    assert max(row["accuracy"] for row in evaluations) > 0.8
+def is_dotted_name(name):
+    """Whether a dotted name is a module, or an attribute, field or method of what it names."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            fields = getattr(found, "__dataclass_fields__", {})
+            if not hasattr(found, part) and part not in fields:
+                return False
+            found = getattr(found, part, None)
+        return True
+    return False
 
 
-def test_each_changes_what_is_computed(own):
-    """The loss, the base and the network decide the images; the weight of the loss does, too."""
-    import distill_core as dc
-
-    stripes = dc.load_dataset(
-        DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), own
-    )
-    common = {"network": "my_network:Strided", "iterations": 2, "batch_real": 4}
-    changes = [
-        {},
-        {"loss": "my_loss:spread"},
-        {"loss": "my_loss:spread", "lambda_loss": 100.0},
-        {"base": "my_base:FewNetworks"},
-        {"network": "ConvNetW8D2"},
-    ]
-    sets = [
-        dc.distill_set(stripes, DistillationSettings(**{**common, **change}), ipc=2).images
-        for change in changes
-    ]
-    assert all(not torch.equal(a, b) for i, a in enumerate(sets) for b in sets[:i])
+def test_a_wrong_name_is_noticed():
+    assert is_dotted_name("distill_core.settings.DistillationSettings.iterations")
+    assert not is_dotted_name("distill_core.settings.DistillationSettings.iteration")
+    assert not is_dotted_name("orchestrator.no_such_module")
 
 
-def test_the_library_block_of_the_page_runs(own, capsys):
-    (text,) = [
-        text
-        for text in blocks("docs/extending.md", "python")
-        if "import distill_core as dc" in text
-    ]
-    exec(text, {})
-    assert "my_base:FewNetworks+my_loss:spread" in capsys.readouterr().out
+@pytest.mark.parametrize("page", [*PAGES, *REFERENCE], ids=lambda page: page.stem)
+def test_every_name_of_the_code_exists(page):
+    text = page.read_text()
+    code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    names = [name for name in code if re.fullmatch(r"(orchestrator|distill_core)(\.\w+)+", name)]
+    assert [name for name in names if not is_dotted_name(name)] == []
 
 
-def test_names_and_versions_are_part_of_the_key():
-    def key(**changes):
-        settings = DistillationSettings(network="ConvNetW4D1", iterations=1, **changes)
-        return Distill(
-            dataset=DatasetRef(name="digits"), protocol="paper", ipc=1, settings=settings, seed=0
-        ).key
-
-    keys = [
-        key(),
-        key(loss="m:a"),
-        key(loss="m:a@2"),
-        key(loss="m:a", lambda_loss=2.0),
-        key(base="m:a"),
-    ]
-    assert len(set(keys)) == len(keys)
-    assert key(lambda_loss=1.0) == key()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_path_into_the_repository_exists(page):
+    folders = "orchestrator|distill_core|search_spaces|tests|benchmarks|examples|docs"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.slow
-def test_ray_workers_find_them(own, tmp_path_factory):
-    away = tmp_path_factory.mktemp("away")
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "run",
-        str(own / "my_space.yaml"),
-        "--data",
-        str(own),
-    ]
-    budget = ["--set", "num_eval=1", "--set", "epoch_eval_train=1", "--set", "iterations=2"]
-    done = subprocess.run(
-        [*command, *budget],
-        cwd=away,
-        env=os.environ | {"COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    report = (away / "reports" / "mine" / "report.md").read_text().replace("\\_", "_")
-    assert "my_base:FewNetworks" in report and "DM+my_loss:spread" in report
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_to_a_file(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ('methods=["DM+my_los:spread"]', "no module my_los"),
-        (
-            'methods=["Random+my_loss:spread"]',
-            "a loss is added to DM, IDM or a base of your own, not to Random",
-        ),
-        ('methods=["DM+my_loss:spread+my_loss:other"]', "at most one of"),
-        ('methods=["DM+IDD+my_loss:spread"]', "did you mean 'DM+IID'"),
-        ("distillation.network=my_net:Strided", "no module my_net"),
-        ("distillation.network=my_network:Strided:x", "is not a name of the form module:object"),
-        ("datasets={name: s, format: my_dat:stripes, path: stripes}", "no module my_dat"),
-    ],
-)
-def test_wrong_names_are_said_before_anything_runs(change, message, own):
-    result = CliRunner().invoke(app, ["plan", "my_space.yaml", "--set", change])
-    assert result.exit_code == 2 and message in result.output, result.output
-    assert "Traceback" not in result.output
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_exists(page):
+    lines = re.findall(r"^(?:    )?iid (\w+)", page.read_text(), re.MULTILINE)
+    inline = re.findall(r"`iid (\w+)", page.read_text())
+    assert {*lines, *inline} <= COMMANDS.keys()
 
 
-def test_what_a_module_does_wrong_is_said(own):
-    with pytest.raises(
-        SettingsError, match=r"module my_loss has no sprad; did you mean my_loss:spread\?"
-    ):
-        import_object("my_loss:sprad")
-    (own / "my_broken.py").write_text("import no_such_package\n")
-    with pytest.raises(
-        SettingsError, match="importing my_broken failed: No module named 'no_such_package'"
-    ):
-        import_object("my_broken:x")
-    (own / "my_crash.py").write_text("1 / 0\n")
-    with pytest.raises(SettingsError, match="importing my_crash failed: ZeroDivisionError"):
-        import_object("my_crash:x")
-    assert require_importable("my_crash:x@3") == "my_crash:x@3"
+def test_the_architecture_page_names_every_package():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for package in ("orchestrator", "distill_core"):
+        for module in (ROOT / package).glob("*/__init__.py"):
+            assert f"`{package}/{module.parent.name}/`" in text
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("return 1", "returned a int, not a RawData"),
-        ("return data(images=images.astype(float))", "of type float64"),
-        ("return data(images=images[:, :, :8])", "16 × 16|8 × 16|16 × 8|uint8"),
-        ("return data(labels=labels + 1)", "label 2 is not one of 0 … 1"),
-        ("return data(labels=labels.astype(np.int32))", "labels of type int32"),
-        ("return data(labels=labels * 0)", "class 'b' has no training images"),
-    ],
-)
-def test_what_a_reader_gives_is_checked(text, message, own):
-    import distill_core as dc
-    from distill_core.datasets.info import DatasetError
-
-    (own / "my_reader.py").write_text(
-        "import numpy as np\nfrom distill_core.datasets.raw import RawData, RawSplit\nimages,"
-        " labels = np.arange(4 * 256, dtype=np.int64).reshape(4, 1, 16, 16).astype(np.uint8),"
-        " np.arange(4) % 2\ndef data(images=images, labels=labels):\n    return"
-        " RawData(RawSplit(images, labels), RawSplit(images, labels), ('a', 'b'))\ndef"
-        f" read(folder):\n    {text}\n"
-    )
-    with pytest.raises(DatasetError, match=message):
-        dc.load_dataset(DatasetRef(name="own", format="my_reader:read", path="."), own)
+def iterate_sentences(text):
+    """Yield the words of each sentence, without code, tables, headings and pictures."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"^(    .*|\s*[#|].*)$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*([-*]|\d+\.) ", "\n\n", text, flags=re.MULTILINE)  # an item is a paragraph
+    for paragraph in re.split(r"\n\s*\n", text):
+        for sentence in re.split(r"(?<=[.!?])[\"*)]*\s+(?=[A-Z`*\"(λφψ\d])", paragraph):
+            if words := [word for word in sentence.split() if re.search(r"\w", word)]:
+                yield words
 
 
-def test_what_is_no_loss_is_said(own):
-    import distill_core as dc
-
-    (own / "my_vector.py").write_text(
-        "def loss(real, synthetic):\n    return synthetic.flatten(1).sum(1)\n"
-    )
-    stripes = dc.load_dataset(
-        DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), own
-    )
-    settings = DistillationSettings(
-        network="my_network:Strided", loss="my_vector:loss", iterations=1, batch_real=4
-    )
-    with pytest.raises(SettingsError, match=r"'my_vector:loss' returned something of shape \(2,\)"):
-        dc.distill_set(stripes, settings, ipc=1)
-
-
-def test_what_makes_no_network_is_said(own):
-    from distill_core.networks import build_network
-
-    with pytest.raises(SettingsError, match="not a distill_core"):
-        build_network("torch.nn:Identity", channels=1, classes=2, image_size=16)
-    with pytest.raises(SettingsError, match="TypeError"):
-        build_network("my_loss:spread", channels=1, classes=2, image_size=16)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_sentences_are_short(page):
+    lengths = [len(words) for words in iterate_sentences(page.read_text())]
+    assert sum(lengths) / len(lengths) <= MAX_WORDS_PER_SENTENCE
