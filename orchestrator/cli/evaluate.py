@@ -30,7 +30,7 @@ from orchestrator.cli.run import check_data
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
-from orchestrator.planning.imported_sets import Question, plan_evaluation
+from orchestrator.planning.imported_sets import EvaluationRequest, plan_evaluation
 from orchestrator.planning.work import find_pending
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import make_slug
@@ -135,7 +135,7 @@ def evaluate(
 
 def evaluate_sets(
     paths: Sequence[str],
-    question: Question,
+    question: EvaluationRequest,
     store: Store,
     options: RunOptions,
     console: Console,
@@ -191,7 +191,7 @@ def ask(
     beside: str,
     overrides: Iterable[str],
     num_eval: int | None,
-) -> Question:
+) -> EvaluationRequest:
     """Check what the command line asks for.
 
     Raises:
@@ -219,7 +219,7 @@ def ask(
         raise SpaceError(f"{option}: {invalid.message}") from invalid
     if len(axes.refs()) != 1:
         raise SpaceError("--dataset: give one data set")
-    return Question(
+    return EvaluationRequest(
         dataset=axes.refs()[0],
         protocol=protocol,
         architectures=axes.architectures,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.errors import LaunchError
-from orchestrator.planning.cohorts import added_bytes, cohort_key
+from orchestrator.planning.cohorts import cohort_key, count_added_bytes
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.units import Unit, needs_gpu
 
@@ -118,7 +118,7 @@ def compute_gpu_need(
         cohorts: whether units may be computed in cohorts, which need more memory.
     """
     on_gpu = [unit for unit in units if needs_gpu(unit)]
-    added = added_bytes(on_gpu) if cohorts else {}
+    added = count_added_bytes(on_gpu) if cohorts else {}
     largest = 0
     for unit in on_gpu:
         memory = _add_margin(estimates[unit.key]) + added.get(cohort_key(unit), 0)

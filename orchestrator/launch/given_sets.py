@@ -14,7 +14,7 @@ from distill_core.importers.reading import Reading, ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import SettingsError
 from orchestrator.launch.status import find_unit
-from orchestrator.planning.imported_sets import GivenSet, Question
+from orchestrator.planning.imported_sets import EvaluationRequest, GivenSet
 from orchestrator.store.store import Store
 from orchestrator.units import ImportSet, SetUnit, Unit
 
@@ -40,7 +40,7 @@ class FileOptions:
 
 def read_given_sets(
     paths: Sequence[str],
-    question: Question,
+    question: EvaluationRequest,
     dataset: Dataset,
     store: Store,
     file_options: FileOptions,
@@ -75,7 +75,7 @@ def read_given_sets(
 
 def _read_sets(
     path: Path,
-    question: Question,
+    question: EvaluationRequest,
     dataset: Dataset,
     file_options: FileOptions,
     before: Sequence[GivenSet],
@@ -161,7 +161,7 @@ def _write_note(reading: Reading, raw: RawSet, rate: float | None) -> str:
     return ", ".join(notes)
 
 
-def _find_stored_set(key: str, store: Store, question: Question) -> GivenSet:
+def _find_stored_set(key: str, store: Store, question: EvaluationRequest) -> GivenSet:
     unit = find_unit(store, key)
     if not isinstance(unit, SetUnit):
         raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no set")

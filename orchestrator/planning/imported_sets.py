@@ -35,7 +35,7 @@ class GivenSet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class EvaluationRequest:
     """What is asked of the sets."""
 
     dataset: DatasetRef
@@ -50,7 +50,7 @@ class Question:
     """Settings by path."""
 
 
-def plan_evaluation(sets: Sequence[GivenSet], question: Question) -> Plan:
+def plan_evaluation(sets: Sequence[GivenSet], question: EvaluationRequest) -> Plan:
     """Plan to import what is not in the store, to evaluate every set, and to do the same with other
     methods.
 
@@ -72,7 +72,7 @@ def plan_evaluation(sets: Sequence[GivenSet], question: Question) -> Plan:
     return Plan(units=units, cells=distinct)
 
 
-def _experiment(sets: Sequence[GivenSet], question: Question) -> Experiment:
+def _experiment(sets: Sequence[GivenSet], question: EvaluationRequest) -> Experiment:
     return Experiment(
         name=EXPERIMENT,
         where="iid evaluate",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from distill_core.settings import DatasetRef, ExtractorSettings
-from orchestrator.planning.methods import specialise
+from orchestrator.planning.methods import specialize
 from orchestrator.planning.plan import Plan
 from orchestrator.report.results import Measurement
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor, Unit
@@ -83,7 +83,7 @@ def _list_differences(plan: Plan, m: Measurement) -> Iterator[str]:
     published = resolve_published_settings(evaluation.dataset, m.method, m.ipc)
     made = plan.units.get(m.cells[0].set_key or "")
     if isinstance(made, Distill) and m.ipc is not None:
-        expected = specialise(published.distillation, m.method, m.ipc)[0]
+        expected = specialize(published.distillation, m.method, m.ipc)[0]
         yield from _compare_settings(made.settings, expected)
     if isinstance(made, Select) and made.parents:
         yield from _compare_selection(plan.units[made.parents[0]], published)

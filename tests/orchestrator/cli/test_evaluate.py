@@ -27,7 +27,7 @@ def published(tmp_path_factory):
         indices = torch.cat(
             [torch.arange(offset + first, offset + first + 2) for offset in digits.train.offsets]
         )
-        runs.append([digits.train.normalised(indices), digits.train.labels[indices]])
+        runs.append([digits.train.normalized(indices), digits.train.labels[indices]])
     torch.save({"data": runs, "accs_all_exps": {"ConvNet": []}}, folder / "res_DM.pt")
     own = SyntheticSet(
         images=to_pixels(runs[0][0], digits.info.mean, digits.info.std),

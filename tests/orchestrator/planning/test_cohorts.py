@@ -98,7 +98,7 @@ def test_units_are_shared_out_over_slots_pools_and_memory():
     pools = [distill(), *cells(2, parents=("a",)), *cells(2, parents=("b",))]
     assert cohorts.split_into_cohorts(pools, 1) == [tuple(pools[:3]), tuple(pools[3:])]
     large = [replace(unit, dataset=DatasetRef(name="tinyimagenet"), ipc=50) for unit in units]
-    assert cohorts.most_cells(large[0]) == 2
+    assert cohorts.count_cohort_capacity(large[0]) == 2
     assert {len(cohort) for cohort in cohorts.split_into_cohorts(large, 1)} == {2, 1}
 
 

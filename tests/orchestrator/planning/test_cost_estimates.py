@@ -208,7 +208,7 @@ def test_the_largest_published_sets_fit_on_a_gpu_of_24_gb(name, network, changes
     )
     memory = model_cost(unit, extractor, gpu=True).memory
     assert 8e9 < memory < SMALL_GPU
-    assert memory + cohorts.added_bytes([unit] * 25)[cohorts.cohort_key(unit)] < SMALL_GPU
+    assert memory + cohorts.count_added_bytes([unit] * 25)[cohorts.cohort_key(unit)] < SMALL_GPU
     assert (
         model_cost(dataclasses.replace(unit, parents=("k",)), extractor, gpu=True).memory
         < memory - 99 * 4 * 11e6

@@ -12,7 +12,7 @@ from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
-from orchestrator.planning.imported_sets import GivenSet, Question, plan_evaluation
+from orchestrator.planning.imported_sets import EvaluationRequest, GivenSet, plan_evaluation
 from orchestrator.store import tables
 from orchestrator.store.store import Store
 from orchestrator.units import Evaluate, ImportSet, Select, from_json, to_json
@@ -24,7 +24,7 @@ SETTINGS = {
     "evaluation.batch_train": 8,
     "evaluation.dsa_strategy": "none",
 }
-QUESTION = Question(
+QUESTION = EvaluationRequest(
     dataset=DIGITS, protocol="paper", architectures=("ConvNetW8",), overrides=SETTINGS
 )
 
@@ -131,7 +131,7 @@ def published(tmp_path):
     """A DC file of digits, and the same images as a set of ours."""
     digits = load_dataset(DIGITS, tmp_path)
     indices = torch.cat([torch.arange(offset, offset + 2) for offset in digits.train.offsets])
-    images, labels = digits.train.normalised(indices), digits.train.labels[indices]
+    images, labels = digits.train.normalized(indices), digits.train.labels[indices]
     torch.save({"data": [[images, labels]], "accs_all_exps": {}}, tmp_path / "res.pt")
     return tmp_path / "res.pt"
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings
-from orchestrator.planning.methods import specialise
+from orchestrator.planning.methods import specialize
 from orchestrator.units import Distill, Select
 from search_spaces.method_names import ADDITIONS, BASES, METHODS, canonical_method
 
@@ -16,7 +16,7 @@ BOTH = DistillationSettings(lambda_cc=0.05, lambda_cm=0.01, queue=QueueSettings(
 )
 @pytest.mark.parametrize("base", BASES)
 def test_the_name_decides_queue_and_weights_and_is_found_back(base, method, lambda_cc, lambda_cm):
-    settings, note = specialise(BOTH, base + method, ipc=10)
+    settings, note = specialize(BOTH, base + method, ipc=10)
     assert (settings.lambda_cc, settings.lambda_cm) == (lambda_cc, lambda_cm)
     assert settings.queue == (QueueSettings() if base == "IDM" else None)
     assert settings.method == base + method
@@ -25,14 +25,14 @@ def test_the_name_decides_queue_and_weights_and_is_found_back(base, method, lamb
 
 @pytest.mark.parametrize("addition", ADDITIONS)
 def test_one_training_image_a_class_leaves_the_base(addition):
-    settings, note = specialise(BOTH, f"DM+{addition}", ipc=1)
-    assert settings == specialise(BOTH, "DM", ipc=1)[0]
+    settings, note = specialize(BOTH, f"DM+{addition}", ipc=1)
+    assert settings == specialize(BOTH, "DM", ipc=1)[0]
     assert "zero gradient" in note and "DM" in note
-    assert specialise(BOTH, "DM", ipc=1)[1] == ""
+    assert specialize(BOTH, "DM", ipc=1)[1] == ""
 
 
 def test_a_partition_gives_a_class_more_than_one_training_image():
-    settings, note = specialise(dataclasses.replace(BOTH, partition=2), "IDM+IID", ipc=1)
+    settings, note = specialize(dataclasses.replace(BOTH, partition=2), "IDM+IID", ipc=1)
     assert (settings.lambda_cc, settings.lambda_cm, note) == (0.05, 0.01, "")
 
 

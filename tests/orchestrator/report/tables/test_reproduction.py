@@ -158,7 +158,7 @@ def test_footnotes_say_nothing_of_settings_that_the_run_does_not_have(report):
     (note,) = [table.notes[number - 1] for number in lines["DM+IID"]["Ours"].notes]
     assert (
         note
-        == "one image a class and no partition: L_CC and L_CM have zero gradient, so this is DM"
+        == "one image per class and no partition: L_CC and L_CM have zero gradient, so this is DM"
     )
 
 
