@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_core.runtime.device import to_device
+from distill_core.seeds import to_device
 from distill_core.settings import DSA_OPS, parse_dsa_strategy
 
 BRIGHTNESS, SATURATION, CONTRAST = 1.0, 2.0, 0.5

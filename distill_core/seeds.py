@@ -9,6 +9,7 @@ import hashlib
 import json
 
 import torch
+from torch import Tensor
 
 Identity = str | int | float | bool | None
 
@@ -32,3 +33,10 @@ def generator(purpose: str, *identity: Identity) -> torch.Generator:
     Draws are made on the CPU and then moved, so a CPU and a GPU use the same random numbers.
     """
     return torch.Generator().manual_seed(derive_seed(purpose, *identity))
+
+
+def to_device(drawn: Tensor, device: torch.device | str) -> Tensor:
+    """Move draws from the CPU to a device; pinned memory avoids waiting for a GPU."""
+    if torch.device(device).type == "cuda":
+        return drawn.pin_memory().to(device, non_blocking=True)
+    return drawn.to(device)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.info import DatasetError
-from distill_core.runtime.device import to_device
+from distill_core.seeds import to_device
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from distill_core.runtime.device import to_device
+from distill_core.seeds import to_device
 
 EMBEDDING_STD = 0.02
 

@@ -5,14 +5,6 @@ import resource
 import sys
 
 import torch
-from torch import Tensor
-
-
-def to_device(drawn: Tensor, device: torch.device | str) -> Tensor:
-    """Move draws from the CPU to a device; pinned memory avoids waiting for a GPU."""
-    if torch.device(device).type == "cuda":
-        return drawn.pin_memory().to(device, non_blocking=True)
-    return drawn.to(device)
 
 
 def get_free_memory(device: torch.device | str) -> int | None:
