@@ -44,6 +44,7 @@ from orchestrator.launch.options import RunOptions  # noqa: E402
 from orchestrator.planning.plan import Cell, Plan  # noqa: E402
 from orchestrator.planning.work import find_pending  # noqa: E402
 from orchestrator.store import provenance  # noqa: E402
+from orchestrator.store.open import open_store  # noqa: E402
 from orchestrator.store.store import Store  # noqa: E402
 from orchestrator.units import Distill, Evaluate, TrainExtractor, Unit  # noqa: E402
 
@@ -168,7 +169,7 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
     ray.init(
         "local", num_cpus=cpus, include_dashboard=False, logging_level="error", log_to_driver=False
     )
-    plan, store = make_plan(units), Store(folder / "store")
+    plan, store = make_plan(units), open_store(folder / "store")
     options = RunOptions(
         data_root=folder, runner="benchmarks.orchestrator:no_op", tensorboard=False
     )

@@ -18,7 +18,7 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Distill, from_json, to_json
 from search_spaces.load import load_space
 
@@ -54,7 +54,7 @@ def test_a_loss_a_base_a_network_and_a_data_set_from_outside_are_planned_and_com
     assert not [name for name in sys.modules if name.startswith("my_")], (
         "planning imports nothing custom"
     )
-    store = Store(custom / "store")
+    store = open_store(custom / "store")
     settings = TrialSettings(
         store=str(store.root), data_root=str(custom), run="run", tensorboard=False
     )

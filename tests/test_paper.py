@@ -17,7 +17,7 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.report import write_report
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 
 PIECE = """\
@@ -77,7 +77,7 @@ def run_whole(folder):
 def run_small(folder):
     plan = make_plan(load_space(folder / "piece.yaml", [*BUDGET, *SMALL], smoke=True))
     plan = without_slow_networks(plan)
-    store = Store(folder / "store")
+    store = open_store(folder / "store")
     settings = TrialSettings(
         store=str(store.root), data_root=str(folder), run="run", tensorboard=False
     )

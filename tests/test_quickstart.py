@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.planning.plan import make_plan
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 
 BUDGET = [
@@ -84,7 +84,7 @@ def kill_at(process, store, count):
     ],
 )
 def test_killed_the_quickstart_still_ends_and_no_unit_runs_twice(tmp_path, kills, settings):
-    store = Store(tmp_path / "store")
+    store = open_store(tmp_path / "store")
     units = make_plan(load_space("quickstart", settings)).units
     moments = sorted(random.Random(2024).sample(range(1, len(units) - 5), kills))
     seen = {}

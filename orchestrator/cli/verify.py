@@ -11,8 +11,6 @@ from rich.text import Text
 from orchestrator.cli.options import StoreOption
 from orchestrator.store import verify as verification
 from orchestrator.store.open import open_store
-from orchestrator.store.remote.store import RemoteStore
-from orchestrator.store.remote.verify import repair_remote, verify_remote
 from orchestrator.store.store import Store
 from orchestrator.store.verify import Finding, Verification
 
@@ -50,7 +48,7 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
         StoreError: there is no store, or it cannot be read or, to mend it, written.
     """
     store = store.resolved()
-    seen = verify_remote(store) if isinstance(store, RemoteStore) else verification.verify(store)
+    seen = verification.verify(store)
     _print_findings(seen.findings, console)
     extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
     if seen.intact:
@@ -66,12 +64,7 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
             soft_wrap=True,
         )
         return 1
-    mended = (
-        repair_remote(store, seen.findings)
-        if isinstance(store, RemoteStore)
-        else verification.repair(store, seen.findings)
-    )
-    folder, left = mended
+    folder, left = verification.repair(store, seen.findings)
     console.print(
         f"What is damaged is in {folder}; run the search space again.", markup=False, soft_wrap=True
     )

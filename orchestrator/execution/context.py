@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from orchestrator.execution.tensorboard import TensorBoardLog
-from orchestrator.store.integrity import intact_folder
 from orchestrator.store.store import Store
 from orchestrator.store.tables import Row
 from orchestrator.units import Unit
@@ -124,7 +123,7 @@ class UnitContext:
         Raises:
             StoreError: the unit is not done, or its artifacts are damaged.
         """
-        return intact_folder(self._store, key)
+        return self._store.intact_folder(key)
 
     def load_parent_unit(self, key: str) -> Unit:
         """Return a done unit with all its settings.

@@ -125,8 +125,9 @@ class Executor:
         held_leases: ExitStack,
     ) -> _Task | UnitResult:
         """Take the lease of a unit; return a result where there is nothing to compute."""
-        lease_storage, run = self.store.lease_storage, self.settings.run
-        lease = held_leases.enter_context(leases.hold(lease_storage, unit.key, run))
+        lease = held_leases.enter_context(
+            leases.hold(self.store.storage, unit.key, self.settings.run)
+        )
         # Asked while the lease is held: nobody can finish the unit after this answer.
         if self.store.is_done(unit):
             # A worker that was killed after its commit may have left rows unpublished.

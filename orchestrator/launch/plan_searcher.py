@@ -141,7 +141,7 @@ class PlanSearcher(Searcher):
             self._progress.record_result(unit, UnitResult(status="present"))
             self._schedule.settle(unit.key, ok=True)
             return False
-        if leases.is_held(self._store.lease_storage, unit.key, but=self._settings.run):
+        if leases.is_held(self._store.storage, unit.key, but=self._settings.run):
             self._progress.record_wait(unit)
             self._try_again(unit, gpus, after=BUSY_SECONDS)
             return False

@@ -63,7 +63,7 @@ def read_status(store: Store) -> Status:
     launches = last_launches(store.runs())
     units = {key: unit for record in launches for key, unit in planned_units(store, record).items()}
     done = store.done_keys()
-    running = leases.held_keys(store.lease_storage) - done
+    running = leases.held_keys(store.storage) - done
     notes = tuple(note for note in _failure_notes(store) if note.unit.key not in done | running)
     failed = {note.unit.key for note in notes}
     blocked = find_blocked(failed, units)

@@ -82,7 +82,7 @@ class Search:
     def _study(self, study: Study) -> int:
         self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
         run = provenance.new_run_id()
-        with leases.hold(self.store.lease_storage, study.key, run) as lease:
+        with leases.hold(self.store.storage, study.key, run) as lease:
             if lease is None:
                 raise LaunchError(
                     f"another search is at study {study.key} ({study.title}); wait for it, or"

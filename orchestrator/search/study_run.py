@@ -169,5 +169,5 @@ class StudyRun:
     def _forget(self, units: dict[int, RungUnits]) -> None:
         """Remove the checkpoints of sets that will not be needed, unless somebody is at them."""
         for seed in units.values():
-            if not leases.is_held(self.store.lease_storage, seed.distill.key):
+            if not leases.is_held(self.store.storage, seed.distill.key):
                 self.store.remove_checkpoints(seed.distill)

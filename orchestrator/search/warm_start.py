@@ -71,7 +71,7 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
     if store.is_done(unit) or store.is_done(following) or store.load_checkpoint(following):
         return
     # The lease of the shorter unit guards its checkpoints, which are written here.
-    with leases.hold(store.lease_storage, unit.key, settings.run) as lease:
+    with leases.hold(store.storage, unit.key, settings.run) as lease:
         if lease is None:
             return
         try:

@@ -1,6 +1,4 @@
-"""Files that appear complete or not at all, and errors of the file system as messages a person can
-act on.
-"""
+"""Files that appear complete or not at all, and file system errors that say what to do."""
 
 import errno
 import hashlib
@@ -17,11 +15,12 @@ from orchestrator.errors import StoreError, StoreUnwritable
 FREE_SPACE = "free some space and run the same command again, finished work is kept"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_FOLDER = {errno.EEXIST, errno.ENOTDIR}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn an `OSError` inside the block into a `StoreError` about `path` that says what to do."""
     try:
         yield
@@ -33,6 +32,8 @@ def translated(path: Path) -> Iterator[None]:
             remedy = (
                 "it cannot be used; check its permissions, or choose another folder with --store"
             )
+        elif error.errno in _NO_FOLDER:
+            remedy = "there is a file where a folder has to be; choose another folder with --store"
         elif error.errno == errno.ENOENT:
             remedy = (
                 "it is not there; check that the store is mounted and that nobody deletes files"
@@ -45,12 +46,11 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, replacing what is there, by way of a temporary file, fsync and
-    rename.
-    """
-    with translated(path):
-        temporary = _temporary(path, data)
+    """Write `data` to `path`, replacing what is there; readers see the old content or the new."""
+    with translate_errors(path):
+        temporary = _write_temporary(path, data)
         try:
+            # Atomic, and the content is on the disk already: a crash leaves the old or the new.
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -58,12 +58,14 @@ def write(path: Path, data: bytes) -> None:
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Put `data` at `path` unless something is there; return whether this call did it. Only one
-    caller ever does.
+    """Write `data` to `path` unless it exists; return whether this call did it.
+
+    Of several callers exactly one succeeds.
     """
-    with translated(path):
-        temporary = _temporary(path, data)
+    with translate_errors(path):
+        temporary = _write_temporary(path, data)
         try:
+            # Unlike a rename, a link fails where something is, also on NFS.
             os.link(temporary, path)
         except FileExistsError:
             return False
@@ -82,27 +84,27 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         StoreError: the file is missing, unreadable, or not a JSON object.
     """
-    with translated(path):
+    with translate_errors(path):
         data = path.read_bytes()
     return parse_json(str(path), data)
 
 
 def parse_json(where: str, data: bytes) -> dict[str, Any]:
-    """Return the JSON object that was read at `where`; StoreError if it is none."""
+    """Return the JSON object that was read from `where`; StoreError if it is not one."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"store: {where} is damaged ({error}); delete it and run again") from error
     if not isinstance(value, dict):
-        raise StoreError(f"store: {where} is damaged (no JSON object); delete it and run again")
+        raise StoreError(f"store: {where} is damaged (not a JSON object); delete it and run again")
     return value
 
 
 def is_full(error: BaseException) -> bool:
     """Whether an error says that the disk is full, or that the store may not be written.
 
-    Libraries that write by themselves, such as safetensors, raise errors of their own, with the
-    system's words in them.
+    Libraries that write files, such as safetensors, raise other classes of errors, with the
+    system's message in them.
     """
     if isinstance(error, StoreUnwritable):
         return True
@@ -122,8 +124,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sync_and_hash(folder: Path) -> dict[str, str]:
+    """Force all files of a folder to the disk and return their SHA-256 by relative path."""
+    hashes = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sync(path)
+        hashes[path.relative_to(folder).as_posix()] = sha256(path)
+    return hashes
+
+
 def sync(path: Path) -> None:
-    """Have a file's content on the disk before going on."""
+    """Force a file's content to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -132,7 +143,7 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's list of names on the disk, where the file system knows how."""
+    """Force a folder's list of names to the disk, where the file system supports that."""
     try:
         sync(folder)
     except OSError as error:
@@ -140,7 +151,7 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def _temporary(path: Path, data: bytes) -> Path:
+def _write_temporary(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -155,6 +166,7 @@ def _temporary(path: Path, data: bytes) -> Path:
 
 
 def _create_without_links(path: Path, data: bytes) -> bool:
+    """Create a file where the file system has no links; a crash may leave a part of it."""
     try:
         with path.open("xb") as stream:
             stream.write(data)

@@ -1,31 +1,75 @@
-"""Checkpoints of a running unit: one file named by its own SHA-256, so that a truncated one is
-known for what it is.
-"""
+"""Checkpoints of a running unit: one file, named by its SHA-256 to show whether it is whole."""
 
-import shutil
+import logging
 import uuid
-import warnings
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from orchestrator.store import atomic_files
+from orchestrator.store.storage import Storage
 
 _SUFFIX = ".checkpoint"
-HALF_WRITTEN = ".*"
-"""Pattern of the files in a checkpoint folder whose writer was killed, or is at it."""
+
+_log = logging.getLogger(__name__)
 
 
-def save(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Save a checkpoint and remove its predecessors.
+def save(storage: Storage, folder: str, write: Callable[[Path], None]) -> Path:
+    """Save a checkpoint, remove its predecessors, and return its local file.
 
     Args:
-        folder: the unit's checkpoint folder.
+        storage: where the store is kept.
+        folder: the unit's checkpoint folder in it.
         write: writes the whole state to the file path it is given.
 
     Raises:
-        StoreError: the disk is full or cannot be written; the predecessor is kept.
+        StoreError: the disk is full or the storage cannot be written; the predecessor is kept.
     """
-    with atomic_files.translated(folder):
+    path = _write_locally(storage.local / folder, write)
+    storage.upload(f"{folder}/{path.name}")
+    # Predecessors go last, so that a complete one exists at any time.
+    others = [name for name in storage.entries(folder) if is_complete(name) and name != path.name]
+    storage.remove(*(f"{folder}/{name}" for name in others))
+    with atomic_files.translate_errors(path):
+        for other in path.parent.glob(f"[!.]*{_SUFFIX}"):
+            if other != path:
+                other.unlink(missing_ok=True)
+    return path
+
+
+def load(storage: Storage, folder: str) -> Path | None:
+    """Return the local file of the newest checkpoint that is whole; None if there is none."""
+    found = {name: entry for name, entry in storage.entries(folder).items() if is_complete(name)}
+    skipped: list[str] = []
+    for name in sorted(found, key=lambda name: found[name].changed, reverse=True):
+        path = storage.download(f"{folder}/{name}")
+        with atomic_files.translate_errors(path):
+            whole = atomic_files.sha256(path) == path.stem
+        if whole:
+            _log_skipped(storage, folder, skipped, f"{name} is used instead")
+            return path
+        skipped.append(name)
+    _log_skipped(storage, folder, skipped, "there is no other, so the unit starts again")
+    return None
+
+
+def find_damaged(storage: Storage) -> list[str]:
+    """Return the names of all checkpoints in a store that are not what was written."""
+    names = sorted(f"checkpoints/{name}" for name in storage.entries("checkpoints"))
+    damaged = []
+    for path in filter(is_complete, map(PurePosixPath, names)):
+        if storage.sha256(str(path)) not in (None, path.stem):  # None: replaced by its unit
+            damaged.append(str(path))
+    return damaged
+
+
+def is_complete(path: str | PurePosixPath) -> bool:
+    """Whether a name is that of a complete checkpoint; hidden files are still being written."""
+    name = PurePosixPath(path).name
+    return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+def _write_locally(folder: Path, write: Callable[[Path], None]) -> Path:
+    with atomic_files.translate_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}"
         try:
@@ -36,47 +80,10 @@ def save(folder: Path, write: Callable[[Path], None]) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
         atomic_files.sync_folder(folder)
-        for other in _found(folder):
-            if other != path:
-                other.unlink(missing_ok=True)
     return path
 
 
-def load(folder: Path) -> Path | None:
-    """Return the newest checkpoint that is what it was when written; warn of others and leave them
-    out.
-    """
-    with atomic_files.translated(folder):
-        for path in sorted(_found(folder), key=lambda path: path.stat().st_mtime, reverse=True):
-            if is_intact(path):
-                return path
-            warnings.warn(
-                f"{path} is damaged and left out; the unit continues without it", stacklevel=2
-            )
-    return None
-
-
-def damaged(folder: Path) -> list[Path]:
-    """Return the checkpoints that are not what they were when written."""
-    with atomic_files.translated(folder):
-        return [path for path in sorted(_found(folder)) if not is_intact(path)]
-
-
-def is_named(name: str) -> bool:
-    """Whether a file's name is that of a complete checkpoint."""
-    return name.endswith(_SUFFIX) and "/" not in name and not name.startswith(".")
-
-
-def is_intact(path: Path) -> bool:
-    """Whether a checkpoint is what it was when written."""
-    return atomic_files.sha256(path) == path.stem
-
-
-def remove(folder: Path) -> None:
-    """Remove a unit's checkpoints."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _found(folder: Path) -> list[Path]:
-    """List complete checkpoints; a hidden file may be one that another worker is writing."""
-    return [path for path in folder.glob(f"*{_SUFFIX}") if is_named(path.name)]
+def _log_skipped(storage: Storage, folder: str, skipped: list[str], instead: str) -> None:
+    for name in skipped:
+        where = storage.where(f"{folder}/{name}")
+        _log.warning("checkpoint %s is damaged and skipped; %s", where, instead)

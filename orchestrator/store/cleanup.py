@@ -1,18 +1,17 @@
-"""Sweeping: removes from a store what killed processes left in it, as far as it is certain that
-nobody needs it.
-"""
+"""Cleaning up what killed processes left in a store, as far as certainly nobody needs it."""
 
+import logging
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import StoreError
 from orchestrator.store import checkpoints, leases
-from orchestrator.store.remote.store import RemoteStore
-from orchestrator.store.remote.sweep import DAY, sweep_remote
+from orchestrator.store.storage import DAY, Storage
 from orchestrator.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 def clean_up(store: Store, done: frozenset[str]) -> None:
@@ -22,59 +21,86 @@ def clean_up(store: Store, done: frozenset[str]) -> None:
         store: a store that can be written.
         done: keys of its units that are done.
     """
-    if isinstance(store, RemoteStore):
-        sweep_remote(store, done)
-        return
-    for path in [*_scratch(store), *_of_units(store, done), *_temporaries(store)]:
-        with suppress(OSError):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    storage = store.storage
+
+    def is_held(key: str) -> bool:
+        return may_be_held(storage, key)
+
+    # All is listed before anything is removed: a lease that goes would make its unit look free.
+    for name in [
+        *storage.abandoned(done, is_held),
+        *_of_done_units(storage, done, is_held),
+        *_temporaries(storage),
+    ]:
+        try:
+            storage.remove_all(name)
+            _log.info("removed a leftover: %s", storage.where(name))
+        except StoreError as error:
+            _log.warning("a leftover stays: %s", error)
+    _prune_copies(storage.local, done, is_held)
 
 
-def _scratch(store: Store) -> Iterator[Path]:
-    """Yield folders of attempts that nobody continues; an attempt holds its unit's lease before it
-    makes its folder.
+def may_be_held(storage: Storage, key: str) -> bool:
+    """Whether somebody holds the lease of a unit, as far as that can be seen."""
+    try:
+        return leases.is_held(storage, key)
+    except StoreError as error:
+        _log.debug("the lease of %s counts as held: %s", key, error)
+        return True
+
+
+def _of_done_units(
+    storage: Storage, done: frozenset[str], is_held: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield leases, failures and checkpoints of done units, half-written checkpoints of all."""
+    for name in storage.entries("tables/failures"):
+        if PurePosixPath(name).stem in done and not name.startswith("."):
+            yield f"tables/failures/{name}"
+    for name in storage.entries("leases"):
+        key = leases.key_in(name)
+        if key in done and not is_held(key):
+            yield f"leases/{name}"
+    folders: dict[str, list[str]] = {}
+    for name in storage.entries("checkpoints"):
+        folder, _, file = name.rpartition("/")
+        folders.setdefault(folder, []).append(file)
+    for folder, files in folders.items():
+        key = PurePosixPath(folder).name
+        if is_held(key):
+            continue
+        if key in done:
+            yield f"checkpoints/{folder}"
+        else:
+            yield from (
+                f"checkpoints/{folder}/{name}"
+                for name in files
+                if not checkpoints.is_complete(name)
+            )
+
+
+def _prune_copies(local: Path, done: frozenset[str], is_held: Callable[[str], bool]) -> None:
+    """Remove half-made copies that are a day old, and checkpoints of units done elsewhere.
+
+    In a folder that is the store itself nothing of this is left by now.
     """
-    for folder in store.root.glob("units/*/.*"):
-        if _is_free(store, folder.name.split(".")[1]):
-            yield folder
-
-
-def _of_units(store: Store, done: frozenset[str]) -> Iterator[Path]:
-    """Yield leases, failures and checkpoints of units that are done, and half-written checkpoints
-    of all.
-    """
-    for folder in store.root.glob("checkpoints/*/*"):
-        if _is_free(store, folder.name):
-            yield from [folder] if folder.name in done else folder.glob(checkpoints.HALF_WRITTEN)
-    yield from (
-        path for path in (store.tables / "failures").glob("[!.]*.parquet") if path.stem in done
-    )
-    for path in store.leases.glob("[!.]*.json"):
-        if path.stem in done and _is_free(store, path.stem):
-            yield path
-
-
-def _temporaries(store: Store) -> Iterator[Path]:
     then = time.time() - DAY
-    for pattern in (
-        ".*",
-        "tables/*/.*",
-        "datasets/.*",
-        "leases/.*",
-        "plans/.*",
-        "runs/.*",
-        "runs/*.stop",
-    ):
-        for path in store.root.glob(pattern):
-            with suppress(OSError):
-                if path.is_file() and path.stat().st_mtime < then:
-                    yield path
+    try:
+        for folder in local.glob("units/*/.*"):
+            key = folder.name.removeprefix(".").removeprefix("fetched.").partition(".")[0]
+            if folder.stat().st_mtime < then and not is_held(key):
+                shutil.rmtree(folder)
+        for folder in local.glob("checkpoints/*/*"):
+            if folder.name in done and not is_held(folder.name):
+                shutil.rmtree(folder)
+    except OSError as error:  # in use, or gone meanwhile
+        _log.debug("the working copy is not cleaned up: %s", error)
 
 
-def _is_free(store: Store, key: str) -> bool:
-    with suppress(StoreError):
-        return not leases.is_held(store.lease_storage, key)
-    return False
+def _temporaries(storage: Storage) -> Iterator[str]:
+    """Yield half-made takeovers of leases and stop signals that are a day old."""
+    then = time.time() - DAY
+    for folder in ("leases", "runs"):
+        for name, entry in storage.entries(folder).items():
+            temporary = name.startswith(".") if folder == "leases" else name.endswith(".stop")
+            if temporary and entry.changed < then:
+                yield f"{folder}/{name}"

@@ -1,19 +1,21 @@
-"""Which store is meant by a folder or a URL."""
+"""The store behind an address: a folder or a URL."""
 
 from pathlib import Path
 
-from orchestrator.store.remote.store import RemoteStore
+from orchestrator.store.storage.folder import FolderStorage
+from orchestrator.store.storage.object_storage import ObjectStorage
 from orchestrator.store.store import Store
 
 
-def open_store(where: str | Path) -> Store:
-    """Return the store in a folder, or behind a URL such as s3://bucket/folder; nothing is read
-    yet.
+def open_store(address: str | Path) -> Store:
+    """Return the store in a folder, or behind a URL such as s3://bucket/folder.
+
+    Nothing is read yet, and a folder need not exist.
 
     Raises:
-        StoreError: there cannot be a store at such a place.
+        StoreError: there cannot be a store at such an address.
     """
-    protocol, separator, rest = str(where).partition("://")
+    protocol, separator, rest = str(address).partition("://")
     if separator and protocol != "file":
-        return RemoteStore.open(str(where))
-    return Store(Path(rest if separator else where).expanduser())
+        return Store(ObjectStorage.connect(str(address)))
+    return Store(FolderStorage(Path(rest if separator else address).expanduser()))

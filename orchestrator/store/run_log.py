@@ -18,13 +18,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import StoreError
+from orchestrator.store.storage import Storage
 
 if TYPE_CHECKING:
-    from orchestrator.store.remote.objects import Remote
-    from orchestrator.store.remote.store import RemoteStore
     from orchestrator.store.store import Store
 
 PACKAGES = ("orchestrator", "distill_core", "search_spaces")
@@ -64,8 +63,8 @@ def record_launch(store: "Store", run: str) -> Iterator[None]:
         yield
     finally:
         _remove(handler, levels)
-        if (remote := _find_remote(store)) is not None:
-            _merge_parts(remote, run)
+        if not store.storage.is_local:
+            _merge_parts(store.storage, run)
 
 
 def attach(store: "Store", run: str) -> None:
@@ -152,9 +151,9 @@ class _FileHandler(RunLogHandler):
 class _ObjectHandler(RunLogHandler):
     """Collects lines, and writes them as objects of this process."""
 
-    def __init__(self, name: str, remote: "Remote", run: str) -> None:
+    def __init__(self, name: str, storage: Storage, run: str) -> None:
         super().__init__(name)
-        self._remote = remote
+        self._storage = storage
         self._prefix = f"runs/{run}.{self._process.replace(':', '-')}"
         self._number = 0
         self._lines = bytearray()
@@ -171,7 +170,7 @@ class _ObjectHandler(RunLogHandler):
         try:
             if len(self._lines) == self._written:
                 return
-            self._remote.put(f"{self._prefix}-{self._number}.log", bytes(self._lines))
+            self._storage.put(f"{self._prefix}-{self._number}.log", bytes(self._lines))
             self._written = len(self._lines)
             if self._written > PART_BYTES:
                 self._number += 1
@@ -187,14 +186,11 @@ class _ObjectHandler(RunLogHandler):
         super().close()
 
 
-def _find_remote(store: "Store") -> "Remote | None":
-    """Return the objects of a store behind a URL; None for a store in a folder."""
-    return cast("RemoteStore", store).remote if "://" in store.address else None
-
-
 def _make_handler(store: "Store", run: str) -> RunLogHandler:
-    name, remote = locate_log(store, run), _find_remote(store)
-    return _FileHandler(name) if remote is None else _ObjectHandler(name, remote, run)
+    name = locate_log(store, run)
+    if store.storage.is_local:
+        return _FileHandler(name)
+    return _ObjectHandler(name, store.storage, run)
 
 
 def _add(handler: logging.Handler) -> dict[str, int]:
@@ -217,21 +213,21 @@ def _remove(handler: logging.Handler, levels: dict[str, int]) -> None:
     handler.close()
 
 
-def _merge_parts(remote: "Remote", run: str) -> None:
+def _merge_parts(storage: Storage, run: str) -> None:
     """Put the parts of a launch's log together, in the order of time."""
     try:
         names = [
             f"runs/{name}"
-            for name in remote.entries("runs")
+            for name in storage.entries("runs")
             if name.startswith(f"{run}.") and name.endswith(".log")
         ]
         records: list[str] = []
         for name in names:
-            text = (remote.get(name) or b"").decode(errors="replace")
+            text = (storage.get(name) or b"").decode(errors="replace")
             records += re.split(r"(?m)^(?=\d{4}-\d\d-\d\dT)", text)
         merged = f"runs/{run}.log"
-        remote.put(merged, "".join(sorted(records)).encode())
+        storage.put(merged, "".join(sorted(records)).encode())
         # Only now: who is killed in between leaves lines twice rather than nowhere.
-        remote.remove(*(name for name in names if name != merged))
+        storage.remove(*(name for name in names if name != merged))
     except StoreError as error:
         _log.warning("the log of launch %s stays in parts: %s", run, error)

@@ -1,97 +1,63 @@
-"""The sign that asks the workers of a launch to checkpoint and stop, on whatever machines they
-run.
-"""
+"""The signal that asks the workers of a launch to checkpoint and stop, on whatever machines."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 from orchestrator.errors import StoreError
-from orchestrator.store.remote.objects import Remote
+from orchestrator.store.storage import Storage
 
-LOOK_SECONDS = 1.0
-"""Pause between two looks at a remote store."""
+POLL_SECONDS = 1.0
+"""Pause between two checks of a signal behind a URL."""
 
-
-class StopSignal(Protocol):
-    """A sign beside a launch's record, whose presence says stop."""
-
-    def set(self) -> None:
-        """Ask to stop; OSError or StoreError if the store cannot be written."""
-
-    def clear(self) -> None:
-        """Remove the sign; likewise."""
-
-    def is_set(self) -> bool:
-        """Whether it is there."""
-
-    @contextmanager
-    def watched(self) -> Iterator[Callable[[], bool]]:
-        """Give a function that tells whether the sign is up, and can be called often."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class FileStopSignal:
-    """An empty file."""
+class StopSignal:
+    """An empty entry next to a launch's record, whose presence says stop."""
 
-    file: Path
-
-    def set(self) -> None:
-        """Ask to stop."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.touch()
-
-    def clear(self) -> None:
-        """Remove the sign."""
-        self.file.unlink(missing_ok=True)
-
-    def is_set(self) -> bool:
-        """Whether it is there."""
-        return self.file.exists()
-
-    @contextmanager
-    def watched(self) -> Iterator[Callable[[], bool]]:
-        """Give `is_set`: looking costs microseconds."""
-        yield self.is_set
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteStopSignal:
-    """An empty object of a remote store."""
-
-    remote: Remote
+    storage: Storage
     name: str
 
     def set(self) -> None:
-        """Ask to stop."""
-        self.remote.put(self.name, b"")
+        """Ask to stop; StoreError if the store cannot be written."""
+        self.storage.put(self.name, b"")
 
     def clear(self) -> None:
-        """Remove the sign."""
-        self.remote.remove(self.name)
+        """Remove the signal; likewise."""
+        self.storage.remove(self.name)
 
     def is_set(self) -> bool:
         """Whether it is there."""
-        return self.remote.entry(self.name) is not None
+        return self.storage.entry(self.name) is not None
 
     @contextmanager
     def watched(self) -> Iterator[Callable[[], bool]]:
-        """Have a thread look once a second, so that the work itself waits for no answer."""
-        up, over = threading.Event(), threading.Event()
+        """Give a function that says whether the signal is set, and can be called often.
 
-        def look() -> None:
-            while not over.wait(LOOK_SECONDS) and not up.is_set():
-                with suppress(StoreError):  # unreachable: the next look tells
-                    if self.is_set():
-                        up.set()
-
-        thread = threading.Thread(target=look, name=f"stop {self.name}", daemon=True)
+        Where a check takes long a thread makes it, so that the work itself never waits for one.
+        """
+        if self.storage.is_local:
+            yield self.is_set
+            return
+        seen, ended = threading.Event(), threading.Event()
+        thread = threading.Thread(
+            target=self._poll, args=(seen, ended), name=f"stop {self.name}", daemon=True
+        )
         thread.start()
         try:
-            yield up.is_set
+            yield seen.is_set
         finally:
-            over.set()
+            ended.set()
             thread.join()
+
+    def _poll(self, seen: threading.Event, ended: threading.Event) -> None:
+        while not ended.wait(POLL_SECONDS) and not seen.is_set():
+            try:
+                if self.is_set():
+                    seen.set()
+            except StoreError as error:  # unreachable: the next check may succeed
+                _log.debug("the stop signal cannot be checked now: %s", error)

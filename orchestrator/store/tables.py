@@ -255,6 +255,16 @@ def encode(table: str, rows: Sequence[Row]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def decode(table: str, data: bytes) -> pa.Table:
+    """Return the rows in a file's content.
+
+    Raises:
+        pa.ArrowException, OSError, ValueError: it is damaged.
+    """
+    source = pa.BufferReader(data)
+    return pq.read_table(source, schema=SCHEMAS[table], page_checksum_verification=True)
+
+
 def read(tables: Path, table: str, keys: Iterable[str] | None = None) -> pa.Table:
     """Read a table, of all units or of the given ones, in the order of keys.
 

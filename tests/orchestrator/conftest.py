@@ -76,7 +76,7 @@ class Harness:
 
 @pytest.fixture
 def harness(tmp_path, harness_modules):
-    made = Harness(Store(tmp_path / "store"), tmp_path / "data")
+    made = Harness(open_store(tmp_path / "store"), tmp_path / "data")
     made.behave()
     return made
 

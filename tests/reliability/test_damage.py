@@ -22,7 +22,7 @@ from orchestrator.planning.request import Request
 from orchestrator.planning.work import find_pending
 from orchestrator.report.results import read_results
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.store.verify import verify
 from search_spaces.load import load_space
 
@@ -113,7 +113,7 @@ def digits_store(tmp_path_factory, harness_modules):
     folder = tmp_path_factory.mktemp("digits")
     space = folder / "space.yaml"
     space.write_text(json.dumps(SPACE))
-    store, plan = Store(folder / "store"), make_plan(load_space(str(space)))
+    store, plan = open_store(folder / "store"), make_plan(load_space(str(space)))
     assert launch_here(store, plan, folder, RUNNER).exit_code == 0
     return space, store, plan
 

@@ -12,7 +12,7 @@ import pytest
 from harm import COSTS, MARKS_OF_AN_ATTEMPT, kill, replayable, results, wait_for
 
 from orchestrator.planning.plan import make_plan
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.store.verify import verify
 from search_spaces.load import load_space
 
@@ -46,7 +46,7 @@ def test_a_real_grid_survives_kills(tmp_path):
     space.write_text(json.dumps(SPACE))
     plan = make_plan(load_space(str(space)))
     assert len(plan.units) >= 60
-    harmed, whole = Store(tmp_path / "harmed"), Store(tmp_path / "whole")
+    harmed, whole = open_store(tmp_path / "harmed"), open_store(tmp_path / "whole")
 
     def drive(store):
         with (tmp_path / "output").open("a") as output:

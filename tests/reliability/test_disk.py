@@ -16,6 +16,7 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
 from orchestrator.store.cleanup import clean_up
+from orchestrator.store.open import open_store
 from orchestrator.store.verify import verify
 
 QUICK = {"steps": 2}
@@ -80,8 +81,8 @@ def chain(grid, unit):
 
 
 def test_a_lease_survives_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch):
-    lease = leases.acquire(tmp_path / "leases", "0" * 16, "r")
-    path = tmp_path / "leases" / lease.name
+    lease = leases.acquire(open_store(tmp_path).storage, "0" * 16, "r")
+    path = tmp_path / lease.name
     path.unlink()
     with FullDisk(tmp_path, 1, stays=True).inserted(monkeypatch):
         lease.touch()

@@ -8,7 +8,7 @@ from distill_core.settings import DatasetRef, DistillationSettings, ExtractorSet
 from orchestrator.execution import context
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Distill, TrainExtractor
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
@@ -26,7 +26,7 @@ SET = Distill(
 @pytest.mark.parametrize("unit", [EXTRACTOR, SET], ids=lambda unit: unit.kind)
 def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
     monkeypatch.setattr(context, "STOP_CHECK_SECONDS", 0.0)
-    harmed, whole = Store(tmp_path / "harmed"), Store(tmp_path / "whole")
+    harmed, whole = open_store(tmp_path / "harmed"), open_store(tmp_path / "whole")
 
     def attempt(store, run, stop_at=None):
         steps = []

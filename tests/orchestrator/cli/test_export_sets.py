@@ -17,7 +17,7 @@ from orchestrator.cli.export_sets import dataset_text
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Distill, Evaluate, Select
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
@@ -54,7 +54,7 @@ def evaluation(unit, num_eval=4, epochs=8):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
+    store = open_store(tmp_path_factory.mktemp("store"))
     settings = TrialSettings(
         store=str(store.root), data_root=str(store.root), run="run", tensorboard=False
     )
@@ -246,7 +246,7 @@ def test_a_set_of_cifar10_exported_as_dc_and_imported_again_gives_the_recorded_a
     ]
     settings = ["--set", "epoch_eval_train=20", "--set", "evaluation.dsa_strategy=none"]
     iid("evaluate", file, *question, *settings)
-    rows = tables.read(Store(tmp_path / "store").tables, "evaluations").to_pylist()
+    rows = tables.read(open_store(tmp_path / "store").tables, "evaluations").to_pylist()
     accuracies = {
         method: [row["accuracy"] for row in rows if row["method"] == method]
         for method in ("DM", "again")

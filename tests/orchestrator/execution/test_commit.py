@@ -23,7 +23,7 @@ def test_a_failing_unit_is_recorded_with_its_traceback(harness, units, settings)
 
 
 def test_a_worker_that_lost_its_lease_records_no_failure(harness, units, settings):
-    path = harness.store.leases / f"{units[0].key}.json"
+    path = harness.store.root / "leases" / f"{units[0].key}.json"
 
     def report(progress):
         path.write_text('{"token": "theirs"}')  # the heartbeat has not noticed yet

@@ -2,7 +2,7 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.execution.context import Stopped, UnitContext
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 
 
 class Recorder:
@@ -20,7 +20,7 @@ def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units, monk
     monkeypatch.setattr("orchestrator.execution.context.time.monotonic", lambda: clock[0])
     reports, log = [], Recorder()
     context = UnitContext(
-        store=Store(tmp_path),
+        store=open_store(tmp_path),
         unit=units[0],
         workdir=tmp_path,
         data_root=tmp_path,
@@ -39,7 +39,7 @@ def test_reports_are_throttled_and_the_log_has_every_value(tmp_path, units, monk
 
 def test_saving_a_checkpoint_ends_a_unit_that_is_to_stop(tmp_path, units):
     context = UnitContext(
-        store=Store(tmp_path),
+        store=open_store(tmp_path),
         unit=units[0],
         workdir=tmp_path,
         data_root=tmp_path,

@@ -19,7 +19,7 @@ def test_a_unit_is_computed_once_and_reports(harness, units, settings):
         "images",
         0.1,
     )
-    assert not list(harness.store.leases.iterdir())
+    assert not list((harness.store.root / "leases").iterdir())
 
 
 def test_a_unit_whose_parent_is_missing_fails_by_name(harness, units, settings):
@@ -35,7 +35,7 @@ def test_a_runner_that_is_not_there_is_a_failure(harness, units, settings):
 
 
 def test_a_unit_at_which_somebody_is_is_busy(harness, units, settings):
-    with leases.hold(harness.store.leases, units[0].key, "other"):
+    with leases.hold(harness.store.storage, units[0].key, "other"):
         assert compute_unit(units[0], settings, device="cpu").status == "busy"
     assert harness.log() == []
 
@@ -50,19 +50,18 @@ def test_rows_that_a_killed_worker_did_not_publish_are_published_by_the_next(
 
 
 def test_a_stopped_unit_continues_at_its_checkpoint(harness, units, settings, monkeypatch):
-    stop = harness.store.stop_signal("run").file
+    stop = harness.store.stop_signal("run")
 
     def report(progress):
         if progress.step == 3:
-            stop.parent.mkdir(parents=True, exist_ok=True)
-            stop.touch()
+            stop.set()
 
     settings = TrialSettings(**{**_fields(settings), "checkpoint_seconds": 3600.0})
     monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
     harness.behave({"steps": 5})
     assert compute_unit(units[0], settings, device="cpu", report=report).status == "stopped"
     assert compute_unit(units[0], settings, device="cpu").status == "stopped"  # not even begun
-    stop.unlink()
+    stop.clear()
     harness.behave({"steps": 5})
     assert compute_unit(units[0], settings, device="cpu").status == "done"
     assert [line[0] for line in harness.log()] == ["start", "resume", "start", "end"]

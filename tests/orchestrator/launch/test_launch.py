@@ -26,7 +26,7 @@ from orchestrator.launch.stop_switch import StopSwitch
 from orchestrator.launch.summary import Summary, print_summary
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.store import leases, tables
-from orchestrator.store.stop_signal import FileStopSignal
+from orchestrator.store.stop_signal import StopSignal
 
 RUNNER = "fake_runner:run_unit"
 SUMMARY = functools.partial(
@@ -67,7 +67,7 @@ def test_a_plan_is_carried_out_in_order_and_once(harness, small_plan):
         ended[parent] < ended[key] for key, unit in plan.units.items() for parent in unit.parents
     )
     assert tables.read(harness.store.tables, "evaluations").num_rows == 6
-    assert not list(harness.store.leases.iterdir())
+    assert not list((harness.store.root / "leases").iterdir())
 
     again = harness.launch(plan)
     assert (again.run, again.already, again.exit_code) == (None, 10, 0)
@@ -131,7 +131,7 @@ def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(
     monkeypatch.setattr(ray_tune.ProgressCallback, "on_trial_start", count)
     plan = small_plan(sets=1, evaluations=1)
     (extractor,) = by_kind(plan, "train_extractors")
-    lease = leases.acquire(harness.store.leases, extractor.key, "other")
+    lease = leases.acquire(harness.store.storage, extractor.key, "other")
     timer = threading.Timer(1.5, lease.release)
     timer.start()
     summary = harness.launch(plan)
@@ -260,19 +260,17 @@ def test_of_many_failures_ten_are_shown(small_plan):
 
 
 class Unwritable:
-    """A path in a store that cannot be written."""
+    """A storage that cannot be written."""
 
-    parent = property(lambda self: self)
-
-    def mkdir(self, **options):
+    def put(self, *arguments):
         raise OSError(30, "Read-only file system")
 
-    unlink = mkdir
+    remove = put
 
 
 def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
     console = Console(file=io.StringIO(), width=200)
-    switch = StopSwitch(FileStopSignal(Unwritable()), console)
+    switch = StopSwitch(StopSignal(Unwritable(), "runs/r.stop"), console)
     with pytest.raises(KeyboardInterrupt), switch.installed():
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(10)
@@ -383,8 +381,8 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
         "import sys; from pathlib import Path; from plans import make_small_plan\n"
         "from orchestrator.launch import launch, options, status\n"
         "from orchestrator.planning.work import find_pending\n"
-        "from orchestrator.store.store import Store\n"
-        f"store = Store(Path({str(harness.store.root)!r}))\n"
+        "from orchestrator.store.open import open_store\n"
+        f"store = open_store(Path({str(harness.store.root)!r}))\n"
         "work = find_pending(make_small_plan(sets=1), store.done_keys())\n"
         "how = options.RunOptions(data_root=Path('.'))\n"
         "summary = launch.launch(work, store, how, space='small')\n"

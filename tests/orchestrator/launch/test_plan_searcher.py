@@ -86,7 +86,7 @@ def test_many_units_of_another_launch_are_each_looked_at_once(harness, small_pla
     clock, looked = [0.0], []
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
 
-    def slow(lease_storage, key, **options):
+    def slow(storage, key, **options):
         clock[0] += module.BUSY_SECONDS / 2
         looked.append(key)
         return True
@@ -116,7 +116,7 @@ def test_a_unit_that_another_launch_is_at_makes_no_trial(driver, harness, monkey
         module.leases, "is_held", lambda *a, **o: looked.append(a[1]) or is_held(*a, **o)
     )
     unit = next(iter(driver.schedule.units.values()))
-    with leases.hold(harness.store.leases, unit.key, "other"):
+    with leases.hold(harness.store.storage, unit.key, "other"):
         for _ in range(5):
             assert driver.suggest() is None
         assert driver.progress.held_elsewhere == {unit.key: unit} and looked == [unit.key]
@@ -128,7 +128,7 @@ def test_a_unit_that_another_launch_is_at_makes_no_trial(driver, harness, monkey
 
 def test_a_lease_of_this_launch_is_no_reason_to_wait(driver, harness):
     unit = next(iter(driver.schedule.units.values()))
-    with leases.hold(harness.store.leases, unit.key, "run"):
+    with leases.hold(harness.store.storage, unit.key, "run"):
         assert driver.unit() == unit
 
 

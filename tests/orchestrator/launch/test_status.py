@@ -9,8 +9,8 @@ from rich.console import Console
 from orchestrator.errors import StoreError
 from orchestrator.launch.status import find_unit, read_status, render_status
 from orchestrator.store import leases
+from orchestrator.store.open import open_store
 from orchestrator.store.provenance import failure_row
-from orchestrator.store.store import Store
 
 
 def record(store, plan, space, started):
@@ -50,7 +50,7 @@ def test_every_unit_is_in_one_state(harness, units):
     commit(store, extractor)
     commit(store, first)
     fail(store, second)
-    with leases.hold(store.leases, first_evaluation.key, "r"):
+    with leases.hold(store.storage, first_evaluation.key, "r"):
         status = read_status(store)
         assert counts(store) == {
             "done": {"train_extractors": 1, "distill": 1},
@@ -68,7 +68,7 @@ def test_every_unit_is_in_one_state(harness, units):
 
 def test_a_failed_unit_that_is_tried_again_runs(harness, units):
     fail(harness.store, units[0])
-    with leases.hold(harness.store.leases, units[0].key, "r"):
+    with leases.hold(harness.store.storage, units[0].key, "r"):
         assert "failed" not in counts(harness.store)
 
 
@@ -125,9 +125,9 @@ def test_done_units_without_a_record_are_not_passed_over(harness, units):
 
 def test_there_is_no_status_without_a_store(tmp_path):
     with pytest.raises(StoreError, match="--store"):
-        read_status(Store(tmp_path / "nowhere"))
+        read_status(open_store(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    assert read_status(Store(tmp_path / "empty")).spaces == ()
+    assert read_status(open_store(tmp_path / "empty")).spaces == ()
 
 
 @pytest.mark.parametrize("damage", ["{half", "5", "[[1, 2]]", "[" * 100_000])
@@ -161,7 +161,7 @@ def test_status_reads_the_last_plan_of_a_space_alone(harness, units, small_plan)
 
 
 def test_nothing_is_written_for_a_status(harness, units):
-    with leases.hold(harness.store.leases, units[0].key, "r"):
+    with leases.hold(harness.store.storage, units[0].key, "r"):
         before = {path: path.stat().st_mtime_ns for path in harness.store.root.rglob("*")}
         read_status(harness.store)
         assert {path: path.stat().st_mtime_ns for path in harness.store.root.rglob("*")} == before

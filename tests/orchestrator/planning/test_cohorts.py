@@ -24,7 +24,7 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.planning.work import find_pending
 from orchestrator.store import leases, tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Distill, from_json, to_json
 from search_spaces.load import load_space
 
@@ -158,7 +158,7 @@ class Driver:
 
 @pytest.fixture
 def driver(tmp_path, plan):
-    made = Driver(Store(tmp_path / "store"), plan)
+    made = Driver(open_store(tmp_path / "store"), plan)
     made.units("extractor")
     made.complete("extractor", "done")
     return made
@@ -181,13 +181,13 @@ def test_a_cohort_whose_workers_died_is_tried_one_by_one(driver):
 
 
 def test_a_unit_that_another_launch_has_is_left_out_of_its_cohort(driver, tmp_path):
-    store = Store(tmp_path / "store")
+    store = open_store(tmp_path / "store")
     waiting = [
         key
         for key, unit in driver.schedule.units.items()
         if unit.kind == "distill" and unit.seed == 0
     ]
-    with leases.hold(store.leases, waiting[3], "other"):
+    with leases.hold(store.storage, waiting[3], "other"):
         assert {unit.key for unit in driver.units("cohort")} == {*waiting} - {waiting[3]}
     assert set(driver.progress.held_elsewhere) == {waiting[3]}
 
@@ -200,7 +200,7 @@ def settings(tmp_path):
 
 
 def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
-    units, store = cells(), Store(tmp_path / "store")
+    units, store = cells(), open_store(tmp_path / "store")
     reports = []
     fast = replace(settings, report_seconds=0.0)
     ended = compute_units(
@@ -208,7 +208,7 @@ def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
     )
     assert [result.status for result in ended] == ["done"] * 3
     assert sorted(set(reports)) == [(place, step) for place in range(3) for step in range(1, 5)]
-    alone = Store(tmp_path / "alone")
+    alone = open_store(tmp_path / "alone")
     for unit in units:
         assert (
             compute_unit(unit, replace(settings, store=str(alone.root)), device="cpu").status
@@ -224,8 +224,8 @@ def test_a_cohort_commits_what_each_unit_comes_to_alone(settings, tmp_path):
 
 def test_who_diverges_or_is_held_elsewhere_leaves_the_others_alone(settings, tmp_path):
     wild, held, good = distill(settings=replace(BASE, lr_img=1e30)), *cells()[1:]
-    store = Store(tmp_path / "store")
-    with leases.hold(store.leases, held.key, "other"):
+    store = open_store(tmp_path / "store")
+    with leases.hold(store.storage, held.key, "other"):
         ended = compute_units([wild, held, good], settings, device="cpu")
     assert [result.status for result in ended] == ["failed", "busy", "done"]
     assert ended[0].error == "DistillationError" and "at iteration" in ended[0].reason
@@ -256,24 +256,23 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
     settings, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
-    units, store = cells(), Store(tmp_path / "store")
-    stop = store.stop_signal("run").file
+    units, store = cells(), open_store(tmp_path / "store")
+    stop = store.stop_signal("run")
 
     def report(place, progress):
         if progress.step == 2:
-            stop.parent.mkdir(parents=True, exist_ok=True)
-            stop.touch()
+            stop.set()
 
     fast = replace(settings, report_seconds=0.0)
     ended = compute_units(units, fast, device="cpu", report=report)
     assert [result.status for result in ended] == ["stopped"] * 3
     assert all(list(store.checkpoint_folder(unit).iterdir()) for unit in units)
-    stop.unlink()
+    stop.clear()
     assert compute_unit(units[0], settings, device="cpu").status == "done"
     assert [result.status for result in compute_units(units[1:], settings, device="cpu")] == [
         "done"
     ] * 2
-    alone = Store(tmp_path / "alone")
+    alone = open_store(tmp_path / "alone")
     for unit in units:
         compute_unit(unit, replace(settings, store=str(alone.root)), device="cpu")
     compare(store, alone, units)
@@ -292,7 +291,7 @@ def test_time_left_counts_a_cohort_as_one_worker(plan):
 
 
 def test_a_worker_that_dies_of_a_cohort_is_held_against_none_of_its_units(tmp_path):
-    units, store = cells(), Store(tmp_path / "store")
+    units, store = cells(), open_store(tmp_path / "store")
     progress = LaunchProgress(units={unit.key: unit for unit in units})
     callback = ProgressCallback(progress, store, "run")
     trial = SimpleNamespace(config={"units": [to_json(unit) for unit in units]})
@@ -326,7 +325,7 @@ def compare(store, other, units):
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_on_two_cores")
 def test_a_grid_on_ray_has_the_same_results_with_and_without_cohorts(plan, tmp_path):
-    together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
+    together, alone = open_store(tmp_path / "together"), open_store(tmp_path / "alone")
     for store, cohorts_ in ((together, True), (alone, False)):
         options = RunOptions(data_root=tmp_path, tensorboard=False)
         summary = launch(find_pending(plan), store, options, space="grid", cohorts=cohorts_)

@@ -14,7 +14,7 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.planning.imported_sets import EvaluationRequest, GivenSet, plan_evaluation
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Evaluate, ImportSet, Select, from_json, to_json
 
 DIGITS = DatasetRef(name="digits")
@@ -138,7 +138,7 @@ def published(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    store = Store(tmp_path / "store")
+    store = open_store(tmp_path / "store")
     settings = TrialSettings(
         store=str(store.root), data_root=str(tmp_path), run="run", report_seconds=0.0
     )

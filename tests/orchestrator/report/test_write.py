@@ -16,7 +16,7 @@ from rich.console import Console
 from orchestrator.errors import ReportError
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.tables.settings import build_settings_table, format_distinct
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 
 NOTE = "one image a class: this is DM"
 
@@ -34,7 +34,7 @@ def _table(markdown, title):
 
 
 def _text(grid, out, name="space", **options):
-    files = write_report(grid.plan, name, Store(grid.store), out, **options)
+    files = write_report(grid.plan, name, open_store(grid.store), out, **options)
     return files, files.markdown.read_text(encoding="utf-8")
 
 
@@ -419,7 +419,7 @@ def test_terminal_shows_the_result_tables(small, tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(small, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"file.*cannot be written.*--out"):
-        write_report(small.plan, "space", Store(small.store), tmp_path / "file" / "report")
+        write_report(small.plan, "space", open_store(small.store), tmp_path / "file" / "report")
 
 
 def test_other_tools_read_the_rows(small):

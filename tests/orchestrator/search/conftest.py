@@ -13,7 +13,7 @@ from orchestrator.search.journal import Journal
 from orchestrator.search.study import build_studies
 from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 
 SPACE = """
@@ -72,7 +72,7 @@ def simulate(tmp_path):
     from orchestrator.search.ray_tune import RungScheduler
 
     def run(study, trials, *, store=None, kill_after=math.inf, value=None):
-        store = store or Store(tmp_path / "store")
+        store = store or open_store(tmp_path / "store")
         settings = TrialSettings(store=str(store.root), data_root=".", run="r")
         search = StudyRun(
             study=study,

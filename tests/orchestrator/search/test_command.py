@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.search.results import build_full_evaluations, select_winners
 from orchestrator.search.search import Search
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 
 
 def iid(*words):
@@ -68,4 +68,6 @@ def test_a_search_ends_with_a_report_the_found_settings_and_how_to_use_them(
     assert f"Found settings: iid run {tmp_path / 'out' / 'found.yaml'}" in found.output
     text = (tmp_path / "out" / "search.md").read_text()
     assert "5 trials" in text and "--trials 5 --sampler tpe --scheduler asha" in text
-    assert (tmp_path / "out" / "found.yaml").exists() and Store(tmp_path / "store").root.exists()
+    assert (tmp_path / "out" / "found.yaml").exists() and open_store(
+        tmp_path / "store"
+    ).root.exists()

@@ -11,7 +11,7 @@ from orchestrator.search.results import (
     select_winners,
 )
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
@@ -20,7 +20,7 @@ CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 @pytest.fixture
 def searched(make_study, simulate, tmp_path):
     """A study of 16 trials, whose winners are evaluated in full with made-up accuracies."""
-    study, store = make_study(), Store(tmp_path / "store")
+    study, store = make_study(), open_store(tmp_path / "store")
     trials = simulate(study, 16, store=store)
     for trial in select_winners(trials):
         write_accuracies(store, study, trial.parameters, 0.5 + trial.value / 10)
@@ -113,7 +113,7 @@ def test_the_found_space_stands_for_itself_and_reads_the_test_images_with_the_se
 
 
 def test_nothing_is_found_before_anything_is_evaluated(make_study, tmp_path):
-    result = read_study_result(make_study(), Store(tmp_path / "empty"))
+    result = read_study_result(make_study(), open_store(tmp_path / "empty"))
     assert (
         result.best is None
         and result.published is None

@@ -22,7 +22,6 @@ from orchestrator.search.search import Search
 from orchestrator.search.study import build_studies
 from orchestrator.store import leases, tables
 from orchestrator.store.open import open_store
-from orchestrator.store.store import Store
 from search_spaces.load import load_space
 
 
@@ -52,7 +51,7 @@ def done(store):
 def test_a_search_on_ray_is_extended_repeated_and_never_tests(
     make_study, tmp_path, ray_on_two_cores
 ):
-    study, store = make_study("seeds=1"), Store(tmp_path / "store")
+    study, store = make_study("seeds=1"), open_store(tmp_path / "store")
     first = search(store, 3, max_concurrent=2)
     assert first.run([study]) == 0, first.console.file.getvalue()
     trials, units = read_trials(study, store), done(store)
@@ -83,9 +82,9 @@ def test_a_search_on_ray_is_extended_repeated_and_never_tests(
 
 
 def test_one_search_at_a_time_is_at_a_study(make_study, tmp_path, ray_on_two_cores):
-    study, store = make_study("seeds=1"), Store(tmp_path / "store")
+    study, store = make_study("seeds=1"), open_store(tmp_path / "store")
     with (
-        leases.hold(store.leases, study.key, "another"),
+        leases.hold(store.storage, study.key, "another"),
         pytest.raises(LaunchError, match="another search is at"),
     ):
         search(store, 2).run([study])
@@ -94,7 +93,7 @@ def test_one_search_at_a_time_is_at_a_study(make_study, tmp_path, ray_on_two_cor
 def test_trials_that_fail_say_so_and_how_many(
     make_study, tmp_path, ray_on_two_cores, harness_modules
 ):
-    study, store = make_study("seeds=1", "lambda_cc=0"), Store(tmp_path / "store")
+    study, store = make_study("seeds=1", "lambda_cc=0"), open_store(tmp_path / "store")
     (tmp_path / "behaviour.json").write_text('{"default": {"fail": "no luck"}}')
     failing = search(store, 2, runner="fake_runner:run_unit")
     assert failing.run([study]) == 1
@@ -111,7 +110,7 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
     make_study, tiny_space, tmp_path, seed
 ):
     moments, study = random.Random(seed), make_study("seeds=1")
-    store, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
+    store, whole = open_store(tmp_path / "killed"), open_store(tmp_path / "whole")
 
     def start(place):
         words = [
@@ -169,7 +168,7 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_t
     (study,) = build_studies(
         load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha"
     )
-    store, began = Store(tmp_path / "store"), time.monotonic()
+    store, began = open_store(tmp_path / "store"), time.monotonic()
     assert search(store, 24, tensorboard=True).run([study]) == 0
     assert time.monotonic() - began < 600
     result = read_study_result(study, store)
@@ -192,9 +191,9 @@ def test_a_search_goes_on_behind_a_url_from_another_machine(
     trials = read_trials(study, elsewhere)
     assert list(trials) == [0, 1] and all(trial.finished for trial in trials.values())
     assert read_study_result(study, elsewhere).best.summary.networks == 2
-    before = elsewhere.remote.entries()
+    before = elsewhere.storage.entries("")
     assert (
         search(elsewhere, 2, data_root=tmp_path).run([study]) == 0
-        and elsewhere.remote.entries() == before
+        and elsewhere.storage.entries("") == before
     )
     assert not any(name.startswith(("checkpoints/", "leases/")) for name in before)

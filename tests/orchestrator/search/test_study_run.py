@@ -7,8 +7,8 @@ import pytest
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.journal import Journal, read_trials
 from orchestrator.search.study_run import StudyRun
-from orchestrator.store import checkpoints, tables
-from orchestrator.store.store import Store
+from orchestrator.store import tables
+from orchestrator.store.open import open_store
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 
@@ -30,9 +30,9 @@ def run_of(study, store, trials=4, **options):
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_an_extended_search_equals_a_longer_one(make_study, simulate, tmp_path, sampler):
     study = make_study(sampler=sampler)
-    short = dict(simulate(study, 5, store=Store(tmp_path / "extended")))
-    extended = simulate(study, 16, store=Store(tmp_path / "extended"))
-    assert extended == simulate(study, 16, store=Store(tmp_path / "longer"))
+    short = dict(simulate(study, 5, store=open_store(tmp_path / "extended")))
+    extended = simulate(study, 16, store=open_store(tmp_path / "extended"))
+    assert extended == simulate(study, 16, store=open_store(tmp_path / "longer"))
     assert short == {number: extended[number] for number in range(5)} and len(extended) == 16
 
 
@@ -41,9 +41,9 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     make_study, simulate, tmp_path, kill_after
 ):
     study = make_study()
-    whole = simulate(study, 12, store=Store(tmp_path / "whole"))
-    simulate(study, 12, store=Store(tmp_path / "killed"), kill_after=kill_after)
-    assert simulate(study, 12, store=Store(tmp_path / "killed")) == whole
+    whole = simulate(study, 12, store=open_store(tmp_path / "whole"))
+    simulate(study, 12, store=open_store(tmp_path / "killed"), kill_after=kill_after)
+    assert simulate(study, 12, store=open_store(tmp_path / "killed")) == whole
 
 
 def test_poor_trials_are_stopped_and_the_published_settings_never(make_study, simulate):
@@ -83,7 +83,7 @@ def test_every_rung_is_a_row(make_study, simulate, tmp_path):
         "validation"
     }
     assert sorted(row["order"] for row in rows) == list(range(len(rows)))
-    assert read_trials(study, Store(tmp_path / "store")) == trials
+    assert read_trials(study, open_store(tmp_path / "store")) == trials
     last = next(row for row in rows if row["state"] == "complete")
     units = study.build_rung_units(trials[last["trial"]].parameters, 2)
     assert last["units"] == [u.key for s in units.values() for u in (s.distill, *s.evaluations)]
@@ -91,7 +91,7 @@ def test_every_rung_is_a_row(make_study, simulate, tmp_path):
 
 def test_trials_on_the_same_units_do_not_run_at_once(make_study, tmp_path, measured):
     study = make_study(sampler="grid")
-    run = run_of(study, Store(tmp_path), trials=9)
+    run = run_of(study, open_store(tmp_path), trials=9)
     run.study.__dict__["published"] = {CC: 0.0, CM: 0.0}  # the grid's first point
     assert run.next_config()["number"] == 0
     assert run.next_config() is None and not run.over()
@@ -104,7 +104,7 @@ def test_a_trial_that_failed_is_tried_again_by_the_next_search_and_one_that_dive
     make_study, tmp_path, measured
 ):
     study = make_study()
-    run = run_of(study, Store(tmp_path), trials=2)
+    run = run_of(study, open_store(tmp_path), trials=2)
     assert [run.next_config()["number"] for _ in range(2)] == [0, 1]
     reason = "loss is nan at iteration 3; lower lr_img"
     assert (
@@ -114,20 +114,20 @@ def test_a_trial_that_failed_is_tried_again_by_the_next_search_and_one_that_dive
     assert run.note(1, measured(0, None, error="OSError", reason="gone"), passes=False) == "failed"
     run.ended(0), run.ended(1)
     assert run.over() and run.next_config() is None
-    again = run_of(study, Store(tmp_path), trials=2)
+    again = run_of(study, open_store(tmp_path), trials=2)
     assert again.next_config()["number"] == 1 and again.next_config() is None
     assert again.journal.trials[1].rungs[0].reason == "gone"
 
 
 def test_a_full_disk_ends_a_search(make_study, tmp_path, measured):
-    run = run_of(make_study(), Store(tmp_path))
+    run = run_of(make_study(), open_store(tmp_path))
     run.next_config()
     run.note(0, measured(0, None, reason="No space left", fatal=True), passes=False)
     assert run.halted == "No space left" and run.over()
 
 
 def test_a_worker_that_dies_for_good_fails_its_trial(make_study, tmp_path):
-    run = run_of(make_study(), Store(tmp_path))
+    run = run_of(make_study(), open_store(tmp_path))
     run.next_config()
     run.ended(0, "its worker died 4 times")
     assert run.journal.trials[0].state == "failed" and run.journal.trials[0].rungs[
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_for_good_fails_its_trial(make_study, tmp_path):
 def test_a_worker_that_begins_anew_reports_what_is_known_without_changing_it(
     make_study, tmp_path, measured
 ):
-    run = run_of(make_study(), Store(tmp_path))
+    run = run_of(make_study(), open_store(tmp_path))
     run.next_config()
     assert run.note(0, measured(0, 0.5), passes=True) == "passed"
     before = run.journal.trials[0]
@@ -151,11 +151,11 @@ def test_a_worker_that_begins_anew_reports_what_is_known_without_changing_it(
 
 
 def test_checkpoints_of_sets_that_nobody_needs_any_more_go(make_study, tmp_path, measured):
-    study, store = make_study(), Store(tmp_path)
+    study, store = make_study(), open_store(tmp_path)
     run = run_of(study, store)
     run.next_config(), run.next_config()
     following = study.build_rung_units(run.journal.trials[1].parameters, 1)[0].distill
-    checkpoints.save(store.checkpoint_folder(following), lambda path: path.write_text("state"))
+    store.save_checkpoint(following, lambda path: path.write_text("state"))
     run.note(1, measured(0, 0.1), passes=False)
     assert (
         run.journal.trials[1].state == "stopped" and not store.checkpoint_folder(following).exists()

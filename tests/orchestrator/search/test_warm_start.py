@@ -10,9 +10,9 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE
 from orchestrator.search import warm_start
 from orchestrator.search.warm_start import advance, thin_curve
-from orchestrator.store import checkpoints, tables
+from orchestrator.store import tables
 from orchestrator.store.atomic_files import sha256
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 TIMES = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory"}
@@ -21,7 +21,7 @@ TIMES = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory"}
 @pytest.fixture
 def workplace(tmp_path):
     def make(name):
-        store = Store(tmp_path / name)
+        store = open_store(tmp_path / name)
         settings = TrialSettings(
             store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False
         )
@@ -99,8 +99,8 @@ def test_lengths_whose_curves_do_not_fit_are_not_handed_on(make_study, workplace
         for n in (2, 3)
     )
     advance(shorter, longer, settings, device="cpu")
-    assert checkpoints.load(store.checkpoint_folder(longer)) is None
-    assert checkpoints.load(store.checkpoint_folder(shorter)) is not None
+    assert store.load_checkpoint(longer) is None
+    assert store.load_checkpoint(shorter) is not None
 
 
 def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workplace):
@@ -109,7 +109,7 @@ def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workpl
     wild = dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, lr_img=1e30))
     longer = dataclasses.replace(wild, settings=dataclasses.replace(wild.settings, iterations=9))
     advance(wild, longer, settings, device="cpu")
-    assert checkpoints.load(store.checkpoint_folder(longer)) is None
+    assert store.load_checkpoint(longer) is None
     result = compute_unit(wild, settings, device="cpu")
     assert (
         result.status == "failed"

@@ -4,7 +4,7 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.search.worker import build_rung_work, measure_rung
 from orchestrator.store import leases, tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Evaluate
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
@@ -15,7 +15,7 @@ def place(tmp_path, monkeypatch, harness_modules):
     """Makes a store with the extractors of a study, and settings on it."""
 
     def make(study, name, **options):
-        store = Store(tmp_path / name)
+        store = open_store(tmp_path / name)
         settings = TrialSettings(
             store=str(store.root), data_root=str(tmp_path), run="r", tensorboard=False, **options
         )
@@ -89,10 +89,9 @@ def test_a_trial_stops_when_its_launch_does_even_while_it_waits(make_study, plac
     study = make_study()
     store, settings = place(study, "store")
     first, *_ = works(study, {CC: 0.0, CM: 0.0})
-    stop = store.stop_signal(settings.run).file
+    stop = store.stop_signal(settings.run)
     unit = study.build_rung_units({CC: 0.0, CM: 0.0}, 0)[0].distill
-    monkeypatch.setattr("orchestrator.search.worker.time.sleep", lambda seconds: stop.touch())
-    stop.parent.mkdir(parents=True)
-    with leases.hold(store.leases, unit.key, "another launch"):
+    monkeypatch.setattr("orchestrator.search.worker.time.sleep", lambda seconds: stop.set())
+    with leases.hold(store.storage, unit.key, "another launch"):
         assert measure_rung(first, settings, device="cpu").outcome == "stopped"
     assert measure_rung(first, settings, device="cpu").outcome == "stopped"

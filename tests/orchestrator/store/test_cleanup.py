@@ -2,14 +2,16 @@ import os
 
 import pytest
 
-from orchestrator.store import checkpoints, leases
+from orchestrator.store import leases
 from orchestrator.store.cleanup import DAY, clean_up
+from orchestrator.store.open import open_store
+from orchestrator.store.storage.object_storage import ObjectStorage
 from orchestrator.store.store import Store
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path)
+    return open_store(tmp_path)
 
 
 @pytest.fixture
@@ -33,13 +35,13 @@ def test_what_a_finished_unit_left_behind_goes(store, units):
     done, waiting = units[0], units[1]
     put(store.checkpoint_folder(done) / "a.checkpoint")
     put(store.tables / "failures" / f"{done.key}.parquet")
-    put(store.leases / f"{done.key}.json", age=100)
+    put(store.root / "leases" / f"{done.key}.json", age=100)
     put(store.unit_folder(done.kind, done.key).with_name(f".{done.key}.scratch") / "set.bin")
     put(store.checkpoint_folder(waiting) / ".half")
     kept = {
         put(store.unit_folder(done.kind, done.key) / "DONE"),
         put(store.tables / "failures" / f"{waiting.key}.parquet"),
-        checkpoints.save(store.checkpoint_folder(waiting), lambda path: path.write_text("step 1")),
+        store.save_checkpoint(waiting, lambda path: path.write_text("step 1")),
     }
     clean_up(store, frozenset({done.key}))
     assert everything(store) == kept
@@ -47,7 +49,7 @@ def test_what_a_finished_unit_left_behind_goes(store, units):
 
 
 def test_what_somebody_is_at_stays(store, units):
-    with leases.hold(store.leases, units[0].key, "run"), store.scratch(units[0]) as workdir:
+    with leases.hold(store.storage, units[0].key, "run"), store.scratch(units[0]) as workdir:
         put(workdir / "set.bin")
         put(store.checkpoint_folder(units[0]) / ".half")
         before = everything(store)
@@ -75,6 +77,48 @@ def test_temporary_files_go_after_a_day(store, name):
     assert not path.exists() and (store.root / "runs" / "r.json").exists()
 
 
-def test_an_empty_store_is_swept(tmp_path):
-    clean_up(Store(tmp_path / "nowhere"), frozenset())
+def test_an_empty_store_is_cleaned_up(tmp_path):
+    clean_up(open_store(tmp_path / "nowhere"), frozenset())
     assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_behind_a_url_go(s3_url, tmp_path, units, caplog):
+    caplog.set_level("INFO")
+    store = Store(ObjectStorage.connect(s3_url, tmp_path / "here"))
+    done, fresh, waiting = units[:3]
+    for unit in (done, fresh):
+        with store.scratch(unit) as workdir:
+            store.commit(unit, workdir, [], run="a", finished="2025-01-01T00:00:00+00:00")
+    left = f"units/{done.kind}/{done.key}/0123"
+    store.storage.put(f"checkpoints/{done.kind}/{done.key}/x.checkpoint", b"")
+    store.storage.put(f"leases/{fresh.key}.json", b"{}")
+    store.record_failure({"key": done.key, "kind": done.kind})
+    store.storage.put(f"{left}/set.txt", b"lost")
+    store.save_checkpoint(waiting, lambda path: path.write_text("kept"))
+    before = set(store.storage.entries(""))
+    with leases.hold(store.storage, waiting.key, "r"):
+        clean_up(store, store.done_keys())
+        kept = set(store.storage.entries(""))
+    assert kept - before == {f"leases/{waiting.key}.json"}
+    assert before - kept == {
+        f"{left}/set.txt",
+        f"checkpoints/{done.kind}/{done.key}/x.checkpoint",
+        f"tables/failures/{done.key}.parquet",
+    }
+    assert f"leases/{fresh.key}.json" in kept  # too young: its holder cannot be seen
+    assert store.load_checkpoint(waiting).read_text() == "kept"
+    there = Store(ObjectStorage.connect(s3_url, tmp_path / "there"))
+    assert there.intact_folder(done.key).exists()
+    assert f"removed a leftover: {s3_url}/{left}" in caplog.text
+
+
+def test_half_made_copies_of_a_url_go_after_a_day(s3_url, tmp_path, units):
+    store = Store(ObjectStorage.connect(s3_url, tmp_path / "here"))
+    old, young = (
+        put(store.unit_folder("distill", units[1].key).with_name(f".fetched.{name}") / "set.bin")
+        for name in (f"{units[1].key}.old", f"{units[1].key}.young")
+    )
+    then = old.stat().st_mtime - DAY - 3600
+    os.utime(old.parent, (then, then))
+    clean_up(store, frozenset())
+    assert not old.parent.exists() and young.exists()

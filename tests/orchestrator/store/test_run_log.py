@@ -124,7 +124,7 @@ def s3_store(s3_url):
 
 
 def objects_of(store):
-    return {name: store.remote.get(f"runs/{name}") for name in store.remote.entries("runs")}
+    return {name: store.storage.get(f"runs/{name}") for name in store.storage.entries("runs")}
 
 
 def test_behind_a_url_a_process_writes_its_own_object_at_the_end_of_each_unit(s3_store):
@@ -155,7 +155,7 @@ def test_behind_a_url_the_driving_process_merges_in_the_order_of_time(s3_store):
     }
     with run_log.record_launch(s3_store, "run"):
         for name, text in parts.items():
-            s3_store.remote.put(f"runs/{name}", text.encode())
+            s3_store.storage.put(f"runs/{name}", text.encode())
         logger.info("the end")
     found = objects_of(s3_store)
     assert set(found) == {"run.log", "other.node2-8-0.log"}
@@ -171,7 +171,7 @@ def test_behind_a_url_lines_are_kept_while_the_storage_cannot_be_reached(s3_stor
     run_log.attach(s3_store, "run")
     logger.info("one")
     with monkeypatch.context() as patch:
-        patch.setattr(type(s3_store.remote), "put", fail)
+        patch.setattr(type(s3_store.storage), "put", fail)
         run_log.flush()
     logger.info("two")
     run_log.flush()

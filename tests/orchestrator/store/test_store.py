@@ -1,15 +1,24 @@
 import errno
+import hashlib
 import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
+import pandas as pd
+import pyarrow.dataset
 import pytest
 
 from distill_core.settings import DatasetRef
 from orchestrator.errors import StoreError, TableError
-from orchestrator.store import atomic_files, checkpoints, tables
-from orchestrator.store.store import DONE, Store
+from orchestrator.store import atomic_files, tables
+from orchestrator.store.cleanup import clean_up
+from orchestrator.store.open import open_store
+from orchestrator.store.storage.folder import FolderStorage
+from orchestrator.store.storage.names import DONE
+from orchestrator.store.storage.object_storage import ObjectStorage
+from orchestrator.store.store import Store
 from orchestrator.units import Select, from_json, to_json
 
 FINISHED = "2025-01-31T12:00:00+00:00"
@@ -27,143 +36,264 @@ def a_row(unit, **columns):
 
 def commit(store, unit, content="set", run="run"):
     with store.scratch(unit) as workdir:
-        (workdir / "set.bin").write_text(content)
-        return store.commit(unit, workdir, [a_row(unit, run=run)], run=run, finished=FINISHED)
+        (workdir / "sub").mkdir()
+        (workdir / "sub" / "set.txt").write_text(content)
+        rows = [a_row(unit, run=run, method=content)]
+        return store.commit(unit, workdir, rows, run=run, finished=FINISHED)
 
 
-def rows(store, unit):
-    return tables.read(store.tables, "distillations", [unit.key]).to_pylist()
+def rows(store, table="distillations", keys=None):
+    return store.read(table, keys).to_pylist()
+
+
+def files_of(store, unit):
+    """Names of everything that the store has of a unit's attempts, but DONE."""
+    names = store.storage.entries(f"units/{unit.kind}/{unit.key}")
+    return {name.rpartition("/")[0] for name in names if name.endswith("set.txt")}
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "store")
+    """A store in a folder."""
+    return open_store(tmp_path / "store")
 
 
-def test_a_committed_unit_is_complete(store):
-    unit = a_unit()
-    assert not store.is_done(unit)
-    assert commit(store, unit)
-    folder = store.folder_of(unit.key)
-    assert (
-        store.is_done(unit) and store.done_keys() == {unit.key} and store.spec_of(unit.key) == unit
-    )
+@pytest.fixture(params=["folder", "s3"])
+def machine(request, store, tmp_path):
+    """Make stores as on several machines: one folder that all see, or copies of one URL."""
+    if request.param == "folder":
+        return lambda name: store
+    url = request.getfixturevalue("s3_url")
+    return lambda name: Store(ObjectStorage.connect(url, tmp_path / name))
+
+
+@pytest.fixture
+def remote_machine(s3_url, tmp_path):
+    return lambda name: Store(ObjectStorage.connect(s3_url, tmp_path / name))
+
+
+# Wherever the store is kept
+
+
+def test_a_committed_unit_is_read_on_another_machine_as_it_was_written(machine):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+    assert not here.exists() and not here.is_done(unit) and here.done_keys() == frozenset()
+    with pytest.raises(StoreError, match="is not done in "):
+        here.folder_of(unit.key)
+    assert commit(here, unit)
+    assert there.exists() and there.is_done(unit) and there.done_keys() == {unit.key}
+    assert there.spec_of(unit.key) == unit
+    folder = there.intact_folder(unit.key)
+    assert folder.is_relative_to(there.root)
+    assert (folder / "sub" / "set.txt").read_text() == "set"
+    assert there.artifact(unit, "sub/set.txt") == folder / "sub" / "set.txt"
+    assert there.artifact(unit, "none") is None and there.artifact(a_unit(1), "set.txt") is None
     record = json.loads((folder / DONE).read_text())
+    assert record == there.done_record(unit.key)
     assert record["sha256"] == {
         name: atomic_files.sha256(folder / name)
-        for name in ("rows.parquet", "set.bin", "spec.json")
+        for name in ("rows.parquet", "spec.json", "sub/set.txt")
     }
     assert (record["run"], record["finished"], record["rows"]) == ("run", FINISHED, 1)
-    assert [row["key"] for row in rows(store, unit)] == [unit.key]
-    assert {path.name for path in folder.parent.iterdir()} == {unit.key}  # no scratch is left
+    assert [row["key"] for row in rows(there)] == [unit.key]
+    assert here.intact_folder(unit.key).is_relative_to(here.root)
+    assert not list(here.root.glob("units/*/.*"))  # no scratch is left
 
 
-def test_the_first_of_two_commits_wins(store):
-    unit = a_unit()
-    with store.scratch(unit) as slow:
-        (slow / "set.bin").write_text("slow")
-        fast = store.unit_folder(unit.kind, unit.key).with_name(".elsewhere")
-        fast.mkdir()
-        (fast / "set.bin").write_text("fast")
-        assert store.commit(unit, fast, [a_row(unit, run="fast")], run="fast", finished=FINISHED)
-        assert not store.commit(
-            unit, slow, [a_row(unit, run="slow")], run="slow", finished=FINISHED
-        )
-    assert (store.folder_of(unit.key) / "set.bin").read_text() == "fast"
-    assert [row["run"] for row in rows(store, unit)] == ["fast"]
+def test_of_two_that_finish_the_same_unit_the_first_wins(machine):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+    with here.scratch(unit) as slow:
+        (slow / "set.txt").write_text("slow")
+        fast = there.unit_folder(unit.kind, unit.key).with_name(".elsewhere")
+        fast.mkdir(parents=True)
+        (fast / "set.txt").write_text("fast")
+        assert there.commit(unit, fast, [a_row(unit, run="fast")], run="fast", finished=FINISHED)
+        slow_rows = [a_row(unit, run="slow")]
+        assert not here.commit(unit, slow, slow_rows, run="slow", finished=FINISHED)
+    for store in (here, there):
+        assert (store.intact_folder(unit.key) / "set.txt").read_text() == "fast"
+        assert [row["run"] for row in rows(store)] == ["fast"]
+        assert store.done_record(unit.key)["run"] == "fast"
+    assert len(files_of(here, unit)) == 1
 
 
-def test_artefacts_and_rows_of_many_committers_at_once_belong_together(store):
-    unit = a_unit()
-    folders = [store.unit_folder(unit.kind, unit.key).with_name(f".{i}") for i in range(8)]
-    for i, folder in enumerate(folders):
-        folder.mkdir(parents=True)
-        (folder / "set.bin").write_text(str(i))
+def test_of_many_that_finish_the_same_unit_at_once_one_wins(machine):
+    unit, stores = a_unit(), [machine(f"m{number}") for number in range(6)]
 
-    def finish(i):
-        return store.commit(
-            unit, folders[i], [a_row(unit, run=str(i))], run=str(i), finished=FINISHED
-        )
+    def finish(number):
+        store = stores[number]
+        workdir = store.unit_folder(unit.kind, unit.key).with_name(f".{number}")
+        workdir.mkdir(parents=True)
+        (workdir / "set.txt").write_text(str(number))
+        found = [a_row(unit, run=str(number))]
+        return store.commit(unit, workdir, found, run=str(number), finished=FINISHED)
 
-    with ThreadPoolExecutor(8) as pool:
-        firsts = list(pool.map(finish, range(8)))
+    with ThreadPoolExecutor(6) as pool:
+        firsts = list(pool.map(finish, range(6)))
     assert sum(firsts) == 1
-    winner = str(firsts.index(True))
-    assert (store.folder_of(unit.key) / "set.bin").read_text() == winner
-    assert store.done_record(unit.key)["run"] == winner
-    assert [row["run"] for row in rows(store, unit)] == [winner]
+    winner, fresh = str(firsts.index(True)), machine("fresh")
+    assert (fresh.intact_folder(unit.key) / "set.txt").read_text() == winner
+    assert fresh.done_record(unit.key)["run"] == winner
+    assert [row["run"] for row in rows(fresh)] == [winner]
+    assert len(files_of(fresh, unit)) == 1
+
+
+def test_nothing_appears_before_the_commit(machine):
+    store, unit = machine("here"), a_unit()
+    with pytest.raises(ZeroDivisionError), store.scratch(unit) as workdir:
+        (workdir / "set.txt").write_text("x")
+        raise ZeroDivisionError
+    with pytest.raises(TableError, match="color"), store.scratch(unit) as workdir:
+        store.commit(unit, workdir, [a_row(unit, color="red")], run="run", finished=FINISHED)
+    assert not list(store.unit_folder(unit.kind, unit.key).parent.iterdir())
+    assert rows(store) == [] and store.storage.entries("units") == {}
+
+
+def test_rows_appear_after_the_unit_and_not_before(machine, monkeypatch, caplog):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("orchestrator.store.storage.folder.rename_unless_complete", killed)
+        patch.setattr(ObjectStorage, "create", killed)
+        commit(here, unit)
+    assert rows(there) == [] and not there.is_done(unit)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "_publish_rows", killed)
+        commit(here, unit)
+    assert rows(there) == [] and there.is_done(unit)
+    assert there.publish_missing_rows([unit]) == 1 and there.publish_missing_rows([unit]) == 0
+    assert [row["method"] for row in rows(there)] == ["set"]
+    assert f"rows of select {unit.key} were in no table: published again" in caplog.text
+
+
+@pytest.mark.parametrize("few", [0, 16], ids=["by a listing", "one by one"])
+def test_lost_table_files_come_back(machine, monkeypatch, few):
+    monkeypatch.setattr("orchestrator.store.store.FEW", few)
+    here, there, units = machine("here"), machine("there"), [a_unit(seed) for seed in range(3)]
+    for unit in units:
+        commit(here, unit)
+    here.storage.remove(f"tables/distillations/{units[1].key}.parquet")
+    assert rows(there, keys=[units[1].key]) == []
+    assert there.publish_missing_rows(iter(units)) == 1
+    assert [row["key"] for row in rows(there, keys=[units[1].key])] == [units[1].key]
+
+
+def test_a_failure_is_replaced_and_cleared_by_success(machine):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+    for reason in ("first", "second"):
+        here.record_failure({"key": unit.key, "kind": unit.kind, "reason": reason})
+    assert [row["reason"] for row in rows(there, "failures")] == ["second"]
+    commit(there, unit)
+    assert rows(here, "failures") == []
+
+
+def test_other_images_under_a_name_are_refused(machine):
+    here, there, digits = machine("here"), machine("there"), DatasetRef(name="my/digits")
+    here.check_fingerprint(digits, "aa")
+    there.check_fingerprint(digits, "aa")
+    there.check_fingerprint(DatasetRef(name="my/digits", version=2), "bb")
+    there.check_fingerprint(DatasetRef(name="my/digits", image_size=16), "cc")
+    where = r"bb here, aa there, see .*datasets/my%2Fdigits@1\.json"
+    with pytest.raises(StoreError, match=rf"my/digits.*{where}.*new version"):
+        there.check_fingerprint(digits, "bb")
+
+
+def test_runs_come_oldest_first_without_damaged_ones(machine, caplog):
+    here, there, unit = machine("here"), machine("there"), a_unit()
+    here.write_run("b", {"space": "s", "started": "2025-01-02"}, {unit.key: unit})
+    here.write_run("a", {"space": "s", "started": "2025-01-03"}, {unit.key: unit})
+    for name, damage in enumerate(DAMAGED_RECORDS):
+        here.storage.put(f"runs/c{name}.json", damage.encode())
+    records = there.runs()
+    assert [record["run"] for record in records] == ["b", "a"]
+    assert list(there.planned(records[0])) == [unit.key]
+    assert caplog.text.count("the record of a launch is skipped") == len(DAMAGED_RECORDS)
+
+
+DAMAGED_RECORDS = [
+    "{half",
+    "5",
+    "[]",
+    "[[1, 2]]",
+    "{}",
+    "[" * 100_000,
+    "\xff",
+    '{"run": {}, "space": "s", "started": "2", "plan": "p"}',
+    '{"run": "r", "space": [], "started": "2", "plan": "p"}',
+    '{"run": "r", "space": "s", "started": 2, "plan": "p"}',
+    '{"run": "r", "space": "s", "started": "2", "units": 5}',
+]
+
+
+def test_equal_plans_are_written_once_in_their_order(machine):
+    store, units = machine("here"), {unit.key: unit for unit in map(a_unit, range(3))}
+    for run in ("a", "b"):
+        store.write_run(run, {"space": "s", "started": run}, units)
+    store.write_run("c", {"space": "s", "started": "c"}, dict(list(units.items())[:1]))
+    assert len(store.storage.entries("plans")) == 2
+    first, second, third = store.runs()
+    assert list(store.planned(first)) == list(units)
+    assert store.planned(second) == store.planned(first)
+    assert {key: from_json(json.dumps(fields)) for key, fields in store.planned(third).items()} == {
+        key: units[key] for key in list(units)[:1]
+    }
+
+
+def test_a_damaged_spec_is_named(machine):
+    store, unit = machine("here"), a_unit()
+    commit(store, unit)
+    folder = f"units/{unit.kind}/{unit.key}"
+    record = store.done_record(unit.key)
+    name = f"{store.storage.contents(folder, record)}/spec.json"
+    for damage in (b"{}", b"5", b'{"kind": "select", "seed": {}}', b'{"kind": []}', b"\xff"):
+        store.storage.put(name, damage)
+        with pytest.raises(StoreError, match=r"spec\.json is damaged"):
+            store.spec_of(unit.key)
+        record["sha256"]["spec.json"] = hashlib.sha256(damage).hexdigest()
+        store.storage.put(f"{folder}/{DONE}", json.dumps(record).encode())
+        with pytest.raises(StoreError, match=r"spec\.json is damaged"):
+            store.spec_of(unit.key)
+
+
+def test_a_marker_is_seen_from_other_machines(machine):
+    here, there = machine("here"), machine("there")
+    with here.marker() as marker:
+        assert there.sees(marker)
+    assert not there.sees(marker) and here.storage.entries("") == {}
+
+
+def test_a_storage_that_replaces_what_was_created_is_refused(machine, monkeypatch):
+    store = machine("here")
+    store.check_writable()
+
+    def create(storage, name, data):
+        storage.put(name, data)
+        return True
+
+    monkeypatch.setattr(type(store.storage), "create", create)
+    with pytest.raises(StoreError, match="lets a second writer replace what the first has created"):
+        store.check_writable()
+    assert store.storage.entries("") == {}
+
+
+# A folder
 
 
 def test_what_a_kill_leaves_behind_is_recomputed(store):
     unit = a_unit()
     place = store.unit_folder(unit.kind, unit.key)
-    place.mkdir(parents=True)
-    (place / "set.bin").write_text("half")  # a folder without DONE is nothing
+    (place / "sub").mkdir(parents=True)
+    (place / "sub" / "set.txt").write_text("half")  # a folder without DONE is nothing
     left = place.with_name(f".{unit.key}.abandoned")
     left.mkdir()
     assert store.done_keys() == frozenset()
     with pytest.raises(StoreError, match=unit.key):
         store.folder_of(unit.key)
     assert commit(store, unit, "whole")
-    assert (place / "set.bin").read_text() == "whole" and not left.exists()
-
-
-def test_nothing_appears_before_the_commit(store):
-    unit = a_unit()
-    with pytest.raises(ZeroDivisionError), store.scratch(unit) as workdir:
-        (workdir / "set.bin").write_text("x")
-        raise ZeroDivisionError
-    with pytest.raises(TableError, match="color"), store.scratch(unit) as workdir:
-        store.commit(unit, workdir, [a_row(unit, color="red")], run="run", finished=FINISHED)
-    assert not list(store.unit_folder(unit.kind, unit.key).parent.iterdir())
-    assert rows(store, unit) == []
-
-
-def test_lost_table_files_come_back(store):
-    units = [a_unit(seed) for seed in range(3)]
-    for unit in units:
-        commit(store, unit)
-    (store.tables / "distillations" / f"{units[1].key}.parquet").unlink()
-    assert rows(store, units[1]) == []
-    assert store.publish_missing_rows(units) == 1
-    assert [row["key"] for row in rows(store, units[1])] == [units[1].key]
-
-
-def test_rows_appear_after_the_unit_and_not_before(store, monkeypatch):
-    unit = a_unit()
-
-    def killed(*arguments):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("orchestrator.store.store.publish_atomically", killed)
-        commit(store, unit)
-    assert rows(store, unit) == [] and not store.is_done(unit)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Store, "_publish", killed)
-        commit(store, unit)
-    assert rows(store, unit) == [] and store.is_done(unit)
-    store.publish_missing_rows([unit])
-    assert len(rows(store, unit)) == 1
-
-
-def test_a_failure_is_replaced_and_cleared_by_success(store):
-    unit = a_unit()
-    for reason in ("first", "second"):
-        store.record_failure({"key": unit.key, "reason": reason})
-    assert tables.read(store.tables, "failures")["reason"].to_pylist() == ["second"]
-    commit(store, unit)
-    assert tables.read(store.tables, "failures").num_rows == 0
-
-
-def test_other_images_under_a_name_are_refused(store):
-    digits = DatasetRef(name="my/digits")
-    store.check_fingerprint(digits, "aa")
-    store.check_fingerprint(digits, "aa")
-    store.check_fingerprint(DatasetRef(name="my/digits", version=2), "bb")
-    store.check_fingerprint(DatasetRef(name="my/digits", image_size=16), "cc")
-    with pytest.raises(StoreError, match=r"my/digits.*new version"):
-        store.check_fingerprint(digits, "bb")
+    assert (place / "sub" / "set.txt").read_text() == "whole" and not left.exists()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +320,7 @@ def test_errors_of_the_file_system_say_what_to_do(store, monkeypatch, number, re
 def test_a_file_in_the_store_s_place_is_refused(tmp_path):
     (tmp_path / "store").write_text("")
     with pytest.raises(StoreError, match="--store"):
-        Store(tmp_path / "store").check_writable()
+        open_store(tmp_path / "store").check_writable()
 
 
 def test_units_are_listed_without_reading_a_file(store, monkeypatch):
@@ -208,54 +338,6 @@ def test_units_are_listed_without_reading_a_file(store, monkeypatch):
     assert len(store.done_keys()) == 100
 
 
-def test_runs_come_oldest_first_without_damaged_ones(store):
-    store.write_run("b", {"space": "s", "started": "2025-01-02"}, {})
-    store.write_run("a", {"space": "s", "started": "2025-01-03"}, {})
-    for name, damage in enumerate(DAMAGED_RECORDS):
-        (store.root / "runs" / f"c{name}.json").write_text(damage)
-    assert [record["run"] for record in store.runs()] == ["b", "a"]
-
-
-DAMAGED_RECORDS = [
-    "{half",
-    "5",
-    "[]",
-    "[[1, 2]]",
-    "{}",
-    "[" * 100_000,
-    "\xff",
-    '{"run": {}, "space": "s", "started": "2", "plan": "p"}',
-    '{"run": "r", "space": [], "started": "2", "plan": "p"}',
-    '{"run": "r", "space": "s", "started": 2, "plan": "p"}',
-    '{"run": "r", "space": "s", "started": "2", "units": 5}',
-]
-
-
-def test_equal_plans_are_written_once_in_their_order(store):
-    units = {unit.key: unit for unit in map(a_unit, range(3))}
-    for run in ("a", "b"):
-        store.write_run(run, {"space": "s", "started": run}, units)
-    store.write_run("c", {"space": "s", "started": "c"}, dict(list(units.items())[:1]))
-    assert len(list((store.root / "plans").iterdir())) == 2
-    first, second, third = store.runs()
-    assert list(store.planned(first)) == list(units) and store.planned(second) == store.planned(
-        first
-    )
-    assert {key: from_json(json.dumps(fields)) for key, fields in store.planned(third).items()} == {
-        key: units[key] for key in list(units)[:1]
-    }
-
-
-def test_a_damaged_spec_is_named(store):
-    unit = a_unit()
-    commit(store, unit)
-    path = store.folder_of(unit.key) / "spec.json"
-    for damage in ("{}", "5", '{"kind": "select", "seed": {}}', '{"kind": []}'):
-        path.write_text(damage)
-        with pytest.raises(StoreError, match=r"spec\.json is damaged"):
-            store.spec_of(unit.key)
-
-
 def test_a_store_that_cannot_be_looked_into_says_so(store, monkeypatch):
     def hidden(path, *arguments, **options):
         raise PermissionError(errno.EACCES, "hidden", str(path))
@@ -266,32 +348,108 @@ def test_a_store_that_cannot_be_looked_into_says_so(store, monkeypatch):
             look(a_unit())
 
 
-def test_a_truncated_checkpoint_is_left_out(store):
-    folder = store.checkpoint_folder(a_unit())
-    assert checkpoints.load(folder) is None
-    checkpoints.save(folder, lambda path: path.write_text("step 1"))
-    path = checkpoints.save(folder, lambda path: path.write_text("step 2"))
-    assert list(folder.iterdir()) == [path] and checkpoints.load(folder).read_text() == "step 2"
-    path.write_text("st")
-    with pytest.warns(UserWarning, match="damaged"):
-        assert checkpoints.load(folder) is None
+# Objects behind a URL
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(store):
-    folder = store.checkpoint_folder(a_unit())
-    checkpoints.save(folder, lambda path: path.write_text("good"))
+def test_a_unit_is_fetched_once_and_again_if_the_copy_is_damaged(remote_machine, monkeypatch):
+    here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
+    commit(here, unit)
+    there.spec_of(unit.key)
+    assert not (there.root / "units").exists()  # no artifact is fetched for that
+    fetched = []
+    fetch = ObjectStorage._fetch_attempt
+    monkeypatch.setattr(
+        ObjectStorage, "_fetch_attempt", lambda *given: fetched.append(given[1]) or fetch(*given)
+    )
+    for _ in range(2):
+        file = there.intact_folder(unit.key) / "sub" / "set.txt"
+    here.intact_folder(unit.key)
+    attempt = here.done_record(unit.key)["attempt"]
+    assert fetched == [attempt]
+    file.write_text("other")
+    assert (there.intact_folder(unit.key) / "sub" / "set.txt").read_text() == "set"
+    assert fetched == [attempt] * 2
 
-    def full(path):
-        path.write_text("ha")
-        raise OSError(errno.ENOSPC, "no space")
 
-    with pytest.raises(StoreError, match="full"):
-        checkpoints.save(folder, full)
-    assert checkpoints.load(folder).read_text() == "good" and len(list(folder.iterdir())) == 1
+def test_a_damaged_object_is_refused(remote_machine):
+    here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
+    commit(here, unit)
+    attempt = here.done_record(unit.key)["attempt"]
+    here.storage.put(f"{attempt}/sub/set.txt", b"other")
+    with pytest.raises(
+        StoreError, match=r"set\.txt is not what was written .* iid verify --repair --store s3://"
+    ):
+        there.intact_folder(unit.key)
+    assert not list(there.root.glob("units/*/*"))
 
 
-def test_a_commit_removes_the_checkpoints(store):
-    unit = a_unit()
-    checkpoints.save(store.checkpoint_folder(unit), lambda path: path.write_text("x"))
+@pytest.mark.parametrize(
+    "damage", [b"{half", b"{}", b'{"attempt": "units/select/../../x"}', b"\xff"]
+)
+def test_a_damaged_mark_is_refused(remote_machine, damage):
+    store, unit = remote_machine("here"), a_unit()
     commit(store, unit)
-    assert not store.checkpoint_folder(unit).exists()
+    store.storage.put(f"units/{unit.kind}/{unit.key}/{DONE}", damage)
+    with pytest.raises(StoreError, match="is damaged"):
+        store.folder_of(unit.key)
+
+
+def test_a_mark_that_names_files_elsewhere_writes_nothing_there(remote_machine):
+    here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
+    commit(here, unit)
+    record = here.done_record(unit.key) | {"sha256": {"../../../escaped": "0"}}
+    mark = f"units/{unit.kind}/{unit.key}/{DONE}"
+    here.storage.put(mark, json.dumps(record).encode())
+    with pytest.raises(StoreError, match="is damaged"):
+        there.folder_of(unit.key)
+
+
+def test_a_process_killed_before_its_mark_leaves_nothing_that_counts(remote_machine, monkeypatch):
+    here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
+
+    def killed(storage, name, data):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ObjectStorage, "create", killed)
+        commit(here, unit)
+    assert here.storage.entries("units") and not there.is_done(unit)
+    clean_up(there, there.done_keys())
+    assert here.storage.entries("units")  # it might be about to win
+    assert commit(there, unit, "again")
+    attempt = there.done_record(unit.key)["attempt"]
+    assert files_of(here, unit) == {f"{attempt.rpartition('/')[2]}/sub"}
+
+
+def test_other_tools_read_the_tables_where_they_are(remote_machine, s3_server):
+    store = remote_machine("here")
+    for seed in range(2):
+        commit(store, a_unit(seed), str(seed))
+    place = f"{store.address}/tables/distillations"
+    path, file_system = place.removeprefix("s3://"), store.storage.fs
+    assert sorted(pd.read_parquet(f"{place}/")["method"]) == ["0", "1"]
+    data = pyarrow.dataset.dataset(path, filesystem=file_system, format="parquet").to_table()
+    assert sorted(data["method"].to_pylist()) == ["0", "1"]
+    database = duckdb.connect()
+    database.register_filesystem(file_system)
+    found = database.execute(
+        f"select method from read_parquet('{place}/*.parquet') order by 1"
+    ).fetchall()
+    assert found == [("0",), ("1",)]
+
+
+def test_an_address_opens_the_store_it_names(tmp_path, s3_url, monkeypatch):
+    assert open_store(tmp_path / "a").root == tmp_path / "a"
+    assert open_store(f"file://{tmp_path}/a") == open_store(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert open_store("a").address == "a"
+    assert open_store("a").resolved().address == str(tmp_path.resolve() / "a")
+    opened = open_store(f"{s3_url}/")
+    assert opened.address == s3_url == str(opened) and opened.resolved() == opened
+    assert opened.root.parent == tmp_path / "copies" and open_store(s3_url) == opened
+    monkeypatch.delenv("IID_STORE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert open_store(s3_url).root.parent == tmp_path / "cache" / "iid-orchestrator" / "stores"
+    assert isinstance(opened.storage, ObjectStorage)
+    assert isinstance(open_store("a").storage, FolderStorage)
+    assert tables.SCHEMAS.keys() >= {"distillations"}

@@ -8,25 +8,20 @@ from orchestrator.cli.verify import show_verification
 from orchestrator.errors import StoreError
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
-from orchestrator.store import checkpoints, leases, tables
-from orchestrator.store.integrity import intact_folder
-from orchestrator.store.store import (
-    DONE,
-    ROWS,
-    SPEC,
-    Store,
-)
+from orchestrator.store import leases
+from orchestrator.store.open import open_store
+from orchestrator.store.storage.names import DONE, ROWS, SPEC, dataset_name
 from orchestrator.store.verify import repair, verify
 
 RUNNER = "fake_runner:run_unit"
 
 
-@pytest.fixture
-def made(harness, small_plan):
+@pytest.fixture(params=["harness", "s3_harness"])
+def made(request, small_plan):
     """A store with a plan of four units that are done, and a way to compute what is missing."""
-    plan = small_plan(sets=1)
+    harness, plan = request.getfixturevalue(request.param), small_plan(sets=1)
     settings = TrialSettings(
-        store=str(harness.store.root),
+        store=harness.store.address,
         data_root=str(harness.data),
         run="r",
         runner=RUNNER,
@@ -42,42 +37,63 @@ def made(harness, small_plan):
 
 
 def contents(store):
-    return {path: path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+    return {name: store.storage.get(name) for name in store.storage.entries("")}
 
 
-def damages(folder, published):
-    """Ways to damage a unit, by name: what they do."""
-    return {
-        "artefact changed": lambda: (folder / "count.txt").write_text("9"),
-        "artefact gone": lambda: (folder / "chain.txt").unlink(),
-        "rows truncated": lambda: (folder / ROWS).write_bytes((folder / ROWS).read_bytes()[:100]),
-        "spec changed": lambda: (folder / SPEC).write_text(
-            (folder / SPEC).read_text().replace('"seed": 0', '"seed": 1')
-        ),
-        "DONE half written": lambda: (folder / DONE).write_text("{"),
-        "DONE of another unit": lambda: (folder / DONE).write_text(
-            json.dumps(json.loads((folder / DONE).read_text()) | {"key": "0" * 16})
-        ),
-        "DONE without sense": lambda: (folder / DONE).write_text('{"sha256": 5}'),
-    }
+def file_of(store, unit, name):
+    """The name of the entry with a file of a done unit."""
+    folder = f"units/{unit.kind}/{unit.key}"
+    if name == DONE:
+        return f"{folder}/{DONE}"
+    return f"{store.storage.contents(folder, store.done_record(unit.key))}/{name}"
 
 
-NAMES = list(damages(None, None))
+def edit(change):
+    """Damage a file by a change of its content; to None, which removes it."""
+
+    def damage(store, unit, name):
+        place = file_of(store, unit, name)
+        content = change(store.storage.get(place))
+        if content is None:
+            store.storage.remove(place)
+        else:
+            store.storage.put(place, content)
+
+    return damage
+
+
+def other_key(data):
+    return json.dumps(json.loads(data) | {"key": "0" * 16}).encode()
+
+
+DAMAGES = {
+    "artifact changed": ("count.txt", edit(lambda data: b"9")),
+    "artifact gone": ("chain.txt", edit(lambda data: None)),
+    "rows truncated": (ROWS, edit(lambda data: data[:100])),
+    "spec changed": (SPEC, edit(lambda data: data.replace(b'"seed": 0', b'"seed": 1'))),
+    "DONE half written": (DONE, edit(lambda data: b"{")),
+    "DONE not text": (DONE, edit(lambda data: b"\xff")),
+    "DONE without fields": (DONE, edit(lambda data: b'{"sha256": {"x": "y"}}')),
+    "DONE of another unit": (DONE, edit(other_key)),
+    "DONE without sense": (DONE, edit(lambda data: b'{"sha256": 5}')),
+}
 
 
 def test_a_folder_that_is_no_store_is_not_called_whole(tmp_path):
     (tmp_path / "notes.txt").write_text("something else")
     with pytest.raises(StoreError, match="is something else, it has none of units"):
-        verify(Store(tmp_path))
+        verify(open_store(tmp_path))
 
 
 def test_a_store_that_is_whole(made):
     store, *_ = made
+    before = store.storage.entries("")
     seen = verify(store)
     assert (seen.units, seen.findings, seen.intact) == (4, (), True)
-    files = [path for path in (store.root / "units").rglob("*") if path.is_file()]
-    assert (seen.files, seen.bytes) == (len(files), sum(path.stat().st_size for path in files))
+    files = store.storage.entries("units").values()
+    assert (seen.files, seen.bytes) == (len(files), sum(entry.size for entry in files))
     assert show(store)[0] == 0
+    assert store.storage.entries("") == before and not list(store.root.glob(".*"))
 
 
 def show(store, **options):
@@ -85,80 +101,93 @@ def show(store, **options):
     return show_verification(store, console, **options), console.file.getvalue()
 
 
-@pytest.mark.parametrize("name", NAMES)
+ON_S3 = ["artifact changed", "DONE half written", "DONE without fields"]
+CASES = [("harness", name) for name in DAMAGES] + [("s3_harness", name) for name in ON_S3]
+
+
+@pytest.mark.parametrize(("made", "name"), CASES, indirect=["made"])
 def test_a_damaged_unit_is_named_and_computed_again_after_a_repair(made, name):
     store, units, complete = made
     unit = next(unit for unit in units if unit.kind == "distill")
-    folder, published = (
-        store.folder_of(unit.key),
-        store.tables / "distillations" / f"{unit.key}.parquet",
-    )
-    before = (folder / "chain.txt").read_text()
-    damages(folder, published)[name]()
+    place, published = f"units/distill/{unit.key}", f"tables/distillations/{unit.key}.parquet"
+    before = store.storage.get(file_of(store, unit, "chain.txt"))
+    file, damage = DAMAGES[name]
+    damage(store, unit, file)
     damaged = contents(store)
     seen = verify(store)
     assert seen.recompute == (("distill", unit.key),) and contents(store) == damaged
+    assert f"{place}/{file}" in {finding.place for finding in seen.findings}
     code, text = show(store)
     assert code == 1 and unit.key in text and "--repair" in text and contents(store) == damaged
 
     code, text = show(store, mend=True)
-    assert code == 0 and not published.exists() and not folder.exists()
-    aside = {
-        path.relative_to(store.root / "damaged" / "1")
-        for path in (store.root / "damaged" / "1").rglob("*")
-    }
-    assert published.relative_to(store.root) in aside and folder.relative_to(store.root) in aside
+    assert code == 0 and not store.is_done(unit)
+    assert store.storage.entry(published) is None and store.storage.entries(place) == {}
+    aside = store.storage.entries("damaged/1")
+    assert published in aside and f"{place}/{DONE}" in aside
     assert set(damaged.values()) <= set(contents(store).values())  # nothing is lost
-    assert complete().count("done") == 1 and (folder / "chain.txt").read_text() == before
+    assert complete().count("done") == 1
+    assert store.storage.get(file_of(store, unit, "chain.txt")) == before
     assert verify(store).findings == ()
 
 
 def test_a_unit_does_not_read_a_parent_that_is_damaged(made):
     store, units, complete = made
     distill = next(unit for unit in units if unit.kind == "distill")
-    assert intact_folder(store, distill.key) == store.folder_of(distill.key)
-    (store.folder_of(distill.key) / "chain.txt").write_text("other")
-    with pytest.raises(
-        StoreError, match=r"chain\.txt is not what was written .*iid verify --repair --store"
-    ):
-        intact_folder(store, distill.key)
-    evaluation = store.unit_folder(units[-1].kind, units[-1].key)
-    evaluation.rename(evaluation.with_name("elsewhere"))
+    assert store.intact_folder(distill.key) == store.folder_of(distill.key)
+    edit(lambda data: b"other")(store, distill, "chain.txt")
+    message = r"chain\.txt is not what was written .*iid verify --repair --store"
+    for path in (store.folder_of(distill.key) / "chain.txt",):
+        path.write_text("other")  # the copy too, if it is one
+    with pytest.raises(StoreError, match=message):
+        store.intact_folder(distill.key)
+    store.storage.remove_all(f"units/{units[-1].kind}/{units[-1].key}")
     assert complete()[-1] == "failed"
-    assert "chain.txt" in tables.read(store.tables, "failures")["reason"][0].as_py()
+    assert "chain.txt" in store.read("failures")["reason"][0].as_py()
+
+
+def without_hashes(data):
+    record = json.loads(data)
+    del record["sha256"]
+    return json.dumps(record).encode()
 
 
 def test_units_of_earlier_versions_without_hashes_are_not_checked(made):
     store, units, _ = made
-    path = store.folder_of(units[0].key) / DONE
-    record = json.loads(path.read_text())
-    del record["sha256"]
-    path.write_text(json.dumps(record))
+    edit(without_hashes)(store, units[0], DONE)
     (finding,) = verify(store).findings
     assert finding.action == "none" and "not checked" in finding.problem
-    assert intact_folder(store, units[0].key) == path.parent
+
+
+def test_a_unit_of_a_folder_without_hashes_is_read(harness, units):
+    with harness.store.scratch(units[0]) as workdir:
+        harness.store.commit(units[0], workdir, [], run="r", finished="2025")
+    edit(without_hashes)(harness.store, units[0], DONE)
+    assert harness.store.intact_folder(units[0].key) == harness.store.folder_of(units[0].key)
+    assert harness.store.spec_of(units[0].key) == units[0]
 
 
 @pytest.mark.parametrize("damage", ["delete", "change"])
 def test_rows_that_are_not_in_the_tables_are_published_again(made, damage):
     store, units, _ = made
-    path = store.tables / "evaluations" / f"{units[-1].key}.parquet"
-    good = path.read_bytes()
+    name = f"tables/evaluations/{units[-1].key}.parquet"
+    good = store.storage.get(name)
     if damage == "delete":
-        path.unlink()
+        store.storage.remove(name)
     else:
-        path.write_bytes(good[:-100] + bytes(100))
+        store.storage.put(name, good[:-100] + bytes(100))
     (finding,) = verify(store).findings
-    assert (finding.action, finding.place) == ("publish", f"tables/evaluations/{path.name}")
+    assert (finding.action, finding.place) == ("publish", name)
     assert show(store, mend=True)[0] == 0
-    assert path.read_bytes() == good and verify(store).findings == ()
+    assert store.storage.get(name) == good and verify(store).findings == ()
 
 
 def test_rows_of_no_unit_and_damaged_records_are_set_aside(made):
     store, units, _ = made
-    known = store.tables / "extractors" / f"{units[0].key}.parquet"
     damaged = {
-        "tables/extractors/0123456789abcdef.parquet": known.read_bytes(),
+        "tables/extractors/0123456789abcdef.parquet": store.storage.get(
+            f"tables/extractors/{units[0].key}.parquet"
+        ),
         "tables/failures/0123456789abcdef.parquet": b"PAR1",
         "runs/half.json": b"{",
         "plans/half.json": b"[]",
@@ -166,57 +195,59 @@ def test_rows_of_no_unit_and_damaged_records_are_set_aside(made):
         "checkpoints/distill/0123456789abcdef/" + "0" * 64 + ".checkpoint": b"x",
     }
     for place, content in damaged.items():
-        (store.root / place).parent.mkdir(parents=True, exist_ok=True)
-        (store.root / place).write_bytes(content)
+        store.storage.put(place, content)
     found = {finding.place: finding.action for finding in verify(store).findings}
     assert found == dict.fromkeys(damaged, "set aside")
     folder, left = repair(store, verify(store).findings)
+    assert folder == f"{store.address}/damaged/1"
     assert left == [] and verify(store).findings == ()
-    assert {place: (folder / place).read_bytes() for place in damaged} == damaged
+    assert {place: store.storage.get(f"damaged/1/{place}") for place in damaged} == damaged
 
 
 def test_a_second_repair_leaves_what_the_first_set_aside(made):
     store, units, complete = made
-    for number in ("1", "2"):
-        (store.folder_of(units[0].key) / "count.txt").write_text(number)
+    for number in (b"1", b"2"):
+        edit(lambda data, number=number: number)(store, units[0], "count.txt")
         assert show(store, mend=True)[0] == 0
         assert complete().count("done") == 1
-    kept = sorted((store.root / "damaged").glob("*/units/*/*/count.txt"))
-    assert [path.read_text() for path in kept] == ["1", "2"]
+    aside = sorted(name for name in store.storage.entries("damaged") if name.endswith("count.txt"))
+    assert [store.storage.get(f"damaged/{name}") for name in aside] == [b"1", b"2"]
 
 
 def test_a_unit_that_somebody_works_on_is_left_alone(made):
     store, units, _ = made
-    (store.folder_of(units[0].key) / "count.txt").write_text("9")
-    with leases.hold(store.leases, units[0].key, "other"):
+    edit(lambda data: b"9")(store, units[0], "count.txt")
+    with leases.hold(store.storage, units[0].key, "other"):
         code, text = show(store, mend=True)
         assert code == 1 and "left alone" in text
-    assert store.folder_of(units[0].key).exists()
+    assert store.is_done(units[0])
 
 
 def test_results_on_other_images_are_found(made):
     store, units, _ = made
-    path = store.dataset_record(units[0].dataset)
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"fingerprint": "others"}))
+    name = dataset_name(units[0].dataset)
+    record = json.loads(store.storage.get(name))
+    store.storage.put(name, json.dumps(record | {"fingerprint": "others"}).encode())
     (finding,) = verify(store).findings
-    assert (finding.place, finding.action) == (f"datasets/{path.name}", "set aside")
+    assert (finding.place, finding.action) == (name, "set aside")
 
 
 def test_leftovers_need_no_repair(made):
     store, units, _ = made
-    (store.root / "units" / "distill" / f".{units[1].key}.abc").mkdir()
-    lease = store.leases / f"{units[0].key}.json"
-    lease.write_text(
-        json.dumps({"host": leases.host_identity(), "pid": 1, "started": "never", "run": "x"})
-    )
-    checkpoints.save(store.checkpoint_folder(units[1]), lambda path: path.write_text("fine"))
+    distill = f"units/distill/{units[1].key}"
+    if not store.storage.is_local:
+        store.storage.put(f"{distill}/abc/chain.txt", b"")
+    else:
+        (store.root / "units" / "distill" / f".{units[1].key}.abc").mkdir()
+    dead = {"host": leases.host_identity(), "pid": 1, "started": "never", "run": "x"}
+    store.storage.put(f"leases/{units[0].key}.json", json.dumps(dead).encode())
+    store.save_checkpoint(units[1], lambda path: path.write_text("fine"))
     seen = verify(store)
     assert len(seen.findings) == 2 and seen.intact and show(store)[0] == 0
 
 
 def test_there_is_nothing_to_verify_without_a_store(tmp_path):
     with pytest.raises(StoreError, match="--store"):
-        verify(Store(tmp_path / "nowhere"))
+        verify(open_store(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    assert verify(Store(tmp_path / "empty")).intact
+    assert verify(open_store(tmp_path / "empty")).intact

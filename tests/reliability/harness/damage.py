@@ -17,9 +17,9 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.planning.work import find_pending
-from orchestrator.store import checkpoints, leases
+from orchestrator.store import leases
+from orchestrator.store.open import open_store
 from orchestrator.store.provenance import failure_row
-from orchestrator.store.store import Store
 
 KINDS = ("flip", "truncate", "delete", "replace", "append")
 
@@ -85,16 +85,16 @@ def fill(grid, *, failed=None, checkpointed=None):
             failure_row(unit, run="r", device="d", error="E", reason="why", traceback="where")
         )
     if checkpointed:
-        folder = store.checkpoint_folder(grid.plan.units[checkpointed])
-        checkpoints.save(
-            folder, lambda path: path.write_text(state_after_no_step(grid, checkpointed))
+        store.save_checkpoint(
+            grid.plan.units[checkpointed],
+            lambda path: path.write_text(state_after_no_step(grid, checkpointed)),
         )
-        store.leases.mkdir(exist_ok=True)
+        (store.root / "leases").mkdir(exist_ok=True)
         dead = (
             f'{{"token": "t", "host": "{leases.host_identity()}", "pid": 1, "started": "never",'
             ' "run": "r"}'
         )
-        (store.leases / f"{checkpointed}.json").write_text(dead)
+        ((store.root / "leases") / f"{checkpointed}.json").write_text(dead)
 
 
 def state_after_no_step(grid, key):
@@ -110,7 +110,7 @@ def copy_of(root, place):
     """Copy a store, in place of an earlier copy."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(root, place)
-    return Store(place)
+    return open_store(place)
 
 
 def told(command):
@@ -141,7 +141,7 @@ def launch_here(store, plan, data, runner):
                 failed.add(key)
         return False
 
-    for lease in store.leases.glob("*.json"):
+    for lease in (store.root / "leases").glob("*.json"):
         os.utime(lease, (1, 1))
     options = RunOptions(data_root=data, runner=runner, tensorboard=False, checkpoint_seconds=1e9)
     console = Console(file=io.StringIO())

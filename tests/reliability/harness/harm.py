@@ -19,7 +19,8 @@ from plans import make_small_plan
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
-from orchestrator.store.store import DONE, ROWS, Store
+from orchestrator.store.open import open_store
+from orchestrator.store.store import DONE, ROWS
 from orchestrator.store.verify import verify
 from orchestrator.units import KINDS
 
@@ -54,7 +55,7 @@ class Grid:
     """State of each `DONE` when it was first seen."""
 
     def __post_init__(self):
-        self.store, self.data = Store(self.folder / "store"), self.folder / "data"
+        self.store, self.data = open_store(self.folder / "store"), self.folder / "data"
         self.data.mkdir(parents=True)
         (self.data / "log").touch()
         (self.folder / "output").touch()

@@ -12,12 +12,12 @@ from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.work import find_pending
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 
 if __name__ == "__main__":
     space, store, data = sys.argv[1:]
-    opened = Store(Path(store))
+    opened = open_store(Path(store))
     options = RunOptions(data_root=Path(data), checkpoint_seconds=0.1, tensorboard=False)
     work = find_pending(make_plan(load_space(space)), opened.done_keys())
     summary = launch(work, opened, options, space=space)

@@ -26,7 +26,7 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import SET_FILE, inputs
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import KINDS, Continual, Distill, Embed, Evaluate, Select, TrainExtractor
 
 DIGITS = DatasetRef(name="digits")
@@ -36,7 +36,7 @@ POOL = ExtractorSettings(network="ConvNetW8", epochs=1)
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "store")
+    return open_store(tmp_path / "store")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_stopped_run_keeps_its_networks_and_gives_the_same_result(
 ):
     sets = step_sets(2, seed=0)
     whole = run(*sets, continual(sets, 0))
-    other = Store(tmp_path / "other")
+    other = open_store(tmp_path / "other")
     settings = TrialSettings(
         store=str(other.root),
         data_root=str(tmp_path),
@@ -238,7 +238,7 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
 
     monkeypatch.setattr(unit_functions, "compute_rows", spy)
     monkeypatch.setattr(unit_functions, "load", poisoned)
-    poisoned_store = Store(tmp_path / "poisoned")
+    poisoned_store = open_store(tmp_path / "poisoned")
     settings = TrialSettings(
         store=str(poisoned_store.root), data_root=str(tmp_path), run="run", tensorboard=False
     )

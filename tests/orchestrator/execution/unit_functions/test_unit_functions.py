@@ -32,7 +32,7 @@ from orchestrator.execution.unit_functions import (
     training_data,
 )
 from orchestrator.store import tables
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from orchestrator.units import Distill, Evaluate, ImportExtractor, Select, TrainExtractor
 
 DIGITS = {"dataset": DatasetRef(name="digits"), "protocol": "paper"}
@@ -54,7 +54,7 @@ EVALUATION = EvaluationSettings(num_eval=3, epoch_eval_train=2, dsa_strategy="co
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "store")
+    return open_store(tmp_path / "store")
 
 
 @pytest.fixture

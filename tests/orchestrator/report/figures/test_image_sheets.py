@@ -7,7 +7,7 @@ import pytest
 from orchestrator.errors import ReportError
 from orchestrator.report import write_report
 from orchestrator.report.figures.image_sheets import draw_comparison, draw_sheet, read_set
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 
 CLASSES = ("cat", "dog")
 
@@ -102,7 +102,7 @@ def test_pictures_of_a_report(grid, tmp_path):
                 cell = grid.cell(method, ipc, seed, [0.5], same_as=same)
                 if (method, seed) != ("Random", 0):
                     grid.synthetic_set(cell, *_images(2, ipc), CLASSES)
-    files = write_report(grid.plan, "space", Store(grid.store), tmp_path / "report")
+    files = write_report(grid.plan, "space", open_store(grid.store), tmp_path / "report")
     assert [picture.title for picture in files.select_pictures("sheet")] == [
         "Random, digits, IPC 1, seed 1",  # seed 0 is not there yet
         "Random, digits, IPC 2, seed 1",
@@ -122,7 +122,7 @@ def test_pictures_of_a_report(grid, tmp_path):
 def test_sets_whose_features_are_shown_are_pictured_too(grid, tmp_path):
     for method in ("Random", "Herding"):
         grid.synthetic_set(grid.view(method, 0), *_images(2, 2), CLASSES)
-    files = write_report(grid.plan, "space", Store(grid.store), tmp_path / "report")
+    files = write_report(grid.plan, "space", open_store(grid.store), tmp_path / "report")
     assert [picture.title for picture in files.select_pictures("sheet")] == [
         "Random, digits, IPC 2, seed 0",
         "Herding, digits, IPC 2, seed 0",
@@ -135,4 +135,4 @@ def test_a_damaged_set_is_named(grid, tmp_path):
     path = grid.synthetic_set(cell, *_images(2, 1), CLASSES)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ReportError, match=f"{path}.*run again"):
-        write_report(grid.plan, "space", Store(grid.store), tmp_path / "report")
+        write_report(grid.plan, "space", open_store(grid.store), tmp_path / "report")

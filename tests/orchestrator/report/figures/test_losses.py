@@ -5,7 +5,7 @@ from orchestrator.report import write_report
 from orchestrator.report.figures.losses import build_loss_curves, draw_charts
 from orchestrator.report.figures.style import assign_colors
 from orchestrator.report.results import read_results
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 from search_spaces.method_names import METHODS
 
 
@@ -41,7 +41,7 @@ def test_a_loss_has_the_methods_that_have_it(curves):
 
 
 def test_figures_are_written_as_svg_and_png_and_linked(curves, tmp_path):
-    files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
+    files = write_report(curves.plan, "space", open_store(curves.store), tmp_path)
     assert [picture.path.as_posix() for picture in files.select_pictures("losses")] == [
         "figures/main-digits-losses-ipc10.png"
     ]
@@ -54,7 +54,7 @@ def test_figures_are_written_as_svg_and_png_and_linked(curves, tmp_path):
 def test_a_second_experiment_with_the_same_sets_draws_nothing_twice(curves, tmp_path):
     for seed in (0, 1):
         curves.cell("DM", 10, seed, [0.4], experiment="other", network="AlexNet")
-    files = write_report(curves.plan, "space", Store(curves.store), tmp_path)
+    files = write_report(curves.plan, "space", open_store(curves.store), tmp_path)
     assert len(files.select_pictures("losses")) == 1
 
 
@@ -63,10 +63,8 @@ def test_a_failed_run_with_infinite_losses_can_still_be_drawn(grid, tmp_path):
     grid.distillation(
         cell, curve_iteration=[0, 1, 2], curve_loss_mean=[1.0, float("inf"), float("nan")]
     )
-    assert (
-        len(write_report(grid.plan, "space", Store(grid.store), tmp_path).select_pictures("losses"))
-        == 1
-    )
+    files = write_report(grid.plan, "space", open_store(grid.store), tmp_path)
+    assert len(files.select_pictures("losses")) == 1
 
 
 def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):

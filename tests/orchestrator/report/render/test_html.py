@@ -10,7 +10,7 @@ from orchestrator.report import write_report
 from orchestrator.report.figures.style import create_figure, save_figure
 from orchestrator.report.render.data_uri import encode_picture
 from orchestrator.report.search_report import write_search_report
-from orchestrator.store.store import Store
+from orchestrator.store.open import open_store
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright, of the extra `test`"
@@ -75,7 +75,9 @@ def filled(make_grid, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(filled):
-    return write_report(filled.plan, "a space", Store(filled.store), filled.store.parent / "report")
+    return write_report(
+        filled.plan, "a space", open_store(filled.store), filled.store.parent / "report"
+    )
 
 
 @pytest.fixture
@@ -301,7 +303,9 @@ def test_contents_lead_to_every_part(visit):
 
 def test_a_page_without_results_says_so(grid, tmp_path, browser):
     grid.cell("DM", 1, 0)
-    files = write_report(grid.plan, "space", Store(grid.store), tmp_path, command="iid run space")
+    files = write_report(
+        grid.plan, "space", open_store(grid.store), tmp_path, command="iid run space"
+    )
     page = browser.new_page()
     page.goto(files.html.as_uri())
     assert page.locator(".notice").text_content() == "No cell has a result yet: 1 are planned."

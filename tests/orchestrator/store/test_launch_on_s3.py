@@ -13,9 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.launch.status import read_status
-from orchestrator.store.integrity import intact_folder
 from orchestrator.store.open import open_store
-from orchestrator.store.remote.verify import verify_remote
+from orchestrator.store.verify import repair, verify
 
 SPACE = """
 name: tiny
@@ -39,7 +38,7 @@ def forget_copies():
 
 
 def chains(store, plan):
-    return {key: (intact_folder(store, key) / "chain.txt").read_text() for key in plan.units}
+    return {key: (store.intact_folder(key) / "chain.txt").read_text() for key in plan.units}
 
 
 def test_a_launch_computes_everything_once_and_nothing_again(
@@ -58,9 +57,9 @@ def test_a_launch_computes_everything_once_and_nothing_again(
         key for key, unit in plan.units.items() if unit.kind == "evaluate"
     )
     assert set(read_status(store).counts["done"]) == {"train_extractors", "distill", "evaluate"}
-    left = {name.split("/")[0] for name in store.remote.entries()}
+    left = {name.split("/")[0] for name in store.storage.entries("")}
     assert left == {"units", "tables", "datasets", "runs", "plans"}
-    assert verify_remote(store).findings == () and verify_remote(store).units == len(plan.units)
+    assert verify(store).findings == () and verify(store).units == len(plan.units)
 
 
 def test_a_failure_blocks_and_is_done_later_elsewhere(s3_harness, small_plan, ray_on_two_cores):
@@ -88,7 +87,7 @@ def test_two_launches_at_once_compute_no_unit_twice(s3_harness, small_plan):
         output, _ = driver.communicate(timeout=120)
         assert driver.returncode == 0, output
     assert sorted(s3_harness.events("start")) == sorted(plan.units)
-    assert verify_remote(s3_harness.store).findings == ()
+    assert verify(s3_harness.store).findings == ()
 
 
 @pytest.mark.slow
@@ -97,7 +96,9 @@ def test_the_driver_is_killed_and_another_machine_goes_on(s3_harness, small_plan
     s3_harness.behave({"steps": 20, "pause": 0.1})
     process = s3_harness.drive(3)
     deadline = time.monotonic() + 120
-    while not (s3_harness.events("end") and s3_harness.store.remote.entries("checkpoints/distill")):
+    while not (
+        s3_harness.events("end") and s3_harness.store.storage.entries("checkpoints/distill")
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.kill()
@@ -114,8 +115,10 @@ def test_the_driver_is_killed_and_another_machine_goes_on(s3_harness, small_plan
     resumed = [line for line in s3_harness.log()[lines:] if line[0] == "resume"]
     assert resumed and all(line[3] != "0" for line in resumed)
     assert s3_harness.store.done_keys() == set(plan.units)
-    assert verify_remote(s3_harness.store).intact
-    assert "checkpoints" not in {name.split("/")[0] for name in s3_harness.store.remote.entries()}
+    assert verify(s3_harness.store).intact
+    assert "checkpoints" not in {
+        name.split("/")[0] for name in s3_harness.store.storage.entries("")
+    }
 
 
 @pytest.fixture
@@ -185,7 +188,7 @@ def test_a_node_says_whether_it_sees_the_store(s3_harness, ray_on_two_cores):
     from orchestrator.cluster import preflight
 
     nodes, _ = preflight.check_nodes(s3_harness.store, s3_harness.data, [])
-    assert len(nodes) == 1 and s3_harness.store.remote.entries() == {}
+    assert len(nodes) == 1 and s3_harness.store.storage.entries("") == {}
     question = preflight.NodeProbe(
         store="", marker=".marker.a", data_root="", datasets=(), folders=()
     )
@@ -223,11 +226,11 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
     evaluation = of_kind(plan, "evaluate")
     before = chains(store, plan)
     attempt = store.done_record(unit.key)["attempt"]
-    store.remote.put(f"{attempt}/chain.txt", b"other")
-    store.remote.put(f"tables/evaluations/{evaluation.key}.parquet", b"half")
-    store.remote.put("runs/broken.json", b"{half")
-    store.remote.put("tables/evaluations/00.parquet", b"strange")
-    found = {(finding.place, finding.action) for finding in verify_remote(store).findings}
+    store.storage.put(f"{attempt}/chain.txt", b"other")
+    store.storage.put(f"tables/evaluations/{evaluation.key}.parquet", b"half")
+    store.storage.put("runs/broken.json", b"{half")
+    store.storage.put("tables/evaluations/00.parquet", b"strange")
+    found = {(finding.place, finding.action) for finding in verify(store).findings}
     assert found == {
         (f"units/distill/{unit.key}/chain.txt", "recompute"),
         (f"tables/evaluations/{evaluation.key}.parquet", "publish"),
@@ -238,35 +241,34 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
     assert show_verification(store, console) == 1
     assert show_verification(store, console, mend=True) == 0
     assert not store.is_done(unit) and f"{attempt[:6]}" == "units/"
-    aside = store.remote.entries("damaged/1")
+    aside = store.storage.entries("damaged/1")
     assert {
         f"units/{unit.kind}/{unit.key}/DONE",
         f"{attempt}/chain.txt",
         "runs/broken.json",
     } <= set(aside)
     assert harness.launch(plan).exit_code == 0 and harness.events("end").count(unit.key) == 2
-    assert chains(open_store(store.address), plan) == before and verify_remote(store).findings == ()
+    assert chains(open_store(store.address), plan) == before and verify(store).findings == ()
 
 
 @pytest.mark.parametrize("damage", [b"{half", b"{}", b"\xff"])
 def test_a_damaged_mark_is_set_aside(made, damage):
-    from orchestrator.store.remote.verify import repair_remote
 
     harness, plan = made
     store, unit = harness.store, of_kind(plan, "evaluate")
-    store.remote.put(f"units/{unit.kind}/{unit.key}/DONE", damage)
-    findings = verify_remote(store).findings
+    store.storage.put(f"units/{unit.kind}/{unit.key}/DONE", damage)
+    findings = verify(store).findings
     assert [(f.place, f.action, f.key) for f in findings if f.action == "recompute"] == [
         (f"units/{unit.kind}/{unit.key}/DONE", "recompute", unit.key)
     ]
-    repair_remote(store, findings)
+    repair(store, findings)
     assert harness.launch(plan).exit_code == 0
-    repair_remote(store, verify_remote(store).findings)
-    assert verify_remote(store).intact and store.is_done(unit)
+    repair(store, verify(store).findings)
+    assert verify(store).intact and store.is_done(unit)
 
 
 def test_a_verified_store_is_left_as_it_was(made):
     store = made[0].store
-    before = store.remote.entries()
-    verify_remote(store)
-    assert store.remote.entries() == before and not list(store.root.glob(".verify-*"))
+    before = store.storage.entries("")
+    verify(store)
+    assert store.storage.entries("") == before and not list(store.root.glob(".*"))

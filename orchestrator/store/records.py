@@ -1,0 +1,91 @@
+"""Records of a store: the images behind a data set's name, and what launches set out to do."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from distill_core.settings import DatasetRef
+from orchestrator.errors import StoreError
+from orchestrator.store import atomic_files
+from orchestrator.store.storage import Storage
+from orchestrator.store.storage.names import dataset_name
+from orchestrator.units import Unit, to_json
+
+_REQUIRED = ("run", "space", "started", "plan")
+"""Texts in the record of a launch."""
+
+_log = logging.getLogger(__name__)
+
+
+def check_fingerprint(storage: Storage, dataset: DatasetRef, fingerprint: str) -> None:
+    """Remember which images are behind a data set's name, and refuse others.
+
+    Raises:
+        StoreError: the store already holds results on other images of this name and version.
+    """
+    name = dataset_name(dataset)
+    record = {"name": dataset.name, "version": dataset.version, "fingerprint": fingerprint}
+    known = storage.get(name)
+    if known is None and storage.create(name, atomic_files.to_json_bytes(record)):
+        return
+    known = known or storage.get(name) or b""  # another process may just have created it
+    where = storage.where(name)
+    other = atomic_files.parse_json(where, known).get("fingerprint")
+    if other != fingerprint:
+        raise StoreError(
+            f"data set {dataset.name} (version {dataset.version}) has other images than those that"
+            f" the results in {storage.address} were computed from ({fingerprint} here, {other}"
+            f" there, see {where}); restore the files, or give the changed data set a new version,"
+            " or use another store"
+        )
+
+
+def write_run(
+    storage: Storage, run: str, record: Mapping[str, object], units: Mapping[str, Unit]
+) -> dict[str, object]:
+    """Write and return the record of a launch, and write its plan by the hash of its content.
+
+    Equal plans are written once. The plan is a JSON object of the units in order, one per line.
+    """
+    lines = ",\n".join(f'"{key}": {to_json(unit)}' for key, unit in units.items())
+    plan = f"{{\n{lines}\n}}\n".encode()
+    name = hashlib.sha256(plan).hexdigest()[:16]
+    storage.put(f"plans/{name}.json", plan)
+    written = {**record, "run": run, "plan": name}
+    rewrite_run(storage, written)
+    return written
+
+
+def rewrite_run(storage: Storage, record: Mapping[str, object]) -> None:
+    """Write the record of a launch, whose name is in it, in place of the last."""
+    storage.put(f"runs/{record['run']}.json", atomic_files.to_json_bytes(dict(record)))
+
+
+def read_runs(storage: Storage) -> list[dict[str, Any]]:
+    """Return the records of all launches, oldest first; a damaged one is left out."""
+    folder = storage.refresh("runs")
+    with atomic_files.translate_errors(folder):
+        paths = list(folder.glob("[!.]*.json"))
+    records = []
+    for path in paths:
+        try:
+            record = atomic_files.read_json(path)
+        except StoreError as error:
+            _log.warning("the record of a launch is skipped: %s", error)
+            continue
+        if all(isinstance(record.get(name), str) for name in _REQUIRED):
+            records.append(record)
+        else:
+            _log.warning("the record of a launch is skipped: %s is incomplete", path)
+    return sorted(records, key=lambda record: str(record["started"]))
+
+
+def read_plan(storage: Storage, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the units of a launch's plan: their JSON by key, each after those it needs.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    name = f"{record['plan']}.json"
+    return atomic_files.read_json(storage.refresh("plans", {name}) / name)
