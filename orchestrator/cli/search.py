@@ -31,9 +31,10 @@ from orchestrator.planning.request import Request
 from orchestrator.report.model import make_slug
 from orchestrator.report.render.terminal import render_terminal_table
 from orchestrator.report.search_report import SearchReport, write_search_report
+from orchestrator.search.build_studies import build_studies, find_unsearched
 from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
-from orchestrator.search.study import Sampler, Scheduler, Study, build_studies, find_unsearched
+from orchestrator.search.study import Sampler, Scheduler, Study
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 

@@ -1,21 +1,22 @@
-"""What is known of a study: its trials and their rungs, kept in table `trials`, one file a
-trial.
-"""
+"""What is known of a study: its trials and their rungs, in table `trials`, one file per trial."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.search.study import Parameters, Study
 from orchestrator.store import provenance
 from orchestrator.store.store import Store
 
+_log = logging.getLogger(__name__)
+
 State = Literal["running", "passed", "stopped", "complete", "diverged", "failed"]
-"""passed: goes on to the next rung; stopped: worse than others there; complete: was at the last
-one; diverged: its numbers left the finite, which ends a trial as its own kind of result; failed: is
-tried again by the next search."""
+"""passed: continues at the next rung; stopped: worse than others at this rung; complete: finished
+the last rung; diverged: its numbers became infinite or NaN, which ends a trial like a bad value;
+failed: tried again by the next search."""
 
 FINAL: tuple[State, ...] = ("stopped", "complete", "diverged")
 
@@ -30,9 +31,9 @@ class RungResult:
     value: float | None = None
     """Validation accuracy, mean over seeds."""
     values: tuple[float, ...] = ()
-    """Of each seed."""
+    """Validation accuracy of each seed."""
     order: int | None = None
-    """Place among all values of the study."""
+    """Place among all values of the study, in the order in which they came."""
     units: tuple[str, ...] = ()
     reason: str | None = None
     seconds: float | None = None
@@ -47,11 +48,11 @@ class Trial:
     """"published", or the sampler that suggested it."""
     parameters: Parameters
     rungs: tuple[RungResult, ...]
-    """At least one; the last says how it stands."""
+    """At least one; the state of the last is that of the trial."""
 
     @property
     def state(self) -> State:
-        """How it stands."""
+        """The state of the trial."""
         return self.rungs[-1].state
 
     @property
@@ -61,8 +62,15 @@ class Trial:
 
     @property
     def value(self) -> float | None:
-        """Accuracy of the finished sets; None if it did not come so far."""
+        """Accuracy at full length; None if the trial did not get there."""
         return self.rungs[-1].value if self.state == "complete" else None
+
+
+class NumberedResult(NamedTuple):
+    """The result of a rung, and the number of its trial."""
+
+    number: int
+    result: RungResult
 
 
 @dataclass
@@ -79,54 +87,72 @@ class Journal:
     def open(cls, study: Study, store: Store, *, space: str = "", run: str = "") -> "Journal":
         """Read what the store knows.
 
+        Args:
+            study: the study.
+            store: the store.
+            space: name of the search space, for the record.
+            run: name of this launch, for the record.
+
         Raises:
             TableError: the table is damaged.
         """
         return cls(study, store, space, run, read_trials(study, store))
 
-    def begin(self, number: int, origin: str, parameters: Parameters) -> Trial:
-        """Note a trial that starts."""
+    def add_trial(self, number: int, origin: str, parameters: Parameters) -> Trial:
+        """Record a trial that starts.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
         first = RungResult(rung=0, iterations=self.study.iterations[0])
-        return self._keep(
+        _log.info("trial %d of study %s starts with %s", number, self.study.key, dict(parameters))
+        return self._write(
             Trial(number=number, origin=origin, parameters=dict(parameters), rungs=(first,))
         )
 
-    def note(self, number: int, result: RungResult) -> Trial:
-        """Note the result of the rung at which a trial is; one that passes is at the next one then.
+    def record(self, number: int, result: RungResult) -> Trial:
+        """Record the result of a trial's current rung; a trial that passes is then at the next.
 
         Raises:
             StoreError: the store cannot be written.
         """
         trial = self.trials[number]
-        rungs = (*trial.rungs[:-1], result)
+        rungs = [*trial.rungs[:-1], result]
         if result.state == "passed":
-            rungs = (
-                *rungs,
-                RungResult(rung=result.rung + 1, iterations=self.study.iterations[result.rung + 1]),
+            following = result.rung + 1
+            iterations = self.study.iterations[following]
+            rungs.append(RungResult(rung=following, iterations=iterations))
+        return self._write(
+            Trial(
+                number=number,
+                origin=trial.origin,
+                parameters=trial.parameters,
+                rungs=tuple(rungs),
             )
-        return self._keep(
-            Trial(number=number, origin=trial.origin, parameters=trial.parameters, rungs=rungs),
         )
 
     def next_order(self) -> int:
         """Return the place of the next value."""
         return len(self.in_order())
 
-    def in_order(self) -> list[tuple[int, RungResult]]:
-        """Return all values with their trials' numbers, in the order in which they came."""
-        found = [
-            (t.number, r) for t in self.trials.values() for r in t.rungs if r.order is not None
-        ]
-        return sorted(found, key=lambda pair: pair[1].order or 0)
+    def in_order(self) -> list[NumberedResult]:
+        """Return all results that have a value, in the order in which they came."""
+        found = []
+        for trial in self.trials.values():
+            for result in trial.rungs:
+                if result.order is not None:
+                    found.append(NumberedResult(trial.number, result))
+        return sorted(found, key=lambda numbered: numbered.result.order or 0)
 
-    def _keep(self, trial: Trial) -> Trial:
+    def _write(self, trial: Trial) -> Trial:
+        """Write a trial: first to the store, so that memory never knows more than the store."""
         key = self.study.hash_trial_key(trial.number)
-        rows = [self._row(key, trial, result) for result in trial.rungs]
+        rows = [self._build_row(key, trial, result) for result in trial.rungs]
         self.store.write_rows("trials", key, rows)
         self.trials[trial.number] = trial
         return trial
 
-    def _row(self, key: str, trial: Trial, result: RungResult) -> dict[str, Any]:
+    def _build_row(self, key: str, trial: Trial, result: RungResult) -> dict[str, Any]:
         study = self.study
         return {
             "key": key,
@@ -160,36 +186,37 @@ class Journal:
 
 
 def read_trials(study: Study, store: Store) -> dict[int, Trial]:
-    """Return the trials that a store has of a study, by number.
+    """Return the trials of a study that a store has, by number.
 
     Raises:
         TableError: the table is damaged.
     """
-    rows = [row for row in store.read("trials").to_pylist() if row["study"] == study.key]
     by_number: dict[int, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        by_number.setdefault(row["trial"], []).append(row)
-    return {number: _trial(number, by_number[number]) for number in sorted(by_number)}
+    for row in store.read("trials").to_pylist():
+        if row["study"] == study.key:
+            by_number.setdefault(row["trial"], []).append(row)
+    return {number: _read_trial(number, by_number[number]) for number in sorted(by_number)}
 
 
-def _trial(number: int, rows: Iterable[Mapping[str, Any]]) -> Trial:
+def _read_trial(number: int, rows: Iterable[Mapping[str, Any]]) -> Trial:
     ordered = sorted(rows, key=lambda row: int(row["rung"]))
     return Trial(
         number=number,
         origin=ordered[0]["origin"],
         parameters=json.loads(ordered[0]["parameters"]),
-        rungs=tuple(
-            RungResult(
-                rung=row["rung"],
-                iterations=row["iterations"],
-                state=row["state"],
-                value=row["value"],
-                values=tuple(row["values"] or ()),
-                order=row["order"],
-                units=tuple(row["units"] or ()),
-                reason=row["reason"],
-                seconds=row["seconds"],
-            )
-            for row in ordered
-        ),
+        rungs=tuple(map(_read_rung, ordered)),
+    )
+
+
+def _read_rung(row: Mapping[str, Any]) -> RungResult:
+    return RungResult(
+        rung=row["rung"],
+        iterations=row["iterations"],
+        state=row["state"],
+        value=row["value"],
+        values=tuple(row["values"] or ()),
+        order=row["order"],
+        units=tuple(row["units"] or ()),
+        reason=row["reason"],
+        seconds=row["seconds"],
     )

@@ -1,10 +1,11 @@
-"""A study on Ray Tune: its trials as Tune trials, ASHA as their scheduler.
+"""A study on Ray Tune: its trials are Tune trials, and ASHA is their scheduler.
 
-Tune remembers nothing from one launch to the next. ASHA's memory is filled anew from the journal,
-value by value in the order in which they came; the suggestions follow from the journal too.
+Tune keeps nothing from one launch to the next. The memory of ASHA is filled again from the journal,
+value by value in the order in which they came. The suggestions follow from the journal too.
 """
 
 import dataclasses
+import logging
 import tempfile
 from types import SimpleNamespace
 from typing import Any
@@ -24,18 +25,20 @@ from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement, run_search_trial
 from orchestrator.text import last_line
 
+_log = logging.getLogger(__name__)
+
 TIE = 1e-9
 """Far less than one image more or less."""
 _MEASURED = [field.name for field in dataclasses.fields(RungMeasurement)]
 
 
 def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = None) -> None:
-    """Run a study's trials on the joined cluster until there are as many as there are to be.
+    """Run a study's trials on the joined cluster until it has all of them.
 
     Args:
         run: the study.
         slots: trials at a time.
-        parcels: on a cluster, the data sets that were sent to its nodes.
+        archives: on a cluster, the data sets that were sent to its nodes.
 
     Raises:
         LaunchError: Ray broke down, or its folder for temporary files cannot be written.
@@ -64,18 +67,19 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
                     storage_path=folder,
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
+                    callbacks=[_DeathLogger()],
                 ),
             ).fit()
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR"
-            " names another folder) and that the cluster is up, then run the same command again:"
-            " what is done stays done"
+            f"Ray broke down: {last_line(error)}; check that {tempfile.gettempdir()} has free space"
+            " (TMPDIR names another folder) and that the cluster is up, then run the same command"
+            " again: what is done stays done"
         ) from error
 
 
 class StudySearcher(Searcher):
-    """Suggests what a study wants to try."""
+    """Suggests the trials of a study."""
 
     def __init__(self, run: StudyRun) -> None:
         super().__init__()
@@ -83,21 +87,23 @@ class StudySearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None while there is none, FINISHED at the
-        end.
+        """Return the configuration of the next trial.
+
+        Returns:
+            None if there is none now, FINISHED if there is none any more.
         """
         config = self._run.next_config()
         if config is not None:
             self._numbers[trial_id] = config["number"]
             return config
-        return Searcher.FINISHED if self._run.over() else None
+        return Searcher.FINISHED if self._run.is_over() else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note that no worker has the trial any more."""
-        died = f"its worker died {MAX_DEATHS + 1} times" if error else None
-        self._run.ended(self._numbers.pop(trial_id), died)
+        """Record that no worker has the trial any more."""
+        reason = f"its worker died {MAX_DEATHS + 1} times" if error else None
+        self._run.release(self._numbers.pop(trial_id), reason)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the journal is in the store."""
@@ -106,16 +112,15 @@ class StudySearcher(Searcher):
         """Do nothing: the journal is in the store."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its searcher for a resume that we do not use
+        return {}  # Tune pickles its searcher for a resume that is not used here
 
 
 class RungScheduler(AsyncHyperBandScheduler):
-    """ASHA over the rungs of a study, which remembers those of earlier launches and keeps the
-    journal.
-    """
+    """ASHA over the rungs of a study; knows those of earlier launches, and keeps the journal."""
 
     def __init__(self, run: StudyRun) -> None:
         reduction, rungs = run.study.experiment.rungs.reduction, len(run.study.iterations)
+        # ASHA sees powers of the reduction instead of iterations, which are rounded per rung.
         super().__init__(
             time_attr="resource",
             metric="value",
@@ -125,6 +130,7 @@ class RungScheduler(AsyncHyperBandScheduler):
             max_t=reduction ** (rungs - 1),
         )
         self._run = run
+        # Results one by one, as they came: the decisions of ASHA depend on their order.
         for number, result in run.journal.in_order():
             earlier: Any = SimpleNamespace(trial_id=f"earlier-{number}")
             controller: Any = None
@@ -137,31 +143,56 @@ class RungScheduler(AsyncHyperBandScheduler):
     def on_trial_result(
         self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
     ) -> str:
-        """Decide whether a trial goes on."""
+        """Decide whether a trial continues."""
+        # The result with which Tune ends a trial may lack the fields, and a trial that stopped with
+        # its launch has nothing to record.
         if "outcome" not in result or result["outcome"] == "stopped":
             return str(TrialScheduler.CONTINUE)
         fields: dict[str, Any] = {name: result[name] for name in _MEASURED}
+        fields["values"] = tuple(result["values"])
         decision: str = TrialScheduler.STOP
         if result["outcome"] == "value":
-            ranked = {
-                **result,
-                "value": _break_tie(result["value"], self._run.journal.next_order()),
-            }
-            decision = super().on_trial_result(tune_controller, trial, ranked)
+            value = _break_tie(result["value"], self._run.journal.next_order())
+            decision = super().on_trial_result(tune_controller, trial, {**result, "value": value})
         else:
-            fields["value"] = None
-        measured = RungMeasurement(**fields | {"values": tuple(result["values"])})
+            fields["value"] = None  # Tune got NaN, since it wants a number
         passes = decision == TrialScheduler.CONTINUE
-        state = self._run.note(trial.config["number"], measured, passes=passes)
+        measured = RungMeasurement(**fields)
+        state = self._run.record_rung(trial.config["number"], measured, passes=passes)
         return str(TrialScheduler.CONTINUE if state == "passed" else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}
+        return {}  # as for the searcher
+
+
+class _DeathLogger(tune.Callback):
+    """Logs workers that died; Tune itself starts their trials again."""
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
+    ) -> None:
+        """Log a death after which the trial is tried again."""
+        self._log_death(trial, "it is tried again")
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
+    ) -> None:
+        """Log the last death of a trial."""
+        self._log_death(trial, "it has failed")
+
+    def _log_death(self, trial: TuneTrial, consequence: str) -> None:
+        number, error = trial.config.get("number"), trial.get_error()
+        reason = last_line(error) if error else "no reason is known"
+        _log.warning("the worker of trial %s died, %s: %s", number, consequence, reason)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as for the searcher
 
 
 def _break_tie(value: float, order: int) -> float:
-    """Let the earlier of equal values count as better: accuracies on few images tie often, and ASHA
-    stops no tie.
+    """Make the earlier of equal values the better one.
+
+    Accuracies on few images are often equal, and ASHA stops no trial that is equal to the best.
     """
     return value - TIE * order
 

@@ -1,4 +1,4 @@
-"""The lengths at which a search looks at a distillation."""
+"""The rungs of a search: lengths at which a distillation is evaluated."""
 
 from search_spaces.schema import Rungs
 
@@ -9,26 +9,31 @@ torch.
 
 
 def choose_rung_iterations(iterations: int, rungs: Rungs) -> tuple[int, ...]:
-    """Return the iterations of each rung in rising order, the last one the whole length.
+    """Return the iterations of each rung in increasing order; the last has the full length.
 
-    Each is about `reduction` times the one before. A shorter distillation becomes a longer one only
-    if its loss curve has all the points that the longer one would have recorded, so a rung is
-    shortened until it does.
+    Each rung has about `reduction` times the iterations of the one before. A shorter distillation
+    can be continued to a longer one only if its loss curve has all the points that the longer one
+    would have recorded. So a rung is shortened until its interval between two points divides that
+    of the next rung.
+
+    Args:
+        iterations: the full length.
+        rungs: how many, and the reduction.
     """
-    found = [iterations]
+    lengths = [iterations]
     for step in range(1, rungs.count):
         wanted = max(1, iterations // rungs.reduction**step)
-        fitting = (
-            d
-            for d in range(max(1, wanted // CURVE_POINTS), 0, -1)
-            if compute_record_interval(found[-1]) % d == 0
-        )
-        length = min(wanted, CURVE_POINTS * (next(fitting) + 1) - 1)
-        if length < found[-1]:
-            found.append(length)
-    return tuple(reversed(found))
+        interval = max(1, wanted // CURVE_POINTS)
+        # Ends at 1 at the latest, which divides everything.
+        while compute_record_interval(lengths[-1]) % interval:
+            interval -= 1
+        longest = CURVE_POINTS * (interval + 1) - 1  # the last length with this interval
+        length = min(wanted, longest)
+        if length < lengths[-1]:
+            lengths.append(length)
+    return tuple(reversed(lengths))
 
 
 def compute_record_interval(iterations: int) -> int:
-    """Return how many iterations lie between two points of a distillation's loss curve."""
+    """Return the number of iterations between two points of a distillation's loss curve."""
     return max(1, iterations // CURVE_POINTS)

@@ -137,8 +137,8 @@ class Search:
                 settings=replace(settings, cpus=capacity.cpus),
                 gpus=capacity.gpus,
                 trials=self.trials,
-                stopping=switch.is_on,
-                tell=self._tell,
+                is_stopping=switch.is_on,
+                report_rung=self._print_rung,
             )
             try:
                 run_study(running, slots=slots, archives=archives)
@@ -187,7 +187,7 @@ class Search:
             )
         return 1 if missing else 0
 
-    def _tell(self, trial: Trial, result: RungResult) -> None:
+    def _print_rung(self, trial: Trial, result: RungResult) -> None:
         reached = f"{100 * result.value:.2f} %" if result.value is not None else result.reason or ""
         line = (
             f"trial {trial.number} ({format_settings(trial.parameters)}), {result.iterations}"

@@ -1,7 +1,11 @@
-"""A study while it runs: which trial comes next, and what becomes of one that reached a rung. Free
-of Ray.
+"""A study while it runs: which trial is next, and what becomes of one that reached a rung.
+
+Free of Ray: `ray_tune` calls `next_config` for every free worker, `record_rung` for every rung that
+a worker reports, and `release` when a worker has no trial any more. All decisions are written to
+the journal before they take effect.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +18,16 @@ from orchestrator.search.worker import RungMeasurement, build_rung_work
 from orchestrator.store import leases
 from orchestrator.store.store import Store
 
+_log = logging.getLogger(__name__)
+
+
+def _never() -> bool:
+    return False
+
+
+def _ignore(trial: Trial, result: RungResult) -> None:
+    """Report nothing."""
+
 
 @dataclass
 class StudyRun:
@@ -24,47 +38,50 @@ class StudyRun:
     store: Store
     settings: TrialSettings
     gpus: float
+    """GPUs of each trial, or a fraction of one."""
     trials: int
-    """Number of trials that there are to be in all."""
-    stopping: Callable[[], bool] = lambda: False
-    tell: Callable[[Trial, RungResult], None] = lambda trial, result: None
+    """Number of trials in the end."""
+    is_stopping: Callable[[], bool] = _never
+    report_rung: Callable[[Trial, RungResult], None] = _ignore
+    """Called with every result of a rung, for a display."""
     halted: str | None = None
-    """Why the search cannot go on; None if it can."""
+    """Why the search cannot continue; None if it can."""
     running: set[int] = field(default_factory=set)
-    given_up: set[int] = field(default_factory=set)
+    """Trials that a worker has."""
+    failed: set[int] = field(default_factory=set)
     """Trials that failed in this search; the next search tries them again."""
     _units: dict[int, list[dict[int, RungUnits]]] = field(default_factory=dict)
 
     def next_config(self) -> dict[str, Any] | None:
-        """Return the configuration of the trial that comes next; None while there is none, or none
-        any more.
+        """Return the configuration of the next trial; None if there is none now, or none any more.
+
+        Raises:
+            StoreError: the store cannot be written.
         """
-        if self.over():
+        if self.is_over():
             return None
-        trial = self._next()
-        if trial is None or self._shares_units_with_a_running_one(trial):
+        trial = self._choose_trial()
+        if trial is None or self._shares_units_with_running(trial):
             return None
         self.running.add(trial.number)
-        units = self.units(trial)
+        units = self.build_units(trial)
+        first = trial.rungs[-1].rung
         return {
             "number": trial.number,
-            "work": [
-                asdict(build_rung_work(rung, units))
-                for rung in range(trial.rungs[-1].rung, len(units))
-            ],
+            "work": [asdict(build_rung_work(rung, units)) for rung in range(first, len(units))],
             "settings": asdict(self.settings),
             "gpus": self.gpus,
             "reduction": self.study.experiment.rungs.reduction,
         }
 
-    def over(self) -> bool:
-        """Whether no trial is to be started any more."""
-        return (
-            self.stopping() or self.halted is not None or not (self._unfinished() or self._more())
-        )
+    def is_over(self) -> bool:
+        """Return whether no trial is to be started any more."""
+        if self.is_stopping() or self.halted is not None:
+            return True
+        return not (self._list_idle() or self._has_new_trials())
 
-    def units(self, trial: Trial) -> list[dict[int, RungUnits]]:
-        """Return a trial's units at all rungs."""
+    def build_units(self, trial: Trial) -> list[dict[int, RungUnits]]:
+        """Return a trial's units at all rungs, by seed."""
         if trial.number not in self._units:
             rungs = range(len(self.study.iterations))
             self._units[trial.number] = [
@@ -72,102 +89,130 @@ class StudyRun:
             ]
         return self._units[trial.number]
 
-    def note(self, number: int, measured: RungMeasurement, *, passes: bool) -> State:
-        """Record what a trial reached at a rung, and what becomes of it.
+    def record_rung(self, number: int, measured: RungMeasurement, *, passes: bool) -> State:
+        """Record what a trial reached at a rung, and decide what becomes of it.
 
         Args:
-            number: the trial.
+            number: number of the trial.
             measured: what it reached.
-            passes: whether it may go on; the published settings always do.
+            passes: whether it is good enough to continue; the published settings always do.
 
         Returns:
-            How the trial stands: "passed" if it goes on.
+            The state of the trial: "passed" if it continues.
+
+        Raises:
+            StoreError: the store cannot be written.
         """
         trial = self.journal.trials[number]
-        before = trial.rungs[-1]
-        if trial.finished or measured.rung < before.rung:  # a worker that died and began anew
+        current = trial.rungs[-1]
+        if trial.finished or measured.rung < current.rung:
+            # A worker died, and the one after it repeats rungs that are recorded. Their values are
+            # the same, and ASHA has seen them.
             return trial.rungs[measured.rung].state
-        units = self.units(trial)
+        units = self.build_units(trial)
+        keys: list[str] = []
+        for of_seed in units[current.rung].values():
+            keys.append(of_seed.distill.key)
+            keys.extend(evaluation.key for evaluation in of_seed.evaluations)
         result = RungResult(
-            rung=before.rung,
-            iterations=before.iterations,
-            state=self._state(trial, measured, passes),
+            rung=current.rung,
+            iterations=current.iterations,
+            state=self._decide_state(trial, measured, passes),
             value=measured.value,
             values=measured.values,
             order=None if measured.value is None else self.journal.next_order(),
-            units=tuple(
-                u.key for r in units[before.rung].values() for u in (r.distill, *r.evaluations)
-            ),
+            units=tuple(keys),
             reason=measured.reason,
             seconds=measured.seconds,
         )
-        trial = self.journal.note(number, result)
+        trial = self.journal.record(number, result)
+        self._log_result(number, result)
         if result.state == "failed":
-            self.given_up.add(number)
-            self.halted = measured.reason if measured.fatal else self.halted
+            self.failed.add(number)
+            if measured.fatal:
+                self.halted = measured.reason
         if result.state in ("stopped", "diverged") and result.rung + 1 < len(units):
-            self._forget(units[result.rung + 1])
-        self.tell(trial, result)
+            self._remove_checkpoints(units[result.rung + 1])
+        self.report_rung(trial, result)
         return result.state
 
-    def ended(self, number: int, error: str | None = None) -> None:
-        """Note that no worker has a trial any more, and why if that was not its end."""
+    def release(self, number: int, error: str | None = None) -> None:
+        """Record that no worker has a trial any more.
+
+        Args:
+            number: number of the trial.
+            error: why, if the worker did not end the trial itself.
+        """
         self.running.discard(number)
         trial = self.journal.trials[number]
-        if error is not None and not trial.finished and number not in self.given_up:
+        if error is not None and not trial.finished and number not in self.failed:
             rung = trial.rungs[-1].rung
-            self.note(
-                number, RungMeasurement(rung=rung, outcome="failed", reason=error), passes=False
-            )
+            measured = RungMeasurement(rung=rung, outcome="failed", reason=error)
+            self.record_rung(number, measured, passes=False)
 
-    def _state(self, trial: Trial, measured: RungMeasurement, passes: bool) -> State:
+    def _decide_state(self, trial: Trial, measured: RungMeasurement, passes: bool) -> State:
         if measured.value is None:
-            diverged = measured.error == "DistillationError" and " at iteration " in (
-                measured.reason or ""
-            )
-            return "diverged" if diverged else "failed"
+            # Diverging is a property of the settings, to be learned from. Everything else that goes
+            # wrong may go right the next time.
+            is_divergence = measured.error == "DistillationError"
+            at_iteration = " at iteration " in (measured.reason or "")
+            return "diverged" if is_divergence and at_iteration else "failed"
         if measured.rung + 1 == len(self.study.iterations):
             return "complete"
         return "passed" if passes or trial.number == 0 else "stopped"
 
-    def _next(self) -> Trial | None:
-        unfinished = self._unfinished()
-        if unfinished:
-            return self.journal.trials[unfinished[0]]
-        if not self._more():
+    def _log_result(self, number: int, result: RungResult) -> None:
+        level = logging.WARNING if result.state == "failed" else logging.INFO
+        reached = result.reason if result.value is None else f"accuracy {result.value:.4f}"
+        message = "trial %d of study %s, rung %d (%d iterations): %s, %s"
+        arguments = (number, self.study.key, result.rung, result.iterations, result.state, reached)
+        _log.log(level, message, *arguments)
+
+    def _choose_trial(self) -> Trial | None:
+        """Return the next trial: one that is idle, else a new one; None if there is none."""
+        idle = self._list_idle()
+        if idle:
+            return self.journal.trials[idle[0]]
+        if not self._has_new_trials():
             return None
         number = len(self.journal.trials)
-        suggested = suggest(self.study, number, self.journal.trials.values())
-        if suggested is None:
+        suggestion = suggest(self.study, number, self.journal.trials.values())
+        if suggestion is None:
+            # The grid has no further point: this is how many trials there are.
+            _log.info("the grid of study %s ends after %d trials", self.study.key, number)
             self.trials = number
             return None
-        return self.journal.begin(number, *suggested)
+        return self.journal.add_trial(number, *suggestion)
 
-    def _unfinished(self) -> list[int]:
-        idle = [
-            t.number
-            for t in self.journal.trials.values()
-            if not t.finished and t.number not in self.running
-        ]
-        return [number for number in idle if number not in self.given_up]
+    def _list_idle(self) -> list[int]:
+        """Return the numbers of unfinished trials that no worker has."""
+        idle = []
+        for number, trial in self.journal.trials.items():
+            is_taken = number in self.running or number in self.failed
+            if not trial.finished and not is_taken:
+                idle.append(number)
+        return idle
 
-    def _more(self) -> bool:
+    def _has_new_trials(self) -> bool:
         return len(self.journal.trials) < self.trials
 
-    def _shares_units_with_a_running_one(self, trial: Trial) -> bool:
-        """Tell whether a worker is at the same units; a launch gives a unit to one worker at a
-        time.
+    def _shares_units_with_running(self, trial: Trial) -> bool:
+        """Return whether a worker computes the same units, as for a grid point that is published.
+
+        A launch must give a unit to one worker at a time: the second worker would take the first
+        one for dead and take over its lease.
         """
+        sets = self._list_first_sets(trial.number)
+        return any(sets & self._list_first_sets(number) for number in self.running)
 
-        def sets(number: int) -> set[str]:
-            return {
-                units.distill.key for units in self.units(self.journal.trials[number])[0].values()
-            }
+    def _list_first_sets(self, number: int) -> set[str]:
+        """Return the keys of a trial's sets at the first rung; equal settings have equal keys."""
+        first_rung = self.build_units(self.journal.trials[number])[0]
+        return {units.distill.key for units in first_rung.values()}
 
-        return any(sets(trial.number) & sets(number) for number in self.running)
-
-    def _forget(self, units: dict[int, RungUnits]) -> None:
-        """Remove the checkpoints of sets that will not be needed, unless somebody is at them."""
-        for seed in units.values():
-            if not leases.is_held(self.store.storage, seed.distill.key):
-                self.store.remove_checkpoints(seed.distill)
+    def _remove_checkpoints(self, units: dict[int, RungUnits]) -> None:
+        """Remove the checkpoints of sets that are no longer needed."""
+        for of_seed in units.values():
+            # Another search, with other settings of its rungs, may be computing the same set.
+            if not leases.is_held(self.store.storage, of_seed.distill.key):
+                self.store.remove_checkpoints(of_seed.distill)

@@ -1,7 +1,10 @@
-"""What a Tune trial of a search does: its rungs one after another, each as ordinary units in the
-ordinary store.
+"""The function that a Tune trial of a search runs: its rungs, one after another.
+
+Each rung is ordinary units in the ordinary store. After each, the scheduler decides whether the
+trial continues.
 """
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -23,23 +26,25 @@ from orchestrator.units import KINDS, Distill, Evaluate, Unit, from_json, to_jso
 if TYPE_CHECKING:
     from orchestrator.cluster.dataset_transfer import DatasetArchives
 
+_log = logging.getLogger(__name__)
+
 BUSY_SECONDS = 1.0
-"""Pause before a unit that somebody else is working on is looked at again."""
+"""Pause before checking again a unit that another process is working on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RungWork:
-    """A rung's units, in plain values that travel: JSON of each unit."""
+    """The units of a rung as JSON: plain values that travel to a worker."""
 
     rung: int
     distill: tuple[str, ...]
-    """One a seed."""
+    """One per seed."""
     following: tuple[str | None, ...]
-    """The same at the next rung; None at the last."""
+    """The same sets at the next rung; None at the last."""
     before: tuple[str, ...]
-    """Keys of the same at the rung before; empty at the first."""
+    """Keys of the same sets at the rung before; empty at the first."""
     evaluations: tuple[tuple[str, ...], ...]
-    """One a seed and network."""
+    """One per seed and network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,34 +54,48 @@ class RungMeasurement:
     rung: int
     outcome: Literal["value", "failed", "stopped"]
     value: float | None = None
+    """Accuracy on held-out images, mean over seeds."""
     values: tuple[float, ...] = ()
+    """Accuracy of each seed."""
     seconds: float = 0.0
     error: str | None = None
+    """Class of the exception of a unit that failed."""
     reason: str | None = None
     fatal: bool = False
+    """Whether every other trial would fail too."""
 
 
 def build_rung_work(rung: int, rungs: Sequence[Mapping[int, RungUnits]]) -> RungWork:
-    """Write down the work of a rung; `rungs` are the units of all."""
+    """Return the work of a rung.
+
+    Args:
+        rung: index of the rung.
+        rungs: units of all rungs, by seed.
+    """
     here = rungs[rung]
-    after = rungs[rung + 1] if rung + 1 < len(rungs) else None
+    following: list[str | None] = [None] * len(here)
+    if rung + 1 < len(rungs):
+        following = [to_json(rungs[rung + 1][seed].distill) for seed in here]
+    evaluations = []
+    for units in here.values():
+        evaluations.append(tuple(map(to_json, units.evaluations)))
     return RungWork(
         rung=rung,
         distill=tuple(to_json(units.distill) for units in here.values()),
-        following=tuple(to_json(after[seed].distill) if after else None for seed in here),
+        following=tuple(following),
         before=tuple(rungs[rung - 1][seed].distill.key for seed in here) if rung else (),
-        evaluations=tuple(tuple(map(to_json, units.evaluations)) for units in here.values()),
+        evaluations=tuple(evaluations),
     )
 
 
 def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" = None) -> None:
-    """Climb the rungs of a trial in Tune, reporting each; the scheduler ends it where it is not
-    worth going on.
+    """Climb the rungs of a trial in Tune, and report each of them.
 
     Args:
         config: what `StudyRun.next_config` returns.
-        parcels: on a cluster, the data sets that were sent to its nodes.
+        archives: on a cluster, the data sets that were sent to its nodes.
     """
+    # Imported only here: planning a search needs this module, and must not load Ray.
     from ray import tune
 
     settings = TrialSettings(**config["settings"])
@@ -85,35 +104,32 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
         from orchestrator.cluster.dataset_transfer import find_data_root
 
         if (reason := archives.software_mismatch()) is not None:
-            refused = RungMeasurement(
-                rung=config["work"][0]["rung"], outcome="failed", reason=reason, fatal=True
-            )
+            _log.warning("refusing to compute: %s", reason)
+            rung = config["work"][0]["rung"]
+            refused = RungMeasurement(rung=rung, outcome="failed", reason=reason, fatal=True)
             tune.report(_build_tune_report(refused, config["reduction"]))
             return
         dataset = from_json(config["work"][0]["distill"][0]).dataset
-        settings = replace(
-            settings, data_root=str(find_data_root(dataset, Path(settings.data_root), archives))
-        )
+        data_root = find_data_root(dataset, Path(settings.data_root), archives)
+        settings = replace(settings, data_root=str(data_root))
     prepare_process(cpus=settings.cpus, gpus=config["gpus"])
+    device = "cuda" if config["gpus"] else "cpu"
     for work in config["work"]:
-        measured = measure_rung(
-            RungWork(**work), settings, device="cuda" if config["gpus"] else "cpu"
-        )
+        measured = measure_rung(RungWork(**work), settings, device=device)
         run_log.flush()  # before the report, after which Tune may stop this process
         tune.report(_build_tune_report(measured, config["reduction"]))
         if measured.outcome != "value":
             return
 
 
-def _build_tune_report(measured: RungMeasurement, reduction: int) -> dict[str, Any]:
-    """Return what Tune is told; it wants a number for the value whatever happened."""
-    if measured.value is None:
-        return asdict(measured) | {"value": math.nan}
-    return asdict(measured) | {"resource": reduction**measured.rung}
-
-
 def measure_rung(work: RungWork, settings: TrialSettings, *, device: str) -> RungMeasurement:
-    """Compute a rung's units that the store lacks, and return what it says of them all."""
+    """Compute the units of a rung that the store lacks, and average what it says about all.
+
+    Args:
+        work: the units.
+        settings: settings of the trial.
+        device: "cpu" or "cuda".
+    """
     store = open_store(settings.store)
     units: list[Unit] = []
     for distill, following, evaluations in zip(
@@ -133,9 +149,10 @@ def measure_rung(work: RungWork, settings: TrialSettings, *, device: str) -> Run
 def _compute_or_wait(
     unit: Unit, longer: Unit | None, store: Store, settings: TrialSettings, device: str
 ) -> UnitResult:
-    """Compute a unit, waiting while somebody else does."""
+    """Compute a unit, or wait while another process does."""
     while True:
         if isinstance(unit, Distill) and isinstance(longer, Distill):
+            # Imported only here: it loads torch.
             from orchestrator.search.warm_start import advance
 
             advance(unit, longer, settings, device=device)
@@ -144,27 +161,28 @@ def _compute_or_wait(
             return result
         if store.stop_signal(settings.run).is_set():
             return UnitResult(status="stopped")
+        # The other process commits the unit, or dies, and then its lease becomes free.
         time.sleep(BUSY_SECONDS)
 
 
 def _average_accuracies(work: RungWork, units: Sequence[Unit], store: Store) -> RungMeasurement:
-    """Average the accuracies over networks, then over seeds; a set's seconds count those of the
-    shorter one again.
-    """
+    """Average the accuracies over networks, then over seeds."""
     by_seed: dict[int, list[float]] = {}
+    seconds = 0.0
     for unit in units:
         if isinstance(unit, Evaluate):
             rows = store.read("evaluations", [unit.key])
             by_seed.setdefault(unit.seed, []).append(pc.mean(rows["accuracy"]).as_py())
+        seconds += _sum_seconds(store, KINDS[unit.kind].table, [unit.key])
+    # A set that continues a shorter one counts the shorter one's seconds as well.
+    seconds -= _sum_seconds(store, "distillations", work.before)
     values = tuple(sum(found) / len(found) for found in by_seed.values())
-    spent = sum(_sum_seconds(store, KINDS[unit.kind].table, [unit.key]) for unit in units)
-    seconds = max(0.0, spent - _sum_seconds(store, "distillations", work.before))
     return RungMeasurement(
         rung=work.rung,
         outcome="value",
         value=sum(values) / len(values),
         values=values,
-        seconds=seconds,
+        seconds=max(0.0, seconds),
     )
 
 
@@ -180,3 +198,10 @@ def _build_failed_measurement(rung: int, result: UnitResult) -> RungMeasurement:
         reason=result.reason,
         fatal=result.fatal,
     )
+
+
+def _build_tune_report(measured: RungMeasurement, reduction: int) -> dict[str, Any]:
+    """Return a report for Tune, which wants a number as the value whatever happened."""
+    if measured.value is None:
+        return asdict(measured) | {"value": math.nan}
+    return asdict(measured) | {"resource": reduction**measured.rung}

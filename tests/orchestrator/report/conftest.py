@@ -19,9 +19,9 @@ from distill_core.settings import (
 )
 from orchestrator.analysis.statistics import summarize
 from orchestrator.planning.plan import Cell, Plan
+from orchestrator.search.build_studies import build_studies
 from orchestrator.search.journal import RungResult, Trial
 from orchestrator.search.results import Finalist, StudyResult
-from orchestrator.search.study import build_studies
 from orchestrator.store import tables
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
 from search_spaces.load import load_space

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.execution.trial import TrialSettings
+from orchestrator.search.build_studies import build_studies
 from orchestrator.search.journal import Journal
-from orchestrator.search.study import build_studies
 from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement
 from orchestrator.store.open import open_store
@@ -98,7 +98,7 @@ def simulate(tmp_path):
                 report = asdict(outcome) | {"resource": config["reduction"] ** work["rung"]}
                 if scheduler.on_trial_result(None, trial, report) == "STOP":
                     break
-            search.ended(config["number"])
+            search.release(config["number"])
         return search.journal.trials
 
     return run

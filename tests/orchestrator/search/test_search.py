@@ -16,10 +16,10 @@ from rich.console import Console
 
 from orchestrator.errors import LaunchError
 from orchestrator.launch.options import RunOptions
+from orchestrator.search.build_studies import build_studies
 from orchestrator.search.journal import read_trials
 from orchestrator.search.results import read_study_result
 from orchestrator.search.search import Search
-from orchestrator.search.study import build_studies
 from orchestrator.store import leases, tables
 from orchestrator.store.open import open_store
 from search_spaces.load import load_space

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from orchestrator.search.study import build_studies, find_unsearched, format_settings
+from orchestrator.search.build_studies import build_studies, find_unsearched
+from orchestrator.search.study import format_settings
 from search_spaces.errors import SpaceError
 from search_spaces.load import load_space
 
@@ -87,7 +88,7 @@ def test_a_method_is_not_searched_for_what_it_does_not_use(make_study):
 
 
 def test_a_single_image_has_no_weights_to_search(make_study, tiny_space):
-    with pytest.raises(SpaceError, match="one training image a class"):
+    with pytest.raises(SpaceError, match="one training image per class"):
         make_study("ipc=1")
     assert [d.name for d in make_study("ipc=1", also=["lr_img"]).dimensions] == ["lr_img"]
     both = load_space(tiny_space, ["ipc=[1, 2]"])
@@ -116,7 +117,7 @@ def test_settings_for_people():
 def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):
     code = (
         "import sys; from search_spaces.load import load_space\n"
-        "from orchestrator.search.study import build_studies\n"
+        "from orchestrator.search.build_studies import build_studies\n"
         "from orchestrator.report import search_report; from orchestrator.cli import search\n"
         f"space = load_space({str(tiny_space)!r})\n"
         "(study,) = build_studies(space, sampler='tpe', scheduler='asha')\n"

@@ -13,7 +13,7 @@ from orchestrator.store.open import open_store
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 
 
-def run_of(study, store, trials=4, **options):
+def make_run(study, store, trials=4, **options):
     settings = TrialSettings(store=str(store.root), data_root=".", run="r")
     journal = Journal.open(study, store)
     return StudyRun(
@@ -91,12 +91,12 @@ def test_every_rung_is_a_row(make_study, simulate, tmp_path):
 
 def test_trials_on_the_same_units_do_not_run_at_once(make_study, tmp_path, measured):
     study = make_study(sampler="grid")
-    run = run_of(study, open_store(tmp_path), trials=9)
+    run = make_run(study, open_store(tmp_path), trials=9)
     run.study.__dict__["published"] = {CC: 0.0, CM: 0.0}  # the grid's first point
     assert run.next_config()["number"] == 0
-    assert run.next_config() is None and not run.over()
-    run.note(0, measured(0, None, reason="no"), passes=False)
-    run.ended(0)
+    assert run.next_config() is None and not run.is_over()
+    run.record_rung(0, measured(0, None, reason="no"), passes=False)
+    run.release(0)
     assert run.next_config()["number"] == 1
 
 
@@ -104,59 +104,58 @@ def test_a_trial_that_failed_is_tried_again_by_the_next_search_and_one_that_dive
     make_study, tmp_path, measured
 ):
     study = make_study()
-    run = run_of(study, open_store(tmp_path), trials=2)
+    run = make_run(study, open_store(tmp_path), trials=2)
     assert [run.next_config()["number"] for _ in range(2)] == [0, 1]
     reason = "loss is nan at iteration 3; lower lr_img"
-    assert (
-        run.note(0, measured(0, None, error="DistillationError", reason=reason), passes=False)
-        == "diverged"
-    )
-    assert run.note(1, measured(0, None, error="OSError", reason="gone"), passes=False) == "failed"
-    run.ended(0), run.ended(1)
-    assert run.over() and run.next_config() is None
-    again = run_of(study, open_store(tmp_path), trials=2)
+    diverged = measured(0, None, error="DistillationError", reason=reason)
+    failed = measured(0, None, error="OSError", reason="gone")
+    assert run.record_rung(0, diverged, passes=False) == "diverged"
+    assert run.record_rung(1, failed, passes=False) == "failed"
+    run.release(0), run.release(1)
+    assert run.is_over() and run.next_config() is None
+    again = make_run(study, open_store(tmp_path), trials=2)
     assert again.next_config()["number"] == 1 and again.next_config() is None
     assert again.journal.trials[1].rungs[0].reason == "gone"
 
 
 def test_a_full_disk_ends_a_search(make_study, tmp_path, measured):
-    run = run_of(make_study(), open_store(tmp_path))
+    run = make_run(make_study(), open_store(tmp_path))
     run.next_config()
-    run.note(0, measured(0, None, reason="No space left", fatal=True), passes=False)
-    assert run.halted == "No space left" and run.over()
+    run.record_rung(0, measured(0, None, reason="No space left", fatal=True), passes=False)
+    assert run.halted == "No space left" and run.is_over()
 
 
 def test_a_worker_that_dies_for_good_fails_its_trial(make_study, tmp_path):
-    run = run_of(make_study(), open_store(tmp_path))
+    run = make_run(make_study(), open_store(tmp_path))
     run.next_config()
-    run.ended(0, "its worker died 4 times")
-    assert run.journal.trials[0].state == "failed" and run.journal.trials[0].rungs[
-        0
-    ].reason.startswith("its worker")
+    run.release(0, "its worker died 4 times")
+    trial = run.journal.trials[0]
+    assert trial.state == "failed" and trial.rungs[0].reason.startswith("its worker")
 
 
-def test_a_worker_that_begins_anew_reports_what_is_known_without_changing_it(
+def test_a_worker_that_starts_again_reports_what_is_known_without_changing_it(
     make_study, tmp_path, measured
 ):
-    run = run_of(make_study(), open_store(tmp_path))
+    run = make_run(make_study(), open_store(tmp_path))
     run.next_config()
-    assert run.note(0, measured(0, 0.5), passes=True) == "passed"
+    assert run.record_rung(0, measured(0, 0.5), passes=True) == "passed"
     before = run.journal.trials[0]
     assert (
-        run.note(0, measured(0, 0.5), passes=False) == "passed" and run.journal.trials[0] == before
+        run.record_rung(0, measured(0, 0.5), passes=False) == "passed"
+        and run.journal.trials[0] == before
     )
     assert run.next_config()["work"][0]["rung"] == 0  # another trial
-    run.ended(0)
+    run.release(0)
     assert run.next_config()["work"][0]["rung"] == 1  # the first one goes on at its rung
 
 
 def test_checkpoints_of_sets_that_nobody_needs_any_more_go(make_study, tmp_path, measured):
     study, store = make_study(), open_store(tmp_path)
-    run = run_of(study, store)
+    run = make_run(study, store)
     run.next_config(), run.next_config()
     following = study.build_rung_units(run.journal.trials[1].parameters, 1)[0].distill
     store.save_checkpoint(following, lambda path: path.write_text("state"))
-    run.note(1, measured(0, 0.1), passes=False)
+    run.record_rung(1, measured(0, 0.1), passes=False)
     assert (
         run.journal.trials[1].state == "stopped" and not store.checkpoint_folder(following).exists()
     )
