@@ -1,4 +1,4 @@
-"""A cell at full length, in small: cut off anywhere it ends as if it had not been."""
+"""A small run at full length that is interrupted anywhere ends like an uninterrupted one."""
 
 import json
 

@@ -1,6 +1,4 @@
-"""The adapter to the authors' release, on a small stand-in of the same outline that the test
-writes.
-"""
+"""The adapter to the authors' release, tested on a small imitation of the release."""
 
 import pytest
 
@@ -74,7 +72,7 @@ def test_iterations_are_run_one_by_one_and_a_failure_says_what_failed(official, 
             side()
 
 
-def test_one_network_is_trained_and_tested_a_call(official, release):
+def test_one_network_is_trained_and_tested_per_call(official, release):
     with official.start_evaluation(release, "ConvNet", ipc=1, epochs=3, test_images=20) as side:
         for _ in range(2):
             assert {"train", "test"} <= side().keys()

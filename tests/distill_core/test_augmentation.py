@@ -52,7 +52,7 @@ def test_golden(name, case, golden, image):
     torch.testing.assert_close(out, golden[f"aug/{name}_{case}/out"].float(), rtol=1e-5, atol=1e-5)
 
 
-def test_every_group_gets_its_own_operation_as_if_alone(image):
+def test_every_group_gets_its_operation_as_if_alone(image):
     images = image(12, 3, 32, 32, 5).view(6, 2, 3, 32, 32)
     draw = draw_augmentation(DSA_ALL, 6, 32, torch.Generator().manual_seed(0))
     draw = replace(draw, ops=frozenset(DSA_OPS), op=torch.arange(6))
@@ -64,7 +64,7 @@ def test_every_group_gets_its_own_operation_as_if_alone(image):
         )
 
 
-def test_siamese_images_of_a_group_are_changed_alike(image):
+def test_siamese_images_of_a_group_change_equally(image):
     one = image(1, 3, 32, 32, 2)[None]
     for op in DSA_OPS:
         draw = draw_augmentation(op, 1, 32, torch.Generator().manual_seed(3))

@@ -1,4 +1,4 @@
-"""Private names of torch are used where they exist, and done without where they do not."""
+"""Private names of torch are used where they exist; fallbacks replace missing ones."""
 
 import importlib
 import io
@@ -17,7 +17,7 @@ from distill_core.runtime.winograd import COMPILERS
 
 @pytest.fixture
 def without_private_names(monkeypatch):
-    """Import like a torch that has none of the private names."""
+    """Make all private names of torch unavailable."""
 
     def refuse(name):
         if name.startswith("torch._"):

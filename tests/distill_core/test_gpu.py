@@ -1,4 +1,4 @@
-"""The kernels on a GPU against the same on the CPU, in float32."""
+"""Kernels on a GPU compared with those on a CPU, in float32."""
 
 from dataclasses import replace
 
@@ -77,10 +77,8 @@ def test_fast_arithmetic_is_close(tiny_dataset, on_gpu, precision):
 
 @pytest.mark.parametrize("settings", [DM_IID, IDM_IID], ids=["DM+IID", "IDM+IID"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_captured_iterations_agree_with_iterations_that_run_anew(on_gpu, settings, precision):
-    """CUDA graphs of the gradients and of the queue's steps, through networks that enter and leave
-    the queue.
-    """
+def test_captured_iterations_agree_with_plain_iterations(on_gpu, settings, precision):
+    """Graphs of gradients and of the queue's steps, while networks enter and leave the queue."""
     settings = replace(settings, iterations=12, precision=precision)
     images = []
     for way in (eager_mode("asked for"), captured_mode()):
@@ -134,10 +132,8 @@ def test_training_and_evaluation(on_gpu):
     assert next(network.parameters()).is_cuda and fitted.accuracy > 0.4
 
 
-def test_captured_steps_agree_with_steps_that_run_anew(on_gpu):
-    """CUDA graphs of every kind of step, over a drop of the learning rate and a last batch that is
-    smaller.
-    """
+def test_captured_steps_agree_with_plain_steps(on_gpu):
+    """Graphs of all kinds of steps, with a learning rate drop and a smaller last batch."""
     schedule = Schedule(
         epochs=30,
         batch=16,

@@ -257,9 +257,7 @@ def test_building_is_reproducible_and_leaves_the_global_random_state():
 
 @pytest.mark.parametrize("name", ["ConvNet", "AlexNetBN", "ResNet18W16AP", "LeNet", "MLP", "ViT"])
 def test_initialize_follows_pytorch_defaults(name):
-    """Every large tensor has the bounds and the spread of the one that the layer's own default
-    draws.
-    """
+    """Every large tensor has the bounds and the spread of PyTorch's default initialization."""
     network = build(name, generator=seeded(3))
     reference = copy.deepcopy(network)
     with torch.random.fork_rng():

@@ -22,7 +22,7 @@ def make(**changes):
     return SyntheticSet(**{**values, **changes})
 
 
-def test_saving_loses_nothing_not_even_what_lies_outside_0_1(tmp_path):
+def test_saving_keeps_values_outside_0_1(tmp_path):
     original = make()
     original.save(tmp_path / "set.safetensors")
     loaded = SyntheticSet.load(tmp_path / "set.safetensors")

@@ -1,4 +1,4 @@
-"""Small images, and a registry that takes data sets as small as a test can write them."""
+"""Small images, and a registry that accepts small data sets."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -35,9 +35,7 @@ def encode():
 
 @pytest.fixture
 def shrink(monkeypatch):
-    """Make the registry expect a smaller data set: `shrink("mnist", train_images=6,
-    test_images=4)`.
-    """
+    """Make the registry expect a smaller data set: `shrink("mnist", train_images=6)`."""
 
     def change(name, **fields):
         monkeypatch.setitem(REGISTRY, name, replace(REGISTRY[name], **fields))

@@ -52,9 +52,7 @@ def test_size_of_the_first_image_is_its_shorter_side():
 
 
 def test_other_images_are_resized_and_cropped_at_the_center():
-    """The middle half of a picture twice as wide as it is high is what remains, at half its
-    size.
-    """
+    """Of an image that is twice as wide as high, the middle half remains, at half its size."""
     columns = np.repeat([0, 0, 100, 100, 200, 200, 0, 0], 4).astype(np.uint8)
     picture = Image.fromarray(np.tile(columns, (16, 1)))
     decoded = decode_custom(data(saved(picture)), 8).train.images[0, 0]

@@ -49,7 +49,7 @@ def test_missing_data_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, n
     assert all(str(tmp_path / layout.folder) in message for layout in LAYOUTS.get(name, ()))
 
 
-def test_missing_cifar10_points_at_the_jpeg_version_beside_it(tmp_path):
+def test_missing_cifar10_suggests_the_jpeg_version_next_to_it(tmp_path):
     touch(tmp_path / "cifar10", "train.parquet", "test.parquet")
     message = str(missing_dataset_error(DatasetRef(name="cifar10"), tmp_path))
     assert "train.parquet is the data set 'cifar10-jpeg'" in message
@@ -58,7 +58,7 @@ def test_missing_cifar10_points_at_the_jpeg_version_beside_it(tmp_path):
     )
 
 
-def test_own_data_is_found_by_absolute_and_relative_path(tmp_path):
+def test_custom_data_is_found_by_absolute_and_relative_path(tmp_path):
     touch(tmp_path / "mine", "train.parquet")
     for path in ("mine", str(tmp_path / "mine")):
         assert (

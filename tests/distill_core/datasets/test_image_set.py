@@ -10,9 +10,7 @@ from distill_core.datasets.info import DatasetError
 
 
 def build(labels, channels=1, size=2, classes=None, **fields):
-    """An image set whose images carry their number in the order of `labels` as their first
-    pixel.
-    """
+    """An image set; the first pixel of an image is its number in the order of `labels`."""
     labels = torch.tensor(labels)
     images = torch.zeros(len(labels), channels, size, size, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(len(labels))

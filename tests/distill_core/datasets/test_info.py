@@ -59,7 +59,7 @@ def test_name_like_no_other_lists_the_known_ones():
         find_registered("xyz")
 
 
-def test_reference_to_a_users_own_data_has_no_record():
+def test_reference_to_custom_data_has_no_record():
     assert resolve_registered(DatasetRef(name="mine", format="parquet", path="x")) is None
     assert resolve_registered(DatasetRef(name="digits")) is REGISTRY["digits"]
 

@@ -9,7 +9,7 @@ from distill_core.datasets.splits import draw_stratified_mask, hold_out
 
 
 def numbered(counts, name="test"):
-    """Images whose two pixels spell their number."""
+    """Images whose two pixels encode their number."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     numbers = torch.arange(len(labels))
     images = torch.stack((numbers // 256, numbers % 256), dim=1).to(torch.uint8).view(-1, 1, 1, 2)

@@ -1,4 +1,4 @@
-"""Sets of one cohort are what each would have been alone, bit for bit."""
+"""Each set of a cohort is bit for bit the same as if distilled alone."""
 
 from dataclasses import replace
 
@@ -68,11 +68,11 @@ def equal(one, other):
 
 @pytest.mark.parametrize("chunk", [None, 1])
 @pytest.mark.parametrize("base", BASES)
-def test_each_cell_equals_its_own_run(alone, together, base, chunk):
+def test_each_set_equals_a_single_run(alone, together, base, chunk):
     settings = cells_of(BASES[base])
-    states = together([SetRun(settings=own) for own in settings], class_chunk=chunk)
-    for own, state in zip(settings, states, strict=True):
-        equal(state, alone(own, class_chunk=chunk))
+    states = together([SetRun(settings=each) for each in settings], class_chunk=chunk)
+    for each, state in zip(settings, states, strict=True):
+        equal(state, alone(each, class_chunk=chunk))
     assert len({state.images.numpy().tobytes() for state in states}) == len(settings)
 
 
@@ -81,7 +81,7 @@ class Killed(Exception):
 
 
 def saving(path, *, at):
-    """Hooks that save the state once and end the run there."""
+    """Hooks that save the state once and end the run."""
     due = iter(range(1, 100))
 
     def save(state):
@@ -96,10 +96,10 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
     settings = cells_of(BASES[base])[:4]
     stops = [1, 3, 4, None]
     cells = [
-        SetRun(settings=own)
+        SetRun(settings=each)
         if at is None
-        else SetRun(settings=own, hooks=saving(tmp_path / str(at), at=at))
-        for own, at in zip(settings, stops, strict=True)
+        else SetRun(settings=each, hooks=saving(tmp_path / str(at), at=at))
+        for each, at in zip(settings, stops, strict=True)
     ]
     ended = together(cells)
     assert [type(end) for end in ended] == [Killed, Killed, Killed, DistillationState]
@@ -107,14 +107,17 @@ def test_cells_stopped_at_different_iterations_go_on_together(tmp_path, alone, t
     resumed = [DistillationState.load(tmp_path / str(at)) for at in stops[:3]]
     assert [state.iteration for state in resumed] == [1, 3, 4]
     again = together(
-        [SetRun(settings=own, resume=state) for own, state in zip(settings, resumed, strict=False)]
+        [
+            SetRun(settings=each, resume=state)
+            for each, state in zip(settings, resumed, strict=False)
+        ]
     )
-    for own, state in zip(settings, again, strict=False):
-        equal(state, alone(own))
+    for each, state in zip(settings, again, strict=False):
+        equal(state, alone(each))
 
 
 def test_cells_wait_for_those_behind_even_if_these_end_on_the_way(tmp_path, alone, together):
-    """The queue jumps to where the cells that waited stand."""
+    """The queue skips to the iteration of the cells that waited."""
     one, other = cells_of(IDM)[:2]
     together([SetRun(settings=other, hooks=saving(tmp_path / "other", at=4))])
     cells = [
@@ -130,7 +133,7 @@ def test_cells_wait_for_those_behind_even_if_these_end_on_the_way(tmp_path, alon
 def test_a_cell_that_diverges_ends_alone(alone, together):
     wild = replace(DM, lr_img=1e30, lambda_cm=0.01)
     first, diverged, last = together(
-        [SetRun(settings=own) for own in (DM, wild, replace(DM, lambda_cm=0.01))]
+        [SetRun(settings=each) for each in (DM, wild, replace(DM, lambda_cm=0.01))]
     )
     assert isinstance(diverged, DistillationError) and "at iteration" in str(diverged)
     equal(first, alone(DM))
@@ -138,7 +141,9 @@ def test_a_cell_that_diverges_ends_alone(alone, together):
 
 
 def test_time_is_shared_out(together):
-    seconds = [state.seconds for state in together([SetRun(settings=own) for own in cells_of(DM)])]
+    seconds = [
+        state.seconds for state in together([SetRun(settings=each) for each in cells_of(DM)])
+    ]
     assert min(seconds) > 0 and seconds == pytest.approx([seconds[0]] * len(seconds))
 
 
@@ -147,7 +152,7 @@ def test_networks_are_drawn_once_for_all(together, monkeypatch):
     monkeypatch.setattr(
         "distill_core.distillation.dm.initialize", lambda network, generator: drawn.append(network)
     )
-    together([SetRun(settings=own) for own in cells_of(DM)])
+    together([SetRun(settings=each) for each in cells_of(DM)])
     assert len(drawn) == DM.iterations
 
 
@@ -156,7 +161,7 @@ def own_loss(real, synthetic):
     return synthetic.square().mean()
 
 
-def test_a_loss_of_ones_own_cannot_disturb_the_others(alone, together):
+def test_a_custom_loss_cannot_disturb_the_others(alone, together):
     mine = replace(DM, lambda_cm=0.01, loss=f"{__name__}:own_loss")
     states = together(
         [SetRun(settings=mine), SetRun(settings=replace(DM, lambda_cm=0.01))], class_chunk=1
@@ -172,11 +177,11 @@ def test_cells_share_all_that_an_iteration_draws(together, change):
         together([SetRun(settings=DM), SetRun(settings=replace(DM, **change))])
 
 
-def test_a_base_of_ones_own_is_alone(together):
-    own = replace(DM, base="distill_core.distillation.dm:DM")
-    assert len(together([SetRun(settings=own)])) == 1
+def test_a_custom_base_is_not_shared(together):
+    each = replace(DM, base="distill_core.distillation.dm:DM")
+    assert len(together([SetRun(settings=each)])) == 1
     with pytest.raises(ValueError, match="may differ only in weights"):
-        together([SetRun(settings=own), SetRun(settings=own)])
+        together([SetRun(settings=each), SetRun(settings=each)])
 
 
 def test_another_runs_state_is_refused(tiny_dataset, alone):

@@ -14,7 +14,7 @@ def features(n, d, seed=0):
 
 
 def test_herding_by_hand():
-    """Mean 2; the best first is 2, then 1 and 3 tie, and the first in order wins."""
+    """The mean is 2, so 2 is chosen first; then 1 and 3 tie, and the first in order wins."""
     assert choose_by_herding(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]]), 2).tolist() == [
         2,
         1,

@@ -1,4 +1,4 @@
-"""A compiled run is the plain one within rounding, in a cohort bit for bit as alone."""
+"""A compiled run equals the plain one within rounding, and bit for bit in a cohort and alone."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,6 +1,4 @@
-"""Replayed iterations are what iterations are that run anew, with a capture that merely calls the
-work again.
-"""
+"""Replayed iterations equal plain ones, with a capture that simply calls the work again."""
 
 from dataclasses import replace
 from functools import partial
@@ -42,9 +40,7 @@ CASES = {
 
 
 class Capture:
-    """Counts what it recorded and replayed; the work is called again each time, on tensors that
-    must not have moved.
-    """
+    """Counts captures and replays, which call the work on tensors that must not have moved."""
 
     def __init__(self):
         self.recorded = self.replayed = 0
@@ -65,9 +61,7 @@ class Capture:
 
 
 class ParametersStay(TorchDispatchMode):
-    """Remembers where a work's large operands lay that it did not make itself, and refuses others
-    at the next call.
-    """
+    """Remembers the memory of large operands from outside, and refuses other memory later."""
 
     def __init__(self, places):
         super().__init__()
@@ -75,9 +69,9 @@ class ParametersStay(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         for leaf in tree_leaves((args, kwargs)):
-            if isinstance(leaf, torch.Tensor) and not any(leaf is own for own in self.made):
+            if isinstance(leaf, torch.Tensor) and not any(leaf is made for made in self.made):
                 storage = leaf.untyped_storage().data_ptr()
-                if storage not in {own.untyped_storage().data_ptr() for own in self.made}:
+                if storage not in {made.untyped_storage().data_ptr() for made in self.made}:
                     self.calls += 1
                     assert self.places.setdefault(self.calls, storage) == storage, (
                         f"{function} reads what was moved"
@@ -104,7 +98,7 @@ def pool():
 
 @pytest.fixture
 def advanced(tiny_dataset, pool):
-    """Distills a cohort to its end, in graphs if there is a capture."""
+    """Distill a cohort to its end, in graphs if there is a capture."""
 
     def advanced(*cells, capture=None):
         cohort = start_cohort(tiny_dataset, cells, ipc=2, seed=0, extractors=pool)
@@ -128,16 +122,16 @@ def equal(one, other):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_replayed_equals_anew(advanced, case):
+def test_replayed_equals_plain(advanced, case):
     capture, cell = Capture(), SetRun(settings=CASES[case])
     (replayed,) = advanced(cell, capture=capture)
-    (anew,) = advanced(cell)
-    equal(replayed, anew)
+    (plain,) = advanced(cell)
+    equal(replayed, plain)
     assert 0 < capture.recorded < capture.replayed
 
 
 def test_a_cohort_of_which_one_cell_comes_later(advanced, tmp_path):
-    """Its cells leave one graph for another as the late one catches up."""
+    """The cells change to another graph when the late one has caught up."""
 
     def late():
         (state,) = advanced(SetRun(settings=replace(DM, iterations=3)))
@@ -149,13 +143,13 @@ def test_a_cohort_of_which_one_cell_comes_later(advanced, tmp_path):
 
     others = [SetRun(settings=replace(DM, lambda_cc=0.0)), SetRun(settings=DM)]
     capture = Capture()
-    replayed, anew = advanced(late(), *others, capture=capture), advanced(late(), *others)
+    replayed, plain = advanced(late(), *others, capture=capture), advanced(late(), *others)
     assert 0 < capture.recorded < capture.replayed
-    for one, other in zip(replayed, anew, strict=True):
+    for one, other in zip(replayed, plain, strict=True):
         equal(one, other)
 
 
-def test_a_queue_goes_on_in_graphs_where_it_stopped_without(advanced, tmp_path):
+def test_a_queue_continues_in_graphs_where_it_stopped_without(advanced, tmp_path):
     saved = {}
 
     def save(state):
@@ -173,13 +167,13 @@ def test_a_queue_goes_on_in_graphs_where_it_stopped_without(advanced, tmp_path):
 
 
 def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
-    """Weights that are numbers, and networks with the same parameters and other layers."""
+    """Weights that are numbers, and networks with the same parameters but other layers."""
     images, mode = tiny_dataset.train, eager_mode("asked for")
     settings = DistillationSettings(batch_real=10, lambda_cc=0.0, lambda_cm=0.0)
     draws = torch.Generator().manual_seed(0)
-    anew = partial(compute_iteration, images=images, mode=mode, extractor_mode=mode, class_chunk=3)
+    plain = partial(compute_iteration, images=images, mode=mode, extractor_mode=mode, class_chunk=3)
     capture = Capture()
-    replayed = ReplayedIterations(anew, capture)
+    replayed = ReplayedIterations(plain, capture)
     networks = [
         build_network(name, channels=1, classes=3, image_size=16, generator=draws).requires_grad_(
             False
@@ -197,7 +191,7 @@ def test_what_an_iteration_follows_from_decides_its_graph(tiny_dataset):
                     indices=images.draw(draws, 10),
                     draw=None,
                 )
-                ((one, losses),), ((other, expected),) = replayed(iteration), anew(iteration)
+                ((one, losses),), ((other, expected),) = replayed(iteration), plain(iteration)
                 assert (
                     torch.equal(one, other)
                     and losses == expected

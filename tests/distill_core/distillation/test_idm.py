@@ -62,7 +62,7 @@ def test_a_new_network_enters_every_interval_and_the_oldest_leaves(queue):
     assert first not in queue._members
 
 
-def test_training_goes_on_with_its_momentum_after_a_restart(tiny_dataset):
+def test_training_continues_with_its_momentum_after_a_restart(tiny_dataset):
     whole, cut = (IDM(tiny_dataset, SETTINGS, seed=0) for _ in range(2))
     for iteration in range(6):
         whole.draw(iteration)
@@ -89,9 +89,7 @@ def test_idm_needs_a_queue(tiny_dataset):
 def test_training_in_parts_is_one_step_on_the_whole_batch(
     tiny_dataset, monkeypatch, network, parts
 ):
-    """The mean over a batch, its momentum and its count; batch norm needs the batch in one
-    piece.
-    """
+    """Mean, momentum and count agree; batch norm needs the batch in one piece."""
     settings = replace(SETTINGS, network=network)
     whole, cut = (IDM(tiny_dataset, settings, seed=0) for _ in range(2))
     for queue, images in ((whole, 16), (cut, 4)):

@@ -121,7 +121,7 @@ def test_global_covariance_by_hand():
 
 @pytest.mark.parametrize("apart", [1.0, 1e-3])
 def test_global_covariance_of_float32_features_is_accurate_even_where_its_terms_cancel(apart):
-    """With `apart` 1e-3 the loss is a millionth of each of the terms that it is computed from."""
+    """With `apart` 1e-3 the loss is a millionth of each of its terms."""
     real = 3 + features(2, 24, 2048)
     real, synthetic = real.float(), (real + apart * features(2, 24, 2048, seed=1)).float()
     leaf, exact_leaf = synthetic.clone().requires_grad_(), synthetic.double().requires_grad_()

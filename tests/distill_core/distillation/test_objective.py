@@ -1,6 +1,4 @@
-"""The objective against golden values: three DM+IID steps, and three iterations of IDM and
-IDM+IID.
-"""
+"""The objective against golden values: three steps of DM+IID, IDM and IDM+IID."""
 
 from dataclasses import replace
 
@@ -42,7 +40,7 @@ def objective(networks, *, cc, cm, partition=1, ce_weight=0.0):
 
 
 def gradient_of(matching, images, real, draw, *, class_chunk):
-    """The gradient of one cell."""
+    """The gradient of one set."""
     return compute_gradients([matching], [images], real, draw, class_chunk=class_chunk)[0]
 
 
@@ -197,10 +195,8 @@ def test_every_backbone_gets_both_losses(name, image):
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
 
-def test_class_steps_equal_one_optimizer_step_a_class():
-    """Against `torch.optim.SGD` stepped once a class, on losses whose gradient depends on the
-    images.
-    """
+def test_class_steps_equal_one_optimizer_step_per_class():
+    """Compare with `torch.optim.SGD`, one step per class, on losses that depend on the images."""
     start = torch.randn(
         4, 2, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
@@ -226,7 +222,7 @@ def with_covariance(matching, covariance):
 
 
 def close(actual, expected):
-    """Relative 1e-3 of the largest entry, as the golden values ask for gradients."""
+    """Compare with tolerance 1e-3 of the largest entry, as specified for golden gradients."""
     actual, expected = actual.flatten(), expected.flatten().float()
     torch.testing.assert_close(
         actual, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item() * 0.1

@@ -63,9 +63,7 @@ def test_memory_of_sets_and_steps_that_do_not_fit_is_refused():
 
 
 def test_one_step_of_all_classes_is_an_ordinary_evaluation(tiny_dataset):
-    """All test images count, a class by its number of them; only the seed and the order of classes
-    are its own.
-    """
+    """All test images count equally; only the seed and the order of classes differ."""
     data = replace(
         tiny_dataset, test=tiny_dataset.test.subset(torch.tensor([0, 10, 11, *range(20, 30)]))
     )
@@ -108,9 +106,7 @@ def test_only_classes_seen_are_tested_and_named_in_their_order(tiny_dataset):
 
 
 def test_networks_have_an_output_for_classes_that_have_not_come(tiny_dataset):
-    """An untrained network over all three classes is right about one of two seen ones only by
-    chance.
-    """
+    """An untrained network over three classes recognizes one of two seen classes only by chance."""
     untrained = replace(SETTINGS, epoch_eval_train=0, lr_net=0.0, weight_decay=0.0)
     accuracies = [
         evaluate(tiny_dataset, [(2,), (0,), (1,)], 1, settings=untrained, index=index).accuracy

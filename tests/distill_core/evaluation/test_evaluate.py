@@ -24,7 +24,7 @@ def test_a_network_learns_and_reports_accuracies_as_fractions(tiny_dataset):
 
 
 def test_networks_are_paired_over_sets(tiny_dataset):
-    """The same seed and index give the same initial network and order, whatever the set."""
+    """The same seed and index give the same initial network and order for every set."""
     one = TrainingSet.from_images(tiny_dataset.train)
     zeros = TrainingSet.from_tensors(torch.zeros(3, 1, 16, 16), torch.arange(3), "cpu")
     assert evaluate(tiny_dataset, one).seed == evaluate(tiny_dataset, zeros).seed

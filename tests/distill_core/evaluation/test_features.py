@@ -19,9 +19,7 @@ SETTINGS = FeatureSettings(images=12, perplexity=5)
 
 
 class TwoChannels(Network):
-    """Its map has the mean of the upper and of the lower half as channels, at one position; the
-    head sees both.
-    """
+    """A network whose channels are the means of the upper and the lower half, at one position."""
 
     def __init__(self):
         super().__init__()
@@ -40,9 +38,7 @@ def halves(*pairs):
 
 
 def dataset_of(tiny_dataset, pixels):
-    """One class whose images' halves have these pixel values, in a data set whose mean is 0 and
-    deviation 1/255.
-    """
+    """One class of images whose halves have these pixel values; mean 0, deviation 1/255."""
     images = halves(*pixels)[0].to(torch.uint8)
     statistics = {"mean": (0.0,), "std": (1 / 255,)}
     labels = torch.zeros(len(images), dtype=torch.int64)
@@ -84,7 +80,7 @@ def test_spread_and_covariance_distance_by_hand(tiny_dataset):
 
 
 def test_principal_plane_by_hand(tiny_dataset):
-    """The real images vary most in their upper halves: that is the first axis, upwards."""
+    """The real images vary most in their upper halves, which is the first axis."""
     data = dataset_of(tiny_dataset, [(10, 20), (14, 20), (10, 22), (14, 22)])
     real, start, _ = compare_features(
         data, TwoChannels().eval(), halves((3.0, 5.0)), halves((0.0, 0.0)), SETTINGS, seed=0
@@ -148,9 +144,7 @@ def test_a_class_with_few_images_gives_each_of_them_once(tiny_dataset, convnet):
 
 
 def test_axes_of_the_plane_do_not_depend_on_the_sign_of_the_images():
-    """Mirrored images have the same axes, which may come out of the decomposition with either
-    sign.
-    """
+    """Mirrored images have the same axes, whose sign the decomposition leaves open."""
     real = np.random.default_rng(0).normal(size=(20, 3)) * (1, 5, 2)
     real -= real.mean(axis=0)
     plane, mirrored = fit_principal_plane(real)(real), fit_principal_plane(-real)(real)

@@ -1,6 +1,4 @@
-"""Every format is read back with the library that its users have, and its card's script runs as it
-stands there.
-"""
+"""Every format is read with the library that its users have, and the script of its card runs."""
 
 import dataclasses
 import json
@@ -27,9 +25,7 @@ EIGHT_BITS = [name for name, kind in FORMATS.items() if kind.eight_bits]
 def make(
     channels=3, partition=1, soft=False, size=16, ipc=2, names=("T-shirt/top", "Trouser", "a b")
 ):
-    """A set of pixels that are exact in 8 bits, but for some that lie between two steps or
-    outside.
-    """
+    """A set of pixels that are exact in 8 bits, except for some between two steps or outside."""
     draw = torch.Generator().manual_seed(0)
     shape = (len(names) * ipc, channels, size, size)
     images = torch.randint(0, 256, shape, generator=draw).float() / 255
@@ -71,7 +67,7 @@ ACCURACY = Accuracy(
 
 
 def possible(formats):
-    """Pairs of a format and a set that it can hold."""
+    """Pairs of a format and a set that it supports."""
     return [
         (f, name)
         for f in formats
@@ -105,7 +101,7 @@ def test_what_is_not_stored_in_8_bits_comes_back_bit_for_bit(name, made, tmp_pat
 
 
 @pytest.mark.parametrize(("name", "made"), possible(EIGHT_BITS))
-def test_pictures_come_back_in_their_order_within_half_a_step(name, made, tmp_path):
+def test_pictures_keep_their_order_and_lose_at_most_half_a_step(name, made, tmp_path):
     source, kind = SETS[made], FORMATS[name]
     content = export(source, kind, tmp_path / "out")
     images, labels = kind.read(tmp_path / "out", source)
@@ -140,7 +136,7 @@ def test_the_script_learns_the_set(tmp_path, monkeypatch):
     assert names["loss"] < 0.5
 
 
-def test_evaluations_of_another_schedule_are_told_apart_and_one_network_has_no_spread(tmp_path):
+def test_schedules_are_distinguished_and_one_network_has_no_spread(tmp_path):
     long = dataclasses.replace(ACCURACY, settings={"epoch_eval_train": 1000, "lr_net": 0.01})
     single = dataclasses.replace(
         long, accuracies=(0.5,), mean=0.5, std=0.0, interval=None, settings={"lr_net": 0.02}
@@ -189,7 +185,7 @@ def test_dd_ranking_gets_equally_many_images_of_each_class_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_metadata_lie_beside_the_files(name, tmp_path):
+def test_metadata_is_next_to_the_files(name, tmp_path):
     export(SETS["canvases"], FORMATS[name], tmp_path / "out", (ACCURACY,))
     known = json.loads((tmp_path / "out" / "metadata.json").read_text())
     assert known["class_names"] == ["T-shirt/top", "Trouser", "a b"]
@@ -271,7 +267,7 @@ def test_a_class_without_images_is_refused_where_it_would_shift_the_labels(name,
     assert not list(tmp_path.iterdir())
 
 
-def test_only_an_earlier_export_of_the_same_set_is_renewed(tmp_path):
+def test_only_an_earlier_export_of_the_same_set_is_replaced(tmp_path):
     place = tmp_path / "out"
     export(SETS["rgb"], FORMATS["mtt"], place)
     (place / "notes.txt").write_text("mine")

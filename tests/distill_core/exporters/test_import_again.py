@@ -1,4 +1,4 @@
-"""What is exported can be imported: the same training images come back through the importers."""
+"""Exported sets can be imported with the same training images."""
 
 from pathlib import Path
 

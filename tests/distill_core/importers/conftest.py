@@ -1,4 +1,4 @@
-"""One small set of digits, and writers of the layouts in which others publish theirs."""
+"""One small set of digits, and writers of the layouts of published sets."""
 
 import pickle
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ from distill_core.synthetic_set import SyntheticSet, to_normalized, to_pixels
 
 @dataclass(frozen=True)
 class Example:
-    """A file in some layout, the options that it needs, and the same images in our own format."""
+    """A file in some layout, the options that it needs, and the same images in our format."""
 
     path: Path
-    own: SyntheticSet
+    native: SyntheticSet
     options: dict
 
 
@@ -31,7 +31,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def native_set(digits):
-    """Two digits a class in our own format, stored in pixel space, in whole steps of 1/255."""
+    """Two digits per class in our format, stored in pixel space, in whole steps of 1/255."""
     indices = torch.cat([torch.arange(offset, offset + 2) for offset in digits.train.offsets])
     return SyntheticSet(
         images=digits.train.images[indices].float() / 255,
@@ -47,7 +47,7 @@ def native_set(digits):
 
 @pytest.fixture(scope="session")
 def normalized_set(native_set):
-    """The same set as it is after a file of normalized images: rounding apart, equal."""
+    """The same set as read from normalized images, equal up to rounding."""
     return replace(
         native_set,
         images=to_pixels(
@@ -56,37 +56,37 @@ def normalized_set(native_set):
     )
 
 
-def _norm(own):
-    return own.mean, own.std
+def _norm(native):
+    return native.mean, native.std
 
 
-def _normalized(own):
-    return to_normalized(own.images, own.mean, own.std)
+def _normalized(native):
+    return to_normalized(native.images, native.mean, native.std)
 
 
-def _soft(own):
+def _soft(native):
     generator = torch.Generator().manual_seed(5)
-    return 3 * torch.nn.functional.one_hot(own.labels, 10) + torch.randn(
-        len(own.labels), 10, generator=generator
+    return 3 * torch.nn.functional.one_hot(native.labels, 10) + torch.randn(
+        len(native.labels), 10, generator=generator
     )
 
 
-def write_dc(folder, own, normalized, digits):
+def write_dc(folder, native, normalized, digits):
     path = folder / "res_DM_digits_ConvNet_2ipc.pt"
     accuracies = {"ConvNet": [np.float64(0.5), np.float64(0.6)]}
-    torch.save({"data": [[_normalized(own), own.labels]], "accs_all_exps": accuracies}, path)
+    torch.save({"data": [[_normalized(native), native.labels]], "accs_all_exps": accuracies}, path)
     return Example(path, normalized, {})
 
 
-def write_idm(folder, own, normalized, digits):
+def write_idm(folder, native, normalized, digits):
     path = folder / "acc_0.5.pkl"
-    path.write_bytes(pickle.dumps((_normalized(own), own.labels)))
+    path.write_bytes(pickle.dumps((_normalized(native), native.labels)))
     return Example(path, replace(normalized, partition=2), {})
 
 
-def write_mtt(folder, own, normalized, digits):
-    logits = _soft(own)
-    torch.save(_normalized(own), folder / "images_best.pt")
+def write_mtt(folder, native, normalized, digits):
+    logits = _soft(native)
+    torch.save(_normalized(native), folder / "images_best.pt")
     torch.save(logits, folder / "labels_best.pt")
     torch.save(torch.tensor(0.02), folder / "lr_best.pt")
     soft = logits.softmax(1)
@@ -94,65 +94,65 @@ def write_mtt(folder, own, normalized, digits):
     return Example(folder, replace(normalized, soft_labels=soft, labels=soft.argmax(1)), options)
 
 
-def write_mtt_hard(folder, own, normalized, digits):
-    torch.save(_normalized(own), folder / "images_best.pt")
-    torch.save(own.labels, folder / "labels_best.pt")
+def write_mtt_hard(folder, native, normalized, digits):
+    torch.save(_normalized(native), folder / "images_best.pt")
+    torch.save(native.labels, folder / "labels_best.pt")
     return Example(folder / "images_best.pt", normalized, {"normalized": True, "zca": False})
 
 
-def write_mtt_whitened(folder, own, normalized, digits):
+def write_mtt_whitened(folder, native, normalized, digits):
     whitening = compute_real_whitening(digits.train)
-    whitened = whitening.whiten(own.images)
+    whitened = whitening.whiten(native.images)
     torch.save(whitened, folder / "images_best.pt")
-    torch.save(own.labels, folder / "labels_best.pt")
-    return Example(folder, replace(own, images=whitening.unwhiten(whitened)), {"zca": True})
+    torch.save(native.labels, folder / "labels_best.pt")
+    return Example(folder, replace(native, images=whitening.unwhiten(whitened)), {"zca": True})
 
 
-def write_mtt_whitened_with_statistics(folder, own, normalized, digits):
+def write_mtt_whitened_with_statistics(folder, native, normalized, digits):
     whitening = compute_real_whitening(digits.train)
     statistics = folder / "zca.pt"
     torch.save(
         {"mean_vector": whitening.mean[None], "transform_inv": whitening.inverse}, statistics
     )
-    example = write_mtt_whitened(folder, own, normalized, digits)
+    example = write_mtt_whitened(folder, native, normalized, digits)
     return replace(example, options={"zca": True, "zca_path": str(statistics)})
 
 
-def write_idc(folder, own, normalized, digits):
-    torch.save([own.images, own.labels], folder / "data.pt")
-    return Example(folder / "data.pt", replace(own, partition=2), {"partition": 2})
+def write_idc(folder, native, normalized, digits):
+    torch.save([native.images, native.labels], folder / "data.pt")
+    return Example(folder / "data.pt", replace(native, partition=2), {"partition": 2})
 
 
-def write_ncfm(folder, own, normalized, digits):
+def write_ncfm(folder, native, normalized, digits):
     path = folder / "data_20000.pt"
-    torch.save({"data": own.images, "targets": own.labels}, path)
-    return Example(path, own, {"partition": 1, "normalized": False})
+    torch.save({"data": native.images, "targets": native.labels}, path)
+    return Example(path, native, {"partition": 1, "normalized": False})
 
 
-def write_imagefolder(folder, own, normalized, digits):
-    for number, (image, label) in enumerate(zip(own.images, own.labels, strict=True)):
+def write_imagefolder(folder, native, normalized, digits):
+    for number, (image, label) in enumerate(zip(native.images, native.labels, strict=True)):
         place = folder / f"new{int(label):03d}"
         place.mkdir(exist_ok=True)
         gray = (image[0] * 255).round().byte().numpy()
         Image.fromarray(gray).convert("RGB").save(
             place / f"class{int(label):03d}_id{number:03d}.png"
         )
-    return Example(folder, own, {})
+    return Example(folder, native, {})
 
 
-def write_ddranking(folder, own, normalized, digits):
-    torch.save(_normalized(own), folder / "images.pt")
+def write_ddranking(folder, native, normalized, digits):
+    torch.save(_normalized(native), folder / "images.pt")
     return Example(folder / "images.pt", normalized, {"normalized": True, "zca": False})
 
 
-def write_native(folder, own, normalized, digits):
-    own.save(folder / "a.safetensors")
-    return Example(folder / "a.safetensors", own, {})
+def write_native(folder, native, normalized, digits):
+    native.save(folder / "a.safetensors")
+    return Example(folder / "a.safetensors", native, {})
 
 
-def write_native_folder(folder, own, normalized, digits):
-    own.save(folder / "a.safetensors")
-    return Example(folder, own, {})
+def write_native_folder(folder, native, normalized, digits):
+    native.save(folder / "a.safetensors")
+    return Example(folder, native, {})
 
 
 WRITERS = {
@@ -172,7 +172,7 @@ def example(request, tmp_path, native_set, normalized_set, digits):
 
 @pytest.fixture
 def write(tmp_path, native_set, normalized_set, digits):
-    """Writes a layout by name."""
+    """Write a layout by name."""
 
     def write(layout):
         folder = tmp_path / f"some {layout}"

@@ -1,6 +1,4 @@
-"""Whatever a file holds becomes a set that can be saved, or an `ImportSetError` that names it;
-nothing in it runs.
-"""
+"""Any file becomes a set that can be saved, or an `ImportSetError`; no code in it runs."""
 
 import json
 import os
@@ -43,9 +41,7 @@ OPTIONS = (
 
 
 def take(path, dataset):
-    """Import with several answers to what is open; every refusal has to be our own and name the
-    file.
-    """
+    """Import with several options; every refusal must be an ImportSetError that names the file."""
     for options in OPTIONS:
         try:
             found = recognize(path, allow_pickle=True)
@@ -68,8 +64,8 @@ def native_bytes(folder, tiny_dataset):
         "mean": info.mean,
         "std": info.std,
     }
-    own = SyntheticSet(images=IMAGES, labels=LABELS, ipc=2, method="ours", **metadata)
-    own.save(folder / "own")
+    native = SyntheticSet(images=IMAGES, labels=LABELS, ipc=2, method="ours", **metadata)
+    native.save(folder / "own")
     return (folder / "own").read_bytes()
 
 
@@ -80,7 +76,7 @@ def saved(folder, value, **options):
 
 @pytest.fixture(scope="module")
 def good_files(tmp_path_factory, tiny_dataset):
-    """Bytes of sound files by name."""
+    """Bytes of valid files by name."""
     folder = tmp_path_factory.mktemp("good")
     dc = {"data": [[IMAGES, LABELS]], "accs_all_exps": {"ConvNet": [np.float64(0.5)]}}
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(folder / "gray.png")
@@ -208,7 +204,7 @@ def test_objects_of_other_shapes(tmp_path, tiny_dataset, value, companion, pickl
         torch.save(companion, tmp_path / "lr_x.pt")
     try:
         take(path, tiny_dataset)
-    except AssertionError as error:  # what is wrong may be in the files beside it
+    except AssertionError as error:  # the error may be in neighboring files
         assert "labels_x.pt" in str(error) or "lr_x.pt" in str(error)
 
 
@@ -240,7 +236,7 @@ json_values = st.recursive(
     ),
     value=json_values,
 )
-def test_headers_of_our_own_format(good_files, tmp_path, tiny_dataset, field, value):
+def test_headers_of_our_format(good_files, tmp_path, tiny_dataset, field, value):
     info = tiny_dataset.info
     header = {
         "format": 1,
@@ -259,7 +255,7 @@ def test_headers_of_our_own_format(good_files, tmp_path, tiny_dataset, field, va
 
 
 class Payload:
-    """Makes a file when it is unpickled as pickles usually are."""
+    """Makes a folder when it is unpickled by the standard unpickler."""
 
     def __init__(self, mark):
         self.mark = mark

@@ -1,4 +1,4 @@
-"""Each layout in which others publish their sets, written, imported and trained on."""
+"""Each layout of published sets: written, imported and used for training."""
 
 import dataclasses
 
@@ -30,18 +30,18 @@ def accuracy(synthetic, digits):
     ).accuracy
 
 
-def test_every_layout_gives_the_accuracy_of_our_own_format(example, digits):
+def test_every_layout_gives_the_accuracy_of_our_format(example, digits):
     imported = take(example.path, digits, **example.options)
-    assert torch.equal(imported.images, example.own.images) and torch.equal(
-        imported.labels, example.own.labels
+    assert torch.equal(imported.images, example.native.images) and torch.equal(
+        imported.labels, example.native.labels
     )
     assert (imported.partition, imported.ipc, imported.method) == (
-        example.own.partition,
+        example.native.partition,
         2,
         "theirs",
     )
-    assert (imported.soft_labels is None) == (example.own.soft_labels is None)
-    assert accuracy(imported, digits) == accuracy(example.own, digits)
+    assert (imported.soft_labels is None) == (example.native.soft_labels is None)
+    assert accuracy(imported, digits) == accuracy(example.native, digits)
 
 
 def test_the_whitening_undone_gives_the_pixels_back(write, digits, native_set):
@@ -151,7 +151,7 @@ def test_class_folders_by_name_in_any_case(tmp_path, digits, native_set):
 
 
 def test_class_folders_of_which_some_have_another_name(tmp_path, digits, native_set):
-    """Sorted, "car" would take the place of another class than "automobile" has."""
+    """Sorted by name, "car" would stand for another class than "automobile"."""
     from PIL import Image
 
     for name in ("zero", *digits.info.classes[1:]):
@@ -258,7 +258,7 @@ def test_the_check_can_be_left_out(write, digits):
     assert take(write("dc").path, digits, normalized=False, check=False).images.min() < -0.5
 
 
-def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, native_set):
+def test_bytes_as_floats_are_distinguished_from_pixels(tmp_path, digits, native_set):
     torch.save([native_set.images * 255, native_set.labels], tmp_path / "data.pt")
     with pytest.raises(ImportSetError, match=r"bytes from 0 to 255; pass --normalised 0,0\.0039"):
         take(tmp_path / "data.pt", digits, partition=1)
@@ -269,9 +269,7 @@ def test_bytes_as_floats_are_told_from_pixels(tmp_path, digits, native_set):
 
 
 def test_distilled_images_far_outside_0_1_pass(digits, native_set):
-    """What strong distillation does to pixels must not look like a mistake: noise as strong as the
-    data itself.
-    """
+    """Strongly distilled pixels, with noise as strong as the data, must not look like a mistake."""
     from distill_core.importers.pixels import find_contradiction
 
     noise = torch.randn(native_set.images.shape, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""What was decided about a file is said in words."""
+"""The decisions about a file are described in words."""
 
 import pytest
 

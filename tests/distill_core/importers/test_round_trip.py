@@ -1,6 +1,4 @@
-"""What `distill_core.exporters` writes, the importers read: the same training images, and so the
-same accuracy.
-"""
+"""Importers read what exporters write: the same training images and the same accuracy."""
 
 from dataclasses import replace
 

@@ -6,7 +6,7 @@ from distill_core.importers.zca import WhiteningError, fit_whitening
 
 @pytest.fixture(scope="module")
 def images():
-    """500 images of 2×3×3 pixels that are correlated with one another."""
+    """500 images of 2×3×3 correlated pixels."""
     generator = torch.Generator().manual_seed(0)
     return (
         torch.randn(500, 18, generator=generator) @ torch.randn(18, 18, generator=generator)
@@ -20,7 +20,7 @@ def test_whitened_images_are_uncorrelated_with_unit_variance(images):
 
 
 def test_it_is_the_whitening_of_the_formula(images):
-    """Against the definition by singular values, ε = 0.1."""
+    """Compare with the definition by singular values, ε = 0.1."""
     flat = images.flatten(1).double()
     centered = flat - flat.mean(0)
     u, s, _ = torch.linalg.svd(centered.T @ centered / (len(flat) - 1))
@@ -35,7 +35,7 @@ def test_the_inverse_gives_the_images_back_and_batches_do_not_matter(images):
 
 
 def test_it_stays_close_to_the_image():
-    """Of all whitenings ZCA changes an image least: its matrix is symmetric."""
+    """ZCA changes an image the least of all whitenings: its matrix is symmetric."""
     images = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     whitening = fit_whitening([images])
     torch.testing.assert_close(whitening.inverse, whitening.inverse.T)

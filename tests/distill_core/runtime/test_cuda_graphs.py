@@ -1,6 +1,4 @@
-"""What may be captured waits for nothing and copies nothing to the device: seen on tensors without
-values.
-"""
+"""Captured work neither waits nor copies to the device, as tensors without values show."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,9 +25,7 @@ NO_VALUES = torch.device("meta")
 
 
 class Alone(TorchDispatchMode):
-    """Refuses operations between the device and the CPU; reading a value of the device raises by
-    itself.
-    """
+    """Refuses operations between device and CPU; reading a value from the device raises anyway."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
@@ -46,7 +42,7 @@ class Alone(TorchDispatchMode):
 
 @pytest.fixture
 def data(tiny_dataset, monkeypatch):
-    """A data set of which the device knows shapes alone."""
+    """A data set on a device that only knows shapes."""
     for module in (
         "distillation.objective",
         "distillation.network_queue",

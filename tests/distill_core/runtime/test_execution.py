@@ -1,4 +1,4 @@
-"""What is compiled, and what becomes of networks that cannot be."""
+"""Which networks are compiled, and how others are run."""
 
 import shutil
 
@@ -44,7 +44,7 @@ def test_what_cannot_be_compiled_runs_eagerly(monkeypatch):
 
 
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
-def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
+def test_shapes_beyond_the_limit_run_eagerly_and_are_reported(monkeypatch):
     monkeypatch.setattr(module, "RECOMPILE_LIMIT", 1)
     torch._dynamo.reset()
     mode = compiled_mode.__wrapped__(winograd=False)
@@ -57,7 +57,7 @@ def test_shapes_beyond_the_limit_run_eagerly_and_that_is_told(monkeypatch):
 
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="needs a C++ compiler")
 def test_a_backward_pass_that_cannot_be_compiled_is_found_out_in_the_forward_one():
-    """It would be compiled at its first call, out of reach, and end the run."""
+    """Compiled at its first call, it would fail outside of our handler and end the run."""
 
     class NoBackward(CustomGraphPass):
         def __call__(self, graph):

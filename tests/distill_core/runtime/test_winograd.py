@@ -1,4 +1,4 @@
-"""Winograd's convolutions against the plain sum in float64, and where they are used."""
+"""Winograd's algorithm compared with the plain sum in float64, and where it is used."""
 
 import shutil
 import subprocess
@@ -70,7 +70,7 @@ def test_results_and_gradients_are_those_of_float64(
 
 
 @needs_compiler
-def test_gradients_without_values_of_their_own_and_weights_in_any_order():
+def test_expanded_gradients_and_weights_in_any_order():
     maps, weight = drawn(2, 16, 8, 8), drawn(16, 32, 3, 3).transpose(0, 1)
     back = torch.ones(()).expand(2, 32, 8, 8)
     found = gradients(winograd, maps, weight, back)
@@ -151,7 +151,7 @@ def test_operators_keep_the_rules_of_their_library(tests):
 
 @dataclass(frozen=True)
 class Convolution:
-    """Arguments of a convolution of ones."""
+    """Arguments of a convolution with ones."""
 
     maps: tuple[int, ...] = (32, 16, 4, 4)
     filters: int = 16

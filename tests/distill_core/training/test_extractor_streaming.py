@@ -1,6 +1,4 @@
-"""Pools that stay in their files give the networks that lie in them, whichever is asked for and
-read ahead.
-"""
+"""Streamed pools return the networks of their files, in any order of requests and prefetches."""
 
 from dataclasses import replace
 
@@ -30,7 +28,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def streamed(files, tiny_dataset, monkeypatch):
-    """The pool on a device that has room for none of it."""
+    """The pool on a device without memory for it."""
     monkeypatch.setattr(pools, "get_free_memory", lambda device: 1)
     pool = ExtractorPool.load(files, NETWORK, tiny_dataset.info, "cpu")
     monkeypatch.undo()
@@ -38,7 +36,7 @@ def streamed(files, tiny_dataset, monkeypatch):
     return pool
 
 
-def test_every_place_has_its_own_parameters(files, streamed, tiny_dataset):
+def test_every_place_has_different_parameters(files, streamed, tiny_dataset):
     resident = ExtractorPool.load(files, NETWORK, tiny_dataset.info, "cpu")
     assert (
         not isinstance(resident.networks, StreamedNetworks) and len(streamed) == len(resident) == 4

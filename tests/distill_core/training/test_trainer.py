@@ -24,9 +24,7 @@ PLAIN = Schedule(
 
 
 def test_golden_steps(image, golden, fill_parameters):
-    """Five full-batch steps of a ConvNet on the synthetic images, then logits of the real ones in
-    train mode.
-    """
+    """Five full-batch steps of a ConvNet on synthetic images, then logits of real ones."""
     images, labels = image(12, 3, 32, 32, 22), torch.arange(3).repeat_interleave(4)
     network = fill_parameters(build_network("ConvNet", channels=3, classes=3, image_size=32))
     losses = []
@@ -46,7 +44,7 @@ def test_golden_steps(image, golden, fill_parameters):
 
 
 def test_the_drop_also_clears_the_momentum():
-    """Against a hand-written loop on a linear problem that the network's head poses."""
+    """Compare with a hand-written loop on a linear problem."""
     network = build_network("MLP", channels=1, classes=2, image_size=4)
     reference = build_network("MLP", channels=1, classes=2, image_size=4)
     images, labels = (
@@ -120,9 +118,7 @@ def test_published_schedule():
 
 
 def test_certain_soft_labels_train_as_classes_do():
-    """One-hot probabilities are classes; the cross entropy and the accuracy have to agree, and
-    uniform ones differ.
-    """
+    """One-hot probabilities equal classes in loss and accuracy; uniform ones differ."""
     images, classes = (
         torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1)),
         torch.tensor([0, 1, 2] * 2),
@@ -152,7 +148,7 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
 @pytest.mark.parametrize("network", ["ConvNetW8BN", "MLP"])
-def test_a_training_that_goes_on_equals_one_that_never_stopped(network, epochs):
+def test_a_resumed_training_equals_an_uninterrupted_one(network, epochs):
     images = torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([0, 1] * 6)
     schedule = replace(PLAIN, batch=5, dsa_strategy="color_crop_flip", drop_after=2)
@@ -211,7 +207,7 @@ def test_the_state_of_another_network_is_refused():
         2,
         3,
         4,
-    ]  # after the last there is nothing to go on to
+    ]  # no epoch follows the last one
     with pytest.raises(TrainingError, match="belongs to another training"):
         train(3, resume=saved[0])
     with pytest.raises(TrainingError, match="belongs to another training"):
@@ -237,10 +233,8 @@ def trained(network, mode, epochs=4, drop_after=1):
     return fitted, made.state_dict()
 
 
-def test_replayed_steps_equal_steps_that_run_anew():
-    """With a capture that merely calls the work again: buffers, kinds of steps and the drop are
-    what is tested.
-    """
+def test_replayed_steps_equal_plain_steps():
+    """The capture simply calls the work again: this tests buffers, kinds of steps and the drop."""
     calls = {"recorded": 0, "replayed": 0}
 
     def capture(work):

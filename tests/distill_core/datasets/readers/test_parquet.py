@@ -99,7 +99,7 @@ def test_reads_shards_in_order_and_every_name_of_a_test_split(tmp_path, write, i
     assert data.train.fingerprint == data.test.fingerprint
 
 
-def test_record_of_own_data_is_computed(tmp_path, write, images):
+def test_record_of_custom_data_is_computed(tmp_path, write, images):
     write("train.parquet", images[1], LABELS)
     write("test.parquet", images[1][:2], LABELS[:2])
     info = load_dataset(REF, tmp_path).info

@@ -19,9 +19,7 @@ def small_record(shrink):
 
 @pytest.fixture
 def folder(tmp_path, pixels, encode):
-    """The folder layout: two training images a class, one of them gray, and three validation
-    images.
-    """
+    """Folders with two training images per class, one of them gray, and three validation images."""
     root = tmp_path / "tiny-imagenet-200"
     color, gray = pixels(6, 64), pixels(1, 64, channels=1)
     for index in range(6):

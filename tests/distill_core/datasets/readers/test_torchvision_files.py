@@ -25,7 +25,7 @@ def write_pickle(path, content):
 
 @pytest.fixture
 def cifar10(tmp_path, pixels, shrink, monkeypatch):
-    """CIFAR-10 of two images a batch; its checksums take the place of the original ones."""
+    """CIFAR-10 of two images per batch; its checksums replace the original ones."""
     folder = tmp_path / "cifar10" / "cifar-10-batches-py"
     images = pixels(12, 32).transpose(0, 3, 1, 2)
     labels = [9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 4, 2]
@@ -109,7 +109,7 @@ def test_reads_the_fine_labels_of_cifar100(tmp_path, pixels, shrink, monkeypatch
 
 @pytest.fixture
 def svhn(tmp_path, pixels, shrink, monkeypatch):
-    """SVHN of three and two images; its checksums take the place of the original ones."""
+    """SVHN of three and two images; its checksums replace the original ones."""
     images, files = pixels(5, 32), {}
     (tmp_path / "svhn").mkdir()
     for split, part, labels in (("train", slice(3), [10, 1, 9]), ("test", slice(3, 5), [2, 10])):
@@ -143,7 +143,7 @@ def test_damaged_svhn_file_is_named(tmp_path, svhn):
 
 
 def test_original_checksums_are_asked_for(tmp_path, pixels, shrink):
-    """A file of the right form is not the original one."""
+    """A file of the right format with other content is refused."""
     for name in ("train", "test"):
         scipy.io.savemat(
             tmp_path / f"{name}_32x32.mat", {"X": pixels(1, 32).transpose(1, 2, 3, 0), "y": [[1]]}
@@ -153,7 +153,7 @@ def test_original_checksums_are_asked_for(tmp_path, pixels, shrink):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "mnist"])
-def test_nothing_is_downloaded_unasked(tmp_path, monkeypatch, name):
+def test_nothing_is_downloaded_without_request(tmp_path, monkeypatch, name):
     monkeypatch.setattr(
         "torchvision.datasets.utils._urlretrieve", lambda *_: pytest.fail("reached for the network")
     )
