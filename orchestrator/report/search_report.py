@@ -146,9 +146,9 @@ def _render_markdown(
     parts = [f"# Search: {escape(name)}", _render_table(summary, captioned)]
     if found is not None:
         parts.append(
-            f"The found settings are in `{found}`; `iid run` on it reads the test images once."
+            f"The found settings are in `{found}`. `iid run` on it reads the test images once."
         )
-    parts.append(f"To go on with the search: `{command}`")
+    parts.append(f"To continue the search: `{command}`")
     for study in studies:
         parts += [f"## {escape(study.title)}", study.verdict]
         for table in study.tables:
@@ -174,7 +174,7 @@ def _build_verdict(result: StudyResult) -> str:
     }
     counts = ", ".join(f"{count} {state}" for state, count in ended.items() if count)
     seeds = len(result.study.experiment.seeds)
-    sentence = f"{len(result.trials)} trials ({counts or 'none yet'}), each of {seeds} seeds."
+    sentence = f"{len(result.trials)} trials ({counts or 'none yet'}), each with {seeds} seeds."
     if result.best is None:
         return f"{sentence} None has been evaluated in full yet."
     best = result.best.trial

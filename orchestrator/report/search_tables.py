@@ -17,11 +17,12 @@ from orchestrator.search.results import Finalist, StudyResult
 from orchestrator.search.study import Study, format_settings
 
 SUMMARY = (
-    "Accuracy in % on images held out of the training set, mean ± population standard deviation"
-    " over all networks of all sets, evaluated in full. Difference to the published settings in"
-    " points, paired by seed and network, with its 95 % interval (two-level bootstrap); bold where"
-    " it excludes zero. The best of several trials is chosen on the same images, which flatters it:"
-    " what it is worth is what the test images say, read once with the found settings."
+    "Accuracy in % on images held out of the training set: mean ± population standard deviation"
+    " over all networks of all sets, evaluated in full. Difference from the published settings in"
+    " points, paired by seed and network, with its 95 % interval (two-level bootstrap); bold"
+    " where it excludes zero. The best of several trials is chosen on the same images, so its"
+    " accuracy is biased upwards. Its accuracy on the test images, which are read once with the"
+    " found settings, shows how good it is."
 )
 _HEADER = ("published", "best", "difference", "95 % interval")
 
@@ -72,8 +73,8 @@ def build_importance_table(result: StudyResult) -> Table:
         header=("Setting", "% of the variance"),
         rows=tuple(rows),
         caption=(
-            "Part of the variance of the accuracy at the first rung, which every trial reaches,"
-            " that a setting explains (fANOVA, as in Optuna)."
+            "Share of the variance in accuracy at the first rung that a setting explains"
+            " (fANOVA, as in Optuna). Every trial reaches the first rung."
         ),
     )
 
@@ -89,8 +90,8 @@ def build_trials_table(result: StudyResult) -> Table:
         header=("Trial", "from", *names, *rungs, "state"),
         rows=tuple(_build_trial_row(study, trial) for trial in result.trials),
         caption=(
-            "Accuracy in % on held-out images, mean over seeds, of sets distilled for so many"
-            " iterations and evaluated with few networks and epochs."
+            "Accuracy in % on held-out images, mean over seeds. Sets are distilled for the given"
+            " number of iterations and evaluated with few networks and epochs."
         ),
         text_columns=(0, 1, len(names) + len(rungs) + 2),
     )

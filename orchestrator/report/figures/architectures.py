@@ -150,7 +150,7 @@ def _draw_matching_chart(chosen: Sequence[Measurement]) -> Chart:
     size = format_ipc(first.ipc)
     title = format_headline(first.scope, size, "matching network × evaluation network")
     text = (
-        "Accuracy in %, one colour scale; star: the best matching network for each evaluation"
+        "Accuracy in %, on one color scale; star: the best matching network for each evaluation"
         " network. "
     )
     return Chart(

@@ -151,5 +151,6 @@ def _build_caption(sets: Mapping[str, Sequence[pd.DataFrame]]) -> str:
         counts += [frame["label"].nunique() for frame in frames]
     seeds = format_range(map(len, sets.values()))
     classes = format_range(counts)
-    text = f"A line a class ({classes} classes), from its initial to its synthetic images"
+    counted = f"{classes} {'class' if classes == '1' else 'classes'}"
+    text = f"One line per class ({counted}), from its initial to its synthetic images"
     return f"{text}." if seeds == "1" else f"{text}; mean over {seeds} sets."

@@ -209,18 +209,18 @@ def _build_handles(rows: pd.DataFrame, palette: Mapping[int, str]) -> dict[str, 
 
 def _build_caption(sets: _SeedSets) -> str:
     rows = pd.concat(sets.rows.values())
-    text = f"One set a method (seed {sets.seed}). "
+    text = f"One set per method (seed {sets.seed}). "
     if len(sets.rows) > 1:
-        text += "All PCA share one plane, which is fitted to the real images; each t-SNE"
+        text += "All PCAs share one plane, which is fitted to the real images; each t-SNE"
     else:
         text += "The PCA is fitted to the real images; the t-SNE"
-    text += " has a plane of its own, in which distances between groups mean nothing."
+    text += " has its own plane, in which distances between groups mean nothing."
     classes, colored = rows["label"].nunique(), len(CLASS_COLORS)
     if classes > colored:
         text += (
-            f" {colored} of {classes} classes have a colour; of the others only real images are"
-            " shown, in grey."
+            f" {colored} of {classes} classes have a color; of the others only real images are"
+            " shown, in gray."
         )
     if (rows.loc[rows["origin"] == "real", "images"] > _MAX_REAL_DOTS).any():
-        text += f" At most {_MAX_REAL_DOTS} real images a class are drawn."
+        text += f" At most {_MAX_REAL_DOTS} real images per class are drawn."
     return text

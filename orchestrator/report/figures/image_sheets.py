@@ -33,9 +33,7 @@ COMPARED_ROWS = 2
 COMPARED_CLASSES = 10
 _CLIPPED = "values outside [0, 1] are clipped for display only."
 _SHEET = f"Each class's synthetic images as stored; {_CLIPPED}"
-_COMPARISON = (
-    f"The first synthetic images of each class, of the first seed that is done; {_CLIPPED}"
-)
+_COMPARISON = f"The first synthetic images of each class, of the first finished seed; {_CLIPPED}"
 _GAP = 3
 _MARGIN = 18
 _TITLE_HEIGHT = 30
@@ -134,7 +132,7 @@ def draw_sheet(stored: StoredSet, title: str) -> Figure:
     count = len(stored.class_names)
     columns = max(1, min(most, MAX_COLUMNS, _MAX_PIXELS // (count * side**2)))
     if columns < most:
-        title = f"{title} ({columns} of {most} images a class)"
+        title = f"{title} ({columns} of {most} images per class)"
     blocks = _count_blocks(count, columns)
     scale = _choose_scale(side, blocks * (columns + 2))
     step = side * scale + _GAP
@@ -192,7 +190,7 @@ def _write_comparisons(results: Results, store: Store, out: Path) -> Iterator[Pi
         if len(compared.files) < 2 or drawn.issuperset(compared.files.values()):
             continue
         drawn.update(compared.files.values())
-        title = format_headline(scope, f"IPC {compared.ipc}", "the same classes by each method")
+        title = format_headline(scope, f"IPC {compared.ipc}", "the same classes for each method")
         name = make_slug(*scope.name, "methods", f"ipc{compared.ipc}")
         path = Path("pictures") / f"{name}.png"
         sets = {method: read_set(file) for method, file in compared.files.items()}

@@ -148,7 +148,9 @@ def _build_caption(curves: Mapping[str, Mapping[str, LossCurve]]) -> str:
     for panel in curves.values():
         counts += [len(curve.values) for curve in panel.values()]
     sets = format_range(counts)
-    text = f"Each loss before its weight, smoothed over a fortieth of its length; mean over {sets} "
+    text = (
+        f"Each loss without its weight, smoothed over a fortieth of its length. Mean over {sets} "
+    )
     return text + ("set." if sets == "1" else "sets; bands: from the lowest set to the highest.")
 
 

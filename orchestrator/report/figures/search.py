@@ -53,20 +53,22 @@ def draw_figures(result: StudyResult) -> Iterator[StudyFigure]:
         yield StudyFigure(
             name="map",
             title="where the search looked",
-            caption=f"Colour: {first}, smoothed by a Gaussian process; larger points came further.",
+            caption=(
+                f"Color: {first}, smoothed by a Gaussian process. Larger points reached more rungs."
+            ),
             figure=draw_map(result, measured),
         )
     yield StudyFigure(
         name="slices",
         title="accuracy against each setting",
-        caption=f"Small: {first}. Large: after all of them.",
+        caption=f"Small points: {first}. Large points: after all iterations.",
         figure=draw_slices(result, measured),
     )
     if len(result.study.iterations) > 1:
         yield StudyFigure(
             name="rungs",
             title="trials over their rungs",
-            caption="A line a trial; it ends where the trial was stopped.",
+            caption="One line per trial; it ends where the trial was stopped.",
             figure=draw_rungs(result, measured),
         )
 

@@ -181,7 +181,7 @@ def _draw_line_chart(chosen: Sequence[Measurement]) -> Chart:
     figure = draw_setting_lines(chosen, title)
     caption = describe_evidence(chosen, "bands" if is_numeric else "bars")
     if figure.axes[0].get_xscale() == "symlog":
-        caption += " The axis is logarithmic, with a place for 0."
+        caption += " The axis is logarithmic and has a place for 0."
     return Chart(
         figure=figure,
         name=(*first.scope.name, size, first.network, _shorten(name)),

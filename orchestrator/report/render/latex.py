@@ -29,8 +29,8 @@ _EMPHASIS = {
 }
 
 _NEEDS = (
-    "% Needs \\usepackage{booktabs,amsmath,graphicx}; without graphicx, what is too wide sticks"
-    " out.\n"
+    "% Needs \\usepackage{booktabs,amsmath,graphicx}; without graphicx, wide tables exceed the"
+    " line.\n"
 )
 _PREAMBLE = r"""\documentclass{article}
 \usepackage[margin=2.5cm]{geometry}

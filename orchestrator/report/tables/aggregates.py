@@ -25,16 +25,16 @@ from orchestrator.report.tables.dd_ranking import build_score_tables
 from orchestrator.report.tables.reproduction import build_reproduction_tables
 
 _QUARTILES = (
-    "Interquartile mean, in %, of accuracies normalised so that chance is 0 and no error is 100,"
-    " over all networks of all cells (data set, IPC, network) that all these methods have; 95 %"
-    " interval from a bootstrap stratified by cell over sets and the networks within them. Agarwal"
-    " et al., NeurIPS 2021. Best bold, second underlined."
+    "Interquartile mean, in %, of accuracies normalized so that chance is 0 and no error is 100,"
+    " over all networks of all cells (data set, IPC, network) that all these methods have. The 95"
+    " % interval is from a bootstrap stratified by cell, over sets and the networks within them."
+    " The best is bold, the second best underlined. Source: Agarwal et al., NeurIPS 2021."
 )
 _IMPROVEMENT = (
-    "Probability, in %, that a network of the first method is more accurate than one of the second"
-    " on the same cell, mean over cells; ties count half. 95 % interval from a bootstrap stratified"
-    " by cell, over sets and the networks within them; bold where every cell has several sets and"
-    " the interval excludes 50. Agarwal et al., NeurIPS 2021."
+    "Probability, in %, that a network of the first method is more accurate than one of the"
+    " second on the same cell, averaged over cells; ties count half. The 95 % interval is from a"
+    " bootstrap stratified by cell, over sets and the networks within them. Bold where every cell"
+    " has several sets and the interval excludes 50. Source: Agarwal et al., NeurIPS 2021."
 )
 
 

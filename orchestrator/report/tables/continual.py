@@ -23,13 +23,13 @@ from orchestrator.report.swept_settings import name_swept_method
 
 _ACCURACY = (
     "Accuracy in % over the classes seen so far: mean ± population standard deviation over class"
-    " orders and networks; average: of each network's accuracies over all steps. Best of each"
-    " column bold, second underlined."
+    " orders and networks. Average: the mean over all steps, computed for each network. The best"
+    " of each column is bold, the second best underlined."
 )
 _SPREAD = (
-    "In %. Interval: 95 %, two-level bootstrap over class orders and the networks within them."
-    " Between orders, within orders: sample standard deviation of the orders' means, and of the"
-    " networks on one order."
+    "All values in %. The 95 % interval is from a two-level bootstrap over class orders and the"
+    " networks within them. Between orders: sample standard deviation of the means of the orders."
+    " Within orders: pooled sample standard deviation of the networks of the same order."
 )
 _SPREAD_HEADER = (
     "mean ± std",
@@ -39,9 +39,9 @@ _SPREAD_HEADER = (
     "orders × networks",
 )
 _DIFFERENCE = (
-    "Difference of accuracy in points, paired by class order and network, with its 95 % interval"
-    " (two-level bootstrap); bold where both the interval and a t test over the orders'"
-    " differences, two-sided at 5 %, exclude zero."
+    "Difference in accuracy in points, paired by class order and network, with its 95 % interval"
+    " (two-level bootstrap). Bold where both the interval and a t test over the differences of"
+    " the orders (two-sided, 5 %) exclude zero."
 )
 
 Part = Callable[[Array], Array]

@@ -16,13 +16,13 @@ from orchestrator.report.tables.overview import collect_provenance
 from orchestrator.units import KINDS, Continual, Distill, Evaluate, ExtractorUnit
 
 _MEMORY = (
-    "Peak memory: of the device on a GPU; on a CPU of the whole process, whatever it computed"
-    " before included."
+    "Peak memory: on a GPU that of the device, on a CPU that of the whole process, including"
+    " earlier units."
 )
 _HOURS = (
-    "Measured seconds of all rows added up: GPU-hours where the device is a GPU, otherwise"
-    " processor-hours. What ran side by side on one device counts in full, what failed does not"
-    " count."
+    "Measured seconds of all rows, added up: GPU-hours where the device is a GPU, otherwise"
+    " processor-hours. Units that ran side by side on one device count in full. Failed units do"
+    " not count."
 )
 
 Row = tuple[object, ...]

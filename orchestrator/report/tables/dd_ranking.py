@@ -27,18 +27,20 @@ AUGMENTATION = "evaluation.dsa_strategy"
 NO_AUGMENTATION = "none"
 
 _SOURCE = (
-    "Li et al. 2025, arXiv 2505.13300; 95 % interval from a two-level bootstrap of the whole score,"
-    " paired by seed."
+    "The 95 % interval is from a two-level bootstrap of the whole score, paired by seed. Source:"
+    " Li et al. 2025, arXiv 2505.13300."
 )
 _LABEL = (
-    "In %, higher is better. Improvement over random (IOR): accuracy on the synthetic minus that"
-    " on a random set, in points; hard label recovery (HLR): accuracy on the whole training set,"
-    " which has a schedule of its own, minus that on the synthetic set, in points, lower is"
-    f" better. LRS = (exp(α) − 1/e) / (e − 1/e), α = ½ IOR − ½ HLR. {_SOURCE}"
+    "Label-robust score (LRS) in %; higher is better. Improvement over random (IOR), in points:"
+    " accuracy on the synthetic set minus that on a random set. Hard label recovery (HLR), in"
+    " points: accuracy on the whole training set, which has its own schedule, minus that on the"
+    " synthetic set; lower is better. LRS = (exp(α) − 1/e) / (e − 1/e), where α = ½ IOR − ½ HLR."
+    f" {_SOURCE}"
 )
 _AUGMENTATION = (
-    "In %, higher is better. Improvement over random with and without augmentation in the "
-    f"evaluation, in points. ARS = (exp(β) − 1/e) / (e − 1/e), β = their mean. {_SOURCE}"
+    "Augmentation-robust score (ARS) in %; higher is better. With, without: improvement over"
+    " random with and without augmentation in the evaluation, in points. ARS = (exp(β) − 1/e) /"
+    f" (e − 1/e), where β is the mean of the two. {_SOURCE}"
 )
 
 

@@ -39,17 +39,17 @@ _COLUMNS = (
 )
 _HEADER = tuple(column.heading for column in _COLUMNS)
 _CAPTION = (
-    "Spread: variance of a class's features, summed over them (divided by n − 1). Covariance:"
-    " Frobenius distance of the local covariance to that of the class's real images. Of real"
-    " images, and of the synthetic ones before and after distillation (before, for images that were"
-    " chosen: random ones); features of a network trained on the real images, which no set was"
-    " distilled with. A covariance is the further off the fewer images it is of: before and after"
-    " may be compared, and methods with equally many images. "
+    "Spread: variance of the features of a class, summed over features (divided by n − 1)."
+    " Covariance: Frobenius distance between the local covariance and that of the real images of"
+    " the class. Before, after: synthetic images before and after distillation; for selected"
+    " images, before means random images. The features are those of a network trained on the real"
+    " images, which no set was distilled with. The fewer images a covariance is computed from,"
+    " the larger its distance: compare before with after, and methods with equally many images. "
 )
 _CLASSES = "Mean over sets."
 _METHODS = (
-    "Mean over classes and sets; ± is the population standard deviation over sets of the mean over"
-    " classes."
+    "Mean over classes and sets; ± is the population standard deviation, over sets, of the mean"
+    " over classes."
 )
 
 

@@ -22,22 +22,23 @@ from orchestrator.report.results import Measurement
 T = TypeVar("T", bound=Hashable)
 
 _MEAN = (
-    "Accuracy in %: mean ± population standard deviation over all networks of all sets, as"
-    " published tables give it; "
+    "Accuracy in %: mean ± population standard deviation over all networks of all sets, as in"
+    " published tables. "
 )
-ACCURACY = _MEAN + "best of each column bold, second underlined."
-JOINT_ACCURACY = _MEAN + "best of each row bold, second underlined."
-SWEPT_ACCURACY = _MEAN + "best of the table bold, second underlined."
+ACCURACY = _MEAN + "The best of each column is bold, the second best underlined."
+JOINT_ACCURACY = _MEAN + "The best of each row is bold, the second best underlined."
+SWEPT_ACCURACY = _MEAN + "The best of the table is bold, the second best underlined."
 SPREAD = (
-    "In %. Interval: 95 %, two-level bootstrap over sets and the networks within them; with one set"
-    " it says nothing about other sets. Between sets, within sets: sample standard deviation of the"
-    " sets' means, and of the networks on one set."
+    "All values in %. The 95 % interval is from a two-level bootstrap over sets and the networks"
+    " within them; with one set it says nothing about other sets. Between sets: sample standard"
+    " deviation of the means of the sets. Within sets: pooled sample standard deviation of the"
+    " networks on the same set."
 )
 SPREAD_HEADER = ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
 DIFFERENCE = (
-    "Difference of accuracy in points, paired by seed and network, with its 95 % interval"
-    " (two-level bootstrap); bold where both the interval and a t test over the sets' differences,"
-    " two-sided at 5 %, exclude zero."
+    "Difference in accuracy in points, paired by seed and network, with its 95 % interval"
+    " (two-level bootstrap). Bold where both the interval and a t test over the differences of"
+    " the sets (two-sided, 5 %) exclude zero."
 )
 
 

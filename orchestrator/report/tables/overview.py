@@ -54,7 +54,7 @@ def build_overview(results: Results, space: str, overrides: Sequence[str] = ()) 
         "Versions": _join_distinct(map(_format_versions, rows["versions"].dropna().unique())),
         "Code": _join_distinct(str(commit)[:12] for commit in rows["git_commit"].dropna().unique()),
         "Computed": _format_dates(rows),
-        "Compute time, all units together": duration(float(rows["seconds"].sum())),
+        "Compute time of all units": duration(float(rows["seconds"].sum())),
     }
     return Table(
         slug="overview",

@@ -28,10 +28,11 @@ from orchestrator.report.tables.settings_differences import (
 )
 
 _CAPTION = (
-    "Test accuracy in %, protocol paper: mean ± population standard deviation; difference in"
-    " points; 95 % interval of our mean (two-level bootstrap over sets and networks). Verdict:"
-    " whether the interval covers the published mean or lies above or below it; a measurement with"
-    f" other settings than published is not comparable. Blank: nobody published it. {GAINS}"
+    "Test accuracy in %, protocol paper: mean ± population standard deviation. Difference: ours"
+    " minus published, in points. The 95 % interval is of our mean (two-level bootstrap over sets"
+    " and networks). Verdict: whether the interval covers the published mean, or is above or"
+    " below it. A measurement with other settings than the published ones is not comparable."
+    f" Blank: nobody published a result. {GAINS}"
 )
 _HEADER = (
     "Data set",
@@ -65,7 +66,7 @@ def build_reproduction_tables(results: Results) -> tuple[Table, ...]:
         rows.append(_build_row(results.plan, m, tuple(numbers[text] for text in texts)))
     table = Table(
         slug="reproduction",
-        title="Reproduction of published figures",
+        title="Reproduction of published results",
         header=_HEADER,
         rows=tuple(rows),
         caption=_CAPTION,

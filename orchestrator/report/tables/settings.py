@@ -82,9 +82,9 @@ def build_settings_table(plan: Plan) -> Table | None:
         texts = [format_distinct(values.get(name, ())) for name in columns.values()]
         rows.append(build_row(*place, *texts))
     caption = (
-        "Names as in the search space. extractors: networks of the pool × epochs that they are"
-        " trained; num_eval: networks trained on each set. Several values: those of swept settings,"
-        " or of sets that experiments share."
+        "Names are those of the search space. extractors: networks in the pool × epochs that"
+        " each is trained; num_eval: networks trained on each set. Several values come from swept"
+        " settings, or from sets that experiments share."
     )
     header = ("Experiment", "Data set", "Method", "IPC", *columns)
     return Table(

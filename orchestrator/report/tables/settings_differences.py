@@ -66,7 +66,7 @@ def collect_remarks(plan: Plan, m: Measurement) -> list[str]:
     """Return what a reader has to know of a comparison, other than differing settings."""
     found = []
     if m.scope.dataset.endswith("-jpeg"):
-        found.append("JPEG images, compared with the figure of the original ones")
+        found.append("JPEG images, compared with the published result of the original images")
     if len(m.accuracies) == 1 and m.ipc is not None:
         found.append("one set: the interval says nothing about other sets")
     pool = _describe_pool(plan, m.cells[0].set_key)

@@ -57,7 +57,7 @@ def test_a_report_is_written_with_figures_tables_and_the_found_space(search_resu
     )
     text = report.markdown.read_text()
     assert (
-        "8 trials (5 stopped early, 2 complete, 1 diverged), each of 2 seeds. The best is trial 1"
+        "8 trials (5 stopped early, 2 complete, 1 diverged), each with 2 seeds. The best is trial 1"
         in text
     )
     assert "`iid search lambda_search`" in text and report.found == out / "found.yaml"

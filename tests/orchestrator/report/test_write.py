@@ -293,9 +293,7 @@ def test_overview_and_costs(small, tmp_path):
     assert facts["Data"] == "digits version 1 (fingerprint fingerprint-of-d)"
     assert facts["Versions"] == "torch 2.11.0"
     assert facts["Device"] == "A Processor"
-    assert (
-        facts["Compute time, all units together"] == "1 min 36 s"
-    )  # 2 sets × 30 s, 9 × 2 networks × 2 s
+    assert facts["Compute time of all units"] == "1 min 36 s"  # 2 sets × 30 s, 9 × 2 networks × 2 s
     assert _table(text, "Hours")[1:] == [
         ["Sets distilled", "A Processor", "2", "0.017"],  # 2 × 30 s
         ["Sets evaluated", "A Processor", "9", "0.010"],  # 18 × 2 s

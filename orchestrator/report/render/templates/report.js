@@ -8,7 +8,7 @@
     return made;
   };
 
-  // Sorting: ascending, descending, and back to the report's own order; what is missing stays last.
+  // Sorting: ascending, descending, and back to the report's own order; missing values stay last.
   const numberIn = (text) => {
     const found = text.replace(/[−–]/g, "-").replace(/(\d),(?=\d{3})/g, "$1").match(/[+-]?\d+(\.\d+)?(e[+-]?\d+)?/i);
     return found ? Number(found[0]) : null;

@@ -49,7 +49,7 @@ def test_every_image_is_drawn_in_the_colour_of_its_class(maker):
         ]  # initial images are rings
 
 
-def test_many_classes_have_ten_colours_and_the_others_grey_real_images(maker):
+def test_many_classes_have_ten_colors_and_the_others_gray_real_images(maker):
     maker.view("DM", _rows(range(100)))
     chart = _charts(maker)["features"]
     ax = chart.figure.axes[0]
@@ -57,14 +57,14 @@ def test_many_classes_have_ten_colours_and_the_others_grey_real_images(maker):
     assert len(ax.collections) == 1 + 2 * len(CLASS_COLORS)
     legend = [text.get_text() for text in chart.figure.legends[0].get_texts()]
     assert legend == ["real", "initial", "synthetic", *(f"class {i}" for i in range(0, 100, 11))]
-    assert "10 of 100 classes have a colour" in chart.caption
+    assert "10 of 100 classes have a color" in chart.caption
 
 
 def test_only_some_of_many_real_images_are_drawn_and_the_caption_says_so(maker):
     maker.view("DM", _rows(real=150))
     chart = _charts(maker)["features"]
     assert len(chart.figure.axes[0].collections[0].get_offsets()) == 200
-    assert "At most 100 real images a class" in chart.caption
+    assert "At most 100 real images per class" in chart.caption
 
 
 def test_the_seed_with_most_methods_is_shown(maker):

@@ -13,7 +13,7 @@ CLASSES = ("cat", "dog")
 
 
 def _images(classes, ipc, channels=3, side=8):
-    """Every image has one grey level, different from all others."""
+    """Every image has one gray level, different from all others."""
     count = classes * ipc
     levels = (np.arange(count) + 1) / (2 * count)
     images = np.broadcast_to(levels[:, None, None, None], (count, channels, side, side))

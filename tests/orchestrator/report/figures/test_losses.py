@@ -73,7 +73,7 @@ def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):
     matching, covariance = chart.figure.axes
     assert matching.get_ylim() == pytest.approx((0, 3 * 1.06))
     assert covariance.get_ylim() == pytest.approx((0, 9 * 1.06))
-    assert "mean over 2 sets" in chart.caption
+    assert "Mean over 2 sets" in chart.caption
 
 
 def test_every_method_has_its_own_colour_whatever_else_is_drawn():

@@ -36,7 +36,7 @@ def test_one_setting_swept_for_several_methods_is_methods_by_values(grid):
         "best",
         "second",
     ]
-    assert "of the table bold" in tables[title].caption
+    assert "The best of the table is bold" in tables[title].caption
     differences = [["DM+IID − DM", "+10.00 [+10.00, +10.00]", "+5.00 [+5.00, +5.00]"]]
     assert _texts(tables[f"{title}: differences"])[1:] == differences
     assert _texts(tables[f"{title}: changes from covariance local"]) == [

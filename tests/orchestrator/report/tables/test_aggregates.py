@@ -116,7 +116,7 @@ def test_all_data_sets_in_one_table_as_papers_print_it(grid):
         ["cifar10", "10", "41.0 ± 1.0", "51.0 ± 1.0", "90.0", ""],
     ]
     assert [entry.emphasis for entry in table.rows[0]] == [None, None, "second", "best", None, None]
-    assert "of each row bold" in table.caption
+    assert "The best of each row is bold" in table.caption
 
 
 def test_several_networks_on_a_data_set_are_no_table_of_data_sets(grid):

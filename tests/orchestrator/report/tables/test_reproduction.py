@@ -1,4 +1,4 @@
-"""Our figures beside published ones: plans from search spaces, accuracies written by hand."""
+"""Our results next to published ones: plans from search spaces, accuracies written by hand."""
 
 import dataclasses
 import re
@@ -132,7 +132,7 @@ def test_footnotes_say_what_is_no_deviation(report):
     def notes(method):
         return [table.notes[number - 1] for number in lines[method]["Ours"].notes]
 
-    jpeg = "JPEG images, compared with the figure of the original ones"
+    jpeg = "JPEG images, compared with the published result of the original images"
     one_set = "one set: the interval says nothing about other sets"
     assert lines["DM"]["Published"].text == "48.9 ± 0.6"
     assert notes("DM") == [jpeg, one_set]
