@@ -122,6 +122,14 @@ def tiny_dataset():
     return Dataset(info=info, train=train, test=test, fingerprint="0" * 16)
 
 
+@pytest.fixture(scope="module")
+def no_ray():
+    """Stop the Ray that earlier modules share, for tests that start or join another."""
+    import ray
+
+    ray.shutdown()
+
+
 VISIBLE_GPUS = os.environ.get("CUDA_VISIBLE_DEVICES")
 
 

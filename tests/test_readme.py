@@ -66,7 +66,6 @@ def test_the_library_example_runs(tmp_path, monkeypatch):
     assert names["images"].shape == (10, 1, 32, 32)
 
 
-@pytest.mark.slow
 def test_the_custom_data_set_it_shows_is_computed(pets, monkeypatch):
     monkeypatch.chdir(pets)
     budget = [

@@ -172,12 +172,14 @@ def harness_modules():
 
 @pytest.fixture(scope="module")
 def ray_on_two_cores(harness_modules, s3_server):
-    """Ray with two CPUs, for all tests of a module; its workers know where the server of S3 is."""
+    """Ray with two CPUs, whose workers know where the server of S3 is.
+
+    Starting it takes seconds, so it stays up for the modules that follow, until `no_ray`.
+    """
     import ray
 
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    ray.init(
-        "local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False
-    )
-    yield
-    ray.shutdown()
+    if not ray.is_initialized():
+        ray.init(
+            "local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False
+        )

@@ -34,8 +34,11 @@ CHECKS = settings(
 )
 
 
-def cases(few, many):
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.nightly)])
+def cases(few, many, *more):
+    """Run a test with a few cases, in `make test-all` with more, and every night with many."""
+    slow = [pytest.param(count, marks=pytest.mark.slow) for count in more]
+    nightly = pytest.param(many, marks=pytest.mark.nightly)
+    return pytest.mark.parametrize("count", [few, *slow, nightly])
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +75,7 @@ def repaired_and_run(store, grid, whole):
     assert not [finding for finding in verify(store).findings if finding.action != "none"]
 
 
-@cases(150, 6_000)
+@cases(50, 6_000, 150)
 def test_any_damage_is_told_and_mended(small_store, tmp_path, count):
 
     grid, whole = small_store

@@ -144,7 +144,6 @@ experiments: [{name: all, methods: Random, ipc: 1, seeds: 1, architectures: Conv
 """
 
 
-@pytest.mark.slow
 def test_a_read_only_store_can_be_read_and_a_run_says_that_it_cannot_be_written(whole, tmp_path):
     space = tmp_path / "tiny.yaml"
     space.write_text(SPACE)

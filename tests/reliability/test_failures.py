@@ -21,7 +21,7 @@ from orchestrator.store.verify import verify
 
 
 @pytest.fixture(scope="module")
-def ray_with_a_gpu(harness_modules):
+def ray_with_a_gpu(no_ray, harness_modules):
     """Ray with two CPUs and, by its word, a GPU."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     ray.init(
@@ -51,7 +51,6 @@ def launched(grid, **resources):
     return summary, console.file.getvalue()
 
 
-@pytest.mark.slow
 def test_failures_are_told_and_the_rest_is_done(make_grid, ray_with_a_gpu):
     grid = make_grid(sets=5, evaluations=2)
     raises, diverges, starved, short, fine = [

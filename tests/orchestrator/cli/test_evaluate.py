@@ -1,8 +1,6 @@
 """`iid evaluate`: what it asks for, what it refuses, and what it makes of a file."""
 
 import re
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -154,21 +152,14 @@ def test_the_question():
         ask("[digits, cifar10]", "", "paper", "", [], None)
 
 
-@pytest.mark.slow
-def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(published, tmp_path):
+def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(
+    published, tmp_path, monkeypatch, ray_on_two_cores
+):
     """The whole command: two runs of a file, our own format, a baseline, the report; then nothing
     is left to do.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "evaluate",
-        "res_DM.pt",
-        "own.safetensors",
-        "--dataset",
-        "digits",
-    ]
+    monkeypatch.chdir(published)
+    command = ["res_DM.pt", "own.safetensors", "--dataset", "digits"]
     command += ["--architectures", "ConvNetW8", "--beside", "Random", "--num-eval", "2"]
     command += [
         "--set",
@@ -180,11 +171,9 @@ def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(published, 
     ]
 
     def run():
-        done = subprocess.run(
-            command, cwd=published, capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        done = invoke(*command)
+        assert done.exit_code == 0, done.output
+        return done.output
 
     output = run()
     assert "DC, DSA or DM, stored normalised" in output and "safetensors file of ours" in output

@@ -10,11 +10,9 @@ from orchestrator.cluster import preflight
 from orchestrator.planning.plan import Plan
 from orchestrator.units import Select
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
-def two_gpus(harness_modules, monkeypatch):
+def two_gpus(no_ray, harness_modules, monkeypatch):
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
     ray.init(
         "local",

@@ -280,6 +280,25 @@ def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
     )
 
 
+def test_ctrl_c_twice_stops_at_once(harness):
+    console, stop_signal = Console(file=io.StringIO(), width=200), harness.store.stop_signal("r")
+    switch = StopSwitch(stop_signal, console)
+    with pytest.raises(KeyboardInterrupt), switch.installed():
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_until(switch.is_on)
+        assert stop_signal.is_set() and "Ctrl-C again stops at once" in console.file.getvalue()
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(60)
+    assert not stop_signal.is_set()
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+
+
 def test_the_board_counts_estimates_and_draws(small_plan):
     plan = small_plan(sets=2, evaluations=1)
     assert LaunchProgress(units=plan.units).estimate_seconds_left() is None
@@ -391,22 +410,19 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_after_checkpointing_and_the_next_launch_continues(harness):
     harness.behave({"steps": 40, "pause": 0.1})
     process = harness.drive(sets=1)
-    deadline = time.monotonic() + 60
-    while not harness.events("start") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: harness.events("start"), seconds=300)
     os.killpg(
         process.pid, signal.SIGINT
     )  # a terminal sends it to the whole group, workers included
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
     assert "same command again" in output and "Traceback" not in output
     assert harness.store.done_keys() == frozenset() and harness.events("end") == []
     harness.behave({"steps": 40})
     process = harness.drive(sets=1)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert len([line for line in harness.log() if line[0] == "resume"]) == 1

@@ -76,10 +76,15 @@ def cells(count=3, **changes):
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory):
+def space_file(tmp_path_factory):
     file = tmp_path_factory.mktemp("space") / "grid.yaml"
     file.write_text(json.dumps(SPACE))
-    return make_plan(load_space(str(file)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def plan(space_file):
+    return make_plan(load_space(str(space_file)))
 
 
 @pytest.mark.parametrize(
@@ -322,18 +327,25 @@ def compare(store, other, units):
         assert ours == theirs
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("ray_on_two_cores")
-def test_a_grid_on_ray_has_the_same_results_with_and_without_cohorts(plan, tmp_path):
+@pytest.mark.parametrize(
+    ("overrides", "sets"),
+    [(["seeds=1"], 9), pytest.param([], 18, marks=pytest.mark.slow)],
+    ids=["small", "whole"],
+)
+def test_a_grid_on_ray_has_the_same_results_with_and_without_cohorts(
+    space_file, overrides, sets, tmp_path
+):
+    plan = make_plan(load_space(str(space_file), overrides))
     together, alone = open_store(tmp_path / "together"), open_store(tmp_path / "alone")
     for store, cohorts_ in ((together, True), (alone, False)):
         options = RunOptions(data_root=tmp_path, tensorboard=False)
         summary = launch(find_pending(plan), store, options, space="grid", cohorts=cohorts_)
-        assert summary.exit_code == 0 and summary.computed["distill"] == 18
+        assert summary.exit_code == 0 and summary.computed["distill"] == sets
     units = [unit for unit in plan.units.values() if unit.kind == "distill"]
     compare(together, alone, units)
     sizes = [row["cohort"] for row in tables.read(together.tables, "distillations").to_pylist()]
     assert max(sizes) >= 3 and {
         row["cohort"] for row in tables.read(alone.tables, "distillations").to_pylist()
     } == {1}
-    assert tables.read(together.tables, "evaluations").num_rows == 18
+    assert tables.read(together.tables, "evaluations").num_rows == sets

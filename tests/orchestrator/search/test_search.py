@@ -162,15 +162,12 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
 
 
 @pytest.mark.slow
-def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_ten_minutes(
-    tmp_path,
-):
+def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early(tmp_path):
     (study,) = build_studies(
         load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha"
     )
-    store, began = open_store(tmp_path / "store"), time.monotonic()
+    store = open_store(tmp_path / "store")
     assert search(store, 24, tensorboard=True).run([study]) == 0
-    assert time.monotonic() - began < 600
     result = read_study_result(study, store)
     assert len(result.trials) == 24 and result.count("stopped") >= 8
     assert result.published is not None and result.importance
@@ -179,7 +176,6 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early_within_t
     }
 
 
-@pytest.mark.slow
 def test_a_search_goes_on_behind_a_url_from_another_machine(
     make_study, tmp_path, s3_url, monkeypatch, ray_on_two_cores
 ):
