@@ -121,7 +121,6 @@ def test_names_and_versions_are_part_of_the_key():
     assert key(lambda_loss=1.0) == key()
 
 
-@pytest.mark.slow
 def test_ray_workers_find_them(custom, tmp_path_factory):
     away = tmp_path_factory.mktemp("away")
     command = [
