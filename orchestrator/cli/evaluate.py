@@ -223,7 +223,7 @@ def ask(
         dataset=axes.refs()[0],
         protocol=protocol,
         architectures=axes.architectures,
-        beside=axes.methods,
+        methods=axes.methods,
         overrides=dict(changes.settings),
     )
 

@@ -86,7 +86,7 @@ class PlanSearcher(Searcher):
             if attempt.units:
                 self._running[trial_id] = attempt
                 return build_trial_config(attempt.units, self._settings, gpus=attempt.gpus)
-        return Searcher.FINISHED if self._schedule.exhausted() else None
+        return Searcher.FINISHED if self._schedule.is_exhausted() else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -106,11 +106,11 @@ class PlanSearcher(Searcher):
     def _settle(self, unit: Unit, gpus: float, result: Mapping[str, Any]) -> None:
         match result.get("status"):
             case "done" | "present":
-                self._schedule.settle(unit.key, ok=True)
+                self._schedule.finish(unit.key, ok=True)
             case "failed" if result.get("out_of_memory") and 0 < gpus < 1:
                 self._try_again(unit, 1.0)
             case "failed":
-                self._schedule.settle(unit.key, ok=False)
+                self._schedule.finish(unit.key, ok=False)
                 if result.get("fatal"):
                     self._progress.halted = str(result.get("reason"))
             case "split":
@@ -139,7 +139,7 @@ class PlanSearcher(Searcher):
         """Whether to start a unit now, which another launch may have done meanwhile, or be at."""
         if self._store.is_done(unit):
             self._progress.record_result(unit, UnitResult(status="present"))
-            self._schedule.settle(unit.key, ok=True)
+            self._schedule.finish(unit.key, ok=True)
             return False
         if leases.is_held(self._store.storage, unit.key, but=self._settings.run):
             self._progress.record_wait(unit)
@@ -154,7 +154,7 @@ class PlanSearcher(Searcher):
         result = UnitResult(status="failed", error=error, reason=reason)
         self._progress.record_result(unit, result)
         record_failure(unit, self._store, run=self._settings.run, device="", result=result)
-        self._schedule.settle(unit.key, ok=False)
+        self._schedule.finish(unit.key, ok=False)
 
     def _next(self, now: float) -> Attempt | None:
         for place, (when, attempt) in enumerate(self._again):

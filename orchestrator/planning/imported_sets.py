@@ -1,18 +1,18 @@
-"""Plans of evaluations: sets that exist already, made elsewhere or in the store, beside methods of
-ours.
+"""Plans of evaluations: sets that exist already, from files or in the store, and methods to compare
+them with.
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from distill_core.settings import DatasetRef, EvaluationSettings, Protocol, SettingsError
-from orchestrator.planning.plan import Cell, Plan, make_plan
+from orchestrator.planning.plan import Cell, Plan, make_plan, name_networks
 from orchestrator.units import Evaluate, ImportSet, SetUnit, Unit
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import resolve
 from search_spaces.rules import Case
-from search_spaces.schema import SAME
 from search_spaces.setting_sources import published_rules
 
 EXPERIMENT = "evaluate"
@@ -36,7 +36,7 @@ class GivenSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRequest:
-    """What is asked of the sets."""
+    """What to do with the sets."""
 
     dataset: DatasetRef
     protocol: Protocol
@@ -44,72 +44,74 @@ class EvaluationRequest:
     """Networks to train; `same` is the one that the published settings match with on this data
     set.
     """
-    beside: tuple[str, ...] = ()
-    """Methods to compare with, at the sets' IPCs and seeds."""
+    methods: tuple[str, ...] = ()
+    """Methods to compare with, at the IPCs and seeds of the sets."""
     overrides: dict[str, object] = dataclasses.field(default_factory=dict)
     """Settings by path."""
 
 
-def plan_evaluation(sets: Sequence[GivenSet], question: EvaluationRequest) -> Plan:
-    """Plan to import what is not in the store, to evaluate every set, and to do the same with other
-    methods.
+class _PlannedEvaluation(NamedTuple):
+    unit: Evaluate
+    cell: Cell
+
+
+def plan_evaluation(sets: Sequence[GivenSet], request: EvaluationRequest) -> Plan:
+    """Plan to import what is not in the store, and to evaluate every set and the other methods.
 
     Raises:
-        SettingsError: two different sets would go by one name, IPC and number.
-        SpaceError: the methods beside cannot be planned.
+        SettingsError: two different sets would have the same name, IPC and number.
+        SpaceError: the methods to compare with cannot be planned.
     """
-    experiment = _experiment(sets, question)
+    experiment = _build_experiment(sets, request)
     space = Space(name=EXPERIMENT, description="", experiments=(experiment,))
-    beside = make_plan(space) if question.beside else Plan(units={}, cells=())
-    units, cells = dict(beside.units), list(beside.cells)
+    compared = make_plan(space) if request.methods else Plan(units={}, cells=())
+    units, cells = dict(compared.units), list(compared.cells)
     for given in sets:
-        units |= {unit.key: unit for unit in (*given.ancestors, given.unit)}
-        for evaluation, cell in _cells(given, experiment):
+        for unit in (*given.ancestors, given.unit):
+            units[unit.key] = unit
+        for evaluation, cell in _plan_given_set(given, experiment):
             units.setdefault(evaluation.key, evaluation)
             cells.append(cell)
-    distinct = tuple(dict.fromkeys(cells))
-    _require_names(distinct)
+    distinct = tuple(dict.fromkeys(cells))  # the same set may be given twice
+    _check_names(distinct)
     return Plan(units=units, cells=distinct)
 
 
-def _experiment(sets: Sequence[GivenSet], question: EvaluationRequest) -> Experiment:
+def _build_experiment(sets: Sequence[GivenSet], request: EvaluationRequest) -> Experiment:
     return Experiment(
         name=EXPERIMENT,
         where="iid evaluate",
         measure="accuracy",
-        datasets=(question.dataset,),
-        methods=question.beside,
+        datasets=(request.dataset,),
+        methods=request.methods,
         ipc=tuple(dict.fromkeys(given.unit.ipc for given in sets)),
         ratio=(),
         seeds=tuple(dict.fromkeys(given.unit.seed for given in sets)),
-        architectures=question.architectures,
+        architectures=request.architectures,
         steps=(),
-        protocol=question.protocol,
+        protocol=request.protocol,
         sweep=(),
         rules=published_rules(),
-        overrides=question.overrides,
+        overrides=request.overrides,
     )
 
 
-def _cells(given: GivenSet, experiment: Experiment) -> Iterator[tuple[Evaluate, Cell]]:
+def _plan_given_set(given: GivenSet, experiment: Experiment) -> Iterator[_PlannedEvaluation]:
+    """Yield the evaluation of a set on each network."""
     unit, protocol = given.unit, experiment.protocol
     (dataset,) = experiment.datasets
-    # A name that a user gave says nothing of how networks are trained, even if a rule is about a
+    # A name that a user gave says nothing about how to train networks, even if a rule is about a
     # method of that name.
     method = "imported" if isinstance(unit, ImportSet) else given.method
-    settings = resolve(
-        experiment, Case(dataset=dataset.name, method=method, ipc=unit.ipc, protocol=protocol), {}
-    )
-    networks = dict.fromkeys(
-        settings.distillation.network if n == SAME else n for n in experiment.architectures
-    )
-    for network in networks:
+    case = Case(dataset=dataset.name, method=method, ipc=unit.ipc, protocol=protocol)
+    settings = resolve(experiment, case, {})
+    for network in name_networks(experiment, settings.distillation.network):
         evaluation = Evaluate(
             dataset=dataset,
             protocol=protocol,
             split="test",
             network=network,
-            settings=_with_rate(settings.evaluation, given.lr_net),
+            settings=_replace_rate(settings.evaluation, given.lr_net),
             seed=unit.seed,
             parents=(unit.key,),
         )
@@ -125,19 +127,20 @@ def _cells(given: GivenSet, experiment: Experiment) -> Iterator[tuple[Evaluate, 
             evaluation_key=evaluation.key,
             note=given.note,
         )
-        yield evaluation, cell
+        yield _PlannedEvaluation(evaluation, cell)
 
 
-def _with_rate(settings: EvaluationSettings, lr_net: float | None) -> EvaluationSettings:
+def _replace_rate(settings: EvaluationSettings, lr_net: float | None) -> EvaluationSettings:
     return settings if lr_net is None else dataclasses.replace(settings, lr_net=lr_net)
 
 
-def _require_names(cells: Sequence[Cell]) -> None:
-    seen: dict[tuple[object, ...], str] = {}
+def _check_names(cells: Sequence[Cell]) -> None:
+    """Check that a report can tell the sets apart."""
+    evaluations: dict[tuple[object, ...], str] = {}
     for cell in cells:
-        place = (cell.method, cell.ipc, cell.seed, cell.network)
-        if seen.setdefault(place, cell.evaluation_key) != cell.evaluation_key:
+        name = (cell.method, cell.ipc, cell.seed, cell.network)
+        if evaluations.setdefault(name, cell.evaluation_key) != cell.evaluation_key:
             raise SettingsError(
-                f"two different sets would be {cell.method}, IPC {cell.ipc}, number {cell.seed}; "
-                "give the imported ones another name with --name"
+                f"two different sets would be {cell.method}, IPC {cell.ipc}, number {cell.seed};"
+                " give the imported ones another name with --name"
             )

@@ -1,6 +1,4 @@
-"""What a user asks for: a search space, in its small version or not, with changes from the command
-line.
-"""
+"""What a user asks for: a search space, its full or its small version, and changes to it."""
 
 import shlex
 from dataclasses import dataclass
@@ -21,16 +19,23 @@ class Request:
     """The small version."""
 
     def load(self) -> Space:
-        """Read the search space; SpaceError if it or an override cannot be used."""
+        """Read the search space.
+
+        Raises:
+            SpaceError: it or an override cannot be used.
+        """
         return load_space(self.space, self.overrides, smoke=self.smoke)
 
     @property
     def name(self) -> str:
-        """What people call it: the space, and that it is the small version."""
+        """What people call it, such as "paper --smoke"."""
         return f"{self.space} --smoke" if self.smoke else self.space
 
     def command(self, verb: str, *options: str) -> str:
         """Return the command line that asks for the same, with further options."""
-        small = ["--smoke"] if self.smoke else []
-        changes = [word for override in self.overrides for word in ("--set", override)]
-        return shlex.join(["iid", verb, self.space, *small, *changes, *options])
+        words = ["iid", verb, self.space]
+        if self.smoke:
+            words.append("--smoke")
+        for override in self.overrides:
+            words += ["--set", override]
+        return shlex.join([*words, *options])

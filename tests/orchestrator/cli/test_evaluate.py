@@ -139,14 +139,14 @@ def test_the_question():
         "digits", "ConvNet, ResNet18", "strict", "random,whole", ["evaluation.lr_net=0.5"], 3
     )
     assert (question.dataset.name, question.protocol) == ("digits", "strict")
-    assert question.architectures == ("ConvNet", "ResNet18") and question.beside == (
+    assert question.architectures == ("ConvNet", "ResNet18") and question.methods == (
         "Random",
         "Whole",
     )
     assert question.overrides["evaluation.num_eval"] == 3
     own = ask("{name: mine, format: imagefolder, path: p}", "", "paper", "", [], None)
     assert (
-        own.dataset.format == "imagefolder" and own.architectures == ("same",) and own.beside == ()
+        own.dataset.format == "imagefolder" and own.architectures == ("same",) and own.methods == ()
     )
     with pytest.raises(SpaceError, match="one data set"):
         ask("[digits, cifar10]", "", "paper", "", [], None)

@@ -122,7 +122,7 @@ def test_a_grid_is_handed_out_as_cohorts_one_a_slot(plan):
         2,
         2,
     ]  # those with λ_CC = 0, of two seeds, on two slots
-    schedule.settle(extractor.key, ok=True)
+    schedule.finish(extractor.key, ok=True)
     rest = take(schedule)
     assert sorted(map(len, rest)) == [3, 3, 3, 3]
     assert all(len({unit.seed for unit in units}) == 1 for units in without + rest)

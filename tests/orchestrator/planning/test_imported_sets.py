@@ -64,7 +64,7 @@ def test_what_a_file_is_names_the_unit_and_where_it_lies_does_not():
 
 def test_methods_beside_get_the_same_ipcs_and_seeds():
     question = dataclasses.replace(
-        QUESTION, beside=("Random", "Whole"), architectures=("ConvNetW8", "MLP")
+        QUESTION, methods=("Random", "Whole"), architectures=("ConvNetW8", "MLP")
     )
     plan = plan_evaluation([imported(0), imported(1), imported(0, ipc=5)], question)
     cells = {(cell.method, cell.ipc, cell.seed, cell.network) for cell in plan.cells}
@@ -102,7 +102,7 @@ def test_a_given_name_does_not_change_the_protocol():
 
 def test_a_learning_rate_of_their_own_is_theirs_alone():
     theirs = dataclasses.replace(imported(), lr_net=0.5, note="trained with learning rate 0.5")
-    plan = plan_evaluation([theirs], dataclasses.replace(QUESTION, beside=("Random",)))
+    plan = plan_evaluation([theirs], dataclasses.replace(QUESTION, methods=("Random",)))
     rates = {cell.method: plan.units[cell.evaluation_key].settings.lr_net for cell in plan.cells}
     assert rates == {"theirs": 0.5, "Random": 0.01}
     assert [cell.note for cell in plan.cells] == ["", "trained with learning rate 0.5"]
@@ -111,8 +111,8 @@ def test_a_learning_rate_of_their_own_is_theirs_alone():
 def test_a_set_of_the_store_is_evaluated_as_it_was():
     """The same set, named by key or planned as a method, is one unit and one cell."""
     unit = Select(dataset=DIGITS, protocol="paper", method="random", ipc=2, seed=0)
-    beside = dataclasses.replace(QUESTION, beside=("Random",))
-    plan = plan_evaluation([GivenSet(unit=unit, method="Random"), imported()], beside)
+    question = dataclasses.replace(QUESTION, methods=("Random",))
+    plan = plan_evaluation([GivenSet(unit=unit, method="Random"), imported()], question)
     assert [(cell.method, cell.set_key) for cell in plan.cells] == [
         ("Random", unit.key),
         ("theirs", imported().unit.key),
@@ -122,7 +122,7 @@ def test_a_set_of_the_store_is_evaluated_as_it_was():
 def test_two_sets_of_one_name():
     with pytest.raises(SettingsError, match="another name with --name"):
         plan_evaluation(
-            [imported(method="Random")], dataclasses.replace(QUESTION, beside=("Random",))
+            [imported(method="Random")], dataclasses.replace(QUESTION, methods=("Random",))
         )
 
 

@@ -242,7 +242,7 @@ def test_distillation_goes_before_evaluation(plan_of):
     while units := schedule.next():
         (unit,) = units
         order.append(unit.kind)
-        schedule.settle(unit.key, ok=True)
+        schedule.finish(unit.key, ok=True)
     first_evaluation = order.index("evaluate", 2)
     assert order[:4] == ["train_extractors"] * 4
     assert set(order[first_evaluation:]) == {"evaluate"}
@@ -279,13 +279,13 @@ def test_whatever_happens_every_unit_is_handed_out_once_after_its_parents(
     failing = set(draw.sample(sorted(plan.units), failures)) & todo
     schedule = ReadyQueue(work, slots=slots)
     running, handed_out, good = [], [], set(there)
-    while not schedule.exhausted():
+    while not schedule.is_exhausted():
         while len(running) < workers and (units := schedule.next()):
             assert all(parent in good for unit in units for parent in unit.parents)
             running += [unit.key for unit in units]
             handed_out += [unit.key for unit in units]
         key = running.pop(draw.randrange(len(running)))
-        schedule.settle(key, ok=key not in failing)
+        schedule.finish(key, ok=key not in failing)
         good |= {key} - failing
     assert not running and schedule.next() == ()
     assert len(handed_out) == len(set(handed_out))
