@@ -3,12 +3,15 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from orchestrator.cli.options import StoreOption
-from orchestrator.launch.status import read_status, render_status
+from orchestrator.launch.status import STATES, LaunchNote, Status, read_status
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
+from orchestrator.units import KINDS, describe_unit
 
 
 def status(
@@ -30,4 +33,54 @@ def show_status(store: Store, console: Console, *, tracebacks: bool = False) -> 
     Raises:
         StoreError: there is no store, or it cannot be read.
     """
-    console.print(render_status(read_status(store), tracebacks=tracebacks))
+    found = read_status(store)
+    console.print(render_status(found, tracebacks=tracebacks))
+    if found.last_launch is not None:
+        console.print(format_launch(found.last_launch), soft_wrap=True)
+
+
+def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:
+    """Draw a status: a row per kind, then the failures with their reasons."""
+    if not status.spaces and status.others:
+        return Text(
+            f"{status.others} units are done, but no launch has a record that can be read: see iid"
+            " verify."
+        )
+    if not status.spaces:
+        return Text("Nothing was launched on this store yet.")
+    lines = []
+    for failure in status.failures:
+        name = describe_unit(failure.unit)
+        lines.append(Text(f"failed: {name}: {failure.error}: {failure.reason}", style="red"))
+    if status.others:
+        lines.append(Text(f"{status.others} more units are done, which earlier launches planned"))
+    if tracebacks:
+        lines += [Text(failure.traceback) for failure in status.failures]
+    return Group(_build_table(status), *lines)
+
+
+def format_launch(launch: LaunchNote) -> Text:
+    """Write how a launch ended, and where its log is."""
+    parts = [f"Last launch: {launch.run}"]
+    if launch.outcome is not None:
+        parts.append(launch.outcome)
+    elif launch.log is not None:  # records without a log say nothing about the end either
+        parts.append("running or killed")
+    if launch.log is not None:
+        parts.append(f"log: {launch.log}")
+    return Text(", ".join(parts))
+
+
+def _build_table(status: Status) -> Table:
+    title = f"search spaces: {', '.join(status.spaces)}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("kind")
+    for state in STATES:
+        table.add_column(state, justify="right")
+    for kind in KINDS:
+        numbers = [status.counts[state][kind] for state in STATES]
+        if any(numbers):
+            table.add_row(kind, *map(str, numbers))
+    totals = [str(status.counts[state].total()) for state in STATES]
+    table.add_row("all", *totals, style="bold")
+    return table

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ray._private import services
 from rich.console import Console
+
+from orchestrator.cluster._compat import find_started_cluster
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def find_running_cluster() -> str:
     Raises:
         ConnectionError: there is none.
     """
-    found = os.environ.get("RAY_ADDRESS") or services.find_bootstrap_address(None)
+    found = os.environ.get("RAY_ADDRESS") or find_started_cluster()
     if not found or found == "auto":
         raise ConnectionError(
             "ray start has started none on this machine, and RAY_ADDRESS names none"

@@ -96,7 +96,9 @@ class OutcomeRecorder:
             out_of_memory=_is_out_of_memory(error),
             fatal=is_full(error),
         )
-        _log.warning("%s %s failed: %s: %s", unit.kind, unit.key, result.error, reason)
+        _log.error(
+            "%s %s failed: %s: %s", unit.kind, unit.key, result.error, reason, exc_info=error
+        )
         device = device_name(self.device)
         record_failure(unit, self.store, run=self.settings.run, device=device, result=result)
         return result

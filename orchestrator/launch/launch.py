@@ -88,7 +88,9 @@ def launch(
     clean_up(store, work.done)
     settings = options.build_trial_settings(store, provenance.new_run_id())
     with run_log.record_launch(store, settings.run):
-        record = LaunchRecord(store, settings.run, _describe_launch(space, overrides, options))
+        record = LaunchRecord(
+            store, settings.run, _describe_launch(settings.run, space, overrides, options)
+        )
         process = _LaunchProcess(
             work=work,
             store=store,
@@ -238,7 +240,7 @@ class _LaunchProcess:
 
 
 def _describe_launch(
-    space: str, overrides: Sequence[str], options: RunOptions
+    run: str, space: str, overrides: Sequence[str], options: RunOptions
 ) -> dict[str, object]:
     return {
         "space": space,
@@ -250,6 +252,7 @@ def _describe_launch(
         "address": options.resources.address,
         "versions": dict(provenance.versions()),
         "git_commit": provenance.git_commit(),
+        "log": f"runs/{run}.log",
     }
 
 

@@ -13,14 +13,12 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private.authentication.authentication_token_setup import (
-    maybe_enable_token_auth_if_token_available,
-)
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from rich.console import Console
 
+from orchestrator.cluster._compat import enable_token_auth, forget_metrics
 from orchestrator.cluster.auth_token import keep_token_private
 from orchestrator.cluster.head_node import check_reachable, find_running_cluster, watch_head_node
 from orchestrator.cluster.preflight import is_cluster
@@ -94,9 +92,7 @@ def join_cluster(address: str | None, console: Console) -> Iterator[None]:
             found = find_running_cluster() if address == "auto" else address
             check_reachable(found)
             if address == "auto" and not os.environ.get("RAY_ADDRESS"):
-                maybe_enable_token_auth_if_token_available(
-                    warn_if_disabled=False
-                )  # as ray.init("auto") does
+                enable_token_auth()
         ray.init(found or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if address is None:
@@ -223,8 +219,7 @@ class ProgressCallback(tune.Callback):
         """Drop what nobody reads any more: Tune keeps its trials to the end, and a launch may have
         very many.
         """
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+        forget_metrics(trial)
         trial.config = {}
 
     def on_trial_recover(

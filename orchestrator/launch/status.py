@@ -1,6 +1,7 @@
-"""Where a store stands: what its launches set out to do, and how far that is."""
+"""Read how far the search spaces of a store are, from its launches, leases and failures."""
 
 import json
+import logging
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,16 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from distill_core.settings import SettingsError
 from orchestrator.errors import StoreError
 from orchestrator.launch.progress import find_blocked
 from orchestrator.store import leases
 from orchestrator.store.store import Store
-from orchestrator.units import KINDS, Unit, describe_unit, from_json
+from orchestrator.units import Unit, from_json
+
+_log = logging.getLogger(__name__)
 
 STATES = ("done", "running", "failed", "waiting", "blocked")
 
@@ -36,22 +35,35 @@ class FailureNote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchNote:
+    """The record of a launch, as far as it says how the launch went."""
+
+    run: str
+    outcome: str | None
+    """How it ended, one of `LaunchOutcome`; None if it runs still, was killed, or was recorded by a
+    version that did not note the end.
+    """
+    log: str | None
+    """Path or URL of its log; None in records of versions without one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """Units of a store's search spaces, by state and kind."""
 
     spaces: tuple[str, ...]
-    """Search spaces that were launched, with their changes from the command line; of each the last
-    launch counts.
-    """
+    """Search spaces that were launched, with their changes from the command line."""
     counts: Mapping[str, Counter[str]]
-    """For each of `STATES` the number of units of each kind."""
+    """Number of units of each kind, by state; of each space those of its last launch."""
     failures: tuple[FailureNote, ...]
     others: int = 0
-    """Done units that earlier launches planned and none of these."""
+    """Done units that only earlier launches planned."""
+    last_launch: LaunchNote | None = None
+    """The launch that began last; None if there was none."""
 
 
 def read_status(store: Store) -> Status:
-    """Read where a store stands; nothing is changed.
+    """Read how far a store is; nothing is changed.
 
     Raises:
         StoreError: the store is not there or cannot be read.
@@ -60,11 +72,16 @@ def read_status(store: Store) -> Status:
         raise StoreError(
             f"store: there is none in {store}; name it with --store, or make one with iid run"
         )
-    launches = last_launches(store.runs())
-    units = {key: unit for record in launches for key, unit in planned_units(store, record).items()}
+    records = store.runs()
+    launches = find_last_launches(records)
+    units: dict[str, Unit] = {}
+    for record in launches:
+        units.update(read_planned_units(store, record))
     done = store.done_keys()
     running = leases.held_keys(store.storage) - done
-    notes = tuple(note for note in _failure_notes(store) if note.unit.key not in done | running)
+    # A unit that failed may have been done since, or be tried again right now.
+    over = done | running
+    notes = tuple(note for note in _read_failures(store) if note.unit.key not in over)
     failed = {note.unit.key for note in notes}
     blocked = find_blocked(failed, units)
     counts: dict[str, Counter[str]] = {state: Counter() for state in STATES}
@@ -79,21 +96,33 @@ def read_status(store: Store) -> Status:
             state = "blocked" if key in blocked else "waiting"
         counts[state][unit.kind] += 1
     return Status(
-        spaces=tuple(dict.fromkeys(shlex.join(_name(record)) for record in launches)),
+        spaces=tuple(dict.fromkeys(shlex.join(_name_space(record)) for record in launches)),
         counts=counts,
         failures=tuple(note for note in notes if note.unit.key in units),
         others=len(done - units.keys()),
+        last_launch=_describe_launch(store, records[-1]) if records else None,
     )
 
 
-def last_launches(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the last launch of each search space and set of changes to it, of records that come
-    oldest first.
+def _describe_launch(store: Store, record: Mapping[str, Any]) -> LaunchNote:
+    log = record.get("log")
+    return LaunchNote(
+        run=str(record["run"]),
+        outcome=record.get("outcome"),
+        log=f"{store.address}/{log}" if log else None,
+    )
+
+
+def find_last_launches(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the last launch of each search space with its changes.
+
+    Args:
+        records: of all launches, oldest first.
     """
-    return list({_name(record): record for record in records}.values())
+    return list({_name_space(record): record for record in records}.values())
 
 
-def _name(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _name_space(record: Mapping[str, Any]) -> tuple[str, ...]:
     changes = record.get("overrides")
     listed = [str(change) for change in changes] if isinstance(changes, list) else []
     return (
@@ -102,32 +131,37 @@ def _name(record: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Unit]:
-    """Return the units of a launch, each after those it needs; those of an incompatible version are
-    left out.
+def read_planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Unit]:
+    """Return the units of a launch, each after those it needs.
+
+    Units that this version cannot read are left out.
     """
     units = {}
     for key, fields in store.planned(record).items():
-        with suppress(SettingsError):
+        try:
             units[key] = from_json(json.dumps(fields))
+        except SettingsError as error:
+            _log.info("unit %s of launch %s cannot be read: %s", key, record["run"], error)
     return units
 
 
 def find_unit(store: Store, key: str) -> Unit:
-    """Return the unit whose key begins with `key`, from the launches' records or among the done
-    ones.
+    """Return the planned or done unit whose key begins with `key`.
 
     Raises:
         StoreError: there is none, or more than one, or it is another version's.
     """
     planned: dict[str, Any] = {}
     for record in {record["plan"]: record for record in store.runs()}.values():
-        with suppress(StoreError):
+        try:
             planned.update(store.planned(record))
+        except StoreError as error:
+            # The key may be in another plan, or done.
+            _log.warning("the plan of launch %s is left out: %s", record["run"], error)
     matches = sorted({match for match in (*planned, *store.done_keys()) if match.startswith(key)})
     if not matches:
         raise StoreError(
-            f"no unit of {store} has a key that begins with {key!r}; iid run notes what it plans"
+            f"no unit of {store} has a key that begins with {key!r}; iid run records what it plans"
         )
     if len(matches) > 1:
         raise StoreError(
@@ -146,44 +180,13 @@ def find_unit(store: Store, key: str) -> Unit:
     )
 
 
-def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType:
-    """Draw a status: a row a kind, then the failures with their reasons."""
-    if not status.spaces and status.others:
-        return Text(
-            f"{status.others} units are done, but no launch has a record that can be read: see iid"
-            " verify."
-        )
-    if not status.spaces:
-        return Text("Nothing was launched on this store yet.")
-    table = Table(
-        title=f"search spaces: {', '.join(status.spaces)}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("kind")
-    for state in STATES:
-        table.add_column(state, justify="right")
-    for kind in KINDS:
-        if any(status.counts[state][kind] for state in STATES):
-            table.add_row(kind, *(str(status.counts[state][kind]) for state in STATES))
-    table.add_row("all", *(str(status.counts[state].total()) for state in STATES), style="bold")
-    notes = [
-        Text(f"failed: {describe_unit(f.unit)}: {f.error}: {f.reason}", style="red")
-        for f in status.failures
-    ]
-    if status.others:
-        notes.append(Text(f"{status.others} more units are done, which earlier launches planned"))
-    details = [Text(failure.traceback) for failure in status.failures] if tracebacks else []
-    return Group(table, *notes, *details)
-
-
-def _failure_notes(store: Store) -> list[FailureNote]:
+def _read_failures(store: Store) -> list[FailureNote]:
     notes = []
     for row in store.read("failures").to_pylist():
         try:
             unit = from_json(row["spec"])
-        except SettingsError:
+        except SettingsError as error:
+            _log.info("a failure of another version is left out: %s", error)
             continue
         texts = {name: row[name] or "" for name in ("error", "reason", "traceback", "host")}
         notes.append(FailureNote(unit=unit, finished=row["finished"], **texts))

@@ -280,12 +280,10 @@ def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(
         asked.append(address)
         raise ConnectionError("not now")
 
-    def use_token(*, warn_if_disabled):
+    def use_token():
         asked.append("token")
 
-    monkeypatch.setattr(
-        "orchestrator.launch.ray_tune.maybe_enable_token_auth_if_token_available", use_token
-    )
+    monkeypatch.setattr("orchestrator.launch.ray_tune.enable_token_auth", use_token)
     monkeypatch.setattr(
         "orchestrator.launch.ray_tune.find_running_cluster", lambda: "10.0.0.1:6379"
     )

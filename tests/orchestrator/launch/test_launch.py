@@ -1,4 +1,3 @@
-import functools
 import io
 import json
 import os
@@ -7,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from ray.exceptions import RaySystemError
@@ -15,33 +15,17 @@ from rich.console import Console
 
 from orchestrator.cluster.resources import Capacity, ResourceRequest
 from orchestrator.errors import LaunchError, StoreError
-from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
-from orchestrator.execution.trial import TrialSettings, UnitResult
+from orchestrator.execution.trial import TrialSettings
 from orchestrator.launch import ray_tune
-from orchestrator.launch.display import format_line, render
 from orchestrator.launch.plan_searcher import MAX_DEATHS
-from orchestrator.launch.progress import Failure, LaunchProgress
-from orchestrator.launch.stop_switch import StopSwitch
-from orchestrator.launch.summary import Summary, print_summary
+from orchestrator.launch.status import read_status
+from orchestrator.launch.summary import print_summary
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.store import leases, tables
-from orchestrator.store.stop_signal import StopSignal
+from orchestrator.store.verify import verify
 
 RUNNER = "fake_runner:run_unit"
-SUMMARY = functools.partial(
-    Summary,
-    run="r",
-    computed={},
-    already=0,
-    failures=(),
-    blocked=(),
-    waiting=0,
-    stopped=False,
-    halted=None,
-    seconds=1.0,
-)
-
 pytestmark = pytest.mark.usefixtures("ray_on_two_cores")
 
 
@@ -247,142 +231,11 @@ def test_a_full_disk_ends_a_launch_after_the_units_that_met_it(harness, small_pl
     assert "Could not continue: " in shown(summary)
 
 
-def test_of_many_failures_ten_are_shown(small_plan):
-    failures = tuple(
-        Failure(unit=unit, error="E", reason="why not")
-        for unit in small_plan(sets=20, evaluations=1).units.values()
-    )
-    text = shown(SUMMARY(failures=failures))
-    assert (
-        text.count("why not") == 10
-        and f"and {len(failures) - 10} more failed; iid status shows all" in text
-    )
-
-
-class Unwritable:
-    """A storage that cannot be written."""
-
-    def put(self, *arguments):
-        raise OSError(30, "Read-only file system")
-
-    remove = put
-
-
-def test_ctrl_c_on_a_store_that_cannot_be_written_stops_at_once_and_says_so():
-    console = Console(file=io.StringIO(), width=200)
-    switch = StopSwitch(StopSignal(Unwritable(), "runs/r.stop"), console)
-    with pytest.raises(KeyboardInterrupt), switch.installed():
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(10)
-    assert (
-        switch.is_on()
-        and "Stopping at once: the store cannot be written (Read-only" in console.file.getvalue()
-    )
-
-
-def test_ctrl_c_twice_stops_at_once(harness):
-    console, stop_signal = Console(file=io.StringIO(), width=200), harness.store.stop_signal("r")
-    switch = StopSwitch(stop_signal, console)
-    with pytest.raises(KeyboardInterrupt), switch.installed():
-        os.kill(os.getpid(), signal.SIGINT)
-        wait_until(switch.is_on)
-        assert stop_signal.is_set() and "Ctrl-C again stops at once" in console.file.getvalue()
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(60)
-    assert not stop_signal.is_set()
-
-
 def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.02)
-
-
-def test_the_board_counts_estimates_and_draws(small_plan):
-    plan = small_plan(sets=2, evaluations=1)
-    assert LaunchProgress(units=plan.units).estimate_seconds_left() is None
-    expected = {key: 10.0 if unit.kind == "distill" else 1.0 for key, unit in plan.units.items()}
-    progress = LaunchProgress(units=plan.units, expected=expected)
-    (extractor,), (first, second) = by_kind(plan, "train_extractors"), by_kind(plan, "distill")
-    assert progress.estimate_seconds_left() == 23.0
-    progress.record_start(extractor)
-    progress.record_result(extractor, UnitResult(status="done", seconds=2.0))
-    assert (
-        progress.estimate_seconds_left() == 2 * 22.0
-    )  # the first unit took twice what was expected
-    progress.record_start(first)
-    progress.record_progress(first, UnitProgress(step=10, total=100, values={"loss": 0.5}))
-    progress.running[first.key].first_time -= 1.0
-    progress.record_progress(first, UnitProgress(step=20, total=100, values={"loss": 0.25}))
-    assert 7 < progress.running[first.key].seconds_left < 9
-    assert "1/5 done" in format_line(progress) and "20/100" in format_line(progress)
-    console = Console(file=io.StringIO(), width=200)
-    console.print(render(progress))
-    text = console.file.getvalue()
-    assert "20/100" in text and "loss 0.25" in text and "0/2" in text
-    progress.record_result(first, UnitResult(status="failed", error="ValueError", reason="why"))
-    assert len(progress.blocked) == 1 and progress.failures[first.key] == Failure(
-        unit=first, error="ValueError", reason="why"
-    )
-    progress.record_result(first, UnitResult(status="done", seconds=10.0))
-    assert not progress.blocked and not progress.failures
-    progress.record_result(second, UnitResult(status="done", seconds=10.0))
-    for evaluation in by_kind(plan, "evaluate"):
-        progress.record_result(evaluation, UnitResult(status="present"))
-    assert progress.estimate_seconds_left() == 0
-
-
-@pytest.mark.parametrize(
-    ("failed", "waiting", "stopped", "code"),
-    [
-        (0, 0, False, 0),
-        (0, 0, True, 0),
-        (1, 0, False, 1),
-        (0, 3, True, 130),
-        (0, 3, False, 1),
-        (1, 3, True, 1),
-    ],
-)
-def test_exit_codes(small_plan, failed, waiting, stopped, code):
-    unit = next(iter(small_plan().units.values()))
-    failures = (Failure(unit=unit, error="E", reason="r"),) * failed
-    assert SUMMARY(failures=failures, waiting=waiting, stopped=stopped).exit_code == code
-
-
-def test_a_board_is_drawn_while_it_changes(small_plan):
-    plan = small_plan(sets=50)
-    progress = LaunchProgress(units=plan.units, expected=dict.fromkeys(plan.units, 1.0))
-    over = threading.Event()
-
-    def change():
-        while not over.is_set():
-            for unit in plan.units.values():
-                progress.record_start(unit)
-                progress.record_result(unit, UnitResult(status="failed"))
-                progress.record_result(unit, UnitResult(status="done"))
-
-    thread = threading.Thread(target=change)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    thread.start()
-    try:
-        for _ in range(50):
-            format_line(progress), render(progress)
-    finally:
-        over.set()
-        thread.join()
-        sys.setswitchinterval(before)
-
-
-def test_the_board_says_that_it_waits_for_another_launch(small_plan):
-    plan = small_plan()
-    progress = LaunchProgress(units=plan.units)
-    unit = next(iter(plan.units.values()))
-    progress.record_wait(unit)
-    assert "waiting for 1 units that another launch is computing" in format_line(progress)
-    progress.record_start(unit)
-    assert "another launch" not in format_line(progress)
 
 
 def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, small_plan):
@@ -426,3 +279,58 @@ def test_ctrl_c_stops_after_checkpointing_and_the_next_launch_continues(harness)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert len([line for line in harness.log() if line[0] == "resume"]) == 1
+
+
+def log_of(summary):
+    return Path(summary.log).read_text()
+
+
+def test_a_launch_leaves_a_log_with_lines_of_its_workers(harness, small_plan):
+    plan = small_plan(sets=1, evaluations=1)
+    (distill,) = by_kind(plan, "distill")
+    harness.behave(**{distill.key: {"fail": "no such thing"}})
+    summary = harness.launch(plan)
+    text = log_of(summary)
+    lines = [line for line in text.splitlines() if not line.startswith("    ")]
+    drivers = [line for line in lines if f":{os.getpid()} " in line]
+    workers = [line for line in lines if f":{os.getpid()} " not in line]
+    assert any(f"launch {summary.run} of small" in line for line in drivers)
+    assert any(f"launch {summary.run} ended: failed" in line for line in drivers)
+    assert any("started" in line and distill.key[:6] in line for line in drivers)
+    assert any(" orchestrator.execution." in line and distill.key in line for line in workers)
+    assert "Traceback (most recent call last)" in text and "no such thing" in text
+    assert f"Log: {summary.log}" in shown(summary)
+    assert verify(harness.store).findings == ()
+
+
+def test_a_launch_behind_a_url_merges_the_logs_of_its_workers(s3_harness, small_plan):
+    plan = small_plan(sets=1, evaluations=1)
+    summary = s3_harness.launch(plan)
+    store = s3_harness.store
+    logs = [name for name in store.storage.entries("runs") if name.endswith(".log")]
+    assert logs == [f"{summary.run}.log"]
+    text = store.storage.get(f"runs/{summary.run}.log").decode()
+    assert " orchestrator.execution." in text
+    assert text.splitlines()[-1].endswith("0 failed, 0 blocked, 0 not tried")
+
+
+def test_the_record_of_a_launch_says_how_it_ended(harness, small_plan):
+    summary = harness.launch(small_plan(sets=1))
+    (record,) = harness.store.runs()
+    assert record["outcome"] == "done" and record["started"] < record["ended"]
+    assert record["log"] == f"runs/{summary.run}.log"
+    last = read_status(harness.store).last_launch
+    assert (last.run, last.outcome, last.log) == (summary.run, "done", summary.log)
+
+
+def test_the_record_of_a_launch_that_broke_down_says_why(harness, small_plan, monkeypatch):
+    def fit(tuner):
+        raise TuneError("it is broken")
+
+    monkeypatch.setattr("ray.tune.Tuner.fit", fit)
+    with pytest.raises(LaunchError):
+        harness.launch(small_plan(sets=1))
+    (record,) = harness.store.runs()
+    assert record["outcome"] == "error" and "it is broken" in record["reason"]
+    log = (harness.store.root / record["log"]).read_text()
+    assert "broke down" in log and "TuneError" in log

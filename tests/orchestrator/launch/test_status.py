@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from orchestrator.cli.status import format_launch, render_status
 from orchestrator.errors import StoreError
-from orchestrator.launch.status import find_unit, read_status, render_status
+from orchestrator.launch.status import LaunchNote, find_unit, read_status
 from orchestrator.store import leases
 from orchestrator.store.open import open_store
 from orchestrator.store.provenance import failure_row
@@ -165,3 +166,12 @@ def test_nothing_is_written_for_a_status(harness, units):
         before = {path: path.stat().st_mtime_ns for path in harness.store.root.rglob("*")}
         read_status(harness.store)
         assert {path: path.stat().st_mtime_ns for path in harness.store.root.rglob("*")} == before
+
+
+def test_the_last_launch_is_told_with_its_end_and_its_log(harness, units):
+    old = read_status(harness.store).last_launch  # its record is as version 0.1.0 wrote it
+    assert format_launch(old).plain == f"Last launch: {old.run}"
+    note = LaunchNote(run="r", outcome="failed", log="store/runs/r.log")
+    assert format_launch(note).plain == "Last launch: r, failed, log: store/runs/r.log"
+    note = LaunchNote(run="r", outcome=None, log="store/runs/r.log")
+    assert format_launch(note).plain == "Last launch: r, running or killed, log: store/runs/r.log"

@@ -1,0 +1,95 @@
+"""Private names of Ray: that the installed Ray has them, and what happens without."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from orchestrator.cluster import _compat
+
+PRIVATE = (
+    "ray._private.services.find_bootstrap_address",
+    "ray._private.authentication.authentication_token_setup"
+    ".maybe_enable_token_auth_if_token_available",
+)
+
+
+@pytest.fixture
+def without_private_names(monkeypatch):
+    monkeypatch.setattr(_compat, "find_private", lambda path: None)
+
+
+@pytest.mark.parametrize("path", PRIVATE)
+def test_the_installed_ray_has_the_private_names(path):
+    assert callable(_compat.find_private(path))
+
+
+@pytest.mark.parametrize("path", ["ray._private.no_such_module.name", "ray._private.services.gone"])
+def test_a_name_that_ray_does_not_have_is_none(path):
+    assert _compat.find_private(path) is None
+
+
+def test_the_started_cluster_is_what_ray_says(monkeypatch):
+    monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda folder: "head:6379")
+    assert _compat.find_started_cluster() == "head:6379"
+    monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda folder: None)
+    assert _compat.find_started_cluster() is None
+
+
+def test_without_private_names_the_started_cluster_is_read_from_its_file(
+    monkeypatch, tmp_path, without_private_names
+):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert _compat.find_started_cluster() is None
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("head:6379\n")
+    assert _compat.find_started_cluster() == "head:6379"
+
+
+def test_the_file_of_the_fallback_is_where_ray_writes_it(monkeypatch):
+    from ray._private import utils
+
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert utils.get_ray_address_file(None) == "/tmp/ray/ray_current_cluster"
+
+
+def test_token_auth_is_enabled_by_ray(monkeypatch):
+    asked = []
+    monkeypatch.setattr(PRIVATE[1], lambda **options: asked.append(options))
+    _compat.enable_token_auth()
+    assert asked == [{"warn_if_disabled": False}]
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_without_private_names_a_token_file_enables_it(
+    monkeypatch, tmp_path, without_private_names, mode
+):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    _compat.enable_token_auth()
+    assert _compat.os.environ.get("RAY_AUTH_MODE") == mode
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / _compat.TOKEN_FILE).write_text("token")
+    _compat.enable_token_auth()
+    assert _compat.os.environ.get("RAY_AUTH_MODE") == (mode or "token")
+
+
+def test_the_metrics_of_a_finished_trial_are_dropped():
+    metadata = SimpleNamespace(metric_analysis={"loss": 1}, metric_n_steps={"loss": 2})
+    _compat.forget_metrics(SimpleNamespace(run_metadata=metadata))
+    assert metadata.metric_analysis == metadata.metric_n_steps == {}
+
+
+def test_a_trial_without_these_attributes_is_left_alone():
+    _compat.forget_metrics(SimpleNamespace(run_metadata=SimpleNamespace()))
+    _compat.forget_metrics(SimpleNamespace())
+
+
+def test_the_installed_ray_keeps_metrics_where_they_are_dropped():
+    from ray.tune.experiment import Trial
+
+    metadata = Trial("none", stub=True).run_metadata
+    assert isinstance(metadata.metric_analysis, dict) and isinstance(metadata.metric_n_steps, dict)

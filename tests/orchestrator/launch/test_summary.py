@@ -1,0 +1,75 @@
+"""How a launch ended: exit codes, and what is printed of failures."""
+
+import functools
+import io
+
+import pytest
+from rich.console import Console
+
+from orchestrator.launch.progress import Failure
+from orchestrator.launch.summary import Summary, print_summary
+
+SUMMARY = functools.partial(
+    Summary,
+    run="r",
+    computed={},
+    already=0,
+    failures=(),
+    blocked=(),
+    waiting=0,
+    stopped=False,
+    halted=None,
+    seconds=1.0,
+)
+
+
+def shown(summary, **options):
+    console = Console(file=io.StringIO(), width=200, **options)
+    print_summary(summary, console)
+    return console.file.getvalue()
+
+
+def test_of_many_failures_ten_are_shown(small_plan):
+    failures = tuple(
+        Failure(unit=unit, error="E", reason="why not")
+        for unit in small_plan(sets=20, evaluations=1).units.values()
+    )
+    text = shown(SUMMARY(failures=failures))
+    assert (
+        text.count("why not") == 10
+        and f"and {len(failures) - 10} more failed; iid status shows all" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("failed", "waiting", "stopped", "code"),
+    [
+        (0, 0, False, 0),
+        (0, 0, True, 0),
+        (1, 0, False, 1),
+        (0, 3, True, 130),
+        (0, 3, False, 1),
+        (1, 3, True, 1),
+    ],
+)
+def test_exit_codes(small_plan, failed, waiting, stopped, code):
+    unit = next(iter(small_plan().units.values()))
+    failures = (Failure(unit=unit, error="E", reason="r"),) * failed
+    assert SUMMARY(failures=failures, waiting=waiting, stopped=stopped).exit_code == code
+
+
+def test_a_launch_that_did_not_end_well_names_its_log():
+    assert "Log: store/runs/r.log" in shown(
+        SUMMARY(waiting=1, stopped=True, log="store/runs/r.log")
+    )
+    assert "Log" not in shown(SUMMARY(log="store/runs/r.log"))
+
+
+def test_a_quiet_console_lets_errors_through(small_plan, capsys):
+    unit = next(iter(small_plan().units.values()))
+    failure = Failure(unit=unit, error="ValueError", reason="why not")
+    assert shown(SUMMARY(failures=(failure,), log="a/run.log"), quiet=True) == ""
+    printed = capsys.readouterr()
+    assert printed.out == "" and "ValueError: why not" in printed.err and "a/run.log" in printed.err
+    assert shown(SUMMARY(computed={"distill": 3}), quiet=True) == ""
+    assert capsys.readouterr().err == ""
