@@ -23,6 +23,7 @@ from orchestrator.search.build_studies import build_studies
 from orchestrator.search.journal import RungResult, Trial
 from orchestrator.search.results import Finalist, StudyResult
 from orchestrator.store import tables
+from orchestrator.store.storage.names import DONE
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
 from search_spaces.load import load_space
 
@@ -242,6 +243,8 @@ class Grid:
             "labels": np.ascontiguousarray(labels, np.int64),
         }
         save_file(tensors, path, metadata={"iid": json.dumps(metadata)})
+        # A store shows the files of a unit only once it is done.
+        (path.parent / DONE).write_text("{}")
         return path
 
     def _provenance(self, key, **columns):
