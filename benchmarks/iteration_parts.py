@@ -28,7 +28,7 @@ from distill_core.training.extractors import ExtractorPool
 ITERATIONS = 10**6
 REAL_FORWARD = "real images through φ, statistics"
 
-Work = Callable[[], object]
+PartFunction = Callable[[], object]
 
 
 def time_parts(
@@ -50,7 +50,7 @@ def time_parts(
 
 def build_parts(
     method: str, ipc: int, data: Dataset, extractors: ExtractorPool, precision: Precision
-) -> dict[str, Work]:
+) -> dict[str, PartFunction]:
     """Return the parts of one iteration as functions, by name."""
     device = data.train.device
     settings, of_dm = (
@@ -98,7 +98,7 @@ def build_parts(
             )
         return class_centralization(embedded.float().unflatten(0, synthetic.shape[:2]))
 
-    work: dict[str, Work] = {
+    work: dict[str, PartFunction] = {
         "matching network": lambda: initialize(matching.network, generator("matching network", 1)),
         "real images drawn, normalised, augmented": prepare_real,
         REAL_FORWARD: forward_real,

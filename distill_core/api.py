@@ -3,7 +3,7 @@
 `SyntheticSet` has methods to save and load a set.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -19,9 +19,7 @@ from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, eval
 from distill_core.settings import DistillationSettings, EvaluationSettings, ExtractorSettings
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 from distill_core.training.extractors import ExtractorPool, train_extractor
-
-Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with steps done, steps in total, and the latest values by name, often none."""
+from distill_core.training.trainer import Progress
 
 
 def distill_set(

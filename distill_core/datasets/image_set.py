@@ -134,7 +134,7 @@ class ImageSet:
         """Return the images at int64 indices (…) as normalized float32 (…, C, H, W)."""
         return self.normalize(self.images[indices])
 
-    def of_class(self, label: int) -> Tensor:
+    def images_of_class(self, label: int) -> Tensor:
         """Return all uint8 images (N_c, C, H, W) of a class."""
         return self.images[self.offsets[label] : self.offsets[label] + self.counts[label]]
 
@@ -198,7 +198,7 @@ class ImageSet:
         counts = tuple(self.counts[c] for c in classes)
         return replace(
             self,
-            images=torch.cat([self.of_class(c) for c in classes]),
+            images=torch.cat([self.images_of_class(c) for c in classes]),
             labels=torch.arange(len(counts))
             .repeat_interleave(torch.tensor(counts))
             .to(self.device),

@@ -63,7 +63,7 @@ class ExportContent:
     accuracies: tuple[Accuracy, ...]
 
     @classmethod
-    def of(
+    def from_set(
         cls, source: SyntheticSet, accuracies: tuple[Accuracy, ...] = (), *, by_class: bool = False
     ) -> "ExportContent":
         """Decode a set; `by_class` sorts it unless it has soft labels."""

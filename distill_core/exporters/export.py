@@ -62,7 +62,7 @@ def export(
         )
     spec = {name: _remove_paths(value) for name, value in source.spec.items()}
     source = dataclasses.replace(source, spec=spec)
-    content = ExportContent.of(source, accuracies, by_class=kind.by_class)
+    content = ExportContent.from_set(source, accuracies, by_class=kind.by_class)
     _check_free(folder, source, kind)
     # Next to the folder, so that it is on the same file system and can be renamed.
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")

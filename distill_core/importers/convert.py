@@ -57,7 +57,7 @@ def convert(
     _require_size(raw.images, raw.where, info, reading.partition)
     pixels = _convert_to_pixels(raw, reading, dataset)
     if check and (problem := find_contradiction(pixels, info)):
-        stored = PixelStatistics.of(raw.images)
+        stored = PixelStatistics.measure(raw.images)
         raise ImportSetError(
             f"{raw.where}: read as {_describe_space(reading)}, {problem}. As stored they have"
             f" {stored}: this looks like {stored.description}{_suggest_options(stored, reading)}."

@@ -87,7 +87,7 @@ def _describe_open_questions(
     if questions:
         sentence = f"the file does not say about its images {', nor '.join(questions)}"
         if None in space:
-            sentence += f". They have {_suggest_space(PixelStatistics.of(raw.images), space)}"
+            sentence += f". They have {_suggest_space(PixelStatistics.measure(raw.images), space)}"
         sentences.append(sentence)
     if soft == "open":
         sentences.append(_ask_for_soft_labels(raw))

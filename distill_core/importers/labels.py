@@ -10,7 +10,7 @@ from distill_core.importers.raw_set import ImportSetError, RawSet
 from distill_core.importers.reading import SoftLabels
 
 
-class Labels(NamedTuple):
+class SetLabels(NamedTuple):
     """Labels of a set."""
 
     classes: Tensor
@@ -19,7 +19,7 @@ class Labels(NamedTuple):
     """float32 (N, K), where the set has soft labels."""
 
 
-def convert_labels(raw: RawSet, kind: SoftLabels | None, info: DatasetInfo) -> Labels:
+def convert_labels(raw: RawSet, kind: SoftLabels | None, info: DatasetInfo) -> SetLabels:
     """Convert the labels of a stored set.
 
     Args:
@@ -31,7 +31,7 @@ def convert_labels(raw: RawSet, kind: SoftLabels | None, info: DatasetInfo) -> L
         ImportSetError: the labels do not fit the data set.
     """
     if raw.labels is None:
-        return Labels(_number_by_order(raw, info), None)
+        return SetLabels(_number_by_order(raw, info), None)
     if raw.labels.dim() == 2:
         if raw.labels.shape[1] != len(info.classes):
             raise ImportSetError(
@@ -39,12 +39,12 @@ def convert_labels(raw: RawSet, kind: SoftLabels | None, info: DatasetInfo) -> L
                 f" {len(info.classes)}"
             )
         probabilities = _convert_to_probabilities(raw.labels, kind, raw.where)
-        return Labels(probabilities.argmax(1), probabilities)
+        return SetLabels(probabilities.argmax(1), probabilities)
     labels = raw.labels
     if raw.class_folders:
         labels = torch.tensor(_match_folders(raw, info))[labels]
     _require_all_classes(labels, raw.where, info)
-    return Labels(labels, None)
+    return SetLabels(labels, None)
 
 
 def _number_by_order(raw: RawSet, info: DatasetInfo) -> Tensor:

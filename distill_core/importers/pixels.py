@@ -44,7 +44,7 @@ class PixelStatistics:
     """Share of the values outside [−0.2, 1.2]."""
 
     @classmethod
-    def of(cls, images: Tensor) -> "PixelStatistics":
+    def measure(cls, images: Tensor) -> "PixelStatistics":
         """Measure images (N, C, H, W)."""
         channels = images.transpose(0, 1).flatten(1).double()
         return cls(
@@ -98,7 +98,7 @@ class PixelStatistics:
 
 def find_contradiction(pixels: Tensor, info: DatasetInfo) -> str | None:
     """Describe why images (N, C, H, W) cannot be in pixel space; None if they can."""
-    found = PixelStatistics.of(pixels)
+    found = PixelStatistics.measure(pixels)
     if found.outside > MAX_OUTSIDE:
         return f"{found.outside:.0%} of the pixels would be far outside [0, 1] ({found})"
     contrast = max(std / expected for std, expected in zip(found.std, info.std, strict=True))

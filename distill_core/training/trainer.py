@@ -21,7 +21,7 @@ Step = Callable[[Tensor, Draw | None], None]
 """One update of the parameters, given indices (B,) on the device and the batch's augmentation."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
-"""Called with epochs done, epochs in total, and the latest values by name."""
+"""Called with steps or epochs done, their total, and the latest values by name, often none."""
 
 
 TrainingState = dict[str, Tensor]

@@ -39,7 +39,7 @@ def test_images_are_grouped_by_class_in_their_order():
     assert images.labels.tolist() == [0, 0, 1, 2, 2]
     assert numbers(images.images) == [1, 4, 3, 0, 2]
     assert (images.counts, images.offsets) == ((2, 1, 2, 0), (0, 2, 3, 5))
-    assert [numbers(images.of_class(c)) for c in range(4)] == [[1, 4], [3], [0, 2], []]
+    assert [numbers(images.images_of_class(c)) for c in range(4)] == [[1, 4], [3], [0, 2], []]
     assert (len(images), images.classes, images.channels, images.image_size) == (5, 4, 1, 2)
 
 
@@ -189,9 +189,9 @@ def test_restriction_renumbers_classes_in_the_order_given(counts, data):
     assert part.counts == tuple(counts[c] for c in classes)
     assert part.labels.tolist() == labels_of(part.counts)
     for label, c in enumerate(classes):
-        assert torch.equal(part.of_class(label), images.of_class(c))
+        assert torch.equal(part.images_of_class(label), images.images_of_class(c))
     again = part.keep_classes([len(classes) - 1])
-    assert torch.equal(again.images, images.of_class(classes[-1]))
+    assert torch.equal(again.images, images.images_of_class(classes[-1]))
     assert (again.name, again.mean, again.std) == (images.name, images.mean, images.std)
 
 

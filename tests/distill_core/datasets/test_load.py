@@ -52,7 +52,9 @@ def test_reference_to_some_classes_gives_only_these_in_their_order(tmp_path):
     assert (part.info.train_images, part.info.test_images) == (len(part.train), len(part.test))
     for of_part, of_whole in ((part.train, whole.train), (part.test, whole.test)):
         assert of_part.counts == (of_whole.counts[7], of_whole.counts[3])
-        assert torch.equal(of_part.images, torch.cat([of_whole.of_class(7), of_whole.of_class(3)]))
+        assert torch.equal(
+            of_part.images, torch.cat([of_whole.images_of_class(7), of_whole.images_of_class(3)])
+        )
     assert (part.fingerprint, part.info.name, part.info.mean) == (
         whole.fingerprint,
         "digits",

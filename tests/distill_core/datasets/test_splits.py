@@ -65,4 +65,4 @@ def test_restricted_set_holds_out_what_the_whole_set_does(counts, data):
         assert torch.equal(part.images, expected.images)
         assert torch.equal(part.labels, expected.labels)
     first = hold_out(images.keep_classes(classes).keep_classes([0]))[1]
-    assert contents(first) == set(map(tuple, whole[1].of_class(0).flatten(1).tolist()))
+    assert contents(first) == set(map(tuple, whole[1].images_of_class(0).flatten(1).tolist()))

@@ -95,7 +95,7 @@ def test_what_is_not_stored_in_8_bits_comes_back_bit_for_bit(name, made, tmp_pat
     source, kind = SETS[made], FORMATS[name]
     export(source, kind, tmp_path / "out")
     images, labels = kind.read(tmp_path / "out", source)
-    expected = ExportContent.of(source, by_class=kind.by_class)
+    expected = ExportContent.from_set(source, by_class=kind.by_class)
     assert torch.equal(images, expected.images) and torch.equal(labels, expected.targets)
     assert images.dtype == torch.float32
 

@@ -53,7 +53,7 @@ def test_first_image_gives_the_size_and_others_are_fitted(tmp_path, write, pixel
     data = load_dataset(REF, tmp_path)
     assert data.info.image_size == 8
     assert data.train.images.shape == (4, 3, 8, 8)
-    assert torch.equal(data.train.of_class(0), chw(pixels(2, 8, 10)[:, :, 1:9]))
+    assert torch.equal(data.train.images_of_class(0), chw(pixels(2, 8, 10)[:, :, 1:9]))
 
 
 def test_reference_gives_the_size(tmp_path, write, pixels):

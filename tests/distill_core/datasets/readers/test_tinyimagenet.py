@@ -42,8 +42,8 @@ def test_reads_the_folder_layout(tmp_path, folder):
     assert data.info.classes == WNIDS
     assert data.train.counts == (2, 2, 2)
     assert data.test.labels.tolist() == [0, 1, 2]
-    assert torch.equal(data.test.of_class(2), data.train.of_class(0)[:1])
-    gray = data.train.of_class(1)[1]
+    assert torch.equal(data.test.images_of_class(2), data.train.images_of_class(0)[:1])
+    gray = data.train.images_of_class(1)[1]
     assert torch.equal(gray[0], gray[1]) and torch.equal(gray[1], gray[2])
 
 

@@ -104,7 +104,7 @@ def test_reads_the_fine_labels_of_cifar100(tmp_path, pixels, shrink, monkeypatch
     data = load_dataset(DatasetRef(name="cifar100"), tmp_path)
     assert data.train.labels.tolist() == [0, 99]
     assert torch.equal(data.train.images, torch.from_numpy(images[[1, 0]]))
-    assert torch.equal(data.test.of_class(17), torch.from_numpy(images[2:]))
+    assert torch.equal(data.test.images_of_class(17), torch.from_numpy(images[2:]))
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_coresets_are_real_images_of_their_class(store, run, tmp_path, method):
     train = load_dataset(DatasetRef(name="digits"), tmp_path).train
     pixels = (synthetic.images * 255).round().to(torch.uint8)
     for image, label in zip(pixels, synthetic.labels, strict=True):
-        assert (train.of_class(int(label)) == image).flatten(1).all(1).any()
+        assert (train.images_of_class(int(label)) == image).flatten(1).all(1).any()
 
 
 def test_the_whole_training_set_needs_no_set(store, run):
