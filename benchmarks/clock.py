@@ -92,7 +92,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 def spread_parts(times: Times) -> Spreads:
     """Return the spread of every part over rounds."""
-    return {part: spread([time[part] for time in times]) for part in times[0]}
+    spreads = {}
+    for part in times[0]:
+        spreads[part] = spread([time[part] for time in times])
+    return spreads
 
 
 def describe_machine(device: torch.device | str) -> dict[str, object]:

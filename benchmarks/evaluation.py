@@ -206,8 +206,9 @@ def compare_accuracies(networks: int) -> dict[str, object]:
     for side, huge in (("compiled", 10**9), ("plain loop", 1)):
         # The number of networks decides whether compilation is worthwhile.
         shared = replace(settings, num_eval=huge)
-        result[side] = [
-            evaluate_network(
+        result[side] = []
+        for index in range(networks):
+            evaluated = evaluate_network(
                 training,
                 digits.test,
                 digits.info,
@@ -215,9 +216,8 @@ def compare_accuracies(networks: int) -> dict[str, object]:
                 network="ConvNetW32",
                 seed=0,
                 index=index,
-            ).accuracy
-            for index in range(networks)
-        ]
+            )
+            result[side].append(evaluated.accuracy)
     return {"case": "digits, 10 real images a class, ConvNetW32, 101 epochs", **result}
 
 

@@ -45,9 +45,10 @@ def compute_floor(dataset: str, ipc: int, settings: DistillationSettings) -> Ite
     """Compute the minimum work of one iteration on a registered data set."""
     info = REGISTRY[dataset]
     classes, size = len(info.classes), info.image_size
+    shape = {"channels": info.channels, "classes": classes, "image_size": size}
     matching, extractor = (
-        build_network(name, channels=info.channels, classes=classes, image_size=size)
-        for name in (NETWORKS[dataset], "ResNet18")
+        build_network(NETWORKS[dataset], **shape),
+        build_network("ResNet18", **shape),
     )
     image = torch.zeros(1, info.channels, size, size)
     forward, embedding = (

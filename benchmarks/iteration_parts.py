@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from cases import settings_for
@@ -53,16 +54,14 @@ def build_parts(
 ) -> dict[str, PartFunction]:
     """Return the parts of one iteration as functions, by name."""
     device = data.train.device
-    settings, of_dm = (
-        settings_for(name, data.info.name, iterations=ITERATIONS, precision=precision)
-        for name in (method, "DM+IID")
-    )
+    build = partial(settings_for, name=data.info.name, iterations=ITERATIONS, precision=precision)
+    settings, dm_settings = build(method), build("DM+IID")
     cohort = start_cohort(data, [SetRun(settings=settings)], ipc=ipc, seed=0, extractors=extractors)
     images = cohort.runs[0].state.images
     draw = draw_for_iteration(data, settings, 1)
     indices = data.train.draw(generator("real batch", 1), settings.batch_real)
     slices = list(split_classes(len(data.info.classes), cohort.class_chunk))
-    matching = build_objective(cohort, extractors, 1, of_dm)
+    matching = build_objective(cohort, extractors, 1, dm_settings)
     objective = build_objective(cohort, extractors, 1, settings)
     objective = replace(objective, network=matching.network, extractor=None)
 

@@ -85,7 +85,10 @@ def compute_on_streams(networks: list[Network], images: Tensor, labels: Tensor) 
             each.append((stream, compute_looped([network], batch[None], labels)))
     for stream, _ in each:
         here.wait_stream(stream)
-    return {name: torch.cat([gradients[name] for _, gradients in each]) for name in each[0][1]}
+    result = {}
+    for name in each[0][1]:
+        result[name] = torch.cat([gradients[name] for _, gradients in each])
+    return result
 
 
 GradientFunction = Callable[[list[Network], Tensor, Tensor], Gradients]
@@ -166,10 +169,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    cases = [
-        measure(arguments.networks, batch, arguments.rounds, arguments.device)
-        for batch in arguments.images
-    ]
+    cases = []
+    for batch in arguments.images:
+        cases.append(measure(arguments.networks, batch, arguments.rounds, arguments.device))
     text = json.dumps({"machine": describe_machine(arguments.device), "cases": cases}, indent=1)
     print(text)
     if arguments.out:

@@ -32,11 +32,11 @@ def make_initial_images(
     if settings.init == "noise":
         shape = (len(info.classes), ipc, info.channels, info.image_size, info.image_size)
         return torch.randn(shape, generator=draws).to(images.device)
-    cells = settings.partition**2
-    real = images.normalized(draw_initial_indices(dataset, ipc * cells, seed=seed))
-    if cells == 1:
+    tiles = settings.partition**2
+    real = images.normalized(draw_initial_indices(dataset, ipc * tiles, seed=seed))
+    if tiles == 1:
         return real
-    # The first ipc images become the first cells of the canvases, so methods with and without a
+    # The first ipc images become the first tiles of the canvases, so methods with and without a
     # partition have them in common.
     return torch.stack([tile(images_of_class, settings.partition) for images_of_class in real])
 

@@ -232,8 +232,8 @@ def decode_canvases(images: Tensor, factor: int) -> Tensor:
     """Cut canvases (K, M, C, H, W) into training images (K, factor²·M, C, H, W), class by class."""
     if factor == 1:
         return images
-    cells = partition(images.flatten(0, 1), factor).unflatten(0, (factor**2, *images.shape[:2]))
-    by_class: Tensor = cells.transpose(0, 1).flatten(1, 2)
+    tiles = partition(images.flatten(0, 1), factor).unflatten(0, (factor**2, *images.shape[:2]))
+    by_class: Tensor = tiles.transpose(0, 1).flatten(1, 2)
     return by_class
 
 

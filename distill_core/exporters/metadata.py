@@ -47,7 +47,7 @@ def describe_images(content: ExportContent, kind: Format) -> str:
     )
     if source.partition == 1:
         return space
-    cells, side = source.partition**2, source.partition
+    tiles, side = source.partition**2, source.partition
     if not kind.decoded:
         return (
             f"{space}; each is a canvas of {side} × {side} training images (cut into cells,"
@@ -55,5 +55,5 @@ def describe_images(content: ExportContent, kind: Format) -> str:
         )
     return (
         f"{space}; decoded: {source.ipc} canvases a class were cut into {side} × {side} cells each"
-        f" and upsampled, so there are {source.ipc * cells} images a class"
+        f" and upsampled, so there are {source.ipc * tiles} images a class"
     )

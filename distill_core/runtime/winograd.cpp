@@ -7,7 +7,7 @@ namespace {
 
 constexpr int LANES = 16;
 
-struct Window {  // B' d: six pixels, of which the outer two overlap with the neighbours'
+struct Window {  // B' d: six pixels, of which the outer two overlap with the neighbors'
   static constexpr int in = 6, out = 6;
   static inline void apply(const float* a, float* o, int64_t from, int64_t to) {
     const float a0 = a[0], a1 = a[from], a2 = a[2 * from], a3 = a[3 * from], a4 = a[4 * from], a5 = a[5 * from];
