@@ -1,9 +1,8 @@
-"""Where a result comes from: run, versions, commit, machine. None of it is part of a unit's
-identity.
-"""
+"""Where a result comes from: run, versions, commit, machine. None of it identifies a unit."""
 
 import functools
 import json
+import logging
 import platform
 import secrets
 import shutil
@@ -23,6 +22,8 @@ from orchestrator.units import Unit, to_json
 PACKAGES = ("iid-orchestrator", "torch", "torchvision", "ray", "numpy", "pyarrow")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
@@ -35,9 +36,7 @@ class Provenance:
     git_commit: str | None
 
     def columns(self, unit: Unit) -> dict[str, Any]:
-        """Return the columns that every table shares, apart from the work's own `seconds` and
-        `peak_memory`.
-        """
+        """Return the columns that every table shares, but `seconds` and `peak_memory`."""
         settings = getattr(unit, "settings", None)
         return {
             "key": unit.key,
@@ -58,7 +57,7 @@ class Provenance:
 
 
 def is_gpu(device: str) -> bool:
-    """Tell whether a row's device is the model of a GPU."""
+    """Whether a row's device is the model of a GPU."""
     words = ("nvidia", "tesla", "geforce", "quadro", "radeon", "instinct", "cuda")
     return any(word in device.lower() for word in words)
 
@@ -100,21 +99,20 @@ def versions() -> Mapping[str, str]:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            continue
+            continue  # an optional package
     return found
 
 
 @functools.cache
 def git_commit(folder: Path = CHECKOUT) -> str | None:
-    """Return the commit of a checkout, with "-dirty" where files differ from it; None where there
-    is no checkout.
-    """
+    """Return the commit of a checkout, "-dirty" if files differ from it; None without one."""
     if not (folder / ".git").exists() or shutil.which("git") is None:
         return None
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        _log.warning("the commit of %s is unknown: %s", folder, error)
         return None
     return f"{commit}-dirty" if changed else commit
 

@@ -29,7 +29,7 @@ from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, records, tables
 from orchestrator.store.stop_signal import StopSignal
-from orchestrator.store.storage import FEW, Storage, probe
+from orchestrator.store.storage import FEW, Storage, check_writable, marker
 from orchestrator.store.storage.integrity import (
     first_difference,
     parse_unit,
@@ -150,8 +150,6 @@ class Store:
 
     def intact_folder(self, key: str) -> Path:
         """Return the folder of a done unit whose files are what they were when it finished.
-
-        Files that did not change since the last call are not read again.
 
         Raises:
             StoreError: it is not done, or a file is missing or was changed.
@@ -321,11 +319,11 @@ class Store:
 
     def check_writable(self) -> None:
         """Write, read and delete a marker; StoreError if that fails or writers can collide."""
-        probe.check_writable(self.storage)
+        check_writable(self.storage)
 
     def marker(self) -> AbstractContextManager[str]:
         """Have a marker in the store that other machines can see, and give its name."""
-        return probe.marker(self.storage)
+        return marker(self.storage)
 
     def sees(self, marker: str) -> bool:
         """Whether a marker that another machine has put is there."""

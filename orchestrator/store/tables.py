@@ -1,6 +1,6 @@
 """Parquet tables: the only thing a report reads about results.
 
-Long format, one file a unit (`<store>/tables/<table>/<key>.parquet`), accuracies as fractions in
+Long format, one file per unit (`<store>/tables/<table>/<key>.parquet`), accuracies as fractions in
 float64. The schemas here are the contract: files are written and read through them, so a column
 that another version added can neither break a reader nor be dropped in silence.
 """
@@ -59,10 +59,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_accuracies", _CURVE),
             ("train_accuracy", pa.float64()),  # of the last epoch, on the augmented set
             ("train_loss", pa.float64()),
-            (
-                "passes",
-                pa.string(),
-            ),  # how the network was run while it trained: compiled, or eager and why
+            ("passes", pa.string()),  # how training ran: compiled, or eager and why
         ]
     ),
     "distillations": pa.schema(
@@ -78,20 +75,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("lambda_cm", pa.float64()),
             ("lr_img", pa.float64()),
             ("extractors", pa.int64()),
-            (
-                "cohort",
-                pa.int64(),
-            ),  # sets distilled together; `seconds` is an equal share of their time
+            ("cohort", pa.int64()),  # sets distilled together; `seconds` is an equal share
             ("seconds_per_iteration", pa.float64()),
-            (
-                "loss",
-                pa.float64(),
-            ),  # losses of the last iteration, summed over classes, before their weights
+            ("loss", pa.float64()),  # of the last iteration, summed over classes, unweighted
             ("loss_mean", pa.float64()),
             ("loss_cc", pa.float64()),
             ("loss_cm", pa.float64()),
             ("loss_ce", pa.float64()),
-            ("loss_own", pa.float64()),  # a loss of the user's own
+            ("loss_own", pa.float64()),  # a custom loss
             ("curve_iteration", pa.list_(pa.int64())),
             ("curve_loss", _CURVE),
             ("curve_loss_mean", _CURVE),
@@ -102,7 +93,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("curve_gradient_norm", _CURVE),
         ]
     ),
-    "continual": pa.schema(  # one row a step and network
+    "continual": pa.schema(  # one row per step and network
         [
             *_PROVENANCE,
             ("method", pa.string()),
@@ -118,13 +109,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("class_accuracies", _CURVE),  # of `classes`, in their order
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
-            (
-                "passes",
-                pa.string(),
-            ),  # how the network was run while it trained: compiled, or eager and why
+            ("passes", pa.string()),  # how training ran: compiled, or eager and why
         ]
     ),
-    "features": pa.schema(  # one row a class and origin of its images
+    "features": pa.schema(  # one row per class and origin of its images
         [
             *_PROVENANCE,
             ("set_key", pa.string()),
@@ -138,11 +126,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             (
                 "spread",
                 pa.float64(),
-            ),  # squared distance to the class mean, summed, over n − 1; null for one image
+            ),  # squared distances to the class mean / (n − 1); null if n = 1
             (
                 "covariance_distance",
                 pa.float64(),
-            ),  # to the real images' local covariance, Frobenius; null for those
+            ),  # to that of real images, Frobenius; null for those
             ("pca_x", _CURVE),
             ("pca_y", _CURVE),
             ("tsne_x", _CURVE),
@@ -157,13 +145,10 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("epochs", pa.int64()),
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
-            (
-                "passes",
-                pa.string(),
-            ),  # how the network was run while it trained: compiled, or eager and why
+            ("passes", pa.string()),  # how training ran: compiled, or eager and why
         ]
     ),
-    "trials": pa.schema(  # one row a trial and rung; the file's key names the trial
+    "trials": pa.schema(  # one row per trial and rung; the key names the trial
         [
             ("key", pa.string()),
             ("study", pa.string()),
@@ -184,10 +169,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("value", pa.float64()),  # validation accuracy, mean over seeds; null while it runs
             ("seeds", pa.list_(pa.int64())),
             ("values", _CURVE),  # of each seed
-            (
-                "order",
-                pa.int64(),
-            ),  # place among all values of the study, in the order in which they came
+            ("order", pa.int64()),  # place among all values of the study, as they came
             ("units", pa.list_(pa.string())),  # keys of the rung's sets and evaluations
             ("reason", pa.string()),  # why it failed
             ("seconds", pa.float64()),  # the rung's work, over all seeds
@@ -215,7 +197,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 _COLUMNS = "iid_columns"
-"""Metadata of a file that repeats the names of its columns, which no checksum covers."""
+"""Metadata of a file that repeats the names of its columns: Parquet's checksums cover no names."""
 
 
 def build(table: str, rows: Sequence[Row]) -> pa.Table:
@@ -234,8 +216,12 @@ def build(table: str, rows: Sequence[Row]) -> pa.Table:
         data = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"a row does not fit table {table}: {error}") from error
-    said = {"iid_table": table, "iid_schema_version": str(SCHEMA_VERSION), _COLUMNS: _names(schema)}
-    return data.replace_schema_metadata(said)
+    metadata = {
+        "iid_table": table,
+        "iid_schema_version": str(SCHEMA_VERSION),
+        _COLUMNS: _names(schema),
+    }
+    return data.replace_schema_metadata(metadata)
 
 
 def write(path: Path, table: str, rows: Sequence[Row]) -> None:
@@ -303,9 +289,7 @@ _REMEDY = "iid verify --repair sets it aside and publishes the rows again"
 
 
 def _is_garbled(schema: pa.Schema) -> bool:
-    """Whether a file has other columns than it was written with; files of earlier versions do not
-    say.
-    """
+    """Whether a file has other columns than it was written with, if it says what it had."""
     written = (schema.metadata or {}).get(_COLUMNS.encode())
     return written is not None and written != _names(schema).encode()
 
@@ -321,7 +305,7 @@ def _damaged(files: Sequence[Path], table: str, reason: str) -> str:
             version = int((schema.metadata or {}).get(b"iid_schema_version", b"0"))
             if version > SCHEMA_VERSION:
                 return (
-                    f"{file} was written by a newer version (schema {version}, ours is"
+                    f"{file} was written by a newer version (schema {version}, this version reads"
                     f" {SCHEMA_VERSION}); update"
                 )
             pq.read_table(file, schema=SCHEMAS[table], page_checksum_verification=True)

@@ -6,10 +6,15 @@ appears at once and only once (`publish`), and so where its files are (`contents
 a killed attempt leaves (`abandoned`).
 """
 
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from orchestrator.errors import StoreError
+from orchestrator.store import atomic_files
 
 FEW = 16
 """Entries up to which each is asked for by itself, instead of listing their folder."""
@@ -107,10 +112,8 @@ class Storage(Protocol):
     def publish(self, unit: str, workdir: Path, record: Mapping[str, Any]) -> bool:
         """Make a unit done with the files in `workdir`; return False if somebody else was first.
 
-        Args:
-            unit: name of its folder.
-            workdir: a folder below `local`, whose files are on the disk; it may be moved away.
-            record: content of `DONE`; `sha256` has the names of all files.
+        `workdir` is below `local`, is on the disk already, and may be moved away. `record` is what
+        `DONE` is to say; its `sha256` names all files.
         """
 
     def published(self) -> dict[str, str]:
@@ -125,7 +128,33 @@ class Storage(Protocol):
     def abandoned(self, done: Collection[str], is_held: Callable[[str], bool]) -> Iterator[str]:
         """Yield what killed processes left while they wrote, and nobody can need.
 
-        Args:
-            done: keys of the units that are done.
-            is_held: whether somebody holds the lease of a key, or may hold it.
+        `done` has the keys of done units; `is_held` says whether somebody may hold a key's lease.
         """
+
+
+def check_writable(storage: Storage) -> None:
+    """Write, read and delete a marker, and check that a second writer does not replace it.
+
+    Raises:
+        StoreError: one of these failed.
+    """
+    with atomic_files.translate_errors(storage.local):
+        storage.local.mkdir(parents=True, exist_ok=True)
+    with marker(storage) as name:
+        if storage.create(name, b"a second writer\n"):
+            raise StoreError(
+                f"store: {storage.address}: the storage lets a second writer replace what the first"
+                " has created (it ignores If-None-Match), so no unit could be promised to be done"
+                " once; update it, or use another"
+            )
+
+
+@contextmanager
+def marker(storage: Storage) -> Iterator[str]:
+    """Have a marker in the store that other machines can see, and give its name."""
+    name = f".marker.{uuid.uuid4().hex}"
+    try:
+        storage.put(name, b"writable\n")
+        yield name
+    finally:
+        storage.remove(name)

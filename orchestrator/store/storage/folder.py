@@ -20,39 +20,33 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 @dataclass(frozen=True, slots=True)
 class FolderStorage:
-    """A folder, which appears with the first thing written to it."""
+    """A folder, which appears with the first thing written to it; see `Storage`."""
 
     local: Path
     is_local: ClassVar[bool] = True
 
     @property
     def address(self) -> str:
-        """The folder."""
         return str(self.local)
 
     def resolved(self) -> "FolderStorage":
-        """Return the same storage by its absolute path."""
         return FolderStorage(self.local.expanduser().resolve())
 
     def where(self, name: str) -> str:
-        """Return the path of an entry."""
         return str(self.local / name)
 
     def top_level(self) -> set[str] | None:
-        """Return the names in the folder; None if there is no folder."""
         with atomic_files.translate_errors(self.local):
             return set(os.listdir(self.local)) if self.local.is_dir() else None  # noqa: PTH208
 
     # Entries
 
     def entries(self, folder: str) -> dict[str, Entry]:
-        """List the files below a folder."""
         base = self.local / folder
         with atomic_files.translate_errors(base):
             return {name: _entry(state) for name, state in _walk(str(base))}
 
     def entry(self, name: str) -> Entry | None:
-        """Return what is known of one file."""
         path = self.local / name
         with atomic_files.translate_errors(path):
             try:
@@ -61,7 +55,6 @@ class FolderStorage:
                 return None
 
     def get(self, name: str) -> bytes | None:
-        """Return the content of a file."""
         path = self.local / name
         with atomic_files.translate_errors(path):
             try:
@@ -70,11 +63,9 @@ class FolderStorage:
                 return None
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file by a rename."""
         atomic_files.write(self.local / name, data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file unless it exists."""
         return atomic_files.create(self.local / name, data)
 
     def touch(self, name: str, data: bytes) -> None:
@@ -84,14 +75,12 @@ class FolderStorage:
             os.utime(path)
 
     def remove(self, *names: str) -> None:
-        """Remove files."""
         for name in names:
             path = self.local / name
             with atomic_files.translate_errors(path):
                 path.unlink(missing_ok=True)
 
     def remove_all(self, name: str) -> None:
-        """Remove a file or a folder."""
         path = self.local / name
         with atomic_files.translate_errors(path):
             while path.is_dir():
@@ -102,7 +91,6 @@ class FolderStorage:
             path.unlink(missing_ok=True)
 
     def move(self, name: str, target: str) -> None:
-        """Rename a file or a folder."""
         path, place = self.local / name, self.local / target
         with atomic_files.translate_errors(path):
             if path.exists():
@@ -110,7 +98,6 @@ class FolderStorage:
                 path.rename(place)
 
     def sha256(self, name: str) -> str | None:
-        """Return the SHA-256 of a file."""
         path = self.local / name
         with atomic_files.translate_errors(path):
             return atomic_files.sha256(path) if path.is_file() else None
@@ -131,11 +118,9 @@ class FolderStorage:
         """Do nothing: the local file is the entry."""
 
     def download(self, name: str) -> Path:
-        """Return the file."""
         return self.local / name
 
     def refresh(self, folder: str, names: Collection[str] | None = None) -> Path:
-        """Return the folder."""
         return self.local / folder
 
     # Units
@@ -159,11 +144,9 @@ class FolderStorage:
         return found
 
     def contents(self, unit: str, record: Mapping[str, Any]) -> str:
-        """Return the unit's folder."""
         return unit
 
     def fetch(self, unit: str, *, again: bool = False) -> Path:
-        """Return the unit's folder."""
         return self.local / unit
 
     def abandoned(self, done: Collection[str], is_held: Callable[[str], bool]) -> Iterator[str]:

@@ -63,7 +63,6 @@ class ObjectStorage(Objects):
         return cls(url, fs, base, local or default_folder(url))
 
     def resolved(self) -> "ObjectStorage":
-        """Return this storage: a URL holds anywhere."""
         return self
 
     def touch(self, name: str, data: bytes) -> None:
@@ -89,7 +88,6 @@ class ObjectStorage(Objects):
     # Files on this machine
 
     def upload(self, name: str) -> None:
-        """Put the local file of this name."""
         self.upload_file(name, self.local / name)
 
     def download(self, name: str) -> Path:
@@ -126,12 +124,10 @@ class ObjectStorage(Objects):
         return first
 
     def published(self) -> dict[str, str]:
-        """List units: one listing."""
         paths = (PurePosixPath(name).parts for name in self.entries("units"))
         return {path[1]: path[0] for path in paths if len(path) == 3 and path[2] == DONE}
 
     def contents(self, unit: str, record: Mapping[str, Any]) -> str:
-        """Return the folder of the attempt that won."""
         attempt, key = record.get("attempt"), PurePosixPath(unit).name
         found = _ATTEMPT.fullmatch(attempt) if isinstance(attempt, str) else None
         if found is not None and found["key"] == key:

@@ -7,18 +7,17 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, StoreUnwritable
 from orchestrator.store import atomic_files
 from orchestrator.store.storage import Entry
 from orchestrator.store.storage.names import DONE
-from orchestrator.store.storage.object_errors import error_code, one_line, translate_errors
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10}},
@@ -30,6 +29,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 """
 _CHANGED = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 """What the time of an object is called by the file systems of fsspec."""
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"}
 _TRIES = 5
 _BATCH = 256
 """Objects that are fetched at once."""
@@ -64,16 +64,14 @@ class Objects:
     """The folder, as `fs` spells it."""
 
     def where(self, name: str) -> str:
-        """Return the URL of an object."""
         return f"{self.address}/{name}" if name else self.address
 
     def top_level(self) -> set[str] | None:
-        """Return the names at the top of the store; None if there is no object."""
         with self._translated(""):
             try:
                 found = self.fs.ls(self.base, detail=False)
             except FileNotFoundError as error:
-                if error_code(error) == "NoSuchBucket":
+                if _error_code(error) == "NoSuchBucket":
                     raise
                 return None
         return {PurePosixPath(path).name for path in found} or None
@@ -81,13 +79,12 @@ class Objects:
     # Entries
 
     def entries(self, folder: str) -> dict[str, Entry]:
-        """List the objects below a folder."""
         base = f"{self._path(folder)}/"
         with self._translated(folder):
             try:
                 found = self.fs.find(base, detail=True)
             except FileNotFoundError as error:
-                if error_code(error) == "NoSuchBucket":
+                if _error_code(error) == "NoSuchBucket":
                     raise
                 return {}
         return {
@@ -97,7 +94,6 @@ class Objects:
         }
 
     def entry(self, name: str) -> Entry | None:
-        """Return what is known of one object."""
         with self._translated(name):
             try:
                 return _entry(self.fs.info(self._path(name)))
@@ -105,7 +101,6 @@ class Objects:
                 return None
 
     def get(self, name: str) -> bytes | None:
-        """Return the content of an object."""
         with self._translated(name):
             try:
                 return bytes(self.fs.cat_file(self._path(name)))
@@ -127,7 +122,6 @@ class Objects:
                     yield paths[path], content
 
     def put(self, name: str, data: bytes) -> None:
-        """Write an object."""
         with self._translated(name):
             self.fs.pipe_file(self._path(name), data)
 
@@ -144,9 +138,9 @@ class Objects:
                 except FileExistsError:
                     break
                 except OSError as error:
-                    if error_code(error) == "PreconditionFailed":
+                    if _error_code(error) == "PreconditionFailed":
                         break
-                    if error_code(error) != "ConditionalRequestConflict" or attempt == _TRIES - 1:
+                    if _error_code(error) != "ConditionalRequestConflict" or attempt == _TRIES - 1:
                         raise
                     # Somebody writes or deletes the object right now: S3 asks to try again.
                     _log.info("%s: conflict with another writer, retrying", self.where(name))
@@ -179,7 +173,6 @@ class Objects:
                 self.fs.rm_file(self._path(source))
 
     def now(self, folder: str) -> float:
-        """Return the time by the storage's clock."""
         probe = f"{folder}/.clock.{uuid.uuid4().hex}"
         self.put(probe, b"")
         try:
@@ -204,7 +197,7 @@ class Objects:
         return f"{self.base}/{name}" if name else self.base
 
     def _translated(self, name: str) -> AbstractContextManager[None]:
-        return translate_errors(self.where(name))
+        return _translate_errors(self.where(name))
 
 
 def open_file_system(url: str) -> tuple[Any, str]:
@@ -220,10 +213,10 @@ def open_file_system(url: str) -> tuple[Any, str]:
         fs, base = fsspec.url_to_fs(url, use_listings_cache=False, **PROTOCOLS[protocol])
     except ImportError as error:
         raise StoreError(
-            f"store: {url}: {one_line(error)}; pip install 'iid-orchestrator[s3]'"
+            f"store: {url}: {_one_line(error)}; pip install 'iid-orchestrator[s3]'"
         ) from error
     except Exception as error:  # each file system raises what it likes for a URL it rejects
-        raise StoreError(f"store: {url} is no address of a store: {one_line(error)}") from error
+        raise StoreError(f"store: {url} is no address of a store: {_one_line(error)}") from error
     if not base.strip("/"):
         raise StoreError(f"store: {url} names no bucket; give {protocol}://BUCKET/FOLDER")
     return fs, base.rstrip("/")
@@ -239,3 +232,49 @@ def _seconds(time: datetime | str | float) -> float:
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     return time.timestamp() if isinstance(time, datetime) else float(time)
+
+
+@contextmanager
+def _translate_errors(where: str) -> Iterator[None]:
+    """Turn any error inside the block into a `StoreError` about the object at URL `where`."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # fsspec, botocore, aiohttp, …: there is no common base class
+        raise _describe(where, error) from error
+
+
+def _error_code(error: BaseException) -> str | None:
+    """Return the S3 error code that an error was made from."""
+    response = getattr(error.__cause__, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+
+
+def _one_line(error: Exception) -> str:
+    """Return the message of an error on one line."""
+    return " ".join((str(error) or type(error).__name__).split())
+
+
+def _describe(where: str, error: Exception) -> StoreError:
+    if atomic_files.is_full(error):
+        return StoreUnwritable(
+            f"store: {where}: the disk of its local copy is full; {atomic_files.FREE_SPACE}"
+        )
+    if _error_code(error) == "NoSuchBucket":
+        return StoreUnwritable(
+            f"store: {where}: there is no such bucket; make it, or correct --store"
+        )
+    if isinstance(error, PermissionError) or type(error).__name__ in _NO_CREDENTIALS:
+        return StoreUnwritable(
+            f"store: {where}: access is refused ({_one_line(error)}); check the credentials on this"
+            " machine and what they allow: list, read, write and delete"
+        )
+    if isinstance(error, FileNotFoundError):
+        return StoreError(
+            f"store: {where}: it is not there; check that nobody deletes objects of the store"
+        )
+    return StoreError(
+        f"store: {where}: the storage does not answer as it should ({_one_line(error)}); check its"
+        " address (for S3 AWS_ENDPOINT_URL) and the network, then run the same command again"
+    )
