@@ -176,7 +176,7 @@ def measure(units: int, cpus: int, folder: Path) -> dict[str, float]:
 
     def run() -> float:
         began = time.monotonic()
-        work = find_pending(plan, store.done_keys())
+        work = find_pending(plan, store.find_done_keys())
         console = Console(file=(folder / "progress").open("a"))
         summary = launch(work, store, options, space="no-op", console=console)
         if summary.exit_code:
@@ -255,7 +255,7 @@ def main() -> None:
             runs.append(measure(arguments.units, arguments.cpus, Path(folder)))
     result: dict[str, object] = {
         "case": f"{arguments.units} units without work, {arguments.cpus} at a time",
-        "machine": {"device": provenance.device_name("cpu"), **provenance.versions()},
+        "machine": {"device": provenance.name_device("cpu"), **provenance.read_versions()},
         "load": os.getloadavg()[1],
         "date": datetime.now(UTC).date().isoformat(),
     }

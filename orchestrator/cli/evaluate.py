@@ -174,7 +174,7 @@ def evaluate_sets(
     plan = plan_evaluation(sets, question)
     methods = dict.fromkeys(given.method for given in sets)
     title = " ".join(("evaluate", question.dataset.name, *methods))
-    work = find_pending(plan, store.done_keys())
+    work = find_pending(plan, store.find_done_keys())
     summary = launch(work, store, options, space=title, console=console)
     print_summary(summary, console)
     command = shlex.join(["iid", *sys.argv[1:]])

@@ -132,7 +132,7 @@ def _jobs(what: str, request: Request, out: Path, store: Store, console: Console
 
 
 def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
-    done = store.done_keys()
+    done = store.find_done_keys()
     units = [unit for key, unit in plan.units.items() if isinstance(unit, SetUnit) and key in done]
     if not units:
         raise ExportError(
@@ -162,7 +162,7 @@ def _safe(name: str) -> str:
 
 
 def _load(store: Store, unit: SetUnit) -> SyntheticSet:
-    path = store.folder_of(unit.key) / SET_FILE
+    path = store.fetch_folder(unit.key) / SET_FILE
     try:
         return SyntheticSet.load(path)
     except SyntheticSetError as error:

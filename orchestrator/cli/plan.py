@@ -90,9 +90,9 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
     """
     space = request.load()
     plan = make_plan(space)
-    done = store.done_keys() & plan.units.keys()
+    done = store.find_done_keys() & plan.units.keys()
     estimates = estimate_costs(
-        plan, gpu=machine.gpus > 0, store_tables=store.fresh_tables(), done=done
+        plan, gpu=machine.gpus > 0, store_tables=store.refresh_tables(), done=done
     )
     todo = find_pending(plan, done).pending
     counts = (

@@ -81,7 +81,7 @@ def run_space(
         LaunchError: the cluster cannot be reached or is too small.
     """
     space = request.load()
-    work = find_pending(make_plan(space), store.done_keys())
+    work = find_pending(make_plan(space), store.find_done_keys())
     check_inputs(work.pending_units.values(), options, download=download)
     summary = launch(
         work,

@@ -59,8 +59,8 @@ def run_one(
     settings = TrialSettings(
         store=store.address,
         data_root=str(data.expanduser().resolve()),
-        run=provenance.new_run_id(),
-        git_commit=provenance.git_commit(),
+        run=provenance.make_run_id(),
+        git_commit=provenance.read_git_commit(),
         runner=runner,
         cpus=cores,
         report_seconds=2.0,
@@ -74,13 +74,13 @@ def run_one(
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on at the last checkpoint.")
         return 130
-    console.print(_outcome(result, store.done_place(unit)))
+    console.print(_outcome(result, store.locate_done(unit)))
     return 0 if result.status in ("done", "present") else 1
 
 
 def _check_possible(unit: Unit, store: Store, device: str) -> None:
     for parent in unit.parents:
-        store.folder_of(parent)
+        store.fetch_folder(parent)
     if device == "cuda":
         import torch
 

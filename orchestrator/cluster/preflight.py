@@ -119,7 +119,7 @@ def check_nodes(
     """
     units = list(units)
     datasets = {format_label(unit.dataset): unit.dataset for unit in units}
-    with store.marker() as marker:
+    with store.place_marker() as marker:
         probe = NodeProbe(
             store=store.address,
             marker=marker,

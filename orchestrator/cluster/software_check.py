@@ -16,7 +16,7 @@ def read_software() -> Mapping[str, str]:
     The build of PyTorch, such as cu130, may differ with the GPUs of a node. The hash tells two
     checkouts with the same version from each other.
     """
-    versions = provenance.versions()
+    versions = provenance.read_versions()
     software = {}
     for name in COMPARED:
         if name in versions:

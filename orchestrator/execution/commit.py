@@ -16,7 +16,7 @@ from orchestrator.execution.context import Outcome, Stopped
 from orchestrator.execution.trial import Status, TrialSettings, UnitResult
 from orchestrator.store.atomic_files import FREE_SPACE, is_full
 from orchestrator.store.leases import Lease
-from orchestrator.store.provenance import Provenance, device_name, failure_row
+from orchestrator.store.provenance import Provenance, build_failure_row, name_device
 from orchestrator.store.store import Store
 from orchestrator.units import Unit
 
@@ -99,7 +99,7 @@ class OutcomeRecorder:
         _log.error(
             "%s %s failed: %s: %s", unit.kind, unit.key, result.error, reason, exc_info=error
         )
-        device = device_name(self.device)
+        device = name_device(self.device)
         record_failure(unit, self.store, run=self.settings.run, device=device, result=result)
         return result
 
@@ -109,11 +109,11 @@ class OutcomeRecorder:
             self.store.check_fingerprint(unit.dataset, outcome.fingerprint)
         provenance = Provenance(
             run=self.settings.run,
-            device=device_name(self.device),
+            device=name_device(self.device),
             fingerprint=outcome.fingerprint,
             git_commit=self.settings.git_commit,
         )
-        shared = provenance.columns(unit)
+        shared = provenance.build_columns(unit)
         rows = [{**shared, **row} for row in outcome.rows]
         finished = shared["finished"].isoformat()
         return self.store.commit(unit, workdir, rows, run=self.settings.run, finished=finished)
@@ -121,7 +121,7 @@ class OutcomeRecorder:
 
 def record_failure(unit: Unit, store: Store, *, run: str, device: str, result: UnitResult) -> None:
     """Record a failed result in table `failures`, if the store can still be written."""
-    row = failure_row(
+    row = build_failure_row(
         unit,
         run=run,
         device=device,

@@ -123,7 +123,7 @@ class UnitContext:
         Raises:
             StoreError: the unit is not done, or its artifacts are damaged.
         """
-        return self._store.intact_folder(key)
+        return self._store.fetch_intact_folder(key)
 
     def load_parent_unit(self, key: str) -> Unit:
         """Return a done unit with all its settings.
@@ -131,7 +131,7 @@ class UnitContext:
         Raises:
             StoreError: it is not done.
         """
-        return self._store.spec_of(key)
+        return self._store.read_unit(key)
 
     def check_fingerprint(self, fingerprint: str) -> None:
         """Refuse, before any work, images that differ from those behind the store's other results.

@@ -201,7 +201,7 @@ class Executor:
         """Build what the unit function sees; the stacks own its folder and its log."""
         log = None
         if self.settings.tensorboard:
-            log = TensorBoardLog(self.store.tensorboard_folder(task.unit))
+            log = TensorBoardLog(self.store.locate_tensorboard(task.unit))
             logs.callback(log.close)
         return UnitContext(
             store=self.store,

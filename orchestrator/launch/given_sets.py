@@ -165,7 +165,7 @@ def _find_stored_set(key: str, store: Store, question: EvaluationRequest) -> Giv
     unit = find_unit(store, key)
     if not isinstance(unit, SetUnit):
         raise SettingsError(f"unit {unit.key} is of kind {unit.kind}, which makes no set")
-    store.folder_of(unit.key)  # raises if the unit is not done
+    store.fetch_folder(unit.key)  # raises if the unit is not done
     if unit.dataset != question.dataset:
         raise SettingsError(
             f"unit {unit.key} is a set of {unit.dataset.name}, not of {question.dataset.name}"
@@ -178,6 +178,6 @@ def _read_ancestors(unit: Unit, store: Store) -> list[Unit]:
     """Read the units that a unit needs, directly or through others, parents first."""
     ancestors: list[Unit] = []
     for key in unit.parents:
-        parent = store.spec_of(key)
+        parent = store.read_unit(key)
         ancestors += [*_read_ancestors(parent, store), parent]
     return ancestors

@@ -86,7 +86,7 @@ def launch(
 
     store.check_writable()
     clean_up(store, work.done)
-    settings = options.build_trial_settings(store, provenance.new_run_id())
+    settings = options.build_trial_settings(store, provenance.make_run_id())
     with run_log.record_launch(store, settings.run):
         record = LaunchRecord(
             store, settings.run, _describe_launch(settings.run, space, overrides, options)
@@ -216,7 +216,7 @@ class _LaunchProcess:
         estimates = estimate_costs(
             self.work.plan,
             gpu=should_use_gpus(nodes, request.gpus),
-            store_tables=self.store.fresh_tables(),
+            store_tables=self.store.refresh_tables(),
             done=self.work.done,
         )
         self.progress.expected = {key: value.seconds for key, value in estimates.items()}
@@ -250,8 +250,8 @@ def _describe_launch(
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "address": options.resources.address,
-        "versions": dict(provenance.versions()),
-        "git_commit": provenance.git_commit(),
+        "versions": dict(provenance.read_versions()),
+        "git_commit": provenance.read_git_commit(),
         "log": f"runs/{run}.log",
     }
 

@@ -30,7 +30,7 @@ class RunOptions:
             store=store.address,
             data_root=str(self.data_root.expanduser().resolve()),
             run=run,
-            git_commit=provenance.git_commit(),
+            git_commit=provenance.read_git_commit(),
             runner=self.runner,
             checkpoint_seconds=self.checkpoint_seconds,
             tensorboard=self.tensorboard,

@@ -72,13 +72,13 @@ def read_status(store: Store) -> Status:
         raise StoreError(
             f"store: there is none in {store}; name it with --store, or make one with iid run"
         )
-    records = store.runs()
+    records = store.read_runs()
     launches = find_last_launches(records)
     units: dict[str, Unit] = {}
     for record in launches:
         units.update(read_planned_units(store, record))
-    done = store.done_keys()
-    running = leases.held_keys(store.storage) - done
+    done = store.find_done_keys()
+    running = leases.find_held_keys(store.storage) - done
     # A unit that failed may have been done since, or be tried again right now.
     over = done | running
     notes = tuple(note for note in _read_failures(store) if note.unit.key not in over)
@@ -137,7 +137,7 @@ def read_planned_units(store: Store, record: Mapping[str, Any]) -> dict[str, Uni
     Units that this version cannot read are left out.
     """
     units = {}
-    for key, fields in store.planned(record).items():
+    for key, fields in store.read_plan(record).items():
         try:
             units[key] = from_json(json.dumps(fields))
         except SettingsError as error:
@@ -152,13 +152,15 @@ def find_unit(store: Store, key: str) -> Unit:
         StoreError: there is none, or more than one, or it is another version's.
     """
     planned: dict[str, Any] = {}
-    for record in {record["plan"]: record for record in store.runs()}.values():
+    for record in {record["plan"]: record for record in store.read_runs()}.values():
         try:
-            planned.update(store.planned(record))
+            planned.update(store.read_plan(record))
         except StoreError as error:
             # The key may be in another plan, or done.
             _log.warning("the plan of launch %s is left out: %s", record["run"], error)
-    matches = sorted({match for match in (*planned, *store.done_keys()) if match.startswith(key)})
+    matches = sorted(
+        {match for match in (*planned, *store.find_done_keys()) if match.startswith(key)}
+    )
     if not matches:
         raise StoreError(
             f"no unit of {store} has a key that begins with {key!r}; iid run records what it plans"
@@ -170,7 +172,7 @@ def find_unit(store: Store, key: str) -> Unit:
         )
     (match,) = matches
     if match not in planned:
-        return store.spec_of(match)
+        return store.read_unit(match)
     with suppress(SettingsError):
         unit = from_json(json.dumps(planned[match]))
         if unit.key == match:

@@ -36,7 +36,7 @@ def find_pending(plan: Plan, done: Collection[str] = ()) -> PlannedWork:
 
     Args:
         plan: the units.
-        done: keys of the units that need not run, such as `store.done_keys()`.
+        done: keys of the units that need not run, such as `store.find_done_keys()`.
     """
     done = frozenset(done)
     needed: set[str] = set()

@@ -81,7 +81,7 @@ def write_report(
         TableError: a table file is damaged.
         ReportError: a synthetic set is damaged, or the folder cannot be written.
     """
-    results = read_results(plan, store.fresh_tables().parent)
+    results = read_results(plan, store.refresh_tables().parent)
     report = build_report(results, space_name, store, overrides, command)
     try:
         return _write_files(results, report, store, out)

@@ -179,8 +179,8 @@ class Journal:
             "reason": result.reason,
             "seconds": result.seconds,
             "run": self.run,
-            "versions": json.dumps(provenance.versions()),
-            "git_commit": provenance.git_commit(),
+            "versions": json.dumps(provenance.read_versions()),
+            "git_commit": provenance.read_git_commit(),
             "finished": datetime.now(UTC),
         }
 

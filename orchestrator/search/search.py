@@ -81,7 +81,7 @@ class Search:
 
     def _study(self, study: Study) -> int:
         self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
-        run = provenance.new_run_id()
+        run = provenance.make_run_id()
         with leases.hold(self.store.storage, study.key, run) as lease:
             if lease is None:
                 raise LaunchError(
@@ -102,7 +102,7 @@ class Search:
 
     def _launch(self, plan: Plan) -> int:
         summary = launch(
-            find_pending(plan, self.store.done_keys()),
+            find_pending(plan, self.store.find_done_keys()),
             self.store,
             self.options,
             space=self.space,
@@ -162,7 +162,7 @@ class Search:
             else preflight.check_nodes(self.store, self.options.data_root, plan.units.values())
         )
         costs = estimate_costs(
-            plan, gpu=should_use_gpus(nodes, asked.gpus), store_tables=self.store.fresh_tables()
+            plan, gpu=should_use_gpus(nodes, asked.gpus), store_tables=self.store.refresh_tables()
         )
         need = compute_gpu_need(units.values(), costs)
         need = replace(need, units=max(need.units, self.trials))

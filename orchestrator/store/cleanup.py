@@ -57,7 +57,7 @@ def _of_done_units(
         if PurePosixPath(name).stem in done and not name.startswith("."):
             yield f"tables/failures/{name}"
     for name in storage.entries("leases"):
-        key = leases.key_in(name)
+        key = leases.parse_key(name)
         if key in done and not is_held(key):
             yield f"leases/{name}"
     folders: dict[str, list[str]] = {}

@@ -23,7 +23,7 @@ from typing import Any
 
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
-from orchestrator.store.processes import host_identity, process_start
+from orchestrator.store.processes import find_process_start, identify_host
 from orchestrator.store.storage import Storage
 
 HEARTBEAT_SECONDS = 5.0
@@ -150,11 +150,11 @@ def acquire(
     return lease
 
 
-def held_keys(storage: Storage, *, stale: float = STALE_SECONDS) -> frozenset[str]:
+def find_held_keys(storage: Storage, *, stale: float = STALE_SECONDS) -> frozenset[str]:
     """Return the units that somebody works on, by this machine's clock: nothing is written."""
     keys = set()
     for name in storage.entries(FOLDER):
-        key = key_in(name)
+        key = parse_key(name)
         content = storage.get(_name(key)) if key else None
         if content is not None:
             lives = _lives(content, but=None)
@@ -184,7 +184,7 @@ def is_held(
     return _age(storage, _name(key)) < stale if lives is None else lives
 
 
-def key_in(name: str) -> str:
+def parse_key(name: str) -> str:
     """Return the unit of a lease, given its name in `FOLDER`; "" for an entry of a takeover."""
     if name.startswith(".") or not name.endswith(_SUFFIX):
         return ""
@@ -214,9 +214,9 @@ def _lives(content: bytes, *, but: str | None) -> bool | None:
     if but is not None and holder.get("run") == but:
         return False
     pid, started = holder.get("pid"), holder.get("started")
-    if holder.get("host") == host_identity() and isinstance(pid, int) and isinstance(started, str):
+    if holder.get("host") == identify_host() and isinstance(pid, int) and isinstance(started, str):
         try:
-            return process_start(pid) == started
+            return find_process_start(pid) == started
         except OSError as error:
             _log.debug("the holder of a lease cannot be seen: %s", error)
     return None
@@ -274,11 +274,11 @@ def _name(key: str) -> str:
 def _record(token: str, run: str) -> bytes:
     pid = os.getpid()
     try:
-        started = process_start(pid)
+        started = find_process_start(pid)
     except OSError as error:
         _log.debug("others cannot tell whether this process lives: %s", error)
         started = None
-    holder = {"token": token, "host": host_identity(), "pid": pid, "started": started, "run": run}
+    holder = {"token": token, "host": identify_host(), "pid": pid, "started": started, "run": run}
     holder["touched"] = time.time()  # differs in each touch that is a write, so the object does too
     return atomic_files.to_json_bytes(holder)
 

@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 @functools.cache
-def host_identity() -> str:
+def identify_host() -> str:
     """Name this machine, boot and process namespace: where a process id means the same process."""
     parts = [socket.gethostname()]
     for read in (_boot_id, _process_namespace):
@@ -22,7 +22,7 @@ def host_identity() -> str:
     return " ".join(parts)
 
 
-def process_start(pid: int) -> str | None:
+def find_process_start(pid: int) -> str | None:
     """Return when a process started, as its system writes it; None if it does not run (any more).
 
     Raises:

@@ -35,7 +35,7 @@ class Provenance:
     fingerprint: str | None
     git_commit: str | None
 
-    def columns(self, unit: Unit) -> dict[str, Any]:
+    def build_columns(self, unit: Unit) -> dict[str, Any]:
         """Return the columns that every table shares, but `seconds` and `peak_memory`."""
         settings = getattr(unit, "settings", None)
         return {
@@ -50,7 +50,7 @@ class Provenance:
             "seed": getattr(unit, "seed", None),
             "dtype": _arithmetic(getattr(settings, "precision", None), self.device),
             "device": self.device,
-            "versions": json.dumps(versions()),
+            "versions": json.dumps(read_versions()),
             "git_commit": self.git_commit,
             "finished": datetime.now(UTC),
         }
@@ -67,7 +67,7 @@ def _arithmetic(precision: str | None, device: str) -> str | None:
     return "float32" if precision == "tf32" and not is_gpu(device) else precision
 
 
-def failure_row(
+def build_failure_row(
     unit: Unit, *, run: str, device: str, error: str, reason: str, traceback: str
 ) -> Row:
     """Return the row of table `failures` for a unit that did not finish."""
@@ -81,18 +81,18 @@ def failure_row(
         "traceback": traceback,
         "device": device,
         "host": socket.gethostname(),
-        "versions": json.dumps(versions()),
+        "versions": json.dumps(read_versions()),
         "finished": datetime.now(UTC),
     }
 
 
-def new_run_id() -> str:
+def make_run_id() -> str:
     """Name a launch: its start in UTC and a few random digits, such as 20250131-142501-9f3a6c."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 @functools.cache
-def versions() -> Mapping[str, str]:
+def read_versions() -> Mapping[str, str]:
     """Return the versions of Python and of the packages that compute, without importing them."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -104,7 +104,7 @@ def versions() -> Mapping[str, str]:
 
 
 @functools.cache
-def git_commit(folder: Path = CHECKOUT) -> str | None:
+def read_git_commit(folder: Path = CHECKOUT) -> str | None:
     """Return the commit of a checkout, "-dirty" if files differ from it; None without one."""
     if not (folder / ".git").exists() or shutil.which("git") is None:
         return None
@@ -117,7 +117,7 @@ def git_commit(folder: Path = CHECKOUT) -> str | None:
     return f"{commit}-dirty" if changed else commit
 
 
-def device_name(device: str) -> str:
+def name_device(device: str) -> str:
     """Return the model of the processor, or of the GPU that this process computes on."""
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_available():

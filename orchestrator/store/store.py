@@ -29,13 +29,13 @@ from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, records, tables
 from orchestrator.store.stop_signal import StopSignal
-from orchestrator.store.storage import FEW, Storage, check_writable, marker
+from orchestrator.store.storage import MAX_SINGLE_LOOKUPS, Storage, check_writable, marker
 from orchestrator.store.storage.integrity import (
-    first_difference,
+    describe_repair,
+    find_first_difference,
     parse_unit,
     read_intact,
     read_record,
-    repair_hint,
 )
 from orchestrator.store.storage.names import (
     DONE,
@@ -76,7 +76,7 @@ class Store:
 
     def exists(self) -> bool:
         """Whether anything was ever written to it."""
-        return self.storage.top_level() is not None
+        return self.storage.list_top_level() is not None
 
     def stop_signal(self, run: str) -> StopSignal:
         """Return what asks the workers of a launch to checkpoint and stop."""
@@ -94,21 +94,21 @@ class Store:
         """Folder of the Parquet tables, which `fresh_tables` brings up to date."""
         return self.root / "tables"
 
-    def unit_folder(self, kind: str, key: str) -> Path:
+    def locate_unit(self, kind: str, key: str) -> Path:
         """Folder for the files of a unit that is done."""
         return self.root / "units" / kind / key
 
-    def checkpoint_folder(self, unit: Unit) -> Path:
+    def locate_checkpoints(self, unit: Unit) -> Path:
         """Folder for the checkpoints of a running unit."""
         return self.root / checkpoints_name(unit)
 
-    def tensorboard_folder(self, unit: Unit) -> Path:
+    def locate_tensorboard(self, unit: Unit) -> Path:
         """Folder for the TensorBoard log of a unit."""
         return self.root / "tensorboard" / unit.kind / unit.key
 
     # Reading
 
-    def fresh_tables(self, *names: str, keys: Collection[str] | None = None) -> Path:
+    def refresh_tables(self, *names: str, keys: Collection[str] | None = None) -> Path:
         """Return the folder of the tables as they are now.
 
         Args:
@@ -122,17 +122,17 @@ class Store:
 
     def read(self, table: str, keys: Collection[str] | None = None) -> "pa.Table":
         """Read a table as it is now, of all units or of the given ones; see `tables.read`."""
-        return tables.read(self.fresh_tables(table, keys=keys), table, keys)
+        return tables.read(self.refresh_tables(table, keys=keys), table, keys)
 
     def is_done(self, unit: Unit) -> bool:
         """Whether a unit's files and rows are complete; StoreError if that cannot be seen."""
         return self.storage.entry(f"{unit_name(unit.kind, unit.key)}/{DONE}") is not None
 
-    def done_keys(self) -> frozenset[str]:
+    def find_done_keys(self) -> frozenset[str]:
         """Keys of all units that are done; no file is read."""
         return frozenset(self.storage.published())
 
-    def done_record(self, key: str) -> dict[str, Any]:
+    def read_done_record(self, key: str) -> dict[str, Any]:
         """Return what `DONE` says: run, time, SHA-256 of each artifact and of the rows.
 
         Raises:
@@ -140,7 +140,7 @@ class Store:
         """
         return read_record(self.storage, self._locate(key))
 
-    def folder_of(self, key: str) -> Path:
+    def fetch_folder(self, key: str) -> Path:
         """Return the local folder of a done unit's files, fetched if this machine has none.
 
         Raises:
@@ -148,30 +148,30 @@ class Store:
         """
         return self.storage.fetch(self._locate(key))
 
-    def intact_folder(self, key: str) -> Path:
+    def fetch_intact_folder(self, key: str) -> Path:
         """Return the folder of a done unit whose files are what they were when it finished.
 
         Raises:
             StoreError: it is not done, or a file is missing or was changed.
         """
-        folder = self.folder_of(key)
-        if first_difference(folder) is not None:
+        folder = self.fetch_folder(key)
+        if find_first_difference(folder) is not None:
             # Of a URL this is a copy: the original may be intact.
             _log.warning("a file of unit %s is damaged in %s", key, folder)
             folder = self.storage.fetch(self._locate(key), again=True)
-        if (difference := first_difference(folder)) is not None:
+        if (difference := find_first_difference(folder)) is not None:
             name, problem = difference
-            raise StoreError(f"store: {folder / name} {problem}; {repair_hint(self)}")
+            raise StoreError(f"store: {folder / name} {problem}; {describe_repair(self)}")
         return folder
 
-    def artifact(self, unit: Unit, name: str) -> Path | None:
+    def find_artifact(self, unit: Unit, name: str) -> Path | None:
         """Return a local file of a unit; None if it does not exist or the unit is not done."""
         if not self.is_done(unit):
             return None
         path = self.storage.fetch(unit_name(unit.kind, unit.key)) / name
         return path if path.exists() else None
 
-    def spec_of(self, key: str) -> Unit:
+    def read_unit(self, key: str) -> Unit:
         """Return the unit that a done key stands for.
 
         Raises:
@@ -181,9 +181,10 @@ class Store:
         try:
             return parse_unit(where, data)
         except SettingsError as error:
-            raise StoreError(f"store: {where} is damaged ({error}); {repair_hint(self)}") from error
+            reason = f"{where} is damaged ({error})"
+            raise StoreError(f"store: {reason}; {describe_repair(self)}") from error
 
-    def done_place(self, unit: Unit) -> str:
+    def locate_done(self, unit: Unit) -> str:
         """Name what a user deletes to have a done unit computed again."""
         return self.storage.where(f"{unit_name(unit.kind, unit.key)}/{DONE}")
 
@@ -195,7 +196,7 @@ class Store:
 
         To be called by who holds the unit's lease: what an earlier, killed attempt left is removed.
         """
-        place = self.unit_folder(unit.kind, unit.key)
+        place = self.locate_unit(unit.kind, unit.key)
         with atomic_files.translate_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             for left in place.parent.glob(f".{unit.key}.*"):
@@ -239,13 +240,11 @@ class Store:
     def publish_missing_rows(self, units: Iterable[Unit]) -> int:
         """Publish again the rows of done units that are in no table; return how many there were."""
         units = list(units)
-        if len(units) <= FEW:
+        if len(units) <= MAX_SINGLE_LOOKUPS:
             missing = [unit for unit in units if self.storage.entry(_table_file(unit)) is None]
         else:
-            present = self.storage.entries("tables")
-            missing = [
-                unit for unit in units if _table_file(unit).removeprefix("tables/") not in present
-            ]
+            present = {f"tables/{name}" for name in self.storage.entries("tables")}
+            missing = [unit for unit in units if _table_file(unit) not in present]
         for unit in missing:
             self._publish_rows(unit)
             _log.warning("rows of %s %s were in no table: published again", unit.kind, unit.key)
@@ -307,11 +306,11 @@ class Store:
         """Replace the record of a launch, whose name is in it."""
         records.rewrite_run(self.storage, record)
 
-    def runs(self) -> list[dict[str, Any]]:
+    def read_runs(self) -> list[dict[str, Any]]:
         """Return the records of all launches, oldest first; a damaged one is left out."""
         return records.read_runs(self.storage)
 
-    def planned(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def read_plan(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a launch set out to compute: JSON of units by key; StoreError if damaged."""
         return records.read_plan(self.storage, record)
 
@@ -321,7 +320,7 @@ class Store:
         """Write, read and delete a marker; StoreError if that fails or writers can collide."""
         check_writable(self.storage)
 
-    def marker(self) -> AbstractContextManager[str]:
+    def place_marker(self) -> AbstractContextManager[str]:
         """Have a marker in the store that other machines can see, and give its name."""
         return marker(self.storage)
 

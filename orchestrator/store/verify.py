@@ -24,7 +24,7 @@ from orchestrator.store.verify_unit import (
     UnitCheck,
     check_unit,
     describe,
-    published_rows,
+    locate_rows,
 )
 from orchestrator.units import Unit
 
@@ -132,11 +132,11 @@ def _repair_unit(store: Store, folder: str, finding: Finding) -> None:
     kind, key = str(finding.kind), str(finding.key)
     if finding.action == "recompute":
         _set_aside(store.storage, folder, unit_name(kind, key))
-        _set_aside(store.storage, folder, published_rows(kind, key))
+        _set_aside(store.storage, folder, locate_rows(kind, key))
         return
     _set_aside(store.storage, folder, finding.place)
     if finding.action == "publish":
-        store.publish_missing_rows([store.spec_of(key)])
+        store.publish_missing_rows([store.read_unit(key)])
 
 
 def _set_aside(storage: Storage, folder: str, name: str) -> None:
@@ -145,7 +145,7 @@ def _set_aside(storage: Storage, folder: str, name: str) -> None:
 
 
 def _check_is_store(storage: Storage) -> None:
-    names = storage.top_level()
+    names = storage.list_top_level()
     if names is None:
         raise StoreError(f"store: there is none in {storage.address}; name it with --store")
     if names and names.isdisjoint(PARTS):
@@ -271,7 +271,7 @@ def _find_leftovers(storage: Storage, done: Collection[str]) -> Iterator[Finding
         problem = "was left by a killed process; the next launch removes it"
         yield Finding(place=name, problem=problem, action="none")
     for name in sorted(storage.entries(leases.FOLDER)):
-        key = leases.key_in(name)
+        key = leases.parse_key(name)
         if key in done and not is_held(key):
             problem = "is the lease of a unit that is done; the next launch removes it"
             yield Finding(place=f"{leases.FOLDER}/{name}", problem=problem, action="none")

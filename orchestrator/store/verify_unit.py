@@ -11,7 +11,7 @@ from distill_core.settings import SettingsError
 from orchestrator.errors import StoreError
 from orchestrator.store import tables
 from orchestrator.store.storage import Entry, Storage
-from orchestrator.store.storage.integrity import DIFFERS, hashes_in, parse_unit, read_record
+from orchestrator.store.storage.integrity import DIFFERS, parse_unit, read_hashes, read_record
 from orchestrator.store.storage.names import DONE, ROWS, SPEC, rows_name, unit_name
 from orchestrator.units import KINDS, Unit
 
@@ -72,7 +72,7 @@ def check_unit(storage: Storage, unit: str, files: Mapping[str, Entry]) -> UnitC
         return check
     try:
         record = read_record(storage, unit)
-        hashes = hashes_in(record, storage.where(f"{unit}/{DONE}"))
+        hashes = read_hashes(record, storage.where(f"{unit}/{DONE}"))
         folder = storage.contents(unit, record)
     except StoreError as error:
         check.add(DONE, f"is damaged: {describe(error)}")
@@ -84,7 +84,7 @@ def check_unit(storage: Storage, unit: str, files: Mapping[str, Entry]) -> UnitC
     return check
 
 
-def published_rows(kind: str, key: str) -> str:
+def locate_rows(kind: str, key: str) -> str:
     """Return the name of the file with a unit's rows in the tables."""
     return rows_name(KINDS[kind].table if kind in KINDS else kind, key)
 
@@ -174,7 +174,7 @@ def _check_rows(data: bytes, check: UnitCheck, count: object) -> str | None:
 
 def _compare_published(storage: Storage, check: UnitCheck, rows: bytes) -> None:
     """Compare a unit's rows with their copy in the tables."""
-    name = published_rows(check.kind, check.key)
+    name = locate_rows(check.kind, check.key)
     published = storage.get(name)
     if published is None:
         check.add_at(name, "is missing: the unit's rows are in no table", "publish")

@@ -53,7 +53,7 @@ class Harness:
         asked = {names[name]: options.pop(name) for name in names.keys() & options.keys()}
         how |= {name: options.pop(name) for name in how.keys() & options.keys()}
         run_options = RunOptions(data_root=self.data, resources=ResourceRequest(**asked), **how)
-        work = find_pending(plan, self.store.done_keys())
+        work = find_pending(plan, self.store.find_done_keys())
         return launch(work, self.store, run_options, **{"space": "small"} | options)
 
     def drive(self, sets):

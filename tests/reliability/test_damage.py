@@ -67,9 +67,9 @@ def repaired_and_run(store, grid, whole):
     with warnings.catch_warnings(action="ignore"):
         summary = launch_here(store, grid.plan, grid.data, "fake_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
-    assert find_pending(grid.plan, store.done_keys()).pending == ()
+    assert find_pending(grid.plan, store.find_done_keys()).pending == ()
     for unit in map(
-        grid.plan.units.get, store.done_keys()
+        grid.plan.units.get, store.find_done_keys()
     ):  # all but an extractor that nothing needs any more
         assert results(store, unit) == results(whole.store, unit)
     assert not [finding for finding in verify(store).findings if finding.action != "none"]

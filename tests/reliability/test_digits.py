@@ -71,10 +71,10 @@ def test_a_real_grid_survives_kills(tmp_path):
             if process.poll() is None:
                 killed["drivers"] += kill(process.pid, session=number % 2 == 0)
             process.wait()
-            assert done <= harmed.done_keys(), "a done unit was lost"
-            done = set(harmed.done_keys())
+            assert done <= harmed.find_done_keys(), "a done unit was lost"
+            done = set(harmed.find_done_keys())
         assert drive(harmed).wait(1800) == 0, (tmp_path / "output").read_text()[-3000:]
-        assert harmed.done_keys() == set(plan.units) and verify(harmed).findings == ()
+        assert harmed.find_done_keys() == set(plan.units) and verify(harmed).findings == ()
         for unit in plan.units.values():
             ours, theirs = (
                 results(store, unit, MARKS_OF_AN_ATTEMPT | COSTS) for store in (harmed, whole)

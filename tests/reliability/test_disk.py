@@ -64,20 +64,20 @@ def test_whichever_write_meets_a_full_disk(whole, tmp_path, monkeypatch, step, s
         assert all(result.status in ("done", "present", "failed") for result in ended)
         for unit in grid.plan.units.values():  # what counts as done is right, whatever was refused
             if grid.store.is_done(unit):
-                assert (grid.store.folder_of(unit.key) / "chain.txt").read_bytes() == chain(
+                assert (grid.store.fetch_folder(unit.key) / "chain.txt").read_bytes() == chain(
                     whole, unit
                 )
         for unit in grid.plan.units.values():
             compute_here(grid, unit)
             assert results(grid.store, unit) == results(whole.store, unit)
         assert verify(grid.store).intact
-        clean_up(grid.store, grid.store.done_keys())
+        clean_up(grid.store, grid.store.find_done_keys())
         assert verify(grid.store).findings == ()
     assert number > 60
 
 
 def chain(grid, unit):
-    return (grid.store.folder_of(unit.key) / "chain.txt").read_bytes()
+    return (grid.store.fetch_folder(unit.key) / "chain.txt").read_bytes()
 
 
 def test_a_lease_survives_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch):

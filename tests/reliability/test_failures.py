@@ -45,7 +45,7 @@ def launched(grid, **resources):
         checkpoint_seconds=0.0,
         tensorboard=False,
     )
-    work = find_pending(grid.plan, grid.store.done_keys())
+    work = find_pending(grid.plan, grid.store.find_done_keys())
     summary = launch(work, grid.store, how, space="small", console=console)
     print_summary(summary, console)
     return summary, console.file.getvalue()

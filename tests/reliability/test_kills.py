@@ -142,7 +142,7 @@ def test_ctrl_c_twice_stops_at_once_and_the_next_launch_continues(make_grid):
     wait_for(lambda: "Ctrl-C again stops at once" in grid.output, "the first Ctrl-C is told")
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(300) == 130  # long before a step ends
-    assert "same command again" in grid.output and grid.store.done_keys() == frozenset()
+    assert "same command again" in grid.output and grid.store.find_done_keys() == frozenset()
     grid.behave({"steps": 2})
     assert grid.finish() == 0
     grid.check()

@@ -51,9 +51,9 @@ def test_a_stopped_unit_goes_on(tmp_path, monkeypatch, unit):
     status, steps = attempt(harmed, "c")
     assert status == "done" and steps[0] == 4
     assert attempt(whole, "a")[0] == "done"
-    names = {path.name for path in harmed.folder_of(unit.key).glob("*.safetensors")}
+    names = {path.name for path in harmed.fetch_folder(unit.key).glob("*.safetensors")}
     assert names
     for name in names:
-        assert (harmed.folder_of(unit.key) / name).read_bytes() == (
-            whole.folder_of(unit.key) / name
+        assert (harmed.fetch_folder(unit.key) / name).read_bytes() == (
+            whole.fetch_folder(unit.key) / name
         ).read_bytes()

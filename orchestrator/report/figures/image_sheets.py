@@ -249,7 +249,7 @@ def _find_stored(plan: Plan, store: Store, scope: Scope, cells: Sequence[Cell]) 
     for cell in cells:
         if cell.set_key is None or cell.ipc is None:
             continue
-        file = store.artifact(plan.units[cell.set_key], ARTIFACT)
+        file = store.find_artifact(plan.units[cell.set_key], ARTIFACT)
         if file is not None:
             return _ShownSet(
                 scope=scope, method=cell.method, ipc=cell.ipc, seed=cell.seed, file=file

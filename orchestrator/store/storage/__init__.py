@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
 
-FEW = 16
+MAX_SINGLE_LOOKUPS = 16
 """Entries up to which each is asked for by itself, instead of listing their folder."""
 DAY = 86400.0
 """Age in seconds at which what is written within minutes has lost its writer, whatever the clocks
@@ -55,7 +55,7 @@ class Storage(Protocol):
     def where(self, name: str) -> str:
         """Return the path or URL of an entry, for messages."""
 
-    def top_level(self) -> set[str] | None:
+    def list_top_level(self) -> set[str] | None:
         """Return the names at the top of the store; None if nothing was ever written to it."""
 
     # Entries

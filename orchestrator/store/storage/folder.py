@@ -35,7 +35,7 @@ class FolderStorage:
     def where(self, name: str) -> str:
         return str(self.local / name)
 
-    def top_level(self) -> set[str] | None:
+    def list_top_level(self) -> set[str] | None:
         with atomic_files.translate_errors(self.local):
             return set(os.listdir(self.local)) if self.local.is_dir() else None  # noqa: PTH208
 

@@ -16,7 +16,7 @@ from orchestrator.units import Unit, from_json
 DIFFERS = "is not what was written (its SHA-256 differs)"
 
 
-def repair_hint(store: object) -> str:
+def describe_repair(store: object) -> str:
     """Say how to have a damaged unit of a store computed again."""
     return f"iid verify --repair --store {store} sets it aside, and the next run computes it again"
 
@@ -37,10 +37,12 @@ def read_intact(storage: Storage, unit: str, name: str) -> tuple[str, bytes]:
     path = f"{storage.contents(unit, record)}/{name}"
     where, data = storage.where(path), storage.get(path)
     if data is None:
-        raise StoreError(f"store: {where} is missing; {repair_hint(storage.address)}")
-    expected = hashes_in(record, storage.where(f"{unit}/{DONE}")).get(name)
+        raise StoreError(f"store: {where} is missing; {describe_repair(storage.address)}")
+    expected = read_hashes(record, storage.where(f"{unit}/{DONE}")).get(name)
     if expected not in (None, hashlib.sha256(data).hexdigest()):
-        raise StoreError(f"store: {where} is damaged: it {DIFFERS}; {repair_hint(storage.address)}")
+        raise StoreError(
+            f"store: {where} is damaged: it {DIFFERS}; {describe_repair(storage.address)}"
+        )
     return where, data
 
 
@@ -54,7 +56,7 @@ def parse_unit(where: str, data: bytes) -> Unit:
     return from_json(json.dumps(atomic_files.parse_json(where, data)))
 
 
-def hashes_in(record: Mapping[str, Any], where: str) -> dict[str, str]:
+def read_hashes(record: Mapping[str, Any], where: str) -> dict[str, str]:
     """Return SHA-256 by relative path from what `DONE` at `where` says.
 
     Nothing, if an early version wrote it: units without hashes are taken as they are.
@@ -71,10 +73,12 @@ def hashes_in(record: Mapping[str, Any], where: str) -> dict[str, str]:
     return hashes
 
 
-def first_difference(folder: Path) -> tuple[str, str] | None:
+def find_first_difference(folder: Path) -> tuple[str, str] | None:
     """Return the first file of a local unit that is not what its `DONE` says, with the problem."""
     mark = folder / DONE
-    return next(find_differences(folder, hashes_in(atomic_files.read_json(mark), str(mark))), None)
+    return next(
+        find_differences(folder, read_hashes(atomic_files.read_json(mark), str(mark))), None
+    )
 
 
 def find_differences(folder: Path, hashes: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -26,10 +26,10 @@ from orchestrator.store import atomic_files
 from orchestrator.store.storage import DAY
 from orchestrator.store.storage.folder import rename_unless_complete
 from orchestrator.store.storage.integrity import (
+    describe_repair,
     find_differences,
-    hashes_in,
+    read_hashes,
     read_record,
-    repair_hint,
 )
 from orchestrator.store.storage.names import DONE, unit_name
 from orchestrator.store.storage.objects import Objects, open_file_system
@@ -200,11 +200,11 @@ class ObjectStorage(Objects):
     def _fetch_attempt(self, attempt: str, record: Mapping[str, Any], folder: Path) -> None:
         """Download the files of an attempt; StoreError if one is not what was written."""
         where = self.where(attempt)
-        hashes = hashes_in(record, where)
+        hashes = read_hashes(record, where)
         if not hashes or not all(map(is_plain, hashes)):
             reason = f"{DONE} of {where} is damaged (sha256)"
-            raise StoreError(f"store: {reason}; {repair_hint(self.address)}")
+            raise StoreError(f"store: {reason}; {describe_repair(self.address)}")
         for name in hashes:
             self.download_file(f"{attempt}/{name}", folder / name)
         for name, problem in find_differences(folder, hashes):
-            raise StoreError(f"store: {where}/{name} {problem}; {repair_hint(self.address)}")
+            raise StoreError(f"store: {where}/{name} {problem}; {describe_repair(self.address)}")

@@ -66,7 +66,7 @@ class Objects:
     def where(self, name: str) -> str:
         return f"{self.address}/{name}" if name else self.address
 
-    def top_level(self) -> set[str] | None:
+    def list_top_level(self) -> set[str] | None:
         with self._translated(""):
             try:
                 found = self.fs.ls(self.base, detail=False)

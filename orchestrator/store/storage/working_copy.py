@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
-from orchestrator.store.storage import FEW, Entry
+from orchestrator.store.storage import MAX_SINGLE_LOOKUPS, Entry
 from orchestrator.store.storage.objects import Objects
 
 CACHE = "IID_STORE_CACHE"
@@ -86,7 +86,7 @@ def is_plain(name: str) -> bool:
 def _list_objects(
     objects: Objects, folder: str, names: Collection[str] | None
 ) -> Mapping[str, Entry]:
-    if names is not None and len(names) <= FEW:
+    if names is not None and len(names) <= MAX_SINGLE_LOOKUPS:
         found = ((name, objects.entry(f"{folder}/{name}")) for name in names)
         return {name: entry for name, entry in found if entry is not None}
     wanted = {}

@@ -16,7 +16,7 @@ def test_a_failing_unit_is_recorded_with_its_traceback(harness, units, settings)
     )
     (row,) = failures(harness)
     assert row["reason"] == result.reason and "fake_runner.py" in row["traceback"]
-    assert harness.store.done_keys() == frozenset()
+    assert harness.store.find_done_keys() == frozenset()
     harness.behave()
     assert compute_unit(units[0], settings, device="cpu").status == "done"
     assert failures(harness) == []

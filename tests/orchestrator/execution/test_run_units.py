@@ -84,7 +84,7 @@ def test_a_unit_logs_to_tensorboard_and_continues_its_log(harness, units, settin
     )
     from orchestrator.execution.tensorboard import TensorBoardLog
 
-    folder = harness.store.tensorboard_folder(units[0])
+    folder = harness.store.locate_tensorboard(units[0])
     first = TensorBoardLog(folder)
     for step in (1, 2, 3, 4):
         first.write_scalars(step, {"loss": float(step)})

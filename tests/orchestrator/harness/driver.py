@@ -25,6 +25,6 @@ if __name__ == "__main__":
         checkpoint_seconds=0.05,
         tensorboard=False,
     )
-    summary = launch(find_pending(plan, opened.done_keys()), opened, options, space="small")
+    summary = launch(find_pending(plan, opened.find_done_keys()), opened, options, space="small")
     print_summary(summary, Console())
     sys.exit(summary.exit_code)

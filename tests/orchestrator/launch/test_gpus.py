@@ -48,7 +48,7 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
 
     def seen(kind):
         units = (unit for unit in plan.units.values() if unit.kind == kind)
-        return {(harness.store.folder_of(unit.key) / "device.txt").read_text() for unit in units}
+        return {(harness.store.fetch_folder(unit.key) / "device.txt").read_text() for unit in units}
 
     assert seen("distill") == {"cuda 0", "cuda 1"}
     assert seen("select") == {"cpu "}

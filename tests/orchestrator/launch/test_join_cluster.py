@@ -73,7 +73,7 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
     assert (summary.exit_code, sum(summary.computed.values())) == (0, len(plan.units))
     assert not ray.is_initialized()
     assert len({line[2] for line in harness.log()}) == 2  # one worker on each node
-    (record,) = harness.store.runs()
+    (record,) = harness.store.read_runs()
     assert record["address"] == cluster.address and not list(harness.store.root.glob(".marker*"))
 
 
@@ -84,7 +84,7 @@ def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folder
     assert summary.exit_code == 0, summary.failures
     rows = tables.read(harness.store.tables, "distillations")
     roots = {
-        harness.store.folder_of(key).joinpath("root.txt").read_text()
+        harness.store.fetch_folder(key).joinpath("root.txt").read_text()
         for key in rows["key"].to_pylist()
     }
     (place,) = kept.iterdir()
@@ -125,7 +125,7 @@ def test_what_a_node_cannot_get_is_said_before_anything_starts(
     with pytest.raises(LaunchError, match=r"does not have data set pets@1, nor does this machine"):
         harness.launch(runner.make_plan(units=7), **launch)
     shutil.rmtree(there.parent)
-    assert len(harness.store.runs()) == 1
+    assert len(harness.store.read_runs()) == 1
 
 
 @pytest.mark.slow
@@ -210,7 +210,7 @@ def test_a_node_that_joins_later_with_other_software_ends_the_launch(
         r"node [\d.]+ has other code of this package than the machine that launches", summary.halted
     )
     assert (
-        not harness.store.done_keys()
+        not harness.store.find_done_keys()
         and tables.read(harness.store.tables, "failures").num_rows == 0
     )
 

@@ -29,11 +29,11 @@ def test_the_driver_is_killed_and_started_again(harness, small_plan, seed):
         process.wait()
         process.stdout.close()
         time.sleep(moments.choice([0.0, 0.5]))
-        done_at_kill.append((harness.store.done_keys(), len(harness.log())))
+        done_at_kill.append((harness.store.find_done_keys(), len(harness.log())))
     output, _ = (last := harness.drive(SETS)).communicate(timeout=120)
     assert last.returncode == 0, output
 
-    assert harness.store.done_keys() == set(plan.units)
+    assert harness.store.find_done_keys() == set(plan.units)
     for done, lines in done_at_kill:
         started_later = {line[1] for line in harness.log()[lines:] if line[0] == "start"}
         assert not done & started_later

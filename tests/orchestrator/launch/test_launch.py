@@ -44,7 +44,7 @@ def test_a_plan_is_carried_out_in_order_and_once(harness, small_plan):
     summary = harness.launch(plan)
     assert summary.computed == {"train_extractors": 1, "distill": 3, "evaluate": 6}
     assert (summary.exit_code, summary.waiting, summary.failures) == (0, 0, ())
-    assert harness.store.done_keys() == set(plan.units)
+    assert harness.store.find_done_keys() == set(plan.units)
     ended = {key: place for place, key in enumerate(harness.events("end"))}
     assert len(ended) == 10
     assert all(
@@ -128,13 +128,13 @@ def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(
 def test_a_launch_leaves_a_record(harness, small_plan):
     plan = small_plan(sets=1)
     summary = harness.launch(plan, overrides=["seeds=1"])
-    (record,) = harness.store.runs()
+    (record,) = harness.store.read_runs()
     assert (record["run"], record["space"], record["overrides"]) == (
         summary.run,
         "small",
         ["seeds=1"],
     )
-    assert list(harness.store.planned(record)) == list(plan.units) and json.dumps(record)
+    assert list(harness.store.read_plan(record)) == list(plan.units) and json.dumps(record)
     assert {path.name for path in (harness.store.root / "runs").iterdir()} == {
         f"{summary.run}.json",
         f"{summary.run}.log",
@@ -153,7 +153,7 @@ def test_a_cluster_without_room_for_a_unit_is_refused_and_no_launch_noted(
 ):
     with pytest.raises(LaunchError, match="lower --cpus-per-trial or --gpus-per-trial"):
         harness.launch(small_plan(), **option)
-    assert harness.store.runs() == []
+    assert harness.store.read_runs() == []
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e-9, 2, 1.5])
@@ -255,7 +255,7 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
         "from orchestrator.planning.work import find_pending\n"
         "from orchestrator.store.open import open_store\n"
         f"store = open_store(Path({str(harness.store.root)!r}))\n"
-        "work = find_pending(make_small_plan(sets=1), store.done_keys())\n"
+        "work = find_pending(make_small_plan(sets=1), store.find_done_keys())\n"
         "how = options.RunOptions(data_root=Path('.'))\n"
         "summary = launch.launch(work, store, how, space='small')\n"
         "assert summary.run is None and not {'ray', 'torch'} & set(sys.modules)"
@@ -273,7 +273,7 @@ def test_ctrl_c_stops_after_checkpointing_and_the_next_launch_continues(harness)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
     assert "same command again" in output and "Traceback" not in output
-    assert harness.store.done_keys() == frozenset() and harness.events("end") == []
+    assert harness.store.find_done_keys() == frozenset() and harness.events("end") == []
     harness.behave({"steps": 40})
     process = harness.drive(sets=1)
     output, _ = process.communicate(timeout=300)
@@ -316,7 +316,7 @@ def test_a_launch_behind_a_url_merges_the_logs_of_its_workers(s3_harness, small_
 
 def test_the_record_of_a_launch_says_how_it_ended(harness, small_plan):
     summary = harness.launch(small_plan(sets=1))
-    (record,) = harness.store.runs()
+    (record,) = harness.store.read_runs()
     assert record["outcome"] == "done" and record["started"] < record["ended"]
     assert record["log"] == f"runs/{summary.run}.log"
     last = read_status(harness.store).last_launch
@@ -330,7 +330,7 @@ def test_the_record_of_a_launch_that_broke_down_says_why(harness, small_plan, mo
     monkeypatch.setattr("ray.tune.Tuner.fit", fit)
     with pytest.raises(LaunchError):
         harness.launch(small_plan(sets=1))
-    (record,) = harness.store.runs()
+    (record,) = harness.store.read_runs()
     assert record["outcome"] == "error" and "it is broken" in record["reason"]
     log = (harness.store.root / record["log"]).read_text()
     assert "broke down" in log and "TuneError" in log

@@ -11,7 +11,7 @@ from orchestrator.errors import StoreError
 from orchestrator.launch.status import LaunchNote, find_unit, read_status
 from orchestrator.store import leases
 from orchestrator.store.open import open_store
-from orchestrator.store.provenance import failure_row
+from orchestrator.store.provenance import build_failure_row
 
 
 def record(store, plan, space, started):
@@ -27,7 +27,7 @@ def commit(store, unit):
 
 def fail(store, unit):
     store.record_failure(
-        failure_row(
+        build_failure_row(
             unit, run="r", device="d", error="ValueError", reason="bad", traceback="at line"
         )
     )

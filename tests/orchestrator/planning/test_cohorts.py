@@ -271,7 +271,7 @@ def test_a_stopped_cohort_goes_on_at_its_checkpoints_whoever_is_in_it(
     fast = replace(settings, report_seconds=0.0)
     ended = compute_units(units, fast, device="cpu", report=report)
     assert [result.status for result in ended] == ["stopped"] * 3
-    assert all(list(store.checkpoint_folder(unit).iterdir()) for unit in units)
+    assert all(list(store.locate_checkpoints(unit).iterdir()) for unit in units)
     stop.clear()
     assert compute_unit(units[0], settings, device="cpu").status == "done"
     assert [result.status for result in compute_units(units[1:], settings, device="cpu")] == [
@@ -313,7 +313,7 @@ def compare(store, other, units):
     """The same sets and rows, but for what tells attempts apart."""
     for unit in units:
         ours, theirs = (
-            SyntheticSet.load(place.folder_of(unit.key) / SET_FILE) for place in (store, other)
+            SyntheticSet.load(place.fetch_folder(unit.key) / SET_FILE) for place in (store, other)
         )
         assert ours.images.equal(theirs.images) and ours.spec == theirs.spec
     for table in ("distillations", "evaluations"):

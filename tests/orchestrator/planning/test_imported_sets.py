@@ -162,7 +162,7 @@ def test_an_imported_set_is_an_artefact_with_rows(published, run):
     for unit in plan.units.values():
         result, store = run(unit)
         assert result.status == "done", result.traceback
-    synthetic = SyntheticSet.load(store.folder_of(given.unit.key) / SET_FILE)
+    synthetic = SyntheticSet.load(store.fetch_folder(given.unit.key) / SET_FILE)
     assert (synthetic.method, synthetic.ipc, synthetic.key) == ("theirs", 2, given.unit.key)
     assert synthetic.spec["reading"]["layout"] == "dc"
     (made,) = tables.read(store.tables, "distillations").to_pylist()

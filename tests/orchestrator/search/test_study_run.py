@@ -157,5 +157,6 @@ def test_checkpoints_of_sets_that_nobody_needs_any_more_go(make_study, tmp_path,
     store.save_checkpoint(following, lambda path: path.write_text("state"))
     run.record_rung(1, measured(0, 0.1), passes=False)
     assert (
-        run.journal.trials[1].state == "stopped" and not store.checkpoint_folder(following).exists()
+        run.journal.trials[1].state == "stopped"
+        and not store.locate_checkpoints(following).exists()
     )

@@ -43,7 +43,7 @@ def rungs_of(study, store, settings):
 def content(store, unit):
     (row,) = tables.read(store.tables, "distillations", [unit.key]).to_pylist()
     kept = {name: value for name, value in row.items() if name not in TIMES}
-    return sha256(store.unit_folder("distill", unit.key) / SET_FILE), kept
+    return sha256(store.locate_unit("distill", unit.key) / SET_FILE), kept
 
 
 @pytest.mark.parametrize("overrides", [["methods=DM+IID"], ["methods=IDM+IID"]])

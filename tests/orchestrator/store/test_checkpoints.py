@@ -41,12 +41,12 @@ def commit(store):
 def test_a_checkpoint_travels_and_replaces_the_last_one(machine):
     here, there = machine("here"), machine("there")
     assert there.load_checkpoint(UNIT) is None
-    assert save(here, "step 1").parent == here.checkpoint_folder(UNIT)
+    assert save(here, "step 1").parent == here.locate_checkpoints(UNIT)
     assert there.load_checkpoint(UNIT).read_text() == "step 1"
     last = save(there, "step 2")
     assert here.load_checkpoint(UNIT).read_text() == "step 2"  # though an older one may be here
     assert list(here.storage.entries("checkpoints")) == [f"{UNIT.kind}/{UNIT.key}/{last.name}"]
-    assert list(there.checkpoint_folder(UNIT).iterdir()) == [last]
+    assert list(there.locate_checkpoints(UNIT).iterdir()) == [last]
 
 
 def test_a_commit_removes_the_checkpoints(machine):
@@ -54,7 +54,7 @@ def test_a_commit_removes_the_checkpoints(machine):
     save(here, "step 1")
     commit(here)
     assert here.storage.entries("checkpoints") == {} and here.load_checkpoint(UNIT) is None
-    assert not here.checkpoint_folder(UNIT).exists()
+    assert not here.locate_checkpoints(UNIT).exists()
 
 
 def test_a_checkpoint_that_the_store_no_longer_has_is_not_used(machine):
@@ -63,8 +63,8 @@ def test_a_checkpoint_that_the_store_no_longer_has_is_not_used(machine):
     assert here.load_checkpoint(UNIT) is not None
     commit(there)
     assert here.load_checkpoint(UNIT) is None
-    clean_up(here, here.done_keys())
-    assert not here.checkpoint_folder(UNIT).exists()
+    clean_up(here, here.find_done_keys())
+    assert not here.locate_checkpoints(UNIT).exists()
 
 
 def test_a_damaged_checkpoint_is_skipped_and_the_log_says_what_is_used_instead(machine, caplog):
@@ -95,4 +95,4 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(machine):
     with pytest.raises(StoreError, match="full"):
         store.save_checkpoint(UNIT, full)
     assert store.load_checkpoint(UNIT).read_text() == "good"
-    assert len(list(store.checkpoint_folder(UNIT).iterdir())) == 1
+    assert len(list(store.locate_checkpoints(UNIT).iterdir())) == 1

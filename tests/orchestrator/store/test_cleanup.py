@@ -33,25 +33,25 @@ def everything(store):
 
 def test_what_a_finished_unit_left_behind_goes(store, units):
     done, waiting = units[0], units[1]
-    put(store.checkpoint_folder(done) / "a.checkpoint")
+    put(store.locate_checkpoints(done) / "a.checkpoint")
     put(store.tables / "failures" / f"{done.key}.parquet")
     put(store.root / "leases" / f"{done.key}.json", age=100)
-    put(store.unit_folder(done.kind, done.key).with_name(f".{done.key}.scratch") / "set.bin")
-    put(store.checkpoint_folder(waiting) / ".half")
+    put(store.locate_unit(done.kind, done.key).with_name(f".{done.key}.scratch") / "set.bin")
+    put(store.locate_checkpoints(waiting) / ".half")
     kept = {
-        put(store.unit_folder(done.kind, done.key) / "DONE"),
+        put(store.locate_unit(done.kind, done.key) / "DONE"),
         put(store.tables / "failures" / f"{waiting.key}.parquet"),
         store.save_checkpoint(waiting, lambda path: path.write_text("step 1")),
     }
     clean_up(store, frozenset({done.key}))
     assert everything(store) == kept
-    assert not store.checkpoint_folder(done).exists()
+    assert not store.locate_checkpoints(done).exists()
 
 
 def test_what_somebody_is_at_stays(store, units):
     with leases.hold(store.storage, units[0].key, "run"), store.scratch(units[0]) as workdir:
         put(workdir / "set.bin")
-        put(store.checkpoint_folder(units[0]) / ".half")
+        put(store.locate_checkpoints(units[0]) / ".half")
         before = everything(store)
         clean_up(store, frozenset({units[0].key}))
         assert everything(store) == before
@@ -97,7 +97,7 @@ def test_leftovers_behind_a_url_go(s3_url, tmp_path, units, caplog):
     store.save_checkpoint(waiting, lambda path: path.write_text("kept"))
     before = set(store.storage.entries(""))
     with leases.hold(store.storage, waiting.key, "r"):
-        clean_up(store, store.done_keys())
+        clean_up(store, store.find_done_keys())
         kept = set(store.storage.entries(""))
     assert kept - before == {f"leases/{waiting.key}.json"}
     assert before - kept == {
@@ -108,14 +108,14 @@ def test_leftovers_behind_a_url_go(s3_url, tmp_path, units, caplog):
     assert f"leases/{fresh.key}.json" in kept  # too young: its holder cannot be seen
     assert store.load_checkpoint(waiting).read_text() == "kept"
     there = Store(ObjectStorage.connect(s3_url, tmp_path / "there"))
-    assert there.intact_folder(done.key).exists()
+    assert there.fetch_intact_folder(done.key).exists()
     assert f"removed a leftover: {s3_url}/{left}" in caplog.text
 
 
 def test_half_made_copies_of_a_url_go_after_a_day(s3_url, tmp_path, units):
     store = Store(ObjectStorage.connect(s3_url, tmp_path / "here"))
     old, young = (
-        put(store.unit_folder("distill", units[1].key).with_name(f".fetched.{name}") / "set.bin")
+        put(store.locate_unit("distill", units[1].key).with_name(f".fetched.{name}") / "set.bin")
         for name in (f"{units[1].key}.old", f"{units[1].key}.young")
     )
     then = old.stat().st_mtime - DAY - 3600

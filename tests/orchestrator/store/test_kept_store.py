@@ -47,9 +47,9 @@ def test_verify_finds_nothing_to_do(kept):
 def test_every_planned_unit_has_the_key_under_which_it_is_kept(kept):
     store, _ = kept
     plan = make_plan(load_space(str(SPACE)))
-    done = store.done_keys()
+    done = store.find_done_keys()
     assert find_pending(plan, done).pending == () and done == plan.units.keys()
-    assert {key: store.spec_of(key) for key in done} == dict(plan.units)
+    assert {key: store.read_unit(key) for key in done} == dict(plan.units)
 
 
 def test_a_run_computes_nothing_and_reports_the_same_results(kept, tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_a_run_computes_nothing_and_reports_the_same_results(kept, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     ended = CliRunner().invoke(app, ["run", str(SPACE), "--store", "store", "--out", "report"])
     assert ended.exit_code == 0, ended.output
-    assert f"Everything is already done: {len(store.done_keys())} units" in ended.output
+    assert f"Everything is already done: {len(store.find_done_keys())} units" in ended.output
     assert contents() == before
 
     order = ["experiment", "method", "keys"]

@@ -38,7 +38,7 @@ def forget_copies():
 
 
 def chains(store, plan):
-    return {key: (store.intact_folder(key) / "chain.txt").read_text() for key in plan.units}
+    return {key: (store.fetch_intact_folder(key) / "chain.txt").read_text() for key in plan.units}
 
 
 def test_a_launch_computes_everything_once_and_nothing_again(
@@ -49,7 +49,7 @@ def test_a_launch_computes_everything_once_and_nothing_again(
     assert sorted(s3_harness.events("end")) == sorted(plan.units)
     forget_copies()
     store = open_store(s3_harness.store.address)
-    assert s3_harness.launch(plan).run is None and store.done_keys() == set(plan.units)
+    assert s3_harness.launch(plan).run is None and store.find_done_keys() == set(plan.units)
     harness.launch(plan)
     assert chains(store, plan) == chains(harness.store, plan)
     keys = [row["key"] for row in store.read("evaluations").to_pylist()]
@@ -105,14 +105,14 @@ def test_the_driver_is_killed_and_another_machine_goes_on(s3_harness, small_plan
             os.kill(worker, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    done, lines = s3_harness.store.done_keys(), len(s3_harness.log())
+    done, lines = s3_harness.store.find_done_keys(), len(s3_harness.log())
     forget_copies()
     output, _ = (last := s3_harness.drive(3)).communicate(timeout=300)
     assert last.returncode == 0, output
     assert not done & {line[1] for line in s3_harness.log()[lines:] if line[0] == "start"}
     resumed = [line for line in s3_harness.log()[lines:] if line[0] == "resume"]
     assert resumed and all(line[3] != "0" for line in resumed)
-    assert s3_harness.store.done_keys() == set(plan.units)
+    assert s3_harness.store.find_done_keys() == set(plan.units)
     assert verify(s3_harness.store).intact
     assert "checkpoints" not in {
         name.split("/")[0] for name in s3_harness.store.storage.entries("")
@@ -153,7 +153,7 @@ def test_the_command_line_works_on_a_url(tmp_path, s3_url, iid, ray_on_two_cores
     assert code == 0 and "4 units" in said and "everything is what was computed" in said
 
     opened = open_store(s3_url)
-    key = next(key for key in opened.done_keys() if opened.spec_of(key).kind == "distill")
+    key = next(key for key in opened.find_done_keys() if opened.read_unit(key).kind == "distill")
     assert (
         iid("export", key, "--format", "dc", "--out", "set", *store)[0] == 0
         and (tmp_path / "set").is_dir()
@@ -222,7 +222,7 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
     store, unit = harness.store, of_kind(plan, "distill")
     evaluation = of_kind(plan, "evaluate")
     before = chains(store, plan)
-    attempt = store.done_record(unit.key)["attempt"]
+    attempt = store.read_done_record(unit.key)["attempt"]
     store.storage.put(f"{attempt}/chain.txt", b"other")
     store.storage.put(f"tables/evaluations/{evaluation.key}.parquet", b"half")
     store.storage.put("runs/broken.json", b"{half")

@@ -61,7 +61,11 @@ def change(storage, **fields):
 def test_a_lease_is_held_once_and_given_back(machine):
     here, there = machine("here"), machine("there")
     with leases.hold(here, KEY, "a") as mine:
-        assert mine is not None and leases.held_keys(there) == {KEY} and leases.is_held(there, KEY)
+        assert (
+            mine is not None
+            and leases.find_held_keys(there) == {KEY}
+            and leases.is_held(there, KEY)
+        )
         with leases.hold(there, KEY, "b") as theirs:
             assert theirs is None
         assert here.entry(NAME) is not None
@@ -85,7 +89,7 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(machine, caplog):
     here = machine("here")
     leases.acquire(here, KEY, "killed")
     change(here, pid=ended.pid)
-    assert leases.held_keys(here) == frozenset()
+    assert leases.find_held_keys(here) == frozenset()
     with leases.hold(machine("there"), KEY, "b") as mine:
         assert mine is not None
     assert f"lease of {KEY} is taken over from process {ended.pid}" in caplog.text
@@ -114,7 +118,7 @@ def test_a_holder_that_lives_keeps_its_lease_whatever_the_clocks_say(machine, mo
     with leases.hold(here, KEY, "theirs", heartbeat=0.05) as theirs:
         change(here, host="another machine")
         monkeypatch.setattr(type(here), "now", lambda storage, folder: time.time() + 3600)
-        monkeypatch.setattr(leases, "host_identity", lambda: "another machine's neighbour")
+        monkeypatch.setattr(leases, "identify_host", lambda: "another machine's neighbour")
         assert not leases.is_held(there, KEY)  # by the clock
         assert leases.acquire(there, KEY, "a", watch=2.0) is None
         assert not theirs.lost.is_set()
@@ -156,13 +160,13 @@ def test_the_lease_of_a_dead_process_is_taken_at_once(folder, storage):
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert json.loads((folder / f"{KEY}.json").read_text())["run"] == "x"
-    assert leases.held_keys(storage) == frozenset()
+    assert leases.find_held_keys(storage) == frozenset()
     with leases.hold(storage, KEY, "a") as mine:
         assert mine is not None
 
 
 def test_a_reused_process_id_is_not_the_holder(folder, storage):
-    foreign(folder, age=0, host=leases.host_identity())
+    foreign(folder, age=0, host=leases.identify_host())
     change(storage, pid=os.getpid(), started="long ago")
     assert not leases.is_held(storage, KEY)
 
@@ -171,10 +175,10 @@ def test_a_process_that_does_not_show_itself_counts_by_age(folder, storage, monk
     def hidden(pid):
         raise PermissionError(pid)
 
-    monkeypatch.setattr(leases, "process_start", hidden)
-    foreign(folder, age=0, host=leases.host_identity())
+    monkeypatch.setattr(leases, "find_process_start", hidden)
+    foreign(folder, age=0, host=leases.identify_host())
     assert leases.is_held(storage, KEY)
-    foreign(folder, age=100, host=leases.host_identity())
+    foreign(folder, age=100, host=leases.identify_host())
     assert not leases.is_held(storage, KEY)
 
 
@@ -189,7 +193,7 @@ def test_looking_writes_nothing(folder, storage, monkeypatch):
     monkeypatch.setattr(
         Path, "read_bytes", lambda path: os.read(os.open(path, os.O_RDONLY), 10_000)
     )
-    assert leases.held_keys(storage) == {KEY}
+    assert leases.find_held_keys(storage) == {KEY}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,7 @@ def test_looking_writes_nothing(folder, storage, monkeypatch):
 def test_another_machine_s_lease_holds_while_it_is_touched(folder, storage, age, held):
     foreign(folder, age=age)
     assert leases.is_held(storage, KEY) is held
-    assert leases.held_keys(storage) == ({KEY} if held else set())
+    assert leases.find_held_keys(storage) == ({KEY} if held else set())
     with leases.hold(storage, KEY, "a", watch=0.01) as mine:
         assert (mine is None) is held
     assert [p for p in folder.iterdir() if p.name.startswith(".")] == []

@@ -15,24 +15,24 @@ def test_a_hidden_process_is_not_taken_for_one_that_ended(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", missing)
     with pytest.raises(PermissionError):
-        processes.process_start(1 if os.geteuid() else os.getpid())
+        processes.find_process_start(1 if os.geteuid() else os.getpid())
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 10**30])
 def test_a_process_that_there_is_not_has_no_start(pid):
-    assert processes.process_start(pid) is None
+    assert processes.find_process_start(pid) is None
 
 
 def test_a_zombie_counts_as_ended():
     process = subprocess.Popen([sys.executable, "-c", ""])
-    started = processes.process_start(process.pid)
+    started = processes.find_process_start(process.pid)
     assert started is not None
     deadline = time.monotonic() + 10
-    while processes.process_start(process.pid) is not None and time.monotonic() < deadline:
+    while processes.find_process_start(process.pid) is not None and time.monotonic() < deadline:
         time.sleep(0.02)  # it ends, and stays a zombie until it is waited for
-    assert processes.process_start(process.pid) is None
+    assert processes.find_process_start(process.pid) is None
     process.wait()
 
 
 def test_a_machine_has_one_identity():
-    assert processes.host_identity() == processes.host_identity() != ""
+    assert processes.identify_host() == processes.identify_host() != ""

@@ -18,7 +18,7 @@ def test_columns_fill_the_shared_part_of_every_table():
         index=1,
     )
     source = provenance.Provenance(run="r", device="cpu model", fingerprint="f", git_commit="c")
-    columns = source.columns(unit)
+    columns = source.build_columns(unit)
     shared = set.intersection(
         *(set(tables.SCHEMAS[t].names) for t in ("evaluations", "distillations", "extractors"))
     )
@@ -28,19 +28,19 @@ def test_columns_fill_the_shared_part_of_every_table():
     assert (row["dataset"], row["dataset_version"], row["protocol"]) == ("digits", 3, "strict")
     assert (row["dtype"], row["seed"]) == ("float32", None), "a processor has no TF32"
     on_gpu = dataclasses.replace(source, device="NVIDIA H200")
-    assert on_gpu.columns(unit)["dtype"] == "tf32"
+    assert on_gpu.build_columns(unit)["dtype"] == "tf32"
     assert {"python", "torch", "ray"} <= set(json.loads(row["versions"]))
     assert datetime.now(UTC) - row["finished"] < timedelta(minutes=1)
 
 
 def test_run_ids_sort_by_time_and_differ():
-    assert provenance.new_run_id() != provenance.new_run_id()
-    assert provenance.new_run_id()[:8] == f"{datetime.now(UTC):%Y%m%d}"
+    assert provenance.make_run_id() != provenance.make_run_id()
+    assert provenance.make_run_id()[:8] == f"{datetime.now(UTC):%Y%m%d}"
 
 
 def test_the_commit_of_a_checkout(tmp_path):
-    provenance.git_commit.cache_clear()
-    assert provenance.git_commit(tmp_path) is None
+    provenance.read_git_commit.cache_clear()
+    assert provenance.read_git_commit(tmp_path) is None
 
     def git(*arguments):
         names = [
@@ -59,13 +59,13 @@ def test_the_commit_of_a_checkout(tmp_path):
     git("add", "file")
     git("commit", "-qm", "one")
     commit = git("rev-parse", "HEAD")
-    provenance.git_commit.cache_clear()
-    assert provenance.git_commit(tmp_path) == commit
+    provenance.read_git_commit.cache_clear()
+    assert provenance.read_git_commit(tmp_path) == commit
     (tmp_path / "file").write_text("2")
-    provenance.git_commit.cache_clear()
-    assert provenance.git_commit(tmp_path) == f"{commit}-dirty"
+    provenance.read_git_commit.cache_clear()
+    assert provenance.read_git_commit(tmp_path) == f"{commit}-dirty"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_device_has_a_name_without_importing_torch(device):
-    assert provenance.device_name(device)
+    assert provenance.name_device(device)

@@ -77,26 +77,29 @@ def remote_machine(s3_url, tmp_path):
 
 def test_a_committed_unit_is_read_on_another_machine_as_it_was_written(machine):
     here, there, unit = machine("here"), machine("there"), a_unit()
-    assert not here.exists() and not here.is_done(unit) and here.done_keys() == frozenset()
+    assert not here.exists() and not here.is_done(unit) and here.find_done_keys() == frozenset()
     with pytest.raises(StoreError, match="is not done in "):
-        here.folder_of(unit.key)
+        here.fetch_folder(unit.key)
     assert commit(here, unit)
-    assert there.exists() and there.is_done(unit) and there.done_keys() == {unit.key}
-    assert there.spec_of(unit.key) == unit
-    folder = there.intact_folder(unit.key)
+    assert there.exists() and there.is_done(unit) and there.find_done_keys() == {unit.key}
+    assert there.read_unit(unit.key) == unit
+    folder = there.fetch_intact_folder(unit.key)
     assert folder.is_relative_to(there.root)
     assert (folder / "sub" / "set.txt").read_text() == "set"
-    assert there.artifact(unit, "sub/set.txt") == folder / "sub" / "set.txt"
-    assert there.artifact(unit, "none") is None and there.artifact(a_unit(1), "set.txt") is None
+    assert there.find_artifact(unit, "sub/set.txt") == folder / "sub" / "set.txt"
+    assert (
+        there.find_artifact(unit, "none") is None
+        and there.find_artifact(a_unit(1), "set.txt") is None
+    )
     record = json.loads((folder / DONE).read_text())
-    assert record == there.done_record(unit.key)
+    assert record == there.read_done_record(unit.key)
     assert record["sha256"] == {
         name: atomic_files.sha256(folder / name)
         for name in ("rows.parquet", "spec.json", "sub/set.txt")
     }
     assert (record["run"], record["finished"], record["rows"]) == ("run", FINISHED, 1)
     assert [row["key"] for row in rows(there)] == [unit.key]
-    assert here.intact_folder(unit.key).is_relative_to(here.root)
+    assert here.fetch_intact_folder(unit.key).is_relative_to(here.root)
     assert not list(here.root.glob("units/*/.*"))  # no scratch is left
 
 
@@ -104,16 +107,16 @@ def test_of_two_that_finish_the_same_unit_the_first_wins(machine):
     here, there, unit = machine("here"), machine("there"), a_unit()
     with here.scratch(unit) as slow:
         (slow / "set.txt").write_text("slow")
-        fast = there.unit_folder(unit.kind, unit.key).with_name(".elsewhere")
+        fast = there.locate_unit(unit.kind, unit.key).with_name(".elsewhere")
         fast.mkdir(parents=True)
         (fast / "set.txt").write_text("fast")
         assert there.commit(unit, fast, [a_row(unit, run="fast")], run="fast", finished=FINISHED)
         slow_rows = [a_row(unit, run="slow")]
         assert not here.commit(unit, slow, slow_rows, run="slow", finished=FINISHED)
     for store in (here, there):
-        assert (store.intact_folder(unit.key) / "set.txt").read_text() == "fast"
+        assert (store.fetch_intact_folder(unit.key) / "set.txt").read_text() == "fast"
         assert [row["run"] for row in rows(store)] == ["fast"]
-        assert store.done_record(unit.key)["run"] == "fast"
+        assert store.read_done_record(unit.key)["run"] == "fast"
     assert len(files_of(here, unit)) == 1
 
 
@@ -122,7 +125,7 @@ def test_of_many_that_finish_the_same_unit_at_once_one_wins(machine):
 
     def finish(number):
         store = stores[number]
-        workdir = store.unit_folder(unit.kind, unit.key).with_name(f".{number}")
+        workdir = store.locate_unit(unit.kind, unit.key).with_name(f".{number}")
         workdir.mkdir(parents=True)
         (workdir / "set.txt").write_text(str(number))
         found = [a_row(unit, run=str(number))]
@@ -132,8 +135,8 @@ def test_of_many_that_finish_the_same_unit_at_once_one_wins(machine):
         firsts = list(pool.map(finish, range(6)))
     assert sum(firsts) == 1
     winner, fresh = str(firsts.index(True)), machine("fresh")
-    assert (fresh.intact_folder(unit.key) / "set.txt").read_text() == winner
-    assert fresh.done_record(unit.key)["run"] == winner
+    assert (fresh.fetch_intact_folder(unit.key) / "set.txt").read_text() == winner
+    assert fresh.read_done_record(unit.key)["run"] == winner
     assert [row["run"] for row in rows(fresh)] == [winner]
     assert len(files_of(fresh, unit)) == 1
 
@@ -145,7 +148,7 @@ def test_nothing_appears_before_the_commit(machine):
         raise ZeroDivisionError
     with pytest.raises(TableError, match="color"), store.scratch(unit) as workdir:
         store.commit(unit, workdir, [a_row(unit, color="red")], run="run", finished=FINISHED)
-    assert not list(store.unit_folder(unit.kind, unit.key).parent.iterdir())
+    assert not list(store.locate_unit(unit.kind, unit.key).parent.iterdir())
     assert rows(store) == [] and store.storage.entries("units") == {}
 
 
@@ -171,7 +174,7 @@ def test_rows_appear_after_the_unit_and_not_before(machine, monkeypatch, caplog)
 
 @pytest.mark.parametrize("few", [0, 16], ids=["by a listing", "one by one"])
 def test_lost_table_files_come_back(machine, monkeypatch, few):
-    monkeypatch.setattr("orchestrator.store.store.FEW", few)
+    monkeypatch.setattr("orchestrator.store.store.MAX_SINGLE_LOOKUPS", few)
     here, there, units = machine("here"), machine("there"), [a_unit(seed) for seed in range(3)]
     for unit in units:
         commit(here, unit)
@@ -207,9 +210,9 @@ def test_runs_come_oldest_first_without_damaged_ones(machine, caplog):
     here.write_run("a", {"space": "s", "started": "2025-01-03"}, {unit.key: unit})
     for name, damage in enumerate(DAMAGED_RECORDS):
         here.storage.put(f"runs/c{name}.json", damage.encode())
-    records = there.runs()
+    records = there.read_runs()
     assert [record["run"] for record in records] == ["b", "a"]
-    assert list(there.planned(records[0])) == [unit.key]
+    assert list(there.read_plan(records[0])) == [unit.key]
     assert caplog.text.count("the record of a launch is skipped") == len(DAMAGED_RECORDS)
 
 
@@ -234,33 +237,33 @@ def test_equal_plans_are_written_once_in_their_order(machine):
         store.write_run(run, {"space": "s", "started": run}, units)
     store.write_run("c", {"space": "s", "started": "c"}, dict(list(units.items())[:1]))
     assert len(store.storage.entries("plans")) == 2
-    first, second, third = store.runs()
-    assert list(store.planned(first)) == list(units)
-    assert store.planned(second) == store.planned(first)
-    assert {key: from_json(json.dumps(fields)) for key, fields in store.planned(third).items()} == {
-        key: units[key] for key in list(units)[:1]
-    }
+    first, second, third = store.read_runs()
+    assert list(store.read_plan(first)) == list(units)
+    assert store.read_plan(second) == store.read_plan(first)
+    assert {
+        key: from_json(json.dumps(fields)) for key, fields in store.read_plan(third).items()
+    } == {key: units[key] for key in list(units)[:1]}
 
 
 def test_a_damaged_spec_is_named(machine):
     store, unit = machine("here"), a_unit()
     commit(store, unit)
     folder = f"units/{unit.kind}/{unit.key}"
-    record = store.done_record(unit.key)
+    record = store.read_done_record(unit.key)
     name = f"{store.storage.contents(folder, record)}/spec.json"
     for damage in (b"{}", b"5", b'{"kind": "select", "seed": {}}', b'{"kind": []}', b"\xff"):
         store.storage.put(name, damage)
         with pytest.raises(StoreError, match=r"spec\.json is damaged"):
-            store.spec_of(unit.key)
+            store.read_unit(unit.key)
         record["sha256"]["spec.json"] = hashlib.sha256(damage).hexdigest()
         store.storage.put(f"{folder}/{DONE}", json.dumps(record).encode())
         with pytest.raises(StoreError, match=r"spec\.json is damaged"):
-            store.spec_of(unit.key)
+            store.read_unit(unit.key)
 
 
 def test_a_marker_is_seen_from_other_machines(machine):
     here, there = machine("here"), machine("there")
-    with here.marker() as marker:
+    with here.place_marker() as marker:
         assert there.sees(marker)
     assert not there.sees(marker) and here.storage.entries("") == {}
 
@@ -284,14 +287,14 @@ def test_a_storage_that_replaces_what_was_created_is_refused(machine, monkeypatc
 
 def test_what_a_kill_leaves_behind_is_recomputed(store):
     unit = a_unit()
-    place = store.unit_folder(unit.kind, unit.key)
+    place = store.locate_unit(unit.kind, unit.key)
     (place / "sub").mkdir(parents=True)
     (place / "sub" / "set.txt").write_text("half")  # a folder without DONE is nothing
     left = place.with_name(f".{unit.key}.abandoned")
     left.mkdir()
-    assert store.done_keys() == frozenset()
+    assert store.find_done_keys() == frozenset()
     with pytest.raises(StoreError, match=unit.key):
-        store.folder_of(unit.key)
+        store.fetch_folder(unit.key)
     assert commit(store, unit, "whole")
     assert (place / "sub" / "set.txt").read_text() == "whole" and not left.exists()
 
@@ -314,7 +317,7 @@ def test_errors_of_the_file_system_say_what_to_do(store, monkeypatch, number, re
     with pytest.raises(StoreError, match=remedy):
         commit(store, a_unit())
     monkeypatch.undo()
-    assert store.done_keys() == frozenset() and commit(store, a_unit())
+    assert store.find_done_keys() == frozenset() and commit(store, a_unit())
 
 
 def test_a_file_in_the_store_s_place_is_refused(tmp_path):
@@ -335,7 +338,7 @@ def test_units_are_listed_without_reading_a_file(store, monkeypatch):
     monkeypatch.setattr(io, "open", refused)
     monkeypatch.setattr(os, "open", refused)
     monkeypatch.setattr("builtins.open", refused)
-    assert len(store.done_keys()) == 100
+    assert len(store.find_done_keys()) == 100
 
 
 def test_a_store_that_cannot_be_looked_into_says_so(store, monkeypatch):
@@ -343,7 +346,7 @@ def test_a_store_that_cannot_be_looked_into_says_so(store, monkeypatch):
         raise PermissionError(errno.EACCES, "hidden", str(path))
 
     monkeypatch.setattr(type(store.root), "stat", hidden)
-    for look in (store.is_done, lambda unit: store.folder_of(unit.key)):
+    for look in (store.is_done, lambda unit: store.fetch_folder(unit.key)):
         with pytest.raises(StoreError, match="permissions"):
             look(a_unit())
 
@@ -354,7 +357,7 @@ def test_a_store_that_cannot_be_looked_into_says_so(store, monkeypatch):
 def test_a_unit_is_fetched_once_and_again_if_the_copy_is_damaged(remote_machine, monkeypatch):
     here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
     commit(here, unit)
-    there.spec_of(unit.key)
+    there.read_unit(unit.key)
     assert not (there.root / "units").exists()  # no artifact is fetched for that
     fetched = []
     fetch = ObjectStorage._fetch_attempt
@@ -362,24 +365,24 @@ def test_a_unit_is_fetched_once_and_again_if_the_copy_is_damaged(remote_machine,
         ObjectStorage, "_fetch_attempt", lambda *given: fetched.append(given[1]) or fetch(*given)
     )
     for _ in range(2):
-        file = there.intact_folder(unit.key) / "sub" / "set.txt"
-    here.intact_folder(unit.key)
-    attempt = here.done_record(unit.key)["attempt"]
+        file = there.fetch_intact_folder(unit.key) / "sub" / "set.txt"
+    here.fetch_intact_folder(unit.key)
+    attempt = here.read_done_record(unit.key)["attempt"]
     assert fetched == [attempt]
     file.write_text("other")
-    assert (there.intact_folder(unit.key) / "sub" / "set.txt").read_text() == "set"
+    assert (there.fetch_intact_folder(unit.key) / "sub" / "set.txt").read_text() == "set"
     assert fetched == [attempt] * 2
 
 
 def test_a_damaged_object_is_refused(remote_machine):
     here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
     commit(here, unit)
-    attempt = here.done_record(unit.key)["attempt"]
+    attempt = here.read_done_record(unit.key)["attempt"]
     here.storage.put(f"{attempt}/sub/set.txt", b"other")
     with pytest.raises(
         StoreError, match=r"set\.txt is not what was written .* iid verify --repair --store s3://"
     ):
-        there.intact_folder(unit.key)
+        there.fetch_intact_folder(unit.key)
     assert not list(there.root.glob("units/*/*"))
 
 
@@ -391,17 +394,17 @@ def test_a_damaged_mark_is_refused(remote_machine, damage):
     commit(store, unit)
     store.storage.put(f"units/{unit.kind}/{unit.key}/{DONE}", damage)
     with pytest.raises(StoreError, match="is damaged"):
-        store.folder_of(unit.key)
+        store.fetch_folder(unit.key)
 
 
 def test_a_mark_that_names_files_elsewhere_writes_nothing_there(remote_machine):
     here, there, unit = remote_machine("here"), remote_machine("there"), a_unit()
     commit(here, unit)
-    record = here.done_record(unit.key) | {"sha256": {"../../../escaped": "0"}}
+    record = here.read_done_record(unit.key) | {"sha256": {"../../../escaped": "0"}}
     mark = f"units/{unit.kind}/{unit.key}/{DONE}"
     here.storage.put(mark, json.dumps(record).encode())
     with pytest.raises(StoreError, match="is damaged"):
-        there.folder_of(unit.key)
+        there.fetch_folder(unit.key)
 
 
 def test_a_process_killed_before_its_mark_leaves_nothing_that_counts(remote_machine, monkeypatch):
@@ -414,10 +417,10 @@ def test_a_process_killed_before_its_mark_leaves_nothing_that_counts(remote_mach
         patch.setattr(ObjectStorage, "create", killed)
         commit(here, unit)
     assert here.storage.entries("units") and not there.is_done(unit)
-    clean_up(there, there.done_keys())
+    clean_up(there, there.find_done_keys())
     assert here.storage.entries("units")  # it might be about to win
     assert commit(there, unit, "again")
-    attempt = there.done_record(unit.key)["attempt"]
+    attempt = there.read_done_record(unit.key)["attempt"]
     assert files_of(here, unit) == {f"{attempt.rpartition('/')[2]}/sub"}
 
 

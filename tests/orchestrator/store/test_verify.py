@@ -45,7 +45,7 @@ def file_of(store, unit, name):
     folder = f"units/{unit.kind}/{unit.key}"
     if name == DONE:
         return f"{folder}/{DONE}"
-    return f"{store.storage.contents(folder, store.done_record(unit.key))}/{name}"
+    return f"{store.storage.contents(folder, store.read_done_record(unit.key))}/{name}"
 
 
 def edit(change):
@@ -134,13 +134,13 @@ def test_a_damaged_unit_is_named_and_computed_again_after_a_repair(made, name):
 def test_a_unit_does_not_read_a_parent_that_is_damaged(made):
     store, units, complete = made
     distill = next(unit for unit in units if unit.kind == "distill")
-    assert store.intact_folder(distill.key) == store.folder_of(distill.key)
+    assert store.fetch_intact_folder(distill.key) == store.fetch_folder(distill.key)
     edit(lambda data: b"other")(store, distill, "chain.txt")
     message = r"chain\.txt is not what was written .*iid verify --repair --store"
-    for path in (store.folder_of(distill.key) / "chain.txt",):
+    for path in (store.fetch_folder(distill.key) / "chain.txt",):
         path.write_text("other")  # the copy too, if it is one
     with pytest.raises(StoreError, match=message):
-        store.intact_folder(distill.key)
+        store.fetch_intact_folder(distill.key)
     store.storage.remove_all(f"units/{units[-1].kind}/{units[-1].key}")
     assert complete()[-1] == "failed"
     assert "chain.txt" in store.read("failures")["reason"][0].as_py()
@@ -163,8 +163,10 @@ def test_a_unit_of_a_folder_without_hashes_is_read(harness, units):
     with harness.store.scratch(units[0]) as workdir:
         harness.store.commit(units[0], workdir, [], run="r", finished="2025")
     edit(without_hashes)(harness.store, units[0], DONE)
-    assert harness.store.intact_folder(units[0].key) == harness.store.folder_of(units[0].key)
-    assert harness.store.spec_of(units[0].key) == units[0]
+    assert harness.store.fetch_intact_folder(units[0].key) == harness.store.fetch_folder(
+        units[0].key
+    )
+    assert harness.store.read_unit(units[0].key) == units[0]
 
 
 @pytest.mark.parametrize("damage", ["delete", "change"])
@@ -239,7 +241,7 @@ def test_leftovers_need_no_repair(made):
         store.storage.put(f"{distill}/abc/chain.txt", b"")
     else:
         (store.root / "units" / "distill" / f".{units[1].key}.abc").mkdir()
-    dead = {"host": leases.host_identity(), "pid": 1, "started": "never", "run": "x"}
+    dead = {"host": leases.identify_host(), "pid": 1, "started": "never", "run": "x"}
     store.storage.put(f"leases/{units[0].key}.json", json.dumps(dead).encode())
     store.save_checkpoint(units[1], lambda path: path.write_text("fine"))
     seen = verify(store)

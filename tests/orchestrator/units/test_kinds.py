@@ -235,17 +235,17 @@ def test_a_kind_from_outside_is_one_module_and_one_registration(brightness, tmp_
         store=store.address, data_root=str(tmp_path), run="run", tensorboard=False
     )
     assert compute_unit(unit, settings, device="cpu").status == "done"
-    assert (store.folder_of(unit.key) / "test_images.txt").read_text() == "0"
+    assert (store.fetch_folder(unit.key) / "test_images.txt").read_text() == "0"
 
     rows = tables.read(store.tables, "features", [unit.key]).to_pylist()
     assert len(rows) == 10 and {row["kind"] for row in rows} == {"brightness"}
     assert all(row["seconds"] > 0 and 0 < row["spread"] < 255 for row in rows)
 
-    assert store.done_keys() == {unit.key} and store.spec_of(unit.key) == unit
-    assert find_pending(plan, store.done_keys()).pending == ()
+    assert store.find_done_keys() == {unit.key} and store.read_unit(unit.key) == unit
+    assert find_pending(plan, store.find_done_keys()).pending == ()
     assert verify(store).intact
     (measured,) = estimate_costs(
-        plan, gpu=False, store_tables=store.tables, done=store.done_keys()
+        plan, gpu=False, store_tables=store.tables, done=store.find_done_keys()
     ).values()
     assert measured.basis == "measured"
 

@@ -19,7 +19,7 @@ from orchestrator.launch.options import RunOptions
 from orchestrator.planning.work import find_pending
 from orchestrator.store import leases
 from orchestrator.store.open import open_store
-from orchestrator.store.provenance import failure_row
+from orchestrator.store.provenance import build_failure_row
 
 KINDS = ("flip", "truncate", "delete", "replace", "append")
 
@@ -82,7 +82,7 @@ def fill(grid, *, failed=None, checkpointed=None):
     if failed:
         unit = grid.plan.units[failed]
         store.record_failure(
-            failure_row(unit, run="r", device="d", error="E", reason="why", traceback="where")
+            build_failure_row(unit, run="r", device="d", error="E", reason="why", traceback="where")
         )
     if checkpointed:
         store.save_checkpoint(
@@ -91,7 +91,7 @@ def fill(grid, *, failed=None, checkpointed=None):
         )
         (store.root / "leases").mkdir(exist_ok=True)
         dead = (
-            f'{{"token": "t", "host": "{leases.host_identity()}", "pid": 1, "started": "never",'
+            f'{{"token": "t", "host": "{leases.identify_host()}", "pid": 1, "started": "never",'
             ' "run": "r"}'
         )
         ((store.root / "leases") / f"{checkpointed}.json").write_text(dead)
@@ -102,7 +102,7 @@ def state_after_no_step(grid, key):
 
     chain = key
     for parent in grid.plan.units[key].parents:
-        chain = _next(chain, (grid.store.folder_of(parent) / "chain.txt").read_text())
+        chain = _next(chain, (grid.store.fetch_folder(parent) / "chain.txt").read_text())
     return json.dumps([0, chain])
 
 
@@ -148,5 +148,5 @@ def launch_here(store, plan, data, runner):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch._LaunchProcess, "run", run_here)
         patch.setattr(leases, "_is_touched", lambda *watched: False)
-        work = find_pending(plan, store.done_keys())
+        work = find_pending(plan, store.find_done_keys())
         return launch.launch(work, store, options, space="small", console=console)

@@ -109,8 +109,8 @@ class Grid:
 
     def look(self):
         """See what is done; what was done before is untouched, and nobody has started it again."""
-        for key in self.store.done_keys():
-            state = (self.store.folder_of(key) / DONE).stat()
+        for key in self.store.find_done_keys():
+            state = (self.store.fetch_folder(key) / DONE).stat()
             now = (state.st_ino, state.st_mtime_ns)
             assert self.seen.setdefault(key, now) == now, f"unit {key} was finished twice"
         return frozenset(self.seen)
@@ -159,7 +159,7 @@ def results(store, unit, but=MARKS_OF_AN_ATTEMPT):
     """What a unit's computation says: its artefacts, and its rows without the marks of the
     attempt.
     """
-    folder = store.folder_of(unit.key)
+    folder = store.fetch_folder(unit.key)
     artifacts = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")

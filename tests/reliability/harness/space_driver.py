@@ -19,7 +19,7 @@ if __name__ == "__main__":
     space, store, data = sys.argv[1:]
     opened = open_store(Path(store))
     options = RunOptions(data_root=Path(data), checkpoint_seconds=0.1, tensorboard=False)
-    work = find_pending(make_plan(load_space(space)), opened.done_keys())
+    work = find_pending(make_plan(load_space(space)), opened.find_done_keys())
     summary = launch(work, opened, options, space=space)
     print_summary(summary, Console())
     sys.exit(summary.exit_code)

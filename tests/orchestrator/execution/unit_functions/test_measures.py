@@ -176,7 +176,7 @@ def test_features_of_a_distilled_set_and_of_its_start(run, store):
             distilled.key,
             "ConvNetW8",
         )
-    synthetic = SyntheticSet.load(store.folder_of(distilled.key) / SET_FILE)
+    synthetic = SyntheticSet.load(store.fetch_folder(distilled.key) / SET_FILE)
     assert {row["class_name"] for row in rows} == set(synthetic.class_names)
 
 

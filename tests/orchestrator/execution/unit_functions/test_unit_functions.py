@@ -68,7 +68,7 @@ def run(store, tmp_path):
         for unit in units:
             result = compute_unit(unit, settings, device="cpu")
             assert result.status == "done", result.traceback
-        return store.folder_of(units[-1].key)
+        return store.fetch_folder(units[-1].key)
 
     return run
 
@@ -98,7 +98,7 @@ def rows(store, table):
 def test_pool_then_set_then_evaluation(store, run):
     unit = distill()
     folder = run(EXTRACTOR, unit, evaluate(unit.key))
-    synthetic = SyntheticSet.load(store.folder_of(unit.key) / SET_FILE)
+    synthetic = SyntheticSet.load(store.fetch_folder(unit.key) / SET_FILE)
     assert synthetic.images.shape == (20, 1, 32, 32) and synthetic.labels.tolist() == [
         c for c in range(10) for _ in "ab"
     ]
@@ -127,7 +127,7 @@ def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
     run(unit, evaluate(unit.key))
     digits = load_dataset(DatasetRef(name="digits"), tmp_path)
     training = TrainingSet.from_tensors(
-        *SyntheticSet.load(store.folder_of(unit.key) / SET_FILE).training_images(), "cpu"
+        *SyntheticSet.load(store.fetch_folder(unit.key) / SET_FILE).training_images(), "cpu"
     )
     again = evaluate_network(
         training, digits.test, digits.info, EVALUATION, network="ConvNetW4D2", seed=0, index=1
@@ -162,9 +162,9 @@ def test_a_stopped_distillation_goes_on_and_ends_the_same(store, run, attempt, s
     run(EXTRACTOR)
     with pytest.raises(Stopped):
         attempt(unit, is_stopping=lambda: True)
-    assert store.checkpoint_folder(unit).exists()
+    assert store.locate_checkpoints(unit).exists()
     resumed, at = attempt(unit)
-    shutil.rmtree(store.checkpoint_folder(unit))
+    shutil.rmtree(store.locate_checkpoints(unit))
     whole, there = attempt(unit)
     assert torch.equal(
         SyntheticSet.load(at / SET_FILE).images, SyntheticSet.load(there / SET_FILE).images
@@ -174,7 +174,7 @@ def test_a_stopped_distillation_goes_on_and_ends_the_same(store, run, attempt, s
 
 def test_a_stopped_evaluation_keeps_its_finished_networks(store, run, attempt):
     unit = evaluate()
-    folder = store.checkpoint_folder(unit)
+    folder = store.locate_checkpoints(unit)
     with pytest.raises(Stopped):
         attempt(unit, is_stopping=lambda: folder.exists())
     (checkpoint,) = folder.iterdir()
@@ -199,7 +199,7 @@ def test_coresets_are_real_images_of_their_class(store, run, tmp_path, method):
         parents=() if method == "random" else (EXTRACTOR.key,),
     )
     run(EXTRACTOR, unit)
-    synthetic = SyntheticSet.load(store.folder_of(unit.key) / SET_FILE)
+    synthetic = SyntheticSet.load(store.fetch_folder(unit.key) / SET_FILE)
     train = load_dataset(DatasetRef(name="digits"), tmp_path).train
     pixels = (synthetic.images * 255).round().to(torch.uint8)
     for image, label in zip(pixels, synthetic.labels, strict=True):

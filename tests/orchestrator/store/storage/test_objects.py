@@ -78,7 +78,7 @@ def test_what_cannot_be_a_store_is_refused():
 def test_a_missing_bucket_is_named(s3_server):
     remote = ObjectStorage.connect("s3://there-is-none/store")
     for use in (
-        remote.top_level,
+        remote.list_top_level,
         lambda: remote.entries(""),
         lambda: remote.put("a", b""),
         lambda: remote.create("a", b""),
@@ -146,7 +146,7 @@ import sys, json
 from pathlib import Path
 from orchestrator.store.open import open_store
 import orchestrator.launch.launch, orchestrator.cli.status
-open_store("store").exists(), open_store(Path("store")).done_keys()
+open_store("store").exists(), open_store(Path("store")).find_done_keys()
 open_store("file:///tmp/store").runs()
 print(json.dumps(sorted({"fsspec", "s3fs", "ray", "torch"} & set(sys.modules))))
 """

@@ -21,12 +21,12 @@ def storage(request, tmp_path):
 
 
 def test_entries_are_put_listed_read_and_removed(storage):
-    assert storage.top_level() is None and storage.entries("") == {}
+    assert storage.list_top_level() is None and storage.entries("") == {}
     assert storage.get("a/b") is None and storage.entry("a/b") is None
     assert storage.sha256("a/b") is None
     storage.put("a/b", b"one")
     storage.put("a/c/d", b"three")
-    assert storage.top_level() == {"a"}
+    assert storage.list_top_level() == {"a"}
     assert {name: entry.size for name, entry in storage.entries("a").items()} == {"b": 3, "c/d": 5}
     before = storage.entry("a/b")
     storage.put("a/b", b"two")
