@@ -21,7 +21,7 @@ from distill_core.settings import (
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment
 from search_spaces.rules import Case
-from search_spaces.setting_paths import SETTINGS, ExtractorPool
+from search_spaces.setting_paths import SETTINGS, PoolSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class ResolvedSettings:
     """With a queue, whatever the method."""
     evaluation: EvaluationSettings
     extractors: ExtractorSettings
-    pool: ExtractorPool
+    pool: PoolSettings
     features: FeatureSettings
 
 
@@ -52,7 +52,7 @@ def resolve(experiment: Experiment, case: Case, sweep: Mapping[str, Any]) -> Res
     fields: dict[type[Any], dict[str, Any]] = {setting.owner: {} for setting in SETTINGS.values()}
     for path, value in values.items():
         fields[SETTINGS[path].owner][SETTINGS[path].field] = value
-    pool = ExtractorPool(**fields[ExtractorPool])
+    pool = PoolSettings(**fields[PoolSettings])
     if (pool.folder is None) != (pool.pool is None):
         raise SpaceError(
             f"{experiment.where}: give both extractors.folder and extractors.pool, or neither"

@@ -30,7 +30,7 @@ LARGEST = 2**53
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExtractorPool:
+class PoolSettings:
     """How many extractor networks class centralization draws from, and where they lie if the user
     has them already.
     """
@@ -102,7 +102,7 @@ def _all_settings() -> Iterator[Setting]:
         ("distillation.queue", QueueSettings),
         ("evaluation", EvaluationSettings),
         ("extractors", ExtractorSettings),
-        ("extractors", ExtractorPool),
+        ("extractors", PoolSettings),
         ("features", FeatureSettings),
     )
     sections = {section for section, _ in owners}

@@ -1,13 +1,13 @@
-"""DD-Ranking's scores: how much of an accuracy is the synthetic set's own, whatever the labels or
-the augmentation.
+"""DD-Ranking's scores: how much of an accuracy the synthetic set contributes.
 
-Source: Li et al., "DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025, arXiv
-2505.13300, with equal weights (w = γ = ½). Pure functions over accuracies as fractions; margins and
-scores are fractions too. A score grows with its margin: 0 at −1, 0.269 at 0, 1 at +1.
+The scores separate it from the contribution of labels or augmentation. Source: Li et al.,
+"DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025, arXiv 2505.13300, with equal
+weights (w = γ = ½). Pure functions over accuracies as fractions; margins and scores are fractions
+too. A score grows with its margin: 0 at −1, 0.269 at 0, 1 at +1.
 
-Intervals bootstrap the whole score. A synthetic and a random set of one seed share initial images
-and networks, so they are resampled together: sets by seed, then networks by index. Networks trained
-on the whole training set are resampled for themselves.
+Intervals bootstrap the whole score. A synthetic and a random set with the same seed share initial
+images and networks, so they are resampled together: sets by seed, then networks by index. Networks
+trained on the whole training set are resampled separately.
 """
 
 import math
@@ -37,12 +37,12 @@ class LabelRobustness:
     """The label-robust score and its parts."""
 
     ior: float
-    """Improvement over random: accuracy on the synthetic minus that on the random set, same
-    evaluation.
-    """
+    """Improvement over random: accuracy on the synthetic set minus that on the random set."""
     hlr: float
-    """Hard label recovery: accuracy on the whole training set minus that on the synthetic set, both
-    with hard labels; lower is better."""
+    """Hard label recovery: accuracy on the whole training set minus that on the synthetic set.
+
+    Both are with hard labels. Lower is better.
+    """
     score: float
     """LRS of α = ½·IOR − ½·HLR."""
     interval: Interval | None
@@ -74,13 +74,14 @@ def normalized_score(margin: Number) -> Number:
 
 
 def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> LabelRobustness | None:
-    """Score a method by its distance to random images and to the whole training set, all with hard
-    labels.
+    """Score a method by its distance to random images and to the whole training set.
+
+    All are evaluated with hard labels.
 
     Args:
         synthetic: accuracies on the method's sets.
-        random: those on random images, same evaluation.
-        whole: those of networks trained on the whole training set, a group.
+        random: accuracies on random images, with the same evaluation.
+        whole: a group, the accuracies of networks trained on the whole training set.
 
     Returns:
         None where no seed has both sets.
@@ -88,20 +89,23 @@ def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> Label
     Raises:
         StatisticsError: a number is not finite, or `whole` is empty.
     """
-    pairs = _joined(synthetic, random)
+    pairs = _join_seeds(synthetic, random)
     if not pairs:
         return None
-    own, other = (float(np.concatenate([pair[i] for pair in pairs]).mean()) for i in (0, 1))
-    top = summarize(whole).mean
-    # α = ½·(own − other) − ½·(whole − own) is one paired group and one of its own.
-    paired = [pair[0] - pair[1] / 2 for pair in pairs]
+    synthetic_mean = float(np.concatenate([a for a, _ in pairs]).mean())
+    random_mean = float(np.concatenate([b for _, b in pairs]).mean())
+    ior = synthetic_mean - random_mean
+    hlr = summarize(whole).mean - synthetic_mean
+    # α = ½·(synthetic − random) − ½·(whole − synthetic) is the mean of a paired group,
+    # synthetic − ½·random, minus ½ of the mean of an independent one, whole.
+    paired = [a - b / 2 for a, b in pairs]
     margins = bootstrap_means(paired) - bootstrap_means(whole, stream=1) / 2
-    single = sum(map(len, paired)) == 1 and sum(np.size(numbers) for numbers in whole) == 1
+    is_single = _count(paired) == 1 and _count(whole) == 1
     return LabelRobustness(
-        ior=own - other,
-        hlr=top - own,
-        score=float(normalized_score((own - other) / 2 - (top - own) / 2)),
-        interval=None if single else percentile_interval(normalized_score(margins)),
+        ior=ior,
+        hlr=hlr,
+        score=float(normalized_score(ior / 2 - hlr / 2)),
+        interval=None if is_single else percentile_interval(normalized_score(margins)),
         sets=len(pairs),
     )
 
@@ -109,14 +113,13 @@ def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> Label
 def augmentation_robust_score(
     synthetic: BySeed, random: BySeed, synthetic_plain: BySeed, random_plain: BySeed
 ) -> AugmentationRobustness | None:
-    """Score a method by its distance to random images, with and without augmentation in the
-    evaluation.
+    """Score a method by its distance to random images, with and without augmentation.
 
     Args:
-        synthetic: accuracies on the method's sets with augmentation.
-        random: those on random images with augmentation.
-        synthetic_plain: those on the same synthetic sets without.
-        random_plain: those on the same random images without.
+        synthetic: accuracies on the method's sets, evaluated with augmentation.
+        random: accuracies on random images, evaluated with augmentation.
+        synthetic_plain: accuracies on the same synthetic sets, evaluated without.
+        random_plain: accuracies on the same random images, evaluated without.
 
     Returns:
         None where no seed has all four.
@@ -124,29 +127,34 @@ def augmentation_robust_score(
     Raises:
         StatisticsError: a number is not finite.
     """
-    joined = _joined(synthetic, random, synthetic_plain, random_plain)
+    joined = _join_seeds(synthetic, random, synthetic_plain, random_plain)
     if not joined:
         return None
     augmented = float(np.concatenate([a - b for a, b, _, _ in joined]).mean())
     plain = float(np.concatenate([c - d for _, _, c, d in joined]).mean())
     margins = [((a - b) + (c - d)) / 2 for a, b, c, d in joined]
-    single = sum(map(len, margins)) == 1
+    interval = None
+    if _count(margins) > 1:
+        interval = percentile_interval(normalized_score(bootstrap_means(margins)))
     return AugmentationRobustness(
         augmented=augmented,
         plain=plain,
         score=float(normalized_score((augmented + plain) / 2)),
-        interval=None
-        if single
-        else percentile_interval(normalized_score(bootstrap_means(margins))),
+        interval=interval,
         sets=len(joined),
     )
 
 
-def _joined(*accuracies: BySeed) -> list[tuple[Array, ...]]:
-    """Return, for each seed that all have, their accuracies cut to the networks that all have."""
-    seeds = sorted(set(accuracies[0]).intersection(*accuracies[1:]))
-    found = [
-        [np.asarray(by_seed[seed], dtype=np.float64) for by_seed in accuracies] for seed in seeds
-    ]
-    cut = [(arrays, min(map(len, arrays))) for arrays in found]
-    return [tuple(array[:n] for array in arrays) for arrays, n in cut if n]
+def _join_seeds(*accuracies: BySeed) -> list[tuple[Array, ...]]:
+    """Return the accuracies of each seed that all have, cut to the networks that all have."""
+    joined = []
+    for seed in sorted(set(accuracies[0]).intersection(*accuracies[1:])):
+        arrays = [np.asarray(by_seed[seed], dtype=np.float64) for by_seed in accuracies]
+        networks = min(map(len, arrays))
+        if networks:
+            joined.append(tuple(array[:networks] for array in arrays))
+    return joined
+
+
+def _count(group: Group) -> int:
+    return sum(np.size(numbers) for numbers in group)

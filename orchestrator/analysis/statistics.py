@@ -1,16 +1,15 @@
-"""Statistics of nested experiments: some synthetic sets, and on each of them some trained networks.
+"""Statistics of nested experiments: several synthetic sets, and several networks on each.
 
-Pure functions over arrays. A *group* holds the accuracies of one cell of a table, as fractions: one
-array a set, one number a network. Sets may have different numbers of networks. Published tables
-give the mean and the population standard deviation over all numbers together; that hides which part
-comes from the set and which from the network, so both parts are given as well, with an interval
-that resamples sets and, within them, networks. The formulas are in `docs/statistics.md`.
+Pure functions over arrays. A *group* holds the accuracies of one entry of a table, as fractions:
+one array per set, one number per network. Sets may have different numbers of networks. Published
+tables give the mean and the population standard deviation over all numbers together. That hides
+which part comes from the set and which from the network, so both parts are given as well, with an
+interval that resamples sets and, within them, networks. The formulas are in `docs/statistics.md`.
 """
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +18,6 @@ from scipy.stats import t
 Array = NDArray[np.float64]
 Group = Sequence[ArrayLike]
 Interval = tuple[float, float]
-T = TypeVar("T")
 
 RESAMPLES = 5000
 CONFIDENCE = 0.95
@@ -27,12 +25,12 @@ _BOOTSTRAP_SEED = 0
 
 
 class StatisticsError(ValueError):
-    """There are no numbers to describe, or they are not finite."""
+    """There are no numbers to describe, or a number is not finite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """What a table says of one group; everything is in the unit of its numbers."""
+class GroupSummary:
+    """The statistics of one group, all in the unit of its numbers."""
 
     mean: float
     """Mean over all numbers."""
@@ -41,7 +39,7 @@ class Summary:
     std_sets: float | None
     """Sample standard deviation of the sets' means; None with one set."""
     std_networks: float | None
-    """Pooled sample standard deviation within sets; None where no set has two networks."""
+    """Pooled sample standard deviation within sets; None if no set has two networks."""
     interval: Interval | None
     """95 % interval of the mean (two-level bootstrap); None with one number."""
     sets: int
@@ -50,22 +48,22 @@ class Summary:
     """Number of networks, over all sets."""
 
 
-def summarize(group: Group) -> Summary:
+def summarize(group: Group) -> GroupSummary:
     """Describe a group.
 
     Args:
-        group: one array of shape (networks,) a set, none of them empty.
+        group: one array of shape (networks,) per set, none of them empty.
 
     Raises:
         StatisticsError: the group or a set is empty, or a number is not finite.
     """
-    sets = _checked(group)
-    pooled = _pooled(sets)
-    return Summary(
+    sets = _check(group)
+    pooled = _pool(sets)
+    return GroupSummary(
         mean=float(pooled.mean()),
         std=float(pooled.std()),
-        std_sets=_std_between(sets),
-        std_networks=_std_within(sets),
+        std_sets=_compute_std_between(sets),
+        std_networks=_compute_std_within(sets),
         interval=bootstrap_interval(sets),
         sets=len(sets),
         networks=len(pooled),
@@ -75,45 +73,42 @@ def summarize(group: Group) -> Summary:
 def bootstrap_interval(
     group: Group, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Percentile interval of a group's mean from a two-level bootstrap over sets and the networks
-    within them.
+    """Return the percentile interval of a group's mean from a two-level bootstrap.
 
-    With one set only networks are resampled, and the interval says nothing about other sets; with
-    one number there is nothing to resample and the result is None. The generator is fixed, so equal
-    numbers have equal intervals.
+    Sets are resampled, and the networks within them. With one set only networks are resampled, and
+    the interval says nothing about other sets. With one number there is nothing to resample, and
+    the result is None. The generator's seed is fixed, so equal numbers have equal intervals.
 
     Args:
-        group: one array of shape (networks,) a set.
+        group: one array of shape (networks,) per set.
         resamples: number of bootstrap samples.
         confidence: probability that the interval should cover.
 
     Raises:
         StatisticsError: as in `summarize`.
     """
-    sets = _checked(group)
+    sets = _check(group)
     if sum(map(len, sets)) == 1:
         return None
     return percentile_interval(bootstrap_means(sets, resamples=resamples), confidence)
 
 
 def bootstrap_means(group: Group, stream: int = 0, resamples: int = RESAMPLES) -> Array:
-    """Return the means (resamples,) of two-level bootstrap samples of a group (see
-    `bootstrap_counts`).
-    """
+    """Return the means (resamples,) of bootstrap samples of a group (see `bootstrap_counts`)."""
     counts = bootstrap_counts(group, stream, resamples)
-    return np.asarray(counts @ _pooled(group) / counts.sum(1))
+    return np.asarray(counts @ _pool(group) / counts.sum(1))
 
 
 def bootstrap_counts(group: Group, stream: int = 0, resamples: int = RESAMPLES) -> Array:
-    """Tell how often each number of a group is in each of its bootstrap samples.
+    """Return how often each number of a group is in each of its bootstrap samples.
 
-    First as many sets as there are are drawn with replacement, then from each drawn set as many
+    A sample draws as many sets as there are, with replacement, and then from each drawn set as many
     networks as it has.
 
     Args:
-        group: one array of shape (networks,) a set.
-        stream: groups of one stream share their draws; what is independent needs streams of its
-            own.
+        group: one array of shape (networks,) per set.
+        stream: groups with the same stream share their draws; independent groups need different
+            streams.
         resamples: number of bootstrap samples.
 
     Returns:
@@ -122,47 +117,46 @@ def bootstrap_counts(group: Group, stream: int = 0, resamples: int = RESAMPLES) 
     Raises:
         StatisticsError: as in `summarize`.
     """
-    sizes = tuple(numbers.size for numbers in _checked(group))
-    return _draws(sizes, stream, resamples).astype(np.float64)
+    sizes = tuple(numbers.size for numbers in _check(group))
+    return _draw_counts(sizes, stream, resamples).astype(np.float64)
 
 
-@functools.lru_cache(maxsize=64)  # a report asks for few shapes, each for many groups
-def _draws(sizes: tuple[int, ...], stream: int, resamples: int) -> NDArray[np.uint16]:
+@functools.lru_cache(maxsize=64)  # A report has few shapes of groups, but many groups of each.
+def _draw_counts(sizes: tuple[int, ...], stream: int, resamples: int) -> NDArray[np.uint16]:
     random = np.random.default_rng(_BOOTSTRAP_SEED + stream)
     size, total = np.array(sizes), sum(sizes)
     starts = np.cumsum(size) - size
     chosen = random.integers(len(size), size=(resamples, len(size), 1))
+    # Every drawn set gets the draws of the largest; those beyond its size are left out.
     network = (random.random((resamples, len(size), size.max())) * size[chosen]).astype(np.int64)
-    drawn = np.arange(size.max()) < size[chosen]
+    is_used = np.arange(size.max()) < size[chosen]
+    # Each sample has a range of `total` places, so that one bincount counts all samples.
     place = total * np.arange(resamples)[:, None, None] + starts[chosen] + network
-    counts = np.bincount(place[drawn], minlength=resamples * total)
+    counts = np.bincount(place[is_used], minlength=resamples * total)
     return counts.reshape(resamples, total).astype(np.uint16)
 
 
 def percentile_interval(samples: Array, confidence: float = CONFIDENCE) -> Interval:
-    """Return the interval that leaves out equal shares of bootstrap samples (resamples,) at both
-    ends.
-    """
+    """Return the interval that leaves out equal shares of samples (resamples,) at both ends."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
-    """Tell whether a group's mean differs from zero beyond what its sets' means vary: Student's t
-    over the sets.
+    """Return whether a group's mean clearly differs from zero: Student's t test over its sets.
 
-    Stricter than a bootstrap of two to five sets, whose interval is too narrow (see
-    docs/statistics.md); with one set nothing can be told.
+    It is stricter than a bootstrap of two to five sets, whose interval is too narrow (see
+    docs/statistics.md). With one set the result is False, because nothing is known of other sets.
 
     Args:
-        group: one array of shape (networks,) a set, such as paired differences.
+        group: one array of shape (networks,) per set, such as paired differences.
         confidence: of the two-sided test.
 
     Raises:
         StatisticsError: as in `summarize`.
     """
-    means = np.array([numbers.mean() for numbers in _checked(group)])
+    means = np.array([numbers.mean() for numbers in _check(group)])
     if len(means) < 2:
         return False
     margin = t.ppf((1 + confidence) / 2, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
@@ -172,40 +166,40 @@ def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
 def paired_differences(
     first: Mapping[int, ArrayLike], second: Mapping[int, ArrayLike]
 ) -> list[Array]:
-    """Subtract `second` from `first`, network by network, on the sets whose seed both have; the
-    result is a group.
+    """Return the group `first` − `second`, network by network, on the seeds that both have.
 
-    Equal seeds share initial images and initial networks over methods, so what they have in common
-    cancels.
+    Methods with the same seed share initial images and initial networks, so what they have in
+    common cancels.
 
     Args:
         first: accuracies (networks,) by the seed of the set, networks in the order of their index.
-        second: the same of the other method; where it has more or fewer networks, those that only
-            one has are left out.
+        second: the same for the other method; networks that only one of them has are left out.
     """
-    pairs = [
-        (np.asarray(first[seed], float), np.asarray(second[seed], float))
-        for seed in sorted(first)
-        if seed in second
-    ]
-    cut = [(a, b, min(len(a), len(b))) for a, b in pairs]
-    return [a[:n] - b[:n] for a, b, n in cut if n]
+    differences = []
+    for seed in sorted(first):
+        if seed in second:
+            a, b = np.asarray(first[seed], float), np.asarray(second[seed], float)
+            networks = min(len(a), len(b))
+            if networks:
+                differences.append(a[:networks] - b[:networks])
+    return differences
 
 
 def interquartile_mean(values: ArrayLike) -> float:
-    """Mean of the middle half: a quarter of the values, rounded down, is left out at each end.
+    """Return the mean of the middle half of some values.
+
+    A quarter of the values, rounded down, is left out at each end.
 
     Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
         NeurIPS 2021.
 
     Args:
-        values: numbers of any shape, such as the accuracies of one method over all cells of a
-            table.
+        values: numbers of any shape, such as the accuracies of one method over all cells.
 
     Raises:
         StatisticsError: there are no values, or one is not finite.
     """
-    ordered = np.sort(_checked([np.ravel(values)])[0])
+    ordered = np.sort(_check([np.ravel(values)])[0])
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
@@ -213,98 +207,99 @@ def interquartile_mean(values: ArrayLike) -> float:
 def interquartile_mean_interval(
     cells: Sequence[Group], resamples: int = RESAMPLES
 ) -> Interval | None:
-    """95 % interval of the interquartile mean over all numbers of some cells: a bootstrap
-    stratified by cell.
+    """Return the 95 % interval of the interquartile mean over all numbers of some cells.
 
-    Each cell is resampled for itself, sets and the networks within them. None where every cell has
-    one number.
+    It is from a bootstrap stratified by cell: each cell is resampled separately, sets and the
+    networks within them. None where every cell has one number.
 
-    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` in the place of
-        runs.
+    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` instead of runs.
 
     Args:
-        cells: a group for each cell of a table, all of one method.
+        cells: a group for each cell, all of one method.
         resamples: number of bootstrap samples.
 
     Raises:
         StatisticsError: there is no cell, or as in `summarize`.
     """
-    values = np.concatenate([_pooled(group) for group in _some(cells)])
+    _require_cells(cells)
+    values = np.concatenate([_pool(group) for group in cells])
     if len(values) == len(cells):
         return None
-    order = np.argsort(values)
     counts = [bootstrap_counts(group, stream, resamples) for stream, group in enumerate(cells)]
-    upto = np.concatenate(counts, axis=1)[:, order].cumsum(1)
-    size = upto[:, -1:]
+    # The numbers of a sample in ascending order are the sorted values, each as often as it was
+    # drawn. The clipped cumulative counts keep the middle half of them, without building samples.
+    order = np.argsort(values)
+    cumulative = np.concatenate(counts, axis=1)[:, order].cumsum(1)
+    size = cumulative[:, -1:]
     cut = size // 4
-    kept = np.diff(upto.clip(cut, size - cut), axis=1, prepend=cut)
+    kept = np.diff(cumulative.clip(cut, size - cut), axis=1, prepend=cut)
     return percentile_interval(kept @ values[order] / kept.sum(1))
 
 
 def probability_of_improvement(cells: Iterable[tuple[ArrayLike, ArrayLike]]) -> float:
-    """Probability that a number of the first method exceeds one of the second, mean over cells;
-    ties count half.
+    """Return the probability that a number of the first method exceeds one of the second.
 
-    Source: Agarwal et al., NeurIPS 2021 (the Mann–Whitney statistic a cell).
+    It is the mean over cells; ties count half.
+
+    Source: Agarwal et al., NeurIPS 2021 (the Mann–Whitney statistic of each cell).
 
     Args:
-        cells: for each cell of a table the numbers (n,) of the first method and those (m,) of the
-            second.
+        cells: for each cell the numbers (n,) of the first method and those (m,) of the second.
 
     Raises:
         StatisticsError: there is no cell, or a cell lacks numbers.
     """
-    return float(np.mean([_superior(first, second).mean() for first, second in _some(list(cells))]))
+    pairs = list(cells)
+    _require_cells(pairs)
+    return float(np.mean([_compare(first, second).mean() for first, second in pairs]))
 
 
 def improvement_interval(
     cells: Sequence[tuple[Group, Group]], resamples: int = RESAMPLES
 ) -> Interval | None:
-    """95 % interval of the probability of improvement: both methods resampled in each cell, sets,
-    then networks.
+    """Return the 95 % interval of the probability of improvement.
 
-    None where every cell has one number of each method.
+    Both methods are resampled in each cell, sets and then networks. None where every cell has one
+    number of each method.
 
-    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` in the place of
-        runs.
+    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` instead of runs.
 
     Args:
-        cells: for each cell of a table the group of the first method and that of the second.
+        cells: for each cell the group of the first method and that of the second.
         resamples: number of bootstrap samples.
 
     Raises:
         StatisticsError: there is no cell, or as in `summarize`.
     """
-    samples, single = np.zeros(resamples), True
-    for cell, (first, second) in enumerate(_some(cells)):
-        superior = _superior(_pooled(first), _pooled(second))
-        single = single and superior.size == 1
+    _require_cells(cells)
+    samples, is_single = np.zeros(resamples), True
+    for cell, (first, second) in enumerate(cells):
+        exceeds = _compare(_pool(first), _pool(second))
+        is_single = is_single and exceeds.size == 1
+        # Two streams per cell, because all groups are independent of each other.
         left = bootstrap_counts(first, 2 * cell, resamples)
         right = bootstrap_counts(second, 2 * cell + 1, resamples)
-        samples += ((left @ superior) * right).sum(1) / (left.sum(1) * right.sum(1)) / len(cells)
-    return None if single else percentile_interval(samples)
+        samples += ((left @ exceeds) * right).sum(1) / (left.sum(1) * right.sum(1)) / len(cells)
+    return None if is_single else percentile_interval(samples)
 
 
-def _superior(first: ArrayLike, second: ArrayLike) -> Array:
-    """Return (n, m): 1 where a number of the first exceeds one of the second, ½ where they are
-    equal.
-    """
-    left, right = _checked([np.ravel(first), np.ravel(second)])
+def _compare(first: ArrayLike, second: ArrayLike) -> Array:
+    """Return (n, m): 1 where a number of the first exceeds one of the second, ½ for ties."""
+    left, right = _check([np.ravel(first), np.ravel(second)])
     difference = left[:, None] - right[None, :]
     return np.asarray((difference > 0) + 0.5 * (difference == 0))
 
 
-def _pooled(group: Group) -> Array:
-    return np.concatenate(_checked(group))
+def _pool(group: Group) -> Array:
+    return np.concatenate(_check(group))
 
 
-def _some(cells: Sequence[T]) -> Sequence[T]:
+def _require_cells(cells: Sequence[object]) -> None:
     if not cells:
         raise StatisticsError("there is no cell to compare")
-    return cells
 
 
-def _checked(group: Group) -> list[Array]:
+def _check(group: Group) -> list[Array]:
     sets = [np.asarray(numbers, dtype=np.float64) for numbers in group]
     if not sets or any(numbers.size == 0 for numbers in sets):
         raise StatisticsError("a group needs at least one set, and each set at least one number")
@@ -313,11 +308,11 @@ def _checked(group: Group) -> list[Array]:
     return sets
 
 
-def _std_between(sets: Sequence[Array]) -> float | None:
+def _compute_std_between(sets: Sequence[Array]) -> float | None:
     return float(np.std([numbers.mean() for numbers in sets], ddof=1)) if len(sets) > 1 else None
 
 
-def _std_within(sets: Sequence[Array]) -> float | None:
+def _compute_std_within(sets: Sequence[Array]) -> float | None:
     freedom = sum(len(numbers) - 1 for numbers in sets)
     squares = sum(float(np.square(numbers - numbers.mean()).sum()) for numbers in sets)
     return float(np.sqrt(squares / freedom)) if freedom else None

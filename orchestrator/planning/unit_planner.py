@@ -33,7 +33,7 @@ from orchestrator.units import (
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment
 from search_spaces.resolve import ResolvedSettings
-from search_spaces.setting_paths import ExtractorPool, shorten
+from search_spaces.setting_paths import PoolSettings, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +264,7 @@ class UnitPlanner:
         dataset: DatasetRef,
         protocol: Protocol,
         training: ExtractorSettings,
-        pool: ExtractorPool,
+        pool: PoolSettings,
     ) -> tuple[str, ...]:
         """Plan a pool of extractors, trained here or the user's."""
         if pool.folder is not None and protocol == "strict":
@@ -282,7 +282,7 @@ class UnitPlanner:
 
 
 def _list_pool_units(
-    dataset: DatasetRef, protocol: Protocol, training: ExtractorSettings, pool: ExtractorPool
+    dataset: DatasetRef, protocol: Protocol, training: ExtractorSettings, pool: PoolSettings
 ) -> Iterator[Unit]:
     for index in range(pool.count):
         if pool.folder is None or pool.pool is None:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from orchestrator.analysis.statistics import (
     Array,
+    GroupSummary,
     Interval,
-    Summary,
     differs_from_zero,
     paired_differences,
     summarize,
@@ -39,7 +39,7 @@ def format_points(fraction: float, decimals: int = 1) -> str:
     return text[1:] if rounds_to_zero else text
 
 
-def format_summary(summary: Summary | None) -> str:
+def format_summary(summary: GroupSummary | None) -> str:
     """Return "mean ± std" in percent; without ± for one network, a dash for none."""
     if summary is None:
         return MISSING
@@ -72,7 +72,7 @@ def build_accuracy_entry(
 
 def build_summary_entry(
     source: Measurement | Trajectory,
-    summary: Summary | None,
+    summary: GroupSummary | None,
     emphasis: Emphasis | None,
     notes: Sequence[str],
 ) -> TableEntry:
@@ -122,7 +122,7 @@ def build_paired_entry(
 
 
 def build_spread_entries(
-    accuracies: Mapping[int, Array], summary: Summary, keys: tuple[str, ...]
+    accuracies: Mapping[int, Array], summary: GroupSummary, keys: tuple[str, ...]
 ) -> tuple[TableEntry, ...]:
     """Return the entries of a spread table.
 
@@ -143,7 +143,7 @@ def build_spread_entries(
     return tuple(TableEntry(text=text, keys=keys) for text in texts)
 
 
-def rank_summaries(competing: Mapping[T, Summary | None]) -> dict[T, Emphasis]:
+def rank_summaries(competing: Mapping[T, GroupSummary | None]) -> dict[T, Emphasis]:
     """Return which summaries are best and second; none has a rank where all are equal."""
     # Ranks compare the printed means, so that numbers which read the same are marked the same.
     means = {name: format_percent(summary.mean) for name, summary in competing.items() if summary}

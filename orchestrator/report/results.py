@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator.analysis.statistics import Summary, summarize
+from orchestrator.analysis.statistics import GroupSummary, summarize
 from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit, list_tables
@@ -102,7 +102,7 @@ class Measurement(_CellGroup):
     The accuracies of a set have the shape (networks,), in the order of the networks' index.
     """
 
-    summary: Summary | None
+    summary: GroupSummary | None
     """Statistics of the accuracies; None without any."""
 
     @property
@@ -120,7 +120,7 @@ class Trajectory(_CellGroup):
     """
 
     steps: int
-    summaries: tuple[Summary | None, ...]
+    summaries: tuple[GroupSummary | None, ...]
     """One per step, over class orders and networks."""
 
 
@@ -250,7 +250,7 @@ def _select_accuracies(cells: Iterable[Cell], accuracies: dict[str, Array]) -> d
     }
 
 
-def _summarize_step(accuracies: dict[int, Array], step: int) -> Summary | None:
+def _summarize_step(accuracies: dict[int, Array], step: int) -> GroupSummary | None:
     if not accuracies:
         return None
     return summarize([accuracies[seed][step] for seed in sorted(accuracies)])

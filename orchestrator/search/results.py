@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from distill_core.settings import DatasetRef
 from orchestrator.analysis.statistics import (
+    GroupSummary,
     Interval,
-    Summary,
     bootstrap_interval,
     paired_differences,
     summarize,
@@ -24,7 +24,7 @@ from orchestrator.search.journal import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
 from orchestrator.store.store import Store
 from orchestrator.units import Unit
-from search_spaces.setting_paths import SETTINGS, ExtractorPool
+from search_spaces.setting_paths import SETTINGS, PoolSettings
 
 WINNERS = 3
 """Trials that are evaluated in full, besides that of the published settings."""
@@ -41,7 +41,7 @@ class Finalist:
     trial: Trial
     accuracies: Mapping[int, Array]
     """On held-out images, (networks,) by the seed of the set."""
-    summary: Summary
+    summary: GroupSummary
     difference: float | None
     """Difference from the published settings, paired by seed and network; None for these, or if
     they have no result.
@@ -203,7 +203,7 @@ def _build_found_experiment(study: Study, best: Finalist) -> dict[str, Any]:
     settings: dict[str, dict[str, Any]] = {}
     for setting in SETTINGS.values():
         section = sections.get(setting.path.rpartition(".")[0])
-        owner = resolved.pool if setting.owner is ExtractorPool else section
+        owner = resolved.pool if setting.owner is PoolSettings else section
         if owner is not None and (value := getattr(owner, setting.field)) is not None:
             _put(settings, setting.path.split("."), value)
     dataset = study.dataset

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from orchestrator.analysis.statistics import Summary
+from orchestrator.analysis.statistics import GroupSummary
 from orchestrator.report.figures.style import create_figure, save_figure
 from orchestrator.report.model import Picture, PictureGroup, make_slug
 from orchestrator.report.results import Measurement, Scope, Trajectory
@@ -88,7 +88,7 @@ def add_legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
         box.set_alignment("left")
 
 
-def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], color: str) -> Artist:
+def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[GroupSummary], color: str) -> Artist:
     """Draw means in percent, and their 95 % intervals as a band where there are any."""
     points, means, (low, high) = np.asarray(x), get_means(summaries), get_bounds(summaries)
     ax.fill_between(points, low, high, color=color, alpha=0.18, linewidth=0)
@@ -100,12 +100,12 @@ def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[Summary], color: str) 
     return line
 
 
-def get_means(summaries: Iterable[Summary]) -> Array:
+def get_means(summaries: Iterable[GroupSummary]) -> Array:
     """Return the means (n,) in percent."""
     return np.array([100 * summary.mean for summary in summaries])
 
 
-def get_bounds(summaries: Iterable[Summary]) -> Array:
+def get_bounds(summaries: Iterable[GroupSummary]) -> Array:
     """Return the ends of the intervals (2, n) in percent, NaN where there is no interval."""
     ends = [(np.nan, np.nan) if s.interval is None else s.interval for s in summaries]
     return 100 * np.array(ends, dtype=np.float64).reshape(-1, 2).T

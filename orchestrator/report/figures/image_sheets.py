@@ -69,7 +69,7 @@ class _ShownSet(NamedTuple):
     file: Path
 
 
-class _Compared(NamedTuple):
+class _ComparedSets(NamedTuple):
     """The sets of a comparison."""
 
     ipc: int
@@ -199,13 +199,13 @@ def _write_comparisons(results: Results, store: Store, out: Path) -> Iterator[Pi
         yield Picture(title=title, path=path, group="comparison", caption=_COMPARISON)
 
 
-def _select_compared(shown: Iterable[_ShownSet]) -> _Compared:
+def _select_compared(shown: Iterable[_ShownSet]) -> _ComparedSets:
     """Return the sets at the IPC at which most methods have one, the largest of several."""
     found: dict[int, dict[str, Path]] = {}
     for each in shown:
         found.setdefault(each.ipc, {}).setdefault(each.method, each.file)
     ipc = max(found, key=lambda n: (len(found[n]), n), default=0)
-    return _Compared(ipc=ipc, files=found.get(ipc, {}))
+    return _ComparedSets(ipc=ipc, files=found.get(ipc, {}))
 
 
 def _choose_labels(count: int) -> list[int]:

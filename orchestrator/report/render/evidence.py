@@ -19,7 +19,7 @@ from orchestrator.text import duration
 from orchestrator.units import KINDS, to_json
 
 
-class _Column(NamedTuple):
+class _TextColumn(NamedTuple):
     """A column of a page's table."""
 
     heading: str
@@ -56,51 +56,51 @@ def _format_length(value: Sequence[object]) -> str:
     return str(len(value))
 
 
-_FACTS: tuple[_Column, ...] = (
-    _Column("Data set", "dataset", str),
-    _Column("Method", "method", str),
-    _Column("IPC", "ipc", _format_whole),
-    _Column("Seed", "seed", _format_whole),
-    _Column("Network", "network", str),
-    _Column("Split", "split", str),
-    _Column("Protocol", "protocol", str),
-    _Column("Arithmetic", "dtype", str),
-    _Column("Device", "device", str),
-    _Column("Run", "run", str),
-    _Column("Code", "git_commit", _format_commit),
-    _Column("Finished", "finished", _format_date),
-    _Column("Time", "seconds", duration),
-    _Column("Peak memory", "peak_memory", _format_gibibytes),
+_FACTS: tuple[_TextColumn, ...] = (
+    _TextColumn("Data set", "dataset", str),
+    _TextColumn("Method", "method", str),
+    _TextColumn("IPC", "ipc", _format_whole),
+    _TextColumn("Seed", "seed", _format_whole),
+    _TextColumn("Network", "network", str),
+    _TextColumn("Split", "split", str),
+    _TextColumn("Protocol", "protocol", str),
+    _TextColumn("Arithmetic", "dtype", str),
+    _TextColumn("Device", "device", str),
+    _TextColumn("Run", "run", str),
+    _TextColumn("Code", "git_commit", _format_commit),
+    _TextColumn("Finished", "finished", _format_date),
+    _TextColumn("Time", "seconds", duration),
+    _TextColumn("Peak memory", "peak_memory", _format_gibibytes),
 )
 """Facts of a unit. All its rows share them, except that time is their sum and memory their peak."""
 
-_ROWS: dict[str, tuple[_Column, ...]] = {
+_ROWS: dict[str, tuple[_TextColumn, ...]] = {
     "evaluations": (
-        _Column("network", "network_index", _format_whole),
-        _Column("its seed", "network_seed", _format_whole),
-        _Column("accuracy in %", "accuracy", _format_percent),
-        _Column("in training", "train_accuracy", _format_percent),
+        _TextColumn("network", "network_index", _format_whole),
+        _TextColumn("its seed", "network_seed", _format_whole),
+        _TextColumn("accuracy in %", "accuracy", _format_percent),
+        _TextColumn("in training", "train_accuracy", _format_percent),
     ),
     "continual": (
-        _Column("step", "step", _format_whole),
-        _Column("classes seen", "classes", _format_length),
-        _Column("network", "network_index", _format_whole),
-        _Column("its seed", "network_seed", _format_whole),
-        _Column("accuracy in %", "accuracy", _format_percent),
+        _TextColumn("step", "step", _format_whole),
+        _TextColumn("classes seen", "classes", _format_length),
+        _TextColumn("network", "network_index", _format_whole),
+        _TextColumn("its seed", "network_seed", _format_whole),
+        _TextColumn("accuracy in %", "accuracy", _format_percent),
     ),
     "features": (
-        _Column("class", "class_name", str),
-        _Column("images", "origin", str),
-        _Column("number", "images", _format_whole),
-        _Column("spread", "spread", _format_short),
-        _Column("covariance distance", "covariance_distance", _format_short),
+        _TextColumn("class", "class_name", str),
+        _TextColumn("images", "origin", str),
+        _TextColumn("number", "images", _format_whole),
+        _TextColumn("spread", "spread", _format_short),
+        _TextColumn("covariance distance", "covariance_distance", _format_short),
     ),
     "distillations": (
-        _Column("iterations", "iterations", _format_whole),
-        _Column("λ_CC", "lambda_cc", _format_short),
-        _Column("λ_CM", "lambda_cm", _format_short),
-        _Column("s / iteration", "seconds_per_iteration", _format_short),
-        _Column("last loss", "loss", _format_short),
+        _TextColumn("iterations", "iterations", _format_whole),
+        _TextColumn("λ_CC", "lambda_cc", _format_short),
+        _TextColumn("λ_CM", "lambda_cm", _format_short),
+        _TextColumn("s / iteration", "seconds_per_iteration", _format_short),
+        _TextColumn("last loss", "loss", _format_short),
     ),
 }
 _ORDER = ("step", "label", "origin", "network_index")
@@ -170,7 +170,7 @@ def collect_evidence(report: Report, results: Results) -> dict[str, Any]:
 
 
 def _read_texts(
-    frame: pd.DataFrame, keys: Iterable[str], columns: Sequence[_Column]
+    frame: pd.DataFrame, keys: Iterable[str], columns: Sequence[_TextColumn]
 ) -> _TableTexts:
     found = _TableTexts()
     frame = frame[frame["key"].isin(list(keys))]
@@ -206,12 +206,12 @@ def _is_set(results: Results, key: str) -> bool:
     return KINDS[results.plan.units[key].kind].table == "distillations"
 
 
-def _list_headings(columns: Iterable[_Column]) -> list[str]:
+def _list_headings(columns: Iterable[_TextColumn]) -> list[str]:
     return [column.heading for column in columns]
 
 
 def _format_rows(
-    frame: pd.DataFrame, columns: Sequence[_Column]
+    frame: pd.DataFrame, columns: Sequence[_TextColumn]
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the unit and the texts of each row.
 
@@ -227,7 +227,7 @@ def _format_rows(
         yield str(key), row
 
 
-def _format_value(value: Any, column: _Column) -> str:
+def _format_value(value: Any, column: _TextColumn) -> str:
     is_missing = value is None or value is pd.NaT
     is_missing = is_missing or (isinstance(value, float) and math.isnan(value))
     return "" if is_missing else column.format_value(value)

@@ -38,7 +38,7 @@ _IMPROVEMENT = (
 )
 
 
-class _Cell(NamedTuple):
+class _SharedCell(NamedTuple):
     """A point that methods share."""
 
     dataset: str
@@ -94,12 +94,12 @@ def build_aggregate_tables(results: Results) -> tuple[Table, ...]:
 
 def _build_comparisons(results: Results) -> Iterator[_Comparison]:
     """Yield the comparisons that span at least two cells and two methods."""
-    families: dict[_Family, dict[str, dict[_Cell, Measurement]]] = {}
+    families: dict[_Family, dict[str, dict[_SharedCell, Measurement]]] = {}
     for m in results.measurements:
         if m.summary and m.ipc is not None and not m.sweep and _count_classes(results, m):
             family = _Family(m.scope.experiment, m.scope.protocol, m.scope.split)
             methods = families.setdefault(family, {})
-            methods.setdefault(m.method, {})[_Cell(m.scope.dataset, m.ipc, m.network)] = m
+            methods.setdefault(m.method, {})[_SharedCell(m.scope.dataset, m.ipc, m.network)] = m
     for family, methods in families.items():
         first, *others = methods.values()
         common = [cell for cell in first if all(cell in measured for measured in others)]

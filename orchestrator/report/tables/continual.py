@@ -7,7 +7,7 @@ over all steps.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analysis.statistics import Array, Summary, summarize
+from orchestrator.analysis.statistics import Array, GroupSummary, summarize
 from orchestrator.report.entries import (
     SAME_SET,
     build_paired_entry,
@@ -127,7 +127,7 @@ def _select_part(t: Trajectory, part: Part) -> dict[int, Array]:
     return {seed: part(t.accuracies[seed]) for seed in sorted(t.accuracies)}
 
 
-def _summarize_part(t: Trajectory, part: Part) -> Summary | None:
+def _summarize_part(t: Trajectory, part: Part) -> GroupSummary | None:
     return summarize(list(_select_part(t, part).values())) if t.accuracies else None
 
 

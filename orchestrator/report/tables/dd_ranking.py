@@ -61,7 +61,7 @@ class _Scored(NamedTuple):
     method: str
 
 
-class _Compared(NamedTuple):
+class _LabelComparison(NamedTuple):
     """The three measurements of a label-robust score."""
 
     synthetic: Measurement
@@ -129,7 +129,7 @@ def _build_label_robust(
 
 def _find_compared(
     results: Results, measurements: Iterable[Measurement]
-) -> dict[_Scored, _Compared]:
+) -> dict[_Scored, _LabelComparison]:
     """Return each method with random images evaluated like it, and with the whole training set.
 
     Of several measurements of a method, the largest is taken. The whole training set may belong to
@@ -147,7 +147,7 @@ def _find_compared(
         else:
             methods = places.setdefault((frame, m.ipc, evaluation.settings), {})
             methods[m.method] = _select_larger(m, methods.get(m.method))
-    found: dict[_Scored, _Compared] = {}
+    found: dict[_Scored, _LabelComparison] = {}
     for (frame, ipc, _), methods in places.items():
         random, top = methods.pop(REFERENCE, None), whole.get(frame)
         if random is None or top is None:
@@ -156,7 +156,7 @@ def _find_compared(
             scored = _Scored(frame, ipc, method)
             other = found.get(scored)
             if other is None or _select_larger(m, other.synthetic) is m:
-                found[scored] = _Compared(synthetic=m, random=random, whole=top)
+                found[scored] = _LabelComparison(synthetic=m, random=random, whole=top)
     return found
 
 

@@ -22,7 +22,7 @@ from orchestrator.report.results import FeatureView, Results, Scope, format_ipc,
 from orchestrator.report.swept_settings import name_swept_method
 
 
-class _Column(NamedTuple):
+class _FeatureColumn(NamedTuple):
     """A column of the tables: which statistic, of which images."""
 
     heading: str
@@ -31,11 +31,11 @@ class _Column(NamedTuple):
 
 
 _COLUMNS = (
-    _Column("spread, real", "spread", "real"),
-    _Column("spread, before", "spread", "initial"),
-    _Column("spread, after", "spread", "synthetic"),
-    _Column("covariance, before", "covariance_distance", "initial"),
-    _Column("covariance, after", "covariance_distance", "synthetic"),
+    _FeatureColumn("spread, real", "spread", "real"),
+    _FeatureColumn("spread, before", "spread", "initial"),
+    _FeatureColumn("spread, after", "spread", "synthetic"),
+    _FeatureColumn("covariance, before", "covariance_distance", "initial"),
+    _FeatureColumn("covariance, after", "covariance_distance", "synthetic"),
 )
 _HEADER = tuple(column.heading for column in _COLUMNS)
 _CAPTION = (
@@ -53,7 +53,7 @@ _METHODS = (
 )
 
 
-class _Point(NamedTuple):
+class _FeaturePoint(NamedTuple):
     """What the views of a row share; they differ in their seed."""
 
     method: str
@@ -72,10 +72,10 @@ def build_feature_sections(results: Results) -> tuple[Section, ...]:
 
 
 def _build_section(scope: Scope, views: Sequence[FeatureView]) -> Section:
-    points: dict[_Point, list[FeatureView]] = {}
+    points: dict[_FeaturePoint, list[FeatureView]] = {}
     for view in views:
         method = name_swept_method(view.cell.method, view.cell.sweep)
-        points.setdefault(_Point(method, view.cell.ipc, view.cell.network), []).append(view)
+        points.setdefault(_FeaturePoint(method, view.cell.ipc, view.cell.network), []).append(view)
     done = {point: _select_done(found) for point, found in points.items()}
     done = {point: found for point, found in done.items() if found}
     return Section(
@@ -90,7 +90,7 @@ def _select_done(views: Sequence[FeatureView]) -> list[FeatureView]:
     return [view for view in views if not view.rows.empty]
 
 
-def _build_methods(scope: Scope, points: Mapping[_Point, Sequence[FeatureView]]) -> Table:
+def _build_methods(scope: Scope, points: Mapping[_FeaturePoint, Sequence[FeatureView]]) -> Table:
     remarks = {point: _describe_progress(views) for point, views in points.items()}
     notes = tuple(dict.fromkeys(remark for remark in remarks.values() if remark))
     rows = []
@@ -119,7 +119,7 @@ def _describe_progress(views: Sequence[FeatureView]) -> str:
     return f"{done} of {len(views)} sets so far" if 0 < done < len(views) else ""
 
 
-def _build_classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) -> Table:
+def _build_classes(scope: Scope, point: _FeaturePoint, views: Sequence[FeatureView]) -> Table:
     frame = pd.concat([view.rows for view in views])
     labels = frame.drop_duplicates("label").sort_values("label")
     rows = []
@@ -137,7 +137,7 @@ def _build_classes(scope: Scope, point: _Point, views: Sequence[FeatureView]) ->
     )
 
 
-def _average(rows: pd.DataFrame, column: _Column) -> float:
+def _average(rows: pd.DataFrame, column: _FeatureColumn) -> float:
     """Return the mean of a statistic over the rows of one origin; NaN where there are none."""
     return float(rows.loc[rows["origin"] == column.origin, column.statistic].mean())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orchestrator.analysis.statistics import Summary
+from orchestrator.analysis.statistics import GroupSummary
 from orchestrator.report.entries import (
     build_accuracy_entry,
     build_difference_entry,
@@ -191,7 +191,9 @@ def _build_accuracy_table(
     )
 
 
-def _select_competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Summary | None]:
+def _select_competing(
+    grid: Grid, columns: Sequence[str]
+) -> dict[tuple[str, str], GroupSummary | None]:
     """Return the summaries that some columns compare.
 
     The whole training set does not compete with synthetic sets.

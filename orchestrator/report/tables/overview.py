@@ -30,7 +30,7 @@ class CellCounts(NamedTuple):
     """Those without a result."""
 
 
-class _Point(NamedTuple):
+class _MissingPoint(NamedTuple):
     """A row of the table of missing cells."""
 
     title: str
@@ -92,7 +92,7 @@ def build_failures_table(results: Results) -> Table | None:
 
 def build_missing_table(results: Results) -> Table | None:
     """Return the number of missing cells of each method and point; None without any."""
-    counts = Counter[_Point]()
+    counts = Counter[_MissingPoint]()
     for point, missing in _count_missing(results):
         counts[point] += missing
     rows = [build_row(*point, count) for point, count in counts.items() if count]
@@ -137,7 +137,7 @@ def collect_provenance(results: Results) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else shared[0]
 
 
-def _count_missing(results: Results) -> Iterator[tuple[_Point, int]]:
+def _count_missing(results: Results) -> Iterator[tuple[_MissingPoint, int]]:
     """Yield the number of missing cells of each measurement, trajectory and view."""
     for m in results.measurements:
         yield _build_point(m.scope.title, "accuracy", m.method, m.ipc, m.network), m.missing
@@ -150,8 +150,10 @@ def _count_missing(results: Results) -> Iterator[tuple[_Point, int]]:
         yield point, int(view.rows.empty)
 
 
-def _build_point(title: str, what: str, method: str, ipc: int | None, network: str) -> _Point:
-    return _Point(title, what, method, MISSING if ipc is None else str(ipc), network)
+def _build_point(
+    title: str, what: str, method: str, ipc: int | None, network: str
+) -> _MissingPoint:
+    return _MissingPoint(title, what, method, MISSING if ipc is None else str(ipc), network)
 
 
 def _format_finished(results: Results) -> str:
