@@ -1,9 +1,12 @@
-"""A unit function without torch that notes where it runs and finds its data; `data_root/meet`
-workers take part.
+"""A unit function without torch that records where it runs and where it finds its data.
+
+If the data set has a file `meet`, sets are finished once several workers have one.
 """
 
+import json
 import os
 import time
+from pathlib import Path
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from orchestrator.execution.context import Outcome
@@ -21,15 +24,19 @@ def run_unit(unit, context):
     (context.workdir / "device.txt").write_text(
         f"{context.device} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
     )
-    meet = context.data_root / "meet"
-    if meet.exists() and context.device == "cuda":
-        (context.data_root / f"worker-{os.getpid()}").touch()
-        deadline = time.monotonic() + 120
-        while len(list(context.data_root.glob("worker-*"))) < int(meet.read_text()):
-            assert time.monotonic() < deadline, "not all workers came"
-            time.sleep(0.05)
-    time.sleep(0.5)  # so that one worker cannot do all units
+    meet = context.data_root / unit.dataset.path / "meet"
+    if meet.exists() and unit.kind == "distill":
+        _meet(**json.loads(meet.read_text()))
     return Outcome(rows=[{"seconds": 0.1, "peak_memory": 1}], fingerprint="images")
+
+
+def _meet(workers, folder):
+    """Wait until so many workers have come, each of which leaves a file in the folder."""
+    (Path(folder) / f"worker-{os.getpid()}").touch()
+    deadline = time.monotonic() + 300
+    while len(list(Path(folder).glob("worker-*"))) < workers:
+        assert time.monotonic() < deadline, "not all workers came"
+        time.sleep(0.05)
 
 
 def make_plan(*, units, dataset=DATASET):

@@ -1,6 +1,7 @@
 """Which GPUs units see: Ray takes our word for it that there are two."""
 
 import io
+import json
 
 import pytest
 import ray
@@ -30,7 +31,8 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
     import data_runner
 
     (harness.data / "pets" / "train").mkdir(parents=True)
-    (harness.data / "meet").write_text("4")
+    meet = {"workers": 4, "folder": str(harness.data)}
+    (harness.data / "pets" / "meet").write_text(json.dumps(meet))
     plan = data_runner.make_plan(units=6)
     chosen = [
         Select(dataset=data_runner.DATASET, protocol="paper", method="random", ipc=1, seed=seed)

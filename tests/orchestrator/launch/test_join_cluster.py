@@ -3,6 +3,7 @@ of its own.
 """
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -79,7 +80,8 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
 
 def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folders, pets, runner):
     kept = folders[dataset_transfer.NODE_CACHE]
-    plan = runner.make_plan(units=16)
+    (pets / "meet").write_text(json.dumps({"workers": 2, "folder": str(harness.data)}))
+    plan = runner.make_plan(units=4)
     summary = harness.launch(plan, address=cluster.address, runner="data_runner:run_unit")
     assert summary.exit_code == 0, summary.failures
     rows = tables.read(harness.store.tables, "distillations")
@@ -94,7 +96,7 @@ def test_a_data_set_goes_to_the_nodes_that_lack_it_once(harness, cluster, folder
 
     assert (
         harness.launch(
-            runner.make_plan(units=20), address=cluster.address, runner="data_runner:run_unit"
+            runner.make_plan(units=6), address=cluster.address, runner="data_runner:run_unit"
         ).exit_code
         == 0
     )
