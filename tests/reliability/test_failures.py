@@ -51,6 +51,7 @@ def launched(grid, **resources):
     return summary, console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_failures_are_told_and_the_rest_is_done(make_grid, ray_with_a_gpu):
     grid = make_grid(sets=5, evaluations=2)
     raises, diverges, starved, short, fine = [

@@ -74,6 +74,7 @@ def test_a_failure_blocks_and_is_done_later_elsewhere(s3_harness, small_plan, ra
     assert s3_harness.launch(plan).exit_code == 0 and read_status(s3_harness.store).failures == ()
 
 
+@pytest.mark.slow
 def test_two_launches_at_once_compute_no_unit_twice(s3_harness, small_plan):
     plan = small_plan(sets=3)
     s3_harness.behave({"steps": 6, "pause": 0.1})
