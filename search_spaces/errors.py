@@ -1,20 +1,17 @@
-"""What a search space that cannot be used ends with, and the hint that goes with a misspelt
-name.
-"""
+"""Errors of search spaces, and the hint that goes with a misspelled name."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class SpaceError(ValueError):
-    """A search space cannot be used; the message says where in which file, what was expected, and
-    the nearest name.
-    """
+    """A search space cannot be used; the message says where, what was expected and what is near."""
 
 
 class InvalidValue(Exception):
-    """A value does not fit, at `path` within its document; `Document.error` turns it into a
-    `SpaceError`.
+    """A value does not fit, at `path` within its document.
+
+    `Document.error` turns it into a `SpaceError`.
     """
 
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
@@ -23,7 +20,7 @@ class InvalidValue(Exception):
         self.path = path
 
 
-OTHER_WORDS = {
+SYNONYMS = {
     "network": ("architectures",),
     "model": ("architectures", "network"),
     "models": ("architectures", "network"),
@@ -34,24 +31,22 @@ OTHER_WORDS = {
     "epochs": ("epoch_eval_train",),
     "lambda": ("lambda_cc", "lambda_cm"),
 }
-"""Words for things that have another name here, which spelling alone would not find."""
+"""Other words for things, which a comparison of spellings would not find."""
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the known name closest to `name`, or else a list of what is
-    known.
+def suggest_name(name: object, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the known name closest to `name`, or else all known names.
 
-    A name inside a folder ("paper/main") is close to its own last part ("main"), a word to what it
-    is called here.
+    A name inside a folder ("paper/main") is close to its last part ("main"), and a word to its
+    synonyms.
     """
     names = list(dict.fromkeys(known))
-    meant = other_words(name, names)
+    meant = suggest_synonym(name, names)
     if meant:
         return meant
     lowered = {candidate.lower(): candidate for candidate in reversed(names)}
-    inside = [
-        candidate for candidate in names if candidate.lower().endswith(f"/{str(name).lower()}")
-    ]
+    ending = f"/{str(name).lower()}"
+    inside = [candidate for candidate in names if candidate.lower().endswith(ending)]
     if inside:
         return f"; did you mean {inside[0]!r}?"
     close = difflib.get_close_matches(str(name)[:200].lower(), lowered, n=1, cutoff=0.6)
@@ -60,10 +55,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"; known are {', '.join(names)}" if names else ""
 
 
-def other_words(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for known names of what `name` is another word for, or
-    nothing.
-    """
+def suggest_synonym(name: object, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the known names that `name` is another word for, or ""."""
     names = set(known)
-    meant = [repr(word) for word in OTHER_WORDS.get(str(name).lower(), ()) if word in names]
+    meant = [repr(word) for word in SYNONYMS.get(str(name).lower(), ()) if word in names]
     return f"; did you mean {' or '.join(meant)}?" if meant else ""

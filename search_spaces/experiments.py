@@ -1,6 +1,4 @@
-"""What a search space says once it is read: its experiments, each a grid with the rules of its
-settings.
-"""
+"""A search space once it is read: its experiments, each a grid with the rules of its settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +13,7 @@ from search_spaces.schema import Measure, Range, Rungs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
-    """One grid: every data set × method × IPC × seed × architecture, and every combination of swept
-    values.
-    """
+    """One grid: data sets × methods × IPCs × seeds × architectures × swept values."""
 
     name: str
     where: str
@@ -45,29 +41,28 @@ class Experiment:
     """Settings by path."""
     overridden_axes: frozenset[str] = frozenset()
 
-    def set_by(self, *axes: str) -> str:
-        """Return the end of a message about some axes: that the command line gave them, where it
-        did.
-        """
+    def explain_override(self, *axes: str) -> str:
+        """Return the end of a message about axes: whether the command line gave one of them."""
         given = [axis for axis in axes if axis in self.overridden_axes]
         return f"; it was given by --set {given[0]}" if given else ""
 
-    def ratios(self, dataset: DatasetRef) -> dict[int, float]:
-        """Return, for each IPC that a ratio asks for on a known data set, that ratio; empty where
-        `ipc` is given.
+    def find_ratios(self, dataset: DatasetRef) -> dict[int, float]:
+        """Return the ratio that asks for each IPC on a known data set, by IPC.
+
+        It is empty where `ipc` is given.
         """
         info = REGISTRY.get(dataset.name)
         if info is None or self.ipc:
             return {}
         size = info.train_images / len(info.classes)
-        found: dict[int, float] = {}
+        ratios: dict[int, float] = {}
         for ratio in self.ratio:
-            found.setdefault(max(1, round(ratio * size)), ratio)
-        return found
+            # Whole images, and at least one: small ratios may ask for the same IPC.
+            ratios.setdefault(max(1, round(ratio * size)), ratio)
+        return ratios
 
-    def images_per_class(self, dataset: DatasetRef) -> tuple[int, ...]:
-        """Return the IPCs of the grid on a data set, ratios turned into whole images a class (at
-        least one).
+    def list_images_per_class(self, dataset: DatasetRef) -> tuple[int, ...]:
+        """Return the IPCs of the grid on a data set, with ratios turned into images per class.
 
         Raises:
             SpaceError: the data set has too few images, or its size is unknown and a ratio needs
@@ -82,12 +77,12 @@ class Experiment:
                 f" known of {dataset.name!r} before it is read; give ipc"
             )
         classes, images = len(info.classes), info.train_images
-        chosen = self.ipc or tuple(self.ratios(dataset))
+        chosen = self.ipc or tuple(self.find_ratios(dataset))
         for ipc in chosen:
             if ipc * classes > images:
                 raise SpaceError(
-                    f"{self.where}: {ipc} images a class are more than {dataset.name} has"
-                    f" ({images:,} in all){self.set_by('ipc', 'ratio')}"
+                    f"{self.where}: {ipc} images per class are more than {dataset.name} has"
+                    f" ({images:,} in all){self.explain_override('ipc', 'ratio')}"
                 )
         return chosen
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from distill_core.settings import DatasetRef
 from search_spaces import SHIPPED
-from search_spaces.build_experiments import Changes, experiments_of
-from search_spaces.errors import InvalidValue, SpaceError, nearest
+from search_spaces.build_experiments import Changes, build_experiments
+from search_spaces.errors import InvalidValue, SpaceError, suggest_name
 from search_spaces.experiments import Experiment, Space
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SpaceEntry, validate
@@ -18,7 +18,10 @@ from search_spaces.yaml_document import Document, read_document
 
 def list_spaces() -> list[tuple[str, str]]:
     """Return name and description of the shipped search spaces."""
-    return [(name, _entry(read_document(path)).description) for name, path in _shipped().items()]
+    spaces = []
+    for name, path in _list_shipped().items():
+        spaces.append((name, _validate_entry(read_document(path)).description))
+    return spaces
 
 
 def load_space(space: str | Path, overrides: Iterable[str] = (), *, smoke: bool = False) -> Space:
@@ -34,13 +37,12 @@ def load_space(space: str | Path, overrides: Iterable[str] = (), *, smoke: bool 
             where.
     """
     changes = Changes(parse_overrides(overrides), smoke)
-    document = read_document(_find(str(space)))
-    loaded = _load(document, changes, ())
+    document = read_document(_find_space(str(space)))
+    loaded = _load_document(document, changes, ())
     if not loaded.experiments:
         raise SpaceError(f"{document.name}: there are no experiments")
-    if changes.overrides.axes.steps and not any(
-        e.measure == "continual" for e in loaded.experiments
-    ):
+    measures = {experiment.measure for experiment in loaded.experiments}
+    if changes.overrides.axes.steps and "continual" not in measures:
         raise SpaceError(
             f"--set steps: no experiment of {loaded.name} has measure continual, which alone has"
             " steps"
@@ -49,24 +51,24 @@ def load_space(space: str | Path, overrides: Iterable[str] = (), *, smoke: bool 
     return loaded
 
 
-def _find(space: str) -> Path:
-    shipped = _shipped()
+def _find_space(space: str) -> Path:
+    shipped = _list_shipped()
     if space in shipped:
         return shipped[space]
     if space.endswith((".yaml", ".yml")) or os.path.exists(space):  # noqa: PTH110 (of any text, without an error)
         return Path(space)
+    hint = suggest_name(space, shipped)
     raise SpaceError(
-        f"there is no search space {space[:200]!r}{nearest(space, shipped)} (or give the path of a"
-        " YAML file)"
+        f"there is no search space {space[:200]!r}{hint} (or give the path of a YAML file)"
     )
 
 
-def _shipped() -> dict[str, Path]:
+def _list_shipped() -> dict[str, Path]:
     files = sorted(SHIPPED.rglob("*.yaml"))
     return {path.relative_to(SHIPPED).with_suffix("").as_posix(): path for path in files}
 
 
-def _entry(document: Document) -> SpaceEntry:
+def _validate_entry(document: Document) -> SpaceEntry:
     if not isinstance(document.value, Mapping):
         raise SpaceError(
             f"{document.name}: expected a mapping with name and experiments, got"
@@ -78,50 +80,58 @@ def _entry(document: Document) -> SpaceEntry:
         raise document.error(invalid) from invalid
 
 
-def _load(document: Document, changes: Changes, above: tuple[str, ...]) -> Space:
-    entry = _entry(document)
+def _load_document(document: Document, changes: Changes, above: tuple[str, ...]) -> Space:
+    """Build the experiments of a file and of those that it includes.
+
+    Args:
+        document: the file.
+        changes: of the command line.
+        above: the files that include this one, directly or through others.
+    """
+    entry = _validate_entry(document)
+    experiments: list[Experiment] = []
     try:
-        included = [
-            e
-            for i, name in enumerate(entry.include)
-            for e in _include(name, i, changes, (*above, document.name))
-        ]
-        own = experiments_of(document, entry, changes)
+        for i, name in enumerate(entry.include):
+            experiments += _load_included(name, i, changes, (*above, document.name))
+        experiments += build_experiments(document, entry, changes)
     except InvalidValue as invalid:
         raise document.error(invalid) from invalid
-    return Space(name=entry.name, description=entry.description, experiments=(*included, *own))
+    return Space(name=entry.name, description=entry.description, experiments=tuple(experiments))
 
 
-def _include(name: str, index: int, changes: Changes, above: tuple[str, ...]) -> list[Experiment]:
-    shipped = _shipped()
+def _load_included(
+    name: str, index: int, changes: Changes, above: tuple[str, ...]
+) -> list[Experiment]:
+    shipped = _list_shipped()
     if name not in shipped:
-        raise InvalidValue(
-            f"there is no search space {name[:80]!r}{nearest(name, shipped)}", ("include", index)
-        )
+        hint = suggest_name(name, shipped)
+        raise InvalidValue(f"there is no search space {name[:80]!r}{hint}", ("include", index))
     if str(shipped[name]) in above:
         raise InvalidValue(f"{name} includes itself", ("include", index))
-    space = _load(read_document(shipped[name]), changes, above)
-    return [_renamed(experiment, f"{name}/{experiment.name}") for experiment in space.experiments]
-
-
-def _renamed(experiment: Experiment, name: str) -> Experiment:
-    return dataclasses.replace(experiment, name=name)
+    space = _load_document(read_document(shipped[name]), changes, above)
+    renamed = []
+    for experiment in space.experiments:
+        renamed.append(dataclasses.replace(experiment, name=f"{name}/{experiment.name}"))
+    return renamed
 
 
 def _check_places(space: Space) -> None:
-    """A data set's name and version stand for one place and one size: units are named by them."""
+    """Check that a data set's name and version stand for one place: keys of units contain them."""
     seen: dict[tuple[str, int], DatasetRef] = {}
     for experiment in space.experiments:
         for ref in experiment.datasets:
             other = seen.setdefault((ref.name, ref.version), ref)
             if other != ref:
-                names = [
-                    f.name
-                    for f in dataclasses.fields(ref)
-                    if getattr(ref, f.name) != getattr(other, f.name)
-                ]
                 raise SpaceError(
                     f"{experiment.where}: {ref.name!r} stands for two data sets: other"
-                    f" {' and '.join(names)}; write it the same way everywhere, or give one another"
-                    " name or version"
+                    f" {_name_differences(ref, other)}; write it the same way everywhere, or give"
+                    " one another name or version"
                 )
+
+
+def _name_differences(ref: DatasetRef, other: DatasetRef) -> str:
+    names = []
+    for field in dataclasses.fields(ref):
+        if getattr(ref, field.name) != getattr(other, field.name):
+            names.append(field.name)
+    return " and ".join(names)

@@ -2,65 +2,71 @@
 
 from distill_core.extensions import require_importable
 from distill_core.settings import is_custom
-from search_spaces.errors import nearest
+from search_spaces.errors import suggest_name
 
 CORESETS = ("Random", "Herding", "K-Center")
 WHOLE = "Whole"
 BASES = ("DM", "IDM")
 ADDITIONS = ("IID", "CC", "CM")
-"""What is added to a base: class centralization and covariance matching, the first alone, the
-second alone.
-"""
-METHODS = (
-    *CORESETS,
-    WHOLE,
-    *(name for base in BASES for name in (base, *(f"{base}+{a}" for a in ADDITIONS))),
-)
+"""Losses added to a base: both published ones, class centralization, covariance matching."""
+
+
+def _list_methods() -> tuple[str, ...]:
+    methods = [*CORESETS, WHOLE]
+    for base in BASES:
+        methods.append(base)
+        methods += [f"{base}+{addition}" for addition in ADDITIONS]
+    return tuple(methods)
+
+
+METHODS = _list_methods()
 
 _SPELLING = {method.lower(): method for method in METHODS}
 
 
-def canonical_method(name: str) -> str:
+def canonicalize_method(name: str) -> str:
     """Return the method's one spelling, whatever case it is given in.
 
-    A base or a loss of one's own is named by where it lies: my_bases:Base, DM+my_losses:spread,
+    Custom bases and losses are named `module:object`: my_bases:Base, DM+my_losses:spread,
     IDM+IID+my_losses:x.
 
     Raises:
         ValueError: there is no such method; the message names the nearest.
     """
     if is_custom(name):
-        return _canonical_custom(name.strip())
+        return _canonicalize_custom(name.strip())
     method = _SPELLING.get(name.strip().lower())
     if method is None:
-        raise ValueError(f"unknown method {name[:80]!r}{nearest(name, METHODS)}")
+        raise ValueError(f"unknown method {name[:80]!r}{suggest_name(name, METHODS)}")
     return method
 
 
-def _canonical_custom(name: str) -> str:
-    """Return base, then what is published, then the loss of one's own: at most one of each."""
+def _canonicalize_custom(name: str) -> str:
+    """Return the base, then the published addition, then the custom loss: at most one of each."""
     base, *additions = name.split("+")
     published = [addition for addition in additions if not is_custom(addition)]
-    own = [addition for addition in additions if is_custom(addition)]
-    if len(published) > 1 or len(own) > 1:
+    custom = [addition for addition in additions if is_custom(addition)]
+    if len(published) > 1 or len(custom) > 1:
         raise ValueError(
-            f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} and one loss of your own"
-            " are added"
+            f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} and one custom loss can"
+            " be added"
         )
-    for reference in (*own, *([base] if is_custom(base) else [])):
-        require_importable(reference)
+    for part in (*custom, base):
+        if is_custom(part):
+            require_importable(part)
     stand_in = "DM" if is_custom(base) else base
-    known, plus, addition = canonical_method("+".join([stand_in, *published])).partition("+")
+    known, plus, addition = canonicalize_method("+".join([stand_in, *published])).partition("+")
     if known not in BASES:
         raise ValueError(
-            f"method {name[:80]!r}: a loss is added to {', '.join(BASES)} or a base of your own,"
+            f"method {name[:80]!r}: a loss can be added to {', '.join(BASES)} or a custom base,"
             f" not to {known}"
         )
-    return "+".join([base if is_custom(base) else known, *([addition] if plus else []), *own])
+    parts = [base if is_custom(base) else known]
+    if plus:
+        parts.append(addition)
+    return "+".join([*parts, *custom])
 
 
 def is_method(method: str, family: str) -> bool:
-    """Tell whether `method` is `family` or one of its additions: IDM stands for IDM+IID, IDM+CC and
-    IDM+CM too.
-    """
+    """Return whether a method is of a family: IDM stands for IDM+IID, IDM+CC and IDM+CM too."""
     return method == family or method.split("+")[0] == family

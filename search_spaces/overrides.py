@@ -1,5 +1,4 @@
-"""Overrides from the command line: `--set path=value`, for every experiment, winning over
-everything.
+"""Overrides from the command line: `--set path=value`, which win over everything else.
 
 The path is an axis (`seeds=1`, `datasets=[digits]`), a setting (`distillation.iterations=200`), or
 the last name of a setting that no other shares (`iterations=200`). A leading `settings.` is
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search_spaces.errors import InvalidValue, SpaceError, nearest, other_words
+from search_spaces.errors import InvalidValue, SpaceError, suggest_name, suggest_synonym
 from search_spaces.schema import Axes, validate
 from search_spaces.setting_paths import SETTINGS, flatten
 from search_spaces.yaml_document import parse_document
@@ -42,8 +41,10 @@ def parse_overrides(texts: Iterable[str]) -> Overrides:
             raise SpaceError(f"{shown}: expected path=value, for example --set iterations=200")
         document = parse_document(shown, value, lines=False)
         try:
-            axes.update(_axis(name, document.value) if name in Axes.model_fields else {})
-            settings.update(_setting(name, document.value) if name not in Axes.model_fields else {})
+            if name in Axes.model_fields:
+                axes.update(_check_axis(name, document.value))
+            else:
+                settings.update(_check_setting(name, document.value))
         except InvalidValue as invalid:
             raise SpaceError(f"{document.name}: {invalid.message}") from invalid
     if "ipc" in axes and "ratio" in axes:
@@ -51,18 +52,20 @@ def parse_overrides(texts: Iterable[str]) -> Overrides:
     return Overrides(validate(Axes, axes), settings)
 
 
-def _axis(name: str, value: object) -> dict[str, Any]:
+def _check_axis(name: str, value: object) -> dict[str, Any]:
     validate(Axes, {name: value})
     return {name: value}
 
 
-def _setting(name: str, value: object) -> dict[str, Any]:
+def _check_setting(name: str, value: object) -> dict[str, Any]:
     known = [*Axes.model_fields, *SETTINGS, *(path.rsplit(".", 1)[1] for path in SETTINGS)]
     try:
         return flatten({name: value})
     except InvalidValue as invalid:
         if "unknown setting" in invalid.message:
-            raise InvalidValue(f"unknown path {name[:80]!r}{nearest(name, known)}") from invalid
+            hint = suggest_name(name, known)
+            raise InvalidValue(f"unknown path {name[:80]!r}{hint}") from invalid
         paths = [path for path in SETTINGS if path.endswith(f".{name}")]
-        taken_for = f"{paths[0]}: " if len(paths) == 1 else ""
-        raise InvalidValue(f"{taken_for}{invalid.message}{other_words(name, known)}") from invalid
+        full_path = f"{paths[0]}: " if len(paths) == 1 else ""
+        hint = suggest_synonym(name, known)
+        raise InvalidValue(f"{full_path}{invalid.message}{hint}") from invalid

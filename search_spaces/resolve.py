@@ -1,9 +1,9 @@
-"""Which settings hold in one cell of a grid.
+"""Which settings apply to one cell of a grid.
 
 From weakest to strongest: the defaults of the dataclasses, published settings, the space's
 settings, the space's rules, the experiment's settings, the experiment's rules, those of the small
-version where it is asked for, the swept values, the command line. Within rules the later wins. What
-the method itself decides (a queue or none, which λ are kept) is not a setting: see
+version if it is asked for, the swept values, the command line. Of several rules the later wins.
+What the method itself decides (a queue or none, which λ are kept) is not a setting: see
 `orchestrator.planning.methods`.
 """
 

@@ -1,4 +1,4 @@
-"""Rules: settings that hold where a data set, a method, an IPC or a protocol is met."""
+"""Rules: settings that apply to some data sets, methods, IPCs or protocols."""
 
 import operator
 import re
@@ -19,18 +19,18 @@ _COMPARISON = re.compile(r"(>=|<=|>|<)\s*([0-9]{1,9})")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """What rules look at: one cell of a grid, before seeds and evaluation networks."""
+    """What the conditions of rules are about: a cell, before seeds and evaluation networks."""
 
     dataset: str
     method: str
     ipc: int | None
-    """Images a class; None for the whole training set, which no condition on IPC matches."""
+    """Images per class; None for the whole training set, which no condition on IPC matches."""
     protocol: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """Settings by path, where all conditions hold; an empty condition always holds."""
+    """Settings by path, which apply where all conditions hold; an empty condition always does."""
 
     set: Mapping[str, Any]
     dataset: tuple[str, ...] = ()
@@ -43,16 +43,17 @@ class Rule:
     """Where the values come from."""
 
     def matches(self, case: Case) -> bool:
-        """Tell whether the rule holds for a case."""
-        return (
-            (not self.dataset or case.dataset in self.dataset)
-            and (not self.method or any(is_method(case.method, family) for family in self.method))
-            and (
-                not self.ipc
-                or (case.ipc is not None and any(_holds(test, case.ipc) for test in self.ipc))
-            )
-            and (not self.protocol or case.protocol in self.protocol)
-        )
+        """Return whether the rule applies to a case."""
+        if self.dataset and case.dataset not in self.dataset:
+            return False
+        if self.method and not any(is_method(case.method, family) for family in self.method):
+            return False
+        if self.ipc and not self._matches_ipc(case.ipc):
+            return False
+        return not self.protocol or case.protocol in self.protocol
+
+    def _matches_ipc(self, ipc: int | None) -> bool:
+        return ipc is not None and any(_holds(test, ipc) for test in self.ipc)
 
 
 def check_comparison(test: int | str) -> int | str:

@@ -16,7 +16,7 @@
         rules: […]
         smoke: …                             # axes, settings, sweep, rules of the small version
 
-These models check structure and names. The values of settings are checked in `leaves`, against the
+These models check structure and names. `setting_paths` checks the values of settings against the
 dataclasses.
 """
 
@@ -38,8 +38,8 @@ from distill_core.datasets.info import resolve_registered
 from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef, Protocol, is_custom
-from search_spaces.errors import InvalidValue, nearest
-from search_spaces.method_names import canonical_method
+from search_spaces.errors import InvalidValue, suggest_name
+from search_spaces.method_names import canonicalize_method
 from search_spaces.rules import Rule, check_comparison
 from search_spaces.setting_paths import LARGEST, shorten
 
@@ -51,37 +51,37 @@ evaluation).
 """
 
 Measure = Literal["accuracy", "continual", "features"]
-"""What an experiment measures of its sets: the accuracy of networks trained on them; the same while
-classes arrive step by step; or their features beside those of real images."""
+"""What an experiment measures of its sets: the accuracy of networks trained on them, the same while
+classes arrive step by step, or their features next to those of real images."""
 
 T = TypeVar("T")
 
 
-def _tuple(value: object) -> object:
-    return (
-        tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
-    )
+def _to_tuple(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(value)
+    return value if isinstance(value, tuple) else (value,)
 
 
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+def _check_distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     for i, value in enumerate(values):
         if value in values[:i]:
             raise ValueError(f"{shorten(getattr(value, 'name', value))} is listed twice")
     return values
 
 
-def _seeds(value: object) -> object:
+def _expand_seeds(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_SEEDS:
             raise ValueError(
-                f"a number of seeds lies between 1 and {MAX_SEEDS:,}; a list names the seeds"
+                f"a number of seeds is between 1 and {MAX_SEEDS:,}; a list names the seeds"
                 " themselves"
             )
         return tuple(range(value))
-    return _tuple(value)
+    return _to_tuple(value)
 
 
-def _architecture(name: str) -> str:
+def _check_architecture(name: str) -> str:
     if name != SAME:
         parse_network_name(name)
     return name
@@ -99,7 +99,7 @@ class _Strict(BaseModel):
             return data
         for key in data:
             if key not in cls.model_fields:
-                problem = f"unknown key {key[:80]!r}{nearest(key, cls.model_fields)}"
+                problem = f"unknown key {key[:80]!r}{suggest_name(key, cls.model_fields)}"
                 raise PydanticCustomError(
                     "unknown_key", "{problem}", {"problem": problem, "key": key}
                 )
@@ -107,7 +107,7 @@ class _Strict(BaseModel):
 
 
 class DatasetEntry(_Strict):
-    """A data set as a file gives it: a name, or a user's own with its layout and place."""
+    """A data set as a file gives it: a name, or a custom data set with its layout and place."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: int = Field(default=1, ge=1, le=LARGEST)
@@ -115,10 +115,10 @@ class DatasetEntry(_Strict):
     format: str | None = None
     path: str | None = Field(default=None, min_length=1)
     num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
-    """Of a user's own; class-incremental learning is planned by it."""
+    """Of a custom data set; plans of class-incremental learning need it."""
 
 
-def _dataset(entry: DatasetEntry) -> DatasetRef:
+def _build_dataset_ref(entry: DatasetEntry) -> DatasetRef:
     ref = DatasetRef(**entry.model_dump())
     if ref.format is not None and is_custom(ref.format):
         require_importable(ref.format)
@@ -126,35 +126,35 @@ def _dataset(entry: DatasetEntry) -> DatasetRef:
     return ref if info is None else DatasetRef(name=info.name, version=info.version)
 
 
-Dataset = Annotated[
+DatasetField = Annotated[
     DatasetEntry,
     BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
-    AfterValidator(_dataset),
+    AfterValidator(_build_dataset_ref),
 ]
 Axis = Annotated[
-    tuple[T, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_distinct)
+    tuple[T, ...], BeforeValidator(_to_tuple), Field(min_length=1), AfterValidator(_check_distinct)
 ]
-Method = Annotated[str, AfterValidator(canonical_method)]
+Method = Annotated[str, AfterValidator(canonicalize_method)]
 ImagesPerClass = Annotated[int, Field(ge=1, le=100_000)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
-Architecture = Annotated[str, AfterValidator(_architecture)]
+Architecture = Annotated[str, AfterValidator(_check_architecture)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,79}$")]
 
 
 class Axes(_Strict):
     """The grid of an experiment; an axis that is not given is empty."""
 
-    datasets: Axis[Dataset] = ()
+    datasets: Axis[DatasetField] = ()
     methods: Axis[Method] = ()
     ipc: Axis[ImagesPerClass] = ()
     ratio: Axis[Ratio] = ()
     """Instead of `ipc`: stored images as a fraction of the training images."""
     seeds: Annotated[
         tuple[Seed, ...],
-        BeforeValidator(_seeds),
+        BeforeValidator(_expand_seeds),
         Field(min_length=1, max_length=MAX_SEEDS),
-        AfterValidator(_distinct),
+        AfterValidator(_check_distinct),
     ] = ()
     """A number n stands for the seeds 0 … n−1."""
     architectures: Axis[Architecture] = ()
@@ -165,10 +165,8 @@ class Axes(_Strict):
     """Steps of class-incremental learning."""
     protocol: Protocol | None = None
 
-    def refs(self) -> tuple[DatasetRef, ...]:
-        """Return the data sets as units refer to them (validation has replaced the entries by
-        them).
-        """
+    def list_datasets(self) -> tuple[DatasetRef, ...]:
+        """Return the data sets as units refer to them; validation has replaced the entries."""
         return self.datasets  # type: ignore[return-value]
 
 
@@ -182,9 +180,7 @@ class Settings(Axes):
 
 
 class When(_Strict):
-    """Conditions of a rule: one value or a list of alternatives each; all conditions have to
-    hold.
-    """
+    """Conditions of a rule, all of which have to hold; each is one value or alternatives."""
 
     dataset: Axis[str] = ()
     method: Axis[Method] = ()
@@ -193,13 +189,13 @@ class When(_Strict):
 
 
 class RuleEntry(_Strict):
-    """Settings that hold under conditions."""
+    """Settings that apply under conditions."""
 
     when: When = When()
     set: dict[str, Any] = Field(min_length=1)
     source: str = ""
 
-    def rule(self, values: Mapping[str, Any]) -> Rule:
+    def build_rule(self, values: Mapping[str, Any]) -> Rule:
         """Return the rule with its checked settings."""
         when = self.when
         return Rule(
@@ -218,7 +214,7 @@ class Range(_Strict):
     low: float
     high: float
     log: bool = False
-    """Whether a factor counts, not a difference."""
+    """Whether values are spread over orders of magnitude."""
     zero: bool = False
     """Whether exactly 0 is tried too."""
     optional: bool = False
@@ -227,7 +223,7 @@ class Range(_Strict):
     """Values of the grid sampler, without 0."""
 
     @model_validator(mode="after")
-    def _has_room(self) -> "Range":
+    def _check_bounds(self) -> "Range":
         if not self.low < self.high:
             raise ValueError(
                 f"low is {self.low:g} and high is {self.high:g}; low has to be the smaller"
@@ -238,16 +234,16 @@ class Range(_Strict):
 
 
 class Rungs(_Strict):
-    """Where a search looks at unfinished sets, and how cheaply it evaluates them."""
+    """When a search evaluates unfinished sets, and how cheaply."""
 
     count: int = Field(default=3, ge=1, le=10)
-    """Looks a trial, the last one at the finished set."""
+    """Evaluations per trial; the last one is of the finished set."""
     reduction: int = Field(default=3, ge=2, le=10)
-    """Factor between the iterations of two rungs; one of so many trials is to pass (ASHA's η)."""
+    """Factor between the iterations of two rungs; one trial in so many passes (η of ASHA)."""
     num_eval: int = Field(default=2, ge=1, le=1000)
     """Networks trained on each set."""
     epoch_eval_train: int = Field(default=200, ge=0, le=100_000)
-    """As in the evaluation; the evaluation's own number where that is smaller."""
+    """As in the evaluation, whose number is used where it is smaller."""
 
 
 class SmokeDefaults(_Strict):
@@ -302,7 +298,7 @@ def validate(model: type[ModelT], value: object) -> ModelT:
     """Check a value's structure.
 
     Raises:
-        Misfit: something does not fit; the first error with its path.
+        InvalidValue: something does not fit; the first error with its path.
     """
     try:
         return model.model_validate(value)

@@ -1,4 +1,4 @@
-"""Every setting by its path, read off the settings dataclasses of `distill_core.settings`.
+"""Every setting by its path, read from the settings dataclasses of `distill_core.settings`.
 
 A path is a section and a field: `distillation.lr_img`, `distillation.queue.ce_weight`,
 `evaluation.num_eval`, `extractors.epochs`. Names, types and limits have one source, the
@@ -23,28 +23,26 @@ from distill_core.settings import (
     QueueSettings,
     SettingsError,
 )
-from search_spaces.errors import InvalidValue, nearest
+from search_spaces.errors import InvalidValue, suggest_name
 
 LARGEST = 2**53
-"""Whole numbers beyond it are no setting, and would not survive every table format."""
+"""Largest whole number of a setting; larger ones would not survive every table format."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolSettings:
-    """How many extractor networks class centralization draws from, and where they lie if the user
-    has them already.
-    """
+    """How many extractors class centralization draws from, and where they are if they exist."""
 
     count: int = 20
-    """Networks in the pool (IID release: 1000; it says itself that fewer do)."""
+    """Networks in the pool (IID release: 1000; it says that fewer suffice)."""
     pool: str | None = None
-    """The user's name for a pool of his own; it goes with `folder`."""
+    """The user's name for an existing pool; it goes with `folder`."""
     folder: str | None = None
     """Folder of `state_dict` files of such a pool, absolute or relative to the data folder."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 100_000:
-            raise SettingsError(f"count is {self.count}; it must lie between 1 and 100,000")
+            raise SettingsError(f"count is {self.count}; it must be between 1 and 100,000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +63,12 @@ class Setting:
         """Return the value as the dataclass keeps it.
 
         Raises:
-            Misfit: its type or its range is wrong.
+            InvalidValue: its type or its range is wrong.
         """
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
             raise InvalidValue("the number is too large")
         try:
-            checked = _adapter(self.path).validate_python(value)
+            checked = _build_adapter(self.path).validate_python(value)
             if self.field == "network":
                 parse_network_name(checked)
             self.owner(**{self.field: checked})
@@ -82,21 +80,24 @@ class Setting:
 
 
 def shorten(value: object) -> str:
-    """Write a value for a message, cut to a readable length."""
-    text = (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-    )
+    """Write a value as YAML would, cut to a readable length, for a message."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    else:
+        text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 @functools.cache
-def _adapter(path: str) -> TypeAdapter[Any]:
+def _build_adapter(path: str) -> TypeAdapter[Any]:
     setting = SETTINGS[path]
     hint = typing.get_type_hints(setting.owner)[setting.field]
     return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _all_settings() -> Iterator[Setting]:
+def _list_settings() -> Iterator[Setting]:
     owners: tuple[tuple[str, type[Any]], ...] = (
         ("distillation", DistillationSettings),
         ("distillation.queue", QueueSettings),
@@ -108,13 +109,13 @@ def _all_settings() -> Iterator[Setting]:
     sections = {section for section, _ in owners}
     for section, owner in owners:
         for item in dataclasses.fields(owner):
-            if item.metadata.get("method"):
-                continue
-            if (path := f"{section}.{item.name}") not in sections:
+            path = f"{section}.{item.name}"
+            # What the name of a method says is no setting, and a section is not one either.
+            if not item.metadata.get("method") and path not in sections:
                 yield Setting(path, owner, item.name)
 
 
-SETTINGS: dict[str, Setting] = {setting.path: setting for setting in _all_settings()}
+SETTINGS: dict[str, Setting] = {setting.path: setting for setting in _list_settings()}
 SECTIONS = ("distillation", "distillation.queue", "evaluation", "extractors", "features")
 
 
@@ -122,7 +123,7 @@ def find_setting(name: str) -> Setting:
     """Find a setting by its path, or by its last name where only one setting has it.
 
     Raises:
-        Misfit: no setting or more than one has that name.
+        InvalidValue: no setting or more than one has that name.
     """
     if name in SETTINGS:
         return SETTINGS[name]
@@ -132,17 +133,11 @@ def find_setting(name: str) -> Setting:
             f"{name!r} is ambiguous; write {' or '.join(setting.path for setting in matches)}"
         )
     if not matches:
-        hint = nearest(
-            name, [*SETTINGS, *dict.fromkeys(setting.field for setting in SETTINGS.values())]
-        )
-        raise InvalidValue(
-            f"unknown setting {name[:80]!r}" + (hint if "did you mean" in hint else _overview())
-        )
+        hint = suggest_name(name, [*SETTINGS, *(setting.field for setting in SETTINGS.values())])
+        if "did you mean" not in hint:  # a list of all settings would be too long
+            hint = f"; settings are in {', '.join(SECTIONS)}, for example distillation.iterations"
+        raise InvalidValue(f"unknown setting {name[:80]!r}{hint}")
     return matches[0]
-
-
-def _overview() -> str:
-    return f"; settings lie in {', '.join(SECTIONS)}, for example distillation.iterations"
 
 
 def flatten(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
@@ -153,7 +148,7 @@ def flatten(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
         section: the section that `values` is, or "" for the level above all sections.
 
     Raises:
-        Misfit: a name or a value is wrong; its path is relative to `values`.
+        InvalidValue: a name or a value is wrong; its path is relative to `values`.
     """
     found: dict[str, Any] = {}
     for name, value in values.items():
@@ -179,11 +174,9 @@ def _flatten_one(path: str, name: str, value: object, section: str) -> dict[str,
             raise InvalidValue(f"expected settings of {path}{hint}, got {shorten(value)}")
         return flatten(value, path)
     if section and path not in SETTINGS:
-        fields = [
-            setting.path.removeprefix(f"{section}.")
-            for setting in SETTINGS.values()
-            if setting.path.startswith(section)
-        ]
-        raise InvalidValue(f"unknown setting {name[:80]!r} of {section}{nearest(name, fields)}")
+        prefix = f"{section}."
+        fields = [path.removeprefix(prefix) for path in SETTINGS if path.startswith(section)]
+        hint = suggest_name(name, fields)
+        raise InvalidValue(f"unknown setting {name[:80]!r} of {section}{hint}")
     setting = find_setting(path)
     return {setting.path: setting.check(value)}

@@ -1,4 +1,4 @@
-"""What varies within an experiment beside its axes: settings that are swept, or searched."""
+"""What varies within an experiment besides its axes: settings that are swept or searched."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,74 +7,111 @@ from search_spaces.errors import InvalidValue
 from search_spaces.experiments import Experiment
 from search_spaces.method_names import BASES
 from search_spaces.schema import Axes, Range
-from search_spaces.setting_paths import find_setting, shorten
+from search_spaces.setting_paths import Setting, find_setting, shorten
 from search_spaces.yaml_document import YamlPath
 
+Sweep = tuple[tuple[str, tuple[Any, ...]], ...]
+"""Swept settings by path, each with its values."""
 
-def check_sweep(
-    sweep: Mapping[str, Any], fixed: Mapping[str, Any], path: YamlPath
-) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Check the swept values; a setting that the command line fixes is not swept."""
+
+def check_sweep(sweep: Mapping[str, Any], fixed: Mapping[str, Any], path: YamlPath) -> Sweep:
+    """Check the swept values.
+
+    Args:
+        sweep: values by the name of their setting, as a file has them.
+        fixed: settings of the command line, by path; they are not swept.
+        path: place of the sweep in its document.
+
+    Raises:
+        InvalidValue: a name or a value does not fit, or is given twice.
+    """
     swept: dict[str, tuple[Any, ...]] = {}
     for name, values in sweep.items():
         place = (*path, name)
         if name in Axes.model_fields:
-            raise InvalidValue(f"{name} is an axis of its own; give it beside sweep", place)
-        try:
-            setting = find_setting(name)
-        except InvalidValue as invalid:
-            raise InvalidValue(invalid.message, place) from invalid
-        if not isinstance(values, list) or not values:
-            raise InvalidValue(f"expected a list of values, got {shorten(values)}", place)
+            raise InvalidValue(f"{name} is an axis; give it next to sweep, not in it", place)
+        setting = _find_setting_at(name, place)
         if setting.path in swept:
             raise InvalidValue(f"{setting.path} is swept twice", place)
-        checked: list[Any] = []
-        for i, value in enumerate(values):
-            try:
-                checked.append(setting.check(value))
-            except InvalidValue as invalid:
-                raise InvalidValue(invalid.message, (*place, i)) from invalid
-            if checked[-1] in checked[:-1]:
-                raise InvalidValue(f"{shorten(value)} is listed twice", (*place, i))
-        swept[setting.path] = tuple(checked)
+        swept[setting.path] = _check_values(setting, values, place)
     return tuple((name, values) for name, values in swept.items() if name not in fixed)
+
+
+def _check_values(setting: Setting, values: object, path: YamlPath) -> tuple[Any, ...]:
+    if not isinstance(values, list) or not values:
+        raise InvalidValue(f"expected a list of values, got {shorten(values)}", path)
+    checked: list[Any] = []
+    for i, value in enumerate(values):
+        value_path = (*path, i)
+        checked.append(_check_value_at(setting, value, value_path))
+        if checked[-1] in checked[:-1]:
+            raise InvalidValue(f"{shorten(value)} is listed twice", value_path)
+    return tuple(checked)
 
 
 def check_search(
     search: Mapping[str, Range], experiment: Experiment, path: YamlPath
 ) -> tuple[tuple[str, Range], ...]:
-    """Check what is searched; a setting that the command line fixes is not."""
-    found: dict[str, Range] = {}
+    """Check what is searched.
+
+    Args:
+        search: values to try by the name of their setting, as a file has them.
+        experiment: the rest of the experiment; settings that it overrides are not searched.
+        path: place of the experiment in its document.
+
+    Raises:
+        InvalidValue: a name or a value does not fit, or the experiment cannot be searched.
+    """
+    searched: dict[str, Range] = {}
     for name, values in search.items():
         place = (*path, "search", name)
-        try:
-            setting = find_setting(name)
-            if not setting.path.startswith("distillation.") or not setting.takes_fractions:
-                raise InvalidValue(
-                    f"{setting.path} cannot be searched; it has to be a number with fractions of"
-                    " distillation"
-                )
-            for value in (values.low, values.high, *[0.0] * values.zero):
-                setting.check(value)
-        except InvalidValue as invalid:
-            raise InvalidValue(invalid.message, place) from invalid
-        if setting.path in found:
+        setting = _find_setting_at(name, place)
+        if not setting.path.startswith("distillation.") or not setting.takes_fractions:
+            raise InvalidValue(
+                f"{setting.path} cannot be searched; it has to be a setting of distillation that"
+                " takes fractions",
+                place,
+            )
+        for value in (values.low, values.high, *[0.0] * values.zero):
+            _check_value_at(setting, value, place)
+        if setting.path in searched:
             raise InvalidValue(f"{setting.path} is searched twice", place)
-        found[setting.path] = values
-    if found and experiment.sweep:
-        raise InvalidValue("an experiment has either search or sweep", (*path, "search"))
-    if found and experiment.protocol != "strict":
+        searched[setting.path] = values
+    if searched:
+        _check_searchable(experiment, path)
+    return tuple(
+        (name, values) for name, values in searched.items() if name not in experiment.overrides
+    )
+
+
+def _check_searchable(experiment: Experiment, path: YamlPath) -> None:
+    """Check that an experiment has something to search, and images to choose by."""
+    place = (*path, "search")
+    if experiment.sweep:
+        raise InvalidValue("an experiment has either search or sweep", place)
+    if experiment.protocol != "strict":
         raise InvalidValue(
-            "search needs protocol strict, which holds images out to choose by", (*path, "search")
+            "search needs protocol strict, which holds images out to choose by", place
         )
-    if found and experiment.measure != "accuracy":
-        raise InvalidValue("search needs measure accuracy", (*path, "search"))
-    for method in experiment.methods if found else ():
+    if experiment.measure != "accuracy":
+        raise InvalidValue("search needs measure accuracy", place)
+    for method in experiment.methods:
         if method.partition("+")[0] not in BASES:
             raise InvalidValue(
-                f"method {method} distils nothing, so there is nothing to search",
+                f"method {method} distills nothing, so there is nothing to search",
                 (*path, "methods"),
             )
-    return tuple(
-        (name, values) for name, values in found.items() if name not in experiment.overrides
-    )
+
+
+def _find_setting_at(name: str, path: YamlPath) -> Setting:
+    try:
+        return find_setting(name)
+    except InvalidValue as invalid:
+        raise InvalidValue(invalid.message, path) from invalid
+
+
+def _check_value_at(setting: Setting, value: object, path: YamlPath) -> object:
+    try:
+        return setting.check(value)
+    except InvalidValue as invalid:
+        raise InvalidValue(invalid.message, path) from invalid

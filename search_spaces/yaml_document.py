@@ -1,5 +1,4 @@
-"""YAML as plain values that remember their line, with everything refused that could be read in two
-ways.
+"""YAML as plain values that remember their lines; what could be read in two ways is refused.
 
 Numbers, booleans and null follow YAML 1.2 (`1e-3` is a number, `010` is ten, `no` is a word), a key
 may not occur twice, and tags, recursive anchors and anchors that multiply into more than
@@ -54,10 +53,10 @@ class Document:
     value: Any
     """Its content as dicts with text keys, lists, text, numbers, booleans and None."""
     root: Node | None = field(repr=False, default=None)
-    """The parsed nodes, which know their lines; None where lines would tell nothing."""
+    """The parsed nodes, which know their lines; None where a line number would not help."""
 
     def error(self, invalid: InvalidValue) -> SpaceError:
-        """Say where the misfit lies."""
+        """Return the error of a value that does not fit, with its place."""
         line = self.line(invalid.path)
         place = f"{self.name}:{line}" if line else self.name
         dotted = format_path(invalid.path)
@@ -65,14 +64,15 @@ class Document:
         return SpaceError(" ".join(text.splitlines()))
 
     def line(self, path: YamlPath) -> int | None:
-        """Return the 1-based line of the value at `path`, or of the deepest part of `path` that
-        exists.
+        """Return the line of the value at `path`, or of the deepest part of `path` that exists.
+
+        Lines are counted from 1; None where they are not known.
         """
         if self.root is None:
             return None
         node, line = self.root, self.root.start_mark.line
         for step in path:
-            found = _child(node, step)
+            found = _find_child(node, step)
             if found is None:
                 break
             line, node = found
@@ -81,9 +81,8 @@ class Document:
 
 def format_path(path: YamlPath) -> str:
     """Write a path as `experiments[0].ipc`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(
-        "."
-    )
+    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
+    return "".join(parts).lstrip(".")
 
 
 def read_document(path: Path) -> Document:
@@ -121,7 +120,7 @@ def parse_document(name: str, text: str, *, lines: bool = True) -> Document:
         root = _compose(text)
         if root is None:
             return Document(name, None)
-        return Document(name, _Values().build(root, ()), root if lines else None)
+        return Document(name, _ValueBuilder().build(root, ()), root if lines else None)
     except yaml.MarkedYAMLError as error:
         place = f"{name}:{error.problem_mark.line + 1}" if error.problem_mark and lines else name
         raise SpaceError(f"{place}: not valid YAML: {error.problem or error.context}") from error
@@ -141,8 +140,8 @@ def _compose(text: str) -> Node | None:
         composer.dispose()
 
 
-class _Values:
-    """Turns nodes into values, and counts them."""
+class _ValueBuilder:
+    """Turns nodes into values and counts them."""
 
     def __init__(self) -> None:
         self.open: set[int] = set()
@@ -153,7 +152,7 @@ class _Values:
         if self.count > MAX_VALUES:
             raise InvalidValue(f"the anchors multiply into more than {MAX_VALUES:,} values", path)
         if isinstance(node, ScalarNode):
-            return _scalar(node, path)
+            return _read_scalar(node, path)
         if id(node) in self.open:
             raise InvalidValue("an anchor contains itself", path)
         self.open.add(id(node))
@@ -173,7 +172,7 @@ class _Values:
     def _mapping(self, node: MappingNode, path: YamlPath) -> dict[str, Any]:
         if node.tag != _TAG + "map":
             raise InvalidValue(f"the tag {node.tag} is not supported", path)
-        own: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key, item in node.value:
             if key.tag == _MERGE:
@@ -183,23 +182,26 @@ class _Values:
                 raise InvalidValue(
                     f"a key in line {key.start_mark.line + 1} is not plain text", path
                 )
-            name = _text(key.value, path)
-            if name in own:
+            name = _check_text(key.value, path)
+            if name in given:
                 raise InvalidValue(
                     f"the key occurs twice, again in line {key.start_mark.line + 1}", (*path, name)
                 )
-            own[name] = self.build(item, (*path, name))
-        return merged | own
+            given[name] = self.build(item, (*path, name))
+        return merged | given  # what the mapping says itself wins
 
     def _merged(self, node: Node, path: YamlPath) -> dict[str, Any]:
         value = self.build(node, path)
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(value, dict) for value in values):
             raise InvalidValue("<< merges mappings only", path)
-        return {name: item for value in reversed(values) for name, item in value.items()}
+        merged: dict[str, Any] = {}
+        for value in reversed(values):  # of several mappings the first wins
+            merged.update(value)
+        return merged
 
 
-def _scalar(node: ScalarNode, path: YamlPath) -> Value:
+def _read_scalar(node: ScalarNode, path: YamlPath) -> Value:
     kind: str = node.tag.removeprefix(_TAG)
     text: str = node.value
     try:
@@ -214,17 +216,17 @@ def _scalar(node: ScalarNode, path: YamlPath) -> Value:
     if kind == "null":
         return None
     if kind == "str":
-        return _text(text, path)
+        return _check_text(text, path)
     raise InvalidValue(f"the tag {node.tag} is not supported here", path)
 
 
-def _text(text: str, path: YamlPath) -> str:
+def _check_text(text: str, path: YamlPath) -> str:
     if _UNUSABLE.search(text):
         raise InvalidValue(f"{text[:40]!r} contains a control character", path)
     return text
 
 
-def _child(node: Node, step: str | int) -> tuple[int, Node] | None:
+def _find_child(node: Node, step: str | int) -> tuple[int, Node] | None:
     """Return the line and node of a part of `node`."""
     if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
         item: Node = node.value[step]

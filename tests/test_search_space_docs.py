@@ -23,13 +23,13 @@ from search_spaces.schema import (
     When,
 )
 from search_spaces.setting_paths import SETTINGS
-from search_spaces.setting_sources import published_rules
+from search_spaces.setting_sources import load_published_rules
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "search-spaces.md").read_text()
 SPACES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"^iid plan .*$", PAGE, re.MULTILINE)
-PUBLISHED = {path for rule in published_rules() for path in rule.set}
+PUBLISHED = {path for rule in load_published_rules() for path in rule.set}
 
 
 def section(title):

@@ -217,10 +217,10 @@ def ask(
             str(invalid.path[0]), "--architectures"
         )
         raise SpaceError(f"{option}: {invalid.message}") from invalid
-    if len(axes.refs()) != 1:
+    if len(axes.list_datasets()) != 1:
         raise SpaceError("--dataset: give one data set")
     return EvaluationRequest(
-        dataset=axes.refs()[0],
+        dataset=axes.list_datasets()[0],
         protocol=protocol,
         architectures=axes.architectures,
         methods=axes.methods,

@@ -13,7 +13,7 @@ from orchestrator.units import Evaluate, ImportSet, SetUnit, Unit
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import resolve
 from search_spaces.rules import Case
-from search_spaces.setting_sources import published_rules
+from search_spaces.setting_sources import load_published_rules
 
 EXPERIMENT = "evaluate"
 
@@ -91,7 +91,7 @@ def _build_experiment(sets: Sequence[GivenSet], request: EvaluationRequest) -> E
         steps=(),
         protocol=request.protocol,
         sweep=(),
-        rules=published_rules(),
+        rules=load_published_rules(),
         overrides=request.overrides,
     )
 

@@ -25,7 +25,7 @@ def specialize(
 
     Args:
         settings: with a queue and both λ.
-        method: a base alone or with additions, as `search_spaces.method_names.canonical_method`
+        method: a base alone or with additions, as `search_spaces.method_names.canonicalize_method`
             returns it.
         ipc: stored images per class.
 

@@ -112,7 +112,7 @@ def _plan_experiment(planner: UnitPlanner, experiment: Experiment) -> Iterator[C
     combinations = list(product(*(values for _, values in experiment.sweep)))
     for dataset, values in product(experiment.datasets, combinations):
         sweep = tuple(zip(names, values, strict=True))
-        sizes: tuple[int | None, ...] = experiment.images_per_class(dataset)
+        sizes: tuple[int | None, ...] = experiment.list_images_per_class(dataset)
         for method in experiment.methods:
             for ipc in (None,) if method == WHOLE else sizes:
                 yield from _plan_cells(planner, experiment, dataset, sweep, method, ipc)
@@ -131,7 +131,7 @@ def _plan_cells(
     settings = resolve(experiment, case, dict(sweep))
     point = GridPoint(experiment, dataset, method, ipc, settings)
     networks = name_networks(experiment, settings.distillation.network)
-    ratio = None if ipc is None else experiment.ratios(dataset).get(ipc)
+    ratio = None if ipc is None else experiment.find_ratios(dataset).get(ipc)
     for seed in experiment.seeds:
         for measurement in planner.plan_measurements(point, seed, networks):
             yield Cell(

@@ -7,7 +7,7 @@ from orchestrator.planning.plan import Sweep
 from orchestrator.report.results import Measurement
 from search_spaces.rules import Case
 from search_spaces.setting_paths import SETTINGS
-from search_spaces.setting_sources import published_rules
+from search_spaces.setting_sources import load_published_rules
 
 _SETTINGS = {
     "lambda_cc": "λ_CC",
@@ -63,7 +63,7 @@ def find_usual_values(m: Measurement) -> UsualValues:
     They are those of `published_settings.yaml`, otherwise the defaults.
     """
     case = Case(dataset=m.cells[0].dataset, method=m.method, ipc=m.ipc, protocol=m.scope.protocol)
-    rules = [rule for rule in published_rules() if rule.matches(case)]
+    rules = [rule for rule in load_published_rules() if rule.matches(case)]
     values, published = [], True
     for path, _ in m.sweep:
         if path not in SETTINGS:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.study import Sampler, Scheduler, Study, format_title
-from search_spaces.errors import SpaceError, nearest
+from search_spaces.errors import SpaceError, suggest_name
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import resolve
 from search_spaces.rules import Case
@@ -69,7 +69,7 @@ def _split_experiments(space: Space) -> Iterator[Experiment]:
         if not experiment.search:
             continue
         for dataset in experiment.datasets:
-            for ipc in experiment.images_per_class(dataset):
+            for ipc in experiment.list_images_per_class(dataset):
                 for method in experiment.methods:
                     yield dataclasses.replace(
                         experiment, datasets=(dataset,), methods=(method,), ipc=(ipc,), ratio=()
@@ -91,7 +91,7 @@ def _build_dimensions(experiment: Experiment, also: Sequence[str]) -> tuple[Dime
         if name not in names:
             raise SpaceError(
                 f"--also {name[:80]}: {experiment.name} has no such optional"
-                f" setting{nearest(name, names)}"
+                f" setting{suggest_name(name, names)}"
             )
     chosen = {names[name] for name in also}
     is_single_image = _count_training_images(experiment) == 1

@@ -86,7 +86,7 @@ def test_axes_are_read_with_their_defaults(load):
         ("ipc: [1, 10]", "ipc: [1, 1]", 10, ["listed twice"]),
         ("ipc: [1, 10]", "ratio: [0.002, 2]", 10, ["ratio[1]", "less than or equal to 1"]),
         ("ipc: [1, 10]", "", 7, ["give ipc"]),
-        ("ipc: [1, 10]", "ipc: 6000", 7, ["6000 images a class", "digits", "1,438"]),
+        ("ipc: [1, 10]", "ipc: 6000", 7, ["6000 images per class", "digits", "1,438"]),
         ("dm+iid", "dm+idd", 9, ["'dm+idd'", "did you mean 'DM+IID'?"]),
         ("dm+iid", "RANDOM", 9, ["'Random' is listed twice"]),
         ("seeds: 3", "seeds: -1", 4, ["between 1 and 10,000"]),
@@ -132,7 +132,7 @@ def test_axes_are_read_with_their_defaults(load):
         ),
         ("lambda_cc:", "lambda_c:", 12, ["'lambda_c'", "did you mean 'lambda_c"]),
         ("lambda_cc:", "lr_net:", 12, ["ambiguous", "evaluation.lr_net"]),
-        ("lambda_cc:", "ipc:", 12, ["an axis of its own"]),
+        ("lambda_cc:", "ipc:", 12, ["ipc is an axis; give it next to sweep"]),
         ("[0, 1e-2]", "[0, 0.0]", 12, ["listed twice"]),
         ("[0, 1e-2]", "0.1", 12, ["list of values"]),
         ("[0, 1e-2]", "[]", 12, ["list of values"]),
@@ -220,8 +220,8 @@ def test_one_data_set_name_cannot_stand_for_two_places(message):
 def test_ratio_becomes_images_per_class(load):
     first = experiment(load, SPACE.replace("ipc: [1, 10]", "ratio: [0.0002, 0.002, 0.02]"))
     digits, cifar10 = first.datasets
-    assert first.images_per_class(cifar10) == (1, 10, 100)
-    assert first.images_per_class(digits) == (
+    assert first.list_images_per_class(cifar10) == (1, 10, 100)
+    assert first.list_images_per_class(digits) == (
         1,
         3,
     )  # 1,438 images of 10 classes: 0.03, 0.29 and 2.9, at least one
@@ -270,7 +270,7 @@ def test_axes_from_the_command_line_win(load):
 
 def test_ipc_from_the_command_line_replaces_a_ratio(load):
     first = experiment(load, SPACE.replace("ipc: [1, 10]", "ratio: 0.02"), ["ipc=2"])
-    assert first.images_per_class(first.datasets[0]) == (2,)
+    assert first.list_images_per_class(first.datasets[0]) == (2,)
 
 
 def test_a_setting_fixed_on_the_command_line_is_not_swept(load):
@@ -392,15 +392,18 @@ def test_the_small_version_wins_over_the_file_and_the_command_line_over_that(loa
         (
             "    steps: [2]\n",
             (
-                "experiments[0].steps: measure is accuracy; steps are of class-incremental learning"
-                " alone"
+                "experiments[0].steps: measure is accuracy; only class-incremental learning has"
+                " steps"
             ),
         ),
         (
             "    measure: features\n    smoke: {steps: 2}\n",
-            "experiments[0].smoke.steps: measure is features; steps",
+            (
+                "experiments[0].smoke.steps: measure is features; only class-incremental learning"
+                " has steps"
+            ),
         ),
-        ("    measure: features\n    smoke: {sweep: {ipc: [1]}}\n", "axis of its own"),
+        ("    measure: features\n    smoke: {sweep: {ipc: [1]}}\n", "ipc is an axis"),
     ],
 )
 def test_what_is_measured_is_checked(message, extra, part):
@@ -417,6 +420,4 @@ def test_steps_that_no_experiment_has_are_refused(load, message):
 
 
 def test_whole_has_no_set_to_look_at(message):
-    assert "no set of its own" in message(
-        SPACE.replace("random", "Whole") + "    measure: features\n"
-    )
+    assert "makes no set" in message(SPACE.replace("random", "Whole") + "    measure: features\n")

@@ -13,7 +13,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.load import load_space
 from search_spaces.resolve import resolve
 from search_spaces.rules import Case, Rule
-from search_spaces.setting_sources import published_rules
+from search_spaces.setting_sources import load_published_rules
 
 NO_FLIP = "color_crop_cutout_scale_rotate"
 
@@ -204,4 +204,4 @@ def test_the_whole_training_set_is_trained_on_for_fewer_epochs(tmp_path):
 
 
 def test_every_published_rule_names_its_source():
-    assert all(rule.source for rule in published_rules())
+    assert all(rule.source for rule in load_published_rules())

@@ -81,7 +81,7 @@ def test_the_small_version_has_rungs_of_its_own(tmp_path):
             {"overrides": ["protocol=paper"]},
             "search needs protocol strict",
         ),
-        ("{lambda_cc: {low: 1, high: 2}}", {"methods": "[DM, Random]"}, "Random distils nothing"),
+        ("{lambda_cc: {low: 1, high: 2}}", {"methods": "[DM, Random]"}, "Random distills nothing"),
         (
             "{lambda_cc: {low: 1, high: 2}}",
             {"rest": "protocol: strict, sweep: {lr_img: [1]}"},

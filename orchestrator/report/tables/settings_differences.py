@@ -16,7 +16,7 @@ from search_spaces.experiments import Experiment
 from search_spaces.method_names import WHOLE
 from search_spaces.resolve import ResolvedSettings, resolve
 from search_spaces.rules import Case, Rule
-from search_spaces.setting_sources import published_rules
+from search_spaces.setting_sources import load_published_rules
 
 RELEASED_POOL = "1000 × ResNet18, 40 epochs"
 
@@ -44,7 +44,7 @@ def resolve_published_settings(
         steps=(),
         protocol="paper",
         sweep=(),
-        rules=published_rules(),
+        rules=load_published_rules(),
     )
     return resolve(experiment, _build_case(dataset.name, method, ipc), {})
 
@@ -146,7 +146,7 @@ def _describe_unpublished(plan: Plan, m: Measurement) -> str:
     """
     rules: dict[str, Rule] = {}
     case = _build_case(m.cells[0].dataset, m.method, m.ipc)
-    for rule in published_rules():
+    for rule in load_published_rules():
         if rule.matches(case):
             rules.update(dict.fromkeys(rule.set, rule))
     names, sources = [], []

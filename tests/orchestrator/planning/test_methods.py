@@ -5,7 +5,7 @@ import pytest
 from distill_core.settings import DatasetRef, DistillationSettings, QueueSettings
 from orchestrator.planning.methods import specialize
 from orchestrator.units import Distill, Select
-from search_spaces.method_names import ADDITIONS, BASES, METHODS, canonical_method
+from search_spaces.method_names import ADDITIONS, BASES, METHODS, canonicalize_method
 
 BOTH = DistillationSettings(lambda_cc=0.05, lambda_cm=0.01, queue=QueueSettings())
 
@@ -37,9 +37,9 @@ def test_a_partition_gives_a_class_more_than_one_training_image():
 
 
 def test_names_are_read_in_any_case_and_the_nearest_is_named():
-    assert [canonical_method(name.swapcase()) for name in METHODS] == list(METHODS)
+    assert [canonicalize_method(name.swapcase()) for name in METHODS] == list(METHODS)
     with pytest.raises(ValueError, match="did you mean 'K-Center'"):
-        canonical_method("kcenter")
+        canonicalize_method("kcenter")
 
 
 def test_units_know_their_method():
