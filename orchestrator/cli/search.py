@@ -137,8 +137,8 @@ def search_space(
         DatasetError: a data set that is needed is not in the data folder.
         SettingsError: a pool of extractors is not there, or options contradict each other.
         StoreError: the store cannot be written.
-        LaunchError: the cluster cannot be reached or is too small, or another search is at the same
-            study.
+        LaunchError: the cluster cannot be reached or is too small, or another search is working on
+            the study.
     """
     space = request.load()
     chosen = build_studies(space, sampler=sampler, scheduler=scheduler, also=also)

@@ -2,7 +2,7 @@
 
 A data set is sent once, through Ray's object store, as a tar file in chunks. The node keeps it in a
 folder that is named by the data set and its content, and is laid out like a data folder. Workers
-look into the data folder of their node first.
+search the data folder of their node first.
 
 Two variables of a node's environment, set before Ray is started there, say where that folder is
 (`IID_NODE_DATA`, by default as on the machine that launches) and where to keep what is sent
@@ -62,7 +62,7 @@ def transfer_blocker(ref: DatasetRef) -> str | None:
     path = Path(ref.path or "").expanduser()
     if path.is_absolute() or ".." in path.parts:
         return (
-            f"{ref.path} lies outside the data folder; give a path below --data, or put it where"
+            f"{ref.path} is outside the data folder; give a path below --data, or put it where"
             " all nodes see it"
         )
     return None
@@ -160,8 +160,8 @@ class DatasetArchives:
     def software_mismatch(self) -> str | None:
         """Return why this node must not compute for the launch; None if it may.
 
-        The check before the launch asks the nodes that are there. A node that joins later is asked
-        here, by its first trial.
+        The check before the launch covers the nodes that are there. A node that joins later is
+        checked here, by its trials.
         """
         here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         return describe_mismatch(here, read_software(), self.software)

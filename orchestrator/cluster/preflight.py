@@ -48,7 +48,7 @@ DRIVER_TOOL_SECONDS = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeProbe:
-    """What a node is to look for; plain values that travel to it."""
+    """What a node has to report on; plain values that travel to it."""
 
     store: str
     marker: str
@@ -148,12 +148,12 @@ def read_gpu_memory() -> int | None:
         )
         return min(int(line) for line in shown.stdout.split()) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        _log.debug("nvidia-smi does not tell the memory of GPUs: %s", error)
+        _log.debug("the memory of GPUs is unknown, since nvidia-smi does not report it: %s", error)
         return None
 
 
 def probe_node(probe: NodeProbe) -> NodeReport:
-    """Look for what a launch needs; runs on the node."""
+    """Report what a node has of what a launch needs; runs on the node."""
     root = find_node_data_root(Path(probe.data_root))
     sees_store, store_error = False, None
     try:
@@ -201,7 +201,7 @@ def _check_report(checked: CheckedNode, store: Store, software: Mapping[str, str
 
 
 def _probe_nodes(nodes: Sequence[Mapping[str, Any]], probe: NodeProbe) -> list[CheckedNode]:
-    """Get the report of every node; all of them look at the same time."""
+    """Get the reports of all nodes, which write them at the same time."""
     tasks = [_pin_to_node(node, probe_node).remote(probe) for node in nodes]
     checked = []
     for node, task in zip(nodes, tasks, strict=True):

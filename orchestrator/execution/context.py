@@ -45,7 +45,7 @@ class Outcome:
 
     rows: Sequence[Row]
     """Rows of the table of the unit's kind: the columns of that table, `seconds` and
-    `peak_memory`. The shared columns of provenance are added, unless a row has its own."""
+    `peak_memory`. The shared columns of provenance are added where a row does not have them."""
     fingerprint: str | None
     """Fingerprint of the images that were read; None if there were none."""
 
@@ -75,7 +75,7 @@ class UnitContext:
         threads: CPU threads that the unit may use.
         checkpoint_seconds: pause between checkpoints; longer where writing them would otherwise
             take more than `CHECKPOINT_TIME_SHARE` of the time.
-        cohort_size: number of units that are computed together, each with checkpoints of its own.
+        cohort_size: number of units that are computed together, each of which writes checkpoints.
         report_seconds: pause between reports.
         report: receives the progress, for a display.
         is_stopping: returns whether to stop; called now and then.

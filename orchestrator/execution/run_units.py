@@ -128,7 +128,7 @@ class Executor:
         lease = held_leases.enter_context(
             leases.hold(self.store.storage, unit.key, self.settings.run)
         )
-        # Asked while the lease is held: nobody can finish the unit after this answer.
+        # Checked while the lease is held, so that nobody can finish the unit after the check.
         if self.store.is_done(unit):
             # A worker that was killed after its commit may have left rows unpublished.
             self.store.publish_missing_rows([unit])
@@ -198,7 +198,7 @@ class Executor:
         folders: ExitStack,
         logs: ExitStack,
     ) -> UnitContext:
-        """Build what the unit function sees; the stacks own its folder and its log."""
+        """Build what the unit function sees; the stacks close its folder and its log."""
         log = None
         if self.settings.tensorboard:
             log = TensorBoardLog(self.store.locate_tensorboard(task.unit))

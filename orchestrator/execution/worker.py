@@ -53,7 +53,7 @@ def prepare_process(*, cpus: float, gpus: float) -> None:
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     threads = count_cpu_threads(cpus)
-    # Read by libraries that are loaded later; torch may be loaded already and is told below.
+    # Read by libraries that are loaded later; torch may be loaded already and is set below.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     random.seed(0)
     if (numpy := sys.modules.get("numpy")) is not None:

@@ -113,7 +113,7 @@ def _count_training_images(experiment: Experiment) -> int:
 def _has_effect(path: str, method: str, is_single_image: bool) -> bool:
     """Return whether a setting changes the result of a method.
 
-    A single image is its own mean and has no covariance, so both losses of IID have no gradient.
+    A single image equals its mean and has no covariance, so both losses of IID have no gradient.
     """
     base, _, addition = method.partition("+")
     match path.split("."):

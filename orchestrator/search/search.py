@@ -1,4 +1,9 @@
-"""A whole search: extractors first, then the trials of each study, then its winners in full."""
+"""A whole search, from the command to its end.
+
+For each study: compute the extractors, run the trials until there are enough, and evaluate the
+winners in full. The first and the last step are ordinary launches. Only the trials are special:
+`StudyRun` decides what they do, and `ray_tune` runs them.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a shell."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -43,64 +51,75 @@ class Search:
     store: Store
     options: RunOptions
     trials: int
-    """Of each study, in all."""
+    """Trials of each study in total."""
     console: Console
     space: str = ""
     """Name of the search space, for the record."""
     max_concurrent: int | None = None
+    """Trials at a time; by default all that fit."""
     overrides: Sequence[str] = ()
+    """What the command line changed in the search space, for the record."""
 
     def run(self, studies: Sequence[Study]) -> int:
-        """Bring all studies to their number of trials, and return the exit code.
+        """Run all studies to their number of trials.
+
+        Returns:
+            The exit code: 0 if everything is done, 1 if something failed, 130 after Ctrl-C.
 
         Raises:
             StoreError: the store cannot be written, or is damaged.
             TableError: a table cannot be read.
             LaunchError: resources are impossible, the cluster cannot be reached or broke down, or
-                another search is at the same study.
+                another search is working on the same study.
         """
         search = replace(self, store=self.store.resolved())
         search.store.check_writable()
+        exit_code = 0
         with ExitStack() as stack:
             if any(search._is_unfinished(study) for study in studies):
+                # Joined once for all launches below. A search that is done needs no Ray, whose
+                # import takes seconds.
                 from orchestrator.launch import ray_tune
 
-                stack.enter_context(
-                    ray_tune.join_cluster(self.options.resources.address, self.console)
-                )
-            codes = []
+                address = self.options.resources.address
+                stack.enter_context(ray_tune.join_cluster(address, self.console))
             for study in studies:
-                codes.append(search._study(study))
-                if codes[-1] == 130:
+                code = search._run_study(study)
+                exit_code = max(exit_code, code)
+                if code == INTERRUPTED:
                     break
-        return max(codes, default=0)
+        return exit_code
 
     def _is_unfinished(self, study: Study) -> bool:
-        known = Journal.open(study, self.store).trials
-        return len(known) < self.trials or not all(trial.finished for trial in known.values())
+        trials = Journal.open(study, self.store).trials.values()
+        return len(trials) < self.trials or not all(trial.finished for trial in trials)
 
-    def _study(self, study: Study) -> int:
+    def _run_study(self, study: Study) -> int:
+        """Run one study, and return the exit code."""
         self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
         run = provenance.make_run_id()
+        # The lease is for the study's journal: two searches would give the same number to two
+        # trials. Units have leases as always.
         with leases.hold(self.store.storage, study.key, run) as lease:
             if lease is None:
                 raise LaunchError(
-                    f"another search is at study {study.key} ({study.title}); wait for it, or"
-                    " stop it"
+                    f"another search is working on study {study.key} ({study.title}); wait for it,"
+                    " or stop it"
                 )
-            pool = study.extractors()
-            code = self._launch(study.build_plan(pool, list(pool)))
+            extractors = study.extractors()
+            code = self._launch(study.build_plan(extractors, list(extractors)))
             if code == 0 and self._is_unfinished(study):
-                code = self._trials(study, run)
+                code = self._run_trials(study, run)
+            # Trials that failed are tried again by the next search; the others have winners.
             if code in (0, 1):
-                trials = Journal.open(study, self.store).trials
-                units, wanted = build_full_evaluations(
-                    study, *(trial.parameters for trial in select_winners(trials))
-                )
-                code = max(code, self._launch(study.build_plan(pool | units, wanted)))
+                winners = select_winners(Journal.open(study, self.store).trials)
+                choices = [trial.parameters for trial in winners]
+                units, wanted = build_full_evaluations(study, *choices)
+                code = max(code, self._launch(study.build_plan(extractors | units, wanted)))
         return code
 
     def _launch(self, plan: Plan) -> int:
+        """Compute what the store lacks of a plan, and return the exit code."""
         summary = launch(
             find_pending(plan, self.store.find_done_keys()),
             self.store,
@@ -113,7 +132,8 @@ class Search:
             print_summary(summary, self.console)
         return summary.exit_code
 
-    def _trials(self, study: Study, run: str) -> int:
+    def _run_trials(self, study: Study, run: str) -> int:
+        """Run the trials that a study lacks, and return the exit code."""
         from orchestrator.search.ray_tune import run_study
 
         settings = self.options.build_trial_settings(self.store, run)
@@ -121,16 +141,10 @@ class Search:
         journal = Journal.open(study, self.store, space=self.space, run=run)
         with run_log.record_launch(self.store, run), switch.installed():
             _log.info("search %s: study %s (%s)", run, study.key, study.title)
-            capacity, archives = self._capacity(study)
+            capacity, archives = self._allocate(study)
             slots = min(capacity.slots, self.max_concurrent or capacity.slots)
-            done = sum(trial.finished for trial in journal.trials.values())
-            rungs = " → ".join(map(str, study.iterations))
-            opening = (
-                f"{self.trials} trials, {done} already done; {slots} at a time; rungs of {rungs}"
-                " iterations"
-            )
-            self.console.print(opening, highlight=False, soft_wrap=True)
-            running = StudyRun(
+            self._print_start(study, journal, slots)
+            study_run = StudyRun(
                 study=study,
                 journal=journal,
                 store=self.store,
@@ -141,57 +155,77 @@ class Search:
                 report_rung=self._print_rung,
             )
             try:
-                run_study(running, slots=slots, archives=archives)
+                run_study(study_run, slots=slots, archives=archives)
             except KeyboardInterrupt:
-                return 130
-        return self._outcome(running, stopped=switch.is_on())
+                # A second Ctrl-C. What the workers have not saved is computed again.
+                _log.warning("search %s was interrupted before its workers had stopped", run)
+                return INTERRUPTED
+        return self._finish(study_run, stopped=switch.is_on())
 
-    def _capacity(self, study: Study) -> "tuple[Capacity, DatasetArchives | None]":
-        """Look at the machines; return what each trial gets of them, and what was sent to a
-        cluster's nodes.
+    def _allocate(self, study: Study) -> "tuple[Capacity, DatasetArchives | None]":
+        """Check the machines.
+
+        Returns:
+            What each trial gets of them, and on a cluster what was sent to its nodes.
         """
+        # Imported only here: it loads Ray.
         from orchestrator.cluster import preflight
 
-        asked = self.options.resources
+        request = self.options.resources
         units, wanted = build_full_evaluations(study, study.published)
         plan = study.build_plan(study.extractors() | units, wanted)
-        alone = asked.address is None and not preflight.is_cluster()
-        nodes, archives = (
-            (preflight.describe_this_machine(), None)
-            if alone
-            else preflight.check_nodes(self.store, self.options.data_root, plan.units.values())
-        )
-        costs = estimate_costs(
-            plan, gpu=should_use_gpus(nodes, asked.gpus), store_tables=self.store.refresh_tables()
-        )
+        archives = None
+        if request.address is None and not preflight.is_cluster():
+            nodes = preflight.describe_this_machine()
+        else:
+            nodes, archives = preflight.check_nodes(
+                self.store, self.options.data_root, plan.units.values()
+            )
+        use_gpus = should_use_gpus(nodes, request.gpus)
+        costs = estimate_costs(plan, gpu=use_gpus, store_tables=self.store.refresh_tables())
+        # The published settings stand for all trials: the searched ones change no sizes.
         need = compute_gpu_need(units.values(), costs)
         need = replace(need, units=max(need.units, self.trials))
-        return allocate(nodes, cpus=asked.cpus, gpus=asked.gpus, need=need), archives
+        return allocate(nodes, cpus=request.cpus, gpus=request.gpus, need=need), archives
 
-    def _outcome(self, run: StudyRun, *, stopped: bool) -> int:
-        unfinished = [trial for trial in run.journal.trials.values() if not trial.finished]
-        missing = len(unfinished) + max(0, run.trials - len(run.journal.trials))
-        if run.halted is not None:
-            raise LaunchError(f"the search cannot go on: {run.halted}; what is done stays done")
+    def _finish(self, study_run: StudyRun, *, stopped: bool) -> int:
+        """Print what is missing, and return the exit code.
+
+        Raises:
+            LaunchError: the search could not continue.
+        """
+        trials = study_run.journal.trials.values()
+        unfinished = sum(not trial.finished for trial in trials)
+        missing = unfinished + max(0, study_run.trials - len(trials))
+        if study_run.halted is not None:
+            raise LaunchError(
+                f"the search cannot continue: {study_run.halted}; what is done stays done"
+            )
         if stopped and missing:
             self.console.print(
-                "Stopped. Run the same command again to go on; what is done stays done."
+                "Stopped. Run the same command again to continue; what is done stays done."
             )
-            return 130
+            return INTERRUPTED
         if missing:
-            self.console.print(
-                Text(
-                    f"{missing} trials failed; run the same command again to try them again",
-                    style="red",
-                )
-            )
+            message = f"{missing} trials failed; run the same command again to try them again"
+            self.console.print(Text(message, style="red"))
         return 1 if missing else 0
 
+    def _print_start(self, study: Study, journal: Journal, slots: int) -> None:
+        done = sum(trial.finished for trial in journal.trials.values())
+        rungs = " → ".join(map(str, study.iterations))
+        message = (
+            f"{self.trials} trials, {done} already done; {slots} at a time; rungs of {rungs}"
+            " iterations"
+        )
+        self.console.print(message, highlight=False, soft_wrap=True)
+
     def _print_rung(self, trial: Trial, result: RungResult) -> None:
-        reached = f"{100 * result.value:.2f} %" if result.value is not None else result.reason or ""
+        reached = result.reason or ""
+        if result.value is not None:
+            reached = f"{100 * result.value:.2f} %"
         line = (
             f"trial {trial.number} ({format_settings(trial.parameters)}), {result.iterations}"
             f" iterations: {reached} {result.state}"
         )
-        _log.info("%s", line)
         self.console.print(Text(line), soft_wrap=True)

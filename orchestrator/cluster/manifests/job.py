@@ -97,7 +97,7 @@ class ClusterJob:
         """Return the command for nodes that share a mounted file system only.
 
         Raises:
-            SettingsError: the store, the data or the search space lies outside of it.
+            SettingsError: the store, the data or the search space is outside of it.
         """
         if re.fullmatch(r"(/[\w.-]+)+", mount, re.ASCII) is None:
             raise SettingsError(f"--mount is {mount!r}; give an absolute path of plain names")

@@ -21,7 +21,7 @@ def build_kuberay_job(job: ClusterJob, *, image: str, claim: str, mount: str = "
         mount: where they mount it.
 
     Raises:
-        SettingsError: the store, the data or the search space lies outside of the mount, or a name
+        SettingsError: the store, the data or the search space is outside of the mount, or a name
             is not allowed.
     """
     check_words({"image": image, "claim": claim})

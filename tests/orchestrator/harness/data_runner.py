@@ -47,11 +47,11 @@ def make_plan(*, units, dataset=DATASET):
         )
         for seed in range(units)
     ]
-    return Plan(units={unit.key: unit for unit in sets}, cells=tuple(map(cell_of, sets)))
+    return Plan(units={unit.key: unit for unit in sets}, cells=tuple(map(build_cell, sets)))
 
 
-def cell_of(unit):
-    """Have a set looked up."""
+def build_cell(unit):
+    """Return a cell that is answered by the set itself."""
     return Cell(
         experiment="main",
         dataset=unit.dataset.name,

@@ -1,11 +1,10 @@
-"""A unit function without torch: it counts steps, keeps a log beside the data, and misbehaves as it
-is told.
+"""A unit function without torch, which counts steps, logs events, and misbehaves on request.
 
 Each step hashes the one before, the first the parents' results, so that a step left out, repeated
 or taken from another unit shows in the result. `data_root/behaviour.json` maps keys (or "default")
-to: steps, pause (seconds a step), fail (message), kill_once, kill, other_host (its lease looks like
-another machine's), full (disk), meet (units to have started), out_of_memory (attempts that run out
-of a device's memory), fingerprint. `data_root/log` gets a line for each thing that happens.
+to: steps, pause (seconds per step), fail (message), kill_once, kill, other_host (its lease looks
+like another machine's), full (disk), meet (units to have started), out_of_memory (attempts that run
+out of a device's memory), fingerprint. `data_root/log` gets a line for each thing that happens.
 """
 
 import errno
@@ -33,18 +32,18 @@ BEHAVIOR = {
 
 def run_unit(unit, context):
     """Count to `steps`, with checkpoints, and write the count."""
-    behavior = behavior_of(context.data_root, unit.key)
+    behavior = read_behavior(context.data_root, unit.key)
     begin, chain = 0, unit.key
     for key in unit.parents:
         assert (context.parent_folder(key) / "count.txt").read_text() == str(
-            behavior_of(context.data_root, key)["steps"]
+            read_behavior(context.data_root, key)["steps"]
         )
-        chain = _next(chain, (context.parent_folder(key) / "chain.txt").read_text())
+        chain = hash_link(chain, (context.parent_folder(key) / "chain.txt").read_text())
     if (checkpoint := context.load_checkpoint()) is not None:
         begin, chain = json.loads(checkpoint.read_text())
-        note(context, "resume", unit, begin)
-    note(context, "start", unit)
-    if behavior["out_of_memory"] and _attempts(context, unit) <= behavior["out_of_memory"]:
+        log_event(context, "resume", unit, begin)
+    log_event(context, "start", unit)
+    if behavior["out_of_memory"] and _count_attempts(context, unit) <= behavior["out_of_memory"]:
         import torch
 
         raise torch.OutOfMemoryError("the device has no memory left")
@@ -58,12 +57,12 @@ def run_unit(unit, context):
         os.kill(os.getpid(), signal.SIGKILL)
     for step in range(begin + 1, behavior["steps"] + 1):
         time.sleep(behavior["pause"])
-        chain = _next(chain, str(step))
+        chain = hash_link(chain, str(step))
         context.report_progress(step, behavior["steps"], {"loss": 1 / step})
         if context.is_checkpoint_due():
             state = json.dumps([step, chain])
             context.save_checkpoint(lambda path, state=state: path.write_text(state))
-        if step == 2 and behavior["kill_once"] and not _killed_before(context, unit):
+        if step == 2 and behavior["kill_once"] and not _was_killed_before(context, unit):
             os.kill(os.getpid(), signal.SIGKILL)
     if behavior["full"]:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -71,28 +70,28 @@ def run_unit(unit, context):
         raise ValueError(behavior["fail"])
     (context.workdir / "count.txt").write_text(str(behavior["steps"]))
     (context.workdir / "chain.txt").write_text(chain)
-    note(context, "end", unit)
+    log_event(context, "end", unit)
     rows = [{"seconds": 0.1, "peak_memory": int(chain[:12], 16)}]
     return Outcome(rows=rows, fingerprint=behavior["fingerprint"])
 
 
-def behavior_of(data_root, key):
+def read_behavior(data_root, key):
     """Read how a unit is to behave."""
-    told = json.loads((data_root / "behaviour.json").read_text())
-    return BEHAVIOR | told.get("default", {}) | told.get(key, {})
+    given = json.loads((data_root / "behaviour.json").read_text())
+    return BEHAVIOR | given.get("default", {}) | given.get(key, {})
 
 
-def note(context, event, unit, value=""):
+def log_event(context, event, unit, value=""):
     """Append a line to the log."""
     with (context.data_root / "log").open("a") as log:
         log.write(f"{event} {unit.key} {os.getpid()} {value}\n")
 
 
-def _next(chain, link):
+def hash_link(chain, link):
     return hashlib.sha256(f"{chain} {link}".encode()).hexdigest()
 
 
-def _attempts(context, unit):
+def _count_attempts(context, unit):
     return sum(
         line.startswith(f"start {unit.key} ")
         for line in (context.data_root / "log").read_text().splitlines()
@@ -104,7 +103,7 @@ def _move_lease(context, unit):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "another machine"}))
 
 
-def _killed_before(context, unit):
+def _was_killed_before(context, unit):
     marker = context.data_root / f"killed-{unit.key}"
     if marker.exists():
         return True

@@ -116,7 +116,7 @@ def test_what_a_node_cannot_get_is_said_before_anything_starts(
     )  # the two nodes share this machine's folders
     above = dataclasses.replace(runner.DATASET, name="above", path="../data/pets")
     with pytest.raises(
-        LaunchError, match=r"does not have data set above@1, and \.\./data/pets lies outside"
+        LaunchError, match=r"does not have data set above@1, and \.\./data/pets is outside"
     ):
         harness.launch(runner.make_plan(units=1, dataset=above), **launch)
     shutil.rmtree(pets)

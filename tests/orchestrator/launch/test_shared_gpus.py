@@ -38,7 +38,7 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
         Select(dataset=data_runner.DATASET, protocol="paper", method="random", ipc=1, seed=seed)
         for seed in range(2)
     ]
-    cells = [data_runner.cell_of(unit) for unit in chosen]
+    cells = [data_runner.build_cell(unit) for unit in chosen]
     plan = Plan(
         units={**{unit.key: unit for unit in chosen}, **plan.units}, cells=(*cells, *plan.cells)
     )

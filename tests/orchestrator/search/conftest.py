@@ -1,6 +1,4 @@
-"""A search whose trials take a second, and one whose trials take no time because their values are
-made up.
-"""
+"""A search whose trials take a second, and one with made-up values, whose trials take no time."""
 
 import math
 from dataclasses import asdict
@@ -66,9 +64,7 @@ class Killed(Exception):
 
 @pytest.fixture
 def simulate(tmp_path):
-    """Carries a study out one trial after the other with made-up values; can be killed after some
-    reports.
-    """
+    """Runs a study, one trial after the other, with made-up values; can stop after some reports."""
     from orchestrator.search.ray_tune import RungScheduler
 
     def run(study, trials, *, store=None, kill_after=math.inf, value=None):
@@ -105,7 +101,7 @@ def simulate(tmp_path):
 
 
 def accuracy(parameters, rung):
-    """A smooth function of the weights with its best near 0.1 and 0, which grows with the rungs."""
+    """A smooth function of the weights, best near 0.1 and 0, which increases with the rungs."""
     cc, cm = parameters["distillation.lambda_cc"], parameters["distillation.lambda_cm"]
     return 0.5 + 0.1 * rung - 0.05 * (math.log10(cc + 1e-4) + 1) ** 2 / 4 - 0.05 * math.sqrt(cm)
 

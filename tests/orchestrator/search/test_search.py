@@ -1,6 +1,4 @@
-"""Searches on Ray: a tiny one, extended and repeated; one killed and started again; the shipped one
-on digits.
-"""
+"""Searches on Ray: a tiny one, one that is killed and started again, the shipped one on digits."""
 
 import dataclasses
 import io
@@ -25,7 +23,7 @@ from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 
 
-def search(store, trials, **options):
+def make_search(store, trials, **options):
     console = Console(file=io.StringIO(), width=200)
     fields = {field.name for field in dataclasses.fields(RunOptions)} & options.keys()
     how = {"tensorboard": False, "data_root": store.root.parent}
@@ -33,8 +31,8 @@ def search(store, trials, **options):
     return Search(store=store, trials=trials, console=console, options=RunOptions(**how), **options)
 
 
-def timeless(trials):
-    """Trials without what depends on when they ran."""
+def remove_times(trials):
+    """Return trials without what depends on when they ran."""
     return {
         number: dataclasses.replace(
             trial,
@@ -44,7 +42,7 @@ def timeless(trials):
     }
 
 
-def done(store):
+def read_done(store):
     return {path: path.read_bytes() for path in store.root.glob("units/*/*/DONE")}
 
 
@@ -52,21 +50,21 @@ def test_a_search_on_ray_is_extended_repeated_and_never_tests(
     make_study, tmp_path, ray_on_two_cores
 ):
     study, store = make_study("seeds=1"), open_store(tmp_path / "store")
-    first = search(store, 3, max_concurrent=2)
+    first = make_search(store, 3, max_concurrent=2)
     assert first.run([study]) == 0, first.console.file.getvalue()
-    trials, units = read_trials(study, store), done(store)
+    trials, units = read_trials(study, store), read_done(store)
     assert list(trials) == [0, 1, 2] and all(trial.finished for trial in trials.values())
     assert trials[0].state == "complete" and trials[0].parameters == study.published
-    told = first.console.file.getvalue()
+    output = first.console.file.getvalue()
     assert (
-        "rungs of 1 → 2 → 4 iterations" in told
-        and "trial 0 (lambda_cc 0.05, lambda_cm 0.01), 1 iterations" in told
+        "rungs of 1 → 2 → 4 iterations" in output
+        and "trial 0 (lambda_cc 0.05, lambda_cm 0.01), 1 iterations" in output
     )
 
-    assert search(store, 4).run([study]) == 0
+    assert make_search(store, 4).run([study]) == 0
     extended = read_trials(study, store)
     assert list(extended) == [0, 1, 2, 3] and {n: extended[n] for n in range(3)} == trials
-    assert units.items() <= done(store).items()
+    assert units.items() <= read_done(store).items()
 
     result = read_study_result(study, store)
     assert result.published.difference is None and len(result.finalists) >= 1
@@ -75,19 +73,19 @@ def test_a_search_on_ray_is_extended_repeated_and_never_tests(
     assert {(row["split"], row["protocol"]) for row in rows} == {("validation", "strict")}
     assert not list((store.root / "checkpoints").glob("*/*"))
 
-    before = done(store)
-    again = search(store, 4)
-    assert again.run([study]) == 0 and done(store) == before
+    before = read_done(store)
+    again = make_search(store, 4)
+    assert again.run([study]) == 0 and read_done(store) == before
     assert "iterations" not in again.console.file.getvalue()
 
 
-def test_one_search_at_a_time_is_at_a_study(make_study, tmp_path, ray_on_two_cores):
+def test_one_search_at_a_time_works_on_a_study(make_study, tmp_path, ray_on_two_cores):
     study, store = make_study("seeds=1"), open_store(tmp_path / "store")
     with (
         leases.hold(store.storage, study.key, "another"),
-        pytest.raises(LaunchError, match="another search is at"),
+        pytest.raises(LaunchError, match="another search is working on"),
     ):
-        search(store, 2).run([study])
+        make_search(store, 2).run([study])
 
 
 def test_trials_that_fail_say_so_and_how_many(
@@ -95,7 +93,7 @@ def test_trials_that_fail_say_so_and_how_many(
 ):
     study, store = make_study("seeds=1", "lambda_cc=0"), open_store(tmp_path / "store")
     (tmp_path / "behaviour.json").write_text('{"default": {"fail": "no luck"}}')
-    failing = search(store, 2, runner="fake_runner:run_unit")
+    failing = make_search(store, 2, runner="fake_runner:run_unit")
     assert failing.run([study]) == 1
     assert {(t.state, t.rungs[0].reason) for t in read_trials(study, store).values()} == {
         ("failed", "no luck")
@@ -106,7 +104,7 @@ def test_trials_that_fail_say_so_and_how_many(
 @pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [20250131])
-def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
+def test_a_search_that_is_killed_continues_as_if_nothing_had_happened(
     make_study, tiny_space, tmp_path, seed
 ):
     moments, study = random.Random(seed), make_study("seeds=1")
@@ -139,25 +137,25 @@ def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(
             start_new_session=True,
         )
 
-    known = [(done(store), {})]
+    known = [(read_done(store), {})]
     for _ in range(3):
         process, before = start(store), len(known[-1][0])
         deadline = time.monotonic() + 120
-        while len(done(store)) <= before + 1 and process.poll() is None:
+        while len(read_done(store)) <= before + 1 and process.poll() is None:
             assert time.monotonic() < deadline, "nothing happened"
             time.sleep(0.02)
         time.sleep(moments.uniform(0.0, 2.0))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        known.append((done(store), read_trials(study, store)))
+        known.append((read_done(store), read_trials(study, store)))
     for place in (store, whole):
         output, _ = (process := start(place)).communicate(timeout=300)
         assert process.returncode == 0, output
     trials = read_trials(study, store)
-    assert timeless(trials) == timeless(read_trials(study, whole)) and len(trials) == 6
+    assert remove_times(trials) == remove_times(read_trials(study, whole)) and len(trials) == 6
     for units, earlier in known:
-        assert units.items() <= done(store).items()
+        assert units.items() <= read_done(store).items()
         assert all(trials[number] == trial for number, trial in earlier.items() if trial.finished)
 
 
@@ -167,7 +165,7 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early(tmp_path
         load_space("lambda_search", smoke=True), sampler="tpe", scheduler="asha"
     )
     store = open_store(tmp_path / "store")
-    assert search(store, 24, tensorboard=True).run([study]) == 0
+    assert make_search(store, 24, tensorboard=True).run([study]) == 0
     result = read_study_result(study, store)
     assert len(result.trials) == 24 and result.count("stopped") >= 8
     assert result.published is not None and result.importance
@@ -176,11 +174,11 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early(tmp_path
     }
 
 
-def test_a_search_goes_on_behind_a_url_from_another_machine(
+def test_a_search_continues_behind_a_url_from_another_machine(
     make_study, tmp_path, s3_url, monkeypatch, ray_on_two_cores
 ):
     study, store = make_study("seeds=1"), open_store(s3_url)
-    first = search(store, 2, data_root=tmp_path, max_concurrent=2)
+    first = make_search(store, 2, data_root=tmp_path, max_concurrent=2)
     assert first.run([study]) == 0, first.console.file.getvalue()
     monkeypatch.setenv("IID_STORE_CACHE", str(tmp_path / "elsewhere"))
     elsewhere = open_store(s3_url)
@@ -189,7 +187,7 @@ def test_a_search_goes_on_behind_a_url_from_another_machine(
     assert read_study_result(study, elsewhere).best.summary.networks == 2
     before = elsewhere.storage.entries("")
     assert (
-        search(elsewhere, 2, data_root=tmp_path).run([study]) == 0
+        make_search(elsewhere, 2, data_root=tmp_path).run([study]) == 0
         and elsewhere.storage.entries("") == before
     )
     assert not any(name.startswith(("checkpoints/", "leases/")) for name in before)

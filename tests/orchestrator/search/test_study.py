@@ -100,7 +100,7 @@ def test_a_single_image_has_no_weights_to_search(make_study, tiny_space):
     assert [d.name for d in make_study("ipc=1", "methods=IDM+IID").dimensions] == [
         "lambda_cc",
         "lambda_cm",
-    ]  # in parts
+    ]  # in partitions
 
 
 def test_what_cannot_be_searched(tiny_space):

@@ -1,6 +1,4 @@
-"""What becomes of trials: the journal, ASHA's decisions, and that a search can be killed and
-extended at any point.
-"""
+"""The journal, the decisions of ASHA, and that a search can be killed and extended at any point."""
 
 import pytest
 
@@ -146,10 +144,10 @@ def test_a_worker_that_starts_again_reports_what_is_known_without_changing_it(
     )
     assert run.next_config()["work"][0]["rung"] == 0  # another trial
     run.release(0)
-    assert run.next_config()["work"][0]["rung"] == 1  # the first one goes on at its rung
+    assert run.next_config()["work"][0]["rung"] == 1  # the first one continues at its rung
 
 
-def test_checkpoints_of_sets_that_nobody_needs_any_more_go(make_study, tmp_path, measured):
+def test_checkpoints_of_sets_that_are_not_needed_are_removed(make_study, tmp_path, measured):
     study, store = make_study(), open_store(tmp_path)
     run = make_run(study, store)
     run.next_config(), run.next_config()

@@ -1,4 +1,4 @@
-"""A set that went through rungs equals one that was distilled at once, bit for bit."""
+"""A set that went through rungs equals one that was distilled at once, bit by bit."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ TIMES = {"run", "finished", "seconds", "seconds_per_iteration", "peak_memory"}
 
 
 @pytest.fixture
-def workplace(tmp_path):
+def make_workplace(tmp_path):
     def make(name):
         store = open_store(tmp_path / name)
         settings = TrialSettings(
@@ -30,8 +30,8 @@ def workplace(tmp_path):
     return make
 
 
-def rungs_of(study, store, settings):
-    """The first seed's sets at all rungs; what they read is in the store."""
+def make_rungs(study, store, settings):
+    """Return the first seed's sets at all rungs; what they read is in the store."""
     for unit in study.extractors().values():
         assert compute_unit(unit, settings, device="cpu").status == "done"
     choice = {CC: 0.5, CM: 0.2}
@@ -40,7 +40,7 @@ def rungs_of(study, store, settings):
     ]
 
 
-def content(store, unit):
+def read_content(store, unit):
     (row,) = tables.read(store.tables, "distillations", [unit.key]).to_pylist()
     kept = {name: value for name, value in row.items() if name not in TIMES}
     return sha256(store.locate_unit("distill", unit.key) / SET_FILE), kept
@@ -48,11 +48,11 @@ def content(store, unit):
 
 @pytest.mark.parametrize("overrides", [["methods=DM+IID"], ["methods=IDM+IID"]])
 def test_sets_that_went_through_rungs_equal_those_distilled_at_once(
-    make_study, workplace, overrides
+    make_study, make_workplace, overrides
 ):
     study = make_study(*overrides)
-    by_rungs, settings = workplace("rungs")
-    lengths = rungs_of(study, by_rungs, settings)
+    by_rungs, settings = make_workplace("rungs")
+    lengths = make_rungs(study, by_rungs, settings)
     started = []
     for shorter, longer in zip(lengths, [*lengths[1:], None], strict=True):
         if longer is not None:
@@ -62,38 +62,38 @@ def test_sets_that_went_through_rungs_equal_those_distilled_at_once(
     assert [state and state.iteration for state in started[1:]] == [
         n - 1 for n in study.iterations[1:-1]
     ]
-    at_once, settings = workplace("once")
-    for unit in rungs_of(study, at_once, settings):
+    at_once, settings = make_workplace("once")
+    for unit in make_rungs(study, at_once, settings):
         assert compute_unit(unit, settings, device="cpu").status == "done"
-        assert content(at_once, unit) == content(by_rungs, unit)
+        assert read_content(at_once, unit) == read_content(by_rungs, unit)
     assert not list((by_rungs.root / "checkpoints").glob("*/*"))
 
 
 def test_a_longer_curve_keeps_the_points_that_it_would_have_recorded(
-    make_study, workplace, monkeypatch
+    make_study, make_workplace, monkeypatch
 ):
     """With 2 points a curve, 2 iterations are recorded every one and 4 every second."""
     monkeypatch.setattr("distill_core.distillation.run.CURVE_POINTS", 2)
     monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 2)
-    store, settings = workplace("rungs")
-    _, shorter, longer = rungs_of(make_study("iterations=8"), store, settings)
+    store, settings = make_workplace("rungs")
+    _, shorter, longer = make_rungs(make_study("iterations=8"), store, settings)
     shorter, longer = (
         dataclasses.replace(longer, settings=dataclasses.replace(longer.settings, iterations=n))
         for n in (3, 7)
     )
     advance(shorter, longer, settings, device="cpu")
     compute_unit(longer, settings, device="cpu")
-    other, settings = workplace("once")
-    rungs_of(make_study("iterations=8"), other, settings)
+    other, settings = make_workplace("once")
+    make_rungs(make_study("iterations=8"), other, settings)
     compute_unit(longer, settings, device="cpu")
-    assert content(other, longer) == content(store, longer)
-    assert content(store, longer)[1]["curve_iteration"] == [1, 3, 6, 7]
+    assert read_content(other, longer) == read_content(store, longer)
+    assert read_content(store, longer)[1]["curve_iteration"] == [1, 3, 6, 7]
 
 
-def test_lengths_whose_curves_do_not_fit_are_not_handed_on(make_study, workplace, monkeypatch):
+def test_lengths_whose_curves_do_not_fit_are_not_copied(make_study, make_workplace, monkeypatch):
     monkeypatch.setattr("orchestrator.search.rungs.CURVE_POINTS", 1)
-    store, settings = workplace("rungs")
-    (*_, unit) = rungs_of(make_study(), store, settings)
+    store, settings = make_workplace("rungs")
+    (*_, unit) = make_rungs(make_study(), store, settings)
     shorter, longer = (
         dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, iterations=n))
         for n in (2, 3)
@@ -103,9 +103,9 @@ def test_lengths_whose_curves_do_not_fit_are_not_handed_on(make_study, workplace
     assert store.load_checkpoint(shorter) is not None
 
 
-def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workplace):
-    store, settings = workplace("rungs")
-    _, _, unit = rungs_of(make_study(), store, settings)
+def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, make_workplace):
+    store, settings = make_workplace("rungs")
+    _, _, unit = make_rungs(make_study(), store, settings)
     wild = dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, lr_img=1e30))
     longer = dataclasses.replace(wild, settings=dataclasses.replace(wild.settings, iterations=9))
     advance(wild, longer, settings, device="cpu")
@@ -118,6 +118,6 @@ def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, workpl
     )
 
 
-def test_thinning_keeps_the_first_point_and_every_so_manieth():
+def test_thinning_keeps_the_first_point_and_those_at_the_interval():
     curve = Curve(iteration=[1, 2, 4, 6], values={"mean": [1.0, 2.0, 4.0, 6.0]})
     assert thin_curve(curve, 4) == Curve(iteration=[1, 4], values={"mean": [1.0, 4.0]})

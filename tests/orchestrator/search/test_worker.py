@@ -27,7 +27,7 @@ def place(tmp_path, monkeypatch, harness_modules):
     return make
 
 
-def works(study, parameters):
+def build_works(study, parameters):
     rungs = [study.build_rung_units(parameters, rung) for rung in range(len(study.iterations))]
     return [build_rung_work(rung, rungs) for rung in range(len(rungs))]
 
@@ -35,7 +35,7 @@ def works(study, parameters):
 def test_a_value_is_the_mean_over_seeds_of_the_accuracy_on_held_out_images(make_study, place):
     study = make_study()
     store, settings = place(study, "store")
-    first, *_ = works(study, {CC: 0.5, CM: 0.2})
+    first, *_ = build_works(study, {CC: 0.5, CM: 0.2})
     found = measure_rung(first, settings, device="cpu")
     rows = tables.read(store.tables, "evaluations").to_pylist()
     assert found.outcome == "value" and found.value == sum(found.values) / 2
@@ -51,7 +51,7 @@ def test_the_test_labels_are_never_touched(make_study, place, tmp_path):
     study = make_study()
     store, settings = place(study, "honest")
     other, poisoned = place(study, "poisoned", runner="poisoned:run_unit")
-    for work in works(study, {CC: 0.5, CM: 0.2}):
+    for work in build_works(study, {CC: 0.5, CM: 0.2}):
         honest, wrong = (measure_rung(work, where, device="cpu") for where in (settings, poisoned))
         assert (honest.outcome, honest.values) == ("value", wrong.values)
     assert not (tmp_path / "seen").exists()
@@ -80,7 +80,7 @@ def test_the_test_labels_are_never_touched(make_study, place, tmp_path):
 def test_a_unit_that_fails_ends_the_rung_with_its_reason(make_study, place):
     study = make_study("lr_img=1e30")
     _, settings = place(study, "store")
-    found = measure_rung(works(study, {CC: 0.5, CM: 0.2})[-1], settings, device="cpu")
+    found = measure_rung(build_works(study, {CC: 0.5, CM: 0.2})[-1], settings, device="cpu")
     assert (found.outcome, found.error, found.value) == ("failed", "DistillationError", None)
     assert " at iteration " in found.reason
 
@@ -88,7 +88,7 @@ def test_a_unit_that_fails_ends_the_rung_with_its_reason(make_study, place):
 def test_a_trial_stops_when_its_launch_does_even_while_it_waits(make_study, place, monkeypatch):
     study = make_study()
     store, settings = place(study, "store")
-    first, *_ = works(study, {CC: 0.0, CM: 0.0})
+    first, *_ = build_works(study, {CC: 0.0, CM: 0.0})
     stop = store.stop_signal(settings.run)
     unit = study.build_rung_units({CC: 0.0, CM: 0.0}, 0)[0].distill
     monkeypatch.setattr("orchestrator.search.worker.time.sleep", lambda seconds: stop.set())

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 import pytest
-from fake_runner import _next
+from fake_runner import hash_link
 from harm import compute_here
 from hypothesis import strategies as st
 from rich.console import Console
@@ -102,7 +102,7 @@ def state_after_no_step(grid, key):
 
     chain = key
     for parent in grid.plan.units[key].parents:
-        chain = _next(chain, (grid.store.fetch_folder(parent) / "chain.txt").read_text())
+        chain = hash_link(chain, (grid.store.fetch_folder(parent) / "chain.txt").read_text())
     return json.dumps([0, chain])
 
 
