@@ -96,7 +96,7 @@ def cifar10_parquet():
 
 @pytest.fixture(scope="session")
 def tiny_dataset():
-    """Three classes of 16×16 grey images that differ in brightness and noise: 20 training and 10
+    """Three classes of 16×16 gray images that differ in brightness and noise: 20 training and 10
     test images each.
     """
     generator = torch.Generator().manual_seed(0)
@@ -114,7 +114,7 @@ def tiny_dataset():
         title="Tiny",
         channels=1,
         image_size=16,
-        classes=("dark", "grey", "light"),
+        classes=("dark", "gray", "light"),
         train_images=60,
         test_images=30,
         source="made by the tests",

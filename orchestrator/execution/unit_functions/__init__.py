@@ -28,7 +28,7 @@ Compute = Callable[[Unit, Dataset, UnitContext], list[Row]]
 
 
 def run_unit(unit: Unit, context: UnitContext) -> Outcome:
-    """Compute one unit: artefacts go to `context.workdir`, rows are returned.
+    """Compute one unit: artifacts go to `context.workdir`, rows are returned.
 
     Raises:
         DatasetError, DistillationError, ExtractorError, SyntheticSetError: what the kernels say is

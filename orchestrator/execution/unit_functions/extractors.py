@@ -22,7 +22,7 @@ from orchestrator.units import (
 
 def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
     """Train one network of the pool, from the last checkpoint on; its parameters are the
-    artefact.
+    artifact.
     """
     file = context.load_checkpoint()
     resume = None if file is None else load_file(file)
@@ -53,7 +53,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
 
 
 def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Read one network of a user's own pool; its parameters are the artefact."""
+    """Read one network of a user's own pool; its parameters are the artifact."""
     began = time.monotonic()
     folder = context.data_root / Path(unit.folder).expanduser()
     files = sorted(path for path in folder.glob("[!.]*") if path.is_file())

@@ -15,7 +15,7 @@ from orchestrator.units import ImportSet, to_json
 
 
 def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Read the files as it was decided; the set is the artefact.
+    """Read the files as it was decided; the set is the artifact.
 
     Raises:
         ImportSetError: the files are gone, or are not those that were planned with.

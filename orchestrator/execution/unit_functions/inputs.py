@@ -1,4 +1,4 @@
-"""What unit functions read: data sets, as much of them as a unit may see, and the artefacts of
+"""What unit functions read: data sets, as much of them as a unit may see, and the artifacts of
 parents.
 """
 

@@ -28,7 +28,7 @@ PICTURE_COLUMNS = 10
 
 
 def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Choose real images; the set is the artefact."""
+    """Choose real images; the set is the artifact."""
     began = time.monotonic()
     data = training_data(dataset, unit)
     extractor = None
@@ -54,7 +54,7 @@ def distill_sets(
     units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]
 ) -> list[list[Row] | Exception]:
     """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are
-    the artefacts.
+    the artifacts.
 
     Returns:
         For each unit its rows, or what ended it.

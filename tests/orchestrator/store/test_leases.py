@@ -118,7 +118,7 @@ def test_a_holder_that_lives_keeps_its_lease_whatever_the_clocks_say(machine, mo
     with leases.hold(here, KEY, "theirs", heartbeat=0.05) as theirs:
         change(here, host="another machine")
         monkeypatch.setattr(type(here), "now", lambda storage, folder: time.time() + 3600)
-        monkeypatch.setattr(leases, "identify_host", lambda: "another machine's neighbour")
+        monkeypatch.setattr(leases, "identify_host", lambda: "another machine's neighbor")
         assert not leases.is_held(there, KEY)  # by the clock
         assert leases.acquire(there, KEY, "a", watch=2.0) is None
         assert not theirs.lost.is_set()

@@ -54,7 +54,7 @@ def test_a_unit_of_nesting_without_end_is_none():
         ("parents", [1]),
         ("dataset", "digits"),
         ("dataset.version", 0),
-        ("dataset.colour", 1),
+        ("dataset.color", 1),
         ("settings.lr_img", "fast"),
         ("settings.queue", 5),
         ("settings.queue.interval", []),

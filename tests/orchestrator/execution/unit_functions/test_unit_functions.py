@@ -137,7 +137,7 @@ def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
 
 @pytest.fixture
 def attempt(store, tmp_path, monkeypatch):
-    """Runs a unit function without committing; returns its outcome and where its artefacts are."""
+    """Runs a unit function without committing; returns its outcome and where its artifacts are."""
     monkeypatch.setattr("orchestrator.execution.context.STOP_CHECK_SECONDS", 0.0)
 
     def attempt(unit, is_stopping=lambda: False):

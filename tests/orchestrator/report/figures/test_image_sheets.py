@@ -28,7 +28,7 @@ def _pixels(figure):
 
 
 def _levels(pixels, least):
-    """Grey levels that fill at least so many pixels, line by line and from the left; white is the
+    """Gray levels that fill at least so many pixels, line by line and from the left; white is the
     ground.
     """
     found = []
