@@ -10,7 +10,7 @@ from distill_core.settings import (
     QueueSettings,
 )
 from search_spaces.errors import InvalidValue
-from search_spaces.setting_paths import SETTINGS, ExtractorPool, find_setting, flatten
+from search_spaces.setting_paths import SETTINGS, PoolSettings, find_setting, flatten
 
 
 def test_every_field_of_every_dataclass_is_a_setting():
@@ -19,7 +19,7 @@ def test_every_field_of_every_dataclass_is_a_setting():
         QueueSettings,
         EvaluationSettings,
         ExtractorSettings,
-        ExtractorPool,
+        PoolSettings,
         FeatureSettings,
     )
     fields = {(owner, item.name) for owner in owners for item in dataclasses.fields(owner)}
