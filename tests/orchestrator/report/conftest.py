@@ -19,10 +19,12 @@ from distill_core.settings import (
 )
 from orchestrator.analysis.statistics import summarize
 from orchestrator.planning.plan import Cell, Plan
+from orchestrator.report import write_report
 from orchestrator.search.build_studies import build_studies
 from orchestrator.search.journal import RungResult, Trial
 from orchestrator.search.results import Finalist, StudyResult
 from orchestrator.store import tables
+from orchestrator.store.open import open_store
 from orchestrator.store.storage.names import DONE
 from orchestrator.units import Continual, Distill, Embed, Evaluate, Select, to_json
 from search_spaces.load import load_space
@@ -276,6 +278,59 @@ def make_grid():
 @pytest.fixture
 def grid(tmp_path):
     return Grid(tmp_path / "store")
+
+
+NOTE = "one image per class: this is DM"
+
+
+@pytest.fixture
+def note():
+    return NOTE
+
+
+@pytest.fixture
+def small(grid):
+    """Random, DM and DM+IID at IPC 1 and 10, two sets × two networks.
+
+    DM+IID at IPC 10 has one of its two sets.
+    """
+    for seed in (0, 1):
+        grid.cell("Random", 1, seed, [0.20, 0.22])
+        grid.cell("Random", 10, seed, [0.30 + 0.1 * seed, 0.32 + 0.1 * seed])
+        grid.cell("DM", 1, seed, [0.30, 0.32])
+        grid.cell("DM", 10, seed, [0.50 + 0.1 * seed, 0.54 + 0.1 * seed])
+        grid.cell("DM+IID", 1, seed, [0.30, 0.32], same_as="DM", note=NOTE)
+    grid.cell("DM+IID", 10, 0, [0.60, 0.62])
+    grid.cell("DM+IID", 10, 1)
+    return grid
+
+
+@pytest.fixture
+def write():
+    """Write the report of a grid, and return its files and its Markdown."""
+
+    def write_text(grid, out, name="space", **options):
+        files = write_report(grid.plan, name, open_store(grid.store), out, **options)
+        return files, files.markdown.read_text(encoding="utf-8")
+
+    return write_text
+
+
+@pytest.fixture(scope="session")
+def read_table():
+    """Return the rows of a Markdown table below a heading, as lists of texts."""
+    return _read_table
+
+
+def _read_table(markdown, title):
+    lines = markdown.split(f"# {title}\n", 1)[1].split("\n")
+    rows = []
+    for line in lines:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+        elif rows:
+            break
+    return rows[:1] + rows[2:]
 
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"

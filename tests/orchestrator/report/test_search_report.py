@@ -1,53 +1,13 @@
+"""The report of a search."""
+
 import csv
 import dataclasses
-import math
 
-import numpy as np
 import pytest
 
 from orchestrator.errors import ReportError
-from orchestrator.report.figures.search import draw_figures, fit_surface
-from orchestrator.report.figures.style import use_style
 from orchestrator.report.search_report import write_search_report
-from orchestrator.report.search_tables import (
-    build_finalists_table,
-    build_summary_table,
-    build_trials_table,
-)
 from search_spaces.load import load_space
-
-
-def texts(table):
-    return [[entry.text for entry in line] for line in table.rows]
-
-
-def test_the_summary_says_what_was_found_and_what_it_is_worth(search_result):
-    assert texts(build_summary_table([search_result])) == [
-        [
-            "digits, IPC 10, DM+IID",
-            "8",
-            "5",
-            "lambda_cc 0, lambda_cm 0.2",
-            "71.5 ± 1.1",
-            "76.5 ± 1.1",
-            "+5.0",
-            "+4.0 to +6.0",
-        ]
-    ]
-    (line,) = build_summary_table([search_result]).rows
-    assert line[6].emphasis == "clear"
-
-
-def test_trials_show_the_rungs_that_they_reached(search_result):
-    lines = texts(build_trials_table(search_result))
-    assert lines[1] == ["1", "tpe", "0", "0.2", "55.0", "65.0", "75.0", "complete"]
-    assert lines[2][4:] == ["42.0", "–", "–", "stopped"] and lines[7][4:] == [
-        "–",
-        "–",
-        "–",
-        "diverged",
-    ]
-    assert [line[0] for line in texts(build_finalists_table(search_result))] == ["1", "0"]
 
 
 def test_a_report_is_written_with_figures_tables_and_the_found_space(search_result, tmp_path):
@@ -107,25 +67,3 @@ def test_a_folder_that_cannot_be_written_is_named(search_result, tmp_path):
         write_search_report(
             [search_result], "lambda_search", tmp_path / "file" / "out", command="iid search"
         )
-
-
-def test_the_map_marks_the_published_and_the_best_settings(search_result):
-    with use_style():
-        by_kind = {drawn.name: drawn.figure for drawn in draw_figures(search_result)}
-    ax = by_kind["map"].axes[0]
-    up, across = search_result.study.dimensions
-    marks = {line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines}
-    assert marks["s"] == (across.position(0.01), up.position(0.05))
-    assert marks["*"] == (across.position(0.2), up.position(0.0))
-    assert len(ax.collections[0].get_offsets()) == 7  # the trial that diverged has no value
-    assert ax.get_xticklabels()[0].get_text() == "0"
-
-
-def test_a_surface_follows_its_points():
-    random = np.random.default_rng(0)
-    points = random.random((40, 2))
-    found = fit_surface(points, np.array([math.sin(3 * x) + y for x, y in points]))
-    assert found.shape == (80, 80)
-    middle = (np.arange(80) + 0.5) / 80
-    expected = np.sin(3 * middle)[None, :] + middle[:, None]
-    assert np.abs(found - expected)[8:-8, 8:-8].max() < 0.25

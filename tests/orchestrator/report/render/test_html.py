@@ -17,7 +17,7 @@ sync_api = pytest.importorskip(
 )
 
 WIDTHS = (400, 1400)
-NOTE = "one image a class: this is <DM>"
+NOTE = "one image per class: this is <DM>"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -132,3 +132,33 @@ def test_the_same_set_under_two_evaluations_is_not_called_the_same(grid):
             grid.cell(method, 10, 0, [accuracy + extra], sweep=sweep, same_as="DM")
     differences = _tables(grid)["Methods × lr_img, IPC 10, ConvNet: differences"]
     assert _texts(differences)[1] == ["DM+IID − DM", "same set", "same set"]
+
+
+def test_architectures(grid, tmp_path, write, read_table):
+    for network, accuracy in (("ConvNet", 0.5), ("ResNet18", 0.4)):
+        grid.cell("Random", 10, 0, [accuracy - 0.1], network=network)
+        grid.cell("DM", 10, 0, [accuracy], network=network)
+    _, text = write(grid, tmp_path / "report")
+    assert read_table(text, "Methods × architectures at IPC 10") == [
+        ["Method", "ConvNet", "ResNet18"],
+        ["Random", "<u>40.0</u>", "<u>30.0</u>"],
+        ["DM", "**50.0**", "**40.0**"],
+    ]
+    assert "Methods × IPC" not in text  # one column each, which this table has already
+
+
+def test_protocols_splits_and_data_sets_never_share_a_table(grid, tmp_path, write):
+    for i, options in enumerate(
+        ({}, {"protocol": "strict"}, {"split": "validation"}, {"dataset": "svhn"})
+    ):
+        grid.cell("DM", 1, 0, [0.1 * (i + 1)], **options)
+    files, _ = write(grid, tmp_path / "report")
+    assert [
+        (section.title, section.tables[0].rows[0][1].text) for section in files.report.sections
+    ] == [
+        ("main: digits (test accuracy, protocol paper)", "10.0"),
+        ("main: digits (test accuracy, protocol strict)", "20.0"),
+        ("main: digits (validation accuracy, protocol paper)", "30.0"),
+        ("main: svhn (test accuracy, protocol paper)", "40.0"),
+    ]
+    assert len({table.slug for table in files.report.tables}) == len(files.report.tables)

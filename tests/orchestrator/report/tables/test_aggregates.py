@@ -1,7 +1,4 @@
-"""Tables over all sections, from hand-written rows."""
-
-import math
-from dataclasses import replace
+"""Aggregates over the cells that methods share."""
 
 import pytest
 
@@ -17,10 +14,6 @@ def _tables(grid):
 
 def _texts(table):
     return [[entry.text for entry in line] for line in table.rows]
-
-
-def _percent(margin):
-    return f"{100 * (math.exp(margin) - math.exp(-1)) / (math.e - math.exp(-1)):.1f}"
 
 
 def test_interquartile_mean_over_the_cells_that_all_methods_share(grid):
@@ -95,95 +88,6 @@ def test_a_data_set_of_the_users_own_counts_its_classes_in_the_rows(grid):
         }
         grid.write("evaluations", cell.evaluation_key, [row])
     assert _texts(_tables(grid)["across-main-iqm"])[0][1] == "37.5"  # (0.5 − 0.2) / 0.8
-
-
-def test_all_data_sets_in_one_table_as_papers_print_it(grid):
-    for dataset, shift in (("svhn", 0.0), ("cifar10", 0.1)):
-        for ipc in (1, 10):
-            grid.cell("Random", ipc, 0, [0.30 + shift, 0.32 + shift], dataset=dataset)
-            grid.cell("DM", ipc, 0, [0.40 + shift, 0.42 + shift], dataset=dataset)
-        grid.cell("Whole", None, 0, [0.9], dataset=dataset)
-    grid.cell("DM", 10, 0, [0.99], dataset="mnist", protocol="strict")
-    grid.cell("DM", 10, 0, [0.99], dataset="mnist", sweep=(("lr_img", 1.0),))
-    grid.cell("DM+IID", 1, 0, dataset="cifar10")
-    table = _tables(grid)["across-main-data-sets"]
-    assert table.title == "Methods on all data sets: main (test accuracy, protocol paper)"
-    assert table.header == ("Data set", "IPC", "Random", "DM", "Whole", "DM+IID")
-    assert _texts(table) == [
-        ["svhn", "1", "31.0 ± 1.0", "41.0 ± 1.0", "90.0", ""],
-        ["svhn", "10", "31.0 ± 1.0", "41.0 ± 1.0", "90.0", ""],
-        ["cifar10", "1", "41.0 ± 1.0", "51.0 ± 1.0", "90.0", "–"],
-        ["cifar10", "10", "41.0 ± 1.0", "51.0 ± 1.0", "90.0", ""],
-    ]
-    assert [entry.emphasis for entry in table.rows[0]] == [None, None, "second", "best", None, None]
-    assert "The best of each row is bold" in table.caption
-
-
-def test_several_networks_on_a_data_set_are_no_table_of_data_sets(grid):
-    for dataset in ("svhn", "cifar10"):
-        grid.cell("DM", 1, 0, [0.5], dataset=dataset)
-    grid.cell("DM", 1, 0, [0.5], dataset="svhn", network="AlexNet")
-    assert "across-main-data-sets" not in _tables(grid)
-
-
-def test_label_robust_score_with_the_whole_training_set_of_another_experiment(grid):
-    for seed in (0, 1):
-        grid.cell("Random", 10, seed, [0.3])
-        grid.cell("DM", 10, seed, [0.5])
-        grid.cell("DM", 1, seed, [0.4])  # no random set of this size
-    grid.cell("Whole", None, 0, [0.8], experiment="whole")
-    table = _tables(grid)["scores-lrs"]
-    score = _percent(0.5 * 0.2 - 0.5 * 0.3)
-    assert _texts(table) == [
-        ["digits", "ConvNet", "10", "DM", "+20.0", "+30.0", score, f"[{score}, {score}]"]
-    ]
-    assert len(table.rows[0][6].keys) == 5
-
-
-def test_of_two_experiments_with_one_cell_the_larger_is_scored(grid):
-    for seed in range(3):
-        grid.cell("Random", 10, seed, [0.3])
-        grid.cell("DM", 10, seed, [0.5])
-    for method, accuracy in (("Random", 0.2), ("DM", 0.6)):
-        grid.cell(method, 10, 7, [accuracy], experiment="other")
-    grid.cell("Whole", None, 0, [0.8])
-    assert [line[4] for line in _texts(_tables(grid)["scores-lrs"])] == ["+20.0"]
-
-
-def test_no_label_robust_score_without_the_whole_training_set_of_the_same_network_and_protocol(
-    grid,
-):
-    for method in ("Random", "DM"):
-        grid.cell(method, 10, 0, [0.3])
-    grid.cell("Whole", None, 0, [0.8], network="AlexNet")
-    grid.cell("Whole", None, 0, [0.8], protocol="strict")
-    assert "scores-lrs" not in _tables(grid)
-
-
-def test_augmentation_robust_score_where_augmentation_is_swept(grid):
-    accuracies = {
-        ("Random", "none"): 0.3,
-        ("Random", "flip"): 0.35,
-        ("DM", "none"): 0.4,
-        ("DM", "flip"): 0.65,
-    }
-    for (method, strategy), accuracy in accuracies.items():
-        cell = grid.cell(method, 10, 0)
-        grid.cells[-1] = _swept(grid, cell, strategy)
-        grid.evaluate(grid.cells[-1], [accuracy, accuracy])
-    table = _tables(grid)["scores-ars"]
-    score = _percent((0.3 + 0.1) / 2)
-    assert _texts(table) == [
-        ["digits", "ConvNet", "10", "DM", "flip", "+30.0", "+10.0", score, f"[{score}, {score}]"]
-    ]
-
-
-def _swept(grid, cell, strategy):
-    """The cell under another augmentation in its evaluation."""
-    unit = grid.units[cell.evaluation_key]
-    unit = replace(unit, settings=replace(unit.settings, dsa_strategy=strategy))
-    grid.units[unit.key] = unit
-    return replace(cell, sweep=(("evaluation.dsa_strategy", strategy),), evaluation_key=unit.key)
 
 
 def test_nothing_measured_is_no_table(grid):
