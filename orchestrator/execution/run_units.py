@@ -153,13 +153,12 @@ class Executor:
         # them, so that the log of a done unit is complete.
         with ExitStack() as folders:
             with ExitStack() as logs:
-                is_stopping = logs.enter_context(
-                    self.store.stop_signal(self.settings.run).watched()
-                )
-                contexts = [
-                    self._open_context(task, len(tasks), is_stopping, folders, logs)
-                    for task in tasks
-                ]
+                stop_signal = self.store.stop_signal(self.settings.run)
+                is_stopping = logs.enter_context(stop_signal.watched())
+                contexts = []
+                for task in tasks:
+                    context = self._open_context(task, len(tasks), is_stopping, folders, logs)
+                    contexts.append(context)
                 outcomes = self._call_function(tasks, contexts)
             seconds = (time.monotonic() - began) / len(tasks)
             recorder = self._recorder()

@@ -177,17 +177,17 @@ def build_found_space(name: str, results: Sequence[StudyResult]) -> str:
         name: name of the search.
         results: results of its studies.
     """
+    experiments = []
+    for result in results:
+        if result.best is not None:
+            experiments.append(_build_found_experiment(result.study, result.best))
     content = {
         "name": f"{name[:70]} found",
         "description": (
             f"settings that the search {name} found on held-out images; running it reads the test"
             " images"
         ),
-        "experiments": [
-            _build_found_experiment(result.study, result.best)
-            for result in results
-            if result.best is not None
-        ],
+        "experiments": experiments,
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 

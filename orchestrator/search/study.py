@@ -180,8 +180,9 @@ class Study:
             "method": self.method,
             "ipc": self.ipc,
         }
-        cells = tuple(
-            Cell(
+        cells = []
+        for key in wanted:
+            cell = Cell(
                 experiment=self.experiment.name,
                 dataset=self.dataset.name,
                 seed=getattr(units[key], "seed", 0),
@@ -190,9 +191,8 @@ class Study:
                 evaluation_key=key,
                 **shared,
             )
-            for key in wanted
-        )
-        return Plan(units=dict(units), cells=cells)
+            cells.append(cell)
+        return Plan(units=dict(units), cells=tuple(cells))
 
     def _reduce(self, unit: Evaluate, set_key: str) -> Evaluate:
         """Return the evaluation of a rung's set, with at most the networks and epochs of a rung."""

@@ -33,7 +33,7 @@ def test_a_worker_that_lost_its_lease_records_no_failure(harness, units, setting
     assert failures(harness) == [] and path.exists()
 
 
-def test_a_full_disk_is_told_apart(harness, units, settings):
+def test_only_a_full_disk_is_fatal(harness, units, settings):
     harness.behave({"full": True})
     assert compute_unit(units[0], settings, device="cpu").fatal
     harness.behave({"fail": "something else"})
@@ -48,3 +48,19 @@ def test_other_images_under_the_same_name_are_refused(harness, units, settings):
         "failed",
         "StoreError",
     ) and "new version" in result.reason
+
+
+def test_what_becomes_of_a_unit_is_logged(harness, units, settings, caplog):
+    caplog.set_level("INFO", "orchestrator.execution")
+    name = f"{units[0].kind} {units[0].key}"
+    harness.behave({"fail": "loss is NaN at iteration 7"})
+    compute_unit(units[0], settings, device="cpu")
+    harness.behave()
+    for _ in range(2):
+        compute_unit(units[0], settings, device="cpu")
+    lines = [record.getMessage() for record in caplog.records]
+    started, failed, *_ = lines
+    assert started == f"started {name} on cpu"
+    assert failed == f"{name} failed: ValueError: loss is NaN at iteration 7"
+    assert any(line.startswith(f"finished {name} in ") for line in lines)
+    assert lines[-1] == f"{name} is already done"

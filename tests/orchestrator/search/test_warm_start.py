@@ -103,12 +103,15 @@ def test_lengths_whose_curves_do_not_fit_are_not_copied(make_study, make_workpla
     assert store.load_checkpoint(shorter) is not None
 
 
-def test_what_goes_wrong_is_left_to_the_unit_which_records_it(make_study, make_workplace):
+def test_what_goes_wrong_is_logged_and_left_to_the_unit_which_records_it(
+    make_study, make_workplace, caplog
+):
     store, settings = make_workplace("rungs")
     _, _, unit = make_rungs(make_study(), store, settings)
     wild = dataclasses.replace(unit, settings=dataclasses.replace(unit.settings, lr_img=1e30))
     longer = dataclasses.replace(wild, settings=dataclasses.replace(wild.settings, iterations=9))
     advance(wild, longer, settings, device="cpu")
+    assert f"{longer.key} does not start from {wild.key}: DistillationError" in caplog.text
     assert store.load_checkpoint(longer) is None
     result = compute_unit(wild, settings, device="cpu")
     assert (
