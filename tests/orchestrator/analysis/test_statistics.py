@@ -1,4 +1,4 @@
-"""Every expected number here is worked by hand in the comment or name beside it."""
+"""Every expected number here is worked out by hand in the comment or name next to it."""
 
 import math
 

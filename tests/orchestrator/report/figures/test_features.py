@@ -28,7 +28,7 @@ def test_methods_share_the_plane_of_the_pca(maker):
     assert tsne.get_xlim()[1] < 10
 
 
-def test_every_image_is_drawn_in_the_colour_of_its_class(maker):
+def test_every_image_is_drawn_in_the_color_of_its_class(maker):
     maker.view("DM", _rows())
     pca, tsne = _charts(maker)["features"].figure.axes
     for ax in (pca, tsne):

@@ -76,7 +76,7 @@ def test_a_panel_starts_at_zero_with_room_above(curves, tmp_path):
     assert "Mean over 2 sets" in chart.caption
 
 
-def test_every_method_has_its_own_colour_whatever_else_is_drawn():
+def test_every_method_has_its_color_whatever_else_is_drawn():
     every = assign_colors(METHODS)
     assert len(set(every.values())) == len(METHODS)
     assert assign_colors(["IDM"])["IDM"] == every["IDM"]

@@ -1,4 +1,4 @@
-"""What ran, what failed and what is missing."""
+"""What ran, what failed, and which cells are missing."""
 
 
 def test_overview(small, tmp_path, write, read_table):

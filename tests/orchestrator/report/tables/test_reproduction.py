@@ -52,7 +52,7 @@ def _texts(line):
     return [entry.text for entry in line.values()]
 
 
-def test_a_measurement_under_the_published_settings_covers_or_lies_beside_the_published_mean(
+def test_a_measurement_under_the_published_settings_covers_or_misses_the_published_mean(
     report,
 ):
     accuracies = {
