@@ -1,6 +1,6 @@
-"""Errors whose message is all that a user needs: it names what is wrong, where, and what to do.
+"""Errors whose message is all that a user needs: what is wrong, where, and what to do.
 
-Those of `distill_core` and `search_spaces` count too; `USER_ERRORS` lists all of them.
+`USER_ERRORS` lists them, with those of `distill_core` and `search_spaces`.
 """
 
 from distill_core.datasets.info import DatasetError
@@ -13,11 +13,11 @@ class StoreError(RuntimeError):
 
 
 class StoreUnwritable(StoreError):
-    """The disk is full, or may not be written: what is true for one unit is true for all."""
+    """The disk is full or read-only, which is true for all units alike."""
 
 
 class TableError(ValueError):
-    """A table file is damaged or holds something else."""
+    """A table file is damaged, or holds something else."""
 
 
 class LaunchError(RuntimeError):
@@ -25,7 +25,7 @@ class LaunchError(RuntimeError):
 
 
 class ReportError(StoreError):
-    """A report cannot be written, or what it shows cannot be read."""
+    """A report cannot be written, or its contents cannot be read."""
 
 
 USER_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)

@@ -27,7 +27,7 @@ from orchestrator.planning.request import Request
 from orchestrator.planning.work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 from orchestrator.units import KINDS
 from search_spaces.experiments import Space
 
@@ -126,7 +126,7 @@ def _table(
             f"{len(shared.intersection(ours)):,}",
             f"{len(done.intersection(ours)):,}",
             f"{len(running):,}",
-            duration(sum(estimates[key].seconds for key in running)),
+            format_duration(sum(estimates[key].seconds for key in running)),
             size(max(estimates[key].memory for key in ours)),
         )
     return table
@@ -144,8 +144,14 @@ def _conclusion(
         return [f"Nothing to run: {store} has everything."]
     total = sum(estimates[key].seconds for key in todo)
     wall = estimate_wall_seconds(plan, todo, estimates, machine.workers)
-    hours = f"{total / 3600:,.2f} GPU-hours" if machine.gpus else f"{duration(total)} of one core"
-    lines = [f"To run: {_count(len(todo), 'unit')}, {hours}; about {duration(wall)} on {machine}."]
+    hours = (
+        f"{total / 3600:,.2f} GPU-hours"
+        if machine.gpus
+        else f"{format_duration(total)} of one core"
+    )
+    lines = [
+        f"To run: {_count(len(todo), 'unit')}, {hours}; about {format_duration(wall)} on {machine}."
+    ]
     measured = sum(estimates[key].basis == "measured" for key in todo)
     rate = (
         f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"

@@ -19,7 +19,7 @@ from orchestrator.launch.status import find_unit
 from orchestrator.store import provenance
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 from orchestrator.units import Unit, describe_unit
 
 
@@ -98,7 +98,7 @@ def _line(report: UnitProgress) -> Text:
 def _outcome(result: UnitResult, place: str) -> Text:
     match result.status:
         case "done":
-            return Text(f"done in {duration(result.seconds)}: {place}")
+            return Text(f"done in {format_duration(result.seconds)}: {place}")
         case "present":
             return Text(f"already done: {place}; delete that to compute it again")
         case "busy":

@@ -33,7 +33,7 @@ from orchestrator.cluster.software_check import describe_mismatch, read_software
 from orchestrator.errors import LaunchError, StoreError
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.text import last_line
+from orchestrator.text import find_last_line
 from orchestrator.units import ImportExtractor, ImportSet, Unit
 
 _log = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ def _probe_nodes(nodes: Sequence[Mapping[str, Any]], probe: NodeProbe) -> list[C
             checked.append(CheckedNode(node, ray.get(task, timeout=ANSWER_SECONDS)))
         except RayError as error:
             raise LaunchError(
-                f"node {node['name']} cannot run this package: {last_line(error)}; install the same"
+                f"node {node['name']} cannot run this package: {find_last_line(error)}; install the same"
                 " iid-orchestrator there, into the Python that runs Ray, and check that the node"
                 " is up"
             ) from error
@@ -253,7 +253,7 @@ def _send_archive(archive: DatasetArchive, nodes: Sequence[CheckedNode]) -> None
         except (RayError, OSError) as error:
             raise LaunchError(
                 f"node {each.name} cannot keep data set {archive.name}"
-                f" ({archive.size / 1e6:,.0f} MB): {last_line(error)}; free some space, or name"
+                f" ({archive.size / 1e6:,.0f} MB): {find_last_line(error)}; free some space, or name"
                 " another folder there with IID_NODE_CACHE"
             ) from error
         _log.info("sent data set %s to node %s: %s", archive.name, each.name, place)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.launch.progress import LaunchProgress, Running
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 from orchestrator.units import KINDS, describe_unit
 
 PLAIN_SECONDS = 15.0
@@ -106,8 +106,8 @@ def _format_trial(unit: Running) -> tuple[RenderableType, ...]:
 
 def _format_times(progress: LaunchProgress) -> str:
     left = progress.estimate_seconds_left()
-    remaining = "time left not known yet" if left is None else f"about {duration(left)} left"
-    return f"{duration(time.monotonic() - progress.began)} so far, {remaining}"
+    remaining = "time left not known yet" if left is None else f"about {format_duration(left)} left"
+    return f"{format_duration(time.monotonic() - progress.began)} so far, {remaining}"
 
 
 def _print_lines(progress: LaunchProgress, console: Console, over: threading.Event) -> None:

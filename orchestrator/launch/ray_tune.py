@@ -32,7 +32,7 @@ from orchestrator.launch.plan_searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store.store import Store
-from orchestrator.text import last_line
+from orchestrator.text import find_last_line
 from orchestrator.units import Unit, from_json
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -173,7 +173,7 @@ def _translate_ray_errors() -> Iterator[None]:
         yield
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR"
+            f"Ray broke down: {find_last_line(error)}; see that {tempfile.gettempdir()} has room (TMPDIR"
             " names another folder) and that the cluster is up, then run the same command again:"
             " what is done stays done"
         ) from error
@@ -246,7 +246,7 @@ class ProgressCallback(tune.Callback):
             return
         (unit,) = units
         error = trial.get_error()
-        last = f"; the last time: {last_line(error)}" if error else ""
+        last = f"; the last time: {find_last_line(error)}" if error else ""
         reason = f"its worker died {trial.num_failures} times{last}"
         result = UnitResult(
             status="failed", error="WorkerDied", reason=reason, traceback=str(error)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.launch.progress import Failure, LaunchProgress
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 from orchestrator.units import Unit, describe_unit
 
 SHOWN_FAILURES = 10
@@ -103,7 +103,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         _print_end(summary, errors)
     if summary.exit_code and summary.log:
         errors.print(Text(f"Log: {summary.log}"), soft_wrap=True)
-    console.print(f"{duration(summary.seconds)}, launch {summary.run}")
+    console.print(f"{format_duration(summary.seconds)}, launch {summary.run}")
 
 
 def _build_table(summary: Summary) -> Table:

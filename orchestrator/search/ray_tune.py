@@ -23,7 +23,7 @@ from orchestrator.execution.trial import build_trial_resources
 from orchestrator.launch.plan_searcher import MAX_DEATHS
 from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement, run_search_trial
-from orchestrator.text import last_line
+from orchestrator.text import find_last_line
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
             ).fit()
     except (TuneError, RayError, OSError) as error:
         raise LaunchError(
-            f"Ray broke down: {last_line(error)}; check that {tempfile.gettempdir()} has free space"
+            f"Ray broke down: {find_last_line(error)}; check that {tempfile.gettempdir()} has free space"
             " (TMPDIR names another folder) and that the cluster is up, then run the same command"
             " again: what is done stays done"
         ) from error
@@ -182,7 +182,7 @@ class _DeathLogger(tune.Callback):
 
     def _log_death(self, trial: TuneTrial, consequence: str) -> None:
         number, error = trial.config.get("number"), trial.get_error()
-        reason = last_line(error) if error else "no reason is known"
+        reason = find_last_line(error) if error else "no reason is known"
         _log.warning("the worker of trial %s died, %s: %s", number, consequence, reason)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from orchestrator.text import duration
     ],
 )
 def test_times_are_written_in_their_two_largest_units(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

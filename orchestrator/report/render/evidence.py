@@ -15,7 +15,7 @@ import pandas as pd
 from orchestrator.report.model import Report
 from orchestrator.report.results import Results
 from orchestrator.report.tables.overview import describe_planned_unit
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 from orchestrator.units import KINDS, to_json
 
 
@@ -69,7 +69,7 @@ _FACTS: tuple[_TextColumn, ...] = (
     _TextColumn("Run", "run", str),
     _TextColumn("Code", "git_commit", _format_commit),
     _TextColumn("Finished", "finished", _format_date),
-    _TextColumn("Time", "seconds", duration),
+    _TextColumn("Time", "seconds", format_duration),
     _TextColumn("Peak memory", "peak_memory", _format_gibibytes),
 )
 """Facts of a unit. All its rows share them, except that time is their sum and memory their peak."""

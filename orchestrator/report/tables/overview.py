@@ -16,7 +16,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.report.model import MISSING, Table, build_row
 from orchestrator.report.results import Results
 from orchestrator.store.tables import PROVENANCE
-from orchestrator.text import duration
+from orchestrator.text import format_duration
 from orchestrator.units import KINDS, SetUnit, Unit, list_tables
 
 _REASON_LENGTH = 300
@@ -54,7 +54,7 @@ def build_overview(results: Results, space: str, overrides: Sequence[str] = ()) 
         "Versions": _join_distinct(map(_format_versions, rows["versions"].dropna().unique())),
         "Code": _join_distinct(str(commit)[:12] for commit in rows["git_commit"].dropna().unique()),
         "Computed": _format_dates(rows),
-        "Compute time of all units": duration(float(rows["seconds"].sum())),
+        "Compute time of all units": format_duration(float(rows["seconds"].sum())),
     }
     return Table(
         slug="overview",
