@@ -209,9 +209,9 @@ def _probe_nodes(nodes: Sequence[Mapping[str, Any]], probe: NodeProbe) -> list[C
             checked.append(CheckedNode(node, ray.get(task, timeout=ANSWER_SECONDS)))
         except RayError as error:
             raise LaunchError(
-                f"node {node['name']} cannot run this package: {find_last_line(error)}; install the same"
-                " iid-orchestrator there, into the Python that runs Ray, and check that the node"
-                " is up"
+                f"node {node['name']} cannot run this package: {find_last_line(error)}; install the"
+                " same iid-orchestrator there, into the Python that runs Ray, and check that the"
+                " node is up"
             ) from error
     return checked
 
@@ -253,8 +253,8 @@ def _send_archive(archive: DatasetArchive, nodes: Sequence[CheckedNode]) -> None
         except (RayError, OSError) as error:
             raise LaunchError(
                 f"node {each.name} cannot keep data set {archive.name}"
-                f" ({archive.size / 1e6:,.0f} MB): {find_last_line(error)}; free some space, or name"
-                " another folder there with IID_NODE_CACHE"
+                f" ({archive.size / 1e6:,.0f} MB): {find_last_line(error)}; free some space, or"
+                " name another folder there with IID_NODE_CACHE"
             ) from error
         _log.info("sent data set %s to node %s: %s", archive.name, each.name, place)
 

@@ -160,11 +160,12 @@ class _LaunchProcess:
     def run(self) -> bool:
         """Run what is not done; return whether that was stopped."""
         from orchestrator.launch import ray_tune
+        from orchestrator.launch.join_cluster import join_cluster
 
         switch = StopSwitch(self.store.stop_signal(self.settings.run), self.console)
         address = self.options.resources.address
         try:
-            with ray_tune.join_cluster(address, self.console), switch.installed():
+            with join_cluster(address, self.console), switch.installed():
                 nodes, trial = self._check_nodes()
                 capacity = self._allocate(nodes)
                 self.record.write_start(self.work)

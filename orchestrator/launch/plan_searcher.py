@@ -1,7 +1,9 @@
-"""The plan as a Ray Tune searcher: it suggests the units that are ready, which gives Tune a graph
-of dependencies.
+"""The plan as a searcher of Ray Tune, which suggests units only when their parents are done.
+
+Tune itself knows no dependencies between trials.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,37 +19,38 @@ from orchestrator.store import leases
 from orchestrator.store.store import Store
 from orchestrator.units import Unit, needs_gpu
 
+_log = logging.getLogger(__name__)
+
 BUSY_SECONDS = 2.0
-"""Pause before a unit that another launch is working on is looked at again."""
+"""Pause before a unit that another launch is computing is checked again."""
 
 MAX_DEATHS = 3
-"""Workers that may die of a unit before it counts as failed."""
+"""Times that a unit's worker may die and the unit is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one trial is to compute: a unit or a cohort of them, and the GPUs it gets."""
+    """What a trial is to compute: a unit or a cohort of units, and the GPUs it gets."""
 
     units: tuple[Unit, ...]
     gpus: float
 
 
 class PlanSearcher(Searcher):
-    """Suggests a plan's units in order of their dependencies, cohorts as one trial.
+    """Suggests a plan's units in the order of their dependencies, a cohort as one trial.
 
     Args:
-        schedule: what is ready, what is blocked.
-        store: asked before each suggestion whether another launch has done the unit by now, or is
-            at it.
+        queue: which unit is ready, which is blocked.
+        store: where another launch may have done a unit since, or may hold its lease.
         settings: shared by all trials.
         gpus: GPUs, or a fraction of one, for each unit that computes on one.
-        progress: told what needs no trial, and asked how often workers died.
-        stopping: asked before each suggestion whether the launch is to stop.
+        progress: records what needs no trial, and knows how often workers died.
+        stopping: returns whether the launch is to stop.
     """
 
     def __init__(
         self,
-        schedule: ReadyQueue,
+        queue: ReadyQueue,
         *,
         store: Store,
         settings: TrialSettings,
@@ -56,7 +59,7 @@ class PlanSearcher(Searcher):
         stopping: Callable[[], bool],
     ) -> None:
         super().__init__()
-        self._schedule = schedule
+        self._queue = queue
         self._store = store
         self._settings = settings
         self._gpus = gpus
@@ -64,54 +67,51 @@ class PlanSearcher(Searcher):
         self._stopping = stopping
         self._running: dict[str, Attempt] = {}
         self._again: list[tuple[float, Attempt]] = []
-        """What is to be tried again, and not before when."""
+        """When each attempt may be tried again, by the monotonic clock."""
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None while nothing is ready, FINISHED at the
-        end.
+        """Return the configuration of the next trial.
+
+        None means that nothing is ready yet, FINISHED that nothing will be.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self._stopping() or self._progress.halted is not None:
             return Searcher.FINISHED
-        now = (
-            time.monotonic()
-        )  # one for all: what is put off below must not come due while the others are looked at
-        while not self._stopping() and (candidate := self._next(now)) is not None:
-            attempt = replace(
-                candidate,
-                units=tuple(u for u in candidate.units if self._is_to_do(u, candidate.gpus)),
-            )
+        # One time for the whole loop: what is put off in it must not come due in it.
+        now = time.monotonic()
+        while not self._stopping() and (candidate := self._take_next(now)) is not None:
+            units = [u for u in candidate.units if self._is_to_do(u, candidate.gpus)]
+            attempt = replace(candidate, units=tuple(units))
             if attempt.units:
                 self._running[trial_id] = attempt
                 return build_trial_config(attempt.units, self._settings, gpus=attempt.gpus)
-        return Searcher.FINISHED if self._schedule.is_exhausted() else None
+        return Searcher.FINISHED if self._queue.is_exhausted() else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Release a unit's dependants, block them, or have the unit tried again: for every unit of
-        the trial.
-        """
+        """Release or block what depends on the trial's units, or have them tried again."""
         attempt = self._running.pop(trial_id)
         ended = (result or {}).get("results") or [{}] * len(attempt.units)
-        if error:
-            ended = [{"status": "failed" if len(attempt.units) == 1 else "split"}] * len(
-                attempt.units
-            )
+        if error:  # its worker died as often as it may; a cohort's units are tried alone
+            status = "failed" if len(attempt.units) == 1 else "split"
+            ended = [{"status": status}] * len(attempt.units)
         for unit, result_of_unit in zip(attempt.units, ended, strict=True):
-            self._settle(unit, attempt.gpus, result_of_unit)
+            self._handle_result(unit, attempt.gpus, result_of_unit)
 
-    def _settle(self, unit: Unit, gpus: float, result: Mapping[str, Any]) -> None:
+    def _handle_result(self, unit: Unit, gpus: float, result: Mapping[str, Any]) -> None:
         match result.get("status"):
             case "done" | "present":
-                self._schedule.finish(unit.key, ok=True)
+                self._queue.finish(unit.key, ok=True)
             case "failed" if result.get("out_of_memory") and 0 < gpus < 1:
+                _log.warning("unit %s is tried again on a whole GPU: out of memory", unit.key)
                 self._try_again(unit, 1.0)
             case "failed":
-                self._schedule.finish(unit.key, ok=False)
+                self._queue.finish(unit.key, ok=False)
                 if result.get("fatal"):
+                    _log.error("no more units are started: %s", result.get("reason"))
                     self._progress.halted = str(result.get("reason"))
             case "split":
                 self._try_again(unit, gpus)
@@ -133,13 +133,14 @@ class PlanSearcher(Searcher):
         """Do nothing: what is done is in the store."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its searcher for a resume that we do not use
+        # Tune pickles its searcher for its own resume, which is not used.
+        return {}
 
     def _is_to_do(self, unit: Unit, gpus: float) -> bool:
-        """Whether to start a unit now, which another launch may have done meanwhile, or be at."""
+        """Tell whether to start a unit now: another launch may have done it, or be computing it."""
         if self._store.is_done(unit):
             self._progress.record_result(unit, UnitResult(status="present"))
-            self._schedule.finish(unit.key, ok=True)
+            self._queue.finish(unit.key, ok=True)
             return False
         if leases.is_held(self._store.storage, unit.key, but=self._settings.run):
             self._progress.record_wait(unit)
@@ -151,15 +152,16 @@ class PlanSearcher(Searcher):
         self._again.append((time.monotonic() + after, Attempt((unit,), gpus)))
 
     def _give_up(self, unit: Unit, error: str, reason: str) -> None:
+        _log.error("unit %s failed: %s", unit.key, reason)
         result = UnitResult(status="failed", error=error, reason=reason)
         self._progress.record_result(unit, result)
         record_failure(unit, self._store, run=self._settings.run, device="", result=result)
-        self._schedule.finish(unit.key, ok=False)
+        self._queue.finish(unit.key, ok=False)
 
-    def _next(self, now: float) -> Attempt | None:
+    def _take_next(self, now: float) -> Attempt | None:
         for place, (when, attempt) in enumerate(self._again):
             if when <= now:
                 del self._again[place]
                 return attempt
-        ready = self._schedule.next()
+        ready = self._queue.next()
         return Attempt(ready, self._gpus if needs_gpu(ready[0]) else 0.0) if ready else None

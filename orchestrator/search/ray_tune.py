@@ -11,15 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray import tune
-from ray.exceptions import RayError
-from ray.tune.error import TuneError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.cluster.dataset_transfer import DatasetArchives
-from orchestrator.errors import LaunchError
 from orchestrator.execution.trial import build_trial_resources
+from orchestrator.launch.join_cluster import translate_ray_errors
 from orchestrator.launch.plan_searcher import MAX_DEATHS
 from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement, run_search_trial
@@ -47,35 +45,29 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
     trial: Any = run_search_trial
     if archives is not None:
         trial = tune.with_parameters(run_search_trial, archives=archives)
-    try:
-        with tempfile.TemporaryDirectory(
-            prefix="iid-search-", ignore_cleanup_errors=True
-        ) as folder:
-            tune.Tuner(
-                tune.with_resources(trial, _build_placement),
-                tune_config=tune.TuneConfig(
-                    search_alg=StudySearcher(run),
-                    scheduler=RungScheduler(run),
-                    num_samples=-1,
-                    max_concurrent_trials=slots,
-                    reuse_actors=True,
-                    trial_name_creator=_name_trial,
-                    trial_dirname_creator=_name_trial,
-                ),
-                run_config=tune.RunConfig(
-                    name=run.settings.run,
-                    storage_path=folder,
-                    verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
-                    callbacks=[_DeathLogger()],
-                ),
-            ).fit()
-    except (TuneError, RayError, OSError) as error:
-        raise LaunchError(
-            f"Ray broke down: {find_last_line(error)}; check that {tempfile.gettempdir()} has free space"
-            " (TMPDIR names another folder) and that the cluster is up, then run the same command"
-            " again: what is done stays done"
-        ) from error
+    with (
+        translate_ray_errors(),
+        tempfile.TemporaryDirectory(prefix="iid-search-", ignore_cleanup_errors=True) as folder,
+    ):
+        tune.Tuner(
+            tune.with_resources(trial, _build_placement),
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(run),
+                scheduler=RungScheduler(run),
+                num_samples=-1,
+                max_concurrent_trials=slots,
+                reuse_actors=True,
+                trial_name_creator=_name_trial,
+                trial_dirname_creator=_name_trial,
+            ),
+            run_config=tune.RunConfig(
+                name=run.settings.run,
+                storage_path=folder,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
+                callbacks=[_DeathLogger()],
+            ),
+        ).fit()
 
 
 class StudySearcher(Searcher):

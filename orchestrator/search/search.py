@@ -79,10 +79,10 @@ class Search:
             if any(search._is_unfinished(study) for study in studies):
                 # Joined once for all launches below. A search that is done needs no Ray, whose
                 # import takes seconds.
-                from orchestrator.launch import ray_tune
+                from orchestrator.launch.join_cluster import join_cluster
 
                 address = self.options.resources.address
-                stack.enter_context(ray_tune.join_cluster(address, self.console))
+                stack.enter_context(join_cluster(address, self.console))
             for study in studies:
                 code = search._run_study(study)
                 exit_code = max(exit_code, code)

@@ -224,7 +224,7 @@ def test_the_last_cluster_s_address_is_tried_before_ray_waits_for_it(
         "RAY_ADDRESS", "127.0.0.1:1"
     )  # as its file says after a cluster that ended without cleaning up
     asked = []
-    monkeypatch.setattr("orchestrator.launch.ray_tune.ray.init", asked.append)
+    monkeypatch.setattr("orchestrator.launch.join_cluster.ray.init", asked.append)
     with pytest.raises(LaunchError, match=r"no Ray cluster can be reached at 127\.0\.0\.1:1"):
         harness.launch(small_plan(), address="auto")
     assert asked == []
@@ -285,12 +285,12 @@ def test_auto_uses_a_token_that_is_there_unless_the_cluster_is_named(
     def use_token():
         asked.append("token")
 
-    monkeypatch.setattr("orchestrator.launch.ray_tune.enable_token_auth", use_token)
+    monkeypatch.setattr("orchestrator.launch.join_cluster.enable_token_auth", use_token)
     monkeypatch.setattr(
-        "orchestrator.launch.ray_tune.find_running_cluster", lambda: "10.0.0.1:6379"
+        "orchestrator.launch.join_cluster.find_running_cluster", lambda: "10.0.0.1:6379"
     )
-    monkeypatch.setattr("orchestrator.launch.ray_tune.check_reachable", asked.append)
-    monkeypatch.setattr("orchestrator.launch.ray_tune.ray.init", init)
+    monkeypatch.setattr("orchestrator.launch.join_cluster.check_reachable", asked.append)
+    monkeypatch.setattr("orchestrator.launch.join_cluster.ray.init", init)
     with pytest.raises(LaunchError, match=r"at 10\.0\.0\.1:6379: not now"):
         harness.launch(small_plan(), address="auto")
     assert asked == ["10.0.0.1:6379", *([] if named else ["token"]), "10.0.0.1:6379"]

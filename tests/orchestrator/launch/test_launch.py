@@ -109,7 +109,7 @@ def test_a_unit_that_another_launch_is_at_is_waited_for_without_trials(
     started = ray_tune.ProgressCallback.on_trial_start
 
     def count(callback, *arguments, trial, **options):
-        trials.extend(unit.key for unit in ray_tune._units(trial))
+        trials.extend(unit.key for unit in ray_tune._read_units(trial))
         started(callback, *arguments, trial=trial, **options)
 
     monkeypatch.setattr(ray_tune.ProgressCallback, "on_trial_start", count)
