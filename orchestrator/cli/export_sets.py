@@ -21,7 +21,11 @@ from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import bootstrap_interval
 from orchestrator.cli.run import check_data
 from orchestrator.errors import StoreError
-from orchestrator.execution.unit_functions.inputs import SET_FILE, evaluation_images, load
+from orchestrator.execution.unit_functions.inputs import (
+    SET_FILE,
+    get_evaluation_images,
+    load_cached_dataset,
+)
 from orchestrator.launch.status import find_unit
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
@@ -263,10 +267,10 @@ def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -
     """Train networks on what the format's reader finds, as recorded; print both means."""
     unit, accuracy = _reference(job, store, data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dataset = load(unit.dataset, data, device)
+    dataset = load_cached_dataset(unit.dataset, data, device)
     store.check_fingerprint(unit.dataset, dataset.fingerprint)
     training = TrainingSet.from_tensors(*kind.read(job.folder, job.source), device)
-    test = evaluation_images(dataset, unit.protocol, unit.split)
+    test = get_evaluation_images(dataset, unit.protocol, unit.split)
     reached = [
         evaluate_network(
             training,

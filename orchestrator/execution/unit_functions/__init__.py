@@ -12,16 +12,16 @@ from distill_core.runtime.device import get_peak_memory, reset_peak_memory
 from orchestrator.execution.context import Outcome, UnitContext
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
-    evaluation_images,
+    get_evaluation_images,
+    get_training_data,
     hide_test_split,
-    load,
-    training_data,
+    load_cached_dataset,
 )
 from orchestrator.execution.unit_functions.sets import distill_sets
 from orchestrator.store.tables import Row
 from orchestrator.units import KINDS, Distill, Unit, import_function
 
-__all__ = ["SET_FILE", "evaluation_images", "run_cohort", "run_unit", "training_data"]
+__all__ = ["SET_FILE", "get_evaluation_images", "get_training_data", "run_cohort", "run_unit"]
 
 Compute = Callable[[Unit, Dataset, UnitContext], list[Row]]
 """What `UnitKind.compute` names: computes a unit from what it may see of its data set."""
@@ -31,12 +31,10 @@ def run_unit(unit: Unit, context: UnitContext) -> Outcome:
     """Compute one unit: artifacts go to `context.workdir`, rows are returned.
 
     Raises:
-        DatasetError, DistillationError, ExtractorError, SyntheticSetError: what the kernels say is
-            wrong.
+        DatasetError, DistillationError, ExtractorError, SyntheticSetError: what distill_core says
+            is wrong.
     """
-    dataset = load(replace(unit.dataset, classes=()), context.data_root, context.device)
-    context.check_fingerprint(dataset.fingerprint)
-    reset_peak_memory(context.device)
+    dataset = _load_dataset(unit, context)
     rows = compute_rows(unit, hide_test_split(dataset, unit), context)
     return _build_outcome(rows, get_peak_memory(context.device), dataset)
 
@@ -50,7 +48,7 @@ def compute_rows(unit: Unit, dataset: Dataset, context: UnitContext) -> list[Row
 def run_cohort(
     units: Sequence[Distill], contexts: Sequence[UnitContext]
 ) -> list[Outcome | Exception]:
-    """Distil sets together that have their draws in common (see `orchestrator.planning.cohorts`).
+    """Distill sets together that have their draws in common (see `orchestrator.planning.cohorts`).
 
     Returns:
         For each unit its outcome, or what ended it alone.
@@ -58,19 +56,28 @@ def run_cohort(
     Raises:
         DatasetError, ExtractorError, …: what ends all of them.
     """
-    first, context = units[0], contexts[0]
-    dataset = load(replace(first.dataset, classes=()), context.data_root, context.device)
+    dataset = _load_dataset(units[0], contexts[0])
+    ended = distill_sets(units, hide_test_split(dataset, units[0]), contexts)
+    # The sets share the device, so the peak of all of them is the peak of each.
+    peak = get_peak_memory(contexts[0].device)
+    outcomes: list[Outcome | Exception] = []
+    for rows in ended:
+        if isinstance(rows, Exception):
+            outcomes.append(rows)
+        else:
+            outcomes.append(_build_outcome(rows, peak, dataset))
+    return outcomes
+
+
+def _load_dataset(unit: Unit, context: UnitContext) -> Dataset:
+    """Load the whole data set of a unit, checked before any work is done."""
+    whole = replace(unit.dataset, classes=())  # units of other classes use the same images
+    dataset = load_cached_dataset(whole, context.data_root, context.device)
     context.check_fingerprint(dataset.fingerprint)
     reset_peak_memory(context.device)
-    ended = distill_sets(units, hide_test_split(dataset, first), contexts)
-    peak = get_peak_memory(context.device)
-    return [
-        rows if isinstance(rows, Exception) else _build_outcome(rows, peak, dataset)
-        for rows in ended
-    ]
+    return dataset
 
 
 def _build_outcome(rows: list[Row], peak: int, dataset: Dataset) -> Outcome:
-    return Outcome(
-        rows=[{"peak_memory": peak, **row} for row in rows], fingerprint=dataset.fingerprint
-    )
+    measured = [{"peak_memory": peak, **row} for row in rows]
+    return Outcome(rows=measured, fingerprint=dataset.fingerprint)

@@ -1,5 +1,6 @@
 """Units that train networks on sets and test them, once or while classes arrive step by step."""
 
+import itertools
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -17,9 +18,9 @@ from distill_core.training.trainer import Fit
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
-    evaluation_images,
-    progress_callback,
-    training_data,
+    get_evaluation_images,
+    get_training_data,
+    make_progress_callback,
 )
 from orchestrator.store.tables import Row
 from orchestrator.units import (
@@ -29,14 +30,16 @@ from orchestrator.units import (
 
 
 def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Train fresh networks on a set, or on the whole training set, and test each; a row a
-    network.
+    """Train fresh networks on a set, or on the whole training set, and test each.
+
+    Returns:
+        A row per network.
     """
-    training, columns = _training_set(unit, dataset, context)
-    test = evaluation_images(dataset, unit.protocol, unit.split)
-    networks = _finished_before(context)
+    training, columns = _load_training_set(unit, dataset, context)
+    test = get_evaluation_images(dataset, unit.protocol, unit.split)
+    networks, num_eval = _read_finished(context), unit.settings.num_eval
     epochs = unit.settings.epoch_eval_train + 1
-    for index in range(len(networks), unit.settings.num_eval):
+    for index in range(len(networks), num_eval):
         began = time.monotonic()
         network = evaluate_network(
             training,
@@ -46,27 +49,69 @@ def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row
             network=unit.network,
             seed=unit.seed,
             index=index,
-            progress=progress_callback(
-                context, before=index * epochs, total=unit.settings.num_eval * epochs
+            progress=make_progress_callback(
+                context, before=index * epochs, total=num_eval * epochs
             ),
         )
-        networks.append(_Timed(network, time.monotonic() - began))
-        if len(networks) < unit.settings.num_eval:
+        networks.append(_TimedNetwork(network, time.monotonic() - began))
+        # Training a network takes seconds to minutes: a checkpoint after each one is enough.
+        if len(networks) < num_eval:
             context.save_checkpoint(partial(_write_finished, networks))
-    return [
-        {
-            **columns,
-            "split": unit.split,
-            "network": unit.network,
-            **timed.columns(),
-            "seconds": timed.seconds,
-        }
-        for timed in networks
-    ]
+    shared = {**columns, "split": unit.split, "network": unit.network}
+    return [{**shared, **timed.columns()} for timed in networks]
+
+
+def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> list[Row]:
+    """Train fresh networks on the memory after each step, and test them on the classes seen.
+
+    Returns:
+        A row per step and network.
+    """
+    test = get_evaluation_images(dataset, unit.protocol, unit.split)
+    sets = [SyntheticSet.load(context.parent_folder(key) / SET_FILE) for key in unit.parents]
+    arrived = [context.load_parent_unit(key).dataset.classes for key in unit.parents]
+    images, labels = build_memory([part.training_images() for part in sets], arrived)
+    seen = list(itertools.accumulate(arrived))
+    sizes = [int(torch.isin(labels, torch.tensor(classes)).sum()) for classes in seen]
+    networks, num_eval = _read_finished(context), unit.settings.num_eval
+    epochs, total = unit.settings.epoch_eval_train + 1, len(seen) * num_eval
+    for done in range(len(networks), total):
+        step, index = divmod(done, num_eval)
+        began = time.monotonic()
+        network = evaluate_step(
+            images[: sizes[step]],
+            labels[: sizes[step]],
+            test,
+            dataset.info,
+            unit.settings,
+            seen=seen[step],
+            network=unit.network,
+            seed=unit.seed,
+            index=index,
+            step=step + 1,
+            steps=len(seen),
+            progress=make_progress_callback(context, before=done * epochs, total=total * epochs),
+        )
+        networks.append(_TimedNetwork(network, time.monotonic() - began))
+        if len(networks) < total:
+            context.save_checkpoint(partial(_write_finished, networks))
+    shared = {
+        "method": sets[0].method,
+        "ipc": sets[0].ipc,
+        "split": unit.split,
+        "network": unit.network,
+        "steps": len(seen),
+    }
+    rows: list[Row] = []
+    for done, timed in enumerate(networks):
+        step = done // num_eval
+        place = {"step": step + 1, "classes": list(seen[step])}
+        rows.append({**shared, **place, **timed.columns()})
+    return rows
 
 
 @dataclass(frozen=True)
-class _Timed:
+class _TimedNetwork:
     network: EvaluatedNetwork
     seconds: float
 
@@ -79,85 +124,33 @@ class _Timed:
             "train_accuracy": self.network.fit.accuracy,
             "train_loss": self.network.fit.loss,
             "passes": self.network.fit.mode,
+            "seconds": self.seconds,
         }
 
 
-def _write_finished(networks: list[_Timed], path: Path) -> None:
+def _write_finished(networks: list[_TimedNetwork], path: Path) -> None:
     path.write_text(json.dumps([asdict(timed) for timed in networks]))
 
 
-def _finished_before(context: UnitContext) -> list[_Timed]:
+def _read_finished(context: UnitContext) -> list[_TimedNetwork]:
     """Return the networks that an interrupted attempt had finished."""
     checkpoint = context.load_checkpoint()
     if checkpoint is None:
         return []
-    records = json.loads(checkpoint.read_text())
-    return [
-        _Timed(
-            EvaluatedNetwork(**{**record["network"], "fit": Fit(**record["network"]["fit"])}),
-            record["seconds"],
-        )
-        for record in records
-    ]
+    networks = []
+    for record in json.loads(checkpoint.read_text()):
+        fields = record["network"]
+        network = EvaluatedNetwork(**{**fields, "fit": Fit(**fields["fit"])})
+        networks.append(_TimedNetwork(network, record["seconds"]))
+    return networks
 
 
-def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Train fresh networks on the memory after each step, test them on the classes seen; a row a
-    step and network.
-    """
-    test = evaluation_images(dataset, unit.protocol, unit.split)
-    sets = [SyntheticSet.load(context.parent_folder(key) / SET_FILE) for key in unit.parents]
-    arrived = [context.load_parent_unit(key).dataset.classes for key in unit.parents]
-    images, labels = build_memory([part.training_images() for part in sets], arrived)
-    seen = [sum(arrived[: step + 1], ()) for step in range(len(arrived))]
-    of_memory = [int(torch.isin(labels, torch.tensor(classes)).sum()) for classes in seen]
-    networks, num_eval = _finished_before(context), unit.settings.num_eval
-    epochs, total = unit.settings.epoch_eval_train + 1, len(seen) * num_eval
-    for done in range(len(networks), total):
-        step, index = divmod(done, num_eval)
-        began = time.monotonic()
-        network = evaluate_step(
-            images[: of_memory[step]],
-            labels[: of_memory[step]],
-            test,
-            dataset.info,
-            unit.settings,
-            seen=seen[step],
-            network=unit.network,
-            seed=unit.seed,
-            index=index,
-            step=step + 1,
-            steps=len(seen),
-            progress=progress_callback(context, before=done * epochs, total=total * epochs),
-        )
-        networks.append(_Timed(network, time.monotonic() - began))
-        if len(networks) < total:
-            context.save_checkpoint(partial(_write_finished, networks))
-    shared = {
-        "method": sets[0].method,
-        "ipc": sets[0].ipc,
-        "split": unit.split,
-        "network": unit.network,
-    }
-    return [
-        {
-            **shared,
-            "steps": len(seen),
-            "step": done // num_eval + 1,
-            "classes": list(seen[done // num_eval]),
-            **timed.columns(),
-            "seconds": timed.seconds,
-        }
-        for done, timed in enumerate(networks)
-    ]
-
-
-def _training_set(
+def _load_training_set(
     unit: Evaluate, dataset: Dataset, context: UnitContext
 ) -> tuple[TrainingSet, dict[str, Any]]:
     """Return what the networks train on, and the columns that describe it."""
     if not unit.parents:
-        return TrainingSet.from_images(training_data(dataset, unit).train), {"method": "Whole"}
+        return TrainingSet.from_images(get_training_data(dataset, unit).train), {"method": "Whole"}
     (key,) = unit.parents
     synthetic = SyntheticSet.load(context.parent_folder(key) / SET_FILE)
     columns = {

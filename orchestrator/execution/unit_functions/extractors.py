@@ -12,7 +12,7 @@ from distill_core.tensor_files import write_tensors
 from distill_core.training.extractors import import_parameters, save_parameters, train_extractor
 from distill_core.training.trainer import Checkpoints, TrainingState
 from orchestrator.execution.context import UnitContext
-from orchestrator.execution.unit_functions.inputs import PARAMETERS_FILE, training_data
+from orchestrator.execution.unit_functions.inputs import PARAMETERS_FILE, get_training_data
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     ImportExtractor,
@@ -21,9 +21,7 @@ from orchestrator.units import (
 
 
 def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Train one network of the pool, from the last checkpoint on; its parameters are the
-    artifact.
-    """
+    """Train one network of the pool from its last checkpoint; its parameters are the artifact."""
     file = context.load_checkpoint()
     resume = None if file is None else load_file(file)
     began = time.monotonic() - (float(resume["seconds"]) if resume else 0.0)
@@ -33,7 +31,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
         context.save_checkpoint(lambda path: write_tensors(state | spent, path))
 
     network, fit = train_extractor(
-        training_data(dataset, unit),
+        get_training_data(dataset, unit),
         unit.settings,
         index=unit.index,
         progress=context.report_progress,
@@ -53,7 +51,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
 
 
 def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Read one network of a user's own pool; its parameters are the artifact."""
+    """Read one network of a custom pool; its parameters are the artifact."""
     began = time.monotonic()
     folder = context.data_root / Path(unit.folder).expanduser()
     files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
@@ -63,7 +61,7 @@ def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitConte
             " files; lower extractors.count or add files"
         )
     network = import_parameters(
-        files[unit.index], unit.network, training_data(dataset, unit).info, context.device
+        files[unit.index], unit.network, get_training_data(dataset, unit).info, context.device
     )
     save_parameters(network, context.workdir / PARAMETERS_FILE)
     return [{"network": unit.network, "index": unit.index, "seconds": time.monotonic() - began}]

@@ -1,4 +1,4 @@
-"""Units that show the features of a set beside those of real images."""
+"""Units that show the features of a set next to those of real images."""
 
 import math
 import time
@@ -13,9 +13,9 @@ from distill_core.synthetic_set import SyntheticSet
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
-    extractors,
     get_architecture,
-    training_data,
+    get_training_data,
+    load_extractors,
 )
 from orchestrator.store.tables import Row
 from orchestrator.units import (
@@ -25,23 +25,25 @@ from orchestrator.units import (
 
 
 def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Describe the features of a set, of the images it started from, and of real ones; a row a
-    class and origin.
+    """Describe the features of a set, of the images it started from, and of real images.
+
+    Returns:
+        A row per class and origin of the images.
     """
     began = time.monotonic()
     set_key, extractor_key = unit.parents
-    data, made = training_data(dataset, unit), context.load_parent_unit(set_key)
+    data, made = get_training_data(dataset, unit), context.load_parent_unit(set_key)
     synthetic = SyntheticSet.load(context.parent_folder(set_key) / SET_FILE)
     if isinstance(made, Distill):
         start = make_initial_images(data, made.settings, ipc=made.ipc, seed=made.seed)
     else:
         start = data.train.normalized(draw_initial_indices(data, synthetic.ipc, seed=unit.seed))
-    (extractor,) = extractors((extractor_key,), data, context).networks
+    (extractor,) = load_extractors((extractor_key,), data, context).networks
     described = compare_features(
         data,
         extractor,
         decode_canvases(start, synthetic.partition),
-        _by_class(synthetic).to(data.train.device),
+        _group_by_class(synthetic).to(data.train.device),
         unit.settings,
         seed=unit.seed,
     )
@@ -67,8 +69,8 @@ def embed(unit: Embed, dataset: Dataset, context: UnitContext) -> list[Row]:
     ]
 
 
-def _by_class(synthetic: SyntheticSet) -> Tensor:
-    """Return a set's training images class by class, (K, M, C, H, W)."""
+def _group_by_class(synthetic: SyntheticSet) -> Tensor:
+    """Return a set's training images by class, (K, M, C, H, W)."""
     images, labels = synthetic.training_images()
     by_class: Tensor = images[labels.sort(stable=True).indices].unflatten(
         0, (len(synthetic.class_names), -1)

@@ -1,6 +1,4 @@
-"""What unit functions read: data sets, as much of them as a unit may see, and the artifacts of
-parents.
-"""
+"""What unit functions read: what a unit may see of its data set, and artifacts of its parents."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +23,7 @@ SET_FILE = "synthetic_set.safetensors"
 def hide_test_split(dataset: Dataset, unit: Unit) -> Dataset:
     """Return the data set without its test images, unless the unit measures an accuracy on them.
 
-    What a unit must not see it does not get: nothing that distils, selects, trains extractors or
+    A unit does not get what it must not see: nothing that distills, selects, trains extractors or
     searches can read a test image or label.
     """
     if unit.reads_test_images:
@@ -33,19 +31,23 @@ def hide_test_split(dataset: Dataset, unit: Unit) -> Dataset:
     return replace(dataset, test=dataset.test.subset(torch.arange(0, device=dataset.test.device)))
 
 
-def training_data(dataset: Dataset, unit: Unit) -> Dataset:
+def get_training_data(dataset: Dataset, unit: Unit) -> Dataset:
     """Return the data set as a unit that trains may see it.
 
-    The strict protocol holds a part of the images out, the same ones whichever classes the unit is
-    about.
+    The strict protocol holds out a part of the training images. They are the same ones whatever
+    classes the unit is about, so they are taken out before the classes are restricted.
     """
     if getattr(unit, "protocol", None) == "strict":
         dataset = replace(dataset, train=hold_out(dataset.train)[0])
     return restrict(dataset, unit.dataset.classes)
 
 
-def evaluation_images(dataset: Dataset, protocol: Protocol, split: Split) -> ImageSet:
-    """Return the images that measure the accuracy."""
+def get_evaluation_images(dataset: Dataset, protocol: Protocol, split: Split) -> ImageSet:
+    """Return the images that measure the accuracy.
+
+    Raises:
+        SettingsError: the protocol has no such images.
+    """
     if split == "test":
         return dataset.test
     if protocol == "paper":
@@ -54,12 +56,12 @@ def evaluation_images(dataset: Dataset, protocol: Protocol, split: Split) -> Ima
 
 
 @lru_cache(maxsize=2)
-def load(ref: DatasetRef, root: Path, device: str) -> Dataset:
-    """Keep the last data sets in memory: a worker computes many units on the same images."""
+def load_cached_dataset(ref: DatasetRef, root: Path, device: str) -> Dataset:
+    """Load a data set; the last ones stay in memory, as a worker computes many units on each."""
     return load_dataset(ref, root, device=device)
 
 
-def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) -> ExtractorPool:
+def load_extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) -> ExtractorPool:
     """Return the networks that some units made, on the data set's device."""
     files = tuple(context.parent_folder(key) / PARAMETERS_FILE for key in keys)
     return _load_pool(
@@ -74,7 +76,7 @@ def extractors(keys: tuple[str, ...], dataset: Dataset, context: UnitContext) ->
 def _load_pool(
     files: tuple[Path, ...], network: str, info: DatasetInfo, device: str
 ) -> ExtractorPool:
-    """Keep the last pool in memory: a worker distils many sets with the same one."""
+    """Load a pool; the last one stays in memory, as a worker distills many sets with it."""
     return ExtractorPool.load(files, network, info, device)
 
 
@@ -89,11 +91,15 @@ def get_architecture(unit: Unit) -> str:
     return unit.architecture
 
 
-def progress_callback(
+def make_progress_callback(
     context: UnitContext, *, before: int = 0, total: int | None = None
 ) -> Callable[[int, int, dict[str, float]], None]:
-    """Report the progress of one part of a unit: `before` steps came before it, the unit has
-    `total`.
+    """Return a callback for the progress of one part of a unit.
+
+    Args:
+        context: takes the reports, and says whether to stop.
+        before: steps of the unit before this part.
+        total: steps of the whole unit; those of the part if left out.
     """
 
     def progress(step: int, of: int, values: dict[str, float]) -> None:

@@ -16,7 +16,11 @@ from distill_core.distillation.loop import distill_cohort
 from distill_core.distillation.run import Hooks, SetRun
 from distill_core.distillation.state import DistillationState
 from orchestrator.execution.context import UnitContext
-from orchestrator.execution.unit_functions.inputs import SET_FILE, extractors, training_data
+from orchestrator.execution.unit_functions.inputs import (
+    SET_FILE,
+    get_training_data,
+    load_extractors,
+)
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Distill,
@@ -24,16 +28,16 @@ from orchestrator.units import (
     to_json,
 )
 
-PICTURE_COLUMNS = 10
+MAX_PICTURE_COLUMNS = 10
 
 
 def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[Row]:
     """Choose real images; the set is the artifact."""
     began = time.monotonic()
-    data = training_data(dataset, unit)
+    data = get_training_data(dataset, unit)
     extractor = None
     if unit.parents:
-        (extractor,) = extractors(unit.parents, data, context).networks
+        (extractor,) = load_extractors(unit.parents, data, context).networks
     indices = select_coreset(data, unit.method, ipc=unit.ipc, seed=unit.seed, extractor=extractor)
     method = unit.method_name
     images = data.train.normalized(indices)
@@ -43,7 +47,7 @@ def select_images(unit: Select, dataset: Dataset, context: UnitContext) -> list[
 
 
 def distill_set(unit: Distill, dataset: Dataset, context: UnitContext) -> list[Row]:
-    """Distill one synthetic set, from its last checkpoint on; the set is the artifact."""
+    """Distill one synthetic set from its last checkpoint; the set is the artifact."""
     (rows,) = distill_sets([unit], dataset, [context])
     if isinstance(rows, Exception):
         raise rows
@@ -53,30 +57,34 @@ def distill_set(unit: Distill, dataset: Dataset, context: UnitContext) -> list[R
 def distill_sets(
     units: Sequence[Distill], dataset: Dataset, contexts: Sequence[UnitContext]
 ) -> list[list[Row] | Exception]:
-    """Distil one synthetic set or a cohort of them, each from its last checkpoint on; the sets are
-    the artifacts.
+    """Distill a set or a cohort of them, each from its last checkpoint; the sets are the artifacts.
 
     Returns:
         For each unit its rows, or what ended it.
     """
     first, context = units[0], contexts[0]
-    data = training_data(dataset, first)
+    data = get_training_data(dataset, first)
     parents = next((unit.parents for unit in units if unit.parents), ())
     sources: dict[int, dict[str, Tensor]] = {}
-    cells = [_cell(unit, own, sources) for unit, own in zip(units, contexts, strict=True)]
-    pool = extractors(parents, data, context) if parents else None
-    ended = distill_cohort(data, cells, ipc=first.ipc, seed=first.seed, extractors=pool)
+    runs = []
+    for unit, unit_context in zip(units, contexts, strict=True):
+        runs.append(_resume_set_run(unit, unit_context, sources))
+    pool = load_extractors(parents, data, context) if parents else None
+    ended = distill_cohort(data, runs, ipc=first.ipc, seed=first.seed, extractors=pool)
     rows: list[list[Row] | Exception] = []
-    for unit, own, state in zip(units, contexts, ended, strict=True):
+    for unit, unit_context, state in zip(units, contexts, ended, strict=True):
+        # What goes wrong with one set, or with saving it, must not end the others.
         try:
-            rows.append([_finished(unit, data, own, state, together=len(units))])
+            rows.append([_finish_set(unit, data, unit_context, state, together=len(units))])
         except Exception as error:
             rows.append(error)
     return rows
 
 
-def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tensor]]) -> SetRun:
-    """Return a unit as the loop takes it, where its last checkpoint left it.
+def _resume_set_run(
+    unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tensor]]
+) -> SetRun:
+    """Return what the distillation loop needs of a unit, from its last checkpoint.
 
     The source of networks after an iteration is the same for all sets of a cohort, so one of it is
     kept in memory.
@@ -87,9 +95,8 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
         state.source = sources.setdefault(state.iteration, state.source)
 
     def progress(step: int, total: int, values: dict[str, float]) -> None:
-        context.report_progress(
-            step, total, {LOSS_NAMES.get(name, name): value for name, value in values.items()}
-        )
+        named = {LOSS_NAMES.get(name, name): value for name, value in values.items()}
+        context.report_progress(step, total, named)
 
     return SetRun(
         settings=unit.settings,
@@ -102,7 +109,7 @@ def _cell(unit: Distill, context: UnitContext, sources: dict[int, dict[str, Tens
     )
 
 
-def _finished(
+def _finish_set(
     unit: Distill,
     dataset: Dataset,
     context: UnitContext,
@@ -110,7 +117,7 @@ def _finished(
     *,
     together: int,
 ) -> Row:
-    """Save the set and return its row; what ended it early is raised."""
+    """Save the set and return its row; raise what ended it early."""
     if isinstance(state, Exception):
         raise state
     settings, method = unit.settings, unit.method_name
@@ -130,7 +137,7 @@ def _finished(
         "seconds": state.seconds,
         "seconds_per_iteration": state.seconds / settings.iterations,
     }
-    return row | _curve_columns(state)
+    return row | _build_curve_columns(state)
 
 
 LOSS_NAMES = {
@@ -143,7 +150,7 @@ LOSS_NAMES = {
 }
 
 
-def _curve_columns(state: DistillationState) -> dict[str, Any]:
+def _build_curve_columns(state: DistillationState) -> dict[str, Any]:
     columns: dict[str, Any] = {"curve_iteration": state.curve.iteration}
     for name, values in state.curve.values.items():
         column = LOSS_NAMES.get(name, name)
@@ -163,8 +170,10 @@ def _save_set(
     method: str,
     partition: int,
 ) -> None:
-    """Save images (K, ipc, C, H, W), normalised, as the unit's synthetic set, and show them in
-    TensorBoard.
+    """Save images as the unit's synthetic set, and show them in TensorBoard.
+
+    Args:
+        images: (K, ipc, C, H, W), normalized.
     """
     classes, ipc = images.shape[:2]
     spec = json.loads(to_json(unit))
@@ -172,8 +181,7 @@ def _save_set(
         images, dataset.info, method=method, partition=partition, spec=spec, key=unit.key
     )
     synthetic.save(context.workdir / SET_FILE)
-    shown = synthetic.images.view(classes, ipc, *synthetic.images.shape[1:])[
-        :, :PICTURE_COLUMNS
-    ].flatten(0, 1)
-    grid = make_grid(shown.clamp(0, 1), nrow=min(ipc, PICTURE_COLUMNS), padding=1)
+    by_class = synthetic.images.view(classes, ipc, *synthetic.images.shape[1:])
+    shown = by_class[:, :MAX_PICTURE_COLUMNS].flatten(0, 1)
+    grid = make_grid(shown.clamp(0, 1), nrow=min(ipc, MAX_PICTURE_COLUMNS), padding=1)
     context.log_image("synthetic images", (grid.permute(1, 2, 0) * 255).round().byte().numpy())

@@ -237,7 +237,7 @@ def test_a_search_for_settings_never_gets_test_labels(run, store, tmp_path, monk
         return original(unit, dataset, context)
 
     monkeypatch.setattr(unit_functions, "compute_rows", spy)
-    monkeypatch.setattr(unit_functions, "load", poisoned)
+    monkeypatch.setattr(unit_functions, "load_cached_dataset", poisoned)
     poisoned_store = open_store(tmp_path / "poisoned")
     settings = TrialSettings(
         store=str(poisoned_store.root), data_root=str(tmp_path), run="run", tensorboard=False

@@ -27,9 +27,9 @@ from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.execution.unit_functions import (
     SET_FILE,
-    evaluation_images,
+    get_evaluation_images,
+    get_training_data,
     run_unit,
-    training_data,
 )
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
@@ -256,18 +256,18 @@ def random(*, strict, classes=()):
 def test_the_strict_protocol_trains_and_chooses_on_disjoint_images(tmp_path):
     digits = load_dataset(DatasetRef(name="digits"), tmp_path)
     kept, held_out = (
-        training_data(digits, random(strict=True)).train,
-        evaluation_images(digits, "strict", "validation"),
+        get_training_data(digits, random(strict=True)).train,
+        get_evaluation_images(digits, "strict", "validation"),
     )
     assert len(kept) + len(held_out) == len(digits.train)
-    assert training_data(digits, random(strict=False)).train is digits.train
-    assert evaluation_images(digits, "strict", "test") is digits.test
+    assert get_training_data(digits, random(strict=False)).train is digits.train
+    assert get_evaluation_images(digits, "strict", "test") is digits.test
     seen = {image.numpy().tobytes() for image in kept.images}
     both = [image for image in held_out.images if image.numpy().tobytes() in seen]
     duplicates = len(digits.train) - len({image.numpy().tobytes() for image in digits.train.images})
     assert len(both) <= duplicates
     with pytest.raises(SettingsError, match="protocol strict"):
-        evaluation_images(digits, "paper", "validation")
+        get_evaluation_images(digits, "paper", "validation")
 
 
 def test_rows_carry_where_they_come_from(store, run):
