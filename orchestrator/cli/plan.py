@@ -49,7 +49,7 @@ def plan(
     Units that the store already has are not counted. Nothing is run and nothing is written.
     """
     request = build_request(space, overrides, smoke)
-    show_plan(request, open_store(store), this_machine(cpus, gpus), Console())
+    show_plan(request, open_store(store), describe_machine(cpus, gpus), Console())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,17 @@ class Machine:
 
     @property
     def workers(self) -> int:
-        """Units at a time: one a GPU, or one a core where there is no GPU."""
+        """Units at the same time: one per GPU, or one per core if there is no GPU."""
         return self.gpus or self.cpus
 
     def __str__(self) -> str:
-        return _count(self.gpus, "GPU") if self.gpus else _count(self.cpus, "CPU core")
+        return (
+            _format_count(self.gpus, "GPU") if self.gpus else _format_count(self.cpus, "CPU core")
+        )
 
 
-def this_machine(cpus: int | None = None, gpus: int | None = None) -> Machine:
-    """Count the cores and GPUs of this machine, where they are not given."""
+def describe_machine(cpus: int | None = None, gpus: int | None = None) -> Machine:
+    """Return the given cores and GPUs, or count those of this machine."""
     if cpus is None:
         cpus = (
             len(os.sched_getaffinity(0))
@@ -96,17 +98,17 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
     )
     todo = find_pending(plan, done).pending
     counts = (
-        _count(len(space.experiments), "experiment"),
-        _count(len(plan.cells), "cell"),
-        _count(len(plan.units), "unit"),
+        _format_count(len(space.experiments), "experiment"),
+        _format_count(len(plan.cells), "cell"),
+        _format_count(len(plan.units), "unit"),
     )
     console.print(f"{request.name}: {', '.join(counts)}", highlight=False, markup=False)
-    console.print(_table(plan, done, todo, estimates))
-    for line in _conclusion(space, plan, store, todo, estimates, machine):
+    console.print(_build_table(plan, done, todo, estimates))
+    for line in _write_conclusion(space, plan, store, todo, estimates, machine):
         console.print(line, highlight=False, markup=False)
 
 
-def _table(
+def _build_table(
     plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]
 ) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -118,21 +120,21 @@ def _table(
     for kind in KINDS:
         if not kinds[kind]:
             continue
-        ours = [key for key, unit in plan.units.items() if unit.kind == kind]
+        planned = [key for key, unit in plan.units.items() if unit.kind == kind]
         running = [key for key in todo if plan.units[key].kind == kind]
         table.add_row(
             kind,
-            f"{len(ours):,}",
-            f"{len(shared.intersection(ours)):,}",
-            f"{len(done.intersection(ours)):,}",
+            f"{len(planned):,}",
+            f"{len(shared.intersection(planned)):,}",
+            f"{len(done.intersection(planned)):,}",
             f"{len(running):,}",
             format_duration(sum(estimates[key].seconds for key in running)),
-            size(max(estimates[key].memory for key in ours)),
+            format_size(max(estimates[key].memory for key in planned)),
         )
     return table
 
 
-def _conclusion(
+def _write_conclusion(
     space: Space,
     plan: Plan,
     store: Store,
@@ -150,44 +152,46 @@ def _conclusion(
         else f"{format_duration(total)} of one core"
     )
     lines = [
-        f"To run: {_count(len(todo), 'unit')}, {hours}; about {format_duration(wall)} on {machine}."
+        f"To run: {_format_count(len(todo), 'unit')}, {hours};"
+        f" about {format_duration(wall)} on {machine}."
     ]
     measured = sum(estimates[key].basis == "measured" for key in todo)
     rate = (
-        f"{GPU_FLOPS / 1e12:.0f} TFLOP/s a GPU"
+        f"{GPU_FLOPS / 1e12:.0f} TFLOP/s per GPU"
         if machine.gpus
-        else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
+        else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s per core"
     )
     if measured:
         lines.append(
-            f"Basis: rows in {store} for {measured:,} of them, for the others a cost model"
-            " corrected by these."
+            f"Basis: rows in {store} for {measured:,} of them; for the others a cost model"
+            " corrected by these rows."
         )
     else:
         lines.append(
             f"Basis: a cost model ({rate}); there are no measured rows of such units in {store}."
         )
-    own = sorted(
-        {
-            ref.name
-            for experiment in space.experiments
-            for ref in experiment.datasets
-            if ref.path is not None
-        }
-    )
-    if own:
+    custom = sorted(_find_custom_datasets(space))
+    if custom:
         lines.append(
-            f"The size of {', '.join(own)} is not known before it is read;"
+            f"The size of {', '.join(custom)} is not known before it is read;"
             f" {ASSUMED_SHAPE.train_images:,} images of {ASSUMED_SHAPE.classes} classes are"
             " assumed."
         )
     return lines
 
 
-def size(count: float) -> str:
+def _find_custom_datasets(space: Space) -> set[str]:
+    """Return the names of the user's data sets, whose size is not known before they are read."""
+    custom = set()
+    for experiment in space.experiments:
+        custom |= {ref.name for ref in experiment.datasets if ref.path is not None}
+    return custom
+
+
+def format_size(count: float) -> str:
     """Write a number of bytes as "350 MB" or "1.2 GB"."""
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
-def _count(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

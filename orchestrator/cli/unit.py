@@ -1,6 +1,7 @@
 """`iid unit`: one unit in this process, for debugging."""
 
 import os
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,11 @@ from distill_core.settings import SettingsError
 from orchestrator.cli.options import DataOption, StoreOption, build_console
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
-from orchestrator.execution.trial import RUNNER, TrialSettings, UnitResult
+from orchestrator.execution.trial import RUNNER, UnitResult
 from orchestrator.execution.worker import prepare_process
+from orchestrator.launch.options import RunOptions
 from orchestrator.launch.status import find_unit
-from orchestrator.store import provenance
+from orchestrator.store import provenance, run_log
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.text import format_duration
@@ -54,31 +56,31 @@ def run_one(
     """
     store = store.resolved()
     unit = find_unit(store, key)
-    _check_possible(unit, store, device)
+    _check_unit(unit, store, device)
     cores = os.cpu_count() or 1
-    settings = TrialSettings(
-        store=store.address,
-        data_root=str(data.expanduser().resolve()),
-        run=provenance.make_run_id(),
-        git_commit=provenance.read_git_commit(),
-        runner=runner,
+    options = RunOptions(data_root=data, runner=runner)
+    settings = replace(
+        options.build_trial_settings(store, provenance.make_run_id()),
         cpus=cores,
         report_seconds=2.0,
     )
     console.print(Text(describe_unit(unit)))
     prepare_process(cpus=cores, gpus=float(device != "cpu"))
+
+    def report(progress: UnitProgress) -> None:
+        console.print(_format_progress(progress))
+
     try:
-        result = compute_unit(
-            unit, settings, device=device, report=lambda report: console.print(_line(report))
-        )
+        with run_log.record_launch(store, settings.run):
+            result = compute_unit(unit, settings, device=device, report=report)
     except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on at the last checkpoint.")
+        console.print("Stopped; the same command continues from the last checkpoint.")
         return 130
-    console.print(_outcome(result, store.locate_done(unit)))
+    console.print(_format_result(result, store.locate_done(unit)))
     return 0 if result.status in ("done", "present") else 1
 
 
-def _check_possible(unit: Unit, store: Store, device: str) -> None:
+def _check_unit(unit: Unit, store: Store, device: str) -> None:
     for parent in unit.parents:
         store.fetch_folder(parent)
     if device == "cuda":
@@ -90,12 +92,12 @@ def _check_possible(unit: Unit, store: Store, device: str) -> None:
             )
 
 
-def _line(report: UnitProgress) -> Text:
+def _format_progress(report: UnitProgress) -> Text:
     values = "  ".join(f"{name} {value:.4g}" for name, value in report.values.items())
     return Text(f"{report.step}/{report.total}  {values}")
 
 
-def _outcome(result: UnitResult, place: str) -> Text:
+def _format_result(result: UnitResult, place: str) -> Text:
     match result.status:
         case "done":
             return Text(f"done in {format_duration(result.seconds)}: {place}")
@@ -104,7 +106,7 @@ def _outcome(result: UnitResult, place: str) -> Text:
         case "busy":
             return Text("a launch is computing this unit right now; see iid status")
         case "stopped":
-            return Text("stopped after a checkpoint; the same command goes on from there")
+            return Text("stopped after a checkpoint; the same command continues from there")
         case _ if result.fatal:
             return Text(f"{result.error}: {result.reason}")
         case _:

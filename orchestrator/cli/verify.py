@@ -52,13 +52,13 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     _print_findings(seen.findings, console)
     extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
     if seen.intact:
-        console.print(f"{extent}: everything is what was computed.", highlight=False)
+        console.print(f"{extent}: everything is as it was computed.", highlight=False)
         return 0
-    console.print(f"{extent}: {_todo(seen)}.", highlight=False, soft_wrap=True)
+    console.print(f"{extent}: {_summarize_actions(seen)}.", highlight=False, soft_wrap=True)
     if not mend:
         console.print(
-            f"iid verify --repair --store {store} moves what is damaged to its folder damaged and"
-            " publishes rows again; then run the search space again. Nothing is deleted.",
+            f"iid verify --repair --store {store} moves damaged files to the folder damaged of the"
+            " store and publishes rows again; then run the search space again. Nothing is deleted.",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -70,7 +70,7 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     )
     for finding in left:
         console.print(
-            Text(f"left alone: {finding.place}: somebody works on it right now"), soft_wrap=True
+            Text(f"left alone: {finding.place}: another process is working on it"), soft_wrap=True
         )
     return 1 if left else 0
 
@@ -93,7 +93,7 @@ def _print_findings(findings: Sequence[Finding], console: Console) -> None:
         console.print(f"and {len(findings) - SHOWN} more")
 
 
-def _todo(seen: Verification) -> str:
+def _summarize_actions(seen: Verification) -> str:
     counts = {
         "units to compute again": len(seen.recompute),
         "rows to publish again": sum(finding.action == "publish" for finding in seen.findings),

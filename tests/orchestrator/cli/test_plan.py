@@ -47,7 +47,7 @@ def test_plan_counts_units_by_kind(iid):
         assert row(result, kind)[3:5] == ["0", str(len(ours))]
     assert f"{len(plan.units)} units" in result.stdout
     assert "on 2 CPU cores" in result.stdout
-    assert "cost model (50 GFLOP/s a core)" in result.stdout
+    assert "cost model (50 GFLOP/s per core)" in result.stdout
 
 
 def test_plan_leaves_out_what_the_store_has(iid, tmp_path):

@@ -151,7 +151,7 @@ def test_the_command_line_works_on_a_url(tmp_path, s3_url, iid, ray_on_two_cores
     code, said = iid("status", *store)
     assert code == 0 and "tiny.yaml" in said
     code, said = iid("verify", *store)
-    assert code == 0 and "4 units" in said and "everything is what was computed" in said
+    assert code == 0 and "4 units" in said and "everything is as it was computed" in said
 
     opened = open_store(s3_url)
     key = next(key for key in opened.find_done_keys() if opened.read_unit(key).kind == "distill")
