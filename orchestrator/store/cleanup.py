@@ -28,9 +28,9 @@ def clean_up(store: Store, done: frozenset[str]) -> None:
 
     # All is listed before anything is removed: a lease that goes would make its unit look free.
     for name in [
-        *storage.abandoned(done, is_held),
-        *_of_done_units(storage, done, is_held),
-        *_temporaries(storage),
+        *storage.find_abandoned(done, is_held),
+        *_find_outlived(storage, done, is_held),
+        *_find_temporaries(storage),
     ]:
         try:
             storage.remove_all(name)
@@ -49,7 +49,7 @@ def may_be_held(storage: Storage, key: str) -> bool:
         return True
 
 
-def _of_done_units(
+def _find_outlived(
     storage: Storage, done: frozenset[str], is_held: Callable[[str], bool]
 ) -> Iterator[str]:
     """Yield leases, failures and checkpoints of done units, half-written checkpoints of all."""
@@ -96,7 +96,7 @@ def _prune_copies(local: Path, done: frozenset[str], is_held: Callable[[str], bo
         _log.debug("the working copy is not cleaned up: %s", error)
 
 
-def _temporaries(storage: Storage) -> Iterator[str]:
+def _find_temporaries(storage: Storage) -> Iterator[str]:
     """Yield half-made takeovers of leases and stop signals that are a day old."""
     then = time.time() - DAY
     for folder in ("leases", "runs"):

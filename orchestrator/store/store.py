@@ -29,7 +29,7 @@ from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, records, tables
 from orchestrator.store.stop_signal import StopSignal
-from orchestrator.store.storage import MAX_SINGLE_LOOKUPS, Storage, check_writable, marker
+from orchestrator.store.storage import MAX_SINGLE_LOOKUPS, Storage, check_writable, place_marker
 from orchestrator.store.storage.integrity import (
     describe_repair,
     find_first_difference,
@@ -130,7 +130,7 @@ class Store:
 
     def find_done_keys(self) -> frozenset[str]:
         """Keys of all units that are done; no file is read."""
-        return frozenset(self.storage.published())
+        return frozenset(self.storage.list_published())
 
     def read_done_record(self, key: str) -> dict[str, Any]:
         """Return what `DONE` says: run, time, SHA-256 of each artifact and of the rows.
@@ -322,7 +322,7 @@ class Store:
 
     def place_marker(self) -> AbstractContextManager[str]:
         """Have a marker in the store that other machines can see, and give its name."""
-        return marker(self.storage)
+        return place_marker(self.storage)
 
     def sees(self, marker: str) -> bool:
         """Whether a marker that another machine has put is there."""

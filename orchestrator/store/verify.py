@@ -267,7 +267,7 @@ def _find_leftovers(storage: Storage, done: Collection[str]) -> Iterator[Finding
     def is_held(key: str) -> bool:
         return may_be_held(storage, key)
 
-    for name in sorted(storage.abandoned(done, is_held)):
+    for name in sorted(storage.find_abandoned(done, is_held)):
         problem = "was left by a killed process; the next launch removes it"
         yield Finding(place=name, problem=problem, action="none")
     for name in sorted(storage.entries(leases.FOLDER)):

@@ -73,7 +73,7 @@ def check_unit(storage: Storage, unit: str, files: Mapping[str, Entry]) -> UnitC
     try:
         record = read_record(storage, unit)
         hashes = read_hashes(record, storage.where(f"{unit}/{DONE}"))
-        folder = storage.contents(unit, record)
+        folder = storage.locate_contents(unit, record)
     except StoreError as error:
         check.add(DONE, f"is damaged: {describe(error)}")
         return check

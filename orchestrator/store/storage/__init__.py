@@ -2,8 +2,8 @@
 
 Common to both is everything in `orchestrator.store` outside this package. An entry is a file or an
 object, named relative to the store with slashes. The one real difference is how a finished unit
-appears at once and only once (`publish`), and so where its files are (`contents`, `fetch`) and what
-a killed attempt leaves (`abandoned`).
+appears at once and only once (`publish`), and so where its files are (`locate_contents`, `fetch`)
+and what a killed attempt leaves (`find_abandoned`).
 """
 
 import uuid
@@ -116,16 +116,18 @@ class Storage(Protocol):
         `DONE` is to say; its `sha256` names all files.
         """
 
-    def published(self) -> dict[str, str]:
+    def list_published(self) -> dict[str, str]:
         """Return the kinds of all units that are done, by key; no file is read."""
 
-    def contents(self, unit: str, record: Mapping[str, Any]) -> str:
+    def locate_contents(self, unit: str, record: Mapping[str, Any]) -> str:
         """Return the folder of a done unit's files; StoreError if `record` is damaged."""
 
     def fetch(self, unit: str, *, again: bool = False) -> Path:
         """Return the local folder of a done unit; `again` does not trust a copy from before."""
 
-    def abandoned(self, done: Collection[str], is_held: Callable[[str], bool]) -> Iterator[str]:
+    def find_abandoned(
+        self, done: Collection[str], is_held: Callable[[str], bool]
+    ) -> Iterator[str]:
         """Yield what killed processes left while they wrote, and nobody can need.
 
         `done` has the keys of done units; `is_held` says whether somebody may hold a key's lease.
@@ -140,7 +142,7 @@ def check_writable(storage: Storage) -> None:
     """
     with atomic_files.translate_errors(storage.local):
         storage.local.mkdir(parents=True, exist_ok=True)
-    with marker(storage) as name:
+    with place_marker(storage) as name:
         if storage.create(name, b"a second writer\n"):
             raise StoreError(
                 f"store: {storage.address}: the storage lets a second writer replace what the first"
@@ -150,7 +152,7 @@ def check_writable(storage: Storage) -> None:
 
 
 @contextmanager
-def marker(storage: Storage) -> Iterator[str]:
+def place_marker(storage: Storage) -> Iterator[str]:
     """Have a marker in the store that other machines can see, and give its name."""
     name = f".marker.{uuid.uuid4().hex}"
     try:

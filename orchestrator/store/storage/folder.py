@@ -131,7 +131,7 @@ class FolderStorage:
             atomic_files.write(workdir / DONE, atomic_files.to_json_bytes(record))
             return rename_unless_complete(workdir, self.local / unit)
 
-    def published(self) -> dict[str, str]:
+    def list_published(self) -> dict[str, str]:
         """List units, with one look for `DONE` in each."""
         units = self.local / "units"
         found = {}
@@ -143,13 +143,15 @@ class FolderStorage:
                         found[key] = kind
         return found
 
-    def contents(self, unit: str, record: Mapping[str, Any]) -> str:
+    def locate_contents(self, unit: str, record: Mapping[str, Any]) -> str:
         return unit
 
     def fetch(self, unit: str, *, again: bool = False) -> Path:
         return self.local / unit
 
-    def abandoned(self, done: Collection[str], is_held: Callable[[str], bool]) -> Iterator[str]:
+    def find_abandoned(
+        self, done: Collection[str], is_held: Callable[[str], bool]
+    ) -> Iterator[str]:
         """Yield the folders of killed attempts, and hidden files that are a day old.
 
         An attempt holds its unit's lease before it makes its folder, so one without is over.

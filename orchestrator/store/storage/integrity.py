@@ -34,7 +34,7 @@ def read_intact(storage: Storage, unit: str, name: str) -> tuple[str, bytes]:
         StoreError: it is missing, or is not what was written.
     """
     record = read_record(storage, unit)
-    path = f"{storage.contents(unit, record)}/{name}"
+    path = f"{storage.locate_contents(unit, record)}/{name}"
     where, data = storage.where(path), storage.get(path)
     if data is None:
         raise StoreError(f"store: {where} is missing; {describe_repair(storage.address)}")

@@ -117,17 +117,17 @@ class ObjectStorage(Objects):
         try:
             if first:
                 self._keep(unit, workdir, mark)
-            for attempt in self._losers(unit):  # their writers find `DONE` and give up
+            for attempt in self._find_losers(unit):  # their writers find `DONE` and give up
                 self.remove_all(attempt)
         except (OSError, StoreError) as error:
             _log.warning("%s is done, but leftovers stay: %s", self.where(unit), error)
         return first
 
-    def published(self) -> dict[str, str]:
+    def list_published(self) -> dict[str, str]:
         paths = (PurePosixPath(name).parts for name in self.entries("units"))
         return {path[1]: path[0] for path in paths if len(path) == 3 and path[2] == DONE}
 
-    def contents(self, unit: str, record: Mapping[str, Any]) -> str:
+    def locate_contents(self, unit: str, record: Mapping[str, Any]) -> str:
         attempt, key = record.get("attempt"), PurePosixPath(unit).name
         found = _ATTEMPT.fullmatch(attempt) if isinstance(attempt, str) else None
         if found is not None and found["key"] == key:
@@ -144,7 +144,7 @@ class ObjectStorage(Objects):
         """
         data = self.get(f"{unit}/{DONE}") or b""
         record = atomic_files.parse_json(self.where(f"{unit}/{DONE}"), data)
-        attempt, place = self.contents(unit, record), self.local / unit
+        attempt, place = self.locate_contents(unit, record), self.local / unit
         with atomic_files.translate_errors(place):
             mark = place / DONE
             if not again and mark.exists() and mark.read_bytes() == data:
@@ -160,7 +160,9 @@ class ObjectStorage(Objects):
             shutil.rmtree(folder, ignore_errors=True)
         return place
 
-    def abandoned(self, done: Collection[str], is_held: Callable[[str], bool]) -> Iterator[str]:
+    def find_abandoned(
+        self, done: Collection[str], is_held: Callable[[str], bool]
+    ) -> Iterator[str]:
         """Yield attempts that cannot win: others than the winner, or a day old and nobody's.
 
         An attempt that is still young may be about to win, whoever holds the lease by now.
@@ -173,7 +175,7 @@ class ObjectStorage(Objects):
         attempts = Counter(place[:2] for place in changed)
         for kind, key in attempts:
             if key in done and attempts[kind, key] > 1:
-                yield from self._losers(unit_name(kind, key))
+                yield from self._find_losers(unit_name(kind, key))
         then = time.time() - DAY
         for (kind, key, attempt), last in changed.items():
             if key not in done and last < then and not is_held(key):
@@ -181,12 +183,12 @@ class ObjectStorage(Objects):
 
     # Inside
 
-    def _losers(self, unit: str) -> list[str]:
+    def _find_losers(self, unit: str) -> list[str]:
         """Return the attempts at a done unit that did not win; none if `DONE` is damaged."""
         names = (PurePosixPath(name).parts for name in self.entries(unit))
         attempts = {f"{unit}/{parts[0]}" for parts in names if len(parts) > 1}
         try:
-            return sorted(attempts - {self.contents(unit, read_record(self, unit))})
+            return sorted(attempts - {self.locate_contents(unit, read_record(self, unit))})
         except StoreError as error:
             _log.warning("attempts at a unit stay: %s", error)
             return []

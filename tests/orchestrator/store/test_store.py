@@ -250,7 +250,7 @@ def test_a_damaged_spec_is_named(machine):
     commit(store, unit)
     folder = f"units/{unit.kind}/{unit.key}"
     record = store.read_done_record(unit.key)
-    name = f"{store.storage.contents(folder, record)}/spec.json"
+    name = f"{store.storage.locate_contents(folder, record)}/spec.json"
     for damage in (b"{}", b"5", b'{"kind": "select", "seed": {}}', b'{"kind": []}', b"\xff"):
         store.storage.put(name, damage)
         with pytest.raises(StoreError, match=r"spec\.json is damaged"):

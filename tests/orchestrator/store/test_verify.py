@@ -45,7 +45,7 @@ def file_of(store, unit, name):
     folder = f"units/{unit.kind}/{unit.key}"
     if name == DONE:
         return f"{folder}/{DONE}"
-    return f"{store.storage.contents(folder, store.read_done_record(unit.key))}/{name}"
+    return f"{store.storage.locate_contents(folder, store.read_done_record(unit.key))}/{name}"
 
 
 def edit(change):

@@ -101,10 +101,10 @@ def workdir(storage, content):
 
 def test_a_unit_is_published_once_and_completely(storage):
     unit = "units/select/ab"
-    assert storage.published() == {}
+    assert storage.list_published() == {}
     first, second = workdir(storage, "first"), workdir(storage, "second")
     assert storage.publish(unit, *first) and not storage.publish(unit, *second)
-    assert storage.published() == {"ab": "select"}
+    assert storage.list_published() == {"ab": "select"}
     for again in (False, True):
         folder = storage.fetch(unit, again=again)
         assert {path.name for path in folder.iterdir()} == {"set.txt", "DONE"}
@@ -118,14 +118,16 @@ def test_what_nobody_can_need_is_abandoned_unless_it_is_held(storage):
     if not storage.is_local:  # behind a URL, what it had uploaded
         storage.put("units/select/ab/0123/set.txt", b"half")
         storage.put("units/select/ab/4567/set.txt", b"half")
-        assert list(storage.abandoned(set(), lambda key: False)) == []  # it may be about to win
+        assert (
+            list(storage.find_abandoned(set(), lambda key: False)) == []
+        )  # it may be about to win
         mark = b'{"attempt": "units/select/ab/4567"}'
         storage.put("units/select/ab/DONE", mark)
         left = "units/select/ab/0123"
     else:
-        assert list(storage.abandoned({"ab"}, lambda key: key == "ab")) == []
+        assert list(storage.find_abandoned({"ab"}, lambda key: key == "ab")) == []
         left = "units/select/.ab.half"
-    assert list(storage.abandoned({"ab"}, lambda key: False)) == [left]
+    assert list(storage.find_abandoned({"ab"}, lambda key: False)) == [left]
 
 
 def test_a_damaged_mark_is_refused_behind_a_url(s3_url, tmp_path):
