@@ -60,7 +60,7 @@ def invoke(*arguments):
         ),
         (
             ["{}/res_DM.pt", "--dataset", "digits", "--normalised", "no"],
-            "looks like normalised images",
+            "looks like normalized images",
         ),
         (
             ["{}/res_DM.pt", "--dataset", "digits", "--lr-net", "file"],
@@ -117,7 +117,7 @@ def test_options(tmp_path):
     options = read_options(
         normalised="0.4,0.5,0.6,0.1,0.2,0.3", zca="no", factor=2, soft_labels=None, check=True
     )
-    assert (options.normalised, options.mean, options.std) == (
+    assert (options.normalized, options.mean, options.std) == (
         True,
         (0.4, 0.5, 0.6),
         (0.1, 0.2, 0.3),
@@ -176,7 +176,9 @@ def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(
         return done.output
 
     output = run()
-    assert "DC, DSA or DM, stored normalised" in output and "safetensors file of ours" in output
+    assert (
+        "DC, DSA or DM, stored normalized" in output and "safetensors file in our format" in output
+    )
     rows = pd.read_parquet(tmp_path / "store" / "tables" / "evaluations")
     assert {f"[{key[:6]}]" for key in rows["set_key"][rows["method"] != "Random"]} == set(
         re.findall(r"Set \d of .* (\[\w{6}\]), IPC", output)

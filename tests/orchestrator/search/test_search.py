@@ -174,6 +174,7 @@ def test_the_shipped_search_on_digits_stops_a_third_of_its_trials_early(tmp_path
     }
 
 
+@pytest.mark.slow
 def test_a_search_continues_behind_a_url_from_another_machine(
     make_study, tmp_path, s3_url, monkeypatch, ray_on_two_cores
 ):

@@ -44,6 +44,17 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     assert simulate(study, 12, store=open_store(tmp_path / "killed")) == whole
 
 
+def test_a_killed_search_behind_a_url_continues_from_another_machine(
+    make_study, simulate, tmp_path, s3_url, monkeypatch
+):
+    study = make_study("seeds=1")
+    simulate(study, 6, store=open_store(s3_url), kill_after=5)
+    monkeypatch.setenv("IID_STORE_CACHE", str(tmp_path / "elsewhere"))
+    trials = simulate(study, 6, store=open_store(s3_url))
+    assert trials == simulate(study, 6, store=open_store(tmp_path / "whole"))
+    assert trials == read_trials(study, open_store(s3_url))
+
+
 def test_poor_trials_are_stopped_and_the_published_settings_never(make_study, simulate):
     study = make_study(sampler="random")
     trials = simulate(
