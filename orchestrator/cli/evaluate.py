@@ -120,7 +120,9 @@ def evaluate(
     )
     code = evaluate_sets(
         paths,
-        ask(dataset, architectures, protocol.value, beside, overrides or [], num_eval),
+        build_evaluation_request(
+            dataset, architectures, protocol.value, beside, overrides or [], num_eval
+        ),
         open_store(store),
         build_run_options(data, gpus_per_trial, cpus_per_trial, address),
         build_console(),
@@ -184,7 +186,7 @@ def evaluate_sets(
     return summary.exit_code
 
 
-def ask(
+def build_evaluation_request(
     dataset: str,
     architectures: str,
     protocol: Protocol,
@@ -192,7 +194,7 @@ def ask(
     overrides: Iterable[str],
     num_eval: int | None,
 ) -> EvaluationRequest:
-    """Check what the command line asks for.
+    """Check and collect what the command line asks for.
 
     Raises:
         SpaceError: a name is unknown, or a setting does not fit.
@@ -207,8 +209,8 @@ def ask(
         )
     values = {
         "datasets": parse_document("--dataset", dataset, lines=False).value,
-        "architectures": _listed(architectures) or [SAME],
-        **({"methods": _listed(beside)} if _listed(beside) else {}),
+        "architectures": _split_list(architectures) or [SAME],
+        **({"methods": _split_list(beside)} if _split_list(beside) else {}),
     }
     try:
         axes = validate(Axes, values)
@@ -236,12 +238,12 @@ def read_options(
     soft_labels: str | None,
     check: bool,
 ) -> ReadingOptions:
-    """Read what the command line says about files.
+    """Parse what the command line says about files.
 
     Raises:
         SettingsError: an option has none of its values.
     """
-    mean, std = _normalization(normalised)
+    mean, std = _parse_normalization(normalised)
     if soft_labels not in (None, "logits", "probabilities"):
         raise SettingsError(f"--soft-labels {soft_labels}: say logits or probabilities")
     if zca not in (None, "yes", "no") and not Path(zca).expanduser().exists():
@@ -258,7 +260,7 @@ def read_options(
     )
 
 
-def _normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _parse_normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if text in (None, "yes", "no"):
         return (), ()
     try:
@@ -279,5 +281,5 @@ def _normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ..
     return mean, std
 
 
-def _listed(text: str) -> list[str]:
+def _split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]

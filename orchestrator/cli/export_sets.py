@@ -33,20 +33,20 @@ from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, SetUnit, from_json
 
 ROUNDING = 1e-9
-"""Of a mean over networks; where all reached the same the interval is one number."""
+"""Rounding error of a mean; the interval of equal accuracies is a single number."""
 
-Recorded = tuple[Evaluate, Accuracy]
-"""An evaluation of the store and what it found."""
+RecordedAccuracy = tuple[Evaluate, Accuracy]
+"""An evaluation in the store, and what it found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class ExportJob:
     """One set to export."""
 
     unit: SetUnit
     source: SyntheticSet
     folder: Path
-    recorded: tuple[Recorded, ...]
+    recorded: tuple[RecordedAccuracy, ...]
 
 
 def export_sets(
@@ -60,7 +60,7 @@ def export_sets(
     *,
     check: bool,
 ) -> int:
-    """Export one set or those of a search space, and print where they are; return the exit code.
+    """Export a set or all sets of a search space, and return the exit code.
 
     Args:
         what: a set's key or its beginning, or the search space of the request.
@@ -85,11 +85,11 @@ def export_sets(
         raise StoreError(
             f"store: there is none in {store}; name it with --store, or make one with iid run"
         )
-    jobs = _jobs(what, request, out, store, console)
+    jobs = _build_jobs(what, request, out, store, console)
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)
         for job in jobs:
-            _reference(job, store, data)
+            _choose_reference(job, store, data)
     inside = True
     for job in jobs:
         content = export(
@@ -104,11 +104,13 @@ def export_sets(
             )
             console.print(line, highlight=False, markup=False)
         if check:
-            inside &= _check(job, chosen, store, data, console)
+            inside &= _check_export(job, chosen, store, data, console)
     return 0 if inside else 1
 
 
-def _jobs(what: str, request: Request, out: Path, store: Store, console: Console) -> list[Job]:
+def _build_jobs(
+    what: str, request: Request, out: Path, store: Store, console: Console
+) -> list[ExportJob]:
     if re.fullmatch(r"[0-9a-f]{4,16}", what) and not Path(what).exists():
         unit = find_unit(store, what)
         if not isinstance(unit, SetUnit):
@@ -117,7 +119,7 @@ def _jobs(what: str, request: Request, out: Path, store: Store, console: Console
         folders = [out]
     else:
         plan = make_plan(request.load())
-        units = _sets_of(plan, request, store)
+        units = _find_sets(plan, request, store)
         if lacking := sum(isinstance(unit, SetUnit) for unit in plan.units.values()) - len(units):
             missing = (
                 f"{len(units)} sets; {lacking} more of {request.name} are not there yet:"
@@ -125,17 +127,19 @@ def _jobs(what: str, request: Request, out: Path, store: Store, console: Console
             )
             console.print(missing, highlight=False, markup=False, soft_wrap=True)
         folders = []
-    sources = [_load(store, unit) for unit in units]
-    recorded = _recorded(store, {unit.key for unit in units})
+    sources = [_load_set(store, unit) for unit in units]
+    recorded = _read_recorded(store, {unit.key for unit in units})
     return [
-        Job(unit=unit, source=source, folder=folder, recorded=tuple(recorded.get(unit.key, ())))
+        ExportJob(
+            unit=unit, source=source, folder=folder, recorded=tuple(recorded.get(unit.key, ()))
+        )
         for unit, source, folder in zip(
-            units, sources, folders or _folders(out, units, sources), strict=True
+            units, sources, folders or _name_folders(out, units, sources), strict=True
         )
     ]
 
 
-def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
+def _find_sets(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
     done = store.find_done_keys()
     units = [unit for key, unit in plan.units.items() if isinstance(unit, SetUnit) and key in done]
     if not units:
@@ -146,12 +150,16 @@ def _sets_of(plan: Plan, request: Request, store: Store) -> list[SetUnit]:
     return units
 
 
-def _folders(out: Path, units: Sequence[SetUnit], sources: Sequence[SyntheticSet]) -> list[Path]:
-    """Name a folder for each set by method, data set, IPC and seed, and by key where these are not
-    enough.
-    """
+def _name_folders(
+    out: Path, units: Sequence[SetUnit], sources: Sequence[SyntheticSet]
+) -> list[Path]:
+    """Name a folder per set: by method, data set, IPC and seed, and by key if these are equal."""
     names = [
-        out / _safe(source.method) / _safe(source.dataset) / f"ipc{source.ipc}" / f"seed{unit.seed}"
+        out
+        / _make_safe_name(source.method)
+        / _make_safe_name(source.dataset)
+        / f"ipc{source.ipc}"
+        / f"seed{unit.seed}"
         for unit, source in zip(units, sources, strict=True)
     ]
     often = Counter(names)
@@ -161,11 +169,11 @@ def _folders(out: Path, units: Sequence[SetUnit], sources: Sequence[SyntheticSet
     ]
 
 
-def _safe(name: str) -> str:
+def _make_safe_name(name: str) -> str:
     return re.sub(r"[^\w.+-]", "-", name).strip(".") or "set"
 
 
-def _load(store: Store, unit: SetUnit) -> SyntheticSet:
+def _load_set(store: Store, unit: SetUnit) -> SyntheticSet:
     path = store.fetch_folder(unit.key) / SET_FILE
     try:
         return SyntheticSet.load(path)
@@ -173,30 +181,32 @@ def _load(store: Store, unit: SetUnit) -> SyntheticSet:
         raise StoreError(f"store: {error}; delete its folder and run again") from error
 
 
-def _recorded(store: Store, keys: set[str]) -> dict[str, list[Recorded]]:
-    """Read what the store knows of networks trained on some sets."""
+def _read_recorded(store: Store, keys: set[str]) -> dict[str, list[RecordedAccuracy]]:
+    """Read the recorded accuracies of networks trained on some sets, by set."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in store.read("evaluations").to_pylist():
         if row["set_key"] in keys:
             rows.setdefault(row["key"], []).append(row)
-    found: dict[str, list[Recorded]] = {}
+    found: dict[str, list[RecordedAccuracy]] = {}
     for group in rows.values():
         unit = from_json(group[0]["spec"])
         if isinstance(unit, Evaluate):
             group.sort(key=lambda row: int(row["network_index"]))
             accuracies = tuple(float(row["accuracy"]) for row in group)
-            found.setdefault(group[0]["set_key"], []).append((unit, _accuracy(unit, accuracies)))
-    return {key: sorted(each, key=lambda pair: _rank(pair[0])) for key, each in found.items()}
+            found.setdefault(group[0]["set_key"], []).append(
+                (unit, _summarize_accuracies(unit, accuracies))
+            )
+    return {
+        key: sorted(each, key=lambda pair: _build_sort_key(pair[0])) for key, each in found.items()
+    }
 
 
-def _rank(unit: Evaluate) -> tuple[str, str, int]:
-    """Put test before validation, then networks by name, and of several evaluations the largest
-    first.
-    """
+def _build_sort_key(unit: Evaluate) -> tuple[str, str, int]:
+    """Sort test before validation, then networks by name, then the largest evaluation first."""
     return unit.split, unit.network, -unit.settings.num_eval * unit.settings.epoch_eval_train
 
 
-def _accuracy(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
+def _summarize_accuracies(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
     return Accuracy(
         network=unit.network,
         protocol=unit.protocol,
@@ -209,9 +219,8 @@ def _accuracy(unit: Evaluate, accuracies: tuple[float, ...]) -> Accuracy:
     )
 
 
-def _reference(job: Job, store: Store, data: Path) -> Recorded:
-    """Choose the evaluation that an export is checked against: with the matching network if there
-    is one.
+def _choose_reference(job: ExportJob, store: Store, data: Path) -> RecordedAccuracy:
+    """Choose the evaluation that an export is checked against, with the matching network if any.
 
     Raises:
         ExportError: no evaluation has an interval; the message has the command that makes one.
@@ -226,21 +235,21 @@ def _reference(job: Job, store: Store, data: Path) -> Recorded:
             if networks
             else "the store has no evaluation of it to check against"
         )
-        command = _evaluation_command(job.unit, network, store, data)
+        command = _write_evaluation_command(job.unit, network, store, data)
         raise ExportError(
             f"set {job.unit.key}: {problem}; make one with {command}, or leave --check out"
         )
     return next((pair for pair in with_interval if pair[0].network == matching), with_interval[0])
 
 
-def _evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -> str:
+def _write_evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -> str:
     """Return the command line that trains two networks on a set."""
     words = [
         "iid",
         "evaluate",
         unit.key,
         "--dataset",
-        dataset_text(unit.dataset),
+        format_dataset(unit.dataset),
         "--architectures",
         network,
     ]
@@ -253,8 +262,8 @@ def _evaluation_command(unit: SetUnit, network: str, store: Store, data: Path) -
     return shlex.join([*words, "--num-eval", "2"])
 
 
-def dataset_text(dataset: DatasetRef) -> str:
-    """Write a data set as --dataset takes it: by name, or with what else belongs to it."""
+def format_dataset(dataset: DatasetRef) -> str:
+    """Write a data set as --dataset takes it: its name, or all its fields that are set."""
     entries = {
         entry.name: value
         for entry in fields(dataset)
@@ -263,9 +272,9 @@ def dataset_text(dataset: DatasetRef) -> str:
     return dataset.name if entries.keys() == {"name"} else json.dumps(entries)
 
 
-def _check(job: Job, kind: Format, store: Store, data: Path, console: Console) -> bool:
-    """Train networks on what the format's reader finds, as recorded; print both means."""
-    unit, accuracy = _reference(job, store, data)
+def _check_export(job: ExportJob, kind: Format, store: Store, data: Path, console: Console) -> bool:
+    """Train networks on an export as the recorded ones were trained, and print both means."""
+    unit, accuracy = _choose_reference(job, store, data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = load_cached_dataset(unit.dataset, data, device)
     store.check_fingerprint(unit.dataset, dataset.fingerprint)

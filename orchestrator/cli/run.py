@@ -106,7 +106,7 @@ def run_space(
 def check_inputs(units: Iterable[Unit], options: RunOptions, *, download: bool) -> None:
     """Check that what units read is in the data folder, before anything starts.
 
-    The nodes of a cluster have disks of their own: there a unit reports what is missing.
+    The nodes of a cluster have their own disks, so there a unit reports what is missing.
 
     Raises:
         DatasetError: a data set is missing, or cannot be downloaded.
@@ -138,7 +138,7 @@ def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:
 
 
 def check_data(datasets: Iterable[DatasetRef], data: Path, *, download: bool) -> None:
-    """Check that data sets are in the data folder, and download them where asked to.
+    """Check that data sets are in the data folder, and download them if the user wants that.
 
     Raises:
         DatasetError: one is missing, or cannot be downloaded.

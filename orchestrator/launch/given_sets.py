@@ -32,7 +32,7 @@ class FileOptions:
     options: ReadingOptions
     """What the files leave open."""
     name: str | None = None
-    """Name of the method; by default a file's own."""
+    """Name of the method; by default the one that a file gives."""
     lr_net: str | None = None
     """A learning rate in place of the protocol's, or "file" for the one that comes with a set."""
     allow_pickle: bool = False

@@ -11,7 +11,7 @@ from distill_core.datasets.load import load_dataset
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 from orchestrator.cli.app import app
-from orchestrator.cli.evaluate import ask, read_options
+from orchestrator.cli.evaluate import build_evaluation_request, read_options
 from search_spaces.errors import SpaceError
 
 
@@ -135,7 +135,7 @@ def test_options(tmp_path):
 
 
 def test_the_question():
-    question = ask(
+    question = build_evaluation_request(
         "digits", "ConvNet, ResNet18", "strict", "random,whole", ["evaluation.lr_net=0.5"], 3
     )
     assert (question.dataset.name, question.protocol) == ("digits", "strict")
@@ -144,12 +144,14 @@ def test_the_question():
         "Whole",
     )
     assert question.overrides["evaluation.num_eval"] == 3
-    own = ask("{name: mine, format: imagefolder, path: p}", "", "paper", "", [], None)
+    own = build_evaluation_request(
+        "{name: mine, format: imagefolder, path: p}", "", "paper", "", [], None
+    )
     assert (
         own.dataset.format == "imagefolder" and own.architectures == ("same",) and own.methods == ()
     )
     with pytest.raises(SpaceError, match="one data set"):
-        ask("[digits, cifar10]", "", "paper", "", [], None)
+        build_evaluation_request("[digits, cifar10]", "", "paper", "", [], None)
 
 
 def test_their_file_and_our_file_of_the_same_images_get_one_accuracy(

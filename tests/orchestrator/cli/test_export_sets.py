@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
 from orchestrator.cli.app import app
-from orchestrator.cli.evaluate import ask
-from orchestrator.cli.export_sets import dataset_text
+from orchestrator.cli.evaluate import build_evaluation_request
+from orchestrator.cli.export_sets import format_dataset
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
@@ -200,7 +200,7 @@ def test_an_evaluation_with_an_interval_is_taken_before_one_without(iid, store, 
     result = iid(unit.key, "--format", "dc", "--out", tmp_path / "out", "--check")
     assert result.exit_code == 0 and "2 networks: recorded" in result.output, result.output
     mine = DatasetRef(name="mine", format="imagefolder", path="a b")
-    assert ask(dataset_text(mine), "", "paper", "", [], None).dataset == mine
+    assert build_evaluation_request(format_dataset(mine), "", "paper", "", [], None).dataset == mine
 
 
 CIFAR = """
