@@ -152,7 +152,7 @@ def test_ray_workers_find_them(custom, tmp_path_factory):
         ('methods=["DM+my_los:spread"]', "no module my_los"),
         (
             'methods=["Random+my_loss:spread"]',
-            "a loss is added to DM, IDM or a base of your own, not to Random",
+            "a loss can be added to DM, IDM or a custom base, not to Random",
         ),
         ('methods=["DM+my_loss:spread+my_loss:other"]', "at most one of"),
         ('methods=["DM+IDD+my_loss:spread"]', "did you mean 'DM+IID'"),

@@ -25,7 +25,7 @@ RUNNER = "fake_runner:run_unit"
 
 @dataclass
 class Harness:
-    """A store, a data folder with the runner's behaviour and log, and ways to launch."""
+    """A store, a data folder with the runner's behavior and log, and ways to launch."""
 
     store: Store
     data: Path
@@ -34,7 +34,7 @@ class Harness:
         """Tell the runner how all units behave, and single ones by key."""
         self.data.mkdir(exist_ok=True)
         told = {"default": default or {}, **by_key}
-        (self.data / "behaviour.json").write_text(json.dumps(told))
+        (self.data / "behavior.json").write_text(json.dumps(told))
 
     def log(self):
         """What the runner wrote: [event, key, pid, value] each."""

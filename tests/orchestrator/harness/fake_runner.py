@@ -1,7 +1,7 @@
 """A unit function without torch, which counts steps, logs events, and misbehaves on request.
 
 Each step hashes the one before, the first the parents' results, so that a step left out, repeated
-or taken from another unit shows in the result. `data_root/behaviour.json` maps keys (or "default")
+or taken from another unit shows in the result. `data_root/behavior.json` maps keys (or "default")
 to: steps, pause (seconds per step), fail (message), kill_once, kill, other_host (its lease looks
 like another machine's), full (disk), meet (units to have started), out_of_memory (attempts that run
 out of a device's memory), fingerprint. `data_root/log` gets a line for each thing that happens.
@@ -77,7 +77,7 @@ def run_unit(unit, context):
 
 def read_behavior(data_root, key):
     """Read how a unit is to behave."""
-    given = json.loads((data_root / "behaviour.json").read_text())
+    given = json.loads((data_root / "behavior.json").read_text())
     return BEHAVIOR | given.get("default", {}) | given.get(key, {})
 
 

@@ -65,7 +65,7 @@ def test_a_launch_joins_a_cluster_and_leaves_it_up(harness, small_plan, cluster,
         **{key: {"meet": 2} for key, unit in plan.units.items() if unit.kind == "train_extractors"}
     )
     for name in (
-        "behaviour.json",
+        "behavior.json",
         "log",
     ):  # the harness's runner talks to the test through the data folder
         (harness.data / name).touch()

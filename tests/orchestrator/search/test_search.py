@@ -92,7 +92,7 @@ def test_trials_that_fail_say_so_and_how_many(
     make_study, tmp_path, ray_on_two_cores, harness_modules
 ):
     study, store = make_study("seeds=1", "lambda_cc=0"), open_store(tmp_path / "store")
-    (tmp_path / "behaviour.json").write_text('{"default": {"fail": "no luck"}}')
+    (tmp_path / "behavior.json").write_text('{"default": {"fail": "no luck"}}')
     failing = make_search(store, 2, runner="fake_runner:run_unit")
     assert failing.run([study]) == 1
     assert {(t.state, t.rungs[0].reason) for t in read_trials(study, store).values()} == {

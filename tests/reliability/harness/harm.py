@@ -64,7 +64,7 @@ class Grid:
 
     def behave(self, default=None, **by_key):
         """Tell the runner how all units behave, and single ones by key."""
-        path = self.data / "behaviour.json"
+        path = self.data / "behavior.json"
         path.with_suffix(".new").write_text(json.dumps({"default": default or {}, **by_key}))
         path.with_suffix(".new").replace(path)
 
@@ -131,7 +131,7 @@ class Grid:
         assert "Traceback (" not in self.output, self.output[-3000:]
         unharmed = Grid(self.folder / "unharmed")
         unharmed.behave(
-            json.loads((self.data / "behaviour.json").read_text())["default"] | {"pause": 0.0}
+            json.loads((self.data / "behavior.json").read_text())["default"] | {"pause": 0.0}
         )
         for unit in units.values():
             compute_here(unharmed, unit)
@@ -156,7 +156,7 @@ def compute_here(grid, unit, runner="fake_runner:run_unit"):
 
 
 def results(store, unit, but=MARKS_OF_AN_ATTEMPT):
-    """What a unit's computation says: its artefacts, and its rows without the marks of the
+    """What a unit's computation says: its artifacts, and its rows without the marks of the
     attempt.
     """
     folder = store.fetch_folder(unit.key)
