@@ -45,7 +45,7 @@ def test_code_counts_by_content_and_place_and_builds_do_not(fresh_cache, tmp_pat
         (tmp_path / package / "a.py").write_text("x = 1\n")
     monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
     monkeypatch.setattr(
-        provenance, "versions", lambda: {"python": "3.12.4", "torch": "2.14.1+cu130"}
+        provenance, "read_versions", lambda: {"python": "3.12.4", "torch": "2.14.1+cu130"}
     )
     first = read_software()
     assert (first["python"], first["torch"]) == ("3.12", "2.14.1")
