@@ -3,6 +3,7 @@ golden/README.md).
 """
 
 import json
+import logging
 import math
 import os
 from pathlib import Path
@@ -120,6 +121,17 @@ def tiny_dataset():
         source="made by the tests",
     )
     return Dataset(info=info, train=train, test=test, fingerprint="0" * 16)
+
+
+@pytest.fixture(autouse=True)
+def log_handlers():
+    """Remove the handlers that a command of this test added: other tests look at the terminal."""
+    loggers = [logging.getLogger(name) for name in ("orchestrator", "distill_core")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")
