@@ -1,5 +1,7 @@
-"""Reports from the Parquet tables of a store: table models, and their rendering as Markdown, CSV
-and in a terminal.
+"""Reports of a search space from the Parquet tables of a store.
+
+`results` reads rows, `tables` and `figures` show them, and `render` prints both as HTML, Markdown,
+LaTeX, CSV and in a terminal.
 """
 
 from orchestrator.errors import ReportError

@@ -1,5 +1,6 @@
-"""The list of files that a report wrote, kept next to it, so that the next report can remove the
-files that are no longer part of it.
+"""The list of files that a report wrote, kept next to it.
+
+With it the next report removes the files that are no longer part of it, and nothing else.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ Markdown, HTML, LaTeX, CSV and the terminal render the same `Table`. A new forma
 renderer.
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ class Table:
     @property
     def has_results(self) -> bool:
         """Whether any number in it comes from a row."""
-        return any(any(entry.keys for entry in row) for row in self.rows)
+        entries = itertools.chain.from_iterable(self.rows)
+        return any(entry.keys for entry in entries)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -196,6 +196,7 @@ def label_dataset(unit: Unit) -> str:
 
 def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterator[Measurement]:
     accuracies: dict[str, Array] = {}
+    # Rows may come in any order, but networks are paired by their index.
     for key, rows in evaluations.sort_values("network_index").groupby("key"):
         accuracies[str(key)] = rows["accuracy"].to_numpy(dtype=np.float64)
     groups: dict[tuple[Any, ...], list[Cell]] = {}
@@ -243,11 +244,8 @@ def _group_trajectories(plan: Plan, continual: pd.DataFrame) -> Iterator[Traject
 
 def _select_accuracies(cells: Iterable[Cell], accuracies: dict[str, Array]) -> dict[int, Array]:
     """Return the accuracies of some cells by seed, for the cells that have any."""
-    return {
-        cell.seed: accuracies[cell.evaluation_key]
-        for cell in cells
-        if cell.evaluation_key in accuracies
-    }
+    done = [cell for cell in cells if cell.evaluation_key in accuracies]
+    return {cell.seed: accuracies[cell.evaluation_key] for cell in done}
 
 
 def _summarize_step(accuracies: dict[int, Array], step: int) -> GroupSummary | None:
@@ -271,6 +269,7 @@ def _select_cells(plan: Plan, measure: Measure) -> Iterator[Cell]:
 
 def _build_scope(plan: Plan, cell: Cell) -> Scope:
     unit = plan.units[cell.evaluation_key]
+    # Features are not of a split; "test" keeps their names free of an unusual part.
     split = unit.split if isinstance(unit, Evaluate | Continual) else "test"
     return Scope(
         experiment=cell.experiment, dataset=label_dataset(unit), protocol=cell.protocol, split=split

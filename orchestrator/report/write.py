@@ -40,6 +40,7 @@ def build_report(
     """Return all tables of a report without writing any; arguments as for `write_report`."""
     request = Request(space=space_name, overrides=tuple(overrides))
     counts = count_cells(results)
+    # Without results, tables over all sections would have dashes alone.
     has_results = counts.missing < counts.planned
     return Report(
         space=space_name,
@@ -120,6 +121,7 @@ def _write_files(results: Results, report: Report, store: Store, out: Path) -> R
     )
     files.markdown.write_text(render_markdown(files), encoding="utf-8")
     files.html.write_text(render_html(files, results), encoding="utf-8")
+    # Last, because only a complete report knows which files are stale.
     drawn: list[Path] = []
     for picture in files.pictures:
         drawn += [out / path for path in picture.paths]

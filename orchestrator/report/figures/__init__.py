@@ -1,5 +1,6 @@
-"""Figures of a report, one module per kind. Each draws what has results; this package writes the
-drawings as SVG and PNG.
+"""Figures of a report, one module per kind.
+
+Each module draws the results it has; this package writes the drawings as SVG and PNG.
 """
 
 from pathlib import Path

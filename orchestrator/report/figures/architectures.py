@@ -49,7 +49,7 @@ def draw_charts(results: Results) -> Iterator[Chart]:
 def _draw_scope(results: Results, scope: Scope) -> Iterator[Chart]:
     done = [m for m in results.measurements if m.scope == scope and m.summary]
     plain = [m for m in done if not m.sweep]
-    matching = [m for m in done if [name for name, _ in m.sweep] == [MATCHING]]
+    matching = [m for m in done if len(m.sweep) == 1 and m.sweep[0][0] == MATCHING]
     for ipc in _list_ipcs(plain):
         chosen = [m for m in plain if m.ipc == ipc]
         networks = {m.network for m in chosen}
@@ -97,22 +97,28 @@ def draw_bars(
 
 def draw_matching_maps(chosen: Sequence[Measurement], title: str) -> Figure:
     """Draw a heat map of matching × evaluation networks for each method."""
+    # The first row of a heat map is at the bottom, so the order is reversed.
     rows = list(dict.fromkeys(map(get_matching_network, chosen)))[::-1]
     columns = list(dict.fromkeys(m.network for m in chosen))
+    by_method: dict[str, list[Measurement]] = {}
+    for m in chosen:
+        by_method.setdefault(m.method, []).append(m)
     maps = {
-        method: _build_matching_map([m for m in chosen if m.method == method], rows, columns)
-        for method in dict.fromkeys(m.method for m in chosen)
+        method: _build_matching_map(measured, rows, columns)
+        for method, measured in by_method.items()
     }
     across = min(len(maps), 2)
     down = -(-len(maps) // across)
     width, height = 1.15 * WIDTH * len(columns) + 0.9, HEIGHT * len(rows) + 0.9
     figure = create_panels(title, down, across, width=width, height=height, legend_width=0.9)
+    # One color scale for all maps, so that colors can be compared between them.
     limits, handles = find_limits(list(maps.values())), dict[str, Artist]()
     for ax, (method, shown) in zip(figure.axes, maps.items(), strict=False):
         draw_heat_map(ax, shown, limits)
         handles |= mark_best(ax, find_best(shown.values, axis=0))
         ax.set_title(method)
         ax.label_outer()
+    # An odd number of maps leaves the last panel empty.
     for ax in figure.axes[len(maps) :]:
         ax.remove()
     add_legend(figure, handles)
@@ -127,6 +133,7 @@ def _draw_matching_charts(chosen: Sequence[Measurement]) -> Iterator[Chart]:
     evaluated: dict[str, set[str]] = {}
     for m in chosen:
         evaluated.setdefault(get_matching_network(m), set()).add(m.network)
+    # With one evaluation network per matching network a map would be one filled diagonal or row.
     if max(map(len, evaluated.values())) > 1:
         yield _draw_matching_chart(chosen)
     elif len(evaluated) > 1:

@@ -111,6 +111,7 @@ def _draw_whole(ax: Axes, whole: Measurement, color: str) -> Artist:
     summaries = [whole.summary] if whole.summary else []
     (mean,), (low, high) = get_means(summaries), get_bounds(summaries)
     line: Artist = ax.axhline(mean, color=color, linewidth=1.2, linestyle=(0, (4, 2)))
+    # One network has no interval, and axhspan cannot draw NaN.
     if np.isfinite(low).all():
         ax.axhspan(low[0], high[0], color=color, alpha=0.12, linewidth=0)
     return line

@@ -107,6 +107,7 @@ def get_means(summaries: Iterable[GroupSummary]) -> Array:
 
 def get_bounds(summaries: Iterable[GroupSummary]) -> Array:
     """Return the ends of the intervals (2, n) in percent, NaN where there is no interval."""
+    # Matplotlib draws nothing at NaN, so a point without an interval has no band.
     ends = [(np.nan, np.nan) if s.interval is None else s.interval for s in summaries]
     return 100 * np.array(ends, dtype=np.float64).reshape(-1, 2).T
 
@@ -121,6 +122,7 @@ def label_ticks(axis: Axis, values: Sequence[float], labels: Sequence[str]) -> N
     """
     places = axis.get_transform().transform(np.asarray(values, dtype=np.float64))
     gap = _TICK_GAP * (places[-1] - places[0])
+    # Distances are those on the drawn axis, where labels overlap, not those of the values.
     kept = [0]
     for i in range(1, len(values)):
         if places[i] - places[kept[-1]] >= gap:
@@ -138,6 +140,7 @@ def name_ticks(axis: Axis, names: Sequence[str], width: float) -> None:
     broken: list[str] = []
     longest = 0
     for name in names:
+        # textwrap does not break at underscores, so each gets a space, which is removed again.
         lines = textwrap.wrap(name.replace("_", "_ "), letters, break_long_words=False)
         lines = [line.replace("_ ", "_") for line in lines]
         longest = max(longest, *map(len, lines), 0)

@@ -107,6 +107,7 @@ def draw_planes(sets: Mapping[str, pd.DataFrame], title: str) -> Figure:
             used.add(ax)
             if plane == "pca":
                 pca_axes.append(ax)
+    # The PCA is one plane for all sets, so its axes are shared; each t-SNE has another plane.
     _share_limits(pca_axes)
     for ax in list(figure.axes):
         if ax not in used:
@@ -120,6 +121,7 @@ def _find_fullest_seed(views: Sequence[FeatureView]) -> _SeedSets:
     seeds: dict[int, dict[str, pd.DataFrame]] = {}
     for view in views:
         seeds.setdefault(view.cell.seed, {})[view.cell.method] = view.rows
+    # One seed has to do: features of several sets would cover each other.
     seed = max(seeds, key=lambda s: (len(seeds[s]), -s))
     return _SeedSets(seed=seed, rows=seeds[seed])
 

@@ -92,6 +92,7 @@ def read_set(path: Path) -> StoredSet:
         raise ReportError(
             f"{path} is not a synthetic set ({error}); delete its unit's folder and run again"
         ) from error
+    # Distillation may leave the range of pixels, or diverge to NaN; both still have to be shown.
     clipped = np.clip(np.nan_to_num(images), 0, 1)
     shown = np.rint(255 * clipped).astype(np.uint8).transpose(0, 2, 3, 1)
     # Gray images have one channel, which is repeated.
@@ -131,7 +132,7 @@ def draw_sheet(stored: StoredSet, title: str) -> Figure:
     side, most = stored.images.shape[1], int(np.bincount(stored.labels, minlength=1).max())
     count = len(stored.class_names)
     columns = max(1, min(most, MAX_COLUMNS, _MAX_PIXELS // (count * side**2)))
-    if columns < most:
+    if columns < most:  # a reader must not take the sheet for the whole set
         title = f"{title} ({columns} of {most} images per class)"
     blocks = _count_blocks(count, columns)
     scale = _choose_scale(side, blocks * (columns + 2))

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -81,29 +82,12 @@ def draw_map(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     across, up = result.study.dimensions[1::-1]
     points = np.array([_locate(trial, across, up) for trial in trials])
     values = 100 * np.array([trial.rungs[0].value for trial in trials], dtype=np.float64)
-    limits: Any = {
-        "vmin": values.min(),
-        "vmax": max(values.max(), values.min() + 0.1),
-        "cmap": SEQUENTIAL,
-    }
     title = f"{result.study.title}: where the search looked"
     figure = create_panels(title, 1, 1, width=4.4, height=3.6, legend_width=1.9)
     (ax,) = figure.axes
     ax.grid(False)
-    if len(trials) >= MIN_TRIALS:
-        surface = fit_surface(points, values)
-        ax.imshow(surface, origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits)
-    dots = ax.scatter(
-        points[:, 0],
-        points[:, 1],
-        c=values,
-        s=[30 + 45 * (len(trial.rungs) - 1) for trial in trials],
-        edgecolors="white",
-        linewidths=1.1,
-        zorder=3,
-        clip_on=False,
-        **limits,
-    )
+    areas = [30 + 45 * (len(trial.rungs) - 1) for trial in trials]
+    dots = _draw_surface(ax, points, values, areas)
     figure.colorbar(
         dots, ax=ax, label="validation accuracy in %", shrink=0.75, location="left", pad=0.02
     )
@@ -198,6 +182,30 @@ def fit_surface(points: Array, values: Array) -> Array:
         warnings.simplefilter("ignore", ConvergenceWarning)
         predicted = process.fit(points, values).predict(grid)
     return np.asarray(predicted, dtype=np.float64).reshape(_GRID_SIZE, _GRID_SIZE)
+
+
+def _draw_surface(ax: Axes, points: Array, values: Array, areas: Sequence[float]) -> PathCollection:
+    """Draw a surface through the values, if there are enough, and the points on it."""
+    limits: Any = {
+        "vmin": values.min(),
+        # A range of no width has no colors.
+        "vmax": max(values.max(), values.min() + 0.1),
+        "cmap": SEQUENTIAL,
+    }
+    if len(points) >= MIN_TRIALS:
+        surface = fit_surface(points, values)
+        ax.imshow(surface, origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits)
+    return ax.scatter(
+        points[:, 0],
+        points[:, 1],
+        c=values,
+        s=areas,
+        edgecolors="white",
+        linewidths=1.1,
+        zorder=3,
+        clip_on=False,
+        **limits,
+    )
 
 
 def _draw_slice(

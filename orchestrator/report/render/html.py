@@ -68,6 +68,7 @@ def render_page(template: str, folder: Path, **content: object) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    # Sorted keys, so that equal rows give equal files; no spaces, because evidence is large.
     environment.policies["json.dumps_kwargs"] = {
         "sort_keys": True,
         "ensure_ascii": False,

@@ -120,7 +120,7 @@ def _render_float(table: Table, rows: Rows, place: str, *, continued: bool) -> s
     broken = _list_broken_columns(table, rows)
     lines = [
         r"\begin{table}[htbp]",
-        # The parts of a long table share one number.
+        # LaTeX counts every float; the parts of a long table share one number.
         *([r"\addtocounter{table}{-1}"] if continued else []),
         r"\centering\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{6pt}",
         _render_caption(table, place, continued=continued),

@@ -56,6 +56,7 @@ def _escape_character(character: str) -> str:
         return character
     if unicodedata.category(character).startswith("C"):  # line breaks and other control characters
         return " "
+    # "é" is "e" and an accent; LaTeX writes the accent as a command before the letter.
     decomposed = unicodedata.normalize("NFD", character)
     letter, accent = decomposed[0], _ACCENTS.get(decomposed[1:])
     if letter.isascii() and accent:

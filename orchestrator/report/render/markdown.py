@@ -35,6 +35,7 @@ def select_captioned(report: Report) -> frozenset[str]:
     inside: set[str] = set()
     for tables in sections:
         inside.update(table.slug for table in tables)
+    # Captions are long, and readers see a section as a whole, so one of each is enough.
     others = tuple(table for table in report.tables if table.slug not in inside)
     shown: set[str] = set()
     for tables in (others, *sections):

@@ -102,7 +102,8 @@ def _build_comparisons(results: Results) -> Iterator[_Comparison]:
             methods.setdefault(m.method, {})[_SharedCell(m.scope.dataset, m.ipc, m.network)] = m
     for family, methods in families.items():
         first, *others = methods.values()
-        common = [cell for cell in first if all(cell in measured for measured in others)]
+        shared = set(first).intersection(*others)
+        common = [cell for cell in first if cell in shared]
         if len(common) > 1 and others:
             chosen = {}
             for method, measured in methods.items():
@@ -111,10 +112,9 @@ def _build_comparisons(results: Results) -> Iterator[_Comparison]:
 
 
 def _build_quartiles(results: Results, comparison: _Comparison) -> Table:
-    normalized = {
-        method: [_normalize(results, m) for m in measurements]
-        for method, measurements in comparison.measurements.items()
-    }
+    normalized: dict[str, list[list[Array]]] = {}
+    for method, measurements in comparison.measurements.items():
+        normalized[method] = [_normalize(results, m) for m in measurements]
     means = {
         method: format_percent(_compute_joint_mean(groups)) for method, groups in normalized.items()
     }

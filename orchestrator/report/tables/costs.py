@@ -67,7 +67,7 @@ def _build_hours(results: Results) -> Table:
     rows: list[Row] = []
     for kind in KINDS:
         rows += _sum_hours(KINDS[kind].label.capitalize(), frame[frame["kind"] == kind])
-    if len(rows) > 1:
+    if len(rows) > 1:  # a sum of one row would repeat it
         rows += _sum_hours("All", frame)
     return _build_table("cost-hours", "Hours", ("Units", "Device", "number", "hours"), rows, _HOURS)
 

@@ -142,6 +142,7 @@ def _find_compared(
         if m.sweep or m.summary is None or not isinstance(evaluation, Evaluate):
             continue
         frame = _Frame(m.scope.dataset, m.scope.protocol, m.scope.split, m.network)
+        # The whole training set has another schedule, so settings are not compared with it.
         if m.method == WHOLE:
             whole[frame] = _select_larger(m, whole.get(frame))
         else:

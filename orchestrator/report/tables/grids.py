@@ -126,12 +126,10 @@ def build_differences(grid: Grid) -> Table:
     """Return the differences of pairs of methods, column by column."""
     rows = []
     for first, second in pair_methods(grid.methods):
-        entries = [
-            build_difference_entry(
-                grid.measurements.get((first, column)), grid.measurements.get((second, column))
-            )
-            for column in grid.columns
-        ]
+        entries = []
+        for column in grid.columns:
+            a, b = grid.measurements.get((first, column)), grid.measurements.get((second, column))
+            entries.append(build_difference_entry(a, b))
         if any(entry.text != MISSING for entry in entries):
             rows.append((TableEntry(text=f"{first} − {second}"), *entries))
     return Table(
@@ -198,11 +196,11 @@ def _select_competing(
 
     The whole training set does not compete with synthetic sets.
     """
-    return {
-        (method, column): m.summary
-        for (method, column), m in grid.measurements.items()
-        if column in columns and m.ipc is not None
-    }
+    competing = {}
+    for (method, column), m in grid.measurements.items():
+        if column in columns and m.ipc is not None:
+            competing[method, column] = m.summary
+    return competing
 
 
 def _list_measured_columns(grid: Grid, method: str) -> list[tuple[str, Measurement]]:
@@ -211,6 +209,7 @@ def _list_measured_columns(grid: Grid, method: str) -> list[tuple[str, Measureme
     for column in grid.columns:
         m = grid.measurements.get((method, column))
         if m is not None:
+            # The whole training set is in every column of an IPC but has one spread.
             shown.setdefault(m.keys, (column, m))
     return list(shown.values())
 

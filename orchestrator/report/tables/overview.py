@@ -133,6 +133,7 @@ def describe_planned_unit(plan: Plan, unit: Unit) -> str:
 def collect_provenance(results: Results) -> pd.DataFrame:
     """Return the provenance of all rows: the columns that the tables of units share."""
     shared = [results.rows[name][list(PROVENANCE)] for name in list_tables()]
+    # pandas warns where empty frames are concatenated, whose columns have no types.
     filled = [frame for frame in shared if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else shared[0]
 

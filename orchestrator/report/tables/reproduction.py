@@ -94,6 +94,7 @@ def build_verdict(measurement: Measurement, published: Published | None, differi
     if measurement.summary.interval is None:
         return "one network: no interval"
     low, high = measurement.summary.interval
+    # The published interval is not known, so the verdict is on the published mean alone.
     if low > published.accuracy:
         return "above"
     return "below" if high < published.accuracy else "covers"

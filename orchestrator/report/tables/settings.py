@@ -100,6 +100,7 @@ def build_settings_table(plan: Plan) -> Table | None:
 def format_distinct(values: Iterable[Any]) -> str:
     """Return the distinct values as one text: a list of a few, otherwise their range and number."""
     unique = list(dict.fromkeys(values))
+    # Numbers are sorted for the range; other values stay in the order of the plan.
     if all(isinstance(value, int | float) for value in unique):
         unique.sort()
     texts = [_format_value(value) for value in unique]

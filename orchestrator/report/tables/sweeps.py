@@ -62,7 +62,9 @@ def build_sweep_details(scope: Scope, measurements: Sequence[Measurement]) -> tu
 def find_reference_point(measurements: Sequence[Measurement]) -> tuple[str, ...]:
     """Return the point that others are compared with: the usual values, otherwise the first."""
     usual = {find_usual_values(m).values for m in measurements}
-    points = {tuple(value for _, value in m.sweep): format_point(m.sweep) for m in measurements}
+    points: dict[tuple[object, ...], tuple[str, ...]] = {}
+    for m in measurements:
+        points[tuple(value for _, value in m.sweep)] = format_point(m.sweep)
     first = next(iter(points.values()))
     if len(usual) > 1:  # methods differ in their usual values, so there is no common reference
         return first
