@@ -20,7 +20,7 @@ lint: $(VENV)/installed-dev  ## check style, formatting, spelling and the import
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 types: $(VENV)/installed-dev  ## check types with mypy --strict
 	$(BIN)/mypy
