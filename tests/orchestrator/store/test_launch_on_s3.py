@@ -90,6 +90,7 @@ def test_two_launches_at_once_compute_no_unit_twice(s3_harness, small_plan):
     assert verify(s3_harness.store).findings == ()
 
 
+@pytest.mark.slow
 def test_the_driver_is_killed_and_another_machine_goes_on(s3_harness, small_plan):
     plan = small_plan(sets=3)
     s3_harness.behave({"steps": 20, "pause": 0.1})
