@@ -147,7 +147,7 @@ from pathlib import Path
 from orchestrator.store.open import open_store
 import orchestrator.launch.launch, orchestrator.cli.status
 open_store("store").exists(), open_store(Path("store")).find_done_keys()
-open_store("file:///tmp/store").runs()
+open_store("file:///tmp/store").read_runs()
 print(json.dumps(sorted({"fsspec", "s3fs", "ray", "torch"} & set(sys.modules))))
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
