@@ -91,7 +91,7 @@ class Store:
 
     @property
     def tables(self) -> Path:
-        """Folder of the Parquet tables, which `fresh_tables` brings up to date."""
+        """Folder of the Parquet tables, which `refresh_tables` brings up to date."""
         return self.root / "tables"
 
     def locate_unit(self, kind: str, key: str) -> Path:
