@@ -156,7 +156,7 @@ def content(path):
     return compute_content_digest(recognize(path), path)
 
 
-def test_an_imported_set_is_an_artefact_with_rows(published, run):
+def test_an_imported_set_is_an_artifact_with_rows(published, run):
     given = imported(content=content(published), path=str(published))
     plan = plan_evaluation([given], QUESTION)
     for unit in plan.units.values():

@@ -119,7 +119,7 @@ def test_pool_then_set_then_evaluation(store, run):
     assert list((store.root / "tensorboard" / "distill" / unit.key).glob("events*"))
 
 
-def test_accuracies_can_be_recomputed_from_the_artefact(store, run, tmp_path):
+def test_accuracies_can_be_recomputed_from_the_artifact(store, run, tmp_path):
     """What a table says of a set is what the stored file gives, not what was in memory."""
     from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 
