@@ -250,7 +250,14 @@ def test_what_is_damaged_is_set_aside_and_computed_again(made):
     assert chains(open_store(store.address), plan) == before and verify(store).findings == ()
 
 
-@pytest.mark.parametrize("damage", [b"{half", b"{}", b"\xff"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{half",
+        pytest.param(b"{}", marks=pytest.mark.slow),
+        pytest.param(b"\xff", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_mark_is_set_aside(made, damage):
 
     harness, plan = made
