@@ -42,7 +42,7 @@ from orchestrator.execution.context import Outcome, UnitContext  # noqa: E402
 from orchestrator.launch.launch import launch  # noqa: E402
 from orchestrator.launch.options import RunOptions  # noqa: E402
 from orchestrator.planning.plan import Cell, Plan  # noqa: E402
-from orchestrator.planning.work import find_pending  # noqa: E402
+from orchestrator.planning.planned_work import find_pending  # noqa: E402
 from orchestrator.store import provenance  # noqa: E402
 from orchestrator.store.open import open_store  # noqa: E402
 from orchestrator.store.store import Store  # noqa: E402

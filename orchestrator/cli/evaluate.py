@@ -31,7 +31,7 @@ from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.imported_sets import EvaluationRequest, plan_evaluation
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.model import make_slug
 from orchestrator.store.open import open_store

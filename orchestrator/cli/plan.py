@@ -23,8 +23,8 @@ from orchestrator.planning.cost_estimates import estimate_costs, estimate_wall_s
 from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, Estimate
 from orchestrator.planning.dataset_shape import ASSUMED_SHAPE
 from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.request import Request
-from orchestrator.planning.work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.text import format_duration

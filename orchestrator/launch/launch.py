@@ -33,8 +33,8 @@ from orchestrator.launch.progress import LaunchProgress
 from orchestrator.launch.stop_switch import StopSwitch
 from orchestrator.launch.summary import LaunchOutcome, Summary, summarize
 from orchestrator.planning.cost_estimates import estimate_costs
+from orchestrator.planning.planned_work import PlannedWork
 from orchestrator.planning.ready_queue import ReadyQueue
-from orchestrator.planning.work import PlannedWork
 from orchestrator.store import provenance, run_log
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.store import Store

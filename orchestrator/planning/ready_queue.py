@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.planning import cohorts
-from orchestrator.planning.work import PlannedWork
+from orchestrator.planning.planned_work import PlannedWork
 from orchestrator.units import KINDS, Unit
 
 

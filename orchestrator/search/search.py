@@ -27,7 +27,7 @@ from orchestrator.launch.stop_switch import StopSwitch
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.cost_estimates import estimate_costs
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.search.journal import Journal, RungResult, Trial
 from orchestrator.search.results import build_full_evaluations, select_winners
 from orchestrator.search.study import Study, format_settings

@@ -15,7 +15,7 @@ import pytest
 from orchestrator.cluster.resources import ResourceRequest
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.launch.options import RunOptions
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 

@@ -18,8 +18,8 @@ from orchestrator.cli.verify import show_verification
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.planning.plan import make_plan
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.request import Request
-from orchestrator.planning.work import find_pending
 from orchestrator.report.results import read_results
 from orchestrator.store import tables
 from orchestrator.store.open import open_store

@@ -15,7 +15,7 @@ from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.status import read_status
 from orchestrator.launch.summary import print_summary
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store import tables
 from orchestrator.store.verify import verify
 

@@ -11,7 +11,7 @@ from ray.cluster_utils import Cluster
 
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 
 HEALTH = {"initial_delay_ms": 0, "period_ms": 500, "timeout_ms": 500, "failure_threshold": 2}
 

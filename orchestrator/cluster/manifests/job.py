@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from distill_core.settings import SettingsError
-from orchestrator.store.storage.objects import check_protocol
+from orchestrator.store.storage.object_client import check_protocol
 
 _TIME = re.compile(r"(?:(\d{1,3})-)?(\d{1,3}):([0-5]\d):([0-5]\d)")
 _MIN_SIZES = {"nodes": 1, "cpus": 1, "gpus": 0, "memory": 1}

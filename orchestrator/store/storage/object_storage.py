@@ -32,7 +32,7 @@ from orchestrator.store.storage.integrity import (
     read_record,
 )
 from orchestrator.store.storage.names import DONE, unit_name
-from orchestrator.store.storage.objects import Objects, open_file_system
+from orchestrator.store.storage.object_client import Objects, open_file_system
 from orchestrator.store.storage.working_copy import default_folder, is_plain, pull
 
 _ATTEMPT = re.compile(r"units/[a-z_]+/(?P<key>[0-9a-f]+)/[0-9a-f]+")

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
 from orchestrator.store.storage import MAX_SINGLE_LOOKUPS, Entry
-from orchestrator.store.storage.objects import Objects
+from orchestrator.store.storage.object_client import Objects
 
 CACHE = "IID_STORE_CACHE"
 """Environment variable that names another folder for working copies."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store.open import open_store
 
 if __name__ == "__main__":

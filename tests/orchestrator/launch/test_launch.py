@@ -252,7 +252,7 @@ def test_a_rerun_with_everything_done_imports_neither_ray_nor_torch(harness, sma
     code = (
         "import sys; from pathlib import Path; from plans import make_small_plan\n"
         "from orchestrator.launch import launch, options, status\n"
-        "from orchestrator.planning.work import find_pending\n"
+        "from orchestrator.planning.planned_work import find_pending\n"
         "from orchestrator.store.open import open_store\n"
         f"store = open_store(Path({str(harness.store.root)!r}))\n"
         "work = find_pending(make_small_plan(sets=1), store.find_done_keys())\n"

@@ -7,8 +7,8 @@ from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.launch import plan_searcher as module
 from orchestrator.launch.plan_searcher import Attempt, PlanSearcher
 from orchestrator.launch.progress import LaunchProgress
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.ready_queue import ReadyQueue
-from orchestrator.planning.work import find_pending
 from orchestrator.store import leases, tables
 from orchestrator.units import from_json
 

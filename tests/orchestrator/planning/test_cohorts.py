@@ -21,8 +21,8 @@ from orchestrator.launch.progress import LaunchProgress
 from orchestrator.launch.ray_tune import ProgressCallback
 from orchestrator.planning import cohorts
 from orchestrator.planning.plan import make_plan
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.ready_queue import ReadyQueue
-from orchestrator.planning.work import find_pending
 from orchestrator.store import leases, tables
 from orchestrator.store.open import open_store
 from orchestrator.units import Distill, from_json, to_json

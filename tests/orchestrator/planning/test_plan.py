@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from distill_core.settings import DatasetRef, DistillationSettings
 from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.ready_queue import ReadyQueue
-from orchestrator.planning.work import find_pending
 from orchestrator.units import (
     Continual,
     Distill,

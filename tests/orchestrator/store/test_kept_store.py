@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.planning.plan import make_plan
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store.open import open_store
 from orchestrator.store.verify import verify
 from search_spaces.load import load_space

@@ -12,7 +12,7 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.planning.cost_estimates import estimate_costs
 from orchestrator.planning.cost_model import UNIT_SECONDS
 from orchestrator.planning.plan import Cell, Plan, make_plan
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
 from orchestrator.store.verify import verify

@@ -16,7 +16,7 @@ from orchestrator.cli import app
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.launch import launch
 from orchestrator.launch.options import RunOptions
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store import leases
 from orchestrator.store.open import open_store
 from orchestrator.store.provenance import build_failure_row

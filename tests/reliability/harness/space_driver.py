@@ -11,7 +11,7 @@ from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.plan import make_plan
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 from orchestrator.store.open import open_store
 from search_spaces.load import load_space
 

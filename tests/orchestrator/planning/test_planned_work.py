@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.planning.work import find_pending
+from orchestrator.planning.planned_work import find_pending
 
 
 @pytest.fixture
