@@ -1,5 +1,10 @@
 """Write durations and errors for people."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 """Seconds."""
 
@@ -22,3 +27,10 @@ def find_last_line(error: object) -> str:
     """Return the last line of an error's text, where Ray says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown"
+
+
+def choose_error_console(console: "Console") -> "Console":
+    """Return where errors are printed: stderr if the console is quiet."""
+    from rich.console import Console
+
+    return Console(stderr=True) if console.quiet else console

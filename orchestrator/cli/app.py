@@ -4,7 +4,6 @@ The module of a command is imported when the command is called. So `iid --help` 
 numpy, pydantic or torch, and `iid plan` without Ray.
 """
 
-import logging
 from importlib import import_module, metadata
 from typing import Annotated, Any, NamedTuple
 
@@ -14,8 +13,6 @@ from orchestrator.cli import options
 from orchestrator.errors import USER_ERRORS
 
 PACKAGE = "iid-orchestrator"
-LEVELS = {"verbose": logging.INFO, "quiet": logging.ERROR}
-"""Least severe messages on stderr, by option."""
 
 
 class CommandEntry(NamedTuple):
@@ -77,14 +74,12 @@ class ErrorHandlingGroup(typer.core.TyperGroup):
 def load_command(name: str) -> Any:
     """Import a command, and give it the options that `iid` itself has."""
     found = getattr(import_module(f"orchestrator.cli.{COMMANDS[name].module}"), name)
-    if isinstance(found, typer.Typer):
-        command: Any = typer.main.get_command(found)
-    else:
-        command = options.build_command(name, found)
-    subcommands = getattr(command, "commands", {}).values()
-    for each in subcommands or [command]:
-        each.params += _verbosity_options()
-    return command
+    if not isinstance(found, typer.Typer):
+        return options.build_command(name, found)
+    group: Any = typer.main.get_command(found)
+    for command in group.commands.values():
+        command.params += options.build_verbosity_options()
+    return group
 
 
 app = typer.Typer(
@@ -110,32 +105,13 @@ def root(
             "--version", help="Print name and version.", callback=_print_version, is_eager=True
         ),
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print what happens to stderr as well.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")
-    ] = False,
+    verbose: options.VerboseOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Run dataset distillation experiments: plan, distill, evaluate, resume, report."""
     options.configure_logging()
-    _set_level("verbose", verbose)
-    _set_level("quiet", quiet)
-
-
-def _set_level(name: str, wanted: bool) -> None:
-    if wanted:
-        options.set_level(LEVELS[name])
-
-
-def _verbosity_options() -> list[Any]:
-    """Build `--verbose` and `--quiet` for a command, which never sees their values."""
-    group: Any = typer.main.get_command(app)
-    shared = [option for option in group.params if option.name in LEVELS]
-    for option in shared:
-        option.expose_value = False
-        option.callback = lambda context, option, value: _set_level(option.name, value)
-    return shared
+    options.apply_level("verbose", verbose)
+    options.apply_level("quiet", quiet)
 
 
 for _name, _entry in COMMANDS.items():

@@ -30,7 +30,9 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Of click, or of the copy of it in newer versions of Typer."""
 
 cluster = typer.Typer(
-    help="Write job files for Slurm, Kubernetes, AWS or Google Cloud.", no_args_is_help=True
+    help="Write job files for Slurm, Kubernetes, AWS or Google Cloud.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from orchestrator.store.run_log import PACKAGES
+from orchestrator.text import choose_error_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,14 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="Ray cluster to join, auto or HOST:PORT (default: Ray on this machine)."),
 ]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print what happens to stderr as well.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")
+]
+LEVELS = {"verbose": logging.INFO, "quiet": logging.ERROR}
+"""Least severe messages on stderr, by option."""
 ReportOption = Annotated[
     Path | None, typer.Option("--out", help="Folder for the report (default: reports/SPACE).")
 ]
@@ -86,7 +95,30 @@ def build_run_options(
 
 
 def build_command(name: str, function: Callable[..., None]) -> Any:
-    """Turn a function with annotated options into a command."""
+    """Turn a function with annotated options into a command that has the options of `iid` too."""
+    command = _build_plain_command(name, function)
+    command.params += build_verbosity_options()
+    return command
+
+
+def build_verbosity_options() -> list[Any]:
+    """Build `--verbose` and `--quiet` for a command, which never sees their values."""
+
+    def takes_both(verbose: VerboseOption = False, quiet: QuietOption = False) -> None:
+        """Have both options."""
+
+    shared = [
+        option
+        for option in _build_plain_command("both", takes_both).params
+        if option.name in LEVELS
+    ]
+    for option in shared:
+        option.expose_value = False
+        option.callback = lambda context, option, value: apply_level(option.name, value)
+    return shared
+
+
+def _build_plain_command(name: str, function: Callable[..., None]) -> Any:
     app = typer.Typer(add_completion=False)
     app.command(name)(function)
     return typer.main.get_command(app)
@@ -123,9 +155,10 @@ def configure_logging() -> None:
         logger.addHandler(_stderr)
 
 
-def set_level(level: int) -> None:
-    """Print messages of this level and above."""
-    _stderr.setLevel(level)
+def apply_level(option: str, wanted: bool) -> None:
+    """Print messages of an option's level and above, if the user gave the option."""
+    if wanted:
+        _stderr.setLevel(LEVELS[option])
 
 
 def is_quiet() -> bool:
@@ -142,8 +175,6 @@ def build_console() -> "Console":
 
 def print_error(console: "Console", message: str) -> None:
     """Print an error on the console, or on stderr if the console is quiet."""
-    from rich.console import Console
     from rich.text import Text
 
-    target = Console(stderr=True) if console.quiet else console
-    target.print(Text(message, style="red"), soft_wrap=True)
+    choose_error_console(console).print(Text(message, style="red"), soft_wrap=True)

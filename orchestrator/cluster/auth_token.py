@@ -51,6 +51,6 @@ def _create_token_file(path: Path) -> None:
             # time end up with the same token, and nobody reads half of one.
             os.link(temporary, path)
         except FileExistsError:
-            _log.debug("another process has created %s", path)
+            _log.info("another process has created %s", path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -113,7 +113,7 @@ def unpack_dataset(archive: DatasetArchive) -> str:
         except OSError:
             if not place.exists():
                 raise
-            _log.debug("another worker of this node has unpacked %s", archive.name)
+            _log.info("another worker of this node has unpacked %s", archive.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _log.info("got data set %s, %d bytes, in %s", archive.name, archive.size, place)

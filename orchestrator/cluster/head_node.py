@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from orchestrator.cluster._compat import find_started_cluster
+from orchestrator.text import choose_error_console
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def check_reachable(address: str) -> None:
         try:
             answer = connection.recv(9, socket.MSG_WAITALL)
         except ConnectionError as error:
-            _log.debug("%s closed the connection: %s", address, error)
+            _log.info("%s closed the connection: %s", address, error)
             answer = b""
         if len(answer) == 9 and answer[3] == _SETTINGS_FRAME:
             return
@@ -104,7 +105,7 @@ def _watch(address: str, console: Console, ended: threading.Event) -> None:
         except OSError as error:
             unanswered += 1
             _log.warning("the head node at %s does not answer: %s", address, error)
-    console.print(
+    choose_error_console(console).print(
         f"The head node of the Ray cluster at {address} does not answer. If it stays away, Ray ends"
         " this launch in about a minute. Then start the cluster again and run the same command:"
         " what is done stays done.",

@@ -148,7 +148,7 @@ def read_gpu_memory() -> int | None:
         )
         return min(int(line) for line in shown.stdout.split()) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        _log.debug("the memory of GPUs is unknown, since nvidia-smi does not report it: %s", error)
+        _log.info("the memory of GPUs is unknown, since nvidia-smi does not report it: %s", error)
         return None
 
 

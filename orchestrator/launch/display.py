@@ -22,7 +22,13 @@ SHOWN_TRIALS = 12
 
 @contextmanager
 def display(progress: LaunchProgress, console: Console) -> Iterator[None]:
-    """Show progress during the block: live in a terminal, elsewhere as lines."""
+    """Show progress during the block: live in a terminal, elsewhere as lines, quietly not at all.
+
+    A live display captures stderr, and on a quiet console all errors would be lost with it.
+    """
+    if console.quiet:
+        yield
+        return
     if console.is_terminal:
         with Live(
             get_renderable=lambda: render(progress),

@@ -79,15 +79,16 @@ def launch(
     began = time.monotonic()
     store = store.resolved()
     present = work.present_units
-    store.publish_missing_rows(present)
     progress = LaunchProgress(units=work.pending_units, already=len(present))
     if not progress.units:
+        store.publish_missing_rows(present)
         return summarize(progress, began)
 
     store.check_writable()
-    clean_up(store, work.done)
     settings = options.build_trial_settings(store, provenance.make_run_id())
     with run_log.record_launch(store, settings.run):
+        store.publish_missing_rows(present)
+        clean_up(store, work.done)
         record = LaunchRecord(
             store, settings.run, _describe_launch(settings.run, space, overrides, options)
         )
@@ -105,7 +106,8 @@ def launch(
         try:
             stopped = process.run()
         except BaseException as error:
-            _log.exception("launch %s broke down", settings.run)
+            log = run_log.locate_log(store, settings.run)
+            _log.exception("launch %s broke down; its log is %s", settings.run, log)
             record.write_end("error", reason=str(error))
             raise
         summary = summarize(progress, began, run=settings.run, stopped=stopped)

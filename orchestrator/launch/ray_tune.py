@@ -23,6 +23,7 @@ from orchestrator.launch.join_cluster import translate_ray_errors
 from orchestrator.launch.plan_searcher import MAX_DEATHS, PlanSearcher
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
+from orchestrator.store import run_log
 from orchestrator.store.store import Store
 from orchestrator.text import find_last_line
 from orchestrator.units import Unit, from_json
@@ -135,6 +136,8 @@ class ProgressCallback(tune.Callback):
         """Drop what nobody reads anymore: Tune keeps its trials to the end, which may be many."""
         forget_metrics(trial)
         trial.config = {}
+        # Behind a URL the lines of this process would otherwise be lost if it is killed.
+        run_log.flush()
 
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object

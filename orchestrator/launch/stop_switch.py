@@ -11,6 +11,7 @@ from rich.console import Console
 
 from orchestrator.errors import StoreError
 from orchestrator.store.stop_signal import StopSignal
+from orchestrator.text import choose_error_console
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class StopSwitch:
         except (OSError, StoreError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             _log.warning("the workers cannot be asked to stop: %s", error)
-            self._console.print(
+            choose_error_console(self._console).print(
                 f"Stopping at once: the store cannot be written ({why}), so units can neither be"
                 " asked to stop nor save checkpoints. They continue from their last checkpoints.",
                 soft_wrap=True,

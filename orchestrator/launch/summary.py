@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.launch.progress import Failure, LaunchProgress
-from orchestrator.text import format_duration
+from orchestrator.text import choose_error_console, format_duration
 from orchestrator.units import Unit, describe_unit
 
 SHOWN_FAILURES = 10
@@ -97,7 +97,7 @@ def print_summary(summary: Summary, console: Console) -> None:
             f"{died} died, alone or with a node; the units at hand were tried again",
             highlight=False,
         )
-    errors = Console(stderr=True) if console.quiet else console
+    errors = choose_error_console(console)
     _print_failures(summary, errors)
     if summary.waiting:
         _print_end(summary, errors)

@@ -34,6 +34,7 @@ from orchestrator.search.study import Study, format_settings
 from orchestrator.search.study_run import StudyRun
 from orchestrator.store import leases, provenance, run_log
 from orchestrator.store.store import Store
+from orchestrator.text import choose_error_console
 
 if TYPE_CHECKING:
     from orchestrator.cluster.dataset_transfer import DatasetArchives
@@ -202,13 +203,13 @@ class Search:
                 f"the search cannot continue: {study_run.halted}; what is done stays done"
             )
         if stopped and missing:
-            self.console.print(
+            choose_error_console(self.console).print(
                 "Stopped. Run the same command again to continue; what is done stays done."
             )
             return INTERRUPTED
         if missing:
             message = f"{missing} trials failed; run the same command again to try them again"
-            self.console.print(Text(message, style="red"))
+            choose_error_console(self.console).print(Text(message, style="red"))
         return 1 if missing else 0
 
     def _print_start(self, study: Study, journal: Journal, slots: int) -> None:

@@ -27,11 +27,17 @@ def clean_up(store: Store, done: frozenset[str]) -> None:
         return may_be_held(storage, key)
 
     # All is listed before anything is removed: a lease that goes would make its unit look free.
-    for name in [
-        *storage.find_abandoned(done, is_held),
-        *_find_outlived(storage, done, is_held),
-        *_find_temporaries(storage),
-    ]:
+    leftovers: list[str] = []
+    for found in (
+        storage.find_abandoned(done, is_held),
+        _find_outlived(storage, done, is_held),
+        _find_temporaries(storage),
+    ):
+        try:
+            leftovers += found
+        except StoreError as error:  # a folder of another user must not stop every launch
+            _log.warning("not all leftovers can be listed: %s", error)
+    for name in leftovers:
         try:
             storage.remove_all(name)
             _log.info("removed a leftover: %s", storage.where(name))
@@ -45,7 +51,7 @@ def may_be_held(storage: Storage, key: str) -> bool:
     try:
         return leases.is_held(storage, key)
     except StoreError as error:
-        _log.debug("the lease of %s counts as held: %s", key, error)
+        _log.info("the lease of %s counts as held: %s", key, error)
         return True
 
 
@@ -84,16 +90,24 @@ def _prune_copies(local: Path, done: frozenset[str], is_held: Callable[[str], bo
     In a folder that is the store itself nothing of this is left by now.
     """
     then = time.time() - DAY
-    try:
-        for folder in local.glob("units/*/.*"):
-            key = folder.name.removeprefix(".").removeprefix("fetched.").partition(".")[0]
-            if folder.stat().st_mtime < then and not is_held(key):
-                shutil.rmtree(folder)
-        for folder in local.glob("checkpoints/*/*"):
-            if folder.name in done and not is_held(folder.name):
-                shutil.rmtree(folder)
-    except OSError as error:  # in use, or gone meanwhile
-        _log.debug("the working copy is not cleaned up: %s", error)
+
+    def is_old_copy(folder: Path) -> bool:
+        key = folder.name.removeprefix(".").removeprefix("fetched.").partition(".")[0]
+        return folder.stat().st_mtime < then and not is_held(key)
+
+    def is_outlived(folder: Path) -> bool:
+        return folder.name in done and not is_held(folder.name)
+
+    for pattern, is_unneeded in (
+        ("units/*/.*", is_old_copy),
+        ("checkpoints/*/*", is_outlived),
+    ):
+        for folder in local.glob(pattern):
+            try:
+                if is_unneeded(folder):
+                    shutil.rmtree(folder)
+            except OSError as error:  # in use, or gone meanwhile
+                _log.info("a leftover of the working copy stays: %s", error)
 
 
 def _find_temporaries(storage: Storage) -> Iterator[str]:

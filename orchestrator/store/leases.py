@@ -218,7 +218,7 @@ def _lives(content: bytes, *, but: str | None) -> bool | None:
         try:
             return find_process_start(pid) == started
         except OSError as error:
-            _log.debug("the holder of a lease cannot be seen: %s", error)
+            _log.info("the holder of a lease cannot be seen: %s", error)
     return None
 
 
@@ -276,7 +276,7 @@ def _record(token: str, run: str) -> bytes:
     try:
         started = find_process_start(pid)
     except OSError as error:
-        _log.debug("others cannot tell whether this process lives: %s", error)
+        _log.info("others cannot tell whether this process lives: %s", error)
         started = None
     holder = {"token": token, "host": identify_host(), "pid": pid, "started": started, "run": run}
     holder["touched"] = time.time()  # differs in each touch that is a write, so the object does too

@@ -18,7 +18,7 @@ def identify_host() -> str:
         try:
             parts.append(read())
         except OSError as error:  # not Linux, or hidden in a container
-            _log.debug("the identity of this machine is less exact: %s", error)
+            _log.info("the identity of this machine is less exact: %s", error)
     return " ".join(parts)
 
 

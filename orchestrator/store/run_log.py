@@ -36,6 +36,8 @@ _units: ContextVar[str] = ContextVar("units", default="")
 _lock = threading.Lock()
 _attached: "RunLogHandler | None" = None
 """What `attach` added in this process, which computes units of one launch after another."""
+_recording: "list[RunLogHandler]" = []
+"""What `record_launch` added in this process."""
 
 
 def locate_log(store: "Store", run: str) -> str:
@@ -59,9 +61,11 @@ def record_launch(store: "Store", run: str) -> Iterator[None]:
     """Log the driving process of a launch during the block, and merge the parts at the end."""
     handler = _make_handler(store, run)
     levels = _add(handler)
+    _recording.append(handler)
     try:
         yield
     finally:
+        _recording.remove(handler)
         _remove(handler, levels)
         if not store.storage.is_local:
             _merge_parts(store.storage, run)
@@ -88,6 +92,8 @@ def flush() -> None:
     """Write what this process has logged to where the launch finds it; at the end of a unit."""
     if _attached is not None:
         _attached.flush()
+    for handler in _recording:
+        handler.flush()
 
 
 class RunLogHandler(logging.Handler):

@@ -60,4 +60,4 @@ class StopSignal:
                 if self.is_set():
                     seen.set()
             except StoreError as error:  # unreachable: the next check may succeed
-                _log.debug("the stop signal cannot be checked now: %s", error)
+                _log.info("the stop signal cannot be checked now: %s", error)

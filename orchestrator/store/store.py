@@ -278,8 +278,12 @@ class Store:
         return checkpoints.load(self.storage, checkpoints_name(unit))
 
     def remove_checkpoints(self, unit: Unit) -> None:
-        """Remove a unit's checkpoints."""
-        self.storage.remove_all(checkpoints_name(unit))
+        """Remove a unit's checkpoints; what cannot be removed is left to the next clean-up."""
+        try:
+            self.storage.remove_all(checkpoints_name(unit))
+        except StoreError as error:
+            # The unit is done. A worker that lost its lease may be saving one at this moment.
+            _log.warning("checkpoints of %s %s stay: %s", unit.kind, unit.key, error)
 
     # Data sets and launches
 

@@ -76,13 +76,14 @@ class ObjectStorage(Objects):
 
     def sha256(self, name: str) -> str | None:
         """Return the SHA-256 of an object, downloaded to a temporary file for it."""
-        with self._translated(name):
+        with atomic_files.translate_errors(self.local):
             self.local.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.local, prefix=".sha256-") as file:
-                try:
-                    self.fs.get_file(self._path(name), file.name)
-                except FileNotFoundError:
-                    return None
+                with self._translated(name):
+                    try:
+                        self.fs.get_file(self._path(name), file.name)
+                    except FileNotFoundError:
+                        return None
                 return atomic_files.sha256(Path(file.name))
 
     # Files on this machine
