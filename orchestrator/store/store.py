@@ -318,8 +318,6 @@ class Store:
         """Return what a launch set out to compute: JSON of units by key; StoreError if damaged."""
         return records.read_plan(self.storage, record)
 
-    # Whether the store can be used
-
     def check_writable(self) -> None:
         """Write, read and delete a marker; StoreError if that fails or writers can collide."""
         check_writable(self.storage)
@@ -331,8 +329,6 @@ class Store:
     def sees(self, marker: str) -> bool:
         """Whether a marker that another machine has put is there."""
         return self.storage.entry(marker) is not None
-
-    # Inside
 
     def _locate(self, key: str) -> str:
         """Return the name of a done unit's folder; StoreError if the unit is not done."""

@@ -1,6 +1,7 @@
 import pytest
+from rich.console import Console
 
-from orchestrator.text import format_duration
+from orchestrator.text import choose_error_console, format_duration
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,12 @@ from orchestrator.text import format_duration
 )
 def test_times_are_written_in_their_two_largest_units(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_errors_are_printed_even_if_the_console_is_quiet(capsys):
+    console = Console(quiet=True)
+    console.print("a summary")
+    choose_error_console(console).print("an error")
+    assert capsys.readouterr() == ("", "an error\n")
+    loud = Console()
+    assert choose_error_console(loud) is loud

@@ -75,6 +75,9 @@ def test_the_command_line_prints_or_writes(tmp_path):
     printed = CliRunner().invoke(app, command)
     assert printed.exit_code == 0 and read_directives(printed.stdout)["nodes"] == "4"
     assert "--set seeds=3" in printed.stdout
+    quiet = CliRunner().invoke(app, ["cluster", "slurm", "paper/main", "--run-options", "-q"])
+    assert quiet.exit_code == 0 and "--data data -q" in quiet.stdout, quiet.output
+    assert CliRunner().invoke(app, ["cluster", "--show-completion"]).exit_code == 2
     assert CliRunner().invoke(app, [*command, "--out", str(out)]).exit_code == 0
     assert out.read_text() == printed.stdout
     wrong = CliRunner().invoke(app, ["cluster", "slurm", "x", "--nodes", "0"])

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.trial import UnitResult
-from orchestrator.launch.display import format_line, render
+from orchestrator.launch.display import display, format_line, render
 from orchestrator.launch.progress import Failure, LaunchProgress
 
 
@@ -83,3 +83,12 @@ def test_waiting_for_another_launch_is_shown(small_plan):
     assert "waiting for 1 units that another launch is computing" in format_line(progress)
     progress.record_start(unit)
     assert "another launch" not in format_line(progress)
+
+
+def test_a_quiet_display_leaves_stderr_alone(small_plan):
+    progress = LaunchProgress(units=small_plan(sets=1).units)
+    console, before = Console(file=io.StringIO(), force_terminal=True, quiet=True), sys.stderr
+    with display(progress, console):
+        assert sys.stderr is before
+    with display(progress, Console(file=io.StringIO(), force_terminal=True)):
+        assert sys.stderr is not before  # which is why a quiet one must not draw

@@ -323,7 +323,7 @@ def test_the_record_of_a_launch_says_how_it_ended(harness, small_plan):
     assert (last.run, last.outcome, last.log) == (summary.run, "done", summary.log)
 
 
-def test_the_record_of_a_launch_that_broke_down_says_why(harness, small_plan, monkeypatch):
+def test_the_record_of_a_launch_that_broke_down_says_why(harness, small_plan, monkeypatch, caplog):
     def fit(tuner):
         raise TuneError("it is broken")
 
@@ -332,5 +332,7 @@ def test_the_record_of_a_launch_that_broke_down_says_why(harness, small_plan, mo
         harness.launch(small_plan(sets=1))
     (record,) = harness.store.read_runs()
     assert record["outcome"] == "error" and "it is broken" in record["reason"]
-    log = (harness.store.root / record["log"]).read_text()
+    path = harness.store.root / record["log"]
+    log = path.read_text()
     assert "broke down" in log and "TuneError" in log
+    assert f"its log is {path}" in caplog.text  # which the command line prints as an error

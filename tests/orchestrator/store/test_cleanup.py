@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from orchestrator.errors import StoreError
 from orchestrator.store import leases
 from orchestrator.store.cleanup import DAY, clean_up
 from orchestrator.store.open import open_store
@@ -122,3 +123,17 @@ def test_half_made_copies_of_a_url_go_after_a_day(s3_url, tmp_path, units):
     os.utime(old.parent, (then, then))
     clean_up(store, frozenset())
     assert not old.parent.exists() and young.exists()
+
+
+def test_a_folder_that_cannot_be_listed_stops_nothing(store, units, monkeypatch, caplog):
+    left = put(store.locate_unit(units[0].kind, units[0].key).with_name(f".{units[0].key}.x") / "f")
+    entries = type(store.storage).entries
+
+    def refuse(storage, folder):
+        if folder == "checkpoints":
+            raise StoreError("checkpoints: Permission denied")
+        return entries(storage, folder)
+
+    monkeypatch.setattr(type(store.storage), "entries", refuse)
+    clean_up(store, frozenset())
+    assert not left.exists() and "Permission denied" in caplog.text

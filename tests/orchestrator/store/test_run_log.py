@@ -177,3 +177,14 @@ def test_behind_a_url_lines_are_kept_while_the_storage_cannot_be_reached(s3_stor
     run_log.flush()
     (data,) = objects_of(s3_store).values()
     assert [line[-3:] for line in data.decode().splitlines()] == ["one", "two"]
+
+
+def test_behind_a_url_the_lines_of_a_running_launch_are_kept(s3_store):
+    with run_log.record_launch(s3_store, "run"):
+        logger.info("started")
+        run_log.flush()
+        (part,) = objects_of(s3_store).values()
+        assert part.decode().endswith("started\n")
+        logger.info("ended")
+    (whole,) = objects_of(s3_store).values()
+    assert [line.rsplit(" ", 1)[1] for line in whole.decode().splitlines()] == ["started", "ended"]

@@ -456,3 +456,15 @@ def test_an_address_opens_the_store_it_names(tmp_path, s3_url, monkeypatch):
     assert isinstance(opened.storage, ObjectStorage)
     assert isinstance(open_store("a").storage, FolderStorage)
     assert tables.SCHEMAS.keys() >= {"distillations"}
+
+
+def test_a_unit_whose_checkpoints_cannot_be_removed_is_done(store, monkeypatch, caplog):
+    unit = a_unit()
+    store.save_checkpoint(unit, lambda path: path.write_text("step 1"))
+
+    def fail(storage, name):
+        raise StoreError("Directory not empty")
+
+    monkeypatch.setattr(type(store.storage), "remove_all", fail)
+    assert commit(store, unit)
+    assert store.is_done(unit) and "Directory not empty" in caplog.text

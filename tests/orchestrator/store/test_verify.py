@@ -9,6 +9,7 @@ from orchestrator.errors import StoreError
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
+from orchestrator.store import verify as verify_module
 from orchestrator.store.open import open_store
 from orchestrator.store.storage.names import DONE, ROWS, SPEC, dataset_name
 from orchestrator.store.verify import repair, verify
@@ -253,3 +254,17 @@ def test_there_is_nothing_to_verify_without_a_store(tmp_path):
         verify(open_store(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     assert verify(open_store(tmp_path / "empty")).intact
+
+
+def test_a_unit_that_finishes_meanwhile_keeps_its_rows(made, monkeypatch):
+    store, units, _ = made
+    late = f"tables/evaluations/{'f' * 16}.parquet"
+    (rows,) = [store.storage.get(f"tables/evaluations/{units[-1].key}.parquet")]
+    check = verify_module.check_unit
+
+    def finish_meanwhile(*arguments):
+        store.storage.put(late, rows)
+        return check(*arguments)
+
+    monkeypatch.setattr(verify_module, "check_unit", finish_meanwhile)
+    assert verify(store).intact and store.storage.entry(late) is not None
