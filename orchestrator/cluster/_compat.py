@@ -3,10 +3,13 @@
 Private names may go away with any release of Ray. What a fallback cannot do is said where it is.
 """
 
+import logging
 import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 TOKEN_FILE = Path(".ray") / "auth_token"
 """Where Ray keeps its token, below the home folder."""
@@ -20,7 +23,8 @@ def find_private(path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError) as error:
+        _log.info("this Ray has no %s, so a fallback takes its place: %s", path, error)
         return None
 
 
@@ -36,7 +40,8 @@ def find_started_cluster() -> str | None:
     file = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
     try:
         return file.read_text().strip() or None
-    except OSError:
+    except OSError as error:
+        _log.info("no cluster was started on this machine, as far as %s says: %s", file, error)
         return None
 
 

@@ -287,7 +287,8 @@ def _holder(content: bytes) -> dict[str, Any]:
     """Return what a lease says; nothing if it is damaged."""
     try:
         holder = json.loads(content)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        _log.info("a lease is damaged, its holder is unknown: %s", error)
         return {}
     return holder if isinstance(holder, dict) else {}
 
