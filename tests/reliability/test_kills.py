@@ -29,7 +29,8 @@ def grid_for(rounds, make_grid):
     return grid
 
 
-@pytest.mark.parametrize("rounds", [1, *MORE_ROUNDS])
+# One kill of the driver is in the quick suite too: tests/test_quickstart.py.
+@pytest.mark.parametrize("rounds", [pytest.param(1, marks=pytest.mark.slow), *MORE_ROUNDS])
 def test_the_driver_is_killed_at_random_moments(make_grid, rounds):
 
     grid = grid_for(rounds, make_grid)

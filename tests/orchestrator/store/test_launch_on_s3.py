@@ -62,6 +62,7 @@ def test_a_launch_computes_everything_once_and_nothing_again(
     assert verify(store).findings == () and verify(store).units == len(plan.units)
 
 
+@pytest.mark.slow
 def test_a_failure_blocks_and_is_done_later_elsewhere(s3_harness, small_plan, ray_on_two_cores):
     plan = small_plan(sets=2)
     bad = next(key for key, unit in plan.units.items() if unit.kind == "distill")
