@@ -1,6 +1,6 @@
 """Distill scikit-learn's digits into a few images per class, then train networks on them.
 
-python examples/distill_digits.py --ipc 1 --iterations 100 --out digits.safetensors
+python examples/distill_digits.py --ipc 2 --iterations 100 --out digits.safetensors
 """
 
 import argparse
@@ -12,7 +12,7 @@ import distill_core as dc
 def main() -> None:
     """Distill, save and evaluate one set."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ipc", type=int, default=1, help="images per class")
+    parser.add_argument("--ipc", type=int, default=2, help="images per class")
     parser.add_argument("--iterations", type=int, default=100, help="updates of the images")
     parser.add_argument("--epochs", type=int, default=100, help="epochs of each evaluation network")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -26,7 +26,7 @@ def main() -> None:
         network="ConvNetW32",
         iterations=options.iterations,
         batch_real=32,
-        lambda_cm=0.01,  # 0 is plain DM
+        lambda_cm=0.01,  # 0 is plain DM; no effect with one image per class
     )
     synthetic = dc.distill_set(digits, settings, ipc=options.ipc, seed=0)
     synthetic.save(options.out)

@@ -31,6 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path, help="folder of a store")
     store = parser.parse_args().store
+    if not (store / "tables" / "evaluations").is_dir():
+        parser.error(f"{store} is no store with evaluations; iid run writes one")
     print(summarize_accuracies(store).to_string(float_format="{:.4f}".format))
     print()
     print(summarize_costs(store).to_string(float_format="{:.1f}".format))

@@ -63,7 +63,7 @@ def test_the_library_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(block("python", "dc.distill_set("), names)
-    assert names["images"].shape == (10, 1, 32, 32)
+    assert names["images"].shape == (20, 1, 32, 32)
 
 
 def test_the_custom_data_set_it_shows_is_computed(pets, monkeypatch):

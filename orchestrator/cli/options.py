@@ -58,7 +58,7 @@ AddressOption = Annotated[
     typer.Option(help="Ray cluster to join, auto or HOST:PORT (default: Ray on this machine)."),
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print what happens to stderr as well.")
+    bool, typer.Option("--verbose", "-v", help="Also log to stderr.")
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")

@@ -38,9 +38,9 @@ def test_every_example_is_tested():
 
 def test_distill_digits(tmp_path):
     printed = run_script("distill_digits.py", "--iterations", "5", "--epochs", "5", folder=tmp_path)
-    assert "DM+CM: 10 images of shape (1, 32, 32) in digits.safetensors" in printed
+    assert "DM+CM: 20 images of shape (1, 32, 32) in digits.safetensors" in printed
     assert "test accuracy:" in printed
-    assert len(SyntheticSet.load(tmp_path / "digits.safetensors").images) == 10
+    assert len(SyntheticSet.load(tmp_path / "digits.safetensors").images) == 20
 
 
 def test_read_results(tmp_path):
