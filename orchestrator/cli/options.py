@@ -57,9 +57,7 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="Ray cluster to join, auto or HOST:PORT (default: Ray on this machine)."),
 ]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Also log to stderr.")
-]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Also log to stderr.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")
 ]

@@ -165,10 +165,10 @@ class Store:
         return folder
 
     def find_artifact(self, unit: Unit, name: str) -> Path | None:
-        """Return a local file of a unit; None if it does not exist or the unit is not done."""
+        """Return a local file of a done unit, or None; StoreError if the unit is damaged."""
         if not self.is_done(unit):
             return None
-        path = self.storage.fetch(unit_name(unit.kind, unit.key)) / name
+        path = self.fetch_intact_folder(unit.key) / name
         return path if path.exists() else None
 
     def read_unit(self, key: str) -> Unit:

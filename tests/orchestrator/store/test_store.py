@@ -468,3 +468,11 @@ def test_a_unit_whose_checkpoints_cannot_be_removed_is_done(store, monkeypatch, 
     monkeypatch.setattr(type(store.storage), "remove_all", fail)
     assert commit(store, unit)
     assert store.is_done(unit) and "Directory not empty" in caplog.text
+
+
+def test_a_damaged_file_is_not_shown_in_a_report(store):
+    unit = a_unit()
+    assert commit(store, unit)
+    store.find_artifact(unit, "sub/set.txt").write_text("another")
+    with pytest.raises(StoreError, match=r"iid verify --repair"):
+        store.find_artifact(unit, "sub/set.txt")
