@@ -36,8 +36,6 @@ _units: ContextVar[str] = ContextVar("units", default="")
 _lock = threading.Lock()
 _attached: "RunLogHandler | None" = None
 """What `attach` added in this process, which computes units of one launch after another."""
-_recording: "list[RunLogHandler]" = []
-"""What `record_launch` added in this process."""
 
 
 def locate_log(store: "Store", run: str) -> str:
@@ -61,11 +59,9 @@ def record_launch(store: "Store", run: str) -> Iterator[None]:
     """Log the driving process of a launch during the block, and merge the parts at the end."""
     handler = _make_handler(store, run)
     levels = _add(handler)
-    _recording.append(handler)
     try:
         yield
     finally:
-        _recording.remove(handler)
         _remove(handler, levels)
         if not store.storage.is_local:
             _merge_parts(store.storage, run)
@@ -79,8 +75,7 @@ def attach(store: "Store", run: str) -> None:
     global _attached
     with _lock:
         name = locate_log(store, run)
-        handlers = logging.getLogger(PACKAGES[0]).handlers
-        if any(isinstance(each, RunLogHandler) and each.name == name for each in handlers):
+        if any(handler.name == name for handler in _list_handlers()):
             return
         if _attached is not None:
             _remove(_attached, {})
@@ -90,9 +85,7 @@ def attach(store: "Store", run: str) -> None:
 
 def flush() -> None:
     """Write what this process has logged to where the launch finds it; at the end of a unit."""
-    if _attached is not None:
-        _attached.flush()
-    for handler in _recording:
+    for handler in _list_handlers():
         handler.flush()
 
 
@@ -190,6 +183,12 @@ class _ObjectHandler(RunLogHandler):
         """Write what is left."""
         self.flush()
         super().close()
+
+
+def _list_handlers() -> list[RunLogHandler]:
+    """Return what logs this process, as the driver of a launch or as a worker."""
+    handlers = logging.getLogger(PACKAGES[0]).handlers
+    return [handler for handler in handlers if isinstance(handler, RunLogHandler)]
 
 
 def _make_handler(store: "Store", run: str) -> RunLogHandler:

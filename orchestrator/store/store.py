@@ -141,11 +141,7 @@ class Store:
         return read_record(self.storage, self._locate(key))
 
     def fetch_folder(self, key: str) -> Path:
-        """Return the local folder of a done unit's files, fetched if this machine has none.
-
-        Raises:
-            StoreError: the unit is not done, or damaged where it is kept.
-        """
+        """Return the local folder of a done unit, fetched if need be; StoreError if not done."""
         return self.storage.fetch(self._locate(key))
 
     def fetch_intact_folder(self, key: str) -> Path:
@@ -154,21 +150,13 @@ class Store:
         Raises:
             StoreError: it is not done, or a file is missing or was changed.
         """
-        folder = self.fetch_folder(key)
-        if find_first_difference(folder) is not None:
-            # Of a URL this is a copy: the original may be intact.
-            _log.warning("a file of unit %s is damaged in %s", key, folder)
-            folder = self.storage.fetch(self._locate(key), again=True)
-        if (difference := find_first_difference(folder)) is not None:
-            name, problem = difference
-            raise StoreError(f"store: {folder / name} {problem}; {describe_repair(self)}")
-        return folder
+        return self._fetch_intact(self._locate(key))
 
     def find_artifact(self, unit: Unit, name: str) -> Path | None:
         """Return a local file of a done unit, or None; StoreError if the unit is damaged."""
         if not self.is_done(unit):
             return None
-        path = self.fetch_intact_folder(unit.key) / name
+        path = self._fetch_intact(unit_name(unit.kind, unit.key)) / name
         return path if path.exists() else None
 
     def read_unit(self, key: str) -> Unit:
@@ -339,6 +327,18 @@ class Store:
             f"store: unit {key} is not done in {self}; compute it first, with iid unit {key}"
             f" --store {self}"
         )
+
+    def _fetch_intact(self, unit: str) -> Path:
+        """Fetch a done unit by the name of its folder; see `fetch_intact_folder`."""
+        folder = self.storage.fetch(unit)
+        if find_first_difference(folder) is not None:
+            # Of a URL this is a copy: the original may be intact.
+            _log.warning("a file of %s is damaged in %s", unit, folder)
+            folder = self.storage.fetch(unit, again=True)
+        if (difference := find_first_difference(folder)) is not None:
+            name, problem = difference
+            raise StoreError(f"store: {folder / name} {problem}; {describe_repair(self)}")
+        return folder
 
     def _publish_rows(self, unit: Unit) -> None:
         _, data = read_intact(self.storage, unit_name(unit.kind, unit.key), ROWS)
