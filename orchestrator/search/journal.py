@@ -1,5 +1,6 @@
 """What is known of a study: its trials and their rungs, in table `trials`, one file per trial."""
 
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -131,9 +132,14 @@ class Journal:
             )
         )
 
+    def next_number(self) -> int:
+        """Return the first number without a trial; there is a gap where a file was set aside."""
+        return next(number for number in itertools.count() if number not in self.trials)
+
     def next_order(self) -> int:
         """Return the place of the next value."""
-        return len(self.in_order())
+        places = [numbered.result.order or 0 for numbered in self.in_order()]
+        return max(places, default=-1) + 1
 
     def in_order(self) -> list[NumberedResult]:
         """Return all results that have a value, in the order in which they came."""

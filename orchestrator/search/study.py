@@ -15,6 +15,7 @@ from distill_core.settings import DatasetRef
 from orchestrator.planning.plan import Cell, Plan, make_plan
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.rungs import choose_rung_iterations
+from orchestrator.store.storage.names import hash_trial_key
 from orchestrator.units import KEY_LENGTH, Distill, Evaluate, Unit, canonicalize
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment, Space
@@ -112,7 +113,7 @@ class Study:
 
     def hash_trial_key(self, number: int) -> str:
         """Return the name of a trial's file in table `trials`."""
-        return hashlib.sha256(f"{self.key} {number}".encode()).hexdigest()[:KEY_LENGTH]
+        return hash_trial_key(self.key, number)
 
     def resolve_settings(self, parameters: Parameters) -> ResolvedSettings:
         """Return all settings of a choice; those that are not searched are the search space's."""

@@ -175,7 +175,7 @@ class StudyRun:
             return self.journal.trials[idle[0]]
         if not self._has_new_trials():
             return None
-        number = len(self.journal.trials)
+        number = self.journal.next_number()
         suggestion = suggest(self.study, number, self.journal.trials.values())
         if suggestion is None:
             # The grid has no further point: this is how many trials there are.

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,7 +18,13 @@ from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files, checkpoints, leases, tables
 from orchestrator.store.cleanup import may_be_held
 from orchestrator.store.storage import Entry, Storage
-from orchestrator.store.storage.names import DONE, dataset_name, unit_name
+from orchestrator.store.storage.names import (
+    DONE,
+    dataset_name,
+    hash_trial_key,
+    rows_name,
+    unit_name,
+)
 from orchestrator.store.store import Store
 from orchestrator.store.verify_unit import (
     Finding,
@@ -26,7 +33,7 @@ from orchestrator.store.verify_unit import (
     describe,
     locate_rows,
 )
-from orchestrator.units import Unit
+from orchestrator.units import Unit, list_tables
 
 __all__ = ["Finding", "Verification", "repair", "verify"]
 
@@ -210,27 +217,70 @@ def _known_fingerprint(storage: Storage, name: str) -> str | None:
 def _check_tables(
     storage: Storage, row_files: Iterable[str], done: Collection[str]
 ) -> Iterator[Finding]:
+    of_units = list_tables()
     for name in row_files:
         _, table, file = PurePosixPath(name).parts
         key = file.removesuffix(".parquet")
+        finding: Finding | None = None
         if table == "failures" and key in done:
             problem = "is of a unit that is done; the next launch removes it"
-            yield Finding(place=name, problem=problem, action="none")
+            finding = Finding(place=name, problem=problem, action="none")
         elif table == "failures":
-            if (damage := _check_failure(storage, name)) is not None:
-                yield Finding(place=name, problem=damage, action="set aside")
+            finding = _check_failure(storage, name)
+        elif table == "trials":
+            finding = _check_trial(storage, name)
+        elif table not in of_units:
+            problem = "is of a table that this version does not know; not checked"
+            finding = Finding(place=name, problem=problem, action="none")
         elif key not in done:
             problem = "has rows of a unit that is not done"
-            yield Finding(place=name, problem=problem, action="set aside")
+            finding = Finding(place=name, problem=problem, action="set aside")
+        if finding is not None:
+            yield finding
 
 
-def _check_failure(storage: Storage, name: str) -> str | None:
+def _check_failure(storage: Storage, name: str) -> Finding | None:
     """Return what is wrong with the record of a failure, if anything is."""
     try:
-        tables.decode("failures", storage.get(name) or b"").to_pylist()
+        _read_rows(storage, name)
     except (pa.ArrowException, OSError, ValueError) as error:
-        return f"cannot be read: {error}"
+        return _build_unreadable(name, error)
     return None
+
+
+def _check_trial(storage: Storage, name: str) -> Finding | None:
+    """Return what is wrong with the rows of a trial, which belong to a study and not to a unit.
+
+    What can be read is what its search remembers. So it is set aside only if the file of its own
+    name remembers the same trial.
+    """
+    try:
+        rows = _read_rows(storage, name)
+        owners = {(str(row["study"]), int(row["trial"])) for row in rows}
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        return _build_unreadable(name, error)
+    expected = {rows_name("trials", hash_trial_key(*owner)) for owner in owners}
+    if expected == {name}:
+        return None
+    if name in expected or not owners:
+        problem = f"holds {len(owners)} trials instead of one"
+        return Finding(place=name, problem=problem, action="none" if owners else "set aside")
+    if all(storage.entry(place) is not None for place in expected):
+        problem = f"is a copy of {', '.join(sorted(expected))}"
+        return Finding(place=name, problem=problem, action="set aside")
+    problem = f"is the trial whose name is {', '.join(sorted(expected))}; rename it"
+    return Finding(place=name, problem=problem, action="none")
+
+
+def _read_rows(storage: Storage, name: str) -> list[dict[str, Any]]:
+    """Read a file of a table; one of pyarrow's errors, OSError or ValueError if it is damaged."""
+    table = PurePosixPath(name).parts[1]
+    rows: list[dict[str, Any]] = tables.decode(table, storage.get(name) or b"").to_pylist()
+    return rows
+
+
+def _build_unreadable(name: str, error: Exception) -> Finding:
+    return Finding(place=name, problem=f"cannot be read: {error}", action="set aside")
 
 
 def _check_records(storage: Storage) -> Iterator[Finding]:

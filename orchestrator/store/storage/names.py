@@ -1,9 +1,10 @@
 """Names of entries in a store: paths relative to it, with slashes."""
 
+import hashlib
 import urllib.parse
 
 from distill_core.settings import DatasetRef
-from orchestrator.units import Unit
+from orchestrator.units import KEY_LENGTH, Unit
 
 DONE = "DONE"
 """File of a unit whose presence makes the unit done; it records the SHA-256 of the others."""
@@ -19,6 +20,11 @@ def unit_name(kind: str, key: str) -> str:
 def rows_name(table: str, key: str) -> str:
     """Return the name of the file with a unit's rows in a table."""
     return f"tables/{table}/{key}.parquet"
+
+
+def hash_trial_key(study: str, number: int) -> str:
+    """Return the name of a trial's file in table `trials`, from the key of its study."""
+    return hashlib.sha256(f"{study} {number}".encode()).hexdigest()[:KEY_LENGTH]
 
 
 def checkpoints_name(unit: Unit) -> str:

@@ -7,6 +7,7 @@ from orchestrator.search.journal import Journal, read_trials
 from orchestrator.search.study_run import StudyRun
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
+from orchestrator.store.verify import repair, verify
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 
@@ -169,3 +170,52 @@ def test_checkpoints_of_sets_that_are_not_needed_are_removed(make_study, tmp_pat
         run.journal.trials[1].state == "stopped"
         and not store.locate_checkpoints(following).exists()
     )
+
+
+def test_a_store_that_was_searched_has_nothing_to_repair(make_study, simulate, tmp_path):
+    store = open_store(tmp_path / "store")
+    trials = dict(simulate(make_study(), 5, store=store))
+    found = verify(store)
+    assert found.findings == () and found.intact
+    repair(store, found.findings)
+    assert read_trials(make_study(), store) == trials
+
+
+def test_a_repair_never_takes_what_a_search_remembers(make_study, simulate, tmp_path):
+    study, store = make_study(), open_store(tmp_path / "store")
+    trials = dict(simulate(study, 5, store=store))
+    files = [store.tables / "trials" / f"{study.hash_trial_key(n)}.parquet" for n in range(5)]
+    # renamed by hand, copied, damaged, and of a table of a later version
+    renamed = files[1].rename(files[1].with_name(f"{'f' * 16}.parquet"))
+    copied = files[2].with_name(f"{'0' * 16}.parquet")
+    copied.write_bytes(files[2].read_bytes())
+    files[3].write_bytes(b"PAR1")
+    later = store.tables / "later" / "a.parquet"
+    later.parent.mkdir()
+    later.write_bytes(files[0].read_bytes())
+    findings = {finding.place: finding.action for finding in verify(store).findings}
+    assert findings == {
+        f"tables/trials/{renamed.name}": "none",
+        f"tables/trials/{copied.name}": "set aside",
+        f"tables/trials/{files[3].name}": "set aside",
+        "tables/later/a.parquet": "none",
+    }
+    repair(store, verify(store).findings)
+    kept = {number: trial for number, trial in trials.items() if number != 3}
+    assert read_trials(study, store) == kept and verify(store).intact
+
+
+def test_a_trial_that_was_set_aside_is_tried_again_and_takes_the_place_of_no_other(
+    make_study, simulate, tmp_path
+):
+    study, store = make_study(), open_store(tmp_path / "store")
+    trials = dict(simulate(study, 5, store=store))
+    (store.tables / "trials" / f"{study.hash_trial_key(2)}.parquet").write_bytes(b"")
+    repair(store, verify(store).findings)
+    again = simulate(study, 5, store=store)
+    assert sorted(again) == [0, 1, 2, 3, 4]
+    assert {number: again[number] for number in (0, 1, 3, 4)} == {
+        number: trials[number] for number in (0, 1, 3, 4)
+    }
+    orders = [result.order for trial in again.values() for result in trial.rungs]
+    assert len(set(orders)) == len(orders)
