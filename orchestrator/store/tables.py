@@ -43,6 +43,20 @@ PROVENANCE = tuple(name for name, _ in _PROVENANCE)
 
 _CURVE = pa.list_(pa.float64())
 
+_SETTINGS = [  # what the cells of a space may differ in; null in files of version 0.1.0
+    ("matching_network", pa.string()),  # null for sets that were not distilled here
+    ("iterations", pa.int64()),
+    ("lambda_cc", pa.float64()),
+    ("lambda_cm", pa.float64()),
+    ("lambda_loss", pa.float64()),  # weight of a custom loss; null without one
+    ("lr_img", pa.float64()),
+    ("extractors", pa.int64()),
+    ("num_eval", pa.int64()),
+    ("epoch_eval_train", pa.int64()),
+    ("lr_net", pa.float64()),
+    ("settings_hash", pa.string()),  # equal where nothing but seed and network differs
+]
+
 SCHEMAS: dict[str, pa.Schema] = {
     "evaluations": pa.schema(
         [
@@ -60,6 +74,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("train_accuracy", pa.float64()),  # of the last epoch, on the augmented set
             ("train_loss", pa.float64()),
             ("passes", pa.string()),  # how training ran: compiled, or eager and why
+            *_SETTINGS,
         ]
     ),
     "distillations": pa.schema(
@@ -110,6 +125,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("train_accuracy", pa.float64()),
             ("train_loss", pa.float64()),
             ("passes", pa.string()),  # how training ran: compiled, or eager and why
+            *_SETTINGS,
         ]
     ),
     "features": pa.schema(  # one row per class and origin of its images

@@ -23,7 +23,7 @@ from orchestrator.units.continual import Continual
 from orchestrator.units.distill import Distill
 from orchestrator.units.embed import Embed
 from orchestrator.units.evaluate import Evaluate
-from orchestrator.units.identity import KEY_LENGTH, canonicalize
+from orchestrator.units.identity import KEY_LENGTH, canonicalize, hash_settings
 from orchestrator.units.import_extractor import ImportExtractor
 from orchestrator.units.import_set import ImportSet
 from orchestrator.units.kinds import (
@@ -61,6 +61,7 @@ __all__ = [
     "canonicalize",
     "describe_unit",
     "from_json",
+    "hash_settings",
     "import_function",
     "list_tables",
     "needs_gpu",

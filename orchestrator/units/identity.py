@@ -9,6 +9,8 @@ from typing import Any
 from distill_core.settings import SettingsError
 
 KEY_LENGTH = 16
+_REPETITIONS = ("seed", "index", "content", "parents")
+"""Fields in which repetitions of the same settings differ: another set, network or file."""
 
 
 def hash_identity(identity: dict[str, Any]) -> str:
@@ -17,6 +19,24 @@ def hash_identity(identity: dict[str, Any]) -> str:
         identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def hash_settings(*units: Any) -> str:
+    """Return a hash that units share if nothing but seeds, indices and files tells them apart.
+
+    Args:
+        units: what was measured, and the units before it; the data set is that of the first.
+    """
+    described = []
+    for unit in units:
+        fields = {
+            name: value for name, value in canonicalize(unit).items() if name not in _REPETITIONS
+        }
+        described.append({"kind": unit.kind, "parents": len(unit.parents), "fields": fields})
+    for before in described[1:]:
+        # The steps of class-incremental learning have classes of their own, which a seed orders.
+        del before["fields"]["dataset"]
+    return hash_identity({"settings": described})
 
 
 def canonicalize(value: Any, where: str = "unit") -> Any:

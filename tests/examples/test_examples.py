@@ -2,15 +2,18 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import matplotlib
+import pyarrow.parquet as pq
 import pytest
 
 from distill_core.synthetic_set import SyntheticSet
+from orchestrator.store import tables
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -52,6 +55,31 @@ def test_read_results(tmp_path):
     for method in ("DM+IID", "IDM+IID", "Herding", "Random"):
         assert method in accuracies
     assert "peak_memory" in costs and "IDM+IID" in costs
+
+
+def test_only_repetitions_of_the_same_settings_are_averaged(tmp_path):
+    with tarfile.open(KEPT_STORE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.glob("**/tables/evaluations")
+    (spec,) = [s for s in read_specs(folder) if s["method"] == "DM+IID" and s["seed"] == 0]
+    rows = pq.read_table(spec["file"]).to_pylist()
+    # Two rows as this version writes them: another λ_CM, and another budget.
+    for key, change in (("0" * 16, {"lambda_cm": 0.5}), ("1" * 16, {"epoch_eval_train": 7})):
+        columns = {"lambda_cm": 0.01, "epoch_eval_train": 3, "settings_hash": key, **change}
+        changed = [row | {"key": key, "accuracy": 0.9} | columns for row in rows]
+        tables.write(folder / f"{key}.parquet", "evaluations", changed)
+    summary = runpy.run_path(str(EXAMPLES / "read_results.py"))["summarize_accuracies"](
+        folder.parents[1]
+    ).reset_index()
+    shown = summary[summary["method"] == "DM+IID"]
+    assert len(shown) == 3 and sorted(shown["mean"])[1:] == pytest.approx([0.9, 0.9])
+    assert 0.5 in set(shown["lambda_cm"]) and 7 in set(shown["epoch_eval_train"])
+
+
+def read_specs(folder):
+    for file in folder.glob("*.parquet"):
+        row = pq.read_table(file).to_pylist()[0]
+        yield {"file": file, "method": row["method"], "seed": row["seed"]}
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):

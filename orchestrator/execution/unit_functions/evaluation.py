@@ -25,7 +25,10 @@ from orchestrator.execution.unit_functions.inputs import (
 from orchestrator.store.tables import Row
 from orchestrator.units import (
     Continual,
+    Distill,
     Evaluate,
+    Unit,
+    hash_settings,
 )
 
 
@@ -58,6 +61,7 @@ def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row
         if len(networks) < num_eval:
             context.save_checkpoint(partial(_write_finished, networks))
     shared = {**columns, "split": unit.split, "network": unit.network}
+    shared |= describe_settings(unit, context)
     return [{**shared, **timed.columns()} for timed in networks]
 
 
@@ -101,6 +105,7 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
         "split": unit.split,
         "network": unit.network,
         "steps": len(seen),
+        **describe_settings(unit, context),
     }
     rows: list[Row] = []
     for done, timed in enumerate(networks):
@@ -108,6 +113,36 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
         place = {"step": step + 1, "classes": list(seen[step])}
         rows.append({**shared, **place, **timed.columns()})
     return rows
+
+
+def describe_settings(unit: Evaluate | Continual, context: UnitContext) -> dict[str, Any]:
+    """Return the columns that tell a row from those of other settings.
+
+    Rows with equal `settings_hash` are repetitions of one experiment.
+    """
+    before: list[Unit] = [context.load_parent_unit(key) for key in unit.parents]
+    made = before[0] if before else None
+    if made is not None and made.parents:
+        # The networks of a pool share their settings, so the first one stands for all.
+        before.append(context.load_parent_unit(made.parents[0]))
+    columns: dict[str, Any] = {
+        "num_eval": unit.settings.num_eval,
+        "epoch_eval_train": unit.settings.epoch_eval_train,
+        "lr_net": unit.settings.lr_net,
+        "settings_hash": hash_settings(unit, *before),
+    }
+    if isinstance(made, Distill):
+        settings = made.settings
+        columns |= {
+            "matching_network": settings.network,
+            "iterations": settings.iterations,
+            "lambda_cc": settings.lambda_cc,
+            "lambda_cm": settings.lambda_cm,
+            "lambda_loss": settings.lambda_loss if settings.loss else None,
+            "lr_img": settings.lr_img,
+            "extractors": len(made.parents),
+        }
+    return columns
 
 
 @dataclass(frozen=True)
