@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -43,6 +43,15 @@ _log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
+
+
+class _End(NamedTuple):
+    """How a part of a search ended."""
+
+    code: int
+    """The exit code of this part alone."""
+    stopped: bool
+    """Whether Ctrl-C or a signal came, even if all of this part was done by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +93,20 @@ class Search:
 
                 address = self.options.resources.address
                 stack.enter_context(join_cluster(address, self.console))
-            for study in studies:
-                code = search._run_study(study)
-                exit_code = max(exit_code, code)
-                if code == INTERRUPTED:
-                    break
+            for place, study in enumerate(studies):
+                end = search._run_study(study)
+                exit_code = max(exit_code, end.code)
+                if end.stopped:
+                    left = studies[place + 1 :] if end.code in (0, 1) else ()
+                    return search._stop() if left else exit_code
         return exit_code
 
     def _is_unfinished(self, study: Study) -> bool:
         trials = Journal.open(study, self.store).trials.values()
         return len(trials) < self.trials or not all(trial.finished for trial in trials)
 
-    def _run_study(self, study: Study) -> int:
-        """Run one study, and return the exit code."""
+    def _run_study(self, study: Study) -> _End:
+        """Run one study."""
         self.console.print(Text(f"{study.title}: study {study.key}", style="bold"))
         run = provenance.make_run_id()
         # The lease is for the study's journal: two searches would give the same number to two
@@ -108,19 +118,22 @@ class Search:
                     " or stop it"
                 )
             extractors = study.extractors()
-            code = self._launch(study.build_plan(extractors, list(extractors)))
-            if code == 0 and self._is_unfinished(study):
-                code = self._run_trials(study, run)
+            end = self._launch(study.build_plan(extractors, list(extractors)))
+            if end.stopped:
+                return self._end_stopped(end)
+            if end.code == 0 and self._is_unfinished(study):
+                end = self._run_trials(study, run)
+                if end.stopped:
+                    return self._end_stopped(end)
             # Trials that failed are tried again by the next search; the others have winners.
-            if code in (0, 1):
-                winners = select_winners(Journal.open(study, self.store).trials)
-                choices = [trial.parameters for trial in winners]
-                units, wanted = build_full_evaluations(study, *choices)
-                code = max(code, self._launch(study.build_plan(extractors | units, wanted)))
-        return code
+            winners = select_winners(Journal.open(study, self.store).trials)
+            choices = [trial.parameters for trial in winners]
+            units, wanted = build_full_evaluations(study, *choices)
+            last = self._launch(study.build_plan(extractors | units, wanted))
+        return _End(max(end.code, last.code), last.stopped)
 
-    def _launch(self, plan: Plan) -> int:
-        """Compute what the store lacks of a plan, and return the exit code."""
+    def _launch(self, plan: Plan) -> _End:
+        """Compute what the store lacks of a plan."""
         summary = launch(
             find_pending(plan, self.store.find_done_keys()),
             self.store,
@@ -131,10 +144,22 @@ class Search:
         )
         if summary.run is not None:
             print_summary(summary, self.console)
-        return summary.exit_code
+        return _End(summary.exit_code, summary.stopped)
 
-    def _run_trials(self, study: Study, run: str) -> int:
-        """Run the trials that a study lacks, and return the exit code."""
+    def _end_stopped(self, end: _End) -> _End:
+        """Return the end of a study that was stopped with work left, which the user is told."""
+        if end.code != INTERRUPTED:  # what was running was just finished, or something failed
+            self._stop()
+        return _End(INTERRUPTED, stopped=True)
+
+    def _stop(self) -> int:
+        choose_error_console(self.console).print(
+            "Stopped. Run the same command again to continue; what is done stays done."
+        )
+        return INTERRUPTED
+
+    def _run_trials(self, study: Study, run: str) -> _End:
+        """Run the trials that a study lacks."""
         from orchestrator.search.ray_tune import run_study
 
         settings = self.options.build_trial_settings(self.store, run)
@@ -160,8 +185,8 @@ class Search:
             except KeyboardInterrupt:
                 # A second Ctrl-C. What the workers have not saved is computed again.
                 _log.warning("search %s was interrupted before its workers had stopped", run)
-                return INTERRUPTED
-        return self._finish(study_run, stopped=switch.is_on())
+                return _End(self._stop(), stopped=True)
+        return _End(self._finish(study_run, stopped=switch.is_on()), switch.is_on())
 
     def _allocate(self, study: Study) -> "tuple[Capacity, DatasetArchives | None]":
         """Check the machines.
@@ -203,10 +228,7 @@ class Search:
                 f"the search cannot continue: {study_run.halted}; what is done stays done"
             )
         if stopped and missing:
-            choose_error_console(self.console).print(
-                "Stopped. Run the same command again to continue; what is done stays done."
-            )
-            return INTERRUPTED
+            return self._stop()
         if missing:
             message = f"{missing} trials failed; run the same command again to try them again"
             choose_error_console(self.console).print(Text(message, style="red"))

@@ -1,5 +1,6 @@
 """Searches on Ray: a tiny one, one that is killed and started again, the shipped one on digits."""
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -14,6 +15,8 @@ from rich.console import Console
 
 from orchestrator.errors import LaunchError
 from orchestrator.launch.options import RunOptions
+from orchestrator.launch.summary import Summary
+from orchestrator.search import search as search_module
 from orchestrator.search.build_studies import build_studies
 from orchestrator.search.journal import read_trials
 from orchestrator.search.results import read_study_result
@@ -99,6 +102,56 @@ def test_trials_that_fail_say_so_and_how_many(
         ("failed", "no luck")
     }
     assert "2 trials failed; run the same command again" in failing.console.file.getvalue()
+
+
+class FakeLaunches:
+    """Stands for the launches of a search; Ctrl-C comes during one, whose units are just done."""
+
+    def __init__(self, monkeypatch, stopped_in, code=0):
+        self.plans, self._stopped_in, self._code = [], stopped_in, code
+        monkeypatch.setattr(search_module, "launch", self)
+        monkeypatch.setattr(
+            "orchestrator.launch.join_cluster.join_cluster", lambda *_: contextlib.nullcontext()
+        )
+
+    def __call__(self, work, *arguments, **options):
+        self.plans.append({unit.kind for unit in work.pending_units.values()})
+        stopped = len(self.plans) == self._stopped_in
+        failures = () if self._code == 0 or not stopped else (None,)
+        return Summary(
+            run=None, computed={}, already=0, failures=failures, blocked=(), waiting=0,
+            stopped=stopped, halted=None, seconds=0.0,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_ctrl_c_while_extractors_are_trained_ends_a_search(make_study, tmp_path, monkeypatch, code):
+    launches = FakeLaunches(monkeypatch, stopped_in=1, code=code)
+    search = make_search(open_store(tmp_path / "store"), 2)
+    assert search.run([make_study("seeds=1"), make_study("seeds=2")]) == 130
+    assert launches.plans == [{"train_extractors"}]
+    assert "Stopped. Run the same command again" in search.console.file.getvalue()
+
+
+def test_ctrl_c_in_the_last_trial_ends_a_search_before_its_winners(
+    make_study, tmp_path, monkeypatch
+):
+    launches = FakeLaunches(monkeypatch, stopped_in=None)
+    monkeypatch.setattr(Search, "_run_trials", lambda *_: search_module._End(0, stopped=True))
+    assert make_search(open_store(tmp_path / "store"), 2).run([make_study("seeds=1")]) == 130
+    assert len(launches.plans) == 1
+
+
+@pytest.mark.parametrize(("studies", "code"), [(1, 0), (2, 130)])
+def test_ctrl_c_in_the_last_launch_stops_a_search_with_studies_left(
+    make_study, simulate, tmp_path, monkeypatch, studies, code
+):
+    store = open_store(tmp_path / "store")
+    chosen = [make_study(f"seeds={number + 1}") for number in range(studies)]
+    for study in chosen:
+        simulate(study, 2, store=store)
+    launches = FakeLaunches(monkeypatch, stopped_in=2)
+    assert make_search(store, 2).run(chosen) == code and len(launches.plans) == 2
 
 
 @pytest.mark.nightly
