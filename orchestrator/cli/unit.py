@@ -12,6 +12,7 @@ from rich.text import Text
 
 from distill_core.settings import SettingsError
 from orchestrator.cli.options import DataOption, StoreOption, build_console
+from orchestrator.execution.commit import describe_taker
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, UnitResult
@@ -103,6 +104,8 @@ def _format_result(result: UnitResult, place: str) -> Text:
             return Text(f"done in {format_duration(result.seconds)}: {place}")
         case "present":
             return Text(f"already done: {place}; delete that to compute it again")
+        case "busy" if result.taken_over_by is not None:
+            return Text(f"taken over by {describe_taker(result.taken_over_by)}; see iid status")
         case "busy":
             return Text("a launch is computing this unit right now; see iid status")
         case "stopped":

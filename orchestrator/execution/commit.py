@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.execution.context import Outcome, Stopped
-from orchestrator.execution.trial import Status, TrialSettings, UnitResult
+from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.store.atomic_files import FREE_SPACE, is_full
 from orchestrator.store.leases import Lease
 from orchestrator.store.provenance import Provenance, build_failure_row, name_device
@@ -21,6 +21,15 @@ from orchestrator.store.store import Store
 from orchestrator.units import Unit
 
 _log = logging.getLogger(__name__)
+
+
+ANOTHER = "another launch"
+"""Stands for the name of a launch that is not known."""
+
+
+def describe_taker(run: str) -> str:
+    """Name the launch that took a unit over."""
+    return run if run == ANOTHER else f"launch {run}"
 
 
 class CohortSplit(Exception):
@@ -61,19 +70,16 @@ class OutcomeRecorder:
         except CohortSplit:
             return UnitResult(status="split")
         except Stopped:
-            status: Status = "busy" if lease.lost.is_set() else "stopped"
-            _log.info("%s %s stopped before its end: %s", unit.kind, unit.key, status)
-            return UnitResult(status=status)
-        except Exception as error:
-            # The heartbeat may not have noticed yet that another process took the lease over. That
-            # process works with the same files, so an error here can be of its making.
-            lease.touch()
             if lease.lost.is_set():
-                _log.warning(
-                    "%s %s was taken over by another process; ignoring %s: %s",
-                    *(unit.kind, unit.key, type(error).__name__, error),
-                )
-                return UnitResult(status="busy")
+                return self.give_way(unit, lease.taker)
+            _log.info("%s %s stopped before its end", unit.kind, unit.key)
+            return UnitResult(status="stopped")
+        except Exception as error:
+            # A process that stood still (a laptop asleep) wakes up to files that another one has
+            # taken, moved or finished. What it then runs into says nothing about the unit.
+            taker = self._find_taker(unit, lease, workdir)
+            if taker is not None:
+                return self.give_way(unit, taker, f"ignoring {type(error).__name__}: {error}")
             return self.record_exception(unit, error)
         seconds += time.monotonic() - began
         _log.info(
@@ -81,6 +87,30 @@ class OutcomeRecorder:
             *(unit.kind, unit.key, seconds, "" if is_first else "; another launch was first"),
         )
         return UnitResult(status="done" if is_first else "present", seconds=seconds)
+
+    def _find_taker(self, unit: Unit, lease: Lease, workdir: Path) -> str | None:
+        """Return the launch that took a unit over; None if this process had it all the time."""
+        lease.touch()  # the heartbeat may not have noticed yet
+        try:
+            run = self.store.read_done_record(unit.key).get("run")
+            if lease.lost.is_set() or lease.interrupted or run != self.settings.run:
+                return str(run or ANOTHER)
+        except StoreError as error:
+            _log.debug("%s %s is not done: %s", unit.kind, unit.key, error)
+        if lease.lost.is_set() or lease.interrupted:
+            return lease.taker or ANOTHER
+        # A launch that starts removes the folders of those who seem dead, whatever it computes.
+        return ANOTHER if lease.paused and not workdir.exists() else None
+
+    def give_way(self, unit: Unit, taker: str | None, consequence: str = "") -> UnitResult:
+        """Return the result of a unit that another launch has finished, or may be working on."""
+        taker = taker or ANOTHER
+        _log.warning(
+            "%s %s was taken over by %s%s",
+            *(unit.kind, unit.key, describe_taker(taker)),
+            f"; {consequence}" if consequence else "",
+        )
+        return UnitResult(status="busy", taken_over_by=taker)
 
     def record_exception(self, unit: Unit, error: Exception) -> UnitResult:
         """Record the exception that ended a unit in table `failures`, and return it as a result."""

@@ -141,14 +141,25 @@ class Executor:
 
     def _compute_tasks(self, tasks: Sequence[_Task]) -> Mapping[str, UnitResult]:
         """Compute some units together, then commit one after the other."""
+        began = time.monotonic()
+        results: dict[str, UnitResult] = {}
+        recorder = self._recorder()
+        # A process that stood still since it took a lease would otherwise remove the folder of the
+        # one that took it over, as that of a killed attempt.
+        for task in tasks:
+            lease = task.lease
+            lease.touch()
+            if lease.lost.is_set() or (lease.interrupted and self.store.is_done(task.unit)):
+                results[task.unit.key] = recorder.give_way(task.unit, lease.taker)
+        tasks = [task for task in tasks if task.unit.key not in results]
+        if not tasks:
+            return results
         for task in tasks:
             _log.info(
                 "started %s %s on %s%s",
                 *(task.unit.kind, task.unit.key, self.device),
                 f" in a cohort of {len(tasks)}" if len(tasks) > 1 else "",
             )
-        began = time.monotonic()
-        results = {}
         # Two stacks: the commits need the folders, while the TensorBoard logs are closed before
         # them, so that the log of a done unit is complete.
         with ExitStack() as folders:
@@ -161,7 +172,6 @@ class Executor:
                     contexts.append(context)
                 outcomes = self._call_function(tasks, contexts)
             seconds = (time.monotonic() - began) / len(tasks)
-            recorder = self._recorder()
             for task, context, outcome in zip(tasks, contexts, outcomes, strict=True):
                 results[task.unit.key] = recorder.commit_outcome(
                     task.unit, task.lease, context.workdir, outcome, seconds

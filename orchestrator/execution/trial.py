@@ -49,6 +49,8 @@ class UnitResult:
     """Class of the exception of a unit that failed."""
     reason: str | None = None
     """Its message."""
+    taken_over_by: str | None = None
+    """The launch that took the unit over while this process stood still, or "another launch"."""
     traceback: str | None = None
     out_of_memory: bool = False
     """Whether the memory of a device ran out."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.execution.commit import describe_taker
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.trial import UnitResult
 from orchestrator.units import KINDS, Unit, describe_unit
@@ -78,6 +79,8 @@ class LaunchProgress:
     running: dict[str, Running] = field(default_factory=dict)
     held_elsewhere: dict[str, Unit] = field(default_factory=dict)
     """Units that another launch is working on."""
+    taken_over: dict[str, str] = field(default_factory=dict)
+    """Launches that took units over while this one stood still, by key of the unit."""
     deaths: Counter[str] = field(default_factory=Counter)
     """How often a unit's worker died, by key; a cohort's deaths count for none of its units."""
     workers_died: int = 0
@@ -132,6 +135,8 @@ class LaunchProgress:
         _log.info("%s: %s", describe_unit(unit), _format_result(result))
         self.running.pop(unit.key, None)
         self.held_elsewhere.pop(unit.key, None)
+        if result.taken_over_by is not None:
+            self.taken_over[unit.key] = result.taken_over_by
         if result.status == "done":
             self.computed[unit.kind] += 1
             self.settled.add(unit.key)
@@ -206,6 +211,8 @@ def _format_result(result: UnitResult) -> str:
         return f"done in {result.seconds:.1f} s"
     if result.status == "failed":
         return f"failed: {result.error}: {result.reason}"
+    if result.taken_over_by is not None:
+        return f"taken over by {describe_taker(result.taken_over_by)}"
     return result.status
 
 

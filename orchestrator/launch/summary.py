@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.execution.commit import describe_taker
 from orchestrator.launch.progress import Failure, LaunchProgress
 from orchestrator.text import choose_error_console, format_duration
 from orchestrator.units import Unit, describe_unit
@@ -43,6 +45,8 @@ class Summary:
     seconds: float
     deaths: int = 0
     """Workers that died, alone or with their node; their units were tried again."""
+    taken_over: Mapping[str, str] = field(default_factory=dict)
+    """Launches that took units over while this one stood still, by key of the unit."""
     places: Mapping[str, str] = field(default_factory=dict)
     """Store and data folder that other commands need, by option; none that are the defaults."""
     log: str | None = None
@@ -73,6 +77,7 @@ def summarize(
         computed=dict(progress.computed),
         already=progress.already + progress.present.total(),
         deaths=progress.workers_died,
+        taken_over=dict(progress.taken_over),
         failures=tuple(progress.failures.values()),
         blocked=tuple(progress.blocked.values()),
         waiting=len(progress.units) - done - len(progress.failures) - len(progress.blocked),
@@ -96,6 +101,14 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(
             f"{died} died, alone or with a node; the units at hand were tried again",
             highlight=False,
+        )
+    for run, count in Counter(summary.taken_over.values()).items():
+        units = "1 unit was" if count == 1 else f"{count} units were"
+        console.print(
+            f"{units} taken over by {describe_taker(run)} while this one stood still;"
+            " nothing is lost by that",
+            highlight=False,
+            soft_wrap=True,
         )
     errors = choose_error_console(console)
     _print_failures(summary, errors)

@@ -33,6 +33,7 @@ from orchestrator.search.results import build_full_evaluations, select_winners
 from orchestrator.search.study import Study, format_settings
 from orchestrator.search.study_run import StudyRun
 from orchestrator.store import leases, provenance, run_log
+from orchestrator.store.leases import Lease
 from orchestrator.store.store import Store
 from orchestrator.text import choose_error_console
 
@@ -43,6 +44,12 @@ _log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a shell."""
+
+
+def _is_taken_over(lease: Lease) -> bool:
+    """Return whether somebody else has a lease, or may have had it in between."""
+    lease.touch()
+    return lease.lost.is_set() or lease.interrupted
 
 
 class _End(NamedTuple):
@@ -122,7 +129,7 @@ class Search:
             if end.stopped:
                 return self._end_stopped(end)
             if end.code == 0 and self._is_unfinished(study):
-                end = self._run_trials(study, run)
+                end = self._run_trials(study, run, lease)
                 if end.stopped:
                     return self._end_stopped(end)
             # Trials that failed are tried again by the next search; the others have winners.
@@ -158,7 +165,7 @@ class Search:
         )
         return INTERRUPTED
 
-    def _run_trials(self, study: Study, run: str) -> _End:
+    def _run_trials(self, study: Study, run: str, lease: Lease) -> _End:
         """Run the trials that a study lacks."""
         from orchestrator.search.ray_tune import run_study
 
@@ -178,6 +185,7 @@ class Search:
                 gpus=capacity.gpus,
                 trials=self.trials,
                 is_stopping=switch.is_on,
+                is_taken_over=lambda: _is_taken_over(lease),
                 report_rung=self._print_rung,
             )
             try:

@@ -42,6 +42,9 @@ class StudyRun:
     trials: int
     """Number of trials in the end."""
     is_stopping: Callable[[], bool] = _never
+    is_taken_over: Callable[[], bool] = _never
+    """Whether another search took the study over while this one stood still. The journal is that
+    one's from then on, and nothing is written to it here."""
     report_rung: Callable[[Trial, RungResult], None] = _ignore
     """Called with every result of a rung, for a display."""
     halted: str | None = None
@@ -58,7 +61,7 @@ class StudyRun:
         Raises:
             StoreError: the store cannot be written.
         """
-        if self.is_over():
+        if self.is_over() or self._gives_way():
             return None
         trial = self._choose_trial()
         if trial is None or self._shares_units_with_running(trial):
@@ -105,6 +108,8 @@ class StudyRun:
         """
         trial = self.journal.trials[number]
         current = trial.rungs[-1]
+        if self._gives_way():
+            return "stopped"
         if trial.finished or measured.rung < current.rung:
             # A worker died, and the one after it repeats rungs that are recorded. Their values are
             # the same, and ASHA has seen them.
@@ -149,6 +154,16 @@ class StudyRun:
             rung = trial.rungs[-1].rung
             measured = RungMeasurement(rung=rung, outcome="failed", reason=error)
             self.record_rung(number, measured, passes=False)
+
+    def _gives_way(self) -> bool:
+        """Return whether the study is another search's by now, which ends this one."""
+        if self.halted is None and self.is_taken_over():
+            self.halted = (
+                "another search took the study over while this one stood still; wait for it, then"
+                " run the same command again"
+            )
+            _log.warning("study %s: %s", self.study.key, self.halted)
+        return self.halted is not None and self.is_taken_over()
 
     def _decide_state(self, trial: Trial, measured: RungMeasurement, passes: bool) -> State:
         if measured.value is None:

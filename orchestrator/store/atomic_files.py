@@ -48,6 +48,16 @@ def translate_errors(path: Path) -> Iterator[None]:
 def write(path: Path, data: bytes) -> None:
     """Write `data` to `path`, replacing what is there; readers see the old content or the new."""
     with translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_inside(path, data)
+
+
+def write_inside(path: Path, data: bytes) -> None:
+    """Write as `write` does, into a folder that has to be there.
+
+    A folder that another process took away is not made again, without what was in it.
+    """
+    with translate_errors(path):
         temporary = _write_temporary(path, data)
         try:
             # Atomic, and the content is on the disk already: a crash leaves the old or the new.
@@ -63,6 +73,7 @@ def create(path: Path, data: bytes) -> bool:
     Of several callers exactly one succeeds.
     """
     with translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _write_temporary(path, data)
         try:
             # Unlike a rename, a link fails where something is, also on NFS.
@@ -127,10 +138,15 @@ def sha256(path: Path) -> str:
 def sync_and_hash(folder: Path) -> dict[str, str]:
     """Force all files of a folder to the disk and return their SHA-256 by relative path."""
     hashes = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        sync(path)
-        hashes[path.relative_to(folder).as_posix()] = sha256(path)
+    for name in sorted(list_files(folder)):
+        sync(folder / name)
+        hashes[name] = sha256(folder / name)
     return hashes
+
+
+def list_files(folder: Path) -> set[str]:
+    """Return the relative paths of all files below a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def sync(path: Path) -> None:
@@ -152,7 +168,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write_temporary(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as stream:

@@ -38,7 +38,7 @@ _SUFFIX = ".json"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Lease:
     """A unit that this process works on; `lost` is set when somebody else took it over."""
 
@@ -47,6 +47,14 @@ class Lease:
     token: str
     run: str
     lost: threading.Event = field(default_factory=threading.Event)
+    taker: str | None = None
+    """The launch that it was lost to."""
+    interrupted: bool = False
+    """Whether somebody may have had it in between: it was gone for a while and was put back."""
+    paused: bool = False
+    """Whether this process stood still for so long that others had to take it for dead."""
+    touched: float = field(default_factory=time.time)
+    """By the clock on the wall, which goes on while the machine sleeps."""
 
     @property
     def name(self) -> str:
@@ -55,11 +63,17 @@ class Lease:
 
     def touch(self) -> None:
         """Show that the holder lives; notice a lost lease, and put back one that was deleted."""
+        now = time.time()
+        if now - self.touched > STALE_SECONDS and not self.paused:
+            self.paused = True
+            _log.warning("lease of %s was not touched for %.0f s", self.key, now - self.touched)
+        self.touched = now
         try:
             content = self.storage.get(self.name)
             record = _record(self.token, self.run)
             if content is None:
                 if self.storage.create(self.name, record):
+                    self.interrupted = True
                     _log.warning("lease of %s was deleted and is put back", self.key)
                     return
                 content = self.storage.get(self.name) or b""
@@ -68,6 +82,7 @@ class Lease:
                 self.storage.touch(self.name, record)
             elif not self.lost.is_set():
                 _log.warning("lease of %s is lost to %s", self.key, _describe(holder))
+                self.taker = str(holder.get("run") or "") or None
                 self.lost.set()
         except (OSError, StoreError) as error:
             # A full or unreachable disk. The lease is not lost by that: the next heartbeat tries

@@ -188,7 +188,7 @@ class Store:
         with atomic_files.translate_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             for left in place.parent.glob(f".{unit.key}.*"):
-                shutil.rmtree(left, ignore_errors=True)
+                _remove_at_once(left)
             folder = place.with_name(f".{unit.key}.{uuid.uuid4().hex}")
             folder.mkdir()
         try:
@@ -207,8 +207,12 @@ class Store:
         """
         table = KINDS[unit.kind].table
         with atomic_files.translate_errors(workdir):
-            tables.write(workdir / ROWS, table, rows)
-            atomic_files.write(workdir / SPEC, to_json(unit).encode())
+            artifacts = atomic_files.list_files(workdir)
+            atomic_files.write_inside(workdir / ROWS, tables.encode(table, rows))
+            atomic_files.write_inside(workdir / SPEC, to_json(unit).encode())
+            hashes = atomic_files.sync_and_hash(workdir)
+            if hashes.keys() != artifacts | {ROWS, SPEC}:
+                raise StoreError(f"store: {workdir} was changed by another process meanwhile")
             record: dict[str, Any] = {
                 "key": unit.key,
                 "kind": unit.kind,
@@ -216,7 +220,7 @@ class Store:
                 "finished": finished,
                 "table": table,
                 "rows": len(rows),
-                "sha256": atomic_files.sync_and_hash(workdir),
+                "sha256": hashes,
             }
         first = self.storage.publish(unit_name(unit.kind, unit.key), workdir, record)
         # Only now: rows that are in a table belong to a unit that is done. They are the winner's.
@@ -343,6 +347,17 @@ class Store:
     def _publish_rows(self, unit: Unit) -> None:
         _, data = read_intact(self.storage, unit_name(unit.kind, unit.key), ROWS)
         self.storage.put(_table_file(unit), data)
+
+
+def _remove_at_once(folder: Path) -> None:
+    """Remove a folder by way of a rename: whoever may still use it finds all of it or nothing."""
+    aside = folder.with_name(f"{folder.name[:80]}.{uuid.uuid4().hex}")
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        _log.info("a leftover stays or is gone already: %s", error)
+        return
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _table_file(unit: Unit) -> str:

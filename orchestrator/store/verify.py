@@ -5,6 +5,7 @@ keep their relative places, so that the next launch computes it again; nothing i
 """
 
 import logging
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,13 +120,15 @@ def repair(store: Store, findings: Iterable[Finding]) -> tuple[str, list[Finding
     """
     folder = f"{DAMAGED}/{_next_number(store.storage)}"
     left = []
+    # A name of its own: whoever holds a lease may take it over, as a launch does.
+    name = f"verify {uuid.uuid4().hex}"
     for finding in findings:
         if finding.action == "none":
             continue
         if finding.key is None:
             _set_aside(store.storage, folder, finding.place)
             continue
-        with leases.hold(store.storage, finding.key, "verify") as lease:
+        with leases.hold(store.storage, finding.key, name) as lease:
             if lease is None:
                 left.append(finding)
             else:

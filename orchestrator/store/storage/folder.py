@@ -128,7 +128,7 @@ class FolderStorage:
     def publish(self, unit: str, workdir: Path, record: Mapping[str, Any]) -> bool:
         """Rename `workdir` to the unit's folder, `DONE` written last."""
         with atomic_files.translate_errors(workdir):
-            atomic_files.write(workdir / DONE, atomic_files.to_json_bytes(record))
+            atomic_files.write_inside(workdir / DONE, atomic_files.to_json_bytes(record))
             return rename_unless_complete(workdir, self.local / unit)
 
     def list_published(self) -> dict[str, str]:

@@ -197,7 +197,7 @@ class ObjectStorage(Objects):
     def _keep(self, unit: str, workdir: Path, mark: bytes) -> None:
         """Make the files of a unit that was finished here its local copy, not to fetch them."""
         shutil.rmtree(self.local / unit, ignore_errors=True)
-        atomic_files.write(workdir / DONE, mark)
+        atomic_files.write_inside(workdir / DONE, mark)
         rename_unless_complete(workdir, self.local / unit)
 
     def _fetch_attempt(self, attempt: str, record: Mapping[str, Any], folder: Path) -> None:

@@ -219,3 +219,20 @@ def test_a_trial_that_was_set_aside_is_tried_again_and_takes_the_place_of_no_oth
     }
     orders = [result.order for trial in again.values() for result in trial.rungs]
     assert len(set(orders)) == len(orders)
+
+
+def test_a_search_that_wakes_up_after_another_took_its_study_over_writes_nothing(
+    make_study, tmp_path, measured
+):
+    store, study, awake = open_store(tmp_path), make_study(), []
+    run = make_run(study, store, is_taken_over=lambda: not awake)
+    awake.append(True)
+    run.next_config()
+    awake.clear()
+    other = make_run(study, store)
+    other.next_config()
+    other.record_rung(0, measured(0, 0.5), passes=True)
+    known = read_trials(study, store)
+    assert run.record_rung(0, measured(0, 0.1), passes=False) == "stopped"
+    assert run.next_config() is None and run.is_over() and "took the study over" in run.halted
+    assert read_trials(study, store) == known
