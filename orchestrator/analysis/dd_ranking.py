@@ -5,13 +5,14 @@ The scores separate it from the contribution of labels or augmentation. Source: 
 weights (w = γ = ½). Pure functions over accuracies as fractions; margins and scores are fractions
 too. A score grows with its margin: 0 at −1, 0.269 at 0, 1 at +1.
 
-Intervals bootstrap the whole score. A synthetic and a random set with the same seed share initial
-images and networks, so they are resampled together: sets by seed, then networks by index. Networks
-trained on the whole training set are resampled separately.
+Intervals are those of the margin (Student's t, see `statistics`). A score grows with its margin, so
+their ends are scores too. A synthetic and a random set with the same seed share initial images
+and networks, so their accuracies are paired by seed and network. Networks trained on the whole
+training set are independent of both.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,10 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.analysis.statistics import (
+    Estimate,
     Group,
     Interval,
-    bootstrap_means,
-    percentile_interval,
+    combine_estimates,
+    estimate_mean,
     summarize,
 )
 
@@ -97,15 +99,16 @@ def label_robust_score(synthetic: BySeed, random: BySeed, whole: Group) -> Label
     ior = synthetic_mean - random_mean
     hlr = summarize(whole).mean - synthetic_mean
     # α = ½·(synthetic − random) − ½·(whole − synthetic) is the mean of a paired group,
-    # synthetic − ½·random, minus ½ of the mean of an independent one, whole.
-    paired = [a - b / 2 for a, b in pairs]
-    margins = bootstrap_means(paired) - bootstrap_means(whole, stream=1) / 2
-    is_single = _count(paired) == 1 and _count(whole) == 1
+    # synthetic − ½·random, minus ½ of the mean of an independent one, whole. The networks of the
+    # latter share no set, so they count one by one.
+    paired = estimate_mean([a - b / 2 for a, b in pairs])
+    top = estimate_mean([np.concatenate([np.ravel(numbers) for numbers in whole])])
+    terms = [(1.0, paired), (-0.5, top)]
     return LabelRobustness(
         ior=ior,
         hlr=hlr,
         score=float(normalized_score(ior / 2 - hlr / 2)),
-        interval=None if is_single else percentile_interval(normalized_score(margins)),
+        interval=_score_interval(ior / 2 - hlr / 2, terms),
         sets=len(pairs),
     )
 
@@ -132,15 +135,12 @@ def augmentation_robust_score(
         return None
     augmented = float(np.concatenate([a - b for a, b, _, _ in joined]).mean())
     plain = float(np.concatenate([c - d for _, _, c, d in joined]).mean())
-    margins = [((a - b) + (c - d)) / 2 for a, b, c, d in joined]
-    interval = None
-    if _count(margins) > 1:
-        interval = percentile_interval(normalized_score(bootstrap_means(margins)))
+    margins = estimate_mean([((a - b) + (c - d)) / 2 for a, b, c, d in joined])
     return AugmentationRobustness(
         augmented=augmented,
         plain=plain,
         score=float(normalized_score((augmented + plain) / 2)),
-        interval=interval,
+        interval=_score_interval((augmented + plain) / 2, [(1.0, margins)]),
         sets=len(joined),
     )
 
@@ -156,5 +156,22 @@ def _join_seeds(*accuracies: BySeed) -> list[tuple[Array, ...]]:
     return joined
 
 
-def _count(group: Group) -> int:
-    return sum(np.size(numbers) for numbers in group)
+def _score_interval(
+    margin: float, terms: Sequence[tuple[float, Estimate | None]]
+) -> Interval | None:
+    """Return the interval of the score of a margin; None where no part of it has an error.
+
+    Args:
+        margin: the weighted sum of all parts.
+        terms: weights and estimates of its independent parts; None for a single number.
+    """
+    known = [(weight, estimate) for weight, estimate in terms if estimate is not None]
+    if not known:
+        return None
+    error_only = [
+        (weight, Estimate(value=0.0, error=each.error, freedom=each.freedom))
+        for weight, each in known
+    ]
+    low, high = combine_estimates(error_only, margin).compute_interval()
+    # A margin cannot leave [−1, 1], nor a score [0, 1].
+    return float(normalized_score(max(low, -1.0))), float(normalized_score(min(high, 1.0)))

@@ -3,29 +3,61 @@
 Pure functions over arrays. A *group* holds the accuracies of one entry of a table, as fractions:
 one array per set, one number per network. Sets may have different numbers of networks. Published
 tables give the mean and the population standard deviation over all numbers together. That hides
-which part comes from the set and which from the network, so both parts are given as well, with an
-interval that resamples sets and, within them, networks. The formulas are in `docs/statistics.md`.
+which part comes from the set and which from the network, so both parts are given as well. Intervals
+are Student's t over the means of the sets, because networks on one set share that set and are not
+independent. The formulas and their simulated coverage are in `docs/statistics.md`.
 """
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
+from scipy.special import stdtr, stdtrit
 
 Array = NDArray[np.float64]
 Group = Sequence[ArrayLike]
 Interval = tuple[float, float]
 
-RESAMPLES = 5000
 CONFIDENCE = 0.95
-_BOOTSTRAP_SEED = 0
+_ROUNDING = 1e-12
+"""Means of sets that differ by less, relative to their size, are equal."""
 
 
 class StatisticsError(ValueError):
     """There are no numbers to describe, or a number is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """An estimated number with its standard error, for Student's t."""
+
+    value: float
+    error: float
+    """Standard error, in the unit of the value."""
+    freedom: float
+    """Degrees of freedom of the standard error."""
+
+    def compute_interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Return the two-sided interval."""
+        margin = self.compute_margin((1 - confidence) / 2)
+        return self.value - margin, self.value + margin
+
+    def compute_margin(self, tail: float) -> float:
+        """Return how far the end of an interval is from the value.
+
+        Args:
+            tail: probability that the end should leave out on its side.
+        """
+        return float(stdtrit(self.freedom, 1 - tail)) * self.error
+
+    def compute_p_value(self, null: float = 0.0) -> float:
+        """Return the p-value of the two-sided test that the number is `null`."""
+        distance = abs(self.value - null)
+        if self.error == 0:
+            return 1.0 if distance == 0 else 0.0
+        return float(2 * stdtr(self.freedom, -distance / self.error))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +73,7 @@ class GroupSummary:
     std_networks: float | None
     """Pooled sample standard deviation within sets; None if no set has two networks."""
     interval: Interval | None
-    """95 % interval of the mean (two-level bootstrap); None with one number."""
+    """95 % interval of the mean (see `estimate_mean`); None with one number."""
     sets: int
     """Number of sets."""
     networks: int
@@ -57,110 +89,117 @@ def summarize(group: Group) -> GroupSummary:
     Raises:
         StatisticsError: the group or a set is empty, or a number is not finite.
     """
-    sets = _check(group)
-    pooled = _pool(sets)
+    sets = check_group(group)
+    pooled = pool(sets)
     return GroupSummary(
         mean=float(pooled.mean()),
         std=float(pooled.std()),
         std_sets=_compute_std_between(sets),
         std_networks=_compute_std_within(sets),
-        interval=bootstrap_interval(sets),
+        interval=mean_interval(sets),
         sets=len(sets),
         networks=len(pooled),
     )
 
 
-def bootstrap_interval(
-    group: Group, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
-) -> Interval | None:
-    """Return the percentile interval of a group's mean from a two-level bootstrap.
-
-    Sets are resampled, and the networks within them. With one set only networks are resampled, and
-    the interval says nothing about other sets. With one number there is nothing to resample, and
-    the result is None. The generator's seed is fixed, so equal numbers have equal intervals.
-
-    Args:
-        group: one array of shape (networks,) per set.
-        resamples: number of bootstrap samples.
-        confidence: probability that the interval should cover.
+def summarize_accuracies(group: Group) -> GroupSummary:
+    """Describe a group of accuracies, whose mean and interval are within 0 and 1.
 
     Raises:
         StatisticsError: as in `summarize`.
     """
-    sets = _check(group)
-    if sum(map(len, sets)) == 1:
-        return None
-    return percentile_interval(bootstrap_means(sets, resamples=resamples), confidence)
+    summary = summarize(group)
+    if summary.interval is None:
+        return summary
+    low, high = summary.interval
+    return replace(summary, interval=(max(low, 0.0), min(high, 1.0)))
 
 
-def bootstrap_means(group: Group, stream: int = 0, resamples: int = RESAMPLES) -> Array:
-    """Return the means (resamples,) of bootstrap samples of a group (see `bootstrap_counts`)."""
-    counts = bootstrap_counts(group, stream, resamples)
-    return np.asarray(counts @ _pool(group) / counts.sum(1))
+def estimate_mean(group: Group) -> Estimate | None:
+    """Estimate a group's mean over all sets that could have been made.
 
-
-def bootstrap_counts(group: Group, stream: int = 0, resamples: int = RESAMPLES) -> Array:
-    """Return how often each number of a group is in each of its bootstrap samples.
-
-    A sample draws as many sets as there are, with replacement, and then from each drawn set as many
-    networks as it has.
+    With several sets this is the mean of their means, and the error is that of Student's t with
+    one degree of freedom fewer than sets. With equal numbers of networks and normal numbers the
+    interval covers exactly, whatever part of the spread comes from sets. With unequal numbers it
+    covers at least as often (Bakirov and Székely, "Student's t-test for Gaussian scale mixtures",
+    2005). With one set it is the mean of its networks, and says nothing about other sets.
 
     Args:
         group: one array of shape (networks,) per set.
-        stream: groups with the same stream share their draws; independent groups need different
-            streams.
-        resamples: number of bootstrap samples.
 
     Returns:
-        Whole numbers as float64, (resamples, numbers), the numbers of one set after another.
+        None with one number.
 
     Raises:
         StatisticsError: as in `summarize`.
     """
-    sizes = tuple(numbers.size for numbers in _check(group))
-    return _draw_counts(sizes, stream, resamples).astype(np.float64)
+    sets = check_group(group)
+    means = np.array([numbers.mean() for numbers in sets]) if len(sets) > 1 else sets[0]
+    count = len(means)
+    if count < 2:
+        return None
+    value, error = float(means.mean()), float(means.std(ddof=1)) / math.sqrt(count)
+    if np.ptp(means) <= _ROUNDING * np.abs(means).max():
+        # Accuracies are counts of images, so means of sets can agree by chance. Their spread is
+        # then unknown, not zero, and that of the networks is a lower bound of it.
+        within = _compute_std_within(sets) or 0.0
+        error = within / math.sqrt(sum(map(len, sets)))
+    return Estimate(value=value, error=error, freedom=count - 1)
 
 
-@functools.lru_cache(maxsize=64)  # A report has few shapes of groups, but many groups of each.
-def _draw_counts(sizes: tuple[int, ...], stream: int, resamples: int) -> NDArray[np.uint16]:
-    random = np.random.default_rng(_BOOTSTRAP_SEED + stream)
-    size, total = np.array(sizes), sum(sizes)
-    starts = np.cumsum(size) - size
-    chosen = random.integers(len(size), size=(resamples, len(size), 1))
-    # Every drawn set gets the draws of the largest; those beyond its size are left out.
-    network = (random.random((resamples, len(size), size.max())) * size[chosen]).astype(np.int64)
-    is_used = np.arange(size.max()) < size[chosen]
-    # Each sample has a range of `total` places, so that one bincount counts all samples.
-    place = total * np.arange(resamples)[:, None, None] + starts[chosen] + network
-    counts = np.bincount(place[is_used], minlength=resamples * total)
-    return counts.reshape(resamples, total).astype(np.uint16)
+def mean_interval(group: Group, *, confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the interval of a group's mean (see `estimate_mean`); None with one number.
+
+    Args:
+        group: one array of shape (networks,) per set.
+        confidence: probability that the interval covers the mean.
+
+    Raises:
+        StatisticsError: as in `summarize`.
+    """
+    estimate = estimate_mean(group)
+    return None if estimate is None else estimate.compute_interval(confidence)
 
 
-def percentile_interval(samples: Array, confidence: float = CONFIDENCE) -> Interval:
-    """Return the interval that leaves out equal shares of samples (resamples,) at both ends."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)
+def combine_estimates(terms: Sequence[tuple[float, Estimate]], constant: float = 0.0) -> Estimate:
+    """Return the sum of independent estimates times their weights, plus a constant.
+
+    The degrees of freedom are those of Welch and Satterthwaite.
+
+    Args:
+        terms: weights with estimates; at least one.
+        constant: a number without error.
+    """
+    variances = np.array([(weight * each.error) ** 2 for weight, each in terms])
+    freedoms = np.array([each.freedom for _, each in terms])
+    total = float(variances.sum())
+    # Without any error the freedom does not matter; the smallest is a safe choice.
+    freedom = total**2 / float((variances**2 / freedoms).sum()) if total else freedoms.min()
+    return Estimate(
+        value=constant + sum(weight * each.value for weight, each in terms),
+        error=math.sqrt(total),
+        freedom=float(freedom),
+    )
+
+
+def excludes(interval: Interval | None, number: float = 0.0) -> bool:
+    """Return whether there is an interval and a number lies outside."""
+    return interval is not None and not interval[0] <= number <= interval[1]
 
 
 def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
-    """Return whether a group's mean clearly differs from zero: Student's t test over its sets.
+    """Return whether a group's mean clearly differs from zero: its interval excludes zero.
 
-    It is stricter than a bootstrap of two to five sets, whose interval is too narrow (see
-    docs/statistics.md). With one set the result is False, because nothing is known of other sets.
+    With one set the result is False, because nothing is known of other sets.
 
     Args:
         group: one array of shape (networks,) per set, such as paired differences.
-        confidence: of the two-sided test.
+        confidence: of the interval.
 
     Raises:
         StatisticsError: as in `summarize`.
     """
-    means = np.array([numbers.mean() for numbers in _check(group)])
-    if len(means) < 2:
-        return False
-    margin = t.ppf((1 + confidence) / 2, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
-    return bool(abs(means.mean()) > margin)
+    return len(group) > 1 and excludes(mean_interval(group, confidence=confidence))
 
 
 def paired_differences(
@@ -185,121 +224,17 @@ def paired_differences(
     return differences
 
 
-def interquartile_mean(values: ArrayLike) -> float:
-    """Return the mean of the middle half of some values.
+def pool(group: Group) -> Array:
+    """Return all numbers of a group, those of one set after another."""
+    return np.concatenate(check_group(group))
 
-    A quarter of the values, rounded down, is left out at each end.
 
-    Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
-        NeurIPS 2021.
-
-    Args:
-        values: numbers of any shape, such as the accuracies of one method over all cells.
+def check_group(group: Group) -> list[Array]:
+    """Return the sets as arrays.
 
     Raises:
-        StatisticsError: there are no values, or one is not finite.
+        StatisticsError: the group or a set is empty, or a number is not finite.
     """
-    ordered = np.sort(_check([np.ravel(values)])[0])
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
-
-
-def interquartile_mean_interval(
-    cells: Sequence[Group], resamples: int = RESAMPLES
-) -> Interval | None:
-    """Return the 95 % interval of the interquartile mean over all numbers of some cells.
-
-    It is from a bootstrap stratified by cell: each cell is resampled separately, sets and the
-    networks within them. None where every cell has one number.
-
-    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` instead of runs.
-
-    Args:
-        cells: a group for each cell, all of one method.
-        resamples: number of bootstrap samples.
-
-    Raises:
-        StatisticsError: there is no cell, or as in `summarize`.
-    """
-    _require_cells(cells)
-    values = np.concatenate([_pool(group) for group in cells])
-    if len(values) == len(cells):
-        return None
-    counts = [bootstrap_counts(group, stream, resamples) for stream, group in enumerate(cells)]
-    # The numbers of a sample in ascending order are the sorted values, each as often as it was
-    # drawn. The clipped cumulative counts keep the middle half of them, without building samples.
-    order = np.argsort(values)
-    cumulative = np.concatenate(counts, axis=1)[:, order].cumsum(1)
-    size = cumulative[:, -1:]
-    cut = size // 4
-    kept = np.diff(cumulative.clip(cut, size - cut), axis=1, prepend=cut)
-    return percentile_interval(kept @ values[order] / kept.sum(1))
-
-
-def probability_of_improvement(cells: Iterable[tuple[ArrayLike, ArrayLike]]) -> float:
-    """Return the probability that a number of the first method exceeds one of the second.
-
-    It is the mean over cells; ties count half.
-
-    Source: Agarwal et al., NeurIPS 2021 (the Mann–Whitney statistic of each cell).
-
-    Args:
-        cells: for each cell the numbers (n,) of the first method and those (m,) of the second.
-
-    Raises:
-        StatisticsError: there is no cell, or a cell lacks numbers.
-    """
-    pairs = list(cells)
-    _require_cells(pairs)
-    return float(np.mean([_compare(first, second).mean() for first, second in pairs]))
-
-
-def improvement_interval(
-    cells: Sequence[tuple[Group, Group]], resamples: int = RESAMPLES
-) -> Interval | None:
-    """Return the 95 % interval of the probability of improvement.
-
-    Both methods are resampled in each cell, sets and then networks. None where every cell has one
-    number of each method.
-
-    Source: Agarwal et al., NeurIPS 2021, with the two levels of `bootstrap_counts` instead of runs.
-
-    Args:
-        cells: for each cell the group of the first method and that of the second.
-        resamples: number of bootstrap samples.
-
-    Raises:
-        StatisticsError: there is no cell, or as in `summarize`.
-    """
-    _require_cells(cells)
-    samples, is_single = np.zeros(resamples), True
-    for cell, (first, second) in enumerate(cells):
-        exceeds = _compare(_pool(first), _pool(second))
-        is_single = is_single and exceeds.size == 1
-        # Two streams per cell, because all groups are independent of each other.
-        left = bootstrap_counts(first, 2 * cell, resamples)
-        right = bootstrap_counts(second, 2 * cell + 1, resamples)
-        samples += ((left @ exceeds) * right).sum(1) / (left.sum(1) * right.sum(1)) / len(cells)
-    return None if is_single else percentile_interval(samples)
-
-
-def _compare(first: ArrayLike, second: ArrayLike) -> Array:
-    """Return (n, m): 1 where a number of the first exceeds one of the second, ½ for ties."""
-    left, right = _check([np.ravel(first), np.ravel(second)])
-    difference = left[:, None] - right[None, :]
-    return np.asarray((difference > 0) + 0.5 * (difference == 0))
-
-
-def _pool(group: Group) -> Array:
-    return np.concatenate(_check(group))
-
-
-def _require_cells(cells: Sequence[object]) -> None:
-    if not cells:
-        raise StatisticsError("there is no cell to compare")
-
-
-def _check(group: Group) -> list[Array]:
     sets = [np.asarray(numbers, dtype=np.float64) for numbers in group]
     if not sets or any(numbers.size == 0 for numbers in sets):
         raise StatisticsError("a group needs at least one set, and each set at least one number")

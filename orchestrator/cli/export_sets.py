@@ -18,7 +18,7 @@ from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
-from orchestrator.analysis.statistics import bootstrap_interval
+from orchestrator.analysis.statistics import summarize_accuracies
 from orchestrator.cli.run import check_data
 from orchestrator.errors import StoreError
 from orchestrator.execution.unit_functions.inputs import (
@@ -214,7 +214,7 @@ def _summarize_accuracies(unit: Evaluate, accuracies: tuple[float, ...]) -> Accu
         accuracies=accuracies,
         mean=float(np.mean(accuracies)),
         std=float(np.std(accuracies)),
-        interval=bootstrap_interval([accuracies]),
+        interval=summarize_accuracies([accuracies]).interval,
         settings=asdict(unit.settings),
     )
 

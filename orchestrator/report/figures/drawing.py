@@ -205,7 +205,7 @@ def _describe_numbers(shown: Sequence[Measurement | Trajectory], marks: str, set
     )
     if not marks:
         return f"{text}."
-    text += f"; {marks}: 95 % interval of the mean (two-level bootstrap over {sets} and networks)"
+    text += f"; {marks}: 95 % interval of the mean (Student's t over the means of {sets})"
     return f"{text}; one {single} says nothing about others." if seeds == "1" else f"{text}."
 
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from distill_core.datasets.info import REGISTRY
-from orchestrator.analysis.statistics import (
-    Array,
+from orchestrator.analysis.across_cells import (
     improvement_interval,
     interquartile_mean,
     interquartile_mean_interval,
     probability_of_improvement,
 )
+from orchestrator.analysis.statistics import Array, excludes
 from orchestrator.report.entries import format_interval, format_percent, pair_methods
 from orchestrator.report.model import Emphasis, Table, TableEntry, make_slug
 from orchestrator.report.results import Measurement, Results, list_unusual_parts
@@ -27,13 +27,13 @@ from orchestrator.report.tables.reproduction import build_reproduction_tables
 _QUARTILES = (
     "Interquartile mean, in %, of accuracies normalized so that chance is 0 and no error is 100,"
     " over all networks of all cells (data set, IPC, network) that all these methods have. The 95"
-    " % interval is from a bootstrap stratified by cell, over sets and the networks within them."
+    " % interval is from a jackknife that leaves out one set at a time."
     " The best is bold, the second best underlined. Source: Agarwal et al., NeurIPS 2021."
 )
 _IMPROVEMENT = (
     "Probability, in %, that a network of the first method is more accurate than one of the"
     " second on the same cell, averaged over cells; ties count half. The 95 % interval is from a"
-    " bootstrap stratified by cell, over sets and the networks within them. Bold where every cell"
+    " jackknife that leaves out one set at a time. Bold where every cell"
     " has several sets and the interval excludes 50. Source: Agarwal et al., NeurIPS 2021."
 )
 
@@ -163,8 +163,7 @@ def _build_improvement_row(
     interval = improvement_interval(groups)
     # With one set the interval says nothing about other sets, so nothing is clear.
     has_several_sets = all(len(a) > 1 and len(b) > 1 for a, b in groups)
-    excludes_half = interval is not None and not interval[0] <= 0.5 <= interval[1]
-    emphasis: Emphasis | None = "clear" if has_several_sets and excludes_half else None
+    emphasis: Emphasis | None = "clear" if has_several_sets and excludes(interval, 0.5) else None
     distinct = tuple(dict.fromkeys(keys))
     return (
         TableEntry(text=f"{first} over {second}"),

@@ -7,7 +7,7 @@ over all steps.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analysis.statistics import Array, GroupSummary, summarize
+from orchestrator.analysis.statistics import Array, GroupSummary, summarize_accuracies
 from orchestrator.report.entries import (
     SAME_SET,
     build_paired_entry,
@@ -27,9 +27,10 @@ _ACCURACY = (
     " of each column is bold, the second best underlined."
 )
 _SPREAD = (
-    "All values in %. The 95 % interval is from a two-level bootstrap over class orders and the"
-    " networks within them. Between orders: sample standard deviation of the means of the orders."
-    " Within orders: pooled sample standard deviation of the networks of the same order."
+    "All values in %. The 95 % interval is Student's t over the means of the class orders; with"
+    " one order it covers networks only, and says nothing about other orders. Between orders:"
+    " sample standard deviation of the means of the orders. Within orders: pooled sample standard"
+    " deviation of the networks of the same order."
 )
 _SPREAD_HEADER = (
     "mean ± std",
@@ -40,8 +41,8 @@ _SPREAD_HEADER = (
 )
 _DIFFERENCE = (
     "Difference in accuracy in points, paired by class order and network, with its 95 % interval"
-    " (two-level bootstrap). Bold where both the interval and a t test over the differences of"
-    " the orders (two-sided, 5 %) exclude zero."
+    " (Student's t over the means of the orders). Bold where there are several orders and the"
+    " interval excludes zero; one order says nothing about others."
 )
 
 Part = Callable[[Array], Array]
@@ -128,7 +129,7 @@ def _select_part(t: Trajectory, part: Part) -> dict[int, Array]:
 
 
 def _summarize_part(t: Trajectory, part: Part) -> GroupSummary | None:
-    return summarize(list(_select_part(t, part).values())) if t.accuracies else None
+    return summarize_accuracies(list(_select_part(t, part).values())) if t.accuracies else None
 
 
 def _build_accuracies(grid: _StepGrid) -> Table:

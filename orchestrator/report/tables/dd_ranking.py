@@ -27,7 +27,7 @@ AUGMENTATION = "evaluation.dsa_strategy"
 NO_AUGMENTATION = "none"
 
 _SOURCE = (
-    "The 95 % interval is from a two-level bootstrap of the whole score, paired by seed. Source:"
+    "The 95 % interval is Student's t over the sets, paired by seed. Source:"
     " Li et al. 2025, arXiv 2505.13300."
 )
 _LABEL = (

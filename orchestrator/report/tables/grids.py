@@ -29,16 +29,16 @@ ACCURACY = _MEAN + "The best of each column is bold, the second best underlined.
 JOINT_ACCURACY = _MEAN + "The best of each row is bold, the second best underlined."
 SWEPT_ACCURACY = _MEAN + "The best of the table is bold, the second best underlined."
 SPREAD = (
-    "All values in %. The 95 % interval is from a two-level bootstrap over sets and the networks"
-    " within them; with one set it says nothing about other sets. Between sets: sample standard"
+    "All values in %. The 95 % interval is Student's t over the means of the sets; with one set it"
+    " covers networks only, and says nothing about other sets. Between sets: sample standard"
     " deviation of the means of the sets. Within sets: pooled sample standard deviation of the"
     " networks on the same set."
 )
 SPREAD_HEADER = ("mean ± std", "95 % interval", "between sets", "within sets", "sets × networks")
 DIFFERENCE = (
     "Difference in accuracy in points, paired by seed and network, with its 95 % interval"
-    " (two-level bootstrap). Bold where both the interval and a t test over the differences of"
-    " the sets (two-sided, 5 %) exclude zero."
+    " (Student's t over the means of the sets). Bold where there are several sets and the interval"
+    " excludes zero; one set says nothing about others."
 )
 
 

@@ -29,8 +29,8 @@ from orchestrator.report.tables.settings_differences import (
 
 _CAPTION = (
     "Test accuracy in %, protocol paper: mean ± population standard deviation. Difference: ours"
-    " minus published, in points. The 95 % interval is of our mean (two-level bootstrap over sets"
-    " and networks). Verdict: whether the interval covers the published mean, or is above or"
+    " minus published, in points. The 95 % interval is of our mean (Student's t over the means of"
+    " the sets). Verdict: whether the interval covers the published mean, or is above or"
     " below it. A measurement with other settings than the published ones is not comparable."
     f" Blank: nobody published a result. {GAINS}"
 )

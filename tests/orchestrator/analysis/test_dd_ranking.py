@@ -1,9 +1,10 @@
-"""DD-Ranking's scores against numbers worked by hand, and their intervals against a slow loop."""
+"""DD-Ranking's scores against numbers worked by hand, and the coverage of their intervals."""
 
 import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from orchestrator.analysis.dd_ranking import (
     augmentation_robust_score,
@@ -53,47 +54,41 @@ def test_what_synthetic_and_random_sets_have_in_common_cancels():
     synthetic, random = {0: [0.4], 1: [0.6]}, {0: [0.2], 1: [0.4]}
     made = augmentation_robust_score(synthetic, random, synthetic, random)
     assert made.interval == pytest.approx((_score(0.2), _score(0.2)))
+    # α of the seeds is −0.1 and 0, so its error is 0.05, and t is 12.7062.
     low, high = label_robust_score(synthetic, random, [[0.8]]).interval
-    assert low == pytest.approx(_score(0.1 - 0.2))  # seed 0 twice: 0.4 − 0.1 − 0.4
-    assert high == pytest.approx(_score(0.1 - 0.1))  # seed 1 twice: 0.6 − 0.2 − 0.4
+    assert low == pytest.approx(_score(-0.05 - 12.7062 * 0.05))
+    assert high == pytest.approx(_score(-0.05 + 12.7062 * 0.05))
 
 
-def _drawn(shape, draws):
-    """Indices of one two-level bootstrap sample of (sets, networks)."""
-    sets, networks = shape
-    return [
-        (s, n)
-        for s in draws.integers(sets, size=sets)
-        for n in draws.integers(networks, size=networks)
-    ]
+def test_label_robust_interval_is_that_of_its_margin():
+    """α has a paired part over sets and a part of three networks on the whole training set."""
+    own, other = {0: [0.50], 1: [0.54], 2: [0.58]}, {0: [0.30], 1: [0.34], 2: [0.30]}
+    made = label_robust_score(own, other, [[0.8], [0.9], [0.85]])
+    # own − other/2: 0.35, 0.37, 0.43, deviation 0.04163; half of whole: deviation 0.025.
+    variances = np.array([0.0416333, 0.025]) ** 2 / 3
+    freedom = variances.sum() ** 2 / (variances**2 / 2).sum()
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(variances.sum())
+    margin = (0.35 + 0.37 + 0.43) / 3 - 0.425
+    expected = (_score(margin - half), _score(margin + half))
+    assert made.interval == pytest.approx(expected, abs=1e-5)
 
 
-def test_label_robust_interval_agrees_with_a_slow_loop():
-    rows = np.random.default_rng(7)
-    own, other = 0.5 + 0.05 * rows.normal(size=(4, 3)), 0.35 + 0.05 * rows.normal(size=(4, 3))
-    whole = 0.8 + 0.03 * rows.normal(size=(2, 4))
-    draws, scores = np.random.default_rng(8), []
-    for _ in range(4000):
-        pairs, tops = _drawn(own.shape, draws), _drawn(whole.shape, draws)
-        a, b = np.mean([own[i] for i in pairs]), np.mean([other[i] for i in pairs])
-        top = np.mean([whole[i] for i in tops])
-        scores.append(_score(0.5 * (a - b) - 0.5 * (top - a)))
-    made = label_robust_score(dict(enumerate(own)), dict(enumerate(other)), list(whole))
-    expected = np.quantile(scores, [0.025, 0.975])
-    assert made.interval == pytest.approx(expected, abs=0.04 * (expected[1] - expected[0]))
-
-
-def test_augmentation_robust_interval_agrees_with_a_slow_loop():
-    rows = np.random.default_rng(9)
-    four = 0.5 + 0.05 * rows.normal(size=(4, 5, 2))
-    draws, scores = np.random.default_rng(10), []
-    for _ in range(4000):
-        drawn = _drawn(four.shape[1:], draws)
-        a, b, c, d = ([accuracies[i] for i in drawn] for accuracies in four)
-        scores.append(_score(0.5 * (np.mean(a) - np.mean(b)) + 0.5 * (np.mean(c) - np.mean(d))))
-    made = augmentation_robust_score(*(dict(enumerate(accuracies)) for accuracies in four))
-    expected = np.quantile(scores, [0.025, 0.975])
-    assert made.interval == pytest.approx(expected, abs=0.04 * (expected[1] - expected[0]))
+def test_intervals_of_scores_cover_as_often_as_they_say():
+    """Every quantity varies between sets and between networks; β and α are 0.2 and −0.05."""
+    draws, hits, count = np.random.default_rng(9), np.zeros(2), 1000
+    for _ in range(count):
+        sets = draws.normal(scale=0.02, size=(4, 3, 1))
+        numbers = sets + draws.normal(scale=0.02, size=(4, 3, 2))
+        own, other, own_plain, other_plain = (
+            dict(enumerate(mean + each))
+            for mean, each in zip((0.55, 0.35, 0.5, 0.3), numbers, strict=True)
+        )
+        whole = [0.85 + draws.normal(scale=0.02, size=3)]
+        low, high = label_robust_score(own, other, whole).interval
+        hits[0] += low <= _score(-0.05) <= high
+        low, high = augmentation_robust_score(own, other, own_plain, other_plain).interval
+        hits[1] += low <= _score(0.2) <= high
+    assert hits / count == pytest.approx([0.95, 0.95], abs=0.02)
 
 
 def test_numbers_that_are_not_finite_and_an_empty_group_are_errors():

@@ -4,14 +4,18 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from orchestrator.analysis import statistics
 from orchestrator.analysis.statistics import (
+    Estimate,
     StatisticsError,
-    bootstrap_interval,
+    combine_estimates,
     differs_from_zero,
+    estimate_mean,
+    mean_interval,
     paired_differences,
     summarize,
+    summarize_accuracies,
 )
 
 TWO_BY_TWO = [[0.60, 0.62], [0.70, 0.72]]
@@ -48,38 +52,84 @@ def test_one_number_has_no_spread_and_no_interval():
 def test_one_network_a_set_has_no_spread_between_networks():
     summary = summarize([[0.4], [0.6]])
     assert summary.std_networks is None
-    assert summary.interval == (0.4, 0.6)  # both draws the same with probability 1/4 at each end
+    assert summary.interval == pytest.approx((0.5 - 1.27062, 0.5 + 1.27062))  # error 0.1, t 12.7
 
 
-@pytest.mark.parametrize("group", [[[0.0, 1.0]], [[0.0], [1.0]], [[0.0, 0.0], [1.0, 1.0]]])
-def test_bootstrap_resamples_networks_of_one_set_and_sets_of_several(group):
-    # The mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4: the outer 2.5 % lie at 0 and 1, the
-    # middle 40 % at 1/2.
-    assert bootstrap_interval(group) == (0.0, 1.0)
-    assert bootstrap_interval(group, confidence=0.4) == (0.5, 0.5)
+def test_an_interval_of_several_sets_is_students_t_over_their_means():
+    # Means 0.61 and 0.71: standard error 0.05, and t is 12.706 with one degree of freedom.
+    low, high = mean_interval(TWO_BY_TWO)
+    assert (low, high) == (pytest.approx(0.66 - 0.6353, abs=1e-4), pytest.approx(1.2953, abs=1e-4))
+    assert estimate_mean(TWO_BY_TWO).freedom == 1
+    assert summarize_accuracies(TWO_BY_TWO).interval == (pytest.approx(low), 1.0)
 
 
-def test_bootstrap_of_ragged_sets_takes_as_many_networks_as_the_drawn_set_has():
-    # Drawn sets AA, AB, BB give 0/2, 3/4, 3/3 with probability 1/4, 1/2, 1/4.
-    assert bootstrap_interval([[0.0], [1.0, 1.0, 1.0]], confidence=0.4) == (0.75, 0.75)
+def test_an_interval_of_one_set_is_students_t_over_its_networks():
+    # Deviation √2 · 0.01, standard error 0.01.
+    assert mean_interval([[0.60, 0.62]]) == pytest.approx(
+        (0.61 - 0.12706, 0.61 + 0.12706), abs=1e-5
+    )
 
 
-def test_bootstrap_of_many_networks_agrees_with_the_normal_interval():
-    numbers = np.linspace(0.4, 0.6, 200)
-    low, high = bootstrap_interval([numbers])
-    half = 1.96 * numbers.std() / math.sqrt(200)
-    assert low == pytest.approx(0.5 - half, abs=0.1 * half)
-    assert high == pytest.approx(0.5 + half, abs=0.1 * half)
+def test_sets_of_unequal_size_weigh_alike_in_the_interval():
+    low, high = mean_interval([[0.5], [0.7, 0.8, 0.9]])
+    assert (low + high) / 2 == pytest.approx(0.65)
+    assert high - low == pytest.approx(2 * 12.7062 * 0.15, abs=1e-3)
 
 
-def test_bootstrap_of_many_sets_is_governed_by_the_sets():
-    means = np.linspace(0.4, 0.6, 50)
-    low, high = bootstrap_interval([[m - 1e-6, m + 1e-6] for m in means])
-    assert high - low == pytest.approx(2 * 1.96 * means.std() / math.sqrt(50), rel=0.1)
+def test_means_of_sets_that_agree_by_chance_are_not_certain():
+    # Within sets √(2 · 0.1²) = 0.1414, and 0.1414 / √4 = 0.0707 is the error of four networks.
+    low, high = mean_interval([[0.1, 0.3], [0.3, 0.1]])
+    half = 12.7062 * 0.0707107
+    assert (low, high) == pytest.approx((0.2 - half, 0.2 + half))
+    assert mean_interval([[0.2], [0.2]]) == (0.2, 0.2)
+    assert not differs_from_zero([[0.1, -0.1], [-0.1, 0.1]])
 
 
-def test_equal_numbers_have_equal_intervals():
-    assert bootstrap_interval(TWO_BY_TWO) == bootstrap_interval([np.array(s) for s in TWO_BY_TWO])
+SIZES = {
+    "2×2": [2, 2],
+    "3×2": [2, 2, 2],
+    "3×5": [5, 5, 5],
+    "5×5": [5, 5, 5, 5, 5],
+    "5×20": [20, 20, 20, 20, 20],
+    "10×1": [1] * 10,
+    "2 unequal": [1, 3],
+    "3 unequal": [1, 2, 3],
+    "3 more unequal": [3, 5, 7],
+    "5 unequal": [3, 4, 5, 6, 7],
+    "5 more unequal": [10, 15, 20, 25, 30],
+    "10 unequal": [1, 2] * 5,
+}
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_intervals_cover_the_mean_in_94_to_96_percent_of_experiments(sizes, ratio):
+    """`ratio` is the spread between sets over that within sets."""
+    draws = np.random.default_rng(len(sizes) + int(10 * ratio))
+    between, within = ratio * draws.normal(size=(40_000, len(sizes))), np.sqrt(sizes)
+    means = between + draws.normal(size=between.shape) / within
+    interval = stats.t(len(sizes) - 1).interval(0.95)[1] * stats.sem(means, axis=1)
+    assert np.mean(np.abs(means.mean(1)) <= interval) == pytest.approx(0.95, abs=0.01)
+    for row, half in zip(means[:20], interval, strict=False):
+        offsets = [np.arange(n) - (n - 1) / 2 for n in sizes]
+        low, high = mean_interval([m + each for m, each in zip(row, offsets, strict=True)])
+        assert (low, high) == pytest.approx((row.mean() - half, row.mean() + half))
+
+
+def test_independent_estimates_add_with_the_freedom_of_welch_and_satterthwaite():
+    first = Estimate(value=1.0, error=3.0, freedom=2)
+    second = Estimate(value=4.0, error=2.0, freedom=8)
+    total = combine_estimates([(1.0, first), (-2.0, second)], 10.0)
+    assert (total.value, total.error) == (3.0, 5.0)
+    assert total.freedom == pytest.approx(25**2 / (9**2 / 2 + 16**2 / 8))
+
+
+def test_p_values_are_those_of_scipy():
+    group = [[0.2], [0.25], [0.3], [0.1]]
+    expected = stats.ttest_1samp(np.ravel(group), 0.1).pvalue
+    assert estimate_mean(group).compute_p_value(0.1) == pytest.approx(expected)
+    certain = Estimate(value=1.0, error=0.0, freedom=1)
+    assert (certain.compute_p_value(1.0), certain.compute_p_value(0.0)) == (1.0, 0.0)
 
 
 def test_paired_differences_match_seeds_and_networks():
@@ -97,87 +147,10 @@ def test_pairing_removes_what_the_sets_have_in_common():
     assert summary.interval == pytest.approx((0.1, 0.1))
 
 
-def test_interquartile_mean_leaves_out_a_quarter_at_each_end():
-    assert statistics.interquartile_mean([100, 1, 3, 2, 5, 4, -50, 6]) == pytest.approx(
-        (2 + 3 + 4 + 5) / 4
-    )
-    assert statistics.interquartile_mean([1, 2, 6]) == pytest.approx(
-        3
-    )  # a quarter of three, rounded down, is none
-    assert statistics.interquartile_mean([0, 1, 2, 3, 100]) == pytest.approx(2)
-
-
-def test_probability_of_improvement_counts_pairs_and_halves_ties():
-    assert statistics.probability_of_improvement([([2, 3], [1, 2])]) == pytest.approx(
-        (1 + 0.5 + 1 + 1) / 4
-    )
-    assert statistics.probability_of_improvement([([1], [0]), ([0], [1, 1])]) == pytest.approx(0.5)
-
-
-def test_bootstrap_counts_draw_whole_sets_and_then_as_many_networks_as_each_has():
-    counts = statistics.bootstrap_counts([[0.1], [0.2, 0.3, 0.4]], resamples=200)
-    first, second = counts[:, 0], counts[:, 1:].sum(1)
-    assert {(a, b) for a, b in zip(first, second, strict=True)} == {(2, 0), (1, 3), (0, 6)}
-
-
-def _loop(cells, statistic, seed):
-    """Samples of a statistic of two-level resampled cells, drawn one at a time."""
-    draws, samples = np.random.default_rng(seed), []
-    for _ in range(3000):
-        drawn = [
-            np.concatenate(
-                [
-                    draws.choice(group[s], len(group[s]))
-                    for s in draws.integers(len(group), size=len(group))
-                ]
-            )
-            for group in cells
-        ]
-        samples.append(statistic(drawn))
-    return np.quantile(samples, [0.025, 0.975])
-
-
-def test_interval_of_the_interquartile_mean_agrees_with_a_slow_loop():
-    rows = np.random.default_rng(1)
-    cells = [[m + 0.05 * rows.normal(size=3) for _ in range(4)] for m in (0.2, 0.3, 0.5)]
-    cells.append([rows.normal(size=2), rows.normal(size=1)])
-    expected = _loop(cells, lambda drawn: statistics.interquartile_mean(np.concatenate(drawn)), 2)
-    made = statistics.interquartile_mean_interval(cells)
-    assert made == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
-
-
-def test_interval_of_the_probability_of_improvement_agrees_with_a_slow_loop():
-    rows = np.random.default_rng(3)
-    cells = [
-        ([rows.normal(0.5, 1, 3) for _ in range(4)], [rows.normal(0, 1, 2) for _ in range(3)])
-        for _ in range(2)
-    ]
-
-    def statistic(drawn):
-        return statistics.probability_of_improvement(zip(drawn[::2], drawn[1::2], strict=True))
-
-    expected = _loop([group for pair in cells for group in pair], statistic, 4)
-    made = statistics.improvement_interval(cells)
-    assert made == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
-
-
-def test_intervals_over_cells_of_one_number_each_do_not_exist():
-    assert statistics.interquartile_mean_interval([[[0.5]], [[0.7]]]) is None
-    assert statistics.improvement_interval([([[0.5]], [[0.7]])]) is None
-
-
 def test_nothing_to_describe_is_an_error():
     for group in ([], [[]], [[0.5], []], [[math.nan]]):
         with pytest.raises(StatisticsError):
             summarize(group)
-    with pytest.raises(StatisticsError):
-        statistics.probability_of_improvement([])
-    with pytest.raises(StatisticsError):
-        statistics.interquartile_mean([])
-    with pytest.raises(StatisticsError):
-        statistics.interquartile_mean_interval([])
-    with pytest.raises(StatisticsError):
-        statistics.improvement_interval([])
 
 
 def test_a_difference_is_clear_by_a_t_test_over_sets():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from distill_core.settings import DatasetRef, EvaluationSettings
-from orchestrator.analysis.statistics import summarize
+from orchestrator.analysis.statistics import summarize_accuracies as summarize
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.figures.style import use_style
 from orchestrator.report.results import FeatureView, Measurement, Results, Scope, Trajectory

@@ -30,10 +30,11 @@ def test_bars_a_network_and_method(maker):
 
 def test_intervals_are_lines_on_the_bars(maker):
     for network in ("ConvNet", "MLP"):
-        maker.measure("DM", 10, [0.4, 0.6], [0.4, 0.6], network=network)
+        maker.measure("DM", 10, [0.47, 0.49], [0.48, 0.50], [0.51, 0.53], network=network)
     (chart,) = architectures.draw_charts(maker.results)
     for segment in chart.figure.axes[0].collections[0].get_segments():
-        assert 40 <= segment[0, 1] < 50 < segment[1, 1] <= 60
+        # Means 48, 49, 52: deviation 2.0817, t = 4.3027, so ± 5.17.
+        assert segment[:, 1] == pytest.approx([49.667 - 5.171, 49.667 + 5.171], abs=0.01)
 
 
 def test_matching_and_evaluation_networks_are_a_map_a_method(maker):

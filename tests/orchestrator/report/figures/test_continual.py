@@ -19,10 +19,10 @@ def test_a_panel_a_number_of_steps_over_the_classes_seen(maker):
 
 
 def test_a_band_covers_the_orders(maker):
-    maker.follow("DM", [[0.9], [0.7]], [[0.7], [0.5]])
+    maker.follow("DM", [[0.71], [0.51]], [[0.69], [0.49]])
     (chart,) = continual.draw_charts(maker.results)
     band = chart.figure.axes[0].collections[0].get_paths()[0].get_extents()
-    assert band.intervaly == pytest.approx([50, 90])
+    assert band.intervaly == pytest.approx([50 - 12.706, 70 + 12.706], abs=0.01)
 
 
 def test_unfinished_runs_are_not_drawn(maker):
