@@ -25,7 +25,7 @@ from orchestrator.cli.options import (
     build_console,
     build_run_options,
 )
-from orchestrator.cli.report import REPORTS, print_place
+from orchestrator.cli.report import keep_origin, print_place, print_replaced
 from orchestrator.cli.run import check_data
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
@@ -33,7 +33,7 @@ from orchestrator.launch.summary import print_summary
 from orchestrator.planning.imported_sets import EvaluationRequest, plan_evaluation
 from orchestrator.planning.planned_work import find_pending
 from orchestrator.report import render_terminal, write_report
-from orchestrator.report.model import make_slug
+from orchestrator.report.place import Origin, choose_folder, describe_replaced
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from search_spaces.errors import InvalidValue, SpaceError
@@ -180,8 +180,18 @@ def evaluate_sets(
     summary = launch(work, store, options, space=title, console=console)
     print_summary(summary, console)
     command = shlex.join(["iid", *sys.argv[1:]])
-    files = write_report(plan, title, store, out or REPORTS / make_slug(title), command=command)
+    origin = Origin(
+        name=title,
+        command="evaluate",
+        source=", ".join(given.unit.key for given in sets),
+        store=store.address,
+    )
+    place = out or choose_folder(origin)
+    replaced = describe_replaced(place, origin)
+    files = write_report(plan, title, store, place, command=command)
+    keep_origin(place, origin)
     console.print(render_terminal(files.report))
+    print_replaced(console, replaced)
     print_place(console, f"Report: {files.markdown} and {files.html}")
     return summary.exit_code
 

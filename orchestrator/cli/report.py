@@ -17,11 +17,9 @@ from orchestrator.errors import ReportError
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
-from orchestrator.report.model import make_slug
+from orchestrator.report.place import Origin, choose_folder, describe_replaced, record_origin
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-
-REPORTS = Path("reports")
 
 
 def report(
@@ -67,7 +65,7 @@ def show_plan_report(
         name: its name.
         request: what it was loaded by.
         store: where the results are.
-        out: folder for the report; `reports/<name>` if None.
+        out: folder for the report; `reports/<name>` if None, with changed settings one of its own.
         console: where to print.
         data: the data folder, if the results come from one that was named; for the command in the
             report.
@@ -77,13 +75,51 @@ def show_plan_report(
             f"there is no store at {store}; name it with --store, or make it with"
             f" {request.command('run')}"
         )
-    place = out or REPORTS / make_slug(name, *["smoke"] * request.smoke)
+    origin = build_origin(request, name, "run", store)
+    place = out or choose_folder(origin)
     where = ["--store", store.address, *(["--data", str(data)] if data else [])]
-    command = request.command("run", *where)
+    # With its folder the command updates this report, whatever else is in `reports`.
+    command = request.command("run", *where, "--out", str(place))
+    replaced = describe_replaced(place, origin)
     files = write_report(plan, request.name, store, place, request.overrides, command)
+    keep_origin(place, origin)
     console.print(render_terminal(files.report))
+    print_replaced(console, replaced)
     print_place(console, f"Report: {files.markdown} and {files.html}")
     print_place(console, f"Tables: {store}/tables/*/*.parquet")
+
+
+def build_origin(request: Request, name: str, command: str, store: Store) -> Origin:
+    """Return what the report of a search space is of."""
+    path = Path(request.space)
+    return Origin(
+        name=f"{name} smoke" if request.smoke else name,
+        command=command,
+        source=str(path.resolve()) if path.is_file() else request.space,
+        store=store.resolved().address,
+        changes=request.overrides,
+    )
+
+
+def keep_origin(place: Path, origin: Origin) -> None:
+    """Record what a report is of.
+
+    Raises:
+        ReportError: the record cannot be written.
+    """
+    try:
+        record_origin(place, origin)
+    except OSError as error:
+        raise ReportError(
+            f"{error.filename or place} cannot be written ({error.strerror}); choose another folder"
+            " with --out"
+        ) from error
+
+
+def print_replaced(console: Console, replaced: str) -> None:
+    """Say what a report replaced, if that was one of something else."""
+    if replaced:
+        print_place(console, f"Replaced in this folder: the report of {replaced}")
 
 
 def print_place(console: Console, line: str) -> None:

@@ -1,5 +1,6 @@
 """`iid search`: choose settings on held-out images."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -23,20 +24,19 @@ from orchestrator.cli.options import (
     build_run_options,
     print_error,
 )
-from orchestrator.cli.report import REPORTS, print_place
+from orchestrator.cli.report import build_origin, keep_origin, print_place, print_replaced
 from orchestrator.cli.run import check_data, check_inputs
 from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.options import RunOptions
 from orchestrator.planning.request import Request
-from orchestrator.report.model import make_slug
+from orchestrator.report.place import choose_folder, describe_replaced
 from orchestrator.report.render.terminal import render_terminal_table
-from orchestrator.report.search_report import SearchReport, write_search_report
+from orchestrator.report.search_report import FOUND, write_search_report
 from orchestrator.search.build_studies import build_studies, find_unsearched
-from orchestrator.search.results import read_study_result
+from orchestrator.search.results import StudyResult, read_study_result
 from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study
 from orchestrator.store.open import open_store
-from orchestrator.store.store import Store
 
 
 class SamplerName(StrEnum):
@@ -149,25 +149,46 @@ def search_space(
     check_study_inputs(chosen, search.options, download=download)
     search = replace(search, space=request.name, overrides=request.overrides)
     code = search.run(chosen)
-    options = ["--trials", str(search.trials), "--sampler", sampler, "--scheduler", scheduler]
-    options += [word for name in also for word in ("--also", name)] + [
-        "--store",
-        search.store.address,
-    ]
-    place = out or REPORTS / make_slug(request.space, *["smoke"] * request.smoke, "search")
+    origin = build_origin(request, _name_search(request.space), "search", search.store)
+    place = out or choose_folder(origin)
+    replaced = describe_replaced(place, origin)
+    where = ["--store", search.store.address, "--data", str(search.options.data_root)]
+    options = ["--sampler", sampler, "--scheduler", scheduler, *where, "--out", str(place)]
+    options += [word for name in also for word in ("--also", name)]
+    options += [] if found is None else ["--found", str(found)]
     try:
-        report = _write_report(
-            chosen, search.store, request, place, found, request.command("search", *options)
+        results = [read_study_result(study, search.store) for study in chosen]
+        trials = _count_next_trials(results, search.trials)
+        command = request.command("search", "--trials", str(trials), *options)
+        run_found = shlex.join(["iid", "run", str(found or place / FOUND), *where])
+        report = write_search_report(
+            results, request.space, place, command=command, run_found=run_found, found=found
         )
+        keep_origin(place, origin)
     except (StoreError, TableError) as error:
         # What was computed is safe, and how the search ended is printed already.
         print_error(search.console, f"The report could not be written: {error}")
         return code or 1
     search.console.print(render_terminal_table(report.summary))
     print_place(search.console, f"Report: {report.markdown} and {report.html}")
+    print_replaced(search.console, replaced)
     if report.found is not None:
-        print_place(search.console, f"Found settings: iid run {report.found}")
+        print_place(search.console, f"Found settings: {run_found}")
     return code
+
+
+def _name_search(space: str) -> str:
+    """Return the name of a search's report: "lambda_search", but "digits search"."""
+    name = Path(space).stem if Path(space).is_file() else space
+    return name if name.endswith("search") else f"{name} search"
+
+
+def _count_next_trials(results: Sequence[StudyResult], trials: int) -> int:
+    """Return the number of trials with which the same command has something left to do."""
+    waits = any(
+        len(result.trials) < trials or result.count("running", "passed") for result in results
+    )
+    return trials if waits else 2 * trials
 
 
 def check_study_inputs(studies: Sequence[Study], options: RunOptions, *, download: bool) -> None:
@@ -181,15 +202,3 @@ def check_study_inputs(studies: Sequence[Study], options: RunOptions, *, downloa
     check_inputs(extractors, options, download=download)
     if options.resources.address is None:
         check_data((study.dataset for study in studies), options.data_root, download=download)
-
-
-def _write_report(
-    chosen: Sequence[Study],
-    store: Store,
-    request: Request,
-    place: Path,
-    found: Path | None,
-    command: str,
-) -> SearchReport:
-    results = [read_study_result(study, store) for study in chosen]
-    return write_search_report(results, request.space, place, command=command, found=found)

@@ -16,13 +16,13 @@ from orchestrator.report.model import Picture, Table, make_slug
 from orchestrator.report.render.csv_file import write_csv
 from orchestrator.report.render.html import render_page
 from orchestrator.report.render.markdown import escape, render_markdown_table
+from orchestrator.report.search_baseline import describe_verdict
 from orchestrator.report.search_tables import (
     build_study_tables,
     build_summary_table,
     list_name_parts,
 )
 from orchestrator.search.results import StudyResult, build_found_space
-from orchestrator.search.study import format_settings
 
 FOUND = "found.yaml"
 
@@ -49,7 +49,13 @@ class SearchReport:
 
 
 def write_search_report(
-    results: Sequence[StudyResult], name: str, out: Path, *, command: str, found: Path | None = None
+    results: Sequence[StudyResult],
+    name: str,
+    out: Path,
+    *,
+    command: str,
+    run_found: str | None = None,
+    found: Path | None = None,
 ) -> SearchReport:
     """Write the report of a search into a folder; equal rows give equal files.
 
@@ -58,13 +64,14 @@ def write_search_report(
         name: the user's name for the search space.
         out: folder for the report, made if needed; files of an earlier report are replaced.
         command: the command line that continues the search.
+        run_found: the command line that runs the found search space; not shown if None.
         found: file for the found search space; in the report's folder if None.
 
     Raises:
         ReportError: a file cannot be written.
     """
     try:
-        return _write_files(results, name, out, command, found or out / FOUND)
+        return _write_files(results, name, out, command, run_found, found or out / FOUND)
     except OSError as error:
         where = error.filename or out
         raise ReportError(
@@ -73,7 +80,12 @@ def write_search_report(
 
 
 def _write_files(
-    results: Sequence[StudyResult], name: str, out: Path, command: str, found: Path
+    results: Sequence[StudyResult],
+    name: str,
+    out: Path,
+    command: str,
+    run_found: str | None,
+    found: Path,
 ) -> SearchReport:
     summary = build_summary_table(results)
     studies = [_build_study_page(result, out) for result in results]
@@ -92,7 +104,7 @@ def _write_files(
     for study in studies:
         written += [write_csv(table, out) for table in study.tables]
     report.markdown.write_text(
-        _render_markdown(name, summary, studies, command, shown), encoding="utf-8"
+        _render_markdown(name, summary, studies, command, run_found, shown), encoding="utf-8"
     )
     page = render_page(
         "search.html.jinja",
@@ -101,6 +113,7 @@ def _write_files(
         summary=summary,
         studies=studies,
         found=shown,
+        run_found=run_found,
         command=command,
         captioned=_select_captioned(summary, studies),
         evidence={},
@@ -140,14 +153,21 @@ def _select_captioned(summary: Table, studies: Sequence[StudyPage]) -> set[str]:
 
 
 def _render_markdown(
-    name: str, summary: Table, studies: Sequence[StudyPage], command: str, found: str | None
+    name: str,
+    summary: Table,
+    studies: Sequence[StudyPage],
+    command: str,
+    run_found: str | None,
+    found: str | None,
 ) -> str:
     captioned = _select_captioned(summary, studies)
     parts = [f"# Search: {escape(name)}", _render_table(summary, captioned)]
     if found is not None:
         parts.append(
-            f"The found settings are in `{found}`. `iid run` on it reads the test images once."
+            f"The found settings are in `{found}`, next to the method without them."
+            " Running it reads the test images once."
         )
+        parts += [f"To run it: `{run_found}`"] if run_found else []
     parts.append(f"To continue the search: `{command}`")
     for study in studies:
         parts += [f"## {escape(study.title)}", study.verdict]
@@ -175,10 +195,4 @@ def _build_verdict(result: StudyResult) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in ended.items() if count)
     seeds = len(result.study.experiment.seeds)
     sentence = f"{len(result.trials)} trials ({counts or 'none yet'}), each with {seeds} seeds."
-    if result.best is None:
-        return f"{sentence} None has been evaluated in full yet."
-    best = result.best.trial
-    if best.number == 0:  # the published settings are trial 0
-        published = format_settings(result.study.published)
-        return f"{sentence} None is better than the published settings ({published})."
-    return f"{sentence} The best is trial {best.number}: {format_settings(best.parameters)}."
+    return f"{sentence} {describe_verdict(result)}"

@@ -12,19 +12,21 @@ from orchestrator.report.entries import (
     format_summary,
 )
 from orchestrator.report.model import MISSING, Table, TableEntry, build_row, make_slug
+from orchestrator.report.search_baseline import BASELINE
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import Finalist, StudyResult
 from orchestrator.search.study import Study, format_settings
 
 SUMMARY = (
     "Accuracy in % on images held out of the training set: mean ± population standard deviation"
-    " over all networks of all sets, evaluated in full. Difference from the published settings in"
+    " over all networks of all sets, evaluated in full. The baseline is trial 0: the published"
+    " settings, or those of the search space where nobody published any. Difference from it in"
     " points, paired by seed and network, with its 95 % interval (Student's t over the means"
-    " of the sets); bold where it excludes zero. The best of several trials is chosen on the same"
-    " images, so its accuracy is biased upwards. Its accuracy on the test images, which are read"
-    " once with the found settings, shows how good it is."
+    " of the sets); bold where there are several sets and it excludes zero. The best of several"
+    " trials is chosen on the same images, so its accuracy is biased upwards. Its accuracy on the"
+    " test images, which are read once with the found settings, shows how good it is."
 )
-_HEADER = ("published", "best", "difference", "95 % interval")
+_HEADER = ("baseline", "best", "difference", "95 % interval")
 
 
 def build_summary_table(results: Sequence[StudyResult]) -> Table:
@@ -130,10 +132,8 @@ def _build_difference_entries(finalist: Finalist | None) -> tuple[TableEntry, ..
     if finalist.interval is None:
         return build_row(difference, MISSING)
     low, high = finalist.interval
-    # With one set the interval says nothing about other sets, so nothing is clear.
-    is_clear = len(finalist.accuracies) > 1 and not low <= 0 <= high
     return (
-        TableEntry(text=difference, emphasis="clear" if is_clear else None),
+        TableEntry(text=difference, emphasis="clear" if finalist.is_clear else None),
         TableEntry(text=f"{format_points(low)} to {format_points(high)}"),
     )
 
@@ -145,4 +145,6 @@ def _build_trial_row(study: Study, trial: Trial) -> tuple[TableEntry, ...]:
         format_percent(reached[rung]) if rung in reached else MISSING
         for rung in range(len(study.iterations))
     ]
-    return build_row(trial.number, trial.origin, *settings, *accuracies, trial.state)
+    # The journal calls trial 0 "published", whether or not anybody published its settings.
+    origin = BASELINE if trial.number == 0 else trial.origin
+    return build_row(trial.number, origin, *settings, *accuracies, trial.state)

@@ -16,6 +16,7 @@ from distill_core.settings import DatasetRef
 from orchestrator.analysis.statistics import (
     GroupSummary,
     Interval,
+    differs_from_zero,
     mean_interval,
     paired_differences,
     summarize_accuracies,
@@ -48,6 +49,8 @@ class Finalist:
     """
     interval: Interval | None
     """95 % interval of the difference."""
+    is_clear: bool = False
+    """Whether there are several sets and the interval excludes zero."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,13 +214,19 @@ def _build_found_experiment(study: Study, best: Finalist) -> dict[str, Any]:
     return {
         "name": name.replace("+", "-"),
         "datasets": [_build_dataset_entry(dataset)],
-        "methods": [study.method],
+        "methods": [_name_base(study.method), study.method],
         "ipc": [study.ipc],
         "seeds": list(study.experiment.seeds),
         "architectures": list(study.experiment.architectures),
         "protocol": "strict",
         **settings,
     }
+
+
+def _name_base(method: str) -> str:
+    """Return the method that shows what the searched settings are worth: DM for DM+IID."""
+    base, plus, _ = method.partition("+")
+    return base if plus else "Random"
 
 
 def _build_dataset_entry(dataset: DatasetRef) -> dict[str, Any]:
@@ -249,6 +258,7 @@ def _build_finalist(
         summary=summarize_accuracies(list(accuracies.values())),
         difference=float(np.concatenate(group).mean()) if group else None,
         interval=mean_interval(group) if group else None,
+        is_clear=group is not None and differs_from_zero(group),
     )
 
 

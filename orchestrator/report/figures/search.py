@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from orchestrator.report.figures.drawing import add_legend, create_panels
 from orchestrator.report.figures.style import MUTED, SEQUENTIAL, assign_colors
+from orchestrator.report.search_baseline import BASELINE, is_published, measure_noise
 from orchestrator.search.dimensions import Dimension
 from orchestrator.search.journal import Trial
 from orchestrator.search.results import StudyResult
@@ -55,7 +56,9 @@ def draw_figures(result: StudyResult) -> Iterator[StudyFigure]:
             name="map",
             title="where the search looked",
             caption=(
-                f"Color: {first}, smoothed by a Gaussian process. Larger points reached more rungs."
+                f"Color: {first}, smoothed by a Gaussian process. Colors span at least four"
+                " standard errors of one trial, so that noise looks alike. Larger points reached"
+                " more rungs."
             ),
             figure=draw_map(result, measured),
         )
@@ -87,10 +90,12 @@ def draw_map(result: StudyResult, trials: Sequence[Trial]) -> Figure:
     (ax,) = figure.axes
     ax.grid(False)
     areas = [30 + 45 * (len(trial.rungs) - 1) for trial in trials]
-    dots = _draw_surface(ax, points, values, areas)
-    figure.colorbar(
-        dots, ax=ax, label="validation accuracy in %", shrink=0.75, location="left", pad=0.02
-    )
+    noise = measure_noise(trials)
+    dots = _draw_surface(ax, points, values, areas, noise)
+    label = "validation accuracy in %"
+    if noise is not None:
+        label += f"\n(standard error of one trial: {100 * noise:.1f})"
+    figure.colorbar(dots, ax=ax, label=label, shrink=0.75, location="left", pad=0.02)
     handles: dict[str, Artist] = {}
     for name, trial in _list_marked(result).items():
         handles[name] = _draw_mark(ax, name, _locate(trial, across, up))
@@ -184,14 +189,26 @@ def fit_surface(points: Array, values: Array) -> Array:
     return np.asarray(predicted, dtype=np.float64).reshape(_GRID_SIZE, _GRID_SIZE)
 
 
-def _draw_surface(ax: Axes, points: Array, values: Array, areas: Sequence[float]) -> PathCollection:
+def find_color_limits(values: Array, noise: float | None) -> tuple[float, float]:
+    """Return the range of the colors: that of the values, but no narrower than their noise.
+
+    Args:
+        values: accuracies in percent.
+        noise: standard error of one of them, as a fraction; None if unknown.
+    """
+    # Within two standard errors to each side, differences are noise and should look alike.
+    least = max(0.1, 400 * (noise or 0.0))
+    low, high = float(values.min()), float(values.max())
+    missing = max(0.0, least - (high - low)) / 2
+    return low - missing, high + missing
+
+
+def _draw_surface(
+    ax: Axes, points: Array, values: Array, areas: Sequence[float], noise: float | None
+) -> PathCollection:
     """Draw a surface through the values, if there are enough, and the points on it."""
-    limits: Any = {
-        "vmin": values.min(),
-        # A range of no width has no colors.
-        "vmax": max(values.max(), values.min() + 0.1),
-        "cmap": SEQUENTIAL,
-    }
+    low, high = find_color_limits(values, noise)
+    limits: Any = {"vmin": low, "vmax": high, "cmap": SEQUENTIAL}
     if len(points) >= MIN_TRIALS:
         surface = fit_surface(points, values)
         ax.imshow(surface, origin="lower", extent=(0, 1, 0, 1), aspect="auto", **limits)
@@ -237,7 +254,9 @@ def _locate(trial: Trial, across: Dimension, up: Dimension) -> tuple[float, floa
 
 def _list_marked(result: StudyResult) -> dict[str, Trial]:
     """Return the trials of the published and the best settings, as far as there are any."""
-    finalists = {"published": result.published, "best": result.best}
+    # Trial 0 has the published settings only where somebody published some.
+    first = "published" if is_published(result.study) else BASELINE
+    finalists = {first: result.published, "best": result.best}
     return {name: each.trial for name, each in finalists.items() if each is not None}
 
 

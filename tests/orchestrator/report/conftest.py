@@ -376,6 +376,7 @@ def search_result():
                 summary=summarize(list(better.values())),
                 difference=0.05,
                 interval=(0.04, 0.06),
+                is_clear=True,
             ),
             Finalist(
                 trial=first,
