@@ -3,6 +3,8 @@
 `USER_ERRORS` lists them, with those of `distill_core` and `search_spaces`.
 """
 
+import shlex
+
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import SettingsError
 from search_spaces.errors import SpaceError
@@ -26,6 +28,14 @@ class LaunchError(RuntimeError):
 
 class ReportError(StoreError):
     """A report cannot be written, or its contents cannot be read."""
+
+
+def missing_store_error(address: str, error: type[StoreError] = StoreError) -> StoreError:
+    """Return the error of a command that reads a store where there is none."""
+    return error(
+        f"store: there is none in {address}; check the path after --store, or make a store there:"
+        f" iid run SPACE --store {shlex.quote(address)}"
+    )
 
 
 USER_ERRORS = (SpaceError, SettingsError, DatasetError, TableError, StoreError, LaunchError)

@@ -9,6 +9,12 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 """Seconds."""
 
 
+LONGEST_LINE = 900
+"""Characters of a line of an error message."""
+_JOINERS = "\u200c\u200d\xa0"
+"""Zero-width joiners, which some scripts and emoji need, and the space that does not break."""
+
+
 def format_duration(seconds: float) -> str:
     """Write a duration as 0.4 s, 42 s, 3 min 20 s, 2 h 05 min or 4 d 03 h."""
     if 0 < seconds < 0.95:  # from 0.95 on, one digit would say 1 s
@@ -27,6 +33,24 @@ def find_last_line(error: object) -> str:
     """Return the last line of an error's text, where Ray says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown"
+
+
+def clean_message(text: str) -> str:
+    """Return a message for a terminal: nothing in it moves the cursor or hides a part of it.
+
+    Names in it come from users and files. Lines stay lines, but a very long one loses its middle.
+    """
+    lines = []
+    for line in text.split("\n"):
+        visible = "".join(char if _is_visible(char) else ascii(char)[1:-1] for char in line)
+        if len(visible) > LONGEST_LINE:
+            visible = f"{visible[: LONGEST_LINE // 2]} … {visible[-LONGEST_LINE // 3 :]}"
+        lines.append(visible)
+    return "\n".join(lines)
+
+
+def _is_visible(char: str) -> bool:
+    return char.isprintable() or char in _JOINERS
 
 
 def choose_error_console(console: "Console") -> "Console":

@@ -34,8 +34,14 @@ SYNONYMS = {
 """Other words for things, which a comparison of spellings would not find."""
 
 
+MANY, SHOWN = 25, 5
+"""More than so many known names are not listed; so many that are most like a name are."""
+
+
 def suggest_name(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the known name closest to `name`, or else all known names.
+    """Return "; did you mean 'x'?" for the known name closest to `name`, or else the known names.
+
+    Of many known names, the five nearest are given.
 
     A name inside a folder ("paper/main") is close to its last part ("main"), and a word to its
     synonyms.
@@ -52,6 +58,10 @@ def suggest_name(name: object, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name)[:200].lower(), lowered, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {lowered[close[0]]!r}?"
+    if len(names) > MANY:
+        nearest = difflib.get_close_matches(str(name)[:200].lower(), lowered, n=SHOWN, cutoff=0)
+        shown = ", ".join(lowered[each] for each in nearest)
+        return f"; the nearest of {len(names)} known names are {shown}"
     return f"; known are {', '.join(names)}" if names else ""
 
 

@@ -69,6 +69,11 @@ def _list_shipped() -> dict[str, Path]:
 
 
 def _validate_entry(document: Document) -> SpaceEntry:
+    if document.value is None:
+        raise SpaceError(
+            f"{document.name}: the file is empty; a search space has name and experiments, and the"
+            " shipped ones (iid spaces) are examples"
+        )
     if not isinstance(document.value, Mapping):
         raise SpaceError(
             f"{document.name}: expected a mapping with name and experiments, got"

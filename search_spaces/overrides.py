@@ -64,7 +64,7 @@ def _check_setting(name: str, value: object) -> dict[str, Any]:
     except InvalidValue as invalid:
         if "unknown setting" in invalid.message:
             hint = suggest_name(name, known)
-            raise InvalidValue(f"unknown path {name[:80]!r}{hint}") from invalid
+            raise InvalidValue(f"unknown setting {name[:80]!r}{hint}") from invalid
         paths = [path for path in SETTINGS if path.endswith(f".{name}")]
         full_path = f"{paths[0]}: " if len(paths) == 1 else ""
         hint = suggest_synonym(name, known)

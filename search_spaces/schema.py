@@ -39,6 +39,7 @@ from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef, Protocol, is_custom
 from search_spaces.errors import InvalidValue, suggest_name
+from search_spaces.explain import explain
 from search_spaces.method_names import canonicalize_method
 from search_spaces.rules import Rule, check_comparison
 from search_spaces.setting_paths import LARGEST, shorten
@@ -311,5 +312,4 @@ def validate(model: type[ModelT], value: object) -> ModelT:
         raise InvalidValue(str(error["ctx"]["error"]), path)
     if error["type"] == "missing":
         raise InvalidValue(f"the key {path[-1]!r} is missing", path[:-1])
-    message = error["msg"].replace("valid dictionary", "mapping").replace("valid tuple", "list")
-    raise InvalidValue(f"{message}; got {shorten(error['input'])}", path)
+    raise InvalidValue(f"{explain(error)}; got {shorten(error['input'])}", path)

@@ -24,6 +24,7 @@ from distill_core.settings import (
     SettingsError,
 )
 from search_spaces.errors import InvalidValue, suggest_name
+from search_spaces.explain import explain
 
 LARGEST = 2**53
 """Largest whole number of a setting; larger ones would not survive every table format."""
@@ -73,7 +74,7 @@ class Setting:
                 parse_network_name(checked)
             self.owner(**{self.field: checked})
         except ValidationError as error:
-            raise InvalidValue(f"{error.errors()[0]['msg']}; got {shorten(value)}") from error
+            raise InvalidValue(f"{explain(error.errors()[0])}; got {shorten(value)}") from error
         except ValueError as error:
             raise InvalidValue(str(error)) from error
         return checked

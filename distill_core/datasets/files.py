@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from distill_core.datasets.info import DatasetError, find_registered
+from distill_core.paths import check_path
 from distill_core.settings import DatasetRef, is_custom
 
 TEST_NAMES = ("test", "validation", "valid", "val")
@@ -132,7 +133,9 @@ def _missing_custom_error(ref: DatasetRef, root: Path) -> DatasetError:
 
 def resolve_custom_folder(ref: DatasetRef, root: Path) -> Path:
     """Return the folder of a custom data set; a relative path starts at the data folder."""
-    return root / Path(ref.path or "").expanduser()
+    if not ref.path:
+        return root
+    return check_path(root / check_path(ref.path, f"path of {ref.name}"), f"path of {ref.name}")
 
 
 def find_parquet_shards(folder: Path, split: str) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from distill_core.importers.layouts import dc, ddranking, idc, idm, imagefolder, mtt, native, ncfm
 from distill_core.importers.raw_set import FileContent, FoundSets, ImportSetError, is_images
 from distill_core.importers.safe_loading import detect_file_kind, load_objects
+from distill_core.paths import check_path, show_path
 
 LAYOUTS = (dc.find, idm.find, idc.find, ncfm.find, mtt.find, ddranking.find)
 """Layouts of single files; the first one that fits is used."""
@@ -18,14 +19,16 @@ def recognize(path: Path, *, allow_pickle: bool = False) -> FoundSets:
     """Read the sets at a path, in any known layout.
 
     Raises:
+        PathError: it is a pipe, a device or a socket, or the system cannot look there.
         ImportSetError: there is nothing, it is damaged, or it has no known layout; the message says
             what was found.
     """
+    check_path(path)
     try:
         if path.is_dir():
             return _recognize_folder(path, allow_pickle)
         if not path.exists():
-            raise ImportSetError(f"there is no file or folder {path}")
+            raise ImportSetError(f"there is no file or folder {show_path(path)}")
     except OSError as error:
         raise ImportSetError(f"{path} cannot be read: {error.strerror}") from error
     if detect_file_kind(path) == "safetensors":

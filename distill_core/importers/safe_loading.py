@@ -20,6 +20,7 @@ import torch
 
 from distill_core._compat import rebuild_parameter, rebuild_tensor
 from distill_core.importers.raw_set import FileContent, ImportSetError
+from distill_core.paths import check_tree_file
 
 _LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """Magic number of torch.save before it wrote zip files."""
@@ -31,6 +32,7 @@ def detect_file_kind(path: Path) -> Literal["safetensors", "torch", "pickle"]:
     Raises:
         ImportSetError: it cannot be read, or has another format.
     """
+    check_tree_file(path)
     try:
         with path.open("rb") as file:
             head = file.read(64)

@@ -4,13 +4,17 @@ The module of a command is imported when the command is called. So `iid --help` 
 numpy, pydantic or torch, and `iid plan` without Ray.
 """
 
+import errno
+import sys
 from importlib import import_module, metadata
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from orchestrator.cli import options
+from distill_core.paths import format_os_error, show_path
+from orchestrator.cli import interrupts, options, streams
 from orchestrator.errors import USER_ERRORS
+from orchestrator.text import clean_message
 
 PACKAGE = "iid-orchestrator"
 
@@ -60,15 +64,45 @@ class LazyCommand(typer.core.TyperCommand):
 
 
 class ErrorHandlingGroup(typer.core.TyperGroup):
-    """Commands that end with a message and exit code 2 where the input is wrong."""
+    """Commands that end with one line and exit code 2 where the input is wrong."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run a command."""
         try:
             return super().invoke(ctx)
         except USER_ERRORS as error:
-            typer.echo(f"error: {error}", err=True)
+            print_error_line(str(error))
             raise typer.Exit(2) from error
+        except OSError as error:
+            # What no command expected of the system; a closed pipe is nobody's mistake.
+            if error.errno == errno.EPIPE:
+                raise
+            print_error_line(format_os_error(error))
+            raise typer.Exit(2) from error
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Parse a command line and run its command; a wrong command line is one line too."""
+        extra["standalone_mode"] = False  # the parent then raises what it would print itself
+        if not standalone_mode:
+            return super().main(*args, **extra)
+        try:
+            code = super().main(*args, **extra)
+        except options.USAGE_ERROR as error:
+            if message := error.format_message():  # type: ignore[attr-defined]
+                print_error_line(f"{' '.join(message.split())}{_point_to_help(error)}")
+            sys.exit(2)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def print_error_line(message: str) -> None:
+    """Print what is wrong on stderr."""
+    # Not typer.echo, which writes UTF-8 to a terminal that has said it knows ASCII only.
+    print(f"error: {clean_message(message)}", file=sys.stderr)
+
+
+def _point_to_help(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f" ({context.command_path} -h shows what there is)" if context is not None else ""
 
 
 def load_command(name: str) -> Any:
@@ -121,5 +155,30 @@ for _name, _entry in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; the exit code is 0, 1 (something failed), 2 (wrong input) or 130."""
+    interrupts.install()
+    streams.use_utf8()
+    files = streams.prepare_streams()
+    ending = interrupts.watch_end()
+    ending.code = _run_command_line()
+    if failure := streams.find_failure(files):
+        print_error_line(f"the output cannot be written: {failure.strerror}")
+        ending.code = ending.code or 1
+    sys.exit(ending.code)
+
+
+def _run_command_line() -> int:
+    for word in sys.argv[1:]:
+        if not streams.is_utf8(word):
+            print_error_line(
+                f"{show_path(word)} has bytes that are no UTF-8; rename it, or make a link to it"
+                " that has another name"
+            )
+            return 2
+    try:
+        app(prog_name="iid")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except KeyboardInterrupt:
+        interrupts.stop_at_once()
+    return 0

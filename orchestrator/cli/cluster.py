@@ -2,19 +2,20 @@
 
 import os
 import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import build_command, build_request
+from distill_core.paths import PathError, explain_os_error, show_path
+from orchestrator.cli.options import MANY, USAGE_ERROR, build_command, build_request, check_file
 from orchestrator.cli.run import run
 from orchestrator.cluster.manifests.job import ClusterJob
 from orchestrator.cluster.manifests.kuberay import build_kuberay_job
 from orchestrator.cluster.manifests.ray_up import build_ray_up_config
 from orchestrator.cluster.manifests.slurm import build_slurm_script
-from orchestrator.errors import StoreError
 from orchestrator.planning.request import Request
 
 FIXED_OPTIONS = {
@@ -26,8 +27,6 @@ FIXED_OPTIONS = {
     ),
 }
 """Options of `iid run` that the files set themselves or that a job cannot have."""
-USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""Of click, or of the copy of it in newer versions of Typer."""
 
 cluster = typer.Typer(
     help="Write job files for Slurm, Kubernetes, AWS or Google Cloud.",
@@ -52,11 +51,11 @@ Store = Annotated[
     typer.Option("--store", help="Folder of results that all nodes share, or s3://BUCKET/FOLDER."),
 ]
 Data = Annotated[str, typer.Option("--data", help="Folder of data sets.")]
-Nodes = Annotated[int, typer.Option("--nodes", help="Number of machines that compute.")]
-Cpus = Annotated[int, typer.Option("--cpus", help="CPU cores per machine.")]
-Gpus = Annotated[int, typer.Option("--gpus", help="GPUs per machine.")]
+Nodes = Annotated[int, typer.Option("--nodes", max=MANY, help="Number of machines that compute.")]
+Cpus = Annotated[int, typer.Option("--cpus", max=MANY, help="CPU cores per machine.")]
+Gpus = Annotated[int, typer.Option("--gpus", max=MANY, help="GPUs per machine.")]
 Memory = Annotated[
-    int, typer.Option("--memory", metavar="GB", help="Memory per machine, in gigabytes.")
+    int, typer.Option("--memory", metavar="GB", max=MANY, help="Memory per machine, in gigabytes.")
 ]
 Time = Annotated[str, typer.Option("--time", metavar="D-HH:MM:SS", help="Time limit of the job.")]
 Image = Annotated[str, typer.Option("--image", help="Container image with iid and Ray.")]
@@ -65,7 +64,12 @@ Mount = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Write the file instead of printing it."),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write the file instead of printing it.",
+        callback=check_file,
+    ),
 ]
 Run = Annotated[
     str,
@@ -206,10 +210,10 @@ def _build_job(
     if not _is_elsewhere(space):
         request.load()
     else:
-        typer.echo(
+        print(
             f"note: {space} is not on this machine, so it was not checked; the nodes must find it"
             " under this name",
-            err=True,
+            file=sys.stderr,
         )
     return job
 
@@ -242,7 +246,7 @@ def _write_or_print(text: str, out: Path | None) -> None:
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text)
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"--out: {out} cannot be written ({error.strerror})") from error
-    typer.echo(f"Wrote {out}", err=True)
+        raise PathError(f"--out: {show_path(out)}: {explain_os_error(error)}") from error
+    print(f"Wrote {out}", file=sys.stderr)

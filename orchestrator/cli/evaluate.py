@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from distill_core.importers.reading import ReadingOptions
+from distill_core.paths import check_path
 from distill_core.settings import Protocol, SettingsError
 from orchestrator.cli.options import (
     AddressOption,
@@ -24,6 +25,7 @@ from orchestrator.cli.options import (
     StoreOption,
     build_console,
     build_run_options,
+    check_folder,
 )
 from orchestrator.cli.report import keep_origin, print_place, print_replaced
 from orchestrator.cli.run import check_data
@@ -105,7 +107,10 @@ def evaluate(
     gpus_per_trial: GpusPerTrialOption = None,
     cpus_per_trial: CpusPerTrialOption = None,
     address: AddressOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the report.", callback=check_folder),
+    ] = None,
 ) -> None:
     """Evaluate distilled sets, whoever made them, under one protocol.
 
@@ -256,14 +261,19 @@ def read_options(
     mean, std = _parse_normalization(normalised)
     if soft_labels not in (None, "logits", "probabilities"):
         raise SettingsError(f"--soft-labels {soft_labels}: say logits or probabilities")
-    if zca not in (None, "yes", "no") and not Path(zca).expanduser().exists():
-        raise SettingsError(f"--zca {zca}: say yes, no, or name a file of the whitening")
+    if zca in (None, "yes", "no"):
+        zca_path = None
+    else:
+        whitening = check_path(str(zca), "--zca", kind="file")
+        if not whitening.exists():
+            raise SettingsError(f"--zca {zca}: say yes, no, or name a file of the whitening")
+        zca_path = str(whitening.resolve())
     return ReadingOptions(
         normalized=None if normalised is None else normalised != "no",
         mean=mean,
         std=std,
         zca=None if zca is None else zca != "no",
-        zca_path=None if zca in (None, "yes", "no") else str(Path(str(zca)).expanduser().resolve()),
+        zca_path=zca_path,
         partition=factor,
         soft_labels=soft_labels,  # type: ignore[arg-type]
         check=check,

@@ -12,6 +12,7 @@ from orchestrator.cli.options import (
     StoreOption,
     build_console,
     build_request,
+    check_folder,
 )
 from orchestrator.store.open import open_store
 
@@ -27,7 +28,12 @@ def export(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder to write to; a space gets a subfolder per set.")
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write to; a space gets a subfolder per set.",
+            callback=check_folder,
+        ),
     ],
     check: Annotated[
         bool,
@@ -50,7 +56,7 @@ def export(
         what,
         build_request(what, overrides, smoke),
         kind,
-        out.expanduser(),
+        out,
         open_store(store),
         data,
         build_console(),

@@ -20,7 +20,7 @@ from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import summarize_accuracies
 from orchestrator.cli.run import check_data
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, missing_store_error
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
     get_evaluation_images,
@@ -82,9 +82,7 @@ def export_sets(
     """
     chosen = find_format(kind)
     if not store.exists():
-        raise StoreError(
-            f"store: there is none in {store}; name it with --store, or make one with iid run"
-        )
+        raise missing_store_error(store.address)
     jobs = _build_jobs(what, request, out, store, console)
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)

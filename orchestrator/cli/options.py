@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from distill_core.paths import check_path
 from orchestrator.store.run_log import PACKAGES
 from orchestrator.text import choose_error_console
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
     from orchestrator.launch.options import RunOptions
     from orchestrator.planning.request import Request
+
+
+def check_folder(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Check the folder that an option names (PathError), and expand `~` in it."""
+    return None if path is None else check_path(path, option.opts[-1], kind="folder")
+
+
+def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Check the file that an option names (PathError), and expand `~` in it."""
+    return None if path is None else check_path(path, option.opts[-1], kind="file")
+
 
 SpaceArgument = Annotated[
     str, typer.Argument(metavar="SPACE", help="Shipped search space, or YAML file.")
@@ -40,9 +52,9 @@ DataOption = Annotated[
     Path,
     typer.Option(
         "--data",
+        metavar="FOLDER",
         help="Folder of data sets.",
-        file_okay=False,
-        callback=lambda path: path.expanduser(),
+        callback=check_folder,
     ),
 ]
 DownloadOption = Annotated[
@@ -61,10 +73,20 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Also log t
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")
 ]
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of click, or of the copy of it in newer versions of Typer."""
+MANY = 1_000_000
+"""More machines, cores, GPUs or gigabytes than anybody has."""
 LEVELS = {"verbose": logging.INFO, "quiet": logging.ERROR}
 """Least severe messages on stderr, by option."""
 ReportOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder for the report (default: reports/SPACE).")
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder for the report (default: reports/SPACE).",
+        callback=check_folder,
+    ),
 ]
 
 

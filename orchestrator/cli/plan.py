@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli.options import (
+    MANY,
     SetOption,
     SmokeOption,
     SpaceArgument,
@@ -38,10 +39,11 @@ def plan(
     overrides: SetOption = None,
     smoke: SmokeOption = False,
     gpus: Annotated[
-        int | None, typer.Option(min=0, help="GPUs to assume (default: this machine's).")
+        int | None, typer.Option(min=0, max=MANY, help="GPUs to assume (default: this machine's).")
     ] = None,
     cpus: Annotated[
-        int | None, typer.Option(min=1, help="CPU cores to assume (default: this machine's).")
+        int | None,
+        typer.Option(min=1, max=MANY, help="CPU cores to assume (default: this machine's)."),
     ] = None,
 ) -> None:
     """Show what would run and how long it would take.

@@ -13,7 +13,7 @@ from orchestrator.cli.options import (
     build_console,
     build_request,
 )
-from orchestrator.errors import ReportError
+from orchestrator.errors import ReportError, missing_store_error
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
@@ -71,10 +71,7 @@ def show_plan_report(
             report.
     """
     if not store.exists():
-        raise ReportError(
-            f"there is no store at {store}; name it with --store, or make it with"
-            f" {request.command('run')}"
-        )
+        raise missing_store_error(store.address, ReportError)
     origin = build_origin(request, name, "run", store)
     place = out or choose_folder(origin)
     where = ["--store", store.address, *(["--data", str(data)] if data else [])]

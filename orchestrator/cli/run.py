@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from distill_core.datasets.files import locate, missing_dataset_error
+from distill_core.paths import check_path
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.cli.options import (
     AddressOption,
@@ -130,7 +131,7 @@ def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:
         SettingsError: one is missing.
     """
     for folder in dict.fromkeys(unit.folder for unit in units):
-        if not (data / Path(folder).expanduser()).is_dir():
+        if not (data / check_path(folder, "extractors.folder")).is_dir():
             raise SettingsError(
                 f"extractors.folder: there is no folder {folder} (relative to the data folder"
                 f" {data})"

@@ -22,6 +22,8 @@ from orchestrator.cli.options import (
     build_console,
     build_request,
     build_run_options,
+    check_file,
+    check_folder,
     print_error,
 )
 from orchestrator.cli.report import build_origin, keep_origin, print_place, print_replaced
@@ -79,10 +81,20 @@ def search(
     address: AddressOption = None,
     download: DownloadOption = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the report (default: reports/SPACE-search).")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the report (default: reports/SPACE-search).",
+            callback=check_folder,
+        ),
     ] = None,
     found: Annotated[
-        Path | None, typer.Option(help="File for the found settings (default: in the report).")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File for the found settings (default: in the report).",
+            callback=check_file,
+        ),
     ] = None,
 ) -> None:
     """Tune settings on held-out images.

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from distill_core.settings import SettingsError
+from orchestrator.cli import interrupts
 from orchestrator.cli.options import DataOption, StoreOption, build_console
 from orchestrator.execution.commit import describe_taker
 from orchestrator.execution.context import UnitProgress
@@ -72,10 +73,10 @@ def run_one(
         console.print(_format_progress(progress))
 
     try:
-        with run_log.record_launch(store, settings.run):
+        with interrupts.raising(), run_log.record_launch(store, settings.run):
             result = compute_unit(unit, settings, device=device, report=report)
     except KeyboardInterrupt:
-        console.print("Stopped; the same command continues from the last checkpoint.")
+        console.print("stopped; the same command continues from the last checkpoint.")
         return 130
     console.print(_format_result(result, store.locate_done(unit)))
     return 0 if result.status in ("done", "present") else 1

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from distill_core.paths import check_path
+
 _log = logging.getLogger(__name__)
 
 TOKEN_FILE = Path(".ray") / "auth_token"
@@ -59,7 +61,7 @@ def enable_token_auth() -> None:
         enable(warn_if_disabled=False)
         return
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if named or (Path.home() / TOKEN_FILE).exists():
+    if named or check_path(f"~/{TOKEN_FILE}", "HOME").exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 

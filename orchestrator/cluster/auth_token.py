@@ -23,15 +23,16 @@ def keep_token_private() -> None:
         return
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
-    path = Path.home() / ".ray" / "auth_token"
+    path = Path("~") / ".ray" / "auth_token"
     try:
+        path = path.expanduser()
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if not path.exists():
             _create_token_file(path)
         elif path.stat().st_mode & GROUP_AND_OTHERS and path.stat().st_uid == os.getuid():
             path.chmod(0o600)
             _log.info("%s was readable by others, which it is no longer", path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         # There is no home folder to write to. A token in the environment is known to this process
         # and to those that it starts, which is all that a Ray of this machine needs.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

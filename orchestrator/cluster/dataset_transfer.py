@@ -25,6 +25,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import LAYOUTS, locate, resolve_custom_folder
+from distill_core.paths import check_path
 from distill_core.settings import DatasetRef
 from orchestrator.cluster.software_check import describe_mismatch, read_software
 from orchestrator.execution.trial import UnitResult
@@ -124,8 +125,8 @@ def find_cache_folder() -> Path:
     """Return the folder in which this node keeps what is sent to it."""
     named = os.environ.get(NODE_CACHE)
     if named:
-        return Path(named).expanduser()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return check_path(named, NODE_CACHE, kind="folder")
+    home = check_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME")
     return home / "iid-orchestrator" / "data"
 
 
@@ -135,7 +136,7 @@ def find_node_data_root(root: Path) -> Path:
     Args:
         root: data folder on the machine that launches, which is used unless the node names its own.
     """
-    return Path(os.environ.get(NODE_DATA) or root).expanduser()
+    return check_path(os.environ.get(NODE_DATA) or root, NODE_DATA, kind="folder")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distill_core.datasets.files import locate, missing_dataset_error
+from distill_core.paths import PathError, check_path
 from distill_core.settings import DatasetRef
 from orchestrator.cluster.dataset_transfer import (
     DatasetArchive,
@@ -163,11 +164,11 @@ def probe_node(probe: NodeProbe) -> NodeReport:
         sees_store = store.sees(probe.marker)
         if sees_store:
             store.check_writable()
-    except StoreError as error:
+    except (StoreError, PathError) as error:
         store_error = str(error)
     lacks_folders = []
     for name in probe.folders:
-        if not (root / Path(name).expanduser()).exists():
+        if not (root / check_path(name)).exists():
             lacks_folders.append(name)
     return NodeReport(
         versions=read_software(),

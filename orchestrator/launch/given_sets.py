@@ -12,6 +12,7 @@ from distill_core.importers.decide import decide_reading
 from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
 from distill_core.importers.reading import Reading, ReadingOptions
 from distill_core.importers.recognize import recognize
+from distill_core.paths import check_path
 from distill_core.settings import SettingsError
 from orchestrator.launch.status import find_unit
 from orchestrator.planning.imported_sets import EvaluationRequest, GivenSet
@@ -62,11 +63,12 @@ def read_given_sets(
     """
     given_sets: list[GivenSet] = []
     for path in paths:
-        if not Path(path).expanduser().exists() and KEY.fullmatch(path):
+        place = check_path(path)
+        if not place.exists() and KEY.fullmatch(path):
             given_sets.append(_find_stored_set(path, store, question))
             continue
-        place = Path(path).expanduser().resolve()
         try:
+            place = place.resolve()
             given_sets += _read_sets(place, question, dataset, file_options, given_sets, report)
         except ImportSetError as error:
             raise SettingsError(str(error)) from error

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from distill_core.settings import SettingsError
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, missing_store_error
 from orchestrator.launch.progress import find_blocked
 from orchestrator.store import leases
 from orchestrator.store.store import Store
@@ -69,9 +69,7 @@ def read_status(store: Store) -> Status:
         StoreError: the store is not there or cannot be read.
     """
     if not store.exists():
-        raise StoreError(
-            f"store: there is none in {store}; name it with --store, or make one with iid run"
-        )
+        raise missing_store_error(store.address)
     records = store.read_runs()
     launches = find_last_launches(records)
     units: dict[str, Unit] = {}
@@ -151,6 +149,8 @@ def find_unit(store: Store, key: str) -> Unit:
     Raises:
         StoreError: there is none, or more than one, or it is another version's.
     """
+    if not store.exists():
+        raise missing_store_error(store.address)
     planned: dict[str, Any] = {}
     for record in {record["plan"]: record for record in store.read_runs()}.values():
         try:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from distill_core.paths import check_path
 from orchestrator.store.storage.folder import FolderStorage
 from orchestrator.store.storage.object_storage import ObjectStorage
 from orchestrator.store.store import Store
@@ -14,8 +15,10 @@ def open_store(address: str | Path) -> Store:
 
     Raises:
         StoreError: there cannot be a store at such an address.
+        PathError: the system cannot look there, or there is no folder but something else.
     """
     protocol, separator, rest = str(address).partition("://")
     if separator and protocol != "file":
         return Store(ObjectStorage.connect(str(address)))
-    return Store(FolderStorage(Path(rest if separator else address).expanduser()))
+    place = check_path(rest if separator else address, "--store", kind="folder")
+    return Store(FolderStorage(place))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, missing_store_error
 from orchestrator.store import atomic_files, checkpoints, leases, tables
 from orchestrator.store.cleanup import may_be_held
 from orchestrator.store.storage import Entry, Storage
@@ -160,7 +160,7 @@ def _set_aside(storage: Storage, folder: str, name: str) -> None:
 def _check_is_store(storage: Storage) -> None:
     names = storage.list_top_level()
     if names is None:
-        raise StoreError(f"store: there is none in {storage.address}; name it with --store")
+        raise missing_store_error(storage.address)
     if names and names.isdisjoint(PARTS):
         raise StoreError(
             f"store: {storage.address} is something else, it has none of {', '.join(PARTS)}; name"

@@ -1,12 +1,12 @@
 """Units that make networks of the extractor pool."""
 
 import time
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 from distill_core.datasets.load import Dataset
+from distill_core.paths import check_path
 from distill_core.settings import SettingsError
 from distill_core.tensor_files import write_tensors
 from distill_core.training.extractors import import_parameters, save_parameters, train_extractor
@@ -53,7 +53,7 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
 def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
     """Read one network of a custom pool; its parameters are the artifact."""
     began = time.monotonic()
-    folder = context.data_root / Path(unit.folder).expanduser()
+    folder = context.data_root / check_path(unit.folder, "extractors.folder")
     files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
     if unit.index >= len(files):
         raise SettingsError(

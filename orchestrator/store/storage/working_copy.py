@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from distill_core.paths import check_path
 from orchestrator.errors import StoreError
 from orchestrator.store import atomic_files
 from orchestrator.store.storage import MAX_SINGLE_LOOKUPS, Entry
@@ -31,13 +32,13 @@ _log = logging.getLogger(__name__)
 def default_folder(url: str) -> Path:
     """Return the folder of the working copy of a store on this machine."""
     if named := os.environ.get(CACHE):
-        caches = Path(named)
+        caches = check_path(named, CACHE, kind="folder")
     else:
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        caches = Path(cache) / "iid-orchestrator" / "stores"
+        cache = check_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME")
+        caches = cache / "iid-orchestrator" / "stores"
     readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-40:].strip("-")
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return caches.expanduser() / f"{readable}-{digest}"
+    return caches / f"{readable}-{digest}"
 
 
 def pull(objects: Objects, folder: str, root: Path, names: Collection[str] | None = None) -> Path:

@@ -89,4 +89,4 @@ def test_the_command_line_prints_or_writes(tmp_path):
         assert made.exit_code == 0 and yaml.safe_load(made.stdout), made.output
     (tmp_path / "file").touch()
     unwritable = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "file" / "job.sh")])
-    assert unwritable.exit_code == 2 and "cannot be written" in unwritable.output
+    assert unwritable.exit_code == 2 and "part of the path is a file" in unwritable.output

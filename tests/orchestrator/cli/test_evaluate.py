@@ -50,7 +50,7 @@ def invoke(*arguments):
     ("arguments", "says"),
     [
         (["none.pt", "--dataset", "digits"], "there is no file or folder"),
-        (["abcdef12", "--dataset", "digits"], "no unit of"),
+        (["abcdef12", "--dataset", "digits"], "store: there is none in"),
         (["{}/res_DM.pt", "--dataset", "digit"], "nearest|did you mean|unknown"),
         (["{}/res_DM.pt", "--dataset", "digits", "--architectures", "ConvNut"], "--architectures"),
         (["{}/res_DM.pt", "--dataset", "digits", "--beside", "Randm"], "--beside.*Random"),
