@@ -77,6 +77,8 @@ class Table:
     """Columns of words, aligned left; the others hold numbers, aligned right."""
     notes: tuple[str, ...] = ()
     """Footnotes; the first is number 1."""
+    quoted_rows: int = 0
+    """How many of the last rows are published results of methods that were not run here."""
 
     @property
     def has_results(self) -> bool:

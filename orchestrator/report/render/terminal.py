@@ -37,11 +37,18 @@ def render_terminal_table(table: Table) -> RenderableType:
         view.add_column(
             name, justify="left" if i in table.text_columns else "right", overflow="fold"
         )
-    for row in table.rows:
+    # A terminal is short: published results of other methods are in the report's files.
+    rows = table.rows[: len(table.rows) - table.quoted_rows]
+    used: set[int] = set()
+    for row in rows:
         view.add_row(*map(_render_entry, row))
+        for entry in row:
+            used.update(entry.notes)
     notes = []
     for i, note in enumerate(table.notes, 1):
-        notes.append(Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim"))
+        # A table of our own results shows all its footnotes, used or not.
+        if i in used or not table.quoted_rows:
+            notes.append(Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim"))
     return Group(view, *notes) if notes else view
 
 

@@ -4,7 +4,7 @@ A grid holds measurements. Columns are values of IPC, networks, or values of a s
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from orchestrator.analysis.statistics import GroupSummary
@@ -18,6 +18,7 @@ from orchestrator.report.entries import (
 )
 from orchestrator.report.model import MISSING, Emphasis, Table, TableEntry, build_row
 from orchestrator.report.results import Measurement
+from orchestrator.report.tables.published import Place, build_quoted_rows, list_published_sizes
 
 T = TypeVar("T", bound=Hashable)
 
@@ -26,6 +27,9 @@ _MEAN = (
     " published tables. "
 )
 ACCURACY = _MEAN + "The best of each column is bold, the second best underlined."
+QUOTED_ACCURACY = (
+    " Quoted rows are results that others published with their own settings; they are not ranked."
+)
 JOINT_ACCURACY = _MEAN + "The best of each row is bold, the second best underlined."
 SWEPT_ACCURACY = _MEAN + "The best of the table is bold, the second best underlined."
 SPREAD = (
@@ -94,7 +98,7 @@ def build_accuracies(grid: Grid) -> Table:
     emphasis: dict[tuple[str, str], Emphasis] = {}
     for column in grid.columns:
         emphasis |= rank_summaries(_select_competing(grid, [column]))
-    return _build_accuracy_table(grid, emphasis, ACCURACY)
+    return _quote(grid, _build_accuracy_table(grid, emphasis, ACCURACY))
 
 
 def build_swept_accuracies(grid: Grid) -> Table:
@@ -187,6 +191,35 @@ def _build_accuracy_table(
         caption=caption,
         notes=notes,
     )
+
+
+def _quote(grid: Grid, table: Table) -> Table:
+    """Add published results of methods that were not run, where the columns have any."""
+    places = [_find_place(grid, column) for column in grid.columns]
+    scope = next(iter(grid.measurements.values())).scope
+    if (scope.protocol, scope.split) != ("paper", "test") or None in places:
+        return table
+    if not list_published_sizes(scope.dataset):
+        return table
+    known = [place for place in places if place is not None]
+    quoted = build_quoted_rows(scope.dataset, grid.methods, known, len(table.notes) + 1)
+    if not quoted.rows:
+        return table
+    return replace(
+        table,
+        rows=(*table.rows, *quoted.rows),
+        quoted_rows=len(quoted.rows),
+        caption=table.caption + QUOTED_ACCURACY,
+        notes=(*table.notes, *quoted.notes),
+    )
+
+
+def _find_place(grid: Grid, column: str) -> Place | None:
+    """Return the size and network of a column; None where nothing but the whole set is in it."""
+    for (_, where), m in grid.measurements.items():
+        if where == column and m.ipc is not None:
+            return Place(ipc=m.ipc, network=m.network)
+    return None
 
 
 def _select_competing(

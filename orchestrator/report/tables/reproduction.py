@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from orchestrator.planning.plan import Plan
 from orchestrator.report.entries import (
     format_interval,
-    format_percent,
     format_points,
     format_summary,
 )
@@ -18,7 +17,9 @@ from orchestrator.report.tables.published import (
     GAINS,
     Published,
     PublishedKey,
-    find_published,
+    describe_sources,
+    find_all_published,
+    format_published,
     list_published_sizes,
 )
 from orchestrator.report.tables.settings_differences import (
@@ -31,7 +32,8 @@ _CAPTION = (
     "Test accuracy in %, protocol paper: mean ± population standard deviation. Difference: ours"
     " minus published, in points. The 95 % interval is of our mean (Student's t over the means of"
     " the sets). Verdict: whether the interval covers the published mean, or is above or"
-    " below it. A measurement with other settings than the published ones is not comparable."
+    " below it. Where sources disagree, the verdict uses the first. A measurement with other settings"
+    " than the published ones is not comparable."
     f" Blank: nobody published a result. {GAINS}"
 )
 _HEADER = (
@@ -152,7 +154,8 @@ def _weigh(plan: Plan, m: Measurement) -> tuple[bool, bool, int]:
 
 
 def _build_row(plan: Plan, m: Measurement, notes: tuple[int, ...]) -> tuple[TableEntry, ...]:
-    published = find_published(m.scope.dataset, m.ipc, m.method)
+    found = find_all_published(m.scope.dataset, m.ipc, m.method)
+    published = found[0] if found else None
     difference = ""
     if m.summary and published:
         difference = format_points(m.summary.mean - published.accuracy)
@@ -162,17 +165,10 @@ def _build_row(plan: Plan, m: Measurement, notes: tuple[int, ...]) -> tuple[Tabl
         TableEntry(text=m.scope.dataset),
         TableEntry(text="all" if m.ipc is None else str(m.ipc)),
         TableEntry(text=m.method),
-        TableEntry(text=_format_published(published)),
+        TableEntry(text=format_published(published)),
         TableEntry(text=format_summary(m.summary), notes=notes, keys=m.keys),
         TableEntry(text=difference, keys=m.keys if difference else ()),
         TableEntry(text=interval, keys=m.keys),
         TableEntry(text=verdict),
-        TableEntry(text=published.source if published else ""),
+        TableEntry(text=describe_sources(found)),
     )
-
-
-def _format_published(published: Published | None) -> str:
-    if published is None:
-        return ""
-    mean = format_percent(published.accuracy)
-    return mean if published.std is None else f"{mean} ± {format_percent(published.std)}"

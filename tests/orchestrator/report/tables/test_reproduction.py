@@ -1,13 +1,22 @@
 """Our results next to published ones: plans from search spaces, accuracies written by hand."""
 
 import dataclasses
+import io
 import re
 
 import pytest
+from rich.console import Console
 
 from orchestrator.planning.plan import make_plan
+from orchestrator.report.render.terminal import render_terminal_table
 from orchestrator.report.results import read_results
-from orchestrator.report.tables.published import find_published, read_published
+from orchestrator.report.tables.accuracy import build_accuracy_sections
+from orchestrator.report.tables.published import (
+    describe_sources,
+    find_all_published,
+    find_published,
+    read_published,
+)
 from orchestrator.report.tables.reproduction import build_reproduction_tables
 from search_spaces.load import load_space
 from search_spaces.method_names import METHODS
@@ -70,7 +79,10 @@ def test_a_measurement_under_the_published_settings_covers_or_misses_the_publish
         "25.5 ± 0.9",
         "−0.5",
     ]  # deviations 0.5, 0.5, 1.5, 0.5
-    assert _texts(lines["Random"])[7:] == ["covers", "DANCE Table 1 and NCFM Table 1"]
+    source = (
+        "DANCE Table 1 and NCFM Table 1 (used; not used: 31.0 in PAD (arXiv 2408.03360) Table 1)"
+    )
+    assert _texts(lines["Random"])[7:] == ["covers", source]
     assert _texts(lines["DM"])[3:8:4] == ["48.9 ± 0.6", "above"]
     assert _texts(lines["DM"])[5] == "+2.1"  # 51.0, 51.0, 51.2, 51.0
     assert _texts(lines["IDM+IID"])[3:] == [
@@ -209,14 +221,50 @@ def test_a_report_without_any_published_data_set_has_no_such_table(report):
 
 
 def test_published_figures_are_fractions_of_known_cells():
-    figures = read_published()
-    assert len(figures) == 54
+    figures = [each for found in read_published().values() for each in found]
+    assert len(figures) == 458
     dm = find_published("cifar10", 10, "DM")
     assert (dm.accuracy, dm.std) == (pytest.approx(0.489), pytest.approx(0.006))
     assert find_published("cifar10-jpeg", 10, "DM") == dm
     assert find_published("cifar10", None, "Whole").accuracy == pytest.approx(0.848)
     assert find_published("svhn", 1, "DC").std is None
     assert find_published("cifar10", 10, "DM+IID") is None
-    assert all(0 < f.accuracy < 1 and f.source for f in figures.values())
-    assert {f.method for f in figures.values()} <= {*METHODS, "DC", "DSA"}
-    assert all(key == dataclasses.astuple(f)[:3] for key, f in figures.items())
+    assert find_published("cifar10", 50, "DM", "VGG11").accuracy == pytest.approx(0.599)
+    assert all(0 < f.accuracy < 1 and f.source and f.architecture for f in figures)
+    assert not any("SECOND HAND" in f.source for f in figures)
+    for key, found in read_published().items():
+        assert all(key == dataclasses.astuple(each)[:4] for each in found)
+
+
+def test_sources_that_disagree_both_stand_and_the_used_one_is_named():
+    used, other = find_all_published("cifar10", 50, "DM")
+    assert (used.accuracy, other.accuracy) == (pytest.approx(0.63), pytest.approx(0.652))
+    assert find_published("cifar10", 50, "DM") == used
+    text = describe_sources((used, other))
+    assert text.startswith("DANCE Table 1 and NCFM Table 1 (used; not used: 65.2 in NCFM Table 4")
+    assert "used" not in describe_sources(find_all_published("cifar10", 10, "DM"))
+    assert describe_sources(()) == ""
+
+
+def test_methods_that_were_not_run_are_quoted_in_the_main_table(grid):
+    for network in ("ConvNet", "VGG11"):
+        grid.cell("DM", 50, 0, [0.5, 0.6], dataset="cifar10", network=network)
+    (section,) = build_accuracy_sections(read_results(grid.plan, grid.store))
+    (table,) = section.tables
+    rows = {row[0].text: row for row in table.rows}
+    assert [entry.text for entry in rows["NCFM (quoted)"]][1:] == ["77.4 ± 0.3", "75.5 ± 0.3"]
+    source = table.notes[rows["NCFM (quoted)"][2].notes[0] - 1]
+    assert source.startswith("NCFM Table 4")
+    assert "DM (quoted)" not in rows
+    assert all(entry.emphasis is None for entry in rows["NCFM (quoted)"])
+    assert table.quoted_rows == len(table.rows) - 1
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(render_terminal_table(table))
+    assert "quoted" not in shown.getvalue() and "DM" in shown.getvalue()
+
+
+def test_nothing_is_quoted_on_held_out_images_or_without_published_results(grid):
+    grid.cell("DM", 10, 0, [0.5], dataset="cifar10", protocol="strict", split="validation")
+    grid.cell("DM", 10, 0, [0.5], dataset="digits")
+    for section in build_accuracy_sections(read_results(grid.plan, grid.store)):
+        assert not any(table.quoted_rows for table in section.tables)
