@@ -5,6 +5,10 @@ Private names may go away with any release of Ray. What a fallback cannot do is 
 
 import logging
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,8 @@ def find_started_cluster() -> str | None:
     find = find_private("ray._private.services.find_bootstrap_address")
     if find is not None:
         return find(None) or None
-    file = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    file = Path(temporary) / "ray" / "ray_current_cluster"
     try:
         return file.read_text().strip() or None
     except OSError as error:
@@ -75,3 +80,59 @@ def forget_metrics(trial: Any) -> None:
         values = getattr(metadata, name, None)
         if isinstance(values, dict):
             values.clear()
+
+
+@contextmanager
+def shield_processes() -> Iterator[None]:
+    """Start the processes of Ray inside the block with SIGTERM and SIGHUP blocked.
+
+    Service managers send SIGTERM to all processes of a job, and a terminal that closes sends
+    SIGHUP. Ray would end at once, and the units could not save checkpoints. What these processes
+    start inherits it. The handlers of this process, which Ray may replace, are put back.
+
+    Without the private name Ray ends first, as it did, and units continue from their last
+    checkpoints.
+    """
+    handlers = {number: signal.getsignal(number) for number in _STOPS}
+    name = "ray._private.services.start_ray_process"
+    start = find_private(name)
+    services: Any = import_module("ray._private.services") if start is not None else None
+
+    def start_blocked(*arguments: Any, **options: Any) -> Any:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            return start(*arguments, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    if services is not None:
+        services.start_ray_process = start_blocked
+    try:
+        yield
+    finally:
+        if services is not None:
+            services.start_ray_process = start
+        for number, handler in handlers.items():
+            try:
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
+            except ValueError as error:  # Python sets handlers in the main thread only
+                _log.debug("the handler of signal %d stays: %s", number, error)
+
+
+def end_without_grace() -> None:
+    """Have `ray.shutdown` kill Ray's own processes: they do not hear SIGTERM (see above).
+
+    Without the private name it first waits a second for each of them.
+    """
+    node = find_private("ray._private.worker._global_node")
+    kill = getattr(node, "kill_all_processes", None)
+    if kill is not None:
+        node.kill_all_processes = partial(_kill_at_once, kill)
+
+
+def _kill_at_once(kill: Any, **options: Any) -> None:
+    kill(**{**options, "allow_graceful": False})
+
+
+_STOPS = (signal.SIGTERM, signal.SIGHUP)

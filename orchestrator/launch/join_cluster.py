@@ -4,7 +4,8 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,10 +13,20 @@ from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from rich.console import Console
 
-from orchestrator.cluster._compat import enable_token_auth
+from orchestrator.cluster._compat import (
+    enable_token_auth,
+    end_without_grace,
+    shield_processes,
+)
 from orchestrator.cluster.auth_token import keep_token_private
 from orchestrator.cluster.head_node import check_reachable, find_running_cluster, watch_head_node
 from orchestrator.errors import LaunchError
+from orchestrator.launch.private_folder import (
+    choose_socket_place,
+    end_processes,
+    private_folder,
+    sweep,
+)
 from orchestrator.text import find_last_line
 
 _log = logging.getLogger(__name__)
@@ -39,6 +50,9 @@ _DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """What a user may have set otherwise."""
+_OPTIONS: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
+_RAY_ERRORS = (ConnectionError, ValueError, RuntimeError, OSError, RayError)
+"""What `ray.init` raises."""
 
 
 @contextmanager
@@ -56,12 +70,14 @@ def join_cluster(address: str | None, console: Console) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    found = _connect(address)
-    try:
-        with nullcontext() if found is None else watch_head_node(found, console):
-            yield
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
+        if address is None:
+            stack.enter_context(_start_ray(console))
+        else:
+            found = _connect(address)
+            stack.callback(ray.shutdown)
+            stack.enter_context(watch_head_node(found, console))
+        yield
 
 
 @contextmanager
@@ -87,28 +103,68 @@ def _prepare_environment() -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-def _connect(address: str | None) -> str | None:
-    """Start Ray or connect to a cluster; return the cluster's host:port, or None."""
-    options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
+@contextmanager
+def _start_ray(console: Console) -> Iterator[None]:
+    """Have a Ray of its own on this machine, with its files in a private folder."""
+    place = choose_socket_place(lambda line: _tell(console, line))
+    _sweep(place, console)
+    keep_token_private()
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder("ray", place))
+            stack.callback(_stop_ray, folder)
+            with shield_processes():
+                # Ray lets everybody write to the folder that it is given: it gets one inside.
+                ray.init(
+                    "local",
+                    _temp_dir=str(folder / "r"),
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **_OPTIONS,
+                )
+        except _RAY_ERRORS as error:
+            raise LaunchError(
+                f"Ray cannot be started on this machine: {find_last_line(error)}; check that"
+                f" {place} has free space (RAY_TMPDIR names another folder)"
+            ) from error
+        _log.info("started Ray %s on this machine, files in %s", ray.__version__, folder)
+        yield
+
+
+def _stop_ray(folder: Path) -> None:
+    """End the Ray of this launch, with everything that still writes to its folder."""
+    end_without_grace()
+    ray.shutdown()
+    end_processes(folder)
+
+
+def _sweep(place: Path, console: Console) -> None:
+    """Remove what killed launches of this user have left on this machine."""
+    for temporary in dict.fromkeys((place, Path(tempfile.gettempdir()))):
+        for folder in sweep(temporary):
+            _tell(console, f"Removed {folder}, which a killed launch had left.")
+
+
+def _tell(console: Console, line: str) -> None:
+    _log.info("%s", line)
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _connect(address: str) -> str:
+    """Connect to a cluster; return its host:port."""
     found = address
     try:
-        if address is None:
-            keep_token_private()
-            options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-        else:
-            found = find_running_cluster() if address == "auto" else address
-            # Ray itself would try for minutes.
-            check_reachable(found)
-            if address == "auto" and not os.environ.get("RAY_ADDRESS"):
-                enable_token_auth()  # as ray.init("auto") does
-        ray.init(found or "local", **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
-        if address is None:
-            raise LaunchError(f"Ray cannot be started on this machine: {error}") from error
+        found = find_running_cluster() if address == "auto" else address
+        # Ray itself would try for minutes.
+        check_reachable(found)
+        if address == "auto" and not os.environ.get("RAY_ADDRESS"):
+            enable_token_auth()  # as ray.init("auto") does
+        ray.init(found, **_OPTIONS)
+    except _RAY_ERRORS as error:
         raise LaunchError(
             f"no Ray cluster can be reached at {found}: {error}; check that it is up (ray status),"
             " start one (ray start --head), or give the host:port of another; if it asks for a"
             " token, have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
         ) from error
-    _log.info("connected to Ray %s at %s", ray.__version__, found or "this machine")
+    _log.info("connected to Ray %s at %s", ray.__version__, found)
     return found

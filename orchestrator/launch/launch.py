@@ -104,13 +104,13 @@ def launch(
         )
         _log.info("launch %s of %s: %d units", settings.run, space, len(progress.units))
         try:
-            stopped = process.run()
+            stopped_by = process.run()
         except BaseException as error:
             log = run_log.locate_log(store, settings.run)
             _log.exception("launch %s broke down; its log is %s", settings.run, log)
             record.write_end("error", reason=str(error))
             raise
-        summary = summarize(progress, began, run=settings.run, stopped=stopped)
+        summary = summarize(progress, began, run=settings.run, stopped_by=stopped_by)
         _log_end(summary)
         record.write_end(summary.outcome, reason=summary.halted)
     return replace(
@@ -159,15 +159,18 @@ class _LaunchProcess:
     console: Console
     cohorts: bool
 
-    def run(self) -> bool:
-        """Run what is not done; return whether that was stopped."""
+    def run(self) -> str | None:
+        """Run what is not done; return the name of the signal that stopped it, if one did."""
         from orchestrator.launch import ray_tune
         from orchestrator.launch.join_cluster import join_cluster
 
         switch = StopSwitch(self.store.stop_signal(self.settings.run), self.console)
         address = self.options.resources.address
         try:
-            with join_cluster(address, self.console), switch.installed():
+            # The switch first: signals come while Ray starts, and while it ends.
+            with switch.installed(), join_cluster(address, self.console):
+                if switch.is_on():
+                    return switch.reason
                 nodes, trial = self._check_nodes()
                 capacity = self._allocate(nodes)
                 self.record.write_start(self.work)
@@ -192,8 +195,8 @@ class _LaunchProcess:
                         trial=trial,
                     )
         except KeyboardInterrupt:
-            return True
-        return switch.is_on()
+            return switch.reason or "SIGINT"
+        return switch.reason
 
     def _check_nodes(self) -> tuple[list[Node], Trial]:
         """Check that the machines can do the work; return them and what runs on them."""

@@ -5,7 +5,6 @@ and what is done is read from the store.
 """
 
 import logging
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_
 from orchestrator.execution.worker import run_trial
 from orchestrator.launch.join_cluster import translate_ray_errors
 from orchestrator.launch.plan_searcher import MAX_DEATHS, PlanSearcher
+from orchestrator.launch.private_folder import private_folder
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import run_log
@@ -74,7 +74,7 @@ def run_units(
     ahead = capacity.slots + AHEAD_ON_CLUSTER if is_cluster() else AHEAD_ON_MACHINE
     with (
         translate_ray_errors(),
-        tempfile.TemporaryDirectory(prefix="iid-tune-", ignore_cleanup_errors=True) as folder,
+        private_folder("tune") as folder,
     ):
         tune.Tuner(
             tune.with_resources(trial, _build_placement),
@@ -88,7 +88,7 @@ def run_units(
             ),
             run_config=tune.RunConfig(
                 name=settings.run,
-                storage_path=folder,
+                storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
                 callbacks=[ProgressCallback(progress, store, settings.run)],

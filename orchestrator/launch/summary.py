@@ -38,8 +38,8 @@ class Summary:
     """Units that were not tried, because one that they need failed."""
     waiting: int
     """Units that were not tried, because the launch was stopped or could not continue."""
-    stopped: bool
-    """Whether Ctrl-C or a signal ended it."""
+    stopped_by: str | None
+    """Name of the signal that ended it, SIGINT for Ctrl-C; None if none came."""
     halted: str | None
     """Why it could not continue; None if it could."""
     seconds: float
@@ -51,6 +51,11 @@ class Summary:
     """Store and data folder that other commands need, by option; none that are the defaults."""
     log: str | None = None
     """Path or URL of its log."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C or a signal ended it."""
+        return self.stopped_by is not None
 
     @property
     def outcome(self) -> LaunchOutcome:
@@ -68,7 +73,7 @@ class Summary:
 
 
 def summarize(
-    progress: LaunchProgress, began: float, *, run: str | None = None, stopped: bool = False
+    progress: LaunchProgress, began: float, *, run: str | None = None, stopped_by: str | None = None
 ) -> Summary:
     """Summarize a launch that began at `began` by the monotonic clock."""
     done = sum(progress.count_done(kind) for kind in progress.pending)
@@ -81,7 +86,7 @@ def summarize(
         failures=tuple(progress.failures.values()),
         blocked=tuple(progress.blocked.values()),
         waiting=len(progress.units) - done - len(progress.failures) - len(progress.blocked),
-        stopped=stopped,
+        stopped_by=stopped_by,
         halted=progress.halted,
         seconds=time.monotonic() - began,
     )
@@ -150,8 +155,10 @@ def _print_failures(summary: Summary, console: Console) -> None:
 
 
 def _print_end(summary: Summary, console: Console) -> None:
-    if summary.stopped:
+    if summary.stopped_by == "SIGINT":
         ended = "Stopped."
+    elif summary.stopped_by is not None:
+        ended = f"Stopped by {summary.stopped_by}."
     else:
         ended = f"Could not continue: {summary.halted or 'Ray Tune ended early'}."
     console.print(

@@ -6,7 +6,6 @@ value by value in the order in which they came. The suggestions follow from the 
 
 import dataclasses
 import logging
-import tempfile
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +18,7 @@ from orchestrator.cluster.dataset_transfer import DatasetArchives
 from orchestrator.execution.trial import build_trial_resources
 from orchestrator.launch.join_cluster import translate_ray_errors
 from orchestrator.launch.plan_searcher import MAX_DEATHS
+from orchestrator.launch.private_folder import private_folder
 from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement, run_search_trial
 from orchestrator.text import find_last_line
@@ -47,7 +47,7 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
         trial = tune.with_parameters(run_search_trial, archives=archives)
     with (
         translate_ray_errors(),
-        tempfile.TemporaryDirectory(prefix="iid-search-", ignore_cleanup_errors=True) as folder,
+        private_folder("search") as folder,
     ):
         tune.Tuner(
             tune.with_resources(trial, _build_placement),
@@ -62,7 +62,7 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
             ),
             run_config=tune.RunConfig(
                 name=run.settings.run,
-                storage_path=folder,
+                storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
                 callbacks=[_DeathLogger()],

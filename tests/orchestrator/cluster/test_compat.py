@@ -1,5 +1,8 @@
 """Private names of Ray: that the installed Ray has them, and what happens without."""
 
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +13,8 @@ PRIVATE = (
     "ray._private.services.find_bootstrap_address",
     "ray._private.authentication.authentication_token_setup"
     ".maybe_enable_token_auth_if_token_available",
+    "ray._private.services.start_ray_process",
+    "ray._private.node.Node.kill_all_processes",
 )
 
 
@@ -20,7 +25,9 @@ def without_private_names(monkeypatch):
 
 @pytest.mark.parametrize("path", PRIVATE)
 def test_the_installed_ray_has_the_private_names(path):
-    assert callable(_compat.find_private(path))
+    module, _, name = path.partition(".Node.")
+    found = _compat.find_private(f"{module}.Node" if name else path)
+    assert callable(getattr(found, name) if name else found)
 
 
 @pytest.mark.parametrize("path", ["ray._private.no_such_module.name", "ray._private.services.gone"])
@@ -49,6 +56,7 @@ def test_the_file_of_the_fallback_is_where_ray_writes_it(monkeypatch):
     from ray._private import utils
 
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.delenv("TMPDIR", raising=False)
     assert utils.get_ray_address_file(None) == "/tmp/ray/ray_current_cluster"
 
 
@@ -93,3 +101,38 @@ def test_the_installed_ray_keeps_metrics_where_they_are_dropped():
 
     metadata = Trial("none", stub=True).run_metadata
     assert isinstance(metadata.metric_analysis, dict) and isinstance(metadata.metric_n_steps, dict)
+
+
+BLOCKED = "import signal; print(*sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
+
+
+def test_processes_of_ray_do_not_hear_what_stops_the_launch(monkeypatch):
+    def start(command):
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    monkeypatch.setattr("ray._private.services.start_ray_process", start)
+    import ray._private.services as services
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with _compat.shield_processes():
+        shown = services.start_ray_process([sys.executable, "-c", BLOCKED])
+        signal.signal(signal.SIGTERM, lambda *_: None)  # as Ray sets its own
+    assert set(map(int, shown.split())) >= {signal.SIGTERM, signal.SIGHUP}
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert services.start_ray_process is start
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_without_private_names_ray_is_started_and_ended_as_ever(without_private_names):
+    with _compat.shield_processes():
+        pass
+    _compat.end_without_grace()
+
+
+def test_shutting_down_does_not_ask_processes_that_cannot_hear(monkeypatch):
+    asked = []
+    node = SimpleNamespace(kill_all_processes=lambda **options: asked.append(options))
+    monkeypatch.setattr("ray._private.worker._global_node", node)
+    _compat.end_without_grace()
+    node.kill_all_processes(check_alive=False, allow_graceful=True)
+    assert asked == [{"check_alive": False, "allow_graceful": False}]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -279,6 +280,40 @@ def test_ctrl_c_stops_after_checkpointing_and_the_next_launch_continues(harness)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert len([line for line in harness.log() if line[0] == "resume"]) == 1
+
+
+@pytest.fixture
+def short_folder():
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="i") as folder:
+        yield folder
+
+
+@pytest.mark.slow  # siblings: tests of StopSwitch and of shield_processes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_stops_a_whole_job_lets_units_save_checkpoints(
+    harness, number, short_folder, monkeypatch
+):
+    for name in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.setenv(name, short_folder)
+    harness.behave({"steps": 400, "pause": 0.1})
+    process = harness.drive(sets=1)
+    wait_until(lambda: harness.events("start"), seconds=300)
+    for pid in (process.pid, *list_descendants(process.pid)):  # as systemd and Slurm do
+        os.kill(pid, number)
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=300)
+    assert time.monotonic() - began < 45 and process.returncode == 130, output
+    assert f"Stopped by {number.name}. Run the same command again" in output
+    assert list((harness.store.root / "checkpoints").glob("*/*/*"))
+    assert list(Path(short_folder).iterdir()) == []
+
+
+def list_descendants(pid):
+    found = [pid]
+    for parent in found:
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, path.read_text().split())
+    return found[1:]
 
 
 def log_of(summary):

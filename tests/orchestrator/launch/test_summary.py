@@ -17,7 +17,7 @@ SUMMARY = functools.partial(
     failures=(),
     blocked=(),
     waiting=0,
-    stopped=False,
+    stopped_by=None,
     halted=None,
     seconds=1.0,
 )
@@ -55,12 +55,13 @@ def test_of_many_failures_ten_are_shown(small_plan):
 def test_exit_codes(small_plan, failed, waiting, stopped, code):
     unit = next(iter(small_plan().units.values()))
     failures = (Failure(unit=unit, error="E", reason="r"),) * failed
-    assert SUMMARY(failures=failures, waiting=waiting, stopped=stopped).exit_code == code
+    signal = "SIGTERM" if stopped else None
+    assert SUMMARY(failures=failures, waiting=waiting, stopped_by=signal).exit_code == code
 
 
 def test_a_launch_that_did_not_end_well_names_its_log():
     assert "Log: store/runs/r.log" in shown(
-        SUMMARY(waiting=1, stopped=True, log="store/runs/r.log")
+        SUMMARY(waiting=1, stopped_by="SIGINT", log="store/runs/r.log")
     )
     assert "Log" not in shown(SUMMARY(log="store/runs/r.log"))
 
@@ -73,3 +74,16 @@ def test_a_quiet_console_lets_errors_through(small_plan, capsys):
     assert printed.out == "" and "ValueError: why not" in printed.err and "a/run.log" in printed.err
     assert shown(SUMMARY(computed={"distill": 3}), quiet=True) == ""
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("signal", "text"), [("SIGINT", "Stopped. Run"), ("SIGTERM", "Stopped by SIGTERM. Run")]
+)
+def test_a_stop_names_its_signal(signal, text):
+    assert text in shown(SUMMARY(waiting=1, stopped_by=signal))
+
+
+def test_a_launch_whose_units_were_taken_over_says_by_whom():
+    text = shown(SUMMARY(taken_over={"a": "20300101-x", "b": "20300101-x", "c": "another launch"}))
+    assert "2 units were taken over by launch 20300101-x while this one stood still" in text
+    assert "1 unit was taken over by another launch" in text

@@ -120,7 +120,7 @@ class FakeLaunches:
         failures = () if self._code == 0 or not stopped else (None,)
         return Summary(
             run=None, computed={}, already=0, failures=failures, blocked=(), waiting=0,
-            stopped=stopped, halted=None, seconds=0.0,
+            stopped_by="SIGINT" if stopped else None, halted=None, seconds=0.0,
         )  # fmt: skip
 
 
