@@ -7,7 +7,11 @@ uninterrupted run.
 
 import hashlib
 import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +37,25 @@ def generator(purpose: str, *identity: Identity) -> torch.Generator:
     Draws are made on the CPU and then moved, so a CPU and a GPU use the same random numbers.
     """
     return torch.Generator().manual_seed(derive_seed(purpose, *identity))
+
+
+@contextmanager
+def use_global_seed(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python; afterwards they are as before.
+
+    Nothing of this project draws from them. Dropout does, and so may a custom network or loss.
+    """
+    python, legacy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
 
 
 def to_device(drawn: Tensor, device: torch.device | str) -> Tensor:

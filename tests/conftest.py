@@ -2,10 +2,12 @@
 golden/README.md).
 """
 
+import importlib
 import json
 import logging
 import math
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,28 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "nightly" in item.keywords and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(2 * 3600))
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch):
+    """A function that writes a module which can be imported here and in processes started here."""
+    folder = tmp_path / "plug_ins"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    inherited = [path for path in [os.environ.get("PYTHONPATH", "")] if path]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *inherited]))
+    written = []
+
+    def write(name, text):
+        (folder / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+        sys.modules.pop(name, None)
+        written.append(name)
+        return folder / f"{name}.py"
+
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 
 from distill_core import seeds
 from distill_core.datasets.info import DatasetInfo
-from distill_core.extensions import import_object
+from distill_core.networks.custom import build_custom_network
 from distill_core.networks.initialization import initialize
 from distill_core.networks.names import parse_network_name
 from distill_core.networks.network import Network
@@ -66,10 +66,14 @@ def build_network(
     Raises:
         SettingsError: the name is unknown, or the network does not fit the images.
     """
+    draws = generator or seeds.generator("network parameters", name)
+    if is_custom(name):
+        return build_custom_network(
+            name, draws, channels=channels, classes=classes, image_size=image_size
+        )
     architecture = asdict(parse_network_name(name))
-    family_name = architecture.pop("family")
+    family = FAMILIES[architecture.pop("family")]
     variations = {key: value for key, value in architecture.items() if value is not None}
-    family = import_object(family_name) if is_custom(name) else FAMILIES[family_name]
     try:
         # Layers that are built on a real device draw from the global random state.
         with torch.device("meta"):
@@ -78,15 +82,6 @@ def build_network(
             )
     except SettingsError as error:
         raise SettingsError(f"network {name!r}: {error}") from None
-    except Exception as error:
-        if not is_custom(name):
-            raise
-        raise SettingsError(f"network {name!r}: {type(error).__name__}: {error}") from error
-    if not isinstance(network, Network):
-        raise SettingsError(
-            f"network {name!r} builds a {type(network).__name__}, not a"
-            " distill_core.networks.Network"
-        )
     network.to_empty(device="cpu")
-    initialize(network, generator or seeds.generator("network parameters", name))
+    initialize(network, draws)
     return network

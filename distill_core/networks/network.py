@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from distill_core.settings import SettingsError
@@ -19,6 +20,10 @@ class Network(nn.Module, ABC):
 
     head_name: ClassVar[str] = "classifier"
     """Name of the last linear layer, as in published checkpoints."""
+    embeddings: ClassVar[tuple[str, ...]] = ()
+    """Parameters of the network itself that are drawn from N(0, 0.02²): positions, tokens."""
+    batch_statistics: ClassVar[bool] = False
+    """Whether code of the network, other than torch's layers, mixes the images of a pass."""
 
     @property
     def head(self) -> nn.Linear:
@@ -46,6 +51,20 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Return the class scores, (N, classes), given images."""
         return self.logits(self.feature_map(x))
+
+
+def arrange_images(network: Network, images: Tensor) -> Tensor:
+    """Return images (N, C, H, W) in the order in memory that a network can rely on.
+
+    Networks of this package take any order. Custom ones get torch's default order, so `.view`
+    works on their activations; of one-channel images the order of channels is ambiguous, and
+    convolutions would otherwise pick the other one.
+    """
+    _, channels, height, width = images.shape
+    default = (channels * height * width, height * width, width, 1)
+    if type(network).__module__.startswith("distill_core.") or images.stride() == default:
+        return images
+    return images.clone(memory_format=torch.contiguous_format)
 
 
 class Block(NamedTuple):

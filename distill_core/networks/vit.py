@@ -36,6 +36,8 @@ class EncoderBlock(nn.Module):
 class ViT(Network):
     """Patches of 4×4 pixels as tokens; the input of the head is their mean."""
 
+    embeddings = ("position",)
+
     def __init__(
         self,
         *,
