@@ -205,6 +205,11 @@ class DistillationSettings:
         return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + custom
 
     @property
+    def has_custom_parts(self) -> bool:
+        """Whether code of the user takes part: a base, a loss or a network."""
+        return self.base is not None or self.loss is not None or is_custom(self.network)
+
+    @property
     def cohort_settings(self) -> "DistillationSettings | None":
         """What all sets of a cohort share, with defaults for the rest; None for no cohort."""
         if self.base is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distill_core.datasets.load import Dataset
 from distill_core.networks import Network, network_for
+from distill_core.networks.network import arrange_images
 from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager_mode
 from distill_core.settings import DistillationSettings
 from distill_core.training.extractor_streaming import StreamedNetworks
@@ -26,11 +27,11 @@ class FeatureMap(Network):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Return the network's feature map."""
-        return self.network.feature_map(x)
+        return self.network.feature_map(arrange_images(self.network, x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the network's feature map."""
-        return self.network.feature_map(x)
+        return self.feature_map(x)
 
 
 class Embedding(FeatureMap):
@@ -38,7 +39,7 @@ class Embedding(FeatureMap):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the network's embedding, (N, D)."""
-        return self.network.embed(x)
+        return self.network.embed(arrange_images(self.network, x))
 
 
 def choose_matching_mode(dataset: Dataset, settings: DistillationSettings) -> ExecutionMode:

@@ -45,6 +45,8 @@ class Iteration:
     """int64 (K, N): the real images of each class."""
     draw: Draw | None
     """Siamese augmentation, one operation per class."""
+    seed: int | None = None
+    """Of the global generators, for dropout and custom code; None where nothing draws from them."""
 
 
 def compute_iteration(
@@ -84,6 +86,7 @@ def compute_iteration(
         lambda classes: images.normalized(iteration.indices[classes]),
         iteration.draw,
         class_chunk=class_chunk,
+        seed=iteration.seed,
     )
 
 

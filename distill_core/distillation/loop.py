@@ -9,6 +9,7 @@ and real features are computed once for all of them, and each set is the same as
 import functools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -16,7 +17,13 @@ import torch
 
 from distill_core.augmentation import draw_augmentation
 from distill_core.datasets.load import Dataset
-from distill_core.distillation.base import Base
+from distill_core.distillation.base import Base, MatchingNetwork
+from distill_core.distillation.check_parts import (
+    build_custom_base,
+    check_custom_parts,
+    name_errors,
+    require_matching_network,
+)
 from distill_core.distillation.dm import DM
 from distill_core.distillation.execution_modes import choose_extractor_mode, choose_matching_mode
 from distill_core.distillation.gradients import (
@@ -29,13 +36,12 @@ from distill_core.distillation.idm import IDM
 from distill_core.distillation.initial_images import make_initial_images
 from distill_core.distillation.run import ActiveRun, Hooks, SetRun
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
-from distill_core.extensions import import_object
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.device import get_free_memory
 from distill_core.runtime.execution import ExecutionMode
 from distill_core.runtime.precision import use_precision
-from distill_core.seeds import generator
+from distill_core.seeds import derive_seed, generator, use_global_seed
 from distill_core.settings import DistillationSettings
 from distill_core.training.extractors import ExtractorPool
 
@@ -189,6 +195,7 @@ def _start_runs(
             )
         state = set_run.resume or DistillationState.at_start(initial())
         _check_fits(state, dataset, ipc)
+        check_custom_parts(dataset, settings, state.images)
         base = _build_base(dataset, settings, seed)
         runs.append(ActiveRun(set_run=set_run, state=state, base=base))
     return runs
@@ -206,8 +213,7 @@ def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
 
 def _build_base(dataset: Dataset, settings: DistillationSettings, seed: int) -> Base:
     if settings.base is not None:
-        custom: Base = import_object(settings.base)(dataset, settings, seed)
-        return custom
+        return build_custom_base(settings.base, dataset, settings, seed)
     return DM(dataset, settings, seed) if settings.queue is None else IDM(dataset, settings, seed)
 
 
@@ -242,12 +248,20 @@ class Cohort:
             return False
         iteration = min(run.state.iteration for run in active)
         runs = [run for run in active if run.state.iteration == iteration]
-        if iteration != self.source_iteration:
-            self.source.restore(runs[0].state.source, iteration)
-        results = self._compute_gradients(runs, iteration)
+        with self._seeded("global draws of the source", iteration):
+            if iteration != self.source_iteration:
+                self.source.restore(runs[0].state.source, iteration)
+            with name_errors(self.settings.base, "draw"):
+                matching = self.source.draw(iteration)
+        results = self._compute_gradients(runs, matching, iteration)
         for run, result in zip(runs, results, strict=True):
-            run.update(result.gradient)
-        self.source.after(iteration)
+            with (
+                self._seeded("global draws of the update", iteration),
+                name_errors(self.settings.base, "update"),
+            ):
+                run.update(result.gradient)
+        with self._seeded("global draws after an iteration", iteration):
+            self.source.after(iteration)
         self.source_iteration = iteration + 1
         # Before the runs report, so that what they record includes this iteration.
         self._share_time(runs)
@@ -256,9 +270,12 @@ class Cohort:
         self._share_time(runs)
         return True
 
-    def _compute_gradients(self, runs: Sequence[ActiveRun], iteration: int) -> IterationResults:
+    def _compute_gradients(
+        self, runs: Sequence[ActiveRun], matching: MatchingNetwork, iteration: int
+    ) -> IterationResults:
         images = self.dataset.train
-        matching = self.source.draw(iteration)
+        if self.settings.base is not None:
+            require_matching_network(self.settings.base, matching)
         extractor = self._draw_extractor(runs, iteration)
         indices = images.draw(self._generator("real batch", iteration), self.settings.batch_real)
         draw = draw_augmentation(
@@ -276,8 +293,19 @@ class Cohort:
                 extractor=extractor,
                 indices=indices,
                 draw=draw,
+                seed=self._derive_global_seed("global draws of the features", iteration),
             )
         )
+
+    def _seeded(self, purpose: str, iteration: int) -> AbstractContextManager[None]:
+        """Seed the global generators where custom code or dropout may draw from them."""
+        seed = self._derive_global_seed(purpose, iteration)
+        return nullcontext() if seed is None else use_global_seed(seed)
+
+    def _derive_global_seed(self, purpose: str, iteration: int) -> int | None:
+        if not any(run.set_run.settings.has_custom_parts for run in self.runs):
+            return None
+        return derive_seed(purpose, self.dataset.info.name, self.seed, iteration)
 
     @cached_property
     def _compute(self) -> Callable[[Iteration], IterationResults]:

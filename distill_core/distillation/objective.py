@@ -5,6 +5,7 @@ same real images in the same network.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.augmentation import Draw, augment
+from distill_core.distillation.custom_loss import compute_custom_loss
 from distill_core.distillation.execution_modes import Embedding, FeatureMap
 from distill_core.distillation.losses import (
     class_centralization,
@@ -21,12 +23,12 @@ from distill_core.distillation.losses import (
     local_covariance,
     squared_distance,
 )
-from distill_core.extensions import import_object
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
 from distill_core.runtime.execution import ExecutionMode, eager_mode
 from distill_core.runtime.precision import autocast, forward_in_parts
-from distill_core.settings import DistillationSettings, SettingsError
+from distill_core.seeds import use_global_seed
+from distill_core.settings import DistillationSettings
 
 PLAIN_MODE = eager_mode("the readable path")
 
@@ -105,7 +107,7 @@ class Objective:
             losses["cm"] = self._compute_covariance_loss(real, maps)
         if self.settings.loss is not None:
             # The name is that of the recorded curves, which stored results have.
-            losses["own"] = _compute_custom_loss(self.settings.loss, real.maps.clone(), maps)
+            losses["own"] = compute_custom_loss(self.settings.loss, real.maps, maps)
         if isinstance(self.ce_weight, Tensor) or self.ce_weight:
             logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
@@ -167,6 +169,7 @@ def compute_gradients(
     draw: Draw | None,
     *,
     class_chunk: int,
+    seed: int | None = None,
 ) -> list[SetGradient]:
     """Compute the gradient of each objective on its synthetic images, and the losses.
 
@@ -179,6 +182,8 @@ def compute_gradients(
         draw: Siamese augmentation, one operation per class, or None.
         class_chunk: classes in memory at once; it changes only rounding. It is ignored where φ uses
             batch statistics, which span all classes.
+        seed: of the global generators in each pass, so that dropout is the same for a set alone and
+            in a cohort; None where nothing draws from them.
 
     Returns:
         Gradient and losses of each set.
@@ -187,11 +192,13 @@ def compute_gradients(
     results = [SetGradient(torch.empty_like(stored), {}) for stored in images]
     for part in split_classes(classes, classes if first.batch_statistics else class_chunk):
         augmentation = None if draw is None else draw.select(part)
-        features = first.compute_real_features(augment(real(part), augmentation))
+        with nullcontext() if seed is None else use_global_seed(seed):
+            features = first.compute_real_features(augment(real(part), augmentation))
         for objective, stored, result in zip(objectives, images, results, strict=True):
-            gradient, losses = _compute_gradient(
-                objective, stored[part], features, augmentation, part.start
-            )
+            with nullcontext() if seed is None else use_global_seed(seed):
+                gradient, losses = _compute_gradient(
+                    objective, stored[part], features, augmentation, part.start
+                )
             result.gradient[part] = gradient
             _add_losses(result.losses, losses)
     return results
@@ -214,18 +221,6 @@ def _compute_gradient(
     losses["total"] = objective.sum_weighted(losses)
     (gradient,) = torch.autograd.grad(losses["total"], leaf)
     return SetGradient(gradient, {name: loss.detach() for name, loss in losses.items()})
-
-
-def _compute_custom_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
-    loss = import_object(name)(real, synthetic)
-    if isinstance(loss, Tensor) and not loss.dim():
-        return loss
-    found = f"type {type(loss).__name__}"
-    if isinstance(loss, Tensor):
-        found = f"shape {tuple(loss.shape)}"
-    raise SettingsError(
-        f"loss {name!r} returned something of {found}; it must be a tensor without dimensions"
-    )
 
 
 def decode_canvases(images: Tensor, factor: int) -> Tensor:

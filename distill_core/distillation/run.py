@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from distill_core.distillation.base import Base
+from distill_core.distillation.check_parts import require_update
 from distill_core.distillation.objective import Losses
 from distill_core.distillation.state import DistillationError, DistillationState
 from distill_core.settings import DistillationSettings
@@ -65,9 +66,10 @@ class ActiveRun:
         """Update the pixels by their gradient."""
         state = self.state
         last = state.iteration + 1 == self.set_run.settings.iterations
-        state.images, state.velocity = self.base.update(
-            state.images, state.velocity, gradient, last=last
-        )
+        updated = self.base.update(state.images, state.velocity, gradient, last=last)
+        if self.set_run.settings.base is not None:
+            updated = require_update(self.set_run.settings.base, updated, state.images)
+        state.images, state.velocity = updated
         state.iteration += 1
 
     def finish_iteration(self, losses: Losses, gradient: Tensor, source: Base) -> None:
@@ -90,7 +92,8 @@ class ActiveRun:
         values: dict[str, float] = {}
         # Reading losses makes the host wait for the device, so only some iterations record them.
         if state.iteration % max(1, total // CURVE_POINTS) == 0 or state.iteration in (1, total):
-            values = _require_finite(losses | {"gradient_norm": gradient.norm()}, state)
+            named = losses | {"gradient_norm": gradient.norm()}
+            values = _require_finite(named, state, self.set_run.settings.loss)
             state.curve.append(state.iteration, values)
             seconds = state.seconds - self.recorded_seconds
             iterations = state.iteration - self.recorded_iteration
@@ -103,8 +106,10 @@ class ActiveRun:
         self.recorded_seconds = self.state.seconds
 
 
-def _require_finite(losses: dict[str, Tensor], state: DistillationState) -> dict[str, float]:
-    """Return losses as numbers.
+def _require_finite(
+    losses: dict[str, Tensor], state: DistillationState, custom_loss: str | None = None
+) -> dict[str, float]:
+    """Return losses as numbers; `custom_loss` is the name of the one called "own".
 
     Raises:
         DistillationError: a loss or a pixel is not finite.
@@ -113,8 +118,11 @@ def _require_finite(losses: dict[str, Tensor], state: DistillationState) -> dict
     largest_pixel = float(state.images.abs().max())
     for name, value in (values | {"the largest pixel": largest_pixel}).items():
         if not math.isfinite(value):
+            weights = "lambda_cc and lambda_cm"
+            if custom_loss is not None:
+                name, weights = f"loss {custom_loss!r}" if name == "own" else name, "of losses"
             raise DistillationError(
                 f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights"
-                " lambda_cc and lambda_cm"
+                f" {weights}"
             )
     return values

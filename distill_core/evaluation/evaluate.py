@@ -12,7 +12,7 @@ from distill_core.datasets.info import DatasetInfo
 from distill_core.networks import Network, network_for
 from distill_core.runtime.execution import ExecutionMode, choose_execution_mode, eager_mode
 from distill_core.runtime.precision import autocast, forward_in_parts, use_precision
-from distill_core.seeds import derive_seed, generator
+from distill_core.seeds import derive_seed, generator, use_global_seed
 from distill_core.settings import EvaluationSettings, Precision
 from distill_core.training.trainer import Fit, Progress, Schedule, fit
 
@@ -92,7 +92,8 @@ def evaluate_network(
         progress,
         mode=mode,
     )
-    correct = count_correct_by_class(built, test, len(info.classes), settings.precision, mode)
+    with use_global_seed(derive_seed("global draws of the test", *identity)):
+        correct = count_correct_by_class(built, test, len(info.classes), settings.precision, mode)
     images = test.labels.bincount(minlength=len(info.classes)).cpu()
     return EvaluatedNetwork(
         index=index,

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distill_core._compat import find_compile_errors, patch_config
 from distill_core.networks import Network
+from distill_core.networks.network import arrange_images
 from distill_core.networks.plain import VGG, ConvNet
 from distill_core.networks.resnet import ResNet
 from distill_core.runtime.cuda_graphs import Capture, capture_on_gpu
@@ -59,7 +60,7 @@ class ExecutionMode:
 
 
 def _run_network(network: Network, images: Tensor) -> Tensor:
-    logits: Tensor = network(images)
+    logits: Tensor = network(arrange_images(network, images))
     return logits
 
 
@@ -94,7 +95,8 @@ def choose_execution_mode(
     device = next(network.parameters()).device
     if device.type != "cpu":
         return eager_mode(f"nothing else has been measured on {device.type}")
-    if not (isinstance(network, (ConvNet, ResNet, VGG)) and _has_group_norm(network)):
+    # The types themselves: code of a subclass may not compile, or need another order in memory.
+    if type(network) not in (ConvNet, ResNet, VGG) or not _has_group_norm(network):
         return eager_mode(f"{COMPILED_NETWORKS} were measured to gain from compilation")
     if images * count_forward_operations(network, image()) < MIN_FLOPS_TO_COMPILE:
         return eager_mode("too short to repay compilation")

@@ -15,6 +15,7 @@ from distill_core.networks import Network
 from distill_core.runtime.cuda_graphs import ReplayedFunction
 from distill_core.runtime.execution import ExecutionMode, choose_execution_mode
 from distill_core.runtime.precision import autocast, use_precision
+from distill_core.seeds import derive_seed, use_global_seed
 from distill_core.settings import Precision
 
 Step = Callable[[Tensor, Draw | None], None]
@@ -103,6 +104,7 @@ def fit(
     """
     checkpoints = checkpoints or Checkpoints()
     network.train().requires_grad_(True)
+    seed = draws.initial_seed()  # before a state is restored, which may replace it
     steps = _Steps(network, images, labels, schedule, mode)
     begin = 0 if checkpoints.resume is None else int(checkpoints.resume["epochs"])
     dropped = schedule.drop_after is not None and begin > schedule.drop_after
@@ -113,7 +115,9 @@ def fit(
     result = Fit(float("nan"), float("nan"))
     with use_precision(schedule.precision):
         for epoch in range(begin, schedule.epochs):
-            result = steps.run_epoch(step, draws)
+            # Dropout and custom code draw from the global generators.
+            with use_global_seed(derive_seed("global draws of training", seed, epoch)):
+                result = steps.run_epoch(step, draws)
             if epoch == schedule.drop_after:
                 # A new optimizer, because the drop also clears the momentum.
                 optimizer = _build_optimizer(network, schedule, schedule.lr / 10)
