@@ -16,7 +16,7 @@ from typing import Any
 
 from distill_core.settings import SettingsError, is_custom
 
-_CUSTOM_NAME = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\d*)?")
+CUSTOM_NAME = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<object>[A-Za-z_]\w*)(@[1-9]\d*)?")
 
 
 def require_importable(name: str) -> str:
@@ -27,7 +27,7 @@ def require_importable(name: str) -> str:
     Raises:
         SettingsError: the name has another form, or there is no such module.
     """
-    module, _ = _split_name(name)
+    module, _ = split_name(name)
     try:
         found = importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -43,14 +43,14 @@ def import_object(name: str) -> Any:
     Raises:
         SettingsError: the module is missing or fails to import, or has no such object.
     """
-    module, attribute = _split_name(name)
+    module, attribute = split_name(name)
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
             raise SettingsError(f"{name!r}: {_missing_module_message(module)}") from error
         raise SettingsError(f"{name!r}: importing {module} failed: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingsError(
             f"{name!r}: importing {module} failed: {type(error).__name__}: {error}"
         ) from error
@@ -62,8 +62,13 @@ def import_object(name: str) -> Any:
     return getattr(imported, attribute)
 
 
-def _split_name(name: str) -> tuple[str, str]:
-    match = _CUSTOM_NAME.fullmatch(name)
+def split_name(name: str) -> tuple[str, str]:
+    """Split `module:object` or `module:object@2` into module and object.
+
+    Raises:
+        SettingsError: the name has another form.
+    """
+    match = CUSTOM_NAME.fullmatch(name)
     if not is_custom(name) or match is None:
         raise SettingsError(
             f"{name[:80]!r} is not a name of the form module:object, such as"

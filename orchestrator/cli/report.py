@@ -18,6 +18,7 @@ from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.place import Origin, choose_folder, describe_replaced, record_origin
+from orchestrator.store.changed_sources import find_changed_sources
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 
@@ -84,6 +85,8 @@ def show_plan_report(
     print_replaced(console, replaced)
     print_place(console, f"Report: {files.markdown} and {files.html}")
     print_place(console, f"Tables: {store}/tables/*/*.parquet")
+    for changed in find_changed_sources(store.tables, plan.units.values()):
+        print_place(console, f"Note: {changed.describe()}")
 
 
 def build_origin(request: Request, name: str, command: str, store: Store) -> Origin:

@@ -35,7 +35,7 @@ from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.request import Request
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.units import ImportExtractor, Unit
+from orchestrator.units import ImportExtractor, Unit, list_custom_names
 
 
 def run(
@@ -118,10 +118,24 @@ def check_inputs(units: Iterable[Unit], options: RunOptions, *, download: bool) 
         check_data((unit.dataset for unit in units), options.data_root, download=download)
         pools = (unit for unit in units if isinstance(unit, ImportExtractor))
         check_pools(pools, options.data_root)
+        check_custom(units, options.data_root)
     elif download:
         raise SettingsError(
             "--download downloads to this machine only; download the data before joining a cluster"
         )
+
+
+def check_custom(units: Iterable[Unit], data: Path) -> None:
+    """Pass a few images through the custom losses, bases and networks that units name.
+
+    Raises:
+        SettingsError: one of them cannot be used.
+    """
+    custom = [unit for unit in units if list_custom_names(unit)]
+    if custom:
+        from orchestrator.execution.check_custom import check_custom_objects
+
+        check_custom_objects(custom, data)
 
 
 def check_pools(units: Iterable[ImportExtractor], data: Path) -> None:

@@ -27,7 +27,7 @@ from orchestrator.cli.options import (
     print_error,
 )
 from orchestrator.cli.report import build_origin, keep_origin, print_place, print_replaced
-from orchestrator.cli.run import check_data, check_inputs
+from orchestrator.cli.run import check_custom, check_data, check_inputs
 from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.options import RunOptions
 from orchestrator.planning.request import Request
@@ -39,6 +39,7 @@ from orchestrator.search.results import StudyResult, read_study_result
 from orchestrator.search.search import Search
 from orchestrator.search.study import Sampler, Scheduler, Study
 from orchestrator.store.open import open_store
+from orchestrator.units import Unit
 
 
 class SamplerName(StrEnum):
@@ -214,3 +215,13 @@ def check_study_inputs(studies: Sequence[Study], options: RunOptions, *, downloa
     check_inputs(extractors, options, download=download)
     if options.resources.address is None:
         check_data((study.dataset for study in studies), options.data_root, download=download)
+        check_custom(_list_first_units(studies), options.data_root)
+
+
+def _list_first_units(studies: Sequence[Study]) -> list[Unit]:
+    """Return the units of the first rung, for settings as they are."""
+    units: list[Unit] = []
+    for study in studies:
+        for of_seed in study.build_rung_units(study.published, 0).values():
+            units += [of_seed.distill, *of_seed.evaluations]
+    return units

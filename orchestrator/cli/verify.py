@@ -1,5 +1,6 @@
 """`iid verify`: whether a store still holds what was computed, and what to compute again."""
 
+import logging
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,10 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.options import StoreOption
+from orchestrator.errors import TableError
 from orchestrator.store import verify as verification
+from orchestrator.store.changed_sources import find_all_changed_sources
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.store.verify import Finding, Verification
+
+_log = logging.getLogger(__name__)
 
 SHOWN = 50
 
@@ -50,6 +55,7 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     store = store.resolved()
     seen = verification.verify(store)
     _print_findings(seen.findings, console)
+    _print_changed_sources(store, console)
     extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
     if seen.intact:
         console.print(f"{extent}: everything is as it was computed.", highlight=False)
@@ -73,6 +79,18 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
             Text(f"left alone: {finding.place}: another process is working on it"), soft_wrap=True
         )
     return 1 if left else 0
+
+
+def _print_changed_sources(store: Store, console: Console) -> None:
+    """Say which custom code is not what results were computed with; there is nothing to repair."""
+    try:
+        changed = find_all_changed_sources(store.refresh_tables())
+    except TableError as error:
+        # A damaged table is among the findings; its custom code is compared once it is repaired.
+        _log.warning("custom code is not compared: %s", error)
+        return
+    for each in changed:
+        console.print(Text(f"Note: {each.describe()}"), soft_wrap=True)
 
 
 def _print_findings(findings: Sequence[Finding], console: Console) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from orchestrator.errors import StoreError
 from orchestrator.execution.commit import CohortSplit, OutcomeRecorder
 from orchestrator.execution.context import Outcome, Stopped, UnitContext, UnitProgress
+from orchestrator.execution.printed_lines import log_printed_lines
 from orchestrator.execution.tensorboard import TensorBoardLog
 from orchestrator.execution.trial import TrialSettings, UnitResult, count_cpu_threads
 from orchestrator.store import leases
@@ -170,7 +171,8 @@ class Executor:
                 for task in tasks:
                     context = self._open_context(task, len(tasks), is_stopping, folders, logs)
                     contexts.append(context)
-                outcomes = self._call_function(tasks, contexts)
+                with log_printed_lines():
+                    outcomes = self._call_function(tasks, contexts)
             seconds = (time.monotonic() - began) / len(tasks)
             for task, context, outcome in zip(tasks, contexts, outcomes, strict=True):
                 results[task.unit.key] = recorder.commit_outcome(

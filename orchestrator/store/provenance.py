@@ -16,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from distill_core.source_hash import hash_source
 from orchestrator.store.tables import Row
-from orchestrator.units import Unit, to_json
+from orchestrator.units import Unit, list_custom_names, to_json
 
 PACKAGES = ("iid-orchestrator", "torch", "torchvision", "ray", "numpy", "pyarrow")
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,14 @@ class Provenance:
             "versions": json.dumps(read_versions()),
             "git_commit": self.git_commit,
             "finished": datetime.now(UTC),
+            "sources": _describe_sources(unit),
         }
+
+
+def _describe_sources(unit: Unit) -> str | None:
+    """Return the hash of each custom object's source, as JSON; None for a unit without any."""
+    names = list_custom_names(unit)
+    return json.dumps({name: hash_source(name) for name in names}) if names else None
 
 
 def is_gpu(device: str) -> bool:

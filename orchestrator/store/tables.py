@@ -36,6 +36,7 @@ _PROVENANCE = [
     ("finished", pa.timestamp("us", tz="UTC")),
     ("seconds", pa.float64()),  # this row's work alone
     ("peak_memory", pa.int64()),  # bytes: of the device, or of the process on a CPU
+    ("sources", pa.string()),  # hash of the source of each custom object, by name, as JSON
 ]
 
 PROVENANCE = tuple(name for name, _ in _PROVENANCE)

@@ -20,6 +20,7 @@ from orchestrator.units import (
     train_extractor,
 )
 from orchestrator.units.continual import Continual
+from orchestrator.units.custom_names import list_custom_names
 from orchestrator.units.distill import Distill
 from orchestrator.units.embed import Embed
 from orchestrator.units.evaluate import Evaluate
@@ -63,6 +64,7 @@ __all__ = [
     "from_json",
     "hash_settings",
     "import_function",
+    "list_custom_names",
     "list_tables",
     "needs_gpu",
     "register",

@@ -32,8 +32,8 @@ _CAPTION = (
     "Test accuracy in %, protocol paper: mean ± population standard deviation. Difference: ours"
     " minus published, in points. The 95 % interval is of our mean (Student's t over the means of"
     " the sets). Verdict: whether the interval covers the published mean, or is above or"
-    " below it. Where sources disagree, the verdict uses the first. A measurement with other settings"
-    " than the published ones is not comparable."
+    " below it. Where sources disagree, the verdict uses the first. A measurement with other"
+    " settings than the published ones is not comparable."
     f" Blank: nobody published a result. {GAINS}"
 )
 _HEADER = (
