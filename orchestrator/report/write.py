@@ -8,6 +8,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.request import Request
 from orchestrator.report.figures import write_figures
 from orchestrator.report.figures.image_sheets import write_comparisons, write_sheets
+from orchestrator.report.findings.generalization import build_generalization_sections
 from orchestrator.report.manifest import update_manifest
 from orchestrator.report.model import Report, ReportFiles, Section
 from orchestrator.report.render.csv_file import write_csv
@@ -96,6 +97,7 @@ def write_report(
 def _build_sections(results: Results) -> tuple[Section, ...]:
     sections = (
         *build_accuracy_sections(results),
+        *build_generalization_sections(results),
         *build_continual_sections(results),
         *build_feature_sections(results),
     )

@@ -10,6 +10,7 @@ from orchestrator.report.figures import (
     compression,
     continual,
     features,
+    generalization,
     losses,
     sensitivity,
 )
@@ -21,6 +22,7 @@ from orchestrator.report.results import Results
 _DRAWERS = (
     compression.draw_charts,
     architectures.draw_charts,
+    generalization.draw_charts,
     sensitivity.draw_charts,
     continual.draw_charts,
     features.draw_charts,

@@ -1,0 +1,1 @@
+"""What the results say: generalization to other architectures, and claims put to the test."""
