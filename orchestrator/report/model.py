@@ -15,6 +15,7 @@ Emphasis = Literal["best", "second", "clear"]
 PictureGroup = Literal[
     "compression",
     "architectures",
+    "generalization",
     "sensitivity",
     "continual",
     "features",
@@ -27,6 +28,7 @@ PictureGroup = Literal[
 
 - compression: accuracy against the size of the set
 - architectures: accuracy of evaluation networks
+- generalization: slopes from the matching network to others
 - sensitivity: accuracy against swept settings
 - continual: accuracy after each step of class-incremental learning
 - features: features in the plane
@@ -39,6 +41,7 @@ PictureGroup = Literal[
 FIGURE_HEADINGS: dict[PictureGroup, str] = {
     "compression": "Accuracy against size",
     "architectures": "Architectures",
+    "generalization": "Generalization to other architectures",
     "sensitivity": "Swept settings",
     "continual": "Class-incremental learning",
     "features": "Features in the plane",

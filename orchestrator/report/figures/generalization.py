@@ -37,7 +37,7 @@ def draw_charts(results: Results) -> Iterator[Chart]:
             figure=draw_slopes(group, title),
             name=(*group.scope.name, "generalization", size),
             title=title,
-            group="architectures",
+            group="generalization",
             caption=(
                 "From the matching network, left, to another network, right. The steeper a line"
                 f" falls, the more is lost. {describe_evidence(shown, 'vertical lines')}"

@@ -45,6 +45,8 @@ def test_every_figure_has_a_picture_a_vector_graphic_and_a_caption(written):
         "architectures",
         "architectures",
         "architectures",
+        "generalization",
+        "generalization",
         "sensitivity",
         "continual",
         "features",

@@ -20,7 +20,7 @@ def test_slopes_go_from_the_matching_network_to_each_other_one(maker):
     assert [each.get_text() for each in chart.figure.legends[0].get_texts()] == ["DM", "Random"]
     (low, high), _ = (line[:, 1] for line in first.collections[0].get_segments())
     assert (low, high) == pytest.approx((51 - 12.706, 51 + 12.706), abs=0.01)
-    assert chart.group == "architectures"
+    assert chart.group == "generalization"
 
 
 def test_one_network_is_not_drawn(maker):
