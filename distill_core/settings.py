@@ -40,6 +40,10 @@ COHORT_FREE: dict[str, Any] = {"cohort_free": True}
 No draw of an iteration, no matching network and no feature of a real image depends on them."""
 
 
+OPTIONS_OF_FORMATS = ("test_split", "image_column", "label_column")
+"""What a custom data set can say about its files, unless a custom reader reads them."""
+
+
 class SettingsError(ValueError):
     """A setting has an invalid value; the message names setting, value and possible values."""
 
@@ -62,12 +66,22 @@ class DatasetRef:
     """Folder of a custom data set, absolute or relative to the data folder."""
     num_classes: int | None = field(default=None, metadata=LOCATION)
     """Number of classes of a custom data set, for plans made before it is read; checked then."""
+    test_split: str | None = field(default=None, metadata=ADDED)
+    """Split of a custom data set to test on; by default the first one that has labels."""
+    image_column: str | None = field(default=None, metadata=ADDED)
+    """Column of the images in the Parquet files of a custom data set."""
+    label_column: str | None = field(default=None, metadata=ADDED)
+    """Column of the labels, in Parquet files or in a CSV file beside the images."""
 
     def __post_init__(self) -> None:
         if (self.format is None) != (self.path is None):
             raise SettingsError(f"data set {self.name!r}: give both format and path, or neither")
         if self.format is not None and not is_custom(self.format):
             _require_choice("format", self.format, ("parquet", "imagefolder"))
+        elif given := [name for name in OPTIONS_OF_FORMATS if getattr(self, name) is not None]:
+            raise SettingsError(
+                f"data set {self.name!r}: {given[0]} goes with format parquet or imagefolder only"
+            )
         _require_minimum("version", self.version, 1)
         if self.num_classes is not None:
             _require_minimum("num_classes", self.num_classes, 2)

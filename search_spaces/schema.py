@@ -117,6 +117,9 @@ class DatasetEntry(_Strict):
     path: str | None = Field(default=None, min_length=1)
     num_classes: int | None = Field(default=None, ge=2, le=LARGEST)
     """Of a custom data set; plans of class-incremental learning need it."""
+    test_split: str | None = Field(default=None, min_length=1)
+    image_column: str | None = Field(default=None, min_length=1)
+    label_column: str | None = Field(default=None, min_length=1)
 
 
 def _build_dataset_ref(entry: DatasetEntry) -> DatasetRef:

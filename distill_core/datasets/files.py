@@ -3,88 +3,73 @@
 They are located without reading them, and without torch or numpy.
 """
 
-import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
+from distill_core.datasets.folders import TEST_NAMES, find_splits, list_folders, walk
 from distill_core.datasets.info import DatasetError, find_registered
+from distill_core.datasets.known_layouts import LAYOUTS, find_missing_files, find_place
+from distill_core.datasets.record import list_some
+from distill_core.datasets.shards import find_parquet_root, find_parquet_shards
 from distill_core.paths import check_path
 from distill_core.settings import DatasetRef, is_custom
 
-TEST_NAMES = ("test", "validation", "valid", "val")
-"""Names of a custom test split; the first one that exists is used."""
-
-
-@dataclass(frozen=True, slots=True)
-class FolderLayout:
-    """A folder in the data folder, and glob patterns of the files that must be in it."""
-
-    folder: str
-    files: tuple[str, ...]
-
-
-def _build_layouts(folders: tuple[str, ...], files: tuple[str, ...]) -> tuple[FolderLayout, ...]:
-    return tuple(FolderLayout(folder, files) for folder in folders)
-
-
-_IDX_FILES = (
-    "train-images-idx3-ubyte*",
-    "train-labels-idx1-ubyte*",
-    "t10k-images-idx3-ubyte*",
-    "t10k-labels-idx1-ubyte*",
-)
-_CIFAR10_FILES = ("batches.meta", *(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
-_TINY_FOLDERS = ("tiny-imagenet-200", "tinyimagenet/tiny-imagenet-200", "tinyimagenet")
-
-LAYOUTS: dict[str, tuple[FolderLayout, ...]] = {
-    "mnist": _build_layouts(("MNIST/raw", "mnist/MNIST/raw", "mnist"), _IDX_FILES),
-    "fashionmnist": _build_layouts(
-        ("FashionMNIST/raw", "fashionmnist/FashionMNIST/raw", "fashionmnist"), _IDX_FILES
-    ),
-    "svhn": _build_layouts(("", "svhn"), ("train_32x32.mat", "test_32x32.mat")),
-    "cifar10": _build_layouts(
-        ("cifar-10-batches-py", "cifar10/cifar-10-batches-py"), _CIFAR10_FILES
-    ),
-    "cifar10-jpeg": _build_layouts(("cifar10",), ("train.parquet", "test.parquet")),
-    "cifar100": _build_layouts(
-        ("cifar-100-python", "cifar100/cifar-100-python"), ("meta", "train", "test")
-    ),
-    "tinyimagenet": (
-        *_build_layouts(_TINY_FOLDERS, ("train", "val/val_annotations.txt", "val/images")),
-        *_build_layouts(("", "tinyimagenet"), ("tinyimagenet.pt",)),
-    ),
-}
-"""Possible locations of each registered data set; the first complete one is read.
-
-The digits are part of scikit-learn."""
+__all__ = [
+    "LAYOUTS",
+    "TEST_NAMES",
+    "describe_source",
+    "find_parquet_shards",
+    "list_files",
+    "locate",
+    "missing_dataset_error",
+    "missing_datasets_error",
+    "resolve_custom_folder",
+]
 
 
 def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
-    """Return the folder of a data set, or None where files are missing; no file is opened.
+    """Return the folder of a data set, or None where files are missing.
 
     Args:
         dataset: a reference, or a registered name.
         root: the data folder.
 
     Raises:
-        DatasetError: the name is unknown.
+        DatasetError: the name is unknown, or its folder cannot be searched.
     """
     ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
+    try:
+        return _locate(ref, root)
+    except OSError as error:
+        raise DatasetError(
+            f"{ref.name}: cannot search {error.filename or root} ({error.strerror or error})"
+        ) from error
+
+
+def _locate(ref: DatasetRef, root: Path) -> Path | None:
     if ref.path is not None:
         folder = resolve_custom_folder(ref, root)
         if is_custom(ref.format or ""):
             return folder if folder.exists() else None
         if ref.format == "parquet":
-            return folder if find_parquet_shards(folder, "train") else None
-        return folder if (folder / "train").is_dir() else None
+            return folder if find_parquet_root(folder) else None
+        return folder if find_splits(folder) else None
     if find_registered(ref.name).name == "digits":
         return _find_digits()
-    for layout in LAYOUTS[ref.name]:
-        folder = root / layout.folder
-        if not _find_missing_files(folder, layout):
-            return folder
-    return None
+    place = find_place(ref.name, root)
+    return None if place is None else place.folder
+
+
+def list_files(ref: DatasetRef, root: Path) -> list[Path]:
+    """Return the files that hold a data set, sorted; none for the digits, or if it is missing."""
+    if ref.path is not None:
+        top = resolve_custom_folder(ref, root)
+        files = sorted(walk(top)) if top.is_dir() else [top]
+    else:
+        place = None if ref.name == "digits" else find_place(ref.name, root)
+        files = [] if place is None else place.list_files()
+    return [path for path in files if path.is_file()]
 
 
 def describe_source(name: str) -> str:
@@ -96,6 +81,14 @@ def describe_source(name: str) -> str:
     return find_registered(name).source
 
 
+def missing_datasets_error(refs: Iterable[DatasetRef], root: Path) -> DatasetError:
+    """Return one error for all data sets that `locate` does not find."""
+    errors = [str(missing_dataset_error(ref, root)) for ref in refs]
+    if len(errors) == 1:
+        return DatasetError(errors[0])
+    return DatasetError("\n  ".join([f"{len(errors)} data sets are missing:", *errors]))
+
+
 def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
     """Return the error for a data set that `locate` does not find.
 
@@ -104,11 +97,13 @@ def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
     if ref.path is not None:
         return _missing_custom_error(ref, root)
     remedy = describe_source(ref.name)
-    if ref.name == "cifar10" and locate("cifar10-jpeg", root) is not None:
-        remedy += f"; {root / 'cifar10' / 'train.parquet'} is the data set 'cifar10-jpeg'"
+    for other in ("cifar10", "cifar10-jpeg"):
+        place = find_place(other, root) if ref.name in ("cifar10", "cifar10-jpeg") else None
+        if place is not None:
+            remedy += f"; {place.folder / 'train.parquet'} is the data set {other!r}"
     layouts = LAYOUTS.get(ref.name, ())
     for layout in layouts:
-        lacking = _find_missing_files(root / layout.folder, layout)
+        lacking = find_missing_files(root / layout.folder, layout)
         if 0 < len(lacking) < len(layout.files):
             return DatasetError(
                 f"{ref.name}: {root / layout.folder / lacking[0]} is missing; {remedy}"
@@ -127,8 +122,26 @@ def _missing_custom_error(ref: DatasetRef, root: Path) -> DatasetError:
         "imagefolder": "train/<class>/<images>",
     }
     expected = known.get(ref.format or "", "files")
-    where = f"{folder}, which is not there" if not folder.exists() else folder
+    where = f"{folder}, which is not there" if not folder.exists() else f"{folder}"
+    if folder.is_dir():
+        where += _describe_content(ref, folder)
     return DatasetError(f"{ref.name}: no {expected} in {where}; {remedy}")
+
+
+def _describe_content(ref: DatasetRef, folder: Path) -> str:
+    """Say what a folder holds in place of what its format expects."""
+    other = {"parquet": "imagefolder", "imagefolder": "parquet"}.get(ref.format or "")
+    try:
+        if other == "parquet" and find_parquet_root(folder):
+            return ", but Parquet files (format: parquet)"
+        if other == "imagefolder" and find_splits(folder):
+            return ", but folders or images (format: imagefolder)"
+    except DatasetError:
+        pass  # nothing of the other format either
+    names = [path.name for path in list_folders(folder)] or [
+        path.name for path in sorted(folder.iterdir())
+    ]
+    return f"; it holds {list_some(names)}" if names else ", which is empty"
 
 
 def resolve_custom_folder(ref: DatasetRef, root: Path) -> Path:
@@ -136,40 +149,6 @@ def resolve_custom_folder(ref: DatasetRef, root: Path) -> Path:
     if not ref.path:
         return root
     return check_path(root / check_path(ref.path, f"path of {ref.name}"), f"path of {ref.name}")
-
-
-def find_parquet_shards(folder: Path, split: str) -> list[Path]:
-    """Return the Parquet files of a split in order; empty where there are none.
-
-    Possible names are `<split>.parquet`, `<split>-*.parquet`, both also in `data/`, and
-    `<split>/*.parquet`.
-
-    Raises:
-        DatasetError: the name of a file implies more shards than there are.
-    """
-    patterns = (
-        f"{split}.parquet",
-        f"{split}-*.parquet",
-        f"data/{split}.parquet",
-        f"data/{split}-*.parquet",
-    )
-    shards: list[Path] = []
-    for pattern in (*patterns, f"{split}/*.parquet"):
-        shards = sorted(folder.glob(pattern))
-        if shards:
-            break
-    for shard in shards:
-        count = re.search(r"-of-(\d+)", shard.name)
-        if count and int(count[1]) != len(shards):
-            raise DatasetError(
-                f"{shard}: the name says that there are {int(count[1])} files, but {len(shards)}"
-                " are there; get the others"
-            )
-    return shards
-
-
-def _find_missing_files(folder: Path, layout: FolderLayout) -> list[str]:
-    return [pattern.rstrip("*") for pattern in layout.files if not any(folder.glob(pattern))]
 
 
 def _find_digits() -> Path | None:

@@ -13,6 +13,10 @@ class DatasetError(ValueError):
     """A data set is unknown, missing or damaged; the message says where and what to do."""
 
 
+LOSSLESS = ("PNG", "BMP", "PPM", "TIFF")
+"""Formats that give back the pixels that they were given."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetInfo:
     """The record of a data set.
@@ -43,6 +47,10 @@ class DatasetInfo:
     """How to get the files, in one sentence."""
     version: int = 1
     """Increased when the images of the data set change."""
+    formats: tuple[str, ...] = LOSSLESS
+    """Formats of image files that hold the data set's own pixels."""
+    pixel_mean: tuple[float, ...] = ()
+    """Published mean of each channel, by which images that come as files are checked."""
 
 
 TEN_DIGITS = tuple("0123456789")
@@ -94,6 +102,7 @@ _INFOS = (
         std=(0.3081,),
         train_images=60_000,
         test_images=10_000,
+        pixel_mean=(0.1307,),
         source=(
             "--download fetches it, or put the four idx files (plain or .gz) of MNIST"
             " (yann.lecun.com/exdb/mnist) into mnist/ in the data folder"
@@ -120,6 +129,7 @@ _INFOS = (
         std=(0.3530,),
         train_images=60_000,
         test_images=10_000,
+        pixel_mean=(0.2860,),
         source=(
             "--download fetches it, or put the four idx files (plain or .gz) of "
             "github.com/zalandoresearch/fashion-mnist into fashionmnist/ in the data folder"
@@ -135,6 +145,7 @@ _INFOS = (
         std=(0.1980, 0.2010, 0.1970),
         train_images=73_257,
         test_images=26_032,
+        pixel_mean=(0.4377, 0.4438, 0.4728),
         source=(
             "--download fetches it, or put train_32x32.mat and test_32x32.mat of "
             "ufldl.stanford.edu/housenumbers into svhn/ in the data folder"
@@ -150,6 +161,7 @@ _INFOS = (
         std=CIFAR10_STD,
         train_images=50_000,
         test_images=10_000,
+        pixel_mean=CIFAR10_MEAN,
         source=(
             "--download fetches it, or unpack cifar-10-python.tar.gz of"
             " www.cs.toronto.edu/~kriz/cifar.html into cifar10/ in the data folder"
@@ -165,6 +177,8 @@ _INFOS = (
         std=CIFAR10_STD,
         train_images=50_000,
         test_images=10_000,
+        pixel_mean=CIFAR10_MEAN,
+        formats=("JPEG",),
         source=(
             "put CIFAR-10 re-encoded as JPEG, in the Hugging Face image layout, at"
             " cifar10/train.parquet and cifar10/test.parquet in the data folder"
@@ -180,6 +194,7 @@ _INFOS = (
         std=(0.2673, 0.2564, 0.2762),
         train_images=50_000,
         test_images=10_000,
+        pixel_mean=(0.5071, 0.4866, 0.4409),
         source=(
             "--download fetches it, or unpack cifar-100-python.tar.gz of"
             " www.cs.toronto.edu/~kriz/cifar.html into cifar100/ in the data folder"
@@ -195,6 +210,8 @@ _INFOS = (
         std=(0.229, 0.224, 0.225),
         train_images=100_000,
         test_images=10_000,
+        pixel_mean=(0.4802, 0.4481, 0.3975),
+        formats=("JPEG", *LOSSLESS),
         source=(
             "unpack tiny-imagenet-200.zip of cs231n.stanford.edu into tinyimagenet/ in the data"
             " folder, or put tinyimagenet.pt there"

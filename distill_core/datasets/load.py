@@ -1,6 +1,8 @@
 """Loading data sets: find the files, read them, check them, and move them to a device."""
 
+import logging
 import math
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +14,13 @@ from distill_core.datasets.decode import decode_custom, decode_registered
 from distill_core.datasets.files import locate, missing_dataset_error
 from distill_core.datasets.image_set import ImageSet, compute_fingerprint
 from distill_core.datasets.info import DatasetError, DatasetInfo, resolve_registered
-from distill_core.datasets.raw import Pixels, RawData, RawSplit, check_labels
+from distill_core.datasets.known_classes import check_known_images, order_known_classes
+from distill_core.datasets.known_layouts import Form, find_place
+from distill_core.datasets.raw import EncodedData, Pixels, RawData, RawSplit, check_labels
 from distill_core.datasets.readers.digits import read_digits
 from distill_core.datasets.readers.idx import read_idx_data
 from distill_core.datasets.readers.imagefolder import read_imagefolder
+from distill_core.datasets.readers.options import Columns
 from distill_core.datasets.readers.parquet import read_parquet
 from distill_core.datasets.readers.tinyimagenet import read_tinyimagenet
 from distill_core.datasets.readers.torchvision_files import (
@@ -24,8 +29,11 @@ from distill_core.datasets.readers.torchvision_files import (
     read_cifar,
     read_svhn,
 )
+from distill_core.datasets.record import NOTHING, DataRecord
 from distill_core.extensions import import_object
 from distill_core.settings import DatasetRef, is_custom
+
+_log = logging.getLogger(__name__)
 
 READERS: dict[str, Callable[[Path, DatasetInfo], RawData]] = {
     "digits": read_digits,
@@ -33,10 +41,15 @@ READERS: dict[str, Callable[[Path, DatasetInfo], RawData]] = {
     "fashionmnist": read_idx_data,
     "svhn": read_svhn,
     "cifar10": read_cifar,
-    "cifar10-jpeg": lambda folder, info: decode_registered(read_parquet(folder, info.name), info),
     "cifar100": read_cifar,
     "tinyimagenet": read_tinyimagenet,
 }
+"""Readers of the files that the makers of a data set publish."""
+LISTERS: dict[Form, Callable[[Path, str], EncodedData]] = {
+    "parquet": read_parquet,
+    "images": read_imagefolder,
+}
+"""Readers of other forms, by form."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +61,8 @@ class Dataset:
     test: ImageSet
     fingerprint: str
     """16 hex digits over shapes, pixels and labels of both sets, the same on every device."""
+    record: DataRecord = NOTHING
+    """What was mapped, assumed and passed over when it was read."""
 
 
 def restrict(dataset: Dataset, classes: Sequence[int]) -> Dataset:
@@ -99,7 +114,7 @@ def load_dataset(
     if folder is None:
         raise missing_dataset_error(ref, root)
     try:
-        info, raw = _read_registered(info, folder) if info else _read_custom(ref, folder)
+        info, raw = _read_registered(info, folder, root) if info else _read_custom(ref, folder)
     except OSError as error:
         raise DatasetError(
             f"{ref.name}: cannot read {error.filename or folder} ({error.strerror or error})"
@@ -109,13 +124,30 @@ def load_dataset(
         _build_image_set(raw.test, info, device),
     )
     dataset = Dataset(
-        info=info, train=train, test=test, fingerprint=compute_fingerprint(train, test)
+        info=info,
+        train=train,
+        test=test,
+        fingerprint=compute_fingerprint(train, test),
+        record=raw.record,
     )
     return restrict(dataset, ref.classes)
 
 
-def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawData]:
-    raw = READERS[info.name](folder, info)
+def _read_registered(info: DatasetInfo, folder: Path, root: Path) -> tuple[DatasetInfo, RawData]:
+    place = find_place(info.name, root)
+    form = "original" if place is None else place.layout.form
+    if form == "original":
+        raw = READERS[info.name](folder, info)
+    else:
+        raw = decode_registered(order_known_classes(LISTERS[form](folder, info.name), info), info)
+    _check_registered(info, raw, folder)
+    if form != "original":
+        check_known_images(info, raw, folder)
+    return (replace(info, classes=raw.classes) if info.name == "tinyimagenet" else info), raw
+
+
+def _check_registered(info: DatasetInfo, raw: RawData, folder: Path) -> None:
+    """Check sizes and counts against the record."""
     for split, part, expected in (
         ("training", raw.train, info.train_images),
         ("test", raw.test, info.test_images),
@@ -135,7 +167,6 @@ def _read_registered(info: DatasetInfo, folder: Path) -> tuple[DatasetInfo, RawD
         raise DatasetError(
             f"{info.name}: {len(raw.classes)} classes in {folder}, not {len(info.classes)}"
         )
-    return (replace(info, classes=raw.classes) if info.name == "tinyimagenet" else info), raw
 
 
 def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
@@ -144,20 +175,17 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     if is_custom(ref.format or ""):
         raw = _read_with_custom_reader(ref, folder)
     else:
-        raw = decode_custom(
-            (read_parquet if ref.format == "parquet" else read_imagefolder)(folder, ref.name),
-            ref.image_size,
-        )
+        reader = read_parquet if ref.format == "parquet" else read_imagefolder
+        columns = Columns(image=ref.image_column, label=ref.label_column)
+        listed = reader(folder, ref.name, columns, test_split=ref.test_split)
+        _require_every_class(ref, folder, listed)
+        raw = decode_custom(listed, ref.image_size, ref.name)
     if ref.num_classes not in (None, len(raw.classes)):
         raise DatasetError(
             f"{ref.name}: {folder} has {len(raw.classes)} classes, not {ref.num_classes}; give"
             f" num_classes: {len(raw.classes)}, or check the folder"
         )
-    without = sorted(set(range(len(raw.classes))) - set(raw.train.labels.tolist()))
-    if without:
-        raise DatasetError(
-            f"{ref.name}: class {raw.classes[without[0]]!r} has no training images in {folder}"
-        )
+    _require_every_class(ref, folder, raw)
     mean, std = _compute_statistics(raw.train.images, ref.name)
     info = DatasetInfo(
         name=ref.name,
@@ -175,9 +203,30 @@ def _read_custom(ref: DatasetRef, folder: Path) -> tuple[DatasetInfo, RawData]:
     return info, raw
 
 
+def _require_every_class(ref: DatasetRef, folder: Path, data: RawData | EncodedData) -> None:
+    present = set(data.train.labels.tolist())
+    without = [name for label, name in enumerate(data.classes) if label not in present]
+    if without:
+        skipped = f" ({'; '.join(map(str, data.record.skipped))})" if data.record.skipped else ""
+        raise DatasetError(
+            f"{ref.name}: class {without[0]!r} has no training images in {folder}{skipped}; add"
+            " some, or remove the class"
+        )
+
+
 def _read_with_custom_reader(ref: DatasetRef, folder: Path) -> RawData:
     """Read a data set with a custom reader."""
-    raw = import_object(ref.format or "")(folder)
+    reader = import_object(ref.format or "")
+    try:
+        raw = reader(folder)
+    except DatasetError:
+        raise
+    except Exception as error:  # it is the user's code, which may raise anything
+        _log.exception("reader %s failed", ref.format)
+        raise DatasetError(
+            f"{ref.name}: reader {ref.format} failed on {folder}: {type(error).__name__}: {error}"
+            f" ({_find_line(error)})"
+        ) from error
     if not isinstance(raw, RawData):
         raise DatasetError(
             f"{ref.name}: {ref.format} returned a {type(raw).__name__}, not a RawData"
@@ -187,6 +236,12 @@ def _read_with_custom_reader(ref: DatasetRef, folder: Path) -> RawData:
     for split, part in (("training", raw.train), ("test", raw.test)):
         _check_split(part, shape, len(raw.classes), f"{ref.name}: {ref.format} gave {split}")
     return raw
+
+
+def _find_line(error: Exception) -> str:
+    """Return the line of code that raised an error."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
 
 
 def _check_split(split: RawSplit, shape: tuple[int, ...], classes: int, where: str) -> None:

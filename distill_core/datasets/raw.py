@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill_core.datasets.info import DatasetError
+from distill_core.datasets.record import NOTHING, DataRecord
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -29,6 +30,8 @@ class RawData:
     train: RawSplit
     test: RawSplit
     classes: tuple[str, ...]
+    record: DataRecord = NOTHING
+    """What reading it involved."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,6 +57,8 @@ class EncodedData:
     train: EncodedSplit
     test: EncodedSplit
     classes: tuple[str, ...]
+    record: DataRecord = NOTHING
+    """What finding them involved."""
 
 
 def check_labels(labels: NDArray[Any], classes: int, where: Callable[[int], str]) -> None:

@@ -1,5 +1,7 @@
 """Stratified splits that depend only on their purpose and the name of the data set."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,14 +39,25 @@ def _draw_hold_out_mask(images: ImageSet, fraction: float) -> Tensor:
     return torch.cat([mask[labels == c] for c in images.restriction.classes])
 
 
-def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, EncodedSplit]:
+def split_off_test(
+    images: EncodedSplit, name: str, classes: Sequence[str] = ()
+) -> tuple[EncodedSplit, EncodedSplit]:
     """Split the images of a data set without a test set into (train, test).
+
+    Args:
+        images: all of them.
+        name: name of the data set, which seeds the choice.
+        classes: names of the classes, for messages.
 
     Raises:
         DatasetError: a class has a single image.
     """
     mask = draw_stratified_mask(
-        torch.from_numpy(images.labels), TEST_FRACTION, purpose="test split", name=name
+        torch.from_numpy(images.labels),
+        TEST_FRACTION,
+        purpose="test split",
+        name=name,
+        classes=classes,
     ).numpy()
 
     def part(chosen: np.ndarray) -> EncodedSplit:
@@ -54,7 +67,9 @@ def split_off_test(images: EncodedSplit, name: str) -> tuple[EncodedSplit, Encod
     return part(~mask), part(mask)
 
 
-def draw_stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name: str) -> Tensor:
+def draw_stratified_mask(
+    labels: Tensor, fraction: float, *, purpose: str, name: str, classes: Sequence[str] = ()
+) -> Tensor:
     """Mark about `fraction` of every class: at least one image of it, and never all.
 
     Args:
@@ -62,6 +77,7 @@ def draw_stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name:
         fraction: share in (0, 1).
         purpose: what the split is for; it seeds the choice together with `name`.
         name: name of the data set.
+        classes: names of the classes, for messages.
 
     Returns:
         bool (N,).
@@ -76,8 +92,9 @@ def draw_stratified_mask(labels: Tensor, fraction: float, *, purpose: str, name:
     counts = labels.bincount()
     if (counts == 1).any():
         label = int((counts == 1).nonzero()[0])
+        shown = repr(classes[label]) if classes else label
         raise DatasetError(
-            f"{name}: class {label} has one image; the {purpose} needs at least two of each class"
+            f"{name}: class {shown} has one image; the {purpose} needs at least two of each class"
         )
     quotas = (counts * fraction).round().long().clamp(min=1).minimum(counts - 1)
     shuffled = torch.randperm(len(labels), generator=generator(purpose, name))

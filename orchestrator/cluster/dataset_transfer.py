@@ -15,7 +15,7 @@ import os
 import shutil
 import tarfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +24,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distill_core.datasets.files import LAYOUTS, locate, resolve_custom_folder
+from distill_core.datasets.files import list_files, locate
 from distill_core.paths import check_path
 from distill_core.settings import DatasetRef
 from orchestrator.cluster.software_check import describe_mismatch, read_software
@@ -78,7 +78,7 @@ def pack_dataset(ref: DatasetRef, root: Path) -> DatasetArchive:
     """
     writer = _ChunkWriter()
     with tarfile.open(fileobj=cast(Any, writer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for path in _list_files(ref, root):
+        for path in list_files(ref, root):
             # A new entry has neither times nor owner nor mode, which would change the digest.
             entry = tarfile.TarInfo(path.relative_to(root).as_posix())
             entry.size = path.stat().st_size
@@ -223,22 +223,6 @@ def _run_cluster_trial(config: dict[str, Any], archives: DatasetArchives) -> Non
     dataset = from_json(config["units"][0]).dataset
     root = find_data_root(dataset, Path(config["data_root"]), archives)
     run_trial({**config, "data_root": str(root)})
-
-
-def _list_files(ref: DatasetRef, root: Path) -> Iterator[Path]:
-    """Yield the files of a data set below the data folder, sorted so that the digest is stable."""
-    if ref.path is not None:
-        found = [resolve_custom_folder(ref, root)]
-    else:
-        folder = locate(ref, root)
-        layout = next(layout for layout in LAYOUTS[ref.name] if root / layout.folder == folder)
-        found = []
-        for pattern in layout.files:
-            found.extend((root / layout.folder).glob(pattern))
-    files: set[Path] = set()
-    for top in found:
-        files.update([top] if top.is_file() else top.rglob("*"))
-    yield from sorted(path for path in files if path.is_file())
 
 
 class _ChunkWriter:

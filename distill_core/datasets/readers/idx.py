@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distill_core.datasets.folders import require_regular
 from distill_core.datasets.info import DatasetError, DatasetInfo
 from distill_core.datasets.raw import Pixels, RawData, RawSplit, check_labels
 
@@ -40,6 +41,7 @@ def read_idx(path: Path, *, dimensions: int) -> Pixels:
     Raises:
         DatasetError: the file is damaged or of another type.
     """
+    require_regular(path)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -1,56 +1,291 @@
-"""Custom images as files: `train/<class>/<image>`, and the same in `test/` or `val/`."""
+"""Image files in class folders, or in one folder with a file of labels beside it.
+
+`docs/data.md` shows every form. Class folders are in `train/` or lie directly in the data set's
+folder; without a labeled test split, a fifth of the images is held out.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from distill_core.datasets.files import TEST_NAMES
+from distill_core.datasets.folders import (
+    Listing,
+    Splits,
+    compose,
+    find_splits,
+    has_images,
+    holds_images,
+    list_folders,
+    list_images,
+    show,
+)
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.raw import EncodedData, EncodedImage, EncodedSplit
+from distill_core.datasets.readers.label_files import Labeled, find_labels
+from distill_core.datasets.readers.options import Columns, name_classes
+from distill_core.datasets.record import DataRecord, Skipped, list_some, merge_skipped
 from distill_core.datasets.splits import split_off_test
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp"))
-"""Files with other suffixes are ignored."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """Labeled images of a split."""
+
+    images: tuple[Path, ...]
+    labels: tuple[str, ...]
+    """Class name of each."""
+    classes: tuple[str, ...]
+    """In order; some may have no image."""
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    source: str = "class folders"
+    file: Path | None = None
+    """The file with the labels, if there is one."""
 
 
-def read_imagefolder(folder: Path, name: str) -> EncodedData:
-    """List the image files of a folder; classes are the folders of `train` in alphabetical order.
+def read_imagefolder(
+    folder: Path, name: str, columns: Columns | None = None, *, test_split: str | None = None
+) -> EncodedData:
+    """List the images of a folder; classes are in alphabetical order.
 
     Args:
         folder: where the files are.
         name: name of the data set; it seeds the test split if there is none.
+        columns: columns of a file with labels.
+        test_split: folder of the test split; by default the first of `TEST_NAMES` with labels.
 
     Raises:
         DatasetError: a split has no images, or the test folder has a class that is missing in the
             training folder.
     """
-    classes = _list_folders(folder / "train")
-    train = _list_images(folder / "train", classes)
-    test = next((folder / split for split in TEST_NAMES if (folder / split).is_dir()), None)
+    splits = find_splits(folder)
+    if splits is None:
+        raise DatasetError(f"{folder}: has neither class folders nor images")
+    columns = columns or Columns()
+    train = _find_split(splits.train, splits, columns)
+    if train is None or not train.images:
+        raise DatasetError(_describe_empty(splits.train, train))
+    test, notes = _choose_test(splits, train, columns, test_split)
+    notes = [*_describe_root(folder, splits), *train.notes, *notes]
+    found = [train] if test is None else [train, test]
+    record = DataRecord(
+        layout=f"{train.source} in {_name_splits(splits, test)}",
+        notes=tuple(notes),
+        skipped=merge_skipped([each.skipped for each in found]),
+    )
+    classes = tuple(map(show, train.classes))
     if test is None:
-        return EncodedData(*split_off_test(train, name), tuple(classes))
-    if unknown := set(_list_folders(test)) - set(classes):
-        raise DatasetError(f"{test / min(unknown)}: {folder / 'train'} has no class of that name")
-    return EncodedData(train, _list_images(test, classes), tuple(classes))
+        parts = split_off_test(_encode(train, train), name, classes)
+        return EncodedData(parts[0], parts[1], classes, record)
+    return EncodedData(_encode(train, train), _encode(test, train), classes, record)
 
 
-def _list_folders(folder: Path) -> list[str]:
-    return sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+def _encode(found: _Found, train: _Found) -> EncodedSplit:
+    numbers = {label: number for number, label in enumerate(train.classes)}
+    images = [EncodedImage(path, show(str(path))) for path in found.images]
+    return EncodedSplit(images, np.array([numbers[label] for label in found.labels], np.int64))
+
+
+def _find_split(folder: Path, splits: Splits, columns: Columns) -> _Found | None:
+    """List a split by its class folders, or by a file of labels; None if nothing labels it."""
+    classes = [path for path in list_folders(folder) if holds_images(path)]
+    if has_images(folder) and (not classes or _has_label_file(folder, splits, columns)):
+        return _list_labeled(folder, splits, columns)
+    if not classes:
+        return None
+    if not has_images(folder) and len(classes) == 1:
+        labeled = _list_labeled(folder, splits, columns)
+        if labeled is not None:
+            return labeled
+    return _list_class_folders(folder)
+
+
+def _has_label_file(folder: Path, splits: Splits, columns: Columns) -> bool:
+    direct = list_images(folder, recursive=False)
+    return find_labels(folder, splits.root, direct.images, columns) is not None
+
+
+def _list_class_folders(folder: Path) -> _Found:
+    images: list[Path] = []
+    labels: list[str] = []
+    classes: dict[str, Path] = {}
+    skipped = [_list_outside(folder)]
+    for path in list_folders(folder):
+        label = compose(path.name)
+        if label in classes:
+            raise DatasetError(
+                f"{show(str(path))}: {show(classes[label].name)} is there twice, in two encodings"
+                " of its letters; merge the two folders"
+            )
+        classes[label] = path
+        listing = list_images(path)
+        images += listing.images
+        labels += [label] * len(listing.images)
+        skipped.append(listing.skipped)
+    return _Found(
+        images=tuple(images),
+        labels=tuple(labels),
+        classes=tuple(classes),
+        skipped=merge_skipped(skipped),
     )
 
 
-def _list_images(folder: Path, classes: Sequence[str]) -> EncodedSplit:
-    images, labels = [], []
-    for label, name in enumerate(classes):
-        for path in sorted((folder / name).rglob("*")):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                images.append(EncodedImage(path, str(path)))
-                labels.append(label)
-    if not images:
+def _list_outside(folder: Path) -> tuple[Skipped, ...]:
+    """Return what lies beside class folders; a text file there is usual, an image is not."""
+    listing = list_images(folder, recursive=False)
+    if not listing.images:
+        return ()
+    return (
+        Skipped("outside the class folders", len(listing.images), show(str(listing.images[0]))),
+    )
+
+
+def _list_labeled(
+    folder: Path, splits: Splits, columns: Columns, of_train: Path | None = None
+) -> _Found | None:
+    listing = list_images(folder)
+    labeled = find_labels(folder, splits.root, listing.images, columns, of_train=of_train)
+    if labeled is None:
+        return None
+    return _Found(
+        images=labeled.images,
+        labels=labeled.labels,
+        classes=name_classes(labeled.labels),
+        skipped=merge_skipped([listing.skipped, labeled.skipped]),
+        notes=_describe_labels(labeled),
+        source=f"labels of {labeled.file.name}",
+        file=labeled.file,
+    )
+
+
+def _describe_labels(labeled: Labeled) -> tuple[str, ...]:
+    return (
+        f"labels are column {labeled.label_column!r} of {show(str(labeled.file))}, images are named"
+        f" by column {labeled.file_column!r}",
+        *labeled.notes,
+    )
+
+
+def _choose_test(
+    splits: Splits, train: _Found, columns: Columns, wanted: str | None
+) -> tuple[_Found | None, list[str]]:
+    """Return the labeled test split, None if there is none, and what to tell about that."""
+    notes: list[str] = []
+    tests = list(splits.tests)
+    if wanted is not None:
+        tests = [_find_wanted(splits, wanted)]
+    for place, folder in enumerate(tests):
+        found = _find_test(folder, splits, train, columns)
+        if found is None:
+            if wanted is not None:
+                raise DatasetError(
+                    f"{folder}: has no labels (test_split: {wanted}); name another split"
+                )
+            notes.append(f"{folder.name} has no labels and is not used")
+            continue
+        if tests[place + 1 :]:
+            left = list_some([path.name for path in tests[place + 1 :]])
+            notes.append(f"{folder.name} is the test split; {left} not used (test_split chooses)")
+        elif notes:
+            notes.append(f"{folder.name} is the test split")
+        return found, notes
+    notes.append("no test split with labels: a fifth of the images of each class is held out")
+    return None, notes
+
+
+def _find_wanted(splits: Splits, wanted: str) -> Path:
+    names = {compose(path.name).casefold(): path for path in list_folders(splits.root)}
+    found = names.get(compose(wanted).casefold())
+    if found is None or splits.train in (found, splits.root):
+        there = [path.name for path in (*splits.tests, *map(Path, splits.others))]
         raise DatasetError(
-            f"{folder}: no images in its class folders; add some, or remove it if there is no such"
-            " split"
+            f"{splits.root}: has no split {wanted!r} to test on (test_split); there"
+            f" {'are ' + list_some(there) if there else 'is none'}"
         )
-    return EncodedSplit(images, np.array(labels, dtype=np.int64))
+    return found
+
+
+def _find_test(folder: Path, splits: Splits, train: _Found, columns: Columns) -> _Found | None:
+    """List a test split with the classes of the training split; None if it has no labels."""
+    known = {_loosen(label): label for label in train.classes}
+    folders = list_folders(folder)
+    strange = [path for path in folders if _loosen(path.name) not in known]
+    if not folders or (len(folders) == len(strange) <= 1):
+        found = _list_labeled(folder, splits, columns, of_train=train.file)
+        if found is None and (has_images(folder) or strange):
+            return None
+        if found is None:
+            raise DatasetError(_describe_empty(folder, None))
+        _check_labels(folder, found, train)
+        return found
+    if strange:
+        raise DatasetError(
+            f"{show(str(strange[0]))}: {splits.train} has no class of that name; classes are"
+            f" {list_some([show(label) for label in train.classes])}"
+        )
+    found = _list_class_folders(folder)
+    if not found.images:
+        raise DatasetError(_describe_empty(folder, found))
+    other = [label for label in found.classes if label not in train.classes]
+    notes = [f"class folder {folder.name}/{show(o)} is class {known[_loosen(o)]}" for o in other]
+    labels = tuple(known[_loosen(label)] for label in found.labels)
+    return _Found(
+        images=found.images,
+        labels=labels,
+        classes=train.classes,
+        skipped=found.skipped,
+        notes=tuple(notes),
+    )
+
+
+def _loosen(name: str) -> str:
+    return compose(name).casefold()
+
+
+def _check_labels(folder: Path, found: _Found, train: _Found) -> None:
+    unknown = sorted(set(found.labels) - set(train.classes))
+    if unknown:
+        raise DatasetError(
+            f"{folder}: label {unknown[0]!r} is no label of the training images; those are"
+            f" {list_some(train.classes)}"
+        )
+
+
+def _describe_root(folder: Path, splits: Splits) -> list[str]:
+    notes = []
+    if splits.root != folder:
+        notes.append(f"read from {show(str(splits.root))}, the only folder in {folder.name}")
+    elif splits.train == splits.root:
+        notes.append(f"no folder train: all images of {folder.name} are used")
+    if splits.others:
+        names = [show(name) for name in splits.others]
+        notes.append(f"not used, as {splits.train.name} is there: {list_some(names)}")
+    return notes
+
+
+def _name_splits(splits: Splits, test: _Found | None) -> str:
+    if splits.train == splits.root:
+        return "one folder"
+    return splits.train.name if test is None else f"{splits.train.name} and a test split"
+
+
+def _describe_empty(folder: Path, found: _Found | None) -> str:
+    """Say what lies in a folder in place of images."""
+    if has_images(folder):
+        return (
+            f"{folder}: images lie directly in it, and no CSV file says their labels; sort them"
+            " into a folder per class, or put labels.csv beside them (columns file and label)"
+        )
+    skipped = found.skipped if found else _list_skipped(folder)
+    there = f"; there are {', '.join(map(str, skipped))}" if skipped else ""
+    return (
+        f"{folder}: no images in its class folders{there}; add some, or remove it if there is no"
+        " such split"
+    )
+
+
+def _list_skipped(folder: Path) -> Sequence[Skipped]:
+    listing: Listing = list_images(folder)
+    return listing.skipped

@@ -1,5 +1,6 @@
 """TinyImageNet from the folders of tiny-imagenet-200.zip or from the file `tinyimagenet.pt`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,12 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.decode import decode_registered
+from distill_core.datasets.folders import (
+    has_images,
+    list_folders,
+    list_images,
+    require_regular,
+)
 from distill_core.datasets.info import DatasetError, DatasetInfo
 from distill_core.datasets.raw import (
     EncodedData,
@@ -18,6 +25,7 @@ from distill_core.datasets.raw import (
     RawSplit,
     check_labels,
 )
+from distill_core.datasets.record import DataRecord
 
 _KEYS = ("classes", "images_train", "labels_train", "images_val", "labels_val")
 _CHUNK = 4096
@@ -36,27 +44,53 @@ def read_tinyimagenet(folder: Path, info: DatasetInfo) -> RawData:
 
 def _list_folders(folder: Path) -> EncodedData:
     """List the image files; classes are the WordNet ids in alphabetical order."""
-    classes = tuple(sorted(path.name for path in (folder / "train").iterdir() if path.is_dir()))
+    classes = tuple(path.name for path in list_folders(folder / "train"))
     train = []
     for wnid in classes:
-        for path in sorted((folder / "train" / wnid / "images").glob("*.JPEG")):
-            train.append((path, wnid))
+        train += [(path, wnid) for path in list_images(folder / "train" / wnid).images]
     annotations = folder / "val" / "val_annotations.txt"
-    test = []
-    for number, line in enumerate(annotations.read_text(errors="replace").splitlines(), start=1):
-        name, wnid = [*line.split("\t"), ""][:2]
-        if wnid not in classes:
-            raise DatasetError(
-                f"{annotations}, line {number}: class {wnid!r} has no folder in {folder / 'train'}"
-            )
-        test.append((folder / "val" / "images" / name, wnid))
+    if annotations.is_file() and has_images(folder / "val" / "images"):
+        test, layout = _list_annotated(folder, classes), "val with its annotations"
+    else:
+        test, layout = _list_sorted(folder, classes), "val sorted into class folders"
 
     def split(files: list[tuple[Path, str]]) -> EncodedSplit:
         labels = {wnid: label for label, wnid in enumerate(classes)}
         images = [EncodedImage(path, str(path)) for path, _ in files]
         return EncodedSplit(images, np.array([labels[wnid] for _, wnid in files], dtype=np.int64))
 
-    return EncodedData(split(train), split(test), classes)
+    record = DataRecord(layout=f"train, {layout}")
+    return EncodedData(split(train), split(test), classes, record)
+
+
+def _list_annotated(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, str]]:
+    annotations = folder / "val" / "val_annotations.txt"
+    files = []
+    for number, line in enumerate(annotations.read_text(errors="replace").splitlines(), start=1):
+        name, wnid = [*line.split("\t"), ""][:2]
+        if wnid not in classes:
+            raise DatasetError(
+                f"{annotations}, line {number}: class {wnid!r} has no folder in {folder / 'train'}"
+            )
+        files.append((folder / "val" / "images" / name, wnid))
+    return files
+
+
+def _list_sorted(folder: Path, classes: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """List a validation split that a script has sorted into a folder per class."""
+    files = []
+    for path in list_folders(folder / "val"):
+        images = list_images(path).images
+        if path.name not in classes and images:
+            raise DatasetError(f"{path}: {folder / 'train'} has no class of that name")
+        files += [(image, path.name) for image in images]
+    # In the order of the annotations, so that both forms are the same data set.
+    return sorted(files, key=lambda file: _read_number(file[0]))
+
+
+def _read_number(image: Path) -> tuple[int, str]:
+    number = re.search(r"\d+", image.name)
+    return int(number[0]) if number else 0, image.name
 
 
 def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
@@ -82,6 +116,7 @@ def _read_dictionary(path: Path, info: DatasetInfo) -> RawData:
 
 
 def _load_dictionary(path: Path) -> dict[str, Any]:
+    require_regular(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged files torch.load may raise anything

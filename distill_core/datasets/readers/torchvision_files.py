@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from distill_core.datasets.folders import require_regular
 from distill_core.datasets.info import DatasetError, DatasetInfo
 from distill_core.datasets.raw import RawData, RawSplit
 
@@ -81,6 +82,7 @@ def _check_files(folder: Path, files: list[tuple[str, str]], info: DatasetInfo) 
     from torchvision.datasets.utils import check_integrity
 
     for name, md5 in files:
+        require_regular(folder / name)
         if not check_integrity(folder / name, md5):
             raise DatasetError(
                 f"{folder / name}: damaged, or not the original file; delete it, then {info.source}"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from distill_core.datasets.readers.imagefolder import SUFFIXES
+from distill_core.datasets.folders import SUFFIXES
 from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
 
 

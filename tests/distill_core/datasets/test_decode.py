@@ -76,3 +76,49 @@ def test_damaged_bytes_are_decoded_or_named(format, draws):
         assert "image 0" in str(error)
     else:
         assert decoded.train.images.shape[2:] == (8, 8)
+
+
+def test_what_changes_images_is_counted():
+    turned = Image.new("RGB", (8, 8), "red")
+    turned.getexif()[0x0112] = 6
+    clear, frames = Image.new("RGBA", (8, 8), (0, 0, 0, 0)), BytesIO()
+    turned.save(frames, "JPEG", exif=turned.getexif())
+    animation = BytesIO()
+    Image.new("L", (8, 8)).save(
+        animation, "WEBP", save_all=True, append_images=[Image.new("L", (8, 8), 9)]
+    )
+    wide = saved(Image.new("RGB", (12, 8)))
+    large = saved(Image.new("RGB", (16, 16)), "BMP")
+    encoded = data(saved(clear), frames.getvalue(), animation.getvalue(), wide, large)
+    traits = decode_custom(encoded, 8).record.train
+    assert traits.formats == {"PNG": 2, "JPEG": 1, "WEBP": 1, "BMP": 1}
+    assert traits.modes == {"RGBA": 1, "RGB": 4}
+    assert traits.sizes == {(8, 8): 3, (12, 8): 1, (16, 16): 1}
+    counts = (traits.resized, traits.cropped, traits.transparent, traits.rotated, traits.animated)
+    assert counts == (1, 1, 1, 1, 1)
+    assert len(traits.list_lines()) == 5
+
+
+def test_images_of_too_many_pixels_are_refused_by_their_header(monkeypatch):
+    small = saved(Image.new("L", (8, 8)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    for side in (120, 200):  # Pillow warns above its limit, and refuses twice as many
+        bomb = saved(Image.new("L", (side, side)))
+        with pytest.raises(DatasetError, match=r"image 1: not a readable image .*bomb"):
+            decode_custom(data(small, bomb), 8)
+
+
+def test_sizes_that_no_memory_holds_are_refused_before_anything_is_made(monkeypatch):
+    huge = saved(Image.new("1", (5000, 5000)))
+    with pytest.raises(DatasetError, match=r"the first image, image 0, has 5000 pixels per side"):
+        decode_custom(data(huge), None)
+    monkeypatch.setattr("os.sysconf", lambda name: 1000)
+    with pytest.raises(DatasetError, match=r"2 images of 4096×4096×1 take .* smaller image_size"):
+        decode_custom(data(saved(Image.new("L", (4096, 4096)))), None)
+
+
+def test_the_first_readable_image_gives_the_size_and_the_damaged_ones_are_named():
+    with pytest.raises(
+        DatasetError, match=r"image 0: not a readable image .its bytes are no known"
+    ):
+        decode_custom(data(b"<html>", saved(Image.new("RGB", (5, 7)))), None)

@@ -1,3 +1,6 @@
+import os
+import unicodedata
+
 import pytest
 import torch
 
@@ -104,4 +107,185 @@ def test_unreadable_folders_are_named(tmp_path, write, pixels):
 def test_images_without_any_contrast_are_refused(tmp_path, write, pixels):
     write("train/a", pixels(4, 8) * 0)
     with pytest.raises(DatasetError, match="channel 0 has the same value in every training image"):
+        load_dataset(REF, tmp_path)
+
+
+def ref(**fields):
+    return DatasetRef(name="mine", format="imagefolder", path="mine", **fields)
+
+
+@pytest.fixture
+def classes(write, pixels):
+    """Write five images of each of two classes into a split, or into the root."""
+
+    def files(split, names=("cat", "dog"), count=5):
+        for seed, name in enumerate(names):
+            write(f"{split}/{name}".strip("/"), pixels(count, 4, seed=seed))
+
+    return files
+
+
+@pytest.mark.parametrize("inside", ["", "EuroSAT/2750"])
+def test_class_folders_may_lie_at_the_root(tmp_path, classes, inside):
+    classes(inside)
+    (tmp_path / "mine" / "ReadMe.txt").touch()
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == ("cat", "dog")
+    assert (data.train.counts, data.test.counts) == ((4, 4), (1, 1))
+    notes = " ".join(data.record.notes)
+    assert "a fifth of the images of each class is held out" in notes
+    assert ("the only folder in mine" if inside else "no folder train") in notes
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "Test"), ("TRAIN", "VAL"), ("training", "testing"), ("Training", "Validation")],
+)
+def test_splits_are_found_in_any_case(tmp_path, classes, train, test):
+    classes(train)
+    classes(test, count=2)
+    data = load_dataset(REF, tmp_path)
+    assert (data.train.counts, data.test.counts) == ((5, 5), (2, 2))
+
+
+@pytest.mark.parametrize("inside", ["", "images", "unknown"])
+def test_a_test_split_without_labels_gives_way_to_the_validation_split(
+    tmp_path, classes, write, pixels, inside
+):
+    classes("train")
+    classes("val", count=2)
+    write(f"test/{inside}".rstrip("/"), pixels(3, 4))
+    data = load_dataset(REF, tmp_path)
+    assert data.test.counts == (2, 2)
+    assert data.record.notes == ("test has no labels and is not used", "val is the test split")
+    with pytest.raises(DatasetError, match=r"has no labels \(test_split: test\)"):
+        load_dataset(ref(test_split="test"), tmp_path)
+
+
+def test_without_any_labeled_test_split_a_fifth_is_held_out(tmp_path, classes, write, pixels):
+    classes("train")
+    write("test", pixels(3, 4))
+    data = load_dataset(REF, tmp_path)
+    assert data.test.counts == (1, 1)
+    assert "test has no labels and is not used" in data.record.notes
+
+
+def test_a_search_space_chooses_among_splits(tmp_path, classes):
+    classes("train")
+    classes("test", count=1)
+    classes("val", count=2)
+    classes("extra", count=3)
+    data = load_dataset(REF, tmp_path)
+    assert data.test.counts == (1, 1)
+    assert "test is the test split; val not used (test_split chooses)" in data.record.notes
+    assert "not used, as train is there: extra" in data.record.notes
+    assert load_dataset(ref(test_split="Val"), tmp_path).test.counts == (2, 2)
+    assert load_dataset(ref(test_split="extra"), tmp_path).test.counts == (3, 3)
+    with pytest.raises(DatasetError, match=r"no split 'dev' to test on .* are test, val, extra"):
+        load_dataset(ref(test_split="dev"), tmp_path)
+
+
+@pytest.mark.parametrize(("train", "test"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_are_compared_composed(tmp_path, classes, train, test):
+    names = {form: unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD")}
+    classes("train", ("bar", names[train]))
+    classes("test", ("bar", names[test]), count=1)
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == ("bar", names["NFC"])
+    assert data.test.counts == (1, 1)
+    classes("train", (names[test],))
+    with pytest.raises(DatasetError, match="is there twice, in two encodings"):
+        load_dataset(REF, tmp_path)
+
+
+def test_a_class_in_another_case_is_matched_and_told(tmp_path, classes):
+    classes("train", ("Cat", "Dog"))
+    classes("test", ("cat", "dog"), count=1)
+    data = load_dataset(REF, tmp_path)
+    assert (data.info.classes, data.test.counts) == (("Cat", "Dog"), (1, 1))
+
+
+def test_all_damaged_files_are_named_at_once(tmp_path, classes):
+    classes("train", count=20)
+    classes("test", count=1)
+    damaged = sorted((tmp_path / "mine" / "train" / "cat").iterdir())[:12]
+    for path in damaged:
+        path.write_bytes(b"<html>")
+    with pytest.raises(DatasetError, match="mine: 12 images cannot be read:") as error:
+        load_dataset(REF, tmp_path)
+    assert [str(path) in str(error.value) for path in damaged] == [True] * 10 + [False] * 2
+    assert "and 2 more" in str(error.value)
+    assert len(error.value.problems) == 12
+
+
+def test_what_is_passed_over_is_counted(tmp_path, classes):
+    classes("train")
+    cat = tmp_path / "mine" / "train" / "cat"
+    for name in ("a.gif", "b.GIF", "notes.txt", ".DS_Store", "._0.png", "Thumbs.db", "README"):
+        (cat / name).write_bytes(b"")
+    (cat / ".ipynb_checkpoints").mkdir()
+    (cat / ".ipynb_checkpoints" / "0-checkpoint.png").write_bytes((cat / "00.png").read_bytes())
+    (tmp_path / "mine" / "train" / "__MACOSX").mkdir()
+    data = load_dataset(REF, tmp_path)
+    assert len(data.train) + len(data.test) == 10
+    assert {each.reason: each.count for each in data.record.skipped} == {
+        "that are hidden": 3,
+        "of type .db": 1,
+        "of type .gif": 2,
+        "of type .txt": 1,
+        "without a type": 1,
+    }
+
+
+def test_a_class_of_other_files_says_what_is_in_it(tmp_path, classes):
+    classes("train")
+    (tmp_path / "mine" / "train" / "emu").mkdir()
+    (tmp_path / "mine" / "train" / "emu" / "0.gif").touch()
+    with pytest.raises(DatasetError, match=r"class 'emu' has no training .*1 file of type \.gif"):
+        load_dataset(REF, tmp_path)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path, classes):
+    classes("../elsewhere")
+    train = tmp_path / "mine" / "train"
+    train.mkdir(parents=True)
+    (train / "cat").symlink_to(tmp_path / "elsewhere" / "cat")
+    (train / "dog").mkdir()
+    (train / "dog" / "more").symlink_to(tmp_path / "elsewhere" / "dog")
+    (train / "dog" / "loop").symlink_to(train)
+    (train / "dog" / "self").symlink_to(train / "dog" / "self")
+    data = load_dataset(REF, tmp_path)
+    assert len(data.train) + len(data.test) == 10
+
+
+def test_a_fifo_or_a_broken_link_named_like_an_image_is_refused_at_once(tmp_path, classes):
+    classes("train")
+    cat = tmp_path / "mine" / "train" / "cat"
+    os.mkfifo(cat / "a.png")
+    (cat / "b.png").symlink_to(cat / "nowhere.png")
+    (cat / "c.png").symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match="3 images cannot be read") as error:
+        load_dataset(REF, tmp_path)
+    assert str(error.value).count("is not a regular file") == 2
+
+
+@pytest.mark.parametrize("name", ["²", "Ⅷ", "a\tb", os.fsdecode(b"\xff"), "[x]*", "-"])
+def test_any_name_of_a_class_is_read(tmp_path, classes, name):
+    classes("train", ("cat", name))
+    data = load_dataset(REF, tmp_path)
+    (shown,) = set(data.info.classes) - {"cat"}
+    assert shown.isprintable() and shown.encode()
+    assert data.train.counts == (4, 4)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_test_split_alone_is_no_data_set(tmp_path, classes, split):
+    classes(split)
+    with pytest.raises(DatasetError, match=f"has {split}, but no folder train; rename"):
+        load_dataset(REF, tmp_path)
+
+
+def test_images_without_labels_say_what_to_do(tmp_path, write, pixels):
+    write("train", pixels(3, 4))
+    with pytest.raises(DatasetError, match=r"images lie directly in it, .* put labels\.csv beside"):
         load_dataset(REF, tmp_path)

@@ -1,10 +1,12 @@
 import json
+from io import BytesIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.load import load_dataset
@@ -186,9 +188,9 @@ def test_image_that_cannot_be_decoded_is_named_by_file_and_row(
         ),
         ([1, 0, 3, 1, 0, 3], None, "class '2' has no training images"),
         ([1, 0, 0, 1, 0, 1], names_metadata(["a", "b", "c"]), "class 'c' has no training images"),
-        (list("abcabc"), None, "labels are string"),
         ([1, 0, None, 1, 0, 2], None, "1 labels are empty"),
-        ([1.0, 0.0, 2.0, 1.0, 0.0, 2.0], None, "labels are double"),
+        ([1.0, 0.5, 2.0, 1.0, 0.0, 2.0], None, "labels are double, and not all are whole"),
+        ([[1], [0], [2], [1], [0], [2]], None, "labels are list<element: int64>; expected"),
     ],
 )
 def test_labels_that_make_no_sense_are_refused(tmp_path, write, images, labels, metadata, message):
@@ -206,10 +208,97 @@ def test_test_label_unknown_to_the_training_images_is_refused(tmp_path, write, i
 
 
 def test_other_columns_are_named(tmp_path, write, images):
-    write("train.parquet", images[1], LABELS, label="target")
+    write("train.parquet", images[1], LABELS, label="species")
     with pytest.raises(
-        DatasetError, match="no column 'label' or 'fine_label'; there are image, target"
+        DatasetError,
+        match="no column 'label' or 'fine_label'; there are image, species; name one with label_",
     ):
+        load_dataset(REF, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["dog", "cat", "emu", "dog", "cat", "emu"], ("cat", "dog", "emu")),
+        (["10", "9", "9", "10", "9", "10"], ("9", "10")),
+        ([True, False, False, True, False, True], ("False", "True")),
+        ([1.0, 0.0, 2.0, 1.0, 0.0, 2.0], tuple("012")),
+        (pa.array(["b", "a", "b", "a", "b", "a"]).dictionary_encode(), ("a", "b")),
+        (pa.array([1, 0, 1, 0, 1, 0], pa.uint8()).dictionary_encode(), ("0", "1")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("column", ["labels", "target", "Class"])
+def test_labels_of_every_kind_are_read(tmp_path, write, images, labels, classes, column):
+    write("train.parquet", images[1], labels, label=column)
+    write("test.parquet", images[1], labels, label=column)
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == classes
+    values = labels.to_pylist() if isinstance(labels, pa.Array) else labels
+    names = [str(int(v)) if isinstance(v, float) else str(v) for v in values]
+    assert torch.equal(data.train.images, in_order(images[0], [classes.index(n) for n in names]))
+    assert data.record.notes == (f"images are column 'image', labels are column {column!r}",)
+
+
+def test_a_search_space_chooses_columns(tmp_path, images):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    columns = {"photo": images[1], "fine_label": LABELS, "coarse_label": [0, 0, 1, 1, 0, 1]}
+    for split in ("train", "test"):
+        pq.write_table(pa.table({**columns, "crop": images[1][::-1]}), folder / f"{split}.parquet")
+    data = load_dataset(REF, tmp_path)
+    assert len(data.info.classes) == 3
+    assert "there is also coarse_label (label_column chooses)" in data.record.notes
+    chosen = DatasetRef(
+        name="mine",
+        format="parquet",
+        path="mine",
+        image_column="crop",
+        label_column="coarse_label",
+    )
+    data = load_dataset(chosen, tmp_path)
+    assert data.train.counts == (3, 3)
+    assert torch.equal(data.train.images, in_order(images[0][::-1], columns["coarse_label"]))
+    other = DatasetRef(name="mine", format="parquet", path="mine", label_column="species")
+    with pytest.raises(DatasetError, match=r"no column 'species' \(label_column\); there are pho"):
+        load_dataset(other, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "unlabeled", [[-1, -1], pa.array([None, None], pa.int64()), pa.array([float("nan")] * 2), None]
+)
+def test_a_test_split_without_labels_gives_way_to_the_validation_split(
+    tmp_path, write, images, unlabeled
+):
+    write("train.parquet", images[1], LABELS)
+    column = "id" if unlabeled is None else "label"
+    write("test.parquet", images[1][:2], unlabeled or [7, 8], label=column)
+    assert "a fifth" in load_dataset(REF, tmp_path).record.notes[-1]
+    write("validation.parquet", images[1][:3], LABELS[:3])
+    data = load_dataset(REF, tmp_path)
+    assert data.test.counts == (1, 1, 1)
+    assert data.record.notes == (
+        "test has no labels and is not used",
+        "validation is the test split",
+    )
+    chosen = DatasetRef(name="mine", format="parquet", path="mine", test_split="test")
+    with pytest.raises(DatasetError, match="has no labels"):
+        load_dataset(chosen, tmp_path)
+
+
+def test_training_images_without_labels_are_refused(tmp_path, write, images):
+    write("train.parquet", images[1], [-1] * 6)
+    with pytest.raises(DatasetError, match="the training images have none"):
+        load_dataset(REF, tmp_path)
+
+
+def test_files_are_found_in_any_case_and_in_the_only_configuration(tmp_path, write, images):
+    write("plain/Train.parquet", images[1], LABELS)
+    write("plain/TEST.parquet", images[1], LABELS)
+    data = load_dataset(REF, tmp_path)
+    assert len(data.train) == len(data.test) == 6
+    write("full/train.parquet", images[1], LABELS)
+    with pytest.raises(DatasetError, match="several configurations, full, plain; name one"):
         load_dataset(REF, tmp_path)
 
 
@@ -232,22 +321,24 @@ def test_empty_split_is_refused(tmp_path, write, images, file):
 
 def test_single_image_of_a_class_cannot_be_split(tmp_path, write, images):
     write("train.parquet", images[1], [0, 0, 0, 1, 1, 2])
-    with pytest.raises(DatasetError, match="class 2 has one image"):
+    with pytest.raises(DatasetError, match="class '2' has one image"):
         load_dataset(REF, tmp_path)
 
 
-def test_registered_parquet_must_have_the_recorded_size(tmp_path, write, images, shrink):
-    shrink("cifar10-jpeg", classes=tuple("abc"), train_images=6, test_images=6)
+def test_registered_parquet_must_have_the_recorded_size(tmp_path, write, pixels, encode, shrink):
+    shrink("cifar10-jpeg", classes=tuple("012"), train_images=6, test_images=6)
+    contents = [encode(image, "JPEG") for image in pixels(6, 8)]
     for split in ("train", "test"):
-        write(f"../cifar10/{split}.parquet", images[1], LABELS)
+        write(f"../cifar10/{split}.parquet", contents, LABELS)
     with pytest.raises(
         DatasetError, match=r"train\.parquet, row 0: the image is 8×8 pixels, not 32×32"
     ):
         load_dataset(DatasetRef(name="cifar10-jpeg"), tmp_path)
     shrink("cifar10-jpeg", image_size=8)
     data = load_dataset(DatasetRef(name="cifar10-jpeg"), tmp_path)
-    assert torch.equal(data.train.images, in_order(images[0], LABELS))
-    assert data.info.classes == tuple("abc")
+    decoded = [np.asarray(Image.open(BytesIO(content))) for content in contents]
+    assert torch.equal(data.train.images, in_order(np.stack(decoded), LABELS))
+    assert data.info.classes == tuple("012")
 
 
 @pytest.mark.slow
