@@ -133,13 +133,17 @@ class UnitContext:
         """
         return self._store.read_unit(key)
 
-    def check_fingerprint(self, fingerprint: str) -> None:
+    def check_fingerprint(self, fingerprint: str, classes: Sequence[str] = ()) -> None:
         """Refuse, before any work, images that differ from those behind the store's other results.
+
+        Args:
+            fingerprint: hash of the images.
+            classes: names of the data set's classes, which the store remembers.
 
         Raises:
             StoreError: they differ.
         """
-        self._store.check_fingerprint(self._unit.dataset, fingerprint)
+        self._store.check_fingerprint(self._unit.dataset, fingerprint, classes)
 
     def report_progress(
         self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distill_core.settings import DatasetRef
@@ -18,26 +18,60 @@ _REQUIRED = ("run", "space", "started", "plan")
 _log = logging.getLogger(__name__)
 
 
-def check_fingerprint(storage: Storage, dataset: DatasetRef, fingerprint: str) -> None:
+def check_fingerprint(
+    storage: Storage, dataset: DatasetRef, fingerprint: str, classes: Sequence[str] = ()
+) -> None:
     """Remember which images are behind a data set's name, and refuse others.
+
+    Args:
+        storage: of the store.
+        dataset: the data set.
+        fingerprint: hash of its images.
+        classes: names of its classes, which are remembered but may change.
 
     Raises:
         StoreError: the store already holds results on other images of this name and version.
     """
     name = dataset_name(dataset)
-    record = {"name": dataset.name, "version": dataset.version, "fingerprint": fingerprint}
-    known = storage.get(name)
+    record: dict[str, Any] = {
+        "name": dataset.name,
+        "version": dataset.version,
+        "fingerprint": fingerprint,
+    }
+    if classes:
+        record["classes"] = list(classes)
+    known = read_dataset(storage, dataset)
     if known is None and storage.create(name, atomic_files.to_json_bytes(record)):
         return
-    known = known or storage.get(name) or b""  # another process may just have created it
-    where = storage.where(name)
-    other = atomic_files.parse_json(where, known).get("fingerprint")
+    known = known or read_dataset(storage, dataset) or {}  # another process may have created it
+    refuse_other_images(storage, dataset, fingerprint, known)
+    if classes and "classes" not in known:
+        # Version 0.1.0 left them out; processes that do this at once write the same.
+        storage.put(name, atomic_files.to_json_bytes(record))
+
+
+def read_dataset(storage: Storage, dataset: DatasetRef) -> dict[str, Any] | None:
+    """Return what a store remembers of a data set: `fingerprint`, perhaps `classes`; or None.
+
+    Raises:
+        StoreError: the record is damaged.
+    """
+    name = dataset_name(dataset)
+    content = storage.get(name)
+    return None if content is None else atomic_files.parse_json(storage.where(name), content)
+
+
+def refuse_other_images(
+    storage: Storage, dataset: DatasetRef, fingerprint: str, known: Mapping[str, Any]
+) -> None:
+    """Raise a StoreError if a store's results were computed from other images."""
+    other = known.get("fingerprint")
     if other != fingerprint:
         raise StoreError(
             f"data set {dataset.name} (version {dataset.version}) has other images than those that"
             f" the results in {storage.address} were computed from ({fingerprint} here, {other}"
-            f" there, see {where}); restore the files, or give the changed data set a new version,"
-            " or use another store"
+            f" there, see {storage.where(dataset_name(dataset))}); restore the files, or give the"
+            " changed data set a new version, or use another store"
         )
 
 

@@ -279,9 +279,23 @@ class Store:
 
     # Data sets and launches
 
-    def check_fingerprint(self, dataset: DatasetRef, fingerprint: str) -> None:
+    def check_fingerprint(
+        self, dataset: DatasetRef, fingerprint: str, classes: Sequence[str] = ()
+    ) -> None:
         """Remember which images are behind a data set's name; StoreError if they were others."""
-        records.check_fingerprint(self.storage, dataset, fingerprint)
+        records.check_fingerprint(self.storage, dataset, fingerprint, classes)
+
+    def read_class_names(self, dataset: DatasetRef, fingerprint: str) -> list[str] | None:
+        """Return a data set's class names when its first result was made; None if unknown.
+
+        Raises:
+            StoreError: results were computed from other images than those of the fingerprint.
+        """
+        known = records.read_dataset(self.storage, dataset)
+        if known is None:
+            return None
+        records.refuse_other_images(self.storage, dataset, fingerprint, known)
+        return known.get("classes")
 
     def write_run(
         self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]

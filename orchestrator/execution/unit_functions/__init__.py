@@ -73,7 +73,7 @@ def _load_dataset(unit: Unit, context: UnitContext) -> Dataset:
     """Load the whole data set of a unit, checked before any work is done."""
     whole = replace(unit.dataset, classes=())  # units of other classes use the same images
     dataset = load_cached_dataset(whole, context.data_root, context.device)
-    context.check_fingerprint(dataset.fingerprint)
+    context.check_fingerprint(dataset.fingerprint, dataset.info.classes)
     reset_peak_memory(context.device)
     return dataset
 
