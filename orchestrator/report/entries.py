@@ -3,8 +3,10 @@
 Accuracies are printed in percent, differences in points.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
+
+import numpy as np
 
 from orchestrator.analysis.statistics import (
     Array,
@@ -141,15 +143,57 @@ def build_spread_entries(
     return tuple(TableEntry(text=text, keys=keys) for text in texts)
 
 
-def rank_summaries(competing: Mapping[T, GroupSummary | None]) -> dict[T, Emphasis]:
-    """Return which summaries are best and second; none has a rank where all are equal."""
-    # Ranks compare the printed means, so that numbers which read the same are marked the same.
-    means = {name: format_percent(summary.mean) for name, summary in competing.items() if summary}
-    ordered = sorted(set(means.values()), key=float, reverse=True)
-    if len(ordered) < 2:
-        return {}
-    emphasis = dict(zip(ordered, _RANKS, strict=False))
-    return {name: emphasis[mean] for name, mean in means.items() if mean in emphasis}
+def rank_measurements(competing: Mapping[T, Measurement | None]) -> dict[T, Emphasis]:
+    """Return which measurements are best and second, as `rank_accuracies` does.
+
+    One that is not above chance has no rank.
+    """
+    measured = {name: m for name, m in competing.items() if m is not None and m.accuracies}
+    ranks = rank_accuracies({name: m.accuracies for name, m in measured.items()})
+    return {name: rank for name, rank in ranks.items() if not measured[name].is_chance}
+
+
+def rank_accuracies(competing: Mapping[T, Mapping[int, Array]]) -> dict[T, Emphasis]:
+    """Return which accuracies (networks,) by seed are best and second.
+
+    See `rank_clearly`; differences are paired by seed and network.
+    """
+    means = {
+        name: float(np.concatenate(list(found.values())).mean())
+        for name, found in competing.items()
+        if found
+    }
+
+    def is_worse(low: T, high: T) -> bool:
+        differences = paired_differences(competing[high], competing[low])
+        return bool(differences) and differs_from_zero(differences)
+
+    return rank_clearly(sorted(means, key=lambda name: -means[name]), is_worse)
+
+
+def rank_clearly(ordered: Sequence[T], is_worse: Callable[[T, T], bool]) -> dict[T, Emphasis]:
+    """Return which of some names are best and second, as far as they clearly differ.
+
+    Best are the first and all that are not clearly worse; second are the same among the others.
+    Nothing is marked where nothing is clearly worse than the marked.
+
+    Args:
+        ordered: names, best first.
+        is_worse: returns whether its first argument is clearly worse than its second.
+    """
+    ranks: dict[T, Emphasis] = {}
+    left = list(ordered)
+    for rank in _RANKS:
+        if not left:
+            break
+        first = left[0]
+        worse = [name for name in left[1:] if is_worse(name, first)]
+        # The last group is second on its own only if it is one: ranks within it are unknown.
+        if not worse and not (ranks and len(left) == 1):
+            break
+        ranks |= dict.fromkeys((name for name in left if name not in worse), rank)
+        left = worse
+    return ranks
 
 
 def pair_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
@@ -169,6 +213,8 @@ def collect_footnotes(sources: Iterable[Measurement | Trajectory]) -> tuple[str,
 
 def _collect_notes(source: Measurement | Trajectory) -> list[str]:
     notes = list(dict.fromkeys(cell.note for cell in source.cells if cell.note))
+    if isinstance(source, Measurement) and source.is_chance:
+        notes.append("not above chance")
     if source.accuracies and source.missing:
         sets = "class orders" if isinstance(source, Trajectory) else "sets"
         notes.append(f"{len(source.accuracies)} of {len(source.cells)} {sets} so far")

@@ -104,6 +104,8 @@ class Section:
     """The main tables."""
     details: tuple[Table, ...]
     """Their spread, intervals and differences."""
+    facts: str = ""
+    """What the accuracies are over, such as "360 test images of 10 classes; chance is 10.3 %"."""
 
     @property
     def has_results(self) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from orchestrator.analysis.statistics import GroupSummary, summarize_accuracies
 from orchestrator.planning.plan import Cell, Plan, Sweep
+from orchestrator.report.measured_images import MeasuredImages, read_measured_images
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit, list_tables
 from search_spaces.schema import Measure
@@ -104,6 +105,15 @@ class Measurement(_CellGroup):
 
     summary: GroupSummary | None
     """Statistics of the accuracies; None without any."""
+    tested: MeasuredImages | None = None
+    """None where no rows are."""
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether guessing explains the mean accuracy."""
+        if self.summary is None or self.tested is None:
+            return False
+        return self.tested.is_chance(self.summary.mean)
 
     @property
     def set_keys(self) -> tuple[str | None, ...]:
@@ -196,9 +206,13 @@ def label_dataset(unit: Unit) -> str:
 
 def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterator[Measurement]:
     accuracies: dict[str, Array] = {}
+    tested: dict[str, MeasuredImages] = {}
     # Rows may come in any order, but networks are paired by their index.
     for key, rows in evaluations.sort_values("network_index").groupby("key"):
         accuracies[str(key)] = rows["accuracy"].to_numpy(dtype=np.float64)
+        measured = read_measured_images(plan.units[str(key)], rows.iloc[0])
+        if measured is not None:
+            tested[str(key)] = measured
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in _select_cells(plan, "accuracy"):
         point = (_build_scope(plan, cell), cell.network, cell.ipc, cell.method, cell.sweep)
@@ -214,6 +228,7 @@ def _group_measurements(plan: Plan, evaluations: pd.DataFrame) -> Iterator[Measu
             cells=tuple(cells),
             accuracies=found,
             summary=_summarize(found),
+            tested=next(filter(None, (tested.get(cell.evaluation_key) for cell in cells)), None),
         )
 
 

@@ -72,6 +72,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("network_seed", pa.int64()),
             ("accuracy", pa.float64()),
             ("class_accuracies", _CURVE),
+            ("tested_images", pa.int64()),  # images that `accuracy` is over
+            ("chance", pa.float64()),  # accuracy of naming the most frequent class
             ("train_accuracy", pa.float64()),  # of the last epoch, on the augmented set
             ("train_loss", pa.float64()),
             ("passes", pa.string()),  # how training ran: compiled, or eager and why

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from distill_core.datasets.image_set import ImageSet
 from distill_core.datasets.load import Dataset
 from distill_core.evaluation.continual import build_memory, evaluate_step
 from distill_core.evaluation.evaluate import EvaluatedNetwork, TrainingSet, evaluate_network
@@ -61,7 +62,7 @@ def evaluate(unit: Evaluate, dataset: Dataset, context: UnitContext) -> list[Row
         if len(networks) < num_eval:
             context.save_checkpoint(partial(_write_finished, networks))
     shared = {**columns, "split": unit.split, "network": unit.network}
-    shared |= describe_settings(unit, context)
+    shared |= describe_settings(unit, context) | _describe_test(test)
     return [{**shared, **timed.columns()} for timed in networks]
 
 
@@ -113,6 +114,13 @@ def evaluate_steps(unit: Continual, dataset: Dataset, context: UnitContext) -> l
         place = {"step": step + 1, "classes": list(seen[step])}
         rows.append({**shared, **place, **timed.columns()})
     return rows
+
+
+def _describe_test(test: ImageSet) -> dict[str, Any]:
+    """Return the columns that say what an accuracy is over, and what guessing reaches there."""
+    counts = torch.bincount(test.labels)
+    images = int(counts.sum())
+    return {"tested_images": images, "chance": int(counts.max()) / images}
 
 
 def describe_settings(unit: Evaluate | Continual, context: UnitContext) -> dict[str, Any]:

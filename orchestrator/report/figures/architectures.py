@@ -16,6 +16,7 @@ from orchestrator.report.figures.drawing import (
     add_legend,
     create_panels,
     describe_evidence,
+    draw_chance,
     format_headline,
     get_bounds,
     get_means,
@@ -85,6 +86,7 @@ def draw_bars(
         ax.bar(x, get_means(summaries), width=0.9 * bar_width, color=palette[method])
         handles[method] = Patch(color=palette[method])
         ax.vlines(x, *get_bounds(summaries), color="black", linewidth=1)
+    handles |= draw_chance(ax, chosen)
     name_ticks(ax.xaxis, groups, group_width)
     ax.set_xlim(-0.6, len(groups) - 0.4)
     ax.grid(False, axis="x")

@@ -17,6 +17,7 @@ from orchestrator.report.figures.drawing import (
     add_legend,
     create_panels,
     describe_evidence,
+    draw_chance,
     draw_line,
     format_headline,
     get_bounds,
@@ -66,6 +67,7 @@ def draw_sizes(
     label_ticks(ax.xaxis, ipcs, [str(ipc) for ipc in ipcs])
     ax.set_xlabel("images per class")
     ax.set_ylabel(f"{chosen[0].scope.split} accuracy in %")
+    handles |= draw_chance(ax, chosen)
     if info is not None:
         _add_ratio_axis(ax, ipcs, info)
     add_legend(figure, handles)

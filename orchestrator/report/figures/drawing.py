@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from orchestrator.analysis.statistics import GroupSummary
-from orchestrator.report.figures.style import create_figure, save_figure
+from orchestrator.report.figures.style import MUTED, create_figure, save_figure
 from orchestrator.report.model import Picture, PictureGroup, make_slug
 from orchestrator.report.results import Measurement, Scope, Trajectory
 
@@ -98,6 +98,13 @@ def draw_line(ax: Axes, x: ArrayLike, summaries: Sequence[GroupSummary], color: 
         points, means, color=color, linewidth=1.6, marker="o", markersize=4, solid_capstyle="round"
     )
     return line
+
+
+def draw_chance(ax: Axes, shown: Sequence[Measurement]) -> dict[str, Artist]:
+    """Draw what guessing reaches as a dotted level line, and return it for a legend."""
+    levels = sorted({m.tested.chance for m in shown if m.tested})
+    lines = [ax.axhline(100 * level, color=MUTED, linewidth=1, linestyle=":") for level in levels]
+    return {"chance": lines[0]} if lines else {}
 
 
 def get_means(summaries: Iterable[GroupSummary]) -> Array:

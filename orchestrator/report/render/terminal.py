@@ -20,6 +20,8 @@ def render_terminal(report: Report) -> RenderableType:
     parts: list[RenderableType] = []
     for section in report.sections:
         parts.append(Text(section.title, style="bold"))
+        if section.facts:
+            parts.append(Text(section.facts, style="dim"))
         parts += [render_terminal_table(table) for table in section.tables]
     if report.failures:
         parts.append(render_terminal_table(report.failures))

@@ -64,7 +64,14 @@ def _build_section(scope: Scope, measurements: Sequence[Measurement]) -> Section
         place=scope.place,
         tables=tuple(tables),
         details=tuple(table for table in details if table.rows),
+        facts=_describe_images(measurements),
     )
+
+
+def _describe_images(measurements: Sequence[Measurement]) -> str:
+    """Return what the accuracies of a scope are over; empty where no row says."""
+    facts = list_distinct(m.tested.describe() for m in measurements if m.tested)
+    return f"Accuracy is over {' and '.join(facts)}." if facts else ""
 
 
 def _build_ipc_grids(scope: Scope, measurements: Sequence[Measurement]) -> Iterator[Grid]:

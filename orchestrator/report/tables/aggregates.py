@@ -17,7 +17,12 @@ from orchestrator.analysis.across_cells import (
     probability_of_improvement,
 )
 from orchestrator.analysis.statistics import Array, excludes
-from orchestrator.report.entries import format_interval, format_percent, pair_methods
+from orchestrator.report.entries import (
+    format_interval,
+    format_percent,
+    pair_methods,
+    rank_clearly,
+)
 from orchestrator.report.model import Emphasis, Table, TableEntry, make_slug
 from orchestrator.report.results import Measurement, Results, list_unusual_parts
 from orchestrator.report.tables.all_datasets import build_all_datasets_tables
@@ -28,7 +33,8 @@ _QUARTILES = (
     "Interquartile mean, in %, of accuracies normalized so that chance is 0 and no error is 100,"
     " over all networks of all cells (data set, IPC, network) that all these methods have. The 95"
     " % interval is from a jackknife that leaves out one set at a time."
-    " The best is bold, the second best underlined. Source: Agarwal et al., NeurIPS 2021."
+    " The best and all whose interval overlaps with its are bold, the second best underlined"
+    " likewise. Source: Agarwal et al., NeurIPS 2021."
 )
 _IMPROVEMENT = (
     "Probability, in %, that a network of the first method is more accurate than one of the"
@@ -115,20 +121,23 @@ def _build_quartiles(results: Results, comparison: _Comparison) -> Table:
     normalized: dict[str, list[list[Array]]] = {}
     for method, measurements in comparison.measurements.items():
         normalized[method] = [_normalize(results, m) for m in measurements]
-    means = {
-        method: format_percent(_compute_joint_mean(groups)) for method, groups in normalized.items()
+    means = {method: _compute_joint_mean(groups) for method, groups in normalized.items()}
+    intervals = {
+        method: interquartile_mean_interval(groups) for method, groups in normalized.items()
     }
-    # Ranks compare the printed means, so that numbers which read the same are marked the same.
-    ordered = sorted(set(means.values()), key=float, reverse=True)
-    emphasis: dict[str, Emphasis] = dict(zip(ordered, ("best", "second"), strict=False))
+
+    def is_worse(low: str, high: str) -> bool:
+        below, above = intervals[low], intervals[high]
+        return below is not None and above is not None and below[1] < above[0]
+
+    emphasis = rank_clearly(sorted(means, key=lambda method: -means[method]), is_worse)
     rows = []
     for method, measurements in comparison.measurements.items():
         keys = _list_keys(measurements)
-        mean = TableEntry(text=means[method], emphasis=emphasis.get(means[method]), keys=keys)
-        interval = interquartile_mean_interval(normalized[method])
-        rows.append(
-            (TableEntry(text=method), mean, TableEntry(text=format_interval(interval), keys=keys))
-        )
+        text = format_percent(means[method])
+        mean = TableEntry(text=text, emphasis=emphasis.get(method), keys=keys)
+        interval = format_interval(intervals[method])
+        rows.append((TableEntry(text=method), mean, TableEntry(text=interval, keys=keys)))
     return Table(
         slug=make_slug(*comparison.name, "iqm"),
         title=f"Interquartile mean across cells: {comparison.title}",

@@ -6,7 +6,7 @@ It shows the measurements without swept settings, which come from `evaluations`.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from orchestrator.report.entries import build_accuracy_entry, collect_footnotes, rank_summaries
+from orchestrator.report.entries import build_accuracy_entry, collect_footnotes, rank_measurements
 from orchestrator.report.model import Table, TableEntry, build_row, make_slug
 from orchestrator.report.results import Measurement, Results, list_scopes
 from orchestrator.report.tables.grids import JOINT_ACCURACY
@@ -82,10 +82,8 @@ def _build_table_row(
     place: _Place, methods: dict[str, Measurement | None], notes: Sequence[str]
 ) -> tuple[TableEntry, ...]:
     # The whole training set does not compete with synthetic sets.
-    competing = {
-        method: m.summary for method, m in methods.items() if m is not None and m.ipc is not None
-    }
-    emphasis = rank_summaries(competing)
+    competing = {method: m for method, m in methods.items() if m is not None and m.ipc is not None}
+    emphasis = rank_measurements(competing)
     entries = [
         build_accuracy_entry(m, emphasis.get(method), notes) for method, m in methods.items()
     ]

@@ -15,7 +15,7 @@ from orchestrator.report.entries import (
     build_summary_entry,
     collect_footnotes,
     pair_methods,
-    rank_summaries,
+    rank_accuracies,
 )
 from orchestrator.report.model import MISSING, Section, Table, TableEntry, build_row, make_slug
 from orchestrator.report.results import Results, Scope, Trajectory, format_ipc, list_scopes
@@ -24,7 +24,9 @@ from orchestrator.report.swept_settings import name_swept_method
 _ACCURACY = (
     "Accuracy in % over the classes seen so far: mean ± population standard deviation over class"
     " orders and networks. Average: the mean over all steps, computed for each network. The best"
-    " of each column is bold, the second best underlined."
+    " of each column and all that are not clearly worse are bold, the second best underlined"
+    " likewise. Clearly means that the 95 % interval of the paired difference excludes zero, for"
+    " which it takes several orders."
 )
 _SPREAD = (
     "All values in %. The 95 % interval is Student's t over the means of the class orders; with"
@@ -137,7 +139,9 @@ def _build_accuracies(grid: _StepGrid) -> Table:
     rows = {method: [TableEntry(text=method)] for method in grid.trajectories}
     for part in grid.columns.values():
         summaries = {method: _summarize_part(t, part) for method, t in grid.trajectories.items()}
-        emphasis = rank_summaries(summaries)
+        emphasis = rank_accuracies(
+            {method: _select_part(t, part) for method, t in grid.trajectories.items()}
+        )
         for method, t in grid.trajectories.items():
             entry = build_summary_entry(t, summaries[method], emphasis.get(method), notes)
             rows[method].append(entry)

@@ -7,14 +7,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from orchestrator.analysis.statistics import GroupSummary
 from orchestrator.report.entries import (
     build_accuracy_entry,
     build_difference_entry,
     build_spread_entries,
     collect_footnotes,
     pair_methods,
-    rank_summaries,
+    rank_measurements,
 )
 from orchestrator.report.model import MISSING, Emphasis, Table, TableEntry, build_row
 from orchestrator.report.results import Measurement
@@ -26,12 +25,17 @@ _MEAN = (
     "Accuracy in %: mean ± population standard deviation over all networks of all sets, as in"
     " published tables. "
 )
-ACCURACY = _MEAN + "The best of each column is bold, the second best underlined."
+_MARKS = (
+    "The best of {} is bold, and so is all that is not clearly worse; the second best is"
+    " underlined likewise. Clearly means that the 95 % interval of the paired difference excludes"
+    " zero, which takes several sets. What guessing explains is not marked."
+)
+ACCURACY = _MEAN + _MARKS.format("each column")
+JOINT_ACCURACY = _MEAN + _MARKS.format("each row")
+SWEPT_ACCURACY = _MEAN + _MARKS.format("the table")
 QUOTED_ACCURACY = (
     " Quoted rows are results that others published with their own settings; they are not ranked."
 )
-JOINT_ACCURACY = _MEAN + "The best of each row is bold, the second best underlined."
-SWEPT_ACCURACY = _MEAN + "The best of the table is bold, the second best underlined."
 SPREAD = (
     "All values in %. The 95 % interval is Student's t over the means of the sets; with one set it"
     " covers networks only, and says nothing about other sets. Between sets: sample standard"
@@ -97,13 +101,13 @@ def build_accuracies(grid: Grid) -> Table:
     """Return the accuracies, with methods compared column by column."""
     emphasis: dict[tuple[str, str], Emphasis] = {}
     for column in grid.columns:
-        emphasis |= rank_summaries(_select_competing(grid, [column]))
+        emphasis |= rank_measurements(_select_competing(grid, [column]))
     return _quote(grid, _build_accuracy_table(grid, emphasis, ACCURACY))
 
 
 def build_swept_accuracies(grid: Grid) -> Table:
     """Return the accuracies, with the values of a swept setting compared as well as methods."""
-    emphasis = rank_summaries(_select_competing(grid, grid.columns))
+    emphasis = rank_measurements(_select_competing(grid, grid.columns))
     return _build_accuracy_table(grid, emphasis, SWEPT_ACCURACY)
 
 
@@ -222,17 +226,15 @@ def _find_place(grid: Grid, column: str) -> Place | None:
     return None
 
 
-def _select_competing(
-    grid: Grid, columns: Sequence[str]
-) -> dict[tuple[str, str], GroupSummary | None]:
-    """Return the summaries that some columns compare.
+def _select_competing(grid: Grid, columns: Sequence[str]) -> dict[tuple[str, str], Measurement]:
+    """Return the measurements that some columns compare.
 
     The whole training set does not compete with synthetic sets.
     """
     competing = {}
     for (method, column), m in grid.measurements.items():
         if column in columns and m.ipc is not None:
-            competing[method, column] = m.summary
+            competing[method, column] = m
     return competing
 
 

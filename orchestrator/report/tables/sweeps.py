@@ -11,7 +11,7 @@ from orchestrator.report.entries import (
     build_difference_entry,
     build_spread_entries,
     collect_footnotes,
-    rank_summaries,
+    rank_measurements,
 )
 from orchestrator.report.model import Table, TableEntry, build_row, make_slug
 from orchestrator.report.results import Measurement, Scope, format_ipc
@@ -36,7 +36,7 @@ class _Layout(NamedTuple):
 
 def build_sweep_table(scope: Scope, measurements: Sequence[Measurement]) -> Table:
     """Return accuracies by value, with the best and second of all of them marked."""
-    emphasis = rank_summaries({format_point(m.sweep): m.summary for m in measurements})
+    emphasis = rank_measurements({format_point(m.sweep): m for m in measurements})
     notes = collect_footnotes(measurements)
 
     def build_entry(m: Measurement) -> TableEntry:

@@ -193,7 +193,7 @@ class Grid:
         self.cells.append(Cell(**common, **({"set_key": None} | fields), evaluation_key=unit.key))
         return self.cells[-1]
 
-    def evaluate(self, cell, accuracies):
+    def evaluate(self, cell, accuracies, **columns):
         rows = [
             self._provenance(cell.evaluation_key, seconds=2.0, peak_memory=2**28)
             | {
@@ -204,6 +204,7 @@ class Grid:
                 "network": cell.network,
             }
             | {"network_index": i, "network_seed": 2**62 + i, "accuracy": accuracy}
+            | columns
             for i, accuracy in reversed(list(enumerate(accuracies)))
         ]
         self.write("evaluations", cell.evaluation_key, rows)

@@ -119,6 +119,7 @@ def test_pool_then_set_then_evaluation(store, run):
     assert [networks[0][name] for name in settings] == ["ConvNetW4D2", 0.05, 0.01, 4, 1]
     assert networks[0]["num_eval"] == 3 and networks[0]["lambda_loss"] is None
     assert len({row["settings_hash"] for row in networks}) == 1
+    assert networks[0]["tested_images"] == 359 and 0.1 < networks[0]["chance"] < 0.11
     assert (folder / "DONE").exists()
     assert list((store.root / "tensorboard" / "distill" / unit.key).glob("events*"))
 

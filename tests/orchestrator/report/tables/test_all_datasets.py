@@ -1,5 +1,7 @@
 """All data sets of an experiment in one table."""
 
+import itertools
+
 from orchestrator.report.results import read_results
 from orchestrator.report.tables.aggregates import build_aggregate_tables
 
@@ -16,9 +18,9 @@ def _texts(table):
 
 def test_all_data_sets_in_one_table_as_papers_print_it(grid):
     for dataset, shift in (("svhn", 0.0), ("cifar10", 0.1)):
-        for ipc in (1, 10):
-            grid.cell("Random", ipc, 0, [0.30 + shift, 0.32 + shift], dataset=dataset)
-            grid.cell("DM", ipc, 0, [0.40 + shift, 0.42 + shift], dataset=dataset)
+        for ipc, seed in itertools.product((1, 10), (0, 1)):
+            grid.cell("Random", ipc, seed, [0.30 + shift, 0.32 + shift], dataset=dataset)
+            grid.cell("DM", ipc, seed, [0.40 + shift, 0.42 + shift], dataset=dataset)
         grid.cell("Whole", None, 0, [0.9], dataset=dataset)
     grid.cell("DM", 10, 0, [0.99], dataset="mnist", protocol="strict")
     grid.cell("DM", 10, 0, [0.99], dataset="mnist", sweep=(("lr_img", 1.0),))

@@ -5,7 +5,8 @@ def test_sweep_over_two_settings_is_a_grid(grid, tmp_path, write, read_table):
     for cc in (0.0, 0.05):
         for cm in (0.0, 0.01):
             sweep = (("lambda_cc", cc), ("lambda_cm", cm))
-            grid.cell("DM+IID", 10, 0, [0.5 + cc + cm, 0.5 + cc + cm], sweep=sweep)
+            for seed in (0, 1):
+                grid.cell("DM+IID", 10, seed, [0.5 + cc + cm, 0.5 + cc + cm], sweep=sweep)
     _, text = write(grid, tmp_path / "report")
     assert read_table(text, r"DM+IID, IPC 10, ConvNet: λ\_CC × λ\_CM") == [
         [r"λ\_CC", r"λ\_CM 0", r"λ\_CM 0.01"],
@@ -16,10 +17,11 @@ def test_sweep_over_two_settings_is_a_grid(grid, tmp_path, write, read_table):
 
 def test_sweep_over_one_setting_is_a_column(grid, tmp_path, write, read_table):
     for value in (0.1, 1.0):
-        grid.cell("DM", 10, 0, [value / 2], sweep=(("lr_img", value),))
+        for seed in (0, 1):
+            grid.cell("DM", 10, seed, [value / 2], sweep=(("lr_img", value),))
     _, text = write(grid, tmp_path / "report")
     assert read_table(text, r"DM, IPC 10, ConvNet: lr\_img") == [
         [r"lr\_img", "accuracy"],
-        ["0.1", "<u>5.0</u>"],
-        ["1", "**50.0**"],
+        ["0.1", "<u>5.0 ± 0.0</u>"],
+        ["1", "**50.0 ± 0.0**"],
     ]
