@@ -57,7 +57,7 @@ def test_without_a_home_the_remedy_is_the_whole_path(monkeypatch):
         check_path("~/x")
 
 
-@pytest.mark.parametrize("given", ["new", "new/below", "folder", "ein Ordner/é/数据", "-x"])
+@pytest.mark.parametrize("given", ["new", "new/below", "folder", "my folder/é/数据", "-x"])
 def test_other_paths_are_returned_whether_they_exist_or_not(place, given):
     assert check_path(given, kind="folder").as_posix() == given
 
