@@ -29,6 +29,18 @@ def format_duration(seconds: float) -> str:
     return f"{whole // DAY:,} d {whole % DAY // HOUR:02d} h"
 
 
+def format_count(number: int, noun: str) -> str:
+    """Write "1 unit" or "1,234 units"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_bytes(count: float) -> str:
+    """Write a size as 350 MiB or 1.2 GiB; all sizes that people read are in these."""
+    if count < 2**20:
+        return f"{count / 2**10:.0f} KiB"
+    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
+
+
 def find_last_line(error: object) -> str:
     """Return the last line of an error's text, where Ray says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

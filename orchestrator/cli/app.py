@@ -63,7 +63,7 @@ class LazyCommand(typer.core.TyperCommand):
         return load_command(str(self.name)).make_context(info_name, args, parent, **extra)
 
 
-class ErrorHandlingGroup(typer.core.TyperGroup):
+class ErrorHandlingGroup(options.PlainGroup):
     """Commands that end with one line and exit code 2 where the input is wrong."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
@@ -120,7 +120,7 @@ app = typer.Typer(
     cls=ErrorHandlingGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 

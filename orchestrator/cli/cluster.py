@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from distill_core.paths import PathError, explain_os_error, show_path
-from orchestrator.cli.options import MANY, USAGE_ERROR, build_command, build_request, check_file
+from orchestrator.cli.options import (
+    MANY,
+    USAGE_ERROR,
+    PlainCommand,
+    PlainGroup,
+    build_command,
+    build_request,
+    check_file,
+)
 from orchestrator.cli.run import run
 from orchestrator.cluster.manifests.job import ClusterJob
 from orchestrator.cluster.manifests.kuberay import build_kuberay_job
@@ -29,6 +37,7 @@ FIXED_OPTIONS = {
 """Options of `iid run` that the files set themselves or that a job cannot have."""
 
 cluster = typer.Typer(
+    cls=PlainGroup,
     help="Write job files for Slurm, Kubernetes, AWS or Google Cloud.",
     no_args_is_help=True,
     add_completion=False,
@@ -81,7 +90,7 @@ Run = Annotated[
 ]
 
 
-@cluster.command()
+@cluster.command(cls=PlainCommand)
 def slurm(
     space: Space,
     store: Store = "store",
@@ -111,7 +120,7 @@ def slurm(
     )
 
 
-@cluster.command()
+@cluster.command(cls=PlainCommand)
 def kuberay(
     space: Space,
     image: Image,
@@ -134,7 +143,7 @@ def kuberay(
     _write_or_print(build_kuberay_job(job, image=image, claim=claim, mount=mount), out)
 
 
-@cluster.command("ray-up")
+@cluster.command("ray-up", cls=PlainCommand)
 def ray_up(
     space: Space,
     image: Image,

@@ -1,6 +1,9 @@
 """Options that several commands share, and the console that they print to."""
 
+import inspect
+import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +32,22 @@ def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
     return None if path is None else check_path(path, option.opts[-1], kind="file")
 
 
+def complete_space(incomplete: str) -> list[str]:
+    """Return the shipped search spaces for the completion of a shell; it adds files itself."""
+    from search_spaces.load import list_spaces  # the schema, which --help need not import
+
+    return [name for name, _ in list_spaces() if name.startswith(incomplete)]
+
+
 SpaceArgument = Annotated[
-    str, typer.Argument(metavar="SPACE", help="Shipped search space, or YAML file.")
+    str,
+    typer.Argument(
+        metavar="SPACE",
+        help="Shipped search space, or YAML file.",
+        autocompletion=complete_space,
+    ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -75,6 +91,8 @@ QuietOption = Annotated[
 ]
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Of click, or of the copy of it in newer versions of Typer."""
+PIPE_WIDTH = 10_000
+"""Columns of a table that no terminal shows."""
 MANY = 1_000_000
 """More machines, cores, GPUs or gigabytes than anybody has."""
 LEVELS = {"verbose": logging.INFO, "quiet": logging.ERROR}
@@ -114,6 +132,30 @@ def build_run_options(
     return RunOptions(data_root=data, resources=resources)
 
 
+class PlainCommand(typer.core.TyperCommand):
+    """A command whose help names no type for options that are on or off."""
+
+    def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
+        """Return the parameters, `--help` included."""
+        return hide_flag_types(super().get_params(ctx))
+
+
+class PlainGroup(typer.core.TyperGroup):
+    """Likewise for a group of commands."""
+
+    def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
+        """Return the parameters, `--help` included."""
+        return hide_flag_types(super().get_params(ctx))
+
+
+def hide_flag_types(params: list[Any]) -> list[Any]:
+    """Let help say `--smoke` instead of `--smoke <bool>`."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
 def build_command(name: str, function: Callable[..., None]) -> Any:
     """Turn a function with annotated options into a command that has the options of `iid` too."""
     command = _build_plain_command(name, function)
@@ -140,7 +182,10 @@ def build_verbosity_options() -> list[Any]:
 
 def _build_plain_command(name: str, function: Callable[..., None]) -> Any:
     app = typer.Typer(add_completion=False)
-    app.command(name)(function)
+    # Each paragraph as one line, which help wraps at the width of the terminal.
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, cls=PlainCommand, help=text)(function)
     return typer.main.get_command(app)
 
 
@@ -186,11 +231,27 @@ def is_quiet() -> bool:
     return _stderr.level >= logging.ERROR
 
 
-def build_console() -> "Console":
-    """Return the console for progress and summaries; `--quiet` silences it."""
+def build_console(*, asked: bool = False) -> "Console":
+    """Return the console that a command prints to.
+
+    Commands and file names are never broken into lines: a terminal wraps a long line itself and
+    copies it as one, and what goes into a pipe or a file has no width at all.
+
+    Args:
+        asked: print what the user asked for, as a list or a status; progress and summaries are
+            silenced by `--quiet`.
+    """
     from rich.console import Console
 
-    return Console(quiet=is_quiet())
+    piped = "COLUMNS" not in os.environ and not (sys.stdout and sys.stdout.isatty())
+    return Console(
+        quiet=is_quiet() and not asked, soft_wrap=True, width=PIPE_WIDTH if piped else None
+    )
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON."""
+    print(json.dumps(value, indent=2))
 
 
 def print_error(console: "Console", message: str) -> None:

@@ -1,9 +1,8 @@
 """`iid plan`: what would run, what the store already has, and how long the rest would take."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +13,14 @@ from rich.table import Table
 
 from orchestrator.cli.options import (
     MANY,
+    JsonOption,
     SetOption,
     SmokeOption,
     SpaceArgument,
     StoreOption,
+    build_console,
     build_request,
+    print_json,
 )
 from orchestrator.planning.cost_estimates import estimate_costs, estimate_wall_seconds
 from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, Estimate
@@ -28,7 +30,7 @@ from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.request import Request
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.text import format_duration
+from orchestrator.text import format_bytes, format_count, format_duration
 from orchestrator.units import KINDS
 from search_spaces.experiments import Space
 
@@ -45,13 +47,16 @@ def plan(
         int | None,
         typer.Option(min=1, max=MANY, help="CPU cores to assume (default: this machine's)."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what would run and how long it would take.
 
     Units that the store already has are not counted. Nothing is run and nothing is written.
     """
     request = build_request(space, overrides, smoke)
-    show_plan(request, open_store(store), describe_machine(cpus, gpus), Console())
+    show_plan(
+        request, open_store(store), describe_machine(cpus, gpus), build_console(asked=True), as_json
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,7 @@ class Machine:
         return self.gpus or self.cpus
 
     def __str__(self) -> str:
-        return (
-            _format_count(self.gpus, "GPU") if self.gpus else _format_count(self.cpus, "CPU core")
-        )
+        return format_count(self.gpus, "GPU") if self.gpus else format_count(self.cpus, "CPU core")
 
 
 def describe_machine(cpus: int | None = None, gpus: int | None = None) -> Machine:
@@ -85,8 +88,17 @@ def describe_machine(cpus: int | None = None, gpus: int | None = None) -> Machin
     return Machine(cpus=cpus, gpus=gpus)
 
 
-def show_plan(request: Request, store: Store, machine: Machine, console: Console) -> None:
+def show_plan(
+    request: Request, store: Store, machine: Machine, console: Console, as_json: bool = False
+) -> None:
     """Print the plan of a search space; nothing is run and nothing is written.
+
+    Args:
+        request: the search space.
+        store: what is there already.
+        machine: what to assume for the time.
+        console: where to print.
+        as_json: print plain values instead, for other programs.
 
     Raises:
         SpaceError: the search space cannot be used.
@@ -99,39 +111,86 @@ def show_plan(request: Request, store: Store, machine: Machine, console: Console
         plan, gpu=machine.gpus > 0, store_tables=store.refresh_tables(), done=done
     )
     todo = find_pending(plan, done).pending
+    rows = _count_kinds(plan, done, todo, estimates)
+    if as_json:
+        print_json(
+            {
+                "space": request.name,
+                "store": store.address,
+                "experiments": len(space.experiments),
+                "cells": len(plan.cells),
+                "units": len(plan.units),
+                "to_run": len(todo),
+                "seconds": sum(estimates[key].seconds for key in todo),
+                "wall_seconds": estimate_wall_seconds(plan, todo, estimates, machine.workers),
+                "machine": asdict(machine),
+                "kinds": [asdict(row) for row in rows],
+            }
+        )
+        return
     counts = (
-        _format_count(len(space.experiments), "experiment"),
-        _format_count(len(plan.cells), "cell"),
-        _format_count(len(plan.units), "unit"),
+        format_count(len(space.experiments), "experiment"),
+        format_count(len(plan.cells), "cell"),
+        format_count(len(plan.units), "unit"),
     )
     console.print(f"{request.name}: {', '.join(counts)}", highlight=False, markup=False)
-    console.print(_build_table(plan, done, todo, estimates))
+    console.print(_build_table(rows))
     for line in _write_conclusion(space, plan, store, todo, estimates, machine):
         console.print(line, highlight=False, markup=False)
 
 
-def _build_table(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KindRow:
+    """What a plan has of one kind of unit."""
+
+    kind: str
+    units: int
+    shared: int
+    """Units that several experiments use."""
+    done: int
+    to_run: int
+    seconds: float
+    """Estimated time of those to run, on one core or GPU."""
+    memory: float
+    """Estimated peak of one unit, in bytes."""
+
+
+def _count_kinds(
     plan: Plan, done: frozenset[str], todo: Sequence[str], estimates: Mapping[str, Estimate]
-) -> Table:
+) -> list[KindRow]:
+    shared = {key for key, users in plan.experiments_of().items() if len(users) > 1}
+    rows = []
+    for kind in KINDS:
+        planned = [key for key, unit in plan.units.items() if unit.kind == kind]
+        if not planned:
+            continue
+        running = [key for key in todo if plan.units[key].kind == kind]
+        rows.append(
+            KindRow(
+                kind=kind,
+                units=len(planned),
+                shared=len(shared.intersection(planned)),
+                done=len(done.intersection(planned)),
+                to_run=len(running),
+                seconds=sum(estimates[key].seconds for key in running),
+                memory=max(estimates[key].memory for key in planned),
+            )
+        )
+    return rows
+
+
+def _build_table(rows: Sequence[KindRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("kind", no_wrap=True, min_width=max(map(len, KINDS)))
     for column in ("units", "shared", "done", "to run", "time", "peak memory"):
         table.add_column(column, justify="right")
-    shared = {key for key, users in plan.experiments_of().items() if len(users) > 1}
-    kinds = Counter(unit.kind for unit in plan.units.values())
-    for kind in KINDS:
-        if not kinds[kind]:
-            continue
-        planned = [key for key, unit in plan.units.items() if unit.kind == kind]
-        running = [key for key in todo if plan.units[key].kind == kind]
+    for row in rows:
+        numbers = (row.units, row.shared, row.done, row.to_run)
         table.add_row(
-            kind,
-            f"{len(planned):,}",
-            f"{len(shared.intersection(planned)):,}",
-            f"{len(done.intersection(planned)):,}",
-            f"{len(running):,}",
-            format_duration(sum(estimates[key].seconds for key in running)),
-            format_size(max(estimates[key].memory for key in planned)),
+            row.kind,
+            *(f"{number:,}" for number in numbers),
+            format_duration(row.seconds),
+            format_bytes(row.memory),
         )
     return table
 
@@ -154,7 +213,7 @@ def _write_conclusion(
         else f"{format_duration(total)} of one core"
     )
     lines = [
-        f"To run: {_format_count(len(todo), 'unit')}, {hours};"
+        f"To run: {format_count(len(todo), 'unit')}, {hours};"
         f" about {format_duration(wall)} on {machine}."
     ]
     measured = sum(estimates[key].basis == "measured" for key in todo)
@@ -188,12 +247,3 @@ def _find_custom_datasets(space: Space) -> set[str]:
     for experiment in space.experiments:
         custom |= {ref.name for ref in experiment.datasets if ref.path is not None}
     return custom
-
-
-def format_size(count: float) -> str:
-    """Write a number of bytes as "350 MB" or "1.2 GB"."""
-    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,10 +7,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.options import StoreOption
+from orchestrator.cli.options import JsonOption, StoreOption, build_console, print_json
 from orchestrator.launch.status import STATES, LaunchNote, Status, read_status
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
+from orchestrator.text import format_count
 from orchestrator.units import KINDS, describe_unit
 
 
@@ -19,12 +20,37 @@ def status(
     tracebacks: Annotated[
         bool, typer.Option("--tracebacks", help="Show where in the code units failed.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what is done, running, failed and waiting.
 
     Failed units are listed with their reasons, the last launch with its log file.
     """
-    show_status(open_store(store), Console(), tracebacks=tracebacks)
+    if as_json:
+        print_json(describe_status(read_status(open_store(store))))
+        return
+    show_status(open_store(store), build_console(asked=True), tracebacks=tracebacks)
+
+
+def describe_status(status: Status) -> dict[str, object]:
+    """Return a status as plain values: counts by state and kind, and the failed units."""
+    launch = status.last_launch
+    return {
+        "spaces": list(status.spaces),
+        "counts": {state: dict(status.counts[state]) for state in STATES},
+        "failures": [
+            {
+                "key": failure.unit.key,
+                "unit": describe_unit(failure.unit),
+                "error": failure.error,
+                "reason": failure.reason,
+            }
+            for failure in status.failures
+        ],
+        "others": status.others,
+        "last_launch": launch
+        and {"run": launch.run, "outcome": launch.outcome, "log": launch.log and str(launch.log)},
+    }
 
 
 def show_status(store: Store, console: Console, *, tracebacks: bool = False) -> None:
@@ -43,8 +69,8 @@ def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType
     """Draw a status: a row per kind, then the failures with their reasons."""
     if not status.spaces and status.others:
         return Text(
-            f"{status.others} units are done, but no launch has a record that can be read: see iid"
-            " verify."
+            f"{format_count(status.others, 'unit')} done, but no launch has a record that can be"
+            " read: see iid verify."
         )
     if not status.spaces:
         return Text("Nothing was launched on this store yet.")
@@ -53,7 +79,9 @@ def render_status(status: Status, *, tracebacks: bool = False) -> RenderableType
         name = describe_unit(failure.unit)
         lines.append(Text(f"failed: {name}: {failure.error}: {failure.reason}", style="red"))
     if status.others:
-        lines.append(Text(f"{status.others} more units are done, which earlier launches planned"))
+        lines.append(
+            Text(f"{format_count(status.others, 'more unit')} done, which earlier launches planned")
+        )
     if tracebacks:
         lines += [Text(failure.traceback) for failure in status.failures]
     return Group(_build_table(status), *lines)

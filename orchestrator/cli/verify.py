@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.options import StoreOption
+from orchestrator.cli.options import StoreOption, build_console
 from orchestrator.errors import TableError
 from orchestrator.store import verify as verification
 from orchestrator.store.changed_sources import find_all_changed_sources
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
 from orchestrator.store.verify import Finding, Verification
+from orchestrator.text import format_bytes, format_count
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def verify(
 
     Lists the units that have to be computed again. Deletes nothing.
     """
-    raise typer.Exit(show_verification(open_store(store), Console(), mend=repair))
+    raise typer.Exit(show_verification(open_store(store), build_console(asked=True), mend=repair))
 
 
 def show_verification(store: Store, console: Console, *, mend: bool = False) -> int:
@@ -56,7 +57,8 @@ def show_verification(store: Store, console: Console, *, mend: bool = False) -> 
     seen = verification.verify(store)
     _print_findings(seen.findings, console)
     _print_changed_sources(store, console)
-    extent = f"{seen.units} units, {seen.files} files, {seen.bytes / 2**20:.1f} MiB"
+    counts = format_count(seen.units, "unit"), format_count(seen.files, "file")
+    extent = f"{', '.join(counts)}, {format_bytes(seen.bytes)}"
     if seen.intact:
         console.print(f"{extent}: everything is as it was computed.", highlight=False)
         return 0
@@ -113,10 +115,13 @@ def _print_findings(findings: Sequence[Finding], console: Console) -> None:
 
 def _summarize_actions(seen: Verification) -> str:
     counts = {
-        "units to compute again": len(seen.recompute),
-        "rows to publish again": sum(finding.action == "publish" for finding in seen.findings),
-        "files to set aside": sum(finding.action == "set aside" for finding in seen.findings),
+        "unit": len(seen.recompute),
+        "row": sum(finding.action == "publish" for finding in seen.findings),
+        "file": sum(finding.action == "set aside" for finding in seen.findings),
     }
+    verbs = {"unit": "compute again", "row": "publish again", "file": "set aside"}
     named = ", ".join(f"{kind} {key}" for kind, key in seen.recompute[:5])
-    todo = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    todo = ", ".join(
+        f"{format_count(count, what)} to {verbs[what]}" for what, count in counts.items() if count
+    )
     return f"{todo} ({named}{', …' if len(seen.recompute) > 5 else ''})" if named else todo

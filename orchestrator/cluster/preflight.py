@@ -34,7 +34,7 @@ from orchestrator.cluster.software_check import describe_mismatch, read_software
 from orchestrator.errors import LaunchError, StoreError
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.text import find_last_line
+from orchestrator.text import find_last_line, format_bytes
 from orchestrator.units import ImportExtractor, ImportSet, Unit
 
 _log = logging.getLogger(__name__)
@@ -254,7 +254,7 @@ def _send_archive(archive: DatasetArchive, nodes: Sequence[CheckedNode]) -> None
         except (RayError, OSError) as error:
             raise LaunchError(
                 f"node {each.name} cannot keep data set {archive.name}"
-                f" ({archive.size / 1e6:,.0f} MB): {find_last_line(error)}; free some space, or"
+                f" ({format_bytes(archive.size)}): {find_last_line(error)}; free some space, or"
                 " name another folder there with IID_NODE_CACHE"
             ) from error
         _log.info("sent data set %s to node %s: %s", archive.name, each.name, place)

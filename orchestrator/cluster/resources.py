@@ -14,6 +14,7 @@ from typing import NamedTuple
 from orchestrator.errors import LaunchError
 from orchestrator.planning.cohorts import cohort_key, count_added_bytes
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
+from orchestrator.text import format_bytes
 from orchestrator.units import Unit, needs_gpu
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Node:
     def __str__(self) -> str:
         memory = ""
         if self.gpu_memory is not None:
-            memory = f" of {_format_gigabytes(self.gpu_memory)} GB"
+            memory = f" of {format_bytes(self.gpu_memory)}"
         gpus = f", {self.gpus:g} GPU{memory}" if self.gpus else ""
         return f"{self.name} ({self.cpus:g} CPU{gpus})"
 
@@ -154,7 +155,8 @@ def allocate(
             f" {max_cpus:g} CPUs and {max_gpus:g} GPUs; lower --cpus-per-trial or"
             " --gpus-per-trial"
         )
-    _log.info("%d trials at a time, each with %g CPU and %g GPU; %s", slots, cpus, gpus, reason)
+    why = f"; {reason}" if reason else ""
+    _log.info("%d trials at a time, each with %g CPU and %g GPU%s", slots, cpus, gpus, why)
     return Capacity(cpus=cpus, gpus=gpus, slots=slots, reason=reason)
 
 
@@ -183,8 +185,8 @@ def choose_gpu_share(nodes: Iterable[Node], *, cpus: float, need: GpuNeed) -> Gp
     by_cpu = _round_down_to_power_of_two(cores_per_gpu / cpus)
     share = 1 / min(MAX_SHARING, by_memory, by_cpu)
     reason = (
-        f"{share:g} GPU per unit: the largest needs {_format_gigabytes(need.memory)} GB of"
-        f" {_format_gigabytes(memory)} GB"
+        f"{share:g} GPU per unit: the largest needs {format_bytes(need.memory)} of"
+        f" {format_bytes(memory)}"
     )
     if need.memory > memory:
         reason += ", so it may not fit; smaller sets or batches would"
@@ -212,7 +214,3 @@ def _count_slots(node: Node, cpus: float, gpus: float) -> int:
     if not gpus:
         return by_cpu
     return min(by_cpu, math.floor(node.gpus) * math.floor(1 / gpus))
-
-
-def _format_gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f}".removesuffix(".0")

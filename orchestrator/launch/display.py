@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.launch.progress import LaunchProgress, Running
-from orchestrator.text import format_duration
+from orchestrator.text import format_count, format_duration
 from orchestrator.units import KINDS, describe_unit
 
 PLAIN_SECONDS = 15.0
@@ -90,7 +90,8 @@ def format_line(progress: LaunchProgress) -> str:
 
 
 def _format_wait(progress: LaunchProgress) -> str:
-    return f"waiting for {len(progress.held_elsewhere)} units that another launch is computing"
+    units = format_count(len(progress.held_elsewhere), "unit")
+    return f"waiting for {units} that another launch is computing"
 
 
 def _format_deaths(progress: LaunchProgress) -> str:

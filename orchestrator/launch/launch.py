@@ -38,6 +38,7 @@ from orchestrator.planning.ready_queue import ReadyQueue
 from orchestrator.store import provenance, run_log
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.store import Store
+from orchestrator.text import format_bytes
 from orchestrator.units import KINDS
 
 _log = logging.getLogger(__name__)
@@ -211,7 +212,7 @@ class _LaunchProcess:
         self._print(f"{len(nodes)} node{'s' * (len(nodes) > 1)}: {names}")
         if archives.sent:
             sent = [
-                f"{name} ({archive.size / 1e6:,.1f} MB)" for name, archive in archives.sent.items()
+                f"{name} ({format_bytes(archive.size)})" for name, archive in archives.sent.items()
             ]
             self._print(f"Sent to nodes that lacked it: {', '.join(sent)}")
         return nodes, dataset_transfer.build_cluster_trial(archives)

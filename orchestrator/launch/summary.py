@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.execution.commit import describe_taker
 from orchestrator.launch.progress import Failure, LaunchProgress
-from orchestrator.text import choose_error_console, format_duration
+from orchestrator.text import choose_error_console, format_count, format_duration
 from orchestrator.units import Unit, describe_unit
 
 SHOWN_FAILURES = 10
@@ -98,7 +98,10 @@ def print_summary(summary: Summary, console: Console) -> None:
     A quiet console still lets errors through, to stderr.
     """
     if summary.run is None:
-        console.print(f"Everything is already done: {summary.already} units, nothing to compute.")
+        console.print(
+            f"Everything is already done: {format_count(summary.already, 'unit')}, nothing"
+            " to compute."
+        )
         return
     console.print(_build_table(summary))
     if summary.deaths:

@@ -1,7 +1,13 @@
 import pytest
 from rich.console import Console
 
-from orchestrator.text import choose_error_console, format_duration
+from orchestrator.text import (
+    choose_error_console,
+    clean_message,
+    format_bytes,
+    format_count,
+    format_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +37,22 @@ def test_errors_are_printed_even_if_the_console_is_quiet(capsys):
     assert capsys.readouterr() == ("", "an error\n")
     loud = Console()
     assert choose_error_console(loud) is loud
+
+
+def test_sizes_and_counts_are_written_in_one_way():
+    assert [format_bytes(size) for size in (2000, 5 * 2**20, 3 * 2**30)] == [
+        "2 KiB",
+        "5 MiB",
+        "3.0 GiB",
+    ]
+    assert [format_count(count, "unit") for count in (0, 1, 1234)] == [
+        "0 units",
+        "1 unit",
+        "1,234 units",
+    ]
+
+
+def test_a_message_has_nothing_that_moves_the_cursor_and_no_endless_line():
+    assert clean_message("a\x1b[31mb\x07\u202ec\nd") == "a\\x1b[31mb\\x07\\u202ec\nd"
+    assert clean_message("👩🏽\u200d🔬 é λ") == "👩🏽\u200d🔬 é λ"
+    assert len(clean_message("x" * 10_000)) < 1000

@@ -1,6 +1,8 @@
 """The command line as a whole: its help, its version, what it imports to show them."""
 
 import inspect
+import json
+import os
 import subprocess
 import sys
 from importlib import import_module, metadata
@@ -80,3 +82,57 @@ def test_a_misspelled_command_gets_a_suggestion():
 def test_wrong_input_ends_with_a_message_and_code_2(tmp_path):
     result = CliRunner().invoke(app, ["status", "--store", str(tmp_path / "none")])
     assert result.exit_code == 2 and result.output.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_no_type_for_what_is_on_or_off(name):
+    assert "<bool>" not in CliRunner().invoke(app, [name, "-h"], env={"COLUMNS": "200"}).output
+
+
+def test_completion_knows_commands_options_and_spaces():
+    def complete(line):
+        asked = {"_IID_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": "99"}
+        asked["COMP_CWORD"] = str(len(line.split()) - (not line.endswith(" ")))
+        ended = subprocess.run(
+            [sys.executable, "-m", "orchestrator"],
+            env={**os.environ, **asked},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ended.stdout.split()
+
+    assert complete("iid ver") == ["verify"]
+    assert complete("iid run quick") == ["quickstart"]
+    assert {"--store", "--json"} <= set(complete("iid plan --"))
+
+
+def test_lists_and_states_are_also_json(tmp_path):
+    def read(*words):
+        ended = CliRunner().invoke(app, [*words, "--json"])
+        assert ended.exit_code == 0, ended.output
+        return json.loads(ended.output)
+
+    (tmp_path / "store").mkdir()
+    store = ("--store", str(tmp_path / "store"))
+    assert read("spaces")[0]["name"] == "quickstart"  # what a new user looks for
+    digits = {row["name"]: row for row in read("datasets")}["digits"]
+    assert digits["train_images"] == 1438 and len(digits["classes"]) == 10 and digits["folder"]
+    plan = read("plan", "quickstart", *store)
+    assert plan["to_run"] == plan["units"] == sum(row["units"] for row in plan["kinds"])
+    assert plan["seconds"] > 0 and plan["store"] == store[1]
+    assert read("status", *store)["counts"]["done"] == {}
+
+
+def test_what_goes_into_a_pipe_is_not_wrapped(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "datasets", "--data", "a long name " * 15],
+        env={key: value for key, value in os.environ.items() if key != "COLUMNS"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = ended.stdout.splitlines()
+    assert any(line.startswith("svhn: ") and line.endswith("data folder") for line in lines)
+    assert max(map(len, lines)) > 120

@@ -14,7 +14,7 @@ from orchestrator.errors import LaunchError
 from orchestrator.planning.cost_model import PROCESS_BYTES, Estimate
 from orchestrator.units import Select, TrainExtractor
 
-GB = 10**9
+GB = 2**30
 
 
 def build_node(cpus=16.0, gpus=1.0, gpu_memory=40 * GB, name="10.0.0.1"):
@@ -30,7 +30,9 @@ def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
         [build_node()], cpus=1, need=GpuNeed(units=100, memory=int(memory * GB))
     )
     assert chosen == share
-    assert reason.startswith(f"{share:g} GPU per unit: the largest needs {memory:g} GB of 40 GB")
+    assert reason.startswith(
+        f"{share:g} GPU per unit: the largest needs {memory:.1f} GiB of 40.0 GiB"
+    )
     assert ("may not fit" in reason) == (memory > 40)
 
 
@@ -39,11 +41,11 @@ def test_a_unit_gets_the_part_of_a_gpu_that_its_memory_needs(memory, share):
     [
         ([build_node(gpus=0.0, gpu_memory=None)], 100, 0.0, ""),
         ([build_node(gpus=4.0)], 4, 1.0, "no more units than GPUs"),
-        ([build_node(gpus=4.0)], 5, 0.25, "needs 1 GB of 40 GB"),
+        ([build_node(gpus=4.0)], 5, 0.25, "needs 1.0 GiB of 40.0 GiB"),
         ([build_node(gpu_memory=None)], 100, 1.0, "is not known"),
         ([build_node(), build_node(gpu_memory=None)], 100, 1.0, "is not known"),
-        ([build_node(), build_node(gpu_memory=3 * GB)], 100, 0.5, "of 3 GB"),
-        ([build_node(), build_node(gpus=0.0, gpu_memory=None)], 100, 0.25, "of 40 GB"),
+        ([build_node(), build_node(gpu_memory=3 * GB)], 100, 0.5, "of 3.0 GiB"),
+        ([build_node(), build_node(gpus=0.0, gpu_memory=None)], 100, 0.25, "of 40.0 GiB"),
         ([build_node(cpus=8.0, gpus=4.0)], 100, 0.5, "no more CPU cores"),
         ([build_node(cpus=1.0, gpus=4.0)], 100, 1.0, "no more CPU cores"),
     ],
@@ -101,5 +103,5 @@ def test_the_need_is_that_of_the_largest_unit_that_computes_on_a_gpu():
 
 
 def test_a_node_is_named_with_what_it_has():
-    assert str(build_node(cpus=8.0, gpus=2.0)) == "10.0.0.1 (8 CPU, 2 GPU of 40 GB)"
+    assert str(build_node(cpus=8.0, gpus=2.0)) == "10.0.0.1 (8 CPU, 2 GPU of 40.0 GiB)"
     assert str(build_node(cpus=2.0, gpus=0.0, gpu_memory=None)) == "10.0.0.1 (2 CPU)"

@@ -80,7 +80,7 @@ def test_waiting_for_another_launch_is_shown(small_plan):
     progress = LaunchProgress(units=plan.units)
     unit = next(iter(plan.units.values()))
     progress.record_wait(unit)
-    assert "waiting for 1 units that another launch is computing" in format_line(progress)
+    assert "waiting for 1 unit that another launch is computing" in format_line(progress)
     progress.record_start(unit)
     assert "another launch" not in format_line(progress)
 

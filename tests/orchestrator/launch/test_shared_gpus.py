@@ -42,11 +42,11 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
     plan = Plan(
         units={**{unit.key: unit for unit in chosen}, **plan.units}, cells=(*cells, *plan.cells)
     )
-    monkeypatch.setattr(preflight, "read_gpu_memory", lambda: 40 * 10**9)
+    monkeypatch.setattr(preflight, "read_gpu_memory", lambda: 40 * 2**30)
     console = Console(file=io.StringIO(), width=200)
     assert harness.launch(plan, runner="data_runner:run_unit", console=console).exit_code == 0
     shown = console.file.getvalue()
-    assert "4 at a time with 1 CPU and 0.5 GPU each" in shown and "GB of 40 GB" in shown
+    assert "4 at a time with 1 CPU and 0.5 GPU each" in shown and "GiB of 40.0 GiB" in shown
 
     def seen(kind):
         units = (unit for unit in plan.units.values() if unit.kind == kind)

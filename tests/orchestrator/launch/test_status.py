@@ -98,7 +98,7 @@ def test_done_units_of_earlier_plans_are_counted_apart(harness, units, small_pla
     assert (status.others, status.counts["done"].total()) == (1, 2)
     console = Console(file=io.StringIO(), width=200)
     console.print(render_status(status))
-    assert "1 more units are done" in console.file.getvalue()
+    assert "1 more unit done" in console.file.getvalue()
 
 
 def test_a_unit_is_found_by_the_beginning_of_its_key(harness, units):
@@ -119,8 +119,7 @@ def test_done_units_without_a_record_are_not_passed_over(harness, units):
     out = io.StringIO()
     Console(file=out, width=200).print(render_status(read_status(harness.store)))
     assert (
-        "1 units are done, but no launch has a record that can be read: see iid verify"
-        in out.getvalue()
+        "1 unit done, but no launch has a record that can be read: see iid verify" in out.getvalue()
     )
 
 
