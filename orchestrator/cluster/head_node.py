@@ -58,8 +58,12 @@ def check_reachable(address: str) -> None:
         OSError: nothing answers, or something other than Ray.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError(f"{address!r} is not host:port")
+    if not host or not port.isdecimal() or " " in host:
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    if "://" in host:
+        raise ValueError(f"{address!r} is an address of Ray's client; give HOST:PORT of the head")
+    if not 0 < int(port) < 2**16:
+        raise ValueError(f"there is no port {port}")
     endpoint = (host.strip("[]"), int(port))
     with socket.create_connection(endpoint, timeout=CONNECT_SECONDS) as connection:
         # With TLS the server expects a handshake first; that it accepts the connection must do.
@@ -104,7 +108,7 @@ def _watch(address: str, console: Console, ended: threading.Event) -> None:
             unanswered = 0
         except OSError as error:
             unanswered += 1
-            _log.warning("the head node at %s does not answer: %s", address, error)
+            _log.info("the head node at %s does not answer: %s", address, error)
     choose_error_console(console).print(
         f"The head node of the Ray cluster at {address} does not answer. If it stays away, Ray ends"
         " this launch in about a minute. Then start the cluster again and run the same command:"

@@ -20,6 +20,7 @@ from orchestrator.cluster._compat import (
 )
 from orchestrator.cluster.auth_token import keep_token_private
 from orchestrator.cluster.head_node import check_reachable, find_running_cluster, watch_head_node
+from orchestrator.cluster.ray_noise import divert_noise
 from orchestrator.errors import LaunchError
 from orchestrator.launch.private_folder import (
     choose_socket_place,
@@ -71,6 +72,7 @@ def join_cluster(address: str | None, console: Console) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
+        stack.enter_context(divert_noise())
         if address is None:
             stack.enter_context(_start_ray(console))
         else:
@@ -150,6 +152,11 @@ def _tell(console: Console, line: str) -> None:
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
+def _explain(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or find_last_line(error)
+
+
 def _connect(address: str) -> str:
     """Connect to a cluster; return its host:port."""
     found = address
@@ -162,9 +169,9 @@ def _connect(address: str) -> str:
         ray.init(found, **_OPTIONS)
     except _RAY_ERRORS as error:
         raise LaunchError(
-            f"no Ray cluster can be reached at {found}: {error}; check that it is up (ray status),"
-            " start one (ray start --head), or give the host:port of another; if it asks for a"
-            " token, have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
+            f"no Ray cluster can be reached at {found}: {_explain(error)}; check that it is up"
+            " (ray status), start one (ray start --head), or give the host:port of another; if it"
+            " asks for a token, have it in ~/.ray/auth_token and set RAY_AUTH_MODE=token"
         ) from error
     _log.info("connected to Ray %s at %s", ray.__version__, found)
     return found

@@ -108,7 +108,9 @@ def launch(
             stopped_by = process.run()
         except BaseException as error:
             log = run_log.locate_log(store, settings.run)
-            _log.exception("launch %s broke down; its log is %s", settings.run, log)
+            # What prevented a start is all in the error, which the command prints.
+            level = logging.ERROR if record.is_written else logging.INFO
+            _log.log(level, "launch %s broke down; its log is %s", settings.run, log, exc_info=True)
             record.write_end("error", reason=str(error))
             raise
         summary = summarize(progress, began, run=settings.run, stopped_by=stopped_by)

@@ -261,7 +261,7 @@ def _answer(server, answer, done):
 
 @pytest.mark.parametrize("address", ["localhost", "127.0.0.1:", "127.0.0.1:ray", ":6379"])
 def test_an_address_is_host_and_port(harness, small_plan, address):
-    with pytest.raises(LaunchError, match="is not host:port"):
+    with pytest.raises(LaunchError, match="is not HOST:PORT"):
         harness.launch(small_plan(), address=address)
 
 
