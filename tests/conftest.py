@@ -55,6 +55,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timeout(2 * 3600))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory):
+    """Keep what is remembered of data sets out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def plug_in(tmp_path, monkeypatch):
     """A function that writes a module which can be imported here and in processes started here."""

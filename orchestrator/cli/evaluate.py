@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
@@ -29,6 +30,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.report import keep_origin, print_place, print_replaced
 from orchestrator.cli.run import check_data
+from orchestrator.launch.data_check import build_record, check_loaded
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
@@ -173,6 +175,8 @@ def evaluate_sets(
     check_data([question.dataset], options.data_root, download=download)
     dataset = load_dataset(question.dataset, options.data_root)
     store = store.resolved()
+    found = check_loaded(question.dataset, dataset, store, console)
+    options = replace(options, data=build_record(found))
 
     def report_line(line: str) -> None:
         console.print(Text(line), soft_wrap=True)

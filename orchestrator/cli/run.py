@@ -1,12 +1,13 @@
 """`iid run`: compute what the store lacks of a search space, then write the report."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from distill_core.datasets.files import locate, missing_dataset_error
+from distill_core.datasets.files import locate
 from distill_core.paths import check_path
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.cli.options import (
@@ -27,6 +28,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.report import show_plan_report
 from orchestrator.errors import StoreError, TableError
+from orchestrator.launch.data_check import build_record, check_presence, check_units
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
@@ -83,7 +85,8 @@ def run_space(
     """
     space = request.load()
     work = find_pending(make_plan(space), store.find_done_keys())
-    check_inputs(work.pending_units.values(), options, download=download)
+    pending = work.pending_units.values()
+    options = check_inputs(pending, options, store, console, download=download)
     summary = launch(
         work,
         store,
@@ -104,25 +107,36 @@ def run_space(
     return summary.exit_code
 
 
-def check_inputs(units: Iterable[Unit], options: RunOptions, *, download: bool) -> None:
-    """Check that what units read is in the data folder, before anything starts.
+def check_inputs(
+    units: Iterable[Unit], options: RunOptions, store: Store, console: Console, *, download: bool
+) -> RunOptions:
+    """Check that units can read what they need, before anything starts.
 
-    The nodes of a cluster have their own disks, so there a unit reports what is missing.
+    The nodes of a cluster have their own disks. There, only data sets that are on this machine too
+    are read here, and a unit reports what is missing.
+
+    Returns:
+        The options, with what was found for the record of the launch.
 
     Raises:
-        DatasetError: a data set is missing, or cannot be downloaded.
+        DatasetError: data sets are missing, cannot be read, or do not fit; names all of them.
         SettingsError: a pool of extractors is missing, or a cluster cannot download data.
+        StoreError: the store has results from other images.
     """
-    if options.resources.address is None:
-        units = list(units)
-        check_data((unit.dataset for unit in units), options.data_root, download=download)
-        pools = (unit for unit in units if isinstance(unit, ImportExtractor))
-        check_pools(pools, options.data_root)
-        check_custom(units, options.data_root)
-    elif download:
-        raise SettingsError(
-            "--download downloads to this machine only; download the data before joining a cluster"
-        )
+    units = list(units)
+    data = options.data_root
+    if options.resources.address is not None:
+        if download:
+            raise SettingsError(
+                "--download downloads to this machine only; download the data before joining a"
+                " cluster"
+            )
+        here = [unit for unit in units if locate(unit.dataset, data) is not None]
+        return replace(options, data=build_record(check_units(here, store, data, console)))
+    summaries = check_units(units, store, data, console, download=download)
+    check_pools((unit for unit in units if isinstance(unit, ImportExtractor)), data)
+    check_custom(units, data)
+    return replace(options, data=build_record(summaries))
 
 
 def check_custom(units: Iterable[Unit], data: Path) -> None:
@@ -156,12 +170,12 @@ def check_data(datasets: Iterable[DatasetRef], data: Path, *, download: bool) ->
     """Check that data sets are in the data folder, and download them if the user wants that.
 
     Raises:
-        DatasetError: one is missing, or cannot be downloaded.
+        DatasetError: some are missing, or cannot be downloaded; names all of them.
     """
-    for dataset in dict.fromkeys(datasets):
+    datasets = list(dict.fromkeys(datasets))
+    check_presence(datasets, data, download=download)
+    for dataset in datasets:
         if locate(dataset, data) is None:
-            if not download:
-                raise missing_dataset_error(dataset, data)
             from distill_core.datasets.load import load_dataset
 
             load_dataset(dataset, data, download=True)

@@ -27,7 +27,7 @@ from orchestrator.cli.options import (
     print_error,
 )
 from orchestrator.cli.report import build_origin, keep_origin, print_place, print_replaced
-from orchestrator.cli.run import check_custom, check_data, check_inputs
+from orchestrator.cli.run import check_inputs
 from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.options import RunOptions
 from orchestrator.planning.request import Request
@@ -159,8 +159,12 @@ def search_space(
         search.console.print(
             f"{title}: left out, none of the searched settings has an effect", highlight=False
         )
-    check_study_inputs(chosen, search.options, download=download)
-    search = replace(search, space=request.name, overrides=request.overrides)
+    search = replace(
+        search,
+        space=request.name,
+        overrides=request.overrides,
+        options=check_study_inputs(chosen, search, download=download),
+    )
     code = search.run(chosen)
     origin = build_origin(request, _name_search(request.space), "search", search.store)
     place = out or choose_folder(origin)
@@ -204,18 +208,17 @@ def _count_next_trials(results: Sequence[StudyResult], trials: int) -> int:
     return trials if waits else 2 * trials
 
 
-def check_study_inputs(studies: Sequence[Study], options: RunOptions, *, download: bool) -> None:
-    """Check that what studies read is in the data folder, as for the units of `iid run`.
+def check_study_inputs(studies: Sequence[Study], search: Search, *, download: bool) -> RunOptions:
+    """Check that studies can read what they need, as `check_inputs` does for `iid run`.
 
     Raises:
-        DatasetError: a data set is missing, or cannot be downloaded.
+        DatasetError: data sets are missing, cannot be read, or do not fit; names all of them.
         SettingsError: a pool of extractors is missing, or a cluster cannot download data.
+        StoreError: the store has results from other images.
     """
     extractors = [unit for study in studies for unit in study.extractors().values()]
-    check_inputs(extractors, options, download=download)
-    if options.resources.address is None:
-        check_data((study.dataset for study in studies), options.data_root, download=download)
-        check_custom(_list_first_units(studies), options.data_root)
+    units = [*extractors, *_list_first_units(studies)]
+    return check_inputs(units, search.options, search.store, search.console, download=download)
 
 
 def _list_first_units(studies: Sequence[Study]) -> list[Unit]:

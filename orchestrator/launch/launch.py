@@ -262,6 +262,7 @@ def _describe_launch(
         "versions": dict(provenance.read_versions()),
         "git_commit": provenance.read_git_commit(),
         "log": f"runs/{run}.log",
+        "data": dict(options.data),
     }
 
 

@@ -1,5 +1,6 @@
 """What a user chooses about a launch, as one object."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class RunOptions:
     """Time between two checkpoints of a unit."""
     tensorboard: bool = True
     """Whether units write TensorBoard logs."""
+    data: Mapping[str, object] = field(default_factory=dict)
+    """What was found in the data sets, for the record of a launch."""
 
     def build_trial_settings(self, store: Store, run: str) -> TrialSettings:
         """Return what the trials of a launch share."""

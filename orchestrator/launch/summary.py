@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -143,18 +143,27 @@ def _build_table(summary: Summary) -> Table:
 
 
 def _print_failures(summary: Summary, console: Console) -> None:
-    for failure in summary.failures[:SHOWN_FAILURES]:
-        line = f"failed: {describe_unit(failure.unit)}: {failure.error}: {failure.reason}"
+    groups = _group_failures(summary.failures)
+    for alike in groups[:SHOWN_FAILURES]:
+        first = alike[0]
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        line = f"failed: {describe_unit(first.unit)}{others}: {first.error}: {first.reason}"
         console.print(Text(line, style="red"), soft_wrap=True)
-    if len(summary.failures) > SHOWN_FAILURES:
-        console.print(
-            f"and {len(summary.failures) - SHOWN_FAILURES} more failed; iid status shows all"
-        )
+    if left := groups[SHOWN_FAILURES:]:
+        console.print(f"and {sum(map(len, left))} more failed; iid status shows all")
     if summary.failures:
         status = shlex.join(["iid", "status", "--tracebacks", *_build_options(summary, "store")])
         key = summary.failures[0].unit.key
         again = shlex.join(["iid", "unit", key, *_build_options(summary, "store", "data")])
         console.print(Text(f"Tracebacks: {status}; or {again} to try one here."), soft_wrap=True)
+
+
+def _group_failures(failures: Iterable[Failure]) -> list[list[Failure]]:
+    """Put failures of one reason together, in the order of their first ones."""
+    groups: dict[tuple[str, str], list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault((failure.error, failure.reason), []).append(failure)
+    return list(groups.values())
 
 
 def _print_end(summary: Summary, console: Console) -> None:

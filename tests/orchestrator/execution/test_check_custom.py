@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from distill_core.settings import (
     DatasetRef,
@@ -15,9 +16,18 @@ from distill_core.settings import (
 from orchestrator.cli.run import check_inputs
 from orchestrator.execution import check_custom
 from orchestrator.launch.options import RunOptions
+from orchestrator.store.open import open_store
 from orchestrator.units import Distill, Evaluate, TrainExtractor
 
 DIGITS = DatasetRef(name="digits")
+
+
+def check(units):
+    """Check units as `iid run` does, for a store that has nothing yet."""
+    options = RunOptions(data_root=Path("data"))
+    check_inputs(units, options, open_store("store"), Console(quiet=True), download=False)
+
+
 NET = """
 from torch import nn
 from distill_core.networks import Network
@@ -89,7 +99,7 @@ def modules(plug_in):
 def test_what_cannot_work_is_refused_before_a_launch(unit, message):
     units = [evaluate("ConvNet"), unit]
     with pytest.raises(SettingsError, match=message):
-        check_inputs(units, RunOptions(data_root=Path("data")), download=False)
+        check(units)
 
 
 def test_what_works_passes_quickly_whatever_the_budget():
@@ -98,11 +108,9 @@ def test_what_works_passes_quickly_whatever_the_budget():
         distill(network="own_net:Good", loss="own_loss:good", lambda_cc=1.0),
         distill(loss="own_loss:good", queue=QueueSettings(networks=50)),
     ]
-    check_inputs(units, RunOptions(data_root=Path("data")), download=False)
+    check(units)
 
 
 def test_nothing_is_loaded_without_custom_objects(monkeypatch):
     monkeypatch.setattr(check_custom, "check_custom_objects", pytest.fail)
-    check_inputs(
-        [evaluate("ConvNet"), distill()], RunOptions(data_root=Path("data")), download=False
-    )
+    check([evaluate("ConvNet"), distill()])

@@ -31,14 +31,24 @@ def shown(summary, **options):
 
 def test_of_many_failures_ten_are_shown(small_plan):
     failures = tuple(
-        Failure(unit=unit, error="E", reason="why not")
-        for unit in small_plan(sets=20, evaluations=1).units.values()
+        Failure(unit=unit, error="E", reason=f"why not {number}")
+        for number, unit in enumerate(small_plan(sets=20, evaluations=1).units.values())
     )
     text = shown(SUMMARY(failures=failures))
     assert (
         text.count("why not") == 10
         and f"and {len(failures) - 10} more failed; iid status shows all" in text
     )
+
+
+def test_failures_of_one_reason_are_one_line(small_plan):
+    units = list(small_plan(sets=20, evaluations=1).units.values())
+    failures = [Failure(unit=unit, error="E", reason="no such file") for unit in units]
+    failures[1] = Failure(unit=units[1], error="E", reason="other")
+    text = shown(SUMMARY(failures=tuple(failures)))
+    assert text.count("no such file") == text.count("other") == 1
+    assert f"and {len(units) - 2} more: E: no such file" in text
+    assert "more failed" not in text
 
 
 @pytest.mark.parametrize(

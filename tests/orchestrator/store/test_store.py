@@ -193,6 +193,18 @@ def test_a_failure_is_replaced_and_cleared_by_success(machine):
     assert rows(here, "failures") == []
 
 
+def test_the_names_of_classes_are_remembered_and_may_change(tmp_path):
+    store, bees = open_store(tmp_path), DatasetRef(name="bees")
+    assert store.read_class_names(bees, "aa") is None
+    store.check_fingerprint(bees, "aa")  # as version 0.1.0 did
+    assert store.read_class_names(bees, "aa") is None
+    store.check_fingerprint(bees, "aa", ("bee", "wasp"))
+    store.check_fingerprint(bees, "aa", ("beetle", "wasp"))
+    assert store.read_class_names(bees, "aa") == ["bee", "wasp"]
+    with pytest.raises(StoreError, match="other images"):
+        store.read_class_names(bees, "bb")
+
+
 def test_other_images_under_a_name_are_refused(machine):
     here, there, digits = machine("here"), machine("there"), DatasetRef(name="my/digits")
     here.check_fingerprint(digits, "aa")
