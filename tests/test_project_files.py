@@ -1,5 +1,6 @@
 """Files at the top of the repository agree with each other."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -73,3 +74,14 @@ def test_continuous_integration_runs_the_same_targets():
     commands = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
     assert [c.removeprefix("make ") for c in commands if c.startswith("make ")] == check.split()
     assert "make check" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_messages_name_no_pages_that_a_wheel_lacks():
+    for package in ("distill_core", "orchestrator", "search_spaces"):
+        for path in (ROOT / package).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+            prose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            for node in nodes:
+                if isinstance(node, ast.Constant) and id(node) not in prose:
+                    named = re.search(r"docs/[\w-]+\.md", str(node.value))
+                    assert named is None, f"{path}: {node.value}"

@@ -69,7 +69,9 @@ def evaluate(
     ] = "",
     protocol: Annotated[
         ProtocolName,
-        typer.Option(help="Whether training images are held out; see docs/search-spaces.md."),
+        typer.Option(
+            help="paper: train on all training images; strict: hold out a tenth for choices."
+        ),
     ] = ProtocolName.PAPER,
     beside: Annotated[
         str, typer.Option(help="Methods to compare with, such as Random,Herding,Whole.")

@@ -32,7 +32,8 @@ def build_studies(
     """
     if not any(experiment.search for experiment in space.experiments):
         raise SpaceError(
-            f"search space {space.name} has no experiment with a block search; see docs/search.md"
+            f"search space {space.name} has no experiment with a block search, such as search:"
+            " {lambda_cc: {low: 0.0001, high: 1, log: true}}; the shipped lambda_search has one"
         )
     found = []
     for narrow in _split_experiments(space):
