@@ -7,6 +7,7 @@ and real features are computed once for all of them, and each set is the same as
 """
 
 import functools
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -98,6 +99,7 @@ def distill_cohort(
     seed: int,
     extractors: ExtractorPool | None = None,
     class_chunk: int | None = None,
+    chunk_share: float = 1.0,
 ) -> list[DistillationState | Exception]:
     """Distill several sets at once; on a CPU each is bit for bit what `distill` makes of it.
 
@@ -113,6 +115,8 @@ def distill_cohort(
         seed: number of the set.
         extractors: required where a λ_CC is above 0.
         class_chunk: classes in memory at once.
+        chunk_share: part of the classes that are otherwise in memory at once, for a device whose
+            memory ran out. It changes only rounding.
 
     Returns:
         For each set its last state, or the exception that ended it.
@@ -122,7 +126,13 @@ def distill_cohort(
         DistillationError, CheckpointError, SettingsError: as in `distill`; no set has started.
     """
     cohort = start_cohort(
-        dataset, set_runs, ipc=ipc, seed=seed, extractors=extractors, class_chunk=class_chunk
+        dataset,
+        set_runs,
+        ipc=ipc,
+        seed=seed,
+        extractors=extractors,
+        class_chunk=class_chunk,
+        chunk_share=chunk_share,
     )
     with use_precision(cohort.settings.precision):
         while cohort.advance():
@@ -138,6 +148,7 @@ def start_cohort(
     seed: int,
     extractors: ExtractorPool | None = None,
     class_chunk: int | None = None,
+    chunk_share: float = 1.0,
 ) -> "Cohort":
     """Return a cohort ready for its next iteration.
 
@@ -166,7 +177,7 @@ def start_cohort(
         source=runs[0].base,
         extractors=extractors,
         seed=seed,
-        class_chunk=chunk,
+        class_chunk=max(1, math.ceil(chunk_share * chunk)),
         mode=choose_matching_mode(dataset, settings),
         extractor_mode=choose_extractor_mode(extractors, dataset, settings, ipc),
     )

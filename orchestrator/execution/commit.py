@@ -5,7 +5,6 @@ launch continues with the units that do not need it.
 """
 
 import logging
-import sys
 import time
 import traceback
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.execution.context import Outcome, Stopped
+from orchestrator.execution.device_errors import is_out_of_memory
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.store.atomic_files import FREE_SPACE, is_full
 from orchestrator.store.leases import Lease
 from orchestrator.store.provenance import Provenance, build_failure_row, name_device
 from orchestrator.store.store import Store
+from orchestrator.text import find_last_line
 from orchestrator.units import Unit
 
 _log = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ def describe_taker(run: str) -> str:
 
 class CohortSplit(Exception):
     """A cohort could not be computed as a whole; its units have to be tried alone."""
+
+
+class DeviceLost(Exception):
+    """The GPU of this process does not compute any more, whatever the unit."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {find_last_line(error)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,9 @@ class OutcomeRecorder:
             is_first = self._commit(unit, workdir, outcome)
         except CohortSplit:
             return UnitResult(status="split")
+        except DeviceLost as error:
+            _log.error("%s %s lost its GPU: %s", unit.kind, unit.key, error)
+            return UnitResult(status="lost", error="DeviceLost", reason=str(error))
         except Stopped:
             if lease.lost.is_set():
                 return self.give_way(unit, lease.taker)
@@ -123,7 +134,7 @@ class OutcomeRecorder:
             error=type(error).__name__,
             reason=reason,
             traceback="".join(traceback.format_exception(error)),
-            out_of_memory=_is_out_of_memory(error),
+            out_of_memory=is_out_of_memory(error),
             fatal=is_full(error),
         )
         _log.error(
@@ -165,9 +176,3 @@ def record_failure(unit: Unit, store: Store, *, run: str, device: str, result: U
         # A full disk may well be why the unit failed. The summary of the launch still shows the
         # failure, so a second error would only hide the first.
         _log.warning("the failure of %s %s is not recorded: %s", unit.kind, unit.key, error)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether the memory of a device ran out; never imports torch for the answer."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)

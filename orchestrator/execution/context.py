@@ -80,6 +80,8 @@ class UnitContext:
         report: receives the progress, for a display.
         is_stopping: returns whether to stop; called now and then.
         log: TensorBoard log; None writes none.
+        chunk_share: part of the classes that are otherwise in memory at once; less after memory ran
+            out.
     """
 
     def __init__(
@@ -97,11 +99,13 @@ class UnitContext:
         report: Callable[[UnitProgress], None] | None = None,
         is_stopping: Callable[[], bool] = _never,
         log: TensorBoardLog | None = None,
+        chunk_share: float = 1.0,
     ) -> None:
         self.workdir = workdir
         self.data_root = data_root
         self.device = device
         self.threads = threads
+        self.chunk_share = chunk_share
         self.checkpoint_seconds = checkpoint_seconds
         self._cohort_size = cohort_size
         self._store = store

@@ -14,9 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distill_core.paths import PathError
 from orchestrator.errors import StoreError
-from orchestrator.execution.commit import CohortSplit, OutcomeRecorder
+from orchestrator.execution.commit import CohortSplit, DeviceLost, OutcomeRecorder
 from orchestrator.execution.context import Outcome, Stopped, UnitContext, UnitProgress
+from orchestrator.execution.device_errors import is_device_lost
 from orchestrator.execution.printed_lines import log_printed_lines
 from orchestrator.execution.tensorboard import TensorBoardLog
 from orchestrator.execution.trial import TrialSettings, UnitResult, count_cpu_threads
@@ -31,6 +33,10 @@ _log = logging.getLogger(__name__)
 UnitFunction = Callable[[Unit, UnitContext], Outcome]
 CohortFunction = Callable[[Sequence[Unit], Sequence[UnitContext]], Sequence[Outcome | Exception]]
 """Returns the outcome of each unit, or what ended it; raises what ends all of them."""
+
+
+_ENDS = (Stopped, CohortSplit, DeviceLost)
+"""Exceptions that say nothing about the device, or all of it."""
 
 
 def compute_unit(
@@ -63,7 +69,13 @@ def compute_units(
         device: "cpu" or "cuda".
         report: receives the index of a unit in `units`, and its progress.
     """
-    return Executor(open_store(settings.store), settings, device).run(units, report)
+    try:
+        store = open_store(settings.store)
+    except PathError as error:  # this machine has something else there, so nothing is recorded
+        _log.error("the store cannot be opened: %s", error)
+        failed = UnitResult(status="failed", error="StoreError", reason=str(error))
+        return [failed] * len(units)
+    return Executor(store, settings, device).run(units, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +184,7 @@ class Executor:
                     context = self._open_context(task, len(tasks), is_stopping, folders, logs)
                     contexts.append(context)
                 with log_printed_lines():
-                    outcomes = self._call_function(tasks, contexts)
+                    outcomes = list(map(self._check_device, self._call_function(tasks, contexts)))
             seconds = (time.monotonic() - began) / len(tasks)
             for task, context, outcome in zip(tasks, contexts, outcomes, strict=True):
                 results[task.unit.key] = recorder.commit_outcome(
@@ -191,6 +203,9 @@ class Executor:
             cohort_function: CohortFunction = _import_function(self.settings.cohort_runner)
             return cohort_function([task.unit for task in tasks], contexts)
         except Exception as error:
+            checked = self._check_device(error)
+            if isinstance(checked, DeviceLost):
+                return [checked] * len(tasks)
             if len(tasks) == 1 or isinstance(error, Stopped):
                 return [error] * len(tasks)
             # The error may be due to one of the units, or to all of them together (memory). Alone,
@@ -200,6 +215,14 @@ class Executor:
                 *(len(tasks), type(error).__name__, error),
             )
             return [CohortSplit()] * len(tasks)
+
+    def _check_device(self, outcome: Outcome | Exception) -> Outcome | Exception:
+        """Return `DeviceLost` in place of an exception after which the GPU does not compute."""
+        if self.device == "cpu" or not isinstance(outcome, Exception):
+            return outcome
+        if isinstance(outcome, _ENDS) or not is_device_lost(outcome):
+            return outcome
+        return DeviceLost(outcome)
 
     def _open_context(
         self,
@@ -228,6 +251,7 @@ class Executor:
             report=task.report,
             is_stopping=lambda: task.lease.lost.is_set() or is_stopping(),
             log=log,
+            chunk_share=self.settings.chunk_share,
         )
 
     def _recorder(self) -> OutcomeRecorder:

@@ -13,10 +13,10 @@ from orchestrator.units import Unit, to_json
 RUNNER = "orchestrator.execution.unit_functions:run_unit"
 COHORT_RUNNER = "orchestrator.execution.unit_functions:run_cohort"
 
-Status = Literal["done", "present", "failed", "busy", "stopped", "split"]
+Status = Literal["done", "present", "failed", "busy", "stopped", "split", "lost"]
 """done: computed here; present: another launch computed it; busy: another launch is working on it;
 stopped: to be continued; split: its cohort could not be computed as a whole, so it has to be tried
-alone."""
+alone; lost: the GPU of its process does not compute any more, so the process has to end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +36,8 @@ class TrialSettings:
     checkpoint_seconds: float = 30.0
     report_seconds: float = 0.5
     tensorboard: bool = True
+    chunk_share: float = 1.0
+    """Part of the classes that are otherwise in memory at once; it changes only rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from orchestrator.execution.worker import run_trial
 from orchestrator.launch.display import display
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.progress import LaunchProgress
+from orchestrator.launch.progress_view import published
 from orchestrator.launch.stop_switch import StopSwitch
 from orchestrator.launch.summary import LaunchOutcome, Summary, summarize
 from orchestrator.planning.cost_estimates import estimate_costs
@@ -39,7 +40,7 @@ from orchestrator.store import provenance, run_log
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.store import Store
 from orchestrator.text import format_bytes
-from orchestrator.units import KINDS
+from orchestrator.units import KINDS, name_units
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def launch(
         store.publish_missing_rows(present)
         return summarize(progress, began)
 
+    progress.names = name_units(work.plan.units)
     store.check_writable()
     settings = options.build_trial_settings(store, provenance.make_run_id())
     with run_log.record_launch(store, settings.run):
@@ -102,6 +104,7 @@ def launch(
             progress=progress,
             console=console or Console(stderr=True),
             cohorts=cohorts,
+            space=space,
         )
         _log.info("launch %s of %s: %d units", settings.run, space, len(progress.units))
         try:
@@ -161,6 +164,7 @@ class _LaunchProcess:
     progress: LaunchProgress
     console: Console
     cohorts: bool
+    space: str
 
     def run(self) -> str | None:
         """Run what is not done; return the name of the signal that stopped it, if one did."""
@@ -185,7 +189,10 @@ class _LaunchProcess:
                     slots=capacity.slots if self.cohorts else 0,
                 )
                 self._announce(capacity)
-                with display(self.progress, self.console):
+                with (
+                    display(self.progress, self.console),
+                    published(self.progress, self.store, self.settings.run, self.space),
+                ):
                     ray_tune.run_units(
                         queue,
                         store=self.store,
@@ -228,6 +235,8 @@ class _LaunchProcess:
             store_tables=self.store.refresh_tables(),
             done=self.work.done,
         )
+        pending = self.progress.units
+        self.progress.is_measured = all(estimates[key].basis == "measured" for key in pending)
         self.progress.expected = {key: value.seconds for key, value in estimates.items()}
         need = compute_gpu_need(self.progress.units.values(), estimates, cohorts=self.cohorts)
         return allocate(nodes, cpus=request.cpus, gpus=request.gpus, need=need)

@@ -12,6 +12,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.execution.commit import record_failure
+from orchestrator.execution.lost_devices import release_name
 from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_config
 from orchestrator.launch.progress import LaunchProgress
 from orchestrator.planning.ready_queue import ReadyQueue
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 BUSY_SECONDS = 2.0
 """Pause before a unit that another launch is computing is checked again."""
 
+HALF = 0.5
+"""Part of the classes in memory at once, after memory ran out on a whole GPU."""
 MAX_DEATHS = 3
 """Times that a unit's worker may die and the unit is tried again."""
 
@@ -34,6 +37,8 @@ class Attempt:
 
     units: tuple[Unit, ...]
     gpus: float
+    chunk_share: float = 1.0
+    """See `TrialSettings`; less after memory ran out on a whole GPU."""
 
 
 class PlanSearcher(Searcher):
@@ -46,6 +51,7 @@ class PlanSearcher(Searcher):
         gpus: GPUs, or a fraction of one, for each unit that computes on one.
         progress: records what needs no trial, and knows how often workers died.
         stopping: returns whether the launch is to stop.
+        slots: trials that run at the same time; 0 if that is not known.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class PlanSearcher(Searcher):
         gpus: float,
         progress: LaunchProgress,
         stopping: Callable[[], bool],
+        slots: int = 0,
     ) -> None:
         super().__init__()
         self._queue = queue
@@ -65,6 +72,10 @@ class PlanSearcher(Searcher):
         self._gpus = gpus
         self._progress = progress
         self._stopping = stopping
+        self._slots = slots
+        self._kept: dict[str, str] = {}
+        """GPUs out of use by the trial that keeps them."""
+        self._released = False
         self._running: dict[str, Attempt] = {}
         self._again: list[tuple[float, Attempt]] = []
         """When each attempt may be tried again, by the monotonic clock."""
@@ -78,7 +89,7 @@ class PlanSearcher(Searcher):
             StoreError: the store cannot be read.
         """
         if self._stopping() or self._progress.halted is not None:
-            return Searcher.FINISHED
+            return self._finish()
         # One time for the whole loop: what is put off in it must not come due in it.
         now = time.monotonic()
         while not self._stopping() and (candidate := self._take_next(now)) is not None:
@@ -86,28 +97,56 @@ class PlanSearcher(Searcher):
             attempt = replace(candidate, units=tuple(units))
             if attempt.units:
                 self._running[trial_id] = attempt
-                return build_trial_config(attempt.units, self._settings, gpus=attempt.gpus)
-        return Searcher.FINISHED if self._queue.is_exhausted() else None
+                settings = replace(self._settings, chunk_share=attempt.chunk_share)
+                return build_trial_config(attempt.units, settings, gpus=attempt.gpus)
+        return self._finish() if self._queue.is_exhausted() else None
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Take the units back from a trial that keeps a GPU out of use; no other has them."""
+        if "kept" not in result or trial_id in self._kept:
+            return
+        device, attempt = str(result["kept"]), self._running[trial_id]
+        self._kept[trial_id] = device
+        self._running[trial_id] = replace(attempt, units=())
+        for unit in attempt.units:
+            self._progress.record_result(unit, UnitResult(status="busy"))
+            self._try_again(unit, attempt.gpus)
+        self._progress.record_lost_device(device, str(result.get("reason")))
+        if self._slots and len(self._kept) >= self._slots:
+            devices = ", ".join(dict.fromkeys(self._kept.values()))
+            self._progress.halted = f"no GPU is left: {devices} broke one process after the other"
+
+    def _finish(self) -> str:
+        """Have the GPUs that are out of use released; their trials are the last ones."""
+        if self._kept and not self._released:
+            self._released = True
+            self._store.storage.put(release_name(self._settings.run), b"")
+        return str(Searcher.FINISHED)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Release or block what depends on the trial's units, or have them tried again."""
         attempt = self._running.pop(trial_id)
+        self._kept.pop(trial_id, None)
         ended = (result or {}).get("results") or [{}] * len(attempt.units)
         if error:  # its worker died as often as it may; a cohort's units are tried alone
             status = "failed" if len(attempt.units) == 1 else "split"
             ended = [{"status": status}] * len(attempt.units)
         for unit, result_of_unit in zip(attempt.units, ended, strict=True):
-            self._handle_result(unit, attempt.gpus, result_of_unit)
+            self._handle_result(unit, attempt, result_of_unit)
 
-    def _handle_result(self, unit: Unit, gpus: float, result: Mapping[str, Any]) -> None:
+    def _handle_result(self, unit: Unit, attempt: Attempt, result: Mapping[str, Any]) -> None:
+        gpus, halved = attempt.gpus, attempt.chunk_share < 1
         match result.get("status"):
             case "done" | "present":
                 self._queue.finish(unit.key, ok=True)
             case "failed" if result.get("out_of_memory") and 0 < gpus < 1:
                 _log.warning("unit %s is tried again on a whole GPU: out of memory", unit.key)
                 self._try_again(unit, 1.0)
+            case "failed" if result.get("out_of_memory") and not halved:
+                _log.warning("unit %s is tried again with half the classes at once", unit.key)
+                self._again.append((time.monotonic(), Attempt((unit,), gpus, HALF)))
             case "failed":
                 self._queue.finish(unit.key, ok=False)
                 if result.get("fatal"):

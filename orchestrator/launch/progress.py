@@ -4,14 +4,25 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from orchestrator.execution.commit import describe_taker
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.trial import UnitResult
+from orchestrator.launch.progress_view import (
+    KindView,
+    ProgressView,
+    RunningView,
+    SteadyEstimate,
+)
+from orchestrator.text import format_count
 from orchestrator.units import KINDS, Unit, describe_unit
 
 _log = logging.getLogger(__name__)
+
+
+TRUST_SECONDS = 15.0
+"""Time after which the speed of a unit counts fully, and no longer what was expected of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +32,8 @@ class Failure:
     unit: Unit
     error: str
     reason: str
+    name: str = ""
+    """Name for people, if it is known better than by the unit alone."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -44,6 +57,20 @@ class Running:
         return (self.report.step - self.first_step) / (self.report_time - self.first_time)
 
     @property
+    def share(self) -> float:
+        """Part of its steps that are done."""
+        return 0.0 if self.report is None else self.report.step / max(1, self.report.total)
+
+    @property
+    def trust(self) -> float:
+        """How much its own speed says about its end, from 0 to 1.
+
+        The first steps of a process are slow: it compiles, and fills its caches.
+        """
+        watched = self.report_time - self.first_time if self.speed else 0.0
+        return min(1.0, watched / TRUST_SECONDS)
+
+    @property
     def seconds_left(self) -> float | None:
         """Seconds to its last step at this speed."""
         if self.report is None or not self.speed:
@@ -58,6 +85,11 @@ class TimeSpent:
     actual: float = 0.0
     expected: float = 0.0
 
+    def add(self, actual: float, expected: float) -> None:
+        """Add what some units took."""
+        self.actual += actual
+        self.expected += expected
+
 
 @dataclass(kw_only=True, slots=True)
 class LaunchProgress:
@@ -68,6 +100,8 @@ class LaunchProgress:
 
     units: Mapping[str, Unit]
     """Units to be computed, each after those it needs."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names for people by key; units without one describe themselves."""
     already: int = 0
     """Units that were done before."""
     computed: Counter[str] = field(default_factory=Counter)
@@ -85,10 +119,14 @@ class LaunchProgress:
     """How often a unit's worker died, by key; a cohort's deaths count for none of its units."""
     workers_died: int = 0
     """All deaths of workers."""
+    lost_devices: dict[str, str] = field(default_factory=dict)
+    """GPUs that are out of use, and the last error there."""
     halted: str | None = None
     """Why no more units are started although some are left."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """Seconds that units are expected to take."""
+    is_measured: bool = False
+    """Whether all of these were measured on such units before."""
     settled: set[str] = field(default_factory=set)
     """Units that are done, here or by another launch."""
     spent: dict[str, TimeSpent] = field(
@@ -99,12 +137,18 @@ class LaunchProgress:
     pending: Counter[str] = field(init=False)
     """How many were to be computed, by kind."""
 
+    steady: SteadyEstimate = field(default_factory=SteadyEstimate)
+
     def __post_init__(self) -> None:
         self.pending = Counter(unit.kind for unit in self.units.values())
 
+    def name(self, unit: Unit) -> str:
+        """Name a unit for people."""
+        return self.names.get(unit.key) or describe_unit(unit)
+
     def record_start(self, unit: Unit, together: int = 1) -> None:
         """Note that a worker has started a unit, one of `together` in the same trial."""
-        _log.info("%s: started", describe_unit(unit))
+        _log.info("%s: started", self.name(unit))
         self.held_elsewhere.pop(unit.key, None)
         self.running[unit.key] = Running(unit=unit, since=time.monotonic(), together=together)
 
@@ -119,20 +163,25 @@ class LaunchProgress:
 
     def record_death(self, unit: Unit) -> None:
         """Note that a unit's worker died, after which it is tried again."""
-        _log.warning("%s: its worker died; it is tried again", describe_unit(unit))
+        _log.warning("%s: its worker died; it is tried again", self.name(unit))
         self.running.pop(unit.key, None)
         self.deaths[unit.key] += 1
+
+    def record_lost_device(self, device: str, reason: str) -> None:
+        """Note a GPU that broke one process after the other, and gets no more units."""
+        _log.error("%s is out of use: %s", device, reason)
+        self.lost_devices[device] = reason
 
     def record_wait(self, unit: Unit) -> None:
         """Note that another launch is working on a unit."""
         if unit.key not in self.held_elsewhere:
-            _log.info("%s: another launch is working on it", describe_unit(unit))
+            _log.info("%s: another launch is working on it", self.name(unit))
         self.held_elsewhere[unit.key] = unit
 
     def record_result(self, unit: Unit, result: UnitResult) -> None:
         """Note how a unit ended."""
         # The worker logs a failure as an error, with its traceback; the summary prints it.
-        _log.info("%s: %s", describe_unit(unit), _format_result(result))
+        _log.info("%s: %s", self.name(unit), _format_result(result))
         self.running.pop(unit.key, None)
         self.held_elsewhere.pop(unit.key, None)
         if result.taken_over_by is not None:
@@ -148,7 +197,10 @@ class LaunchProgress:
         if result.status == "failed":
             reason = result.reason or "unknown reason"
             self.failures[unit.key] = Failure(
-                unit=unit, error=result.error or "Error", reason=reason
+                unit=unit,
+                error=result.error or "Error",
+                reason=reason,
+                name=self.names.get(unit.key, ""),
             )
             self._update_blocked()
         elif self.failures.pop(unit.key, None) is not None:
@@ -161,6 +213,49 @@ class LaunchProgress:
     def count_failed(self, kind: str) -> int:
         """Count the units of a kind that failed."""
         return sum(failure.unit.kind == kind for failure in list(self.failures.values()))
+
+    def view(self) -> ProgressView:
+        """Return what people see of this moment."""
+        kinds = []
+        for kind in sorted(self.pending, key=list(KINDS).index):
+            done, failed = self.count_done(kind), self.count_failed(kind)
+            kinds.append(KindView(name=kind, total=self.pending[kind], done=done, failed=failed))
+        running = tuple(self._view_unit(unit) for unit in list(self.running.values()))
+        notes = []
+        if self.workers_died:
+            died = self.workers_died
+            notes.append("a worker died" if died == 1 else f"{died} workers died")
+        if self.held_elsewhere:
+            units = format_count(len(self.held_elsewhere), "unit")
+            notes.append(f"waiting for {units} that another launch is computing")
+        notes += [f"{device} is out of use" for device in list(self.lost_devices)]
+        now = time.monotonic()
+        left = self.estimate_seconds_left() if self._has_evidence() else None
+        return ProgressView(
+            kinds=tuple(kinds),
+            running=running,
+            notes=tuple(notes),
+            seconds=now - self.began,
+            seconds_left=self.steady.update(left, now),
+        )
+
+    def _view_unit(self, unit: Running) -> RunningView:
+        name, report = self.name(unit.unit), unit.report
+        if report is None:
+            return RunningView(name=name)
+        return RunningView(
+            name=name,
+            step=report.step,
+            total=report.total,
+            speed=unit.speed,
+            values=dict(report.values),
+        )
+
+    def _has_evidence(self) -> bool:
+        """Return whether anything was measured; a model alone may be wrong by a factor of ten."""
+        if self.is_measured or any(spent.actual for spent in self.spent.values()):
+            return True
+        return any(unit.trust > 0.3 for unit in list(self.running.values()))
 
     def estimate_seconds_left(self) -> float | None:
         """Estimate the time to the end; None if a remaining unit has no estimate.
@@ -182,25 +277,37 @@ class LaunchProgress:
     def _estimate_unit(self, unit: Unit) -> float | None:
         """Estimate the seconds that a unit still takes, alone or as its share of a cohort."""
         running = self.running.get(unit.key)
-        if running is not None and running.seconds_left:
-            return running.seconds_left / running.together
+        own = running.seconds_left if running is not None else None
         if unit.key not in self.expected:
-            return None
+            return own / running.together if running is not None and own else None
         left = self.expected[unit.key] * self._find_correction(unit.kind)
-        if running is not None:
-            left -= (time.monotonic() - running.since) / running.together
-        return left
+        if running is None:
+            return left
+        if own is None:
+            return left - (time.monotonic() - running.since) / running.together
+        by_plan = (1 - running.share) * left
+        return running.trust * own / running.together + (1 - running.trust) * by_plan
 
     def _update_blocked(self) -> None:
         self.blocked = find_blocked(self.failures, self.units)
 
     def _find_correction(self, kind: str) -> float:
-        """Return the ratio of actual to expected seconds: of this kind, else of all kinds."""
-        total = TimeSpent(
-            actual=sum(spent.actual for spent in self.spent.values()),
-            expected=sum(spent.expected for spent in self.spent.values()),
-        )
-        for spent in (self.spent[kind], total):
+        """Return the ratio of actual to expected seconds: of this kind, else of all kinds.
+
+        Running units count with the part that is done of them.
+        """
+        total, of_kind = TimeSpent(), TimeSpent(**asdict(self.spent[kind]))
+        for spent in self.spent.values():
+            total.add(spent.actual, spent.expected)
+        for running in list(self.running.values()):
+            if running.trust < 1 or running.unit.key not in self.expected:
+                continue
+            seconds = (running.report_time - running.since) / running.together
+            expected = running.share * self.expected[running.unit.key]
+            total.add(seconds, expected)
+            if running.unit.kind == kind:
+                of_kind.add(seconds, expected)
+        for spent in (of_kind, total):
             if spent.actual and spent.expected:
                 return spent.actual / spent.expected
         return 1.0

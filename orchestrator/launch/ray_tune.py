@@ -5,7 +5,8 @@ and what is done is read from the store.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
@@ -14,8 +15,10 @@ from ray.tune.experiment import Trial
 from orchestrator.cluster._compat import forget_metrics
 from orchestrator.cluster.preflight import is_cluster
 from orchestrator.cluster.resources import Capacity
+from orchestrator.errors import StoreError
 from orchestrator.execution.commit import record_failure
 from orchestrator.execution.context import UnitProgress
+from orchestrator.execution.lost_devices import DeviceNotes, release_name
 from orchestrator.execution.trial import TrialSettings, UnitResult, build_trial_resources
 from orchestrator.execution.worker import run_trial
 from orchestrator.launch.join_cluster import translate_ray_errors
@@ -68,11 +71,13 @@ def run_units(
         gpus=capacity.gpus,
         progress=progress,
         stopping=stopping,
+        slots=capacity.slots if capacity.gpus else 0,
     )
     # Tune asks for the next trial only when it may have one more; those beyond the slots wait for
     # resources, and start at once when a trial ends or a node joins.
     ahead = capacity.slots + AHEAD_ON_CLUSTER if is_cluster() else AHEAD_ON_MACHINE
     with (
+        _forget_devices(store, settings.run),
         translate_ray_errors(),
         private_folder("tune") as folder,
     ):
@@ -94,6 +99,19 @@ def run_units(
                 callbacks=[ProgressCallback(progress, store, settings.run)],
             ),
         ).fit()
+
+
+@contextmanager
+def _forget_devices(store: Store, run: str) -> Iterator[None]:
+    """Remove what workers noted about GPUs, at the end."""
+    try:
+        yield
+    finally:
+        DeviceNotes(store, run).forget()
+        try:
+            store.storage.remove(release_name(run))
+        except StoreError as error:
+            _log.warning("a note stays: %s", error)
 
 
 class ProgressCallback(tune.Callback):

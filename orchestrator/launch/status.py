@@ -4,18 +4,19 @@ import json
 import logging
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from distill_core.settings import SettingsError
 from orchestrator.errors import StoreError, missing_store_error
 from orchestrator.launch.progress import find_blocked
+from orchestrator.launch.progress_view import FoundProgress, read_progress
 from orchestrator.store import leases
 from orchestrator.store.store import Store
-from orchestrator.units import Unit, from_json
+from orchestrator.units import Unit, from_json, name_units
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,18 @@ class LaunchNote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StudyNote:
+    """What the trials of one study of a search have reached, from table `trials`."""
+
+    key: str
+    title: str
+    states: Mapping[str, int]
+    """Number of trials by state; "running" if a search works on the study, else "unfinished"."""
+    best: float | None
+    """Best accuracy on held-out images at full length; None if no trial got there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """Units of a store's search spaces, by state and kind."""
 
@@ -60,6 +73,14 @@ class Status:
     """Done units that only earlier launches planned."""
     last_launch: LaunchNote | None = None
     """The launch that began last; None if there was none."""
+    running_launches: tuple[FoundProgress, ...] = ()
+    """What launches and searches that run now, or were killed, have written last."""
+    studies: tuple[StudyNote, ...] = ()
+    """Searches, each with what its trials have reached."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names for people of all planned units, by key."""
+    states: Mapping[str, str] = field(default_factory=dict)
+    """One of `STATES` for each planned unit, by key."""
 
 
 def read_status(store: Store) -> Status:
@@ -83,6 +104,7 @@ def read_status(store: Store) -> Status:
     failed = {note.unit.key for note in notes}
     blocked = find_blocked(failed, units)
     counts: dict[str, Counter[str]] = {state: Counter() for state in STATES}
+    states = {}
     for key, unit in units.items():
         if key in done:
             state = "done"
@@ -92,14 +114,46 @@ def read_status(store: Store) -> Status:
             state = "failed"
         else:
             state = "blocked" if key in blocked else "waiting"
+        states[key] = state
         counts[state][unit.kind] += 1
+    trials = store.read("trials").to_pylist()
+    of_trials = {key for row in trials for key in row["units"] or ()}
+    held = leases.find_held_keys(store.storage)
     return Status(
         spaces=tuple(dict.fromkeys(shlex.join(_name_space(record)) for record in launches)),
         counts=counts,
         failures=tuple(note for note in notes if note.unit.key in units),
-        others=len(done - units.keys()),
+        others=len(done - units.keys() - of_trials),
         last_launch=_describe_launch(store, records[-1]) if records else None,
+        running_launches=tuple(read_progress(store)),
+        studies=tuple(_read_studies(trials, held)),
+        names=name_units(units),
+        states=states,
     )
+
+
+def _read_studies(rows: Iterable[Mapping[str, Any]], held: Collection[str]) -> Iterator[StudyNote]:
+    """Summarize the trials of each study."""
+    studies: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (str(row["study"]), row["trial"], row["rung"])):
+        # The state of the last rung is that of the trial.
+        studies.setdefault(str(row["study"]), {})[row["trial"]] = row
+    for key, last in studies.items():
+        states: Counter[str] = Counter()
+        for row in last.values():
+            is_open = row["state"] in ("running", "passed")
+            state = str(row["state"])
+            if is_open:
+                state = "running" if key in held else "unfinished"
+            states[state] += 1
+        first = next(iter(last.values()))
+        values = [row["value"] for row in last.values() if row["state"] == "complete"]
+        yield StudyNote(
+            key=key,
+            title=f"{first['dataset']}, IPC {first['ipc']}, {first['method']}",
+            states=states,
+            best=max((value for value in values if value is not None), default=None),
+        )
 
 
 def _describe_launch(store: Store, record: Mapping[str, Any]) -> LaunchNote:

@@ -47,6 +47,8 @@ class Summary:
     """Workers that died, alone or with their node; their units were tried again."""
     taken_over: Mapping[str, str] = field(default_factory=dict)
     """Launches that took units over while this one stood still, by key of the unit."""
+    lost_devices: Mapping[str, str] = field(default_factory=dict)
+    """GPUs that were taken out of use, and the last error there."""
     places: Mapping[str, str] = field(default_factory=dict)
     """Store and data folder that other commands need, by option; none that are the defaults."""
     log: str | None = None
@@ -83,6 +85,7 @@ def summarize(
         already=progress.already + progress.present.total(),
         deaths=progress.workers_died,
         taken_over=dict(progress.taken_over),
+        lost_devices=dict(progress.lost_devices),
         failures=tuple(progress.failures.values()),
         blocked=tuple(progress.blocked.values()),
         waiting=len(progress.units) - done - len(progress.failures) - len(progress.blocked),
@@ -119,6 +122,12 @@ def print_summary(summary: Summary, console: Console) -> None:
             soft_wrap=True,
         )
     errors = choose_error_console(console)
+    for device, reason in summary.lost_devices.items():
+        line = (
+            f"{device} is out of use since it broke one process after the other ({reason}); check"
+            " it with nvidia-smi, and restart the machine if it stays so"
+        )
+        errors.print(Text(line, style="red"), soft_wrap=True)
     _print_failures(summary, errors)
     if summary.waiting:
         _print_end(summary, errors)
@@ -147,7 +156,8 @@ def _print_failures(summary: Summary, console: Console) -> None:
     for alike in groups[:SHOWN_FAILURES]:
         first = alike[0]
         others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        line = f"failed: {describe_unit(first.unit)}{others}: {first.error}: {first.reason}"
+        name = first.name or describe_unit(first.unit)
+        line = f"failed: {name}{others}: {first.error}: {first.reason}"
         console.print(Text(line, style="red"), soft_wrap=True)
     if left := groups[SHOWN_FAILURES:]:
         console.print(f"and {sum(map(len, left))} more failed; iid status shows all")

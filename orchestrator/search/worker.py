@@ -7,7 +7,7 @@ trial continues.
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings, UnitResult
-from orchestrator.execution.worker import prepare_process
+from orchestrator.execution.worker import DeviceGuard, prepare_process
 from orchestrator.search.study import RungUnits
 from orchestrator.store import run_log
 from orchestrator.store.open import open_store
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.cluster.dataset_transfer import DatasetArchives
 
 _log = logging.getLogger(__name__)
+
+EndIfLost = Callable[[Sequence[str], Sequence[UnitResult]], None]
 
 BUSY_SECONDS = 1.0
 """Pause before checking again a unit that another process is working on."""
@@ -114,21 +116,25 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
         settings = replace(settings, data_root=str(data_root))
     prepare_process(cpus=settings.cpus, gpus=config["gpus"])
     device = "cuda" if config["gpus"] else "cpu"
+    guard = DeviceGuard(open_store(settings.store), settings.run, gpus=0)
     for work in config["work"]:
-        measured = measure_rung(RungWork(**work), settings, device=device)
+        measured = measure_rung(RungWork(**work), settings, device=device, end=guard.end_if_lost)
         run_log.flush()  # before the report, after which Tune may stop this process
         tune.report(_build_tune_report(measured, config["reduction"]))
         if measured.outcome != "value":
             return
 
 
-def measure_rung(work: RungWork, settings: TrialSettings, *, device: str) -> RungMeasurement:
+def measure_rung(
+    work: RungWork, settings: TrialSettings, *, device: str, end: EndIfLost | None = None
+) -> RungMeasurement:
     """Compute the units of a rung that the store lacks, and average what it says about all.
 
     Args:
         work: the units.
         settings: settings of the trial.
         device: "cpu" or "cuda".
+        end: ends this process if the result of a unit says that its GPU is lost.
     """
     store = open_store(settings.store)
     units: list[Unit] = []
@@ -138,9 +144,11 @@ def measure_rung(work: RungWork, settings: TrialSettings, *, device: str) -> Run
         for unit in map(from_json, (distill, *evaluations)):
             longer = None if following is None else from_json(following)
             result = _compute_or_wait(unit, longer, store, settings, device)
+            if end is not None and device != "cpu":
+                end([unit.key], [result])
             if result.status == "stopped":
                 return RungMeasurement(rung=work.rung, outcome="stopped")
-            if result.status == "failed":
+            if result.status in ("failed", "lost"):
                 return _build_failed_measurement(work.rung, result)
             units.append(unit)
     return _average_accuracies(work, units, store)
@@ -157,6 +165,9 @@ def _compute_or_wait(
 
             advance(unit, longer, settings, device=device)
         result = compute_unit(unit, settings, device=device)
+        if result.out_of_memory:
+            _log.warning("%s is tried again with half the classes at once", unit.key)
+            result = compute_unit(unit, replace(settings, chunk_share=0.5), device=device)
         if result.status != "busy":
             return result
         if store.stop_signal(settings.run).is_set():

@@ -115,6 +115,10 @@ def _find_temporaries(storage: Storage) -> Iterator[str]:
     then = time.time() - DAY
     for folder in ("leases", "runs"):
         for name, entry in storage.entries(folder).items():
-            temporary = name.startswith(".") if folder == "leases" else name.endswith(".stop")
+            temporary = (
+                name.startswith(".")
+                if folder == "leases"
+                else name.endswith((".stop", ".device", ".release", ".progress"))
+            )
             if temporary and entry.changed < then:
                 yield f"{folder}/{name}"

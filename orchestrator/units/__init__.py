@@ -40,6 +40,7 @@ from orchestrator.units.kinds import (
     register,
     unregister,
 )
+from orchestrator.units.names import describe_with_set, find_set, name_units
 from orchestrator.units.select import Select
 from orchestrator.units.serialization import from_json, to_json
 from orchestrator.units.train_extractor import TrainExtractor
@@ -61,11 +62,14 @@ __all__ = [
     "UnitKind",
     "canonicalize",
     "describe_unit",
+    "describe_with_set",
+    "find_set",
     "from_json",
     "hash_settings",
     "import_function",
     "list_custom_names",
     "list_tables",
+    "name_units",
     "needs_gpu",
     "register",
     "to_json",

@@ -70,7 +70,9 @@ def distill_sets(
     for unit, unit_context in zip(units, contexts, strict=True):
         runs.append(_resume_set_run(unit, unit_context, sources))
     pool = load_extractors(parents, data, context) if parents else None
-    ended = distill_cohort(data, runs, ipc=first.ipc, seed=first.seed, extractors=pool)
+    ended = distill_cohort(
+        data, runs, ipc=first.ipc, seed=first.seed, extractors=pool, chunk_share=context.chunk_share
+    )
     rows: list[list[Row] | Exception] = []
     for unit, unit_context, state in zip(units, contexts, ended, strict=True):
         # What goes wrong with one set, or with saving it, must not end the others.

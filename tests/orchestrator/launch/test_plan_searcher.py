@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 
+from orchestrator.execution.lost_devices import release_name
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.launch import plan_searcher as module
 from orchestrator.launch.plan_searcher import Attempt, PlanSearcher
@@ -16,7 +17,7 @@ from orchestrator.units import from_json
 class Driver:
     """Tune's part: asks for trials and tells how they ended."""
 
-    def __init__(self, store, plan, gpus=0.0):
+    def __init__(self, store, plan, gpus=0.0, slots=0):
         self.schedule = ReadyQueue(find_pending(plan))
         self.progress = LaunchProgress(units=self.schedule.units)
         self.stop = False
@@ -28,6 +29,7 @@ class Driver:
             gpus=gpus,
             progress=self.progress,
             stopping=lambda: self.stop,
+            slots=slots,
         )
         self.trials = 0
 
@@ -183,13 +185,40 @@ def test_a_unit_that_another_launch_finished_needs_no_trial(driver, harness):
     assert driver.progress.present == {"train_extractors": 1}
 
 
-def test_out_of_memory_on_a_shared_gpu_is_tried_once_more_on_a_whole_one(harness, small_plan):
+def test_out_of_memory_is_tried_on_a_whole_gpu_and_then_with_half_the_chunk(harness, small_plan):
     driver = Driver(harness.store, small_plan(sets=1, evaluations=1), gpus=0.25)
     assert driver.suggest()["gpus"] == 0.25
     driver.complete("failed", out_of_memory=True)
-    assert driver.suggest()["gpus"] == 1.0
+    config = driver.suggest()
+    assert config["gpus"] == 1.0 and config["chunk_share"] == 1.0
+    driver.complete("failed", out_of_memory=True)
+    config = driver.suggest()
+    assert config["gpus"] == 1.0 and config["chunk_share"] == 0.5
     driver.complete("failed", out_of_memory=True)
     assert driver.suggest() == PlanSearcher.FINISHED
+
+
+def test_units_on_a_gpu_that_is_out_of_use_are_tried_elsewhere(harness, small_plan):
+    driver = Driver(harness.store, small_plan(sets=1, evaluations=1), gpus=1.0, slots=2)
+    unit, keeper = driver.unit(), str(driver.trials)
+    for _ in range(2):  # Tune may tell it again
+        driver.searcher.on_trial_result(keeper, {"kept": "node GPU 1", "reason": "illegal access"})
+    assert driver.progress.lost_devices == {"node GPU 1": "illegal access"}
+    assert driver.unit() == unit and not harness.store.storage.entry(release_name("run"))
+    driver.complete("done")
+    driver.unit(), driver.complete("done")
+    driver.unit(), driver.complete("done")
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert harness.store.storage.entry(release_name("run"))  # its keeper may end now
+    driver.searcher.on_trial_complete(keeper, result={"results": []})
+
+
+def test_a_launch_without_a_gpu_that_works_ends_and_names_them(harness, small_plan):
+    driver = Driver(harness.store, small_plan(sets=1, evaluations=1), gpus=1.0, slots=1)
+    driver.suggest()
+    driver.searcher.on_trial_result(str(driver.trials), {"kept": "node GPU 0", "reason": "ECC"})
+    assert driver.suggest() == PlanSearcher.FINISHED
+    assert driver.progress.halted == "no GPU is left: node GPU 0 broke one process after the other"
 
 
 def test_nothing_is_suggested_once_the_launch_is_to_stop(driver):

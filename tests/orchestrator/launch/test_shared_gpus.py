@@ -2,12 +2,14 @@
 
 import io
 import json
+from collections import Counter
 
 import pytest
 import ray
 from rich.console import Console
 
 from orchestrator.cluster import preflight
+from orchestrator.launch.summary import print_summary
 from orchestrator.planning.plan import Plan
 from orchestrator.units import Select
 
@@ -54,3 +56,39 @@ def test_two_units_share_a_gpu_and_those_without_see_none(harness, two_gpus, mon
 
     assert seen("distill") == {"cuda 0", "cuda 1"}
     assert seen("select") == {"cpu "}
+
+
+def launch_fragile(harness, monkeypatch, behavior, **options):
+    import data_runner
+
+    harness.data.mkdir(exist_ok=True)
+    (harness.data / "behavior.json").write_text(json.dumps(behavior))
+    plan = data_runner.make_plan(units=options.pop("units", 12))
+    monkeypatch.setattr(preflight, "read_gpu_memory", lambda: 40 * 10**9)
+    console = Console(file=io.StringIO(), width=200)
+    summary = harness.launch(
+        plan, runner="fragile_runner:run_unit", console=console, gpus_per_trial=1.0
+    )
+    print_summary(summary, console)
+    return summary, console.file.getvalue()
+
+
+@pytest.mark.slow  # siblings: test_lost_devices, test_device_errors, test_plan_searcher
+def test_an_error_that_stays_costs_its_worker_and_no_unit(harness, two_gpus, monkeypatch):
+    summary, _ = launch_fragile(harness, monkeypatch, {"at": 3}, units=24)
+    assert summary.exit_code == 0 and len(harness.store.find_done_keys()) == 24
+    tries = Counter(harness.events("start"))
+    assert sorted(tries.values()) == [1] * 23 + [2] and summary.deaths == 1
+
+
+@pytest.mark.slow
+def test_a_gpu_that_breaks_one_process_after_the_other_is_taken_out_of_use(
+    harness, two_gpus, monkeypatch
+):
+    summary, shown = launch_fragile(harness, monkeypatch, {"bad": "0", "pause": 3.0}, units=24)
+    assert summary.exit_code == 0 and len(harness.store.find_done_keys()) == 24
+    assert "GPU 0 is out of use since it broke one process after the other" in shown
+    on_bad = [line for line in harness.log() if line[3] == "0"]
+    assert len(on_bad) == 3
+    left = [name for name in harness.store.storage.entries("runs") if name.endswith(".device")]
+    assert left == []
