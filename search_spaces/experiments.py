@@ -6,6 +6,7 @@ from typing import Any
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.settings import DatasetRef, Protocol
+from search_spaces.claims import Claim
 from search_spaces.errors import SpaceError
 from search_spaces.rules import Rule
 from search_spaces.schema import Measure, Range, Rungs
@@ -94,3 +95,5 @@ class Space:
     name: str
     description: str
     experiments: tuple[Experiment, ...]
+    claims: tuple[Claim, ...] = ()
+    """What its author claims, for reports to test."""

@@ -101,7 +101,12 @@ def _load_document(document: Document, changes: Changes, above: tuple[str, ...])
         experiments += build_experiments(document, entry, changes)
     except InvalidValue as invalid:
         raise document.error(invalid) from invalid
-    return Space(name=entry.name, description=entry.description, experiments=tuple(experiments))
+    return Space(
+        name=entry.name,
+        description=entry.description,
+        experiments=tuple(experiments),
+        claims=tuple(claim.build_claim() for claim in entry.claims),
+    )
 
 
 def _load_included(

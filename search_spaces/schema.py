@@ -27,22 +27,22 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from distill_core.datasets.info import resolve_registered
 from distill_core.extensions import require_importable
 from distill_core.networks import parse_network_name
 from distill_core.settings import DatasetRef, Protocol, is_custom
-from search_spaces.errors import InvalidValue, suggest_name
+from search_spaces.claims import Claim, Take, parse_pair, parse_statement
+from search_spaces.errors import InvalidValue
 from search_spaces.explain import explain
 from search_spaces.method_names import canonicalize_method
 from search_spaces.rules import Rule, check_comparison
 from search_spaces.setting_paths import LARGEST, shorten
+from search_spaces.strict_model import StrictModel
 
 MAX_SEEDS = 10_000
 
@@ -88,26 +88,7 @@ def _check_architecture(name: str) -> str:
     return name
 
 
-class _Strict(BaseModel):
-    """No conversions, no unknown keys; the hint names the nearest known one."""
-
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: object) -> object:
-        if not isinstance(data, Mapping):
-            return data
-        for key in data:
-            if key not in cls.model_fields:
-                problem = f"unknown key {key[:80]!r}{suggest_name(key, cls.model_fields)}"
-                raise PydanticCustomError(
-                    "unknown_key", "{problem}", {"problem": problem, "key": key}
-                )
-        return data
-
-
-class DatasetEntry(_Strict):
+class DatasetEntry(StrictModel):
     """A data set as a file gives it: a name, or a custom data set with its layout and place."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -146,7 +127,7 @@ Architecture = Annotated[str, AfterValidator(_check_architecture)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/ -]{0,79}$")]
 
 
-class Axes(_Strict):
+class Axes(StrictModel):
     """The grid of an experiment; an axis that is not given is empty."""
 
     datasets: Axis[DatasetField] = ()
@@ -183,7 +164,7 @@ class Settings(Axes):
     features: dict[str, Any] = {}
 
 
-class When(_Strict):
+class When(StrictModel):
     """Conditions of a rule, all of which have to hold; each is one value or alternatives."""
 
     dataset: Axis[str] = ()
@@ -192,7 +173,7 @@ class When(_Strict):
     protocol: Axis[Protocol] = ()
 
 
-class RuleEntry(_Strict):
+class RuleEntry(StrictModel):
     """Settings that apply under conditions."""
 
     when: When = When()
@@ -212,7 +193,7 @@ class RuleEntry(_Strict):
         )
 
 
-class Range(_Strict):
+class Range(StrictModel):
     """Values of one setting that a search tries."""
 
     low: float
@@ -237,7 +218,7 @@ class Range(_Strict):
         return self
 
 
-class Rungs(_Strict):
+class Rungs(StrictModel):
     """When a search evaluates unfinished sets, and how cheaply."""
 
     count: int = Field(default=3, ge=1, le=10)
@@ -250,7 +231,7 @@ class Rungs(_Strict):
     """As in the evaluation, whose number is used where it is smaller."""
 
 
-class SmokeDefaults(_Strict):
+class SmokeDefaults(StrictModel):
     """The file of settings that small versions start from."""
 
     settings: Settings
@@ -278,7 +259,52 @@ class ExperimentEntry(Settings):
     smoke: Smoke = Smoke()
 
 
-class SpaceEntry(_Strict):
+class ClaimEntry(StrictModel):
+    """A claim that reports test: a statement on one line, or its parts."""
+
+    text: str = Field(min_length=1)
+    compare: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
+    drop: Axis[Method] = ()
+    datasets: Axis[str] = ()
+    ipc: Axis[ImagesPerClass] = ()
+    networks: Axis[Architecture] = ()
+    at_least: float | None = None
+    at_most: float | None = None
+    take: Take | None = None
+    tolerance: float = Field(default=0.0, ge=0)
+    published: str = ""
+    anywhere: bool = False
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> "ClaimEntry":
+        if bool(self.compare) == bool(self.drop):
+            raise ValueError("a claim needs either compare or drop")
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("a claim needs either at_least or at_most")
+        self.build_claim()
+        return self
+
+    def build_claim(self) -> Claim:
+        """Return the claim with its methods in their one spelling."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        pairs, drops = values.pop("compare"), values.pop("drop")
+        return Claim(pairs=tuple(map(parse_pair, pairs)), drops=drops, **values)
+
+
+ClaimField = Annotated[
+    ClaimEntry,
+    BeforeValidator(lambda value: parse_statement(value) if isinstance(value, str) else value),
+]
+
+
+class ClaimList(StrictModel):
+    """The file of published claims."""
+
+    claims: list[ClaimField]
+
+
+class SpaceEntry(StrictModel):
     """A whole file."""
 
     name: Name
@@ -287,9 +313,10 @@ class SpaceEntry(_Strict):
     settings: Settings = Settings()
     rules: list[RuleEntry] = []
     experiments: list[ExperimentEntry] = []
+    claims: list[ClaimField] = []
 
 
-class RuleList(_Strict):
+class RuleList(StrictModel):
     """The file of published settings."""
 
     rules: list[RuleEntry]

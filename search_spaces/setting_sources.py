@@ -12,11 +12,13 @@ from typing import Any
 
 from distill_core.datasets.info import REGISTRY
 from search_spaces import DATA
+from search_spaces.claims import Claim
 from search_spaces.errors import InvalidValue, suggest_name
 from search_spaces.overrides import Overrides
 from search_spaces.rules import Rule
 from search_spaces.schema import (
     Axes,
+    ClaimList,
     RuleEntry,
     RuleList,
     Settings,
@@ -28,7 +30,19 @@ from search_spaces.setting_paths import SECTIONS, flatten
 from search_spaces.yaml_document import YamlPath, read_document
 
 PUBLISHED = DATA / "published_settings.yaml"
+CLAIMS = DATA / "claims.yaml"
 SMOKE = DATA / "smoke_settings.yaml"
+
+
+@functools.cache
+def load_published_claims() -> tuple[Claim, ...]:
+    """Return what the paper claims, with its source."""
+    document = read_document(CLAIMS)
+    try:
+        entries = validate(ClaimList, document.value).claims
+    except InvalidValue as invalid:
+        raise document.error(invalid) from invalid
+    return tuple(entry.build_claim() for entry in entries)
 
 
 def merge_axes(*sources: Axes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from orchestrator.cli.app import app
 from orchestrator.planning.plan import make_plan
 from search_spaces.load import load_space
 from search_spaces.schema import (
+    ClaimEntry,
     DatasetEntry,
     ExperimentEntry,
     Range,
@@ -68,6 +69,7 @@ def test_settings_that_published_settings_change_are_marked():
         ("Your own data set", [DatasetEntry]),
         ("Rules", [RuleEntry, When]),
         ("Search", [Range, Rungs]),
+        ("Claims", [ClaimEntry]),
     ],
 )
 def test_every_key_stands_there(title, models):

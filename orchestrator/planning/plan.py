@@ -13,6 +13,7 @@ from typing import Any
 from distill_core.settings import DatasetRef, Protocol
 from orchestrator.planning.unit_planner import GridPoint, UnitPlanner
 from orchestrator.units import Unit
+from search_spaces.claims import Claim
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment, Space
 from search_spaces.method_names import WHOLE
@@ -61,6 +62,8 @@ class Plan:
 
     units: dict[str, Unit]
     cells: tuple[Cell, ...]
+    claims: tuple[Claim, ...] = ()
+    """What the search space claims, for reports to test."""
 
     def experiments_of(self) -> dict[str, set[str]]:
         """Return, for every unit, the names of the experiments that need it."""
@@ -89,7 +92,7 @@ def make_plan(space: Space) -> Plan:
     cells: list[Cell] = []
     for experiment in space.experiments:
         cells.extend(_plan_experiment(planner, experiment))
-    return Plan(units=planner.units, cells=tuple(cells))
+    return Plan(units=planner.units, cells=tuple(cells), claims=space.claims)
 
 
 def _count_cells(experiment: Experiment) -> int:

@@ -122,6 +122,8 @@ class Report:
     """The command that computes the missing results."""
     planned_cells: int
     missing_cells: int
+    claims: Table | None
+    """What was claimed, and what the results say of it; None where no claim applies."""
     overview: Table
     settings: Table | None
     """The settings that each method was computed with; None without units."""
@@ -136,7 +138,8 @@ class Report:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Every table in the order of the report."""
-        ordered: list[Table | None] = [self.overview, self.settings, *self.aggregates]
+        ordered: list[Table | None] = [self.claims, self.overview, self.settings]
+        ordered += self.aggregates
         for section in self.sections:
             ordered += [*section.tables, *section.details]
         ordered += [*self.costs, self.failures, self.missing]

@@ -8,6 +8,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.request import Request
 from orchestrator.report.figures import write_figures
 from orchestrator.report.figures.image_sheets import write_comparisons, write_sheets
+from orchestrator.report.findings.claims import build_claims_table
 from orchestrator.report.findings.generalization import build_generalization_sections
 from orchestrator.report.manifest import update_manifest
 from orchestrator.report.model import Report, ReportFiles, Section
@@ -48,6 +49,7 @@ def build_report(
         command=command or request.command("run", "--store", store.address),
         planned_cells=counts.planned,
         missing_cells=counts.missing,
+        claims=build_claims_table(results),
         overview=build_overview(results, space_name, overrides),
         settings=build_settings_table(results.plan),
         sections=_build_sections(results),

@@ -116,7 +116,7 @@ def _build_transfers(
         by_method.setdefault(m.method, []).append(m)
     transfers = []
     for method, chosen in by_method.items():
-        matching = _find_matching(results, chosen[0]) or default
+        matching = find_matching(results, chosen[0]) or default
         transfer = _build_transfer(method, matching, chosen)
         if transfer is not None:
             transfers.append(transfer)
@@ -134,7 +134,7 @@ def _build_transfer(
     return Transfer(method=method, matching=matching, measured=measured)
 
 
-def _find_matching(results: Results, m: Measurement) -> str | None:
+def find_matching(results: Results, m: Measurement) -> str | None:
     """Return the network that a measurement's sets were distilled with; None for real images."""
     key = m.cells[0].set_key
     unit = results.plan.units.get(key) if key else None
@@ -143,5 +143,5 @@ def _find_matching(results: Results, m: Measurement) -> str | None:
 
 def _find_common_matching(results: Results, measurements: Sequence[Measurement]) -> str:
     """Return the matching network of most measurements, or the first evaluation network."""
-    found = Counter(filter(None, (_find_matching(results, m) for m in measurements)))
+    found = Counter(filter(None, (find_matching(results, m) for m in measurements)))
     return found.most_common(1)[0][0] if found else measurements[0].network

@@ -105,6 +105,8 @@ def render_latex_table(table: Table, place: str = "") -> str:
 
 
 def _list_chapters(report: Report) -> Iterator[_Chapter]:
+    if report.claims:
+        yield _Chapter(title="Claims", tables=(report.claims,), place="")
     yield _Chapter(title="Across all experiments", tables=report.aggregates, place="")
     for section in report.sections:
         tables = (*section.tables, *section.details)

@@ -18,6 +18,8 @@ def render_terminal(report: Report) -> RenderableType:
     terminal; they are in the report's files.
     """
     parts: list[RenderableType] = []
+    if report.claims:
+        parts.append(render_terminal_table(report.claims))
     for section in report.sections:
         parts.append(Text(section.title, style="bold"))
         if section.facts:

@@ -49,13 +49,18 @@ def resolve_published_settings(
     return resolve(experiment, _build_case(dataset.name, method, ipc), {})
 
 
-def describe_differences(plan: Plan, m: Measurement) -> str:
+def describe_differences(plan: Plan, m: Measurement, *, is_transfer: bool = False) -> str:
     """Return how a measurement's settings differ from the published ones; empty if they do not.
 
     The first few differences are listed. The numbers of sets and networks and the extractor pool
     are not differences: the interval shows the former, `collect_remarks` names the latter.
+
+    Args:
+        plan: the plan that the measurement belongs to.
+        m: the measurement.
+        is_transfer: whether another evaluation network is intended, so that it is no difference.
     """
-    found = list(dict.fromkeys(_list_differences(plan, m)))
+    found = list(dict.fromkeys(_list_differences(plan, m, is_transfer)))
     shown = found[:_SHOWN]
     if len(found) > _SHOWN:
         shown.append(f"{len(found) - _SHOWN} more")
@@ -77,7 +82,7 @@ def collect_remarks(plan: Plan, m: Measurement) -> list[str]:
     return [*found, unpublished] if unpublished else found
 
 
-def _list_differences(plan: Plan, m: Measurement) -> Iterator[str]:
+def _list_differences(plan: Plan, m: Measurement, is_transfer: bool) -> Iterator[str]:
     """Yield every difference: of the distillation, the selection, the network, the evaluation."""
     evaluation = plan.units[m.cells[0].evaluation_key]
     published = resolve_published_settings(evaluation.dataset, m.method, m.ipc)
@@ -87,7 +92,7 @@ def _list_differences(plan: Plan, m: Measurement) -> Iterator[str]:
         yield from _compare_settings(made.settings, expected)
     if isinstance(made, Select) and made.parents:
         yield from _compare_selection(plan.units[made.parents[0]], published)
-    if m.network != published.distillation.network:
+    if m.network != published.distillation.network and not is_transfer:
         yield f"network {m.network}, not {published.distillation.network}"
     if isinstance(evaluation, Evaluate):
         # The interval shows how many networks there are, so their number is no difference.
