@@ -1,11 +1,12 @@
 """Write durations and errors for people."""
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
+MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 31557600
 """Seconds."""
 
 
@@ -16,7 +17,7 @@ _JOINERS = "\u200c\u200d\xa0"
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration as 0.4 s, 42 s, 3 min 20 s, 2 h 05 min or 4 d 03 h."""
+    """Write a duration as 0.4 s, 42 s, 3 min 20 s, 2 h 05 min or 4 d 03 h, 250 d or 1.3 years."""
     if 0 < seconds < 0.95:  # from 0.95 on, one digit would say 1 s
         return f"{seconds:.1g} s"
     whole = round(seconds)
@@ -26,7 +27,24 @@ def format_duration(seconds: float) -> str:
         return f"{whole // MINUTE} min {whole % MINUTE:02d} s"
     if whole < DAY:
         return f"{whole // HOUR} h {whole % HOUR // MINUTE:02d} min"
-    return f"{whole // DAY:,} d {whole % DAY // HOUR:02d} h"
+    if whole < 100 * DAY:
+        return f"{whole // DAY} d {whole % DAY // HOUR:02d} h"
+    if whole < YEAR:
+        return f"{whole // DAY} d"
+    return f"{_round_to_digits(whole / YEAR, 2)} years"
+
+
+def format_hours(seconds: float) -> str:
+    """Write a time as a number of hours that says no more than an estimate knows: 0.25 or 1,200."""
+    return _round_to_digits(seconds / HOUR, 2)
+
+
+def _round_to_digits(number: float, digits: int) -> str:
+    if number == 0:
+        return "0"
+    rounded = float(f"{number:.{digits}g}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
 
 
 def format_count(number: int, noun: str) -> str:

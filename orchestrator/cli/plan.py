@@ -1,16 +1,19 @@
 """`iid plan`: what would run, what the store already has, and how long the rest would take."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from distill_core.paths import check_path
+from distill_core.settings import DatasetRef
 from orchestrator.cli.options import (
     MANY,
     JsonOption,
@@ -24,15 +27,21 @@ from orchestrator.cli.options import (
 )
 from orchestrator.planning.cost_estimates import estimate_costs, estimate_wall_seconds
 from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, Estimate
-from orchestrator.planning.dataset_shape import ASSUMED_SHAPE
+from orchestrator.planning.dataset_shape import ASSUMED_SHAPE, DatasetShape
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.planned_work import find_pending
 from orchestrator.planning.request import Request
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.text import format_bytes, format_count, format_duration
+from orchestrator.text import format_bytes, format_count, format_duration, format_hours
 from orchestrator.units import KINDS
+from search_spaces.errors import SpaceError
 from search_spaces.experiments import Space
+
+if TYPE_CHECKING:
+    from orchestrator.search.price import SearchPrice
+
+_log = logging.getLogger(__name__)
 
 
 def plan(
@@ -47,15 +56,28 @@ def plan(
         int | None,
         typer.Option(min=1, max=MANY, help="CPU cores to assume (default: this machine's)."),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Read your own data sets here, for their true size."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, max=MANY, help="Trials per study, for the price of a search.")
+    ] = 24,
     as_json: JsonOption = False,
 ) -> None:
     """Show what would run and how long it would take.
 
-    Units that the store already has are not counted. Nothing is run and nothing is written.
+    Units that the store already has are not counted. Of a space with a block search, the price of
+    iid search is told too. Nothing is run and nothing is written.
     """
-    request = build_request(space, overrides, smoke)
     show_plan(
-        request, open_store(store), describe_machine(cpus, gpus), build_console(asked=True), as_json
+        build_request(space, overrides, smoke),
+        open_store(store),
+        describe_machine(cpus, gpus),
+        build_console(asked=True),
+        as_json,
+        data=data,
+        trials=trials,
     )
 
 
@@ -89,7 +111,14 @@ def describe_machine(cpus: int | None = None, gpus: int | None = None) -> Machin
 
 
 def show_plan(
-    request: Request, store: Store, machine: Machine, console: Console, as_json: bool = False
+    request: Request,
+    store: Store,
+    machine: Machine,
+    console: Console,
+    as_json: bool = False,
+    *,
+    data: Path | None = None,
+    trials: int = 24,
 ) -> None:
     """Print the plan of a search space; nothing is run and nothing is written.
 
@@ -99,17 +128,26 @@ def show_plan(
         machine: what to assume for the time.
         console: where to print.
         as_json: print plain values instead, for other programs.
+        data: data folder in which the user's data sets are read for their size; None assumes one.
+        trials: trials per study, for the price of a search.
 
     Raises:
         SpaceError: the search space cannot be used.
+        DatasetError: a data set is not in the data folder, or is damaged.
         TableError: the store holds a damaged table.
     """
     space = request.load()
     plan = make_plan(space)
     done = store.find_done_keys() & plan.units.keys()
-    estimates = estimate_costs(
-        plan, gpu=machine.gpus > 0, store_tables=store.refresh_tables(), done=done
-    )
+    shapes = {} if data is None else measure_datasets(space, check_path(data, "--data"))
+    how: dict[str, Any] = {
+        "gpu": machine.gpus > 0,
+        "store_tables": store.refresh_tables(),
+        "done": done,
+        "shapes": shapes,
+    }
+    estimates = estimate_costs(plan, **how)
+    price = _estimate_search(space, trials, how)
     todo = find_pending(plan, done).pending
     rows = _count_kinds(plan, done, todo, estimates)
     if as_json:
@@ -124,6 +162,8 @@ def show_plan(
                 "seconds": sum(estimates[key].seconds for key in todo),
                 "wall_seconds": estimate_wall_seconds(plan, todo, estimates, machine.workers),
                 "machine": asdict(machine),
+                "datasets": {name: asdict(shape) for name, shape in shapes.items()},
+                "search": price and {**asdict(price), "seconds": price.seconds},
                 "kinds": [asdict(row) for row in rows],
             }
         )
@@ -135,8 +175,83 @@ def show_plan(
     )
     console.print(f"{request.name}: {', '.join(counts)}", highlight=False, markup=False)
     console.print(_build_table(rows))
-    for line in _write_conclusion(space, plan, store, todo, estimates, machine):
+    lines = _write_conclusion(plan, store, todo, estimates, machine)
+    lines += _describe_sizes(space, shapes)
+    if price is not None:
+        lines.append(_describe_price(price, request, machine))
+    for line in lines:
         console.print(line, highlight=False, markup=False)
+
+
+def measure_datasets(space: Space, data: Path) -> dict[str, DatasetShape]:
+    """Read the user's own data sets of a search space, and return their sizes by name.
+
+    Raises:
+        DatasetError: one is not there, or is damaged.
+    """
+    # Imported only here: it loads torch, which planning does without.
+    from distill_core.datasets.load import load_dataset
+
+    shapes = {}
+    for ref in _find_custom_datasets(space):
+        whole = load_dataset(replace(ref, classes=()), data)
+        shapes[ref.name] = DatasetShape(
+            channels=whole.info.channels,
+            image_size=whole.info.image_size,
+            classes=len(whole.info.classes),
+            train_images=len(whole.train),
+            test_images=len(whole.test),
+        )
+    return shapes
+
+
+def _estimate_search(space: Space, trials: int, how: Mapping[str, Any]) -> "SearchPrice | None":
+    """Estimate what `iid search` would cost; None if the space has nothing to search."""
+    if not any(experiment.search for experiment in space.experiments):
+        return None
+    from orchestrator.search.build_studies import build_studies
+    from orchestrator.search.price import estimate_search
+
+    try:
+        studies = build_studies(space, sampler="tpe", scheduler="asha")
+    except SpaceError as error:
+        _log.info("there is no price of a search: %s", error)
+        return None
+    return estimate_search(studies, trials=trials, **how)
+
+
+def _describe_price(price: "SearchPrice", request: Request, machine: Machine) -> str:
+    command = request.command("search", "--trials", str(price.trials))
+    studies = "1 study" if price.studies == 1 else f"{price.studies} studies"
+    return (
+        f"{command}: {studies} of {format_count(price.trials, 'trial')}, about"
+        f" {_format_work(price.seconds, machine)}, at best"
+        f" {format_duration(price.seconds / machine.workers)} on {machine}."
+    )
+
+
+def _format_work(seconds: float, machine: Machine) -> str:
+    if machine.gpus:
+        return f"{format_hours(seconds)} GPU-hours"
+    return f"{format_duration(seconds)} of one core"
+
+
+def _describe_sizes(space: Space, shapes: Mapping[str, DatasetShape]) -> list[str]:
+    """Say how large the user's data sets are, or what is assumed of them."""
+    lines = []
+    for name, shape in shapes.items():
+        lines.append(
+            f"{name}: {shape.train_images:,} training and {shape.test_images:,} test images of"
+            f" {shape.classes} classes, {shape.image_size}×{shape.image_size}×{shape.channels}."
+        )
+    assumed = sorted({ref.name for ref in _find_custom_datasets(space)} - shapes.keys())
+    if assumed:
+        lines.append(
+            f"The size of {', '.join(assumed)} is not known before it is read (--data FOLDER reads"
+            f" it); {ASSUMED_SHAPE.train_images:,} images of {ASSUMED_SHAPE.classes} classes are"
+            " assumed."
+        )
+    return lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +311,6 @@ def _build_table(rows: Sequence[KindRow]) -> Table:
 
 
 def _write_conclusion(
-    space: Space,
     plan: Plan,
     store: Store,
     todo: Sequence[str],
@@ -207,13 +321,8 @@ def _write_conclusion(
         return [f"Nothing to run: {store} has everything."]
     total = sum(estimates[key].seconds for key in todo)
     wall = estimate_wall_seconds(plan, todo, estimates, machine.workers)
-    hours = (
-        f"{total / 3600:,.2f} GPU-hours"
-        if machine.gpus
-        else f"{format_duration(total)} of one core"
-    )
     lines = [
-        f"To run: {format_count(len(todo), 'unit')}, {hours};"
+        f"To run: {format_count(len(todo), 'unit')}, {_format_work(total, machine)};"
         f" about {format_duration(wall)} on {machine}."
     ]
     measured = sum(estimates[key].basis == "measured" for key in todo)
@@ -222,7 +331,9 @@ def _write_conclusion(
         if machine.gpus
         else f"{CPU_FLOPS / 1e9:.0f} GFLOP/s per core"
     )
-    if measured:
+    if measured == len(todo):
+        lines.append(f"Basis: rows in {store} of such units.")
+    elif measured:
         lines.append(
             f"Basis: rows in {store} for {measured:,} of them; for the others a cost model"
             " corrected by these rows."
@@ -231,19 +342,12 @@ def _write_conclusion(
         lines.append(
             f"Basis: a cost model ({rate}); there are no measured rows of such units in {store}."
         )
-    custom = sorted(_find_custom_datasets(space))
-    if custom:
-        lines.append(
-            f"The size of {', '.join(custom)} is not known before it is read;"
-            f" {ASSUMED_SHAPE.train_images:,} images of {ASSUMED_SHAPE.classes} classes are"
-            " assumed."
-        )
     return lines
 
 
-def _find_custom_datasets(space: Space) -> set[str]:
-    """Return the names of the user's data sets, whose size is not known before they are read."""
-    custom = set()
+def _find_custom_datasets(space: Space) -> list[DatasetRef]:
+    """Return the user's data sets, whose size is not known before they are read, each once."""
+    custom = {}
     for experiment in space.experiments:
-        custom |= {ref.name for ref in experiment.datasets if ref.path is not None}
-    return custom
+        custom.update({ref.name: ref for ref in experiment.datasets if ref.path is not None})
+    return list(custom.values())

@@ -139,7 +139,7 @@ class ProgressCallback(tune.Callback):
         **info: object,
     ) -> None:
         """Note how far one of its units is, or how all of them ended."""
-        if "results" in result:
+        if result.get("results"):  # none of a trial whose units were handed back
             for unit, ended in zip(_read_units(trial), result["results"], strict=True):
                 self._progress.record_result(unit, UnitResult(**ended))
         elif "place" in result:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.planning.cost_model import Estimate, model_cost
+from orchestrator.planning.dataset_shape import DatasetShape
 from orchestrator.planning.plan import Plan
 from orchestrator.store import tables
 from orchestrator.store.provenance import is_gpu
@@ -41,7 +42,12 @@ class _Group(NamedTuple):
 
 
 def estimate_costs(
-    plan: Plan, *, gpu: bool, store_tables: Path | None = None, done: Collection[str] = ()
+    plan: Plan,
+    *,
+    gpu: bool,
+    store_tables: Path | None = None,
+    done: Collection[str] = (),
+    shapes: Mapping[str, DatasetShape] | None = None,
 ) -> dict[str, Estimate]:
     """Estimate every unit of a plan.
 
@@ -50,11 +56,12 @@ def estimate_costs(
         gpu: whether units run on a GPU each, or on a CPU core each.
         store_tables: the store's `tables` folder; None to go by the model alone.
         done: keys of the units that the store has.
+        shapes: sizes of data sets that were read, by name; others are assumed.
 
     Raises:
         TableError: a table cannot be read.
     """
-    groups = _group_units(plan, gpu=gpu)
+    groups = _group_units(plan, gpu=gpu, shapes=shapes or {})
     if store_tables is not None:
         _measure_groups(groups, store_tables, frozenset(done), gpu=gpu)
     corrections = _compute_corrections(plan, groups)
@@ -65,14 +72,14 @@ def estimate_costs(
     return estimates
 
 
-def _group_units(plan: Plan, *, gpu: bool) -> list[_Group]:
+def _group_units(plan: Plan, *, gpu: bool, shapes: Mapping[str, DatasetShape]) -> list[_Group]:
     """Group units of equal cost, so that the model is asked once for all of them."""
     groups: dict[object, _Group] = {}
     for key, unit in plan.units.items():
         parent = plan.units[unit.parents[0]] if unit.parents else None
         shape = _cost_key(unit, parent)
         if shape not in groups:
-            groups[shape] = _Group([], model_cost(unit, parent, gpu=gpu), [])
+            groups[shape] = _Group([], model_cost(unit, parent, gpu=gpu, shapes=shapes), [])
         groups[shape].keys.append(key)
     return list(groups.values())
 

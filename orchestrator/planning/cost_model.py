@@ -3,10 +3,11 @@
 The operations are counted by the function that a unit's kind names; see `unit_loads`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.planning.dataset_shape import find_shape
+from orchestrator.planning.dataset_shape import DatasetShape, find_shape
 from orchestrator.planning.unit_loads import Load
 from orchestrator.units import KINDS, Unit, import_function
 
@@ -37,7 +38,13 @@ class Estimate:
     basis: Basis
 
 
-def model_cost(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
+def model_cost(
+    unit: Unit,
+    parent: Unit | None,
+    *,
+    gpu: bool,
+    shapes: Mapping[str, DatasetShape] | None = None,
+) -> Estimate:
     """Estimate a unit from its settings.
 
     Args:
@@ -45,8 +52,9 @@ def model_cost(unit: Unit, parent: Unit | None, *, gpu: bool) -> Estimate:
         parent: the first of the unit's parents, or None: of a measurement the unit that makes the
             set (the set of the first step), of a distillation the first extractor.
         gpu: whether it runs on a GPU or on a CPU core.
+        shapes: sizes of data sets that were read, by name.
     """
-    shape = find_shape(unit.dataset)
+    shape = find_shape(unit.dataset, shapes)
     counts = KINDS[unit.kind].load
     load = Load()
     if counts is not None:

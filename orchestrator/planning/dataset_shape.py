@@ -1,6 +1,7 @@
 """The size of a data set, as far as it is known before the data set is read."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from distill_core.datasets.info import REGISTRY
@@ -24,12 +25,18 @@ ASSUMED_SHAPE = DatasetShape(
 """Stands in for a custom data set, whose size is not known before it is read."""
 
 
-def find_shape(dataset: DatasetRef) -> DatasetShape:
+def find_shape(
+    dataset: DatasetRef, known: Mapping[str, DatasetShape] | None = None
+) -> DatasetShape:
     """Return the size of a data set, or of the classes that are used of it.
 
     What a reference does not say of a custom data set is taken from `ASSUMED_SHAPE`.
+
+    Args:
+        dataset: the data set.
+        known: sizes of data sets that were read, by name.
     """
-    whole = _find_whole_shape(dataset)
+    whole = (known or {}).get(dataset.name) or _find_whole_shape(dataset)
     if not dataset.classes:
         return whole
     share = len(dataset.classes) / whole.classes

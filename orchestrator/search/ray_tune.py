@@ -19,6 +19,7 @@ from orchestrator.execution.trial import build_trial_resources
 from orchestrator.launch.join_cluster import translate_ray_errors
 from orchestrator.launch.plan_searcher import MAX_DEATHS
 from orchestrator.launch.private_folder import private_folder
+from orchestrator.search.study_progress import StudyProgress
 from orchestrator.search.study_run import StudyRun
 from orchestrator.search.worker import RungMeasurement, run_search_trial
 from orchestrator.text import find_last_line
@@ -30,13 +31,20 @@ TIE = 1e-9
 _MEASURED = [field.name for field in dataclasses.fields(RungMeasurement)]
 
 
-def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = None) -> None:
+def run_study(
+    run: StudyRun,
+    *,
+    slots: int,
+    archives: DatasetArchives | None = None,
+    progress: StudyProgress | None = None,
+) -> None:
     """Run a study's trials on the joined cluster until it has all of them.
 
     Args:
         run: the study.
         slots: trials at a time.
         archives: on a cluster, the data sets that were sent to its nodes.
+        progress: records what the trials do, for a display.
 
     Raises:
         LaunchError: Ray broke down, or its folder for temporary files cannot be written.
@@ -65,7 +73,7 @@ def run_study(run: StudyRun, *, slots: int, archives: DatasetArchives | None = N
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
-                callbacks=[_DeathLogger()],
+                callbacks=[_TrialFollower(progress)],
             ),
         ).fit()
 
@@ -157,8 +165,40 @@ class RungScheduler(AsyncHyperBandScheduler):
         return {}  # as for the searcher
 
 
-class _DeathLogger(tune.Callback):
-    """Logs workers that died; Tune itself starts their trials again."""
+class _TrialFollower(tune.Callback):
+    """Follows the trials for a display, and logs workers that died, which Tune starts again."""
+
+    def __init__(self, progress: StudyProgress | None) -> None:
+        self._progress = progress
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
+    ) -> None:
+        """Note that a worker has a trial."""
+        if self._progress is not None:
+            self._progress.record_start(trial.config["number"], trial.config["parameters"])
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        """Note how far a unit of a trial is."""
+        if self._progress is not None and "working" in result:
+            work = f"rung {result['at'] + 1} of {self._progress.rungs}, {result['working']}"
+            self._progress.record_step(
+                trial.config["number"], work, result["step"], result["total"], result["values"]
+            )
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
+    ) -> None:
+        """Note that no worker has a trial any more."""
+        if self._progress is not None:
+            self._progress.record_end(trial.config["number"])
 
     def on_trial_recover(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
@@ -173,6 +213,9 @@ class _DeathLogger(tune.Callback):
         self._log_death(trial, "it has failed")
 
     def _log_death(self, trial: TuneTrial, consequence: str) -> None:
+        if self._progress is not None:
+            self._progress.workers_died += 1
+            self._progress.record_end(trial.config["number"])
         number, error = trial.config.get("number"), trial.get_error()
         reason = find_last_line(error) if error else "no reason is known"
         _log.warning("the worker of trial %s died, %s: %s", number, consequence, reason)

@@ -21,8 +21,10 @@ from orchestrator.cluster.resources import (
     should_use_gpus,
 )
 from orchestrator.errors import LaunchError
+from orchestrator.launch.display import display
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
+from orchestrator.launch.progress_view import published
 from orchestrator.launch.stop_switch import StopSwitch
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.cost_estimates import estimate_costs
@@ -31,6 +33,7 @@ from orchestrator.planning.planned_work import find_pending
 from orchestrator.search.journal import Journal, RungResult, Trial
 from orchestrator.search.results import build_full_evaluations, select_winners
 from orchestrator.search.study import Study, format_settings
+from orchestrator.search.study_progress import StudyProgress
 from orchestrator.search.study_run import StudyRun
 from orchestrator.store import leases, provenance, run_log
 from orchestrator.store.leases import Lease
@@ -188,8 +191,18 @@ class Search:
                 is_taken_over=lambda: _is_taken_over(lease),
                 report_rung=self._print_rung,
             )
+            progress = StudyProgress(
+                read_trials=lambda: list(journal.trials.values()),
+                trials=lambda: study_run.trials,
+                slots=slots,
+                rungs=len(study.iterations),
+            )
             try:
-                run_study(study_run, slots=slots, archives=archives)
+                with (
+                    display(progress, self.console),
+                    published(progress, self.store, run, f"{self.space}: {study.title}"),
+                ):
+                    run_study(study_run, slots=slots, archives=archives, progress=progress)
             except KeyboardInterrupt:
                 # A second Ctrl-C. What the workers have not saved is computed again.
                 _log.warning("search %s was interrupted before its workers had stopped", run)

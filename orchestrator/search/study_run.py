@@ -71,6 +71,7 @@ class StudyRun:
         first = trial.rungs[-1].rung
         return {
             "number": trial.number,
+            "parameters": dict(trial.parameters),
             "work": [asdict(build_rung_work(rung, units)) for rung in range(first, len(units))],
             "settings": asdict(self.settings),
             "gpus": self.gpus,

@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import Any, SupportsFloat
 
 from distill_core.distillation.state import CheckpointError, Curve, DistillationState
-from orchestrator.execution.context import Stopped, UnitContext
+from orchestrator.execution.context import Stopped, UnitContext, UnitProgress
 from orchestrator.execution.trial import TrialSettings, count_cpu_threads
 from orchestrator.search.rungs import compute_record_interval
 from orchestrator.store import leases
@@ -54,7 +54,14 @@ class StopAtStep(UnitContext):
             raise Stopped
 
 
-def advance(unit: Distill, following: Distill, settings: TrialSettings, *, device: str) -> None:
+def advance(
+    unit: Distill,
+    following: Distill,
+    settings: TrialSettings,
+    *,
+    device: str,
+    report: Callable[[UnitProgress], None] | None = None,
+) -> None:
     """Run a distillation to one iteration before its end, and copy that state to a longer one.
 
     This only saves work. Where it does nothing or is interrupted, both units are computed all the
@@ -66,6 +73,7 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
         following: the longer one.
         settings: settings of the trial.
         device: "cpu" or "cuda".
+        report: receives the progress, for a display.
     """
     store = open_store(settings.store)
     if store.is_done(unit) or store.is_done(following) or store.load_checkpoint(following):
@@ -75,7 +83,9 @@ def advance(unit: Distill, following: Distill, settings: TrialSettings, *, devic
         if lease is None:
             return
         try:
-            _run_to_last_step(unit, store, settings, device, is_lost=lease.lost.is_set)
+            _run_to_last_step(
+                unit, store, settings, device, is_lost=lease.lost.is_set, report=report
+            )
             _copy_checkpoint(unit, following, store)
         except Exception as error:
             _log.warning(
@@ -109,6 +119,7 @@ def _run_to_last_step(
     device: str,
     *,
     is_lost: Callable[[], bool],
+    report: Callable[[UnitProgress], None] | None,
 ) -> None:
     """Run a unit until one iteration is left, unless an earlier attempt has come that far."""
     last = unit.settings.iterations - 1
@@ -126,6 +137,8 @@ def _run_to_last_step(
             device=device,
             threads=count_cpu_threads(settings.cpus),
             checkpoint_seconds=settings.checkpoint_seconds,
+            report=report,
+            report_seconds=settings.report_seconds,
             is_stopping=lambda: is_lost() or is_stopping(),
         )
         try:

@@ -9,11 +9,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 
+from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings, UnitResult
 from orchestrator.execution.worker import DeviceGuard, prepare_process
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+Report = Callable[[Unit, UnitProgress], None]
 EndIfLost = Callable[[Sequence[str], Sequence[UnitResult]], None]
 
 BUSY_SECONDS = 1.0
@@ -118,7 +121,15 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
     device = "cuda" if config["gpus"] else "cpu"
     guard = DeviceGuard(open_store(settings.store), settings.run, gpus=0)
     for work in config["work"]:
-        measured = measure_rung(RungWork(**work), settings, device=device, end=guard.end_if_lost)
+
+        def report(unit: Unit, progress: UnitProgress, rung: int = work["rung"]) -> None:
+            working = KINDS[unit.kind].action
+            # Tune wants the value of its scheduler in each report; this one is none.
+            tune.report({"value": math.nan, "working": working, "at": rung, **asdict(progress)})
+
+        measured = measure_rung(
+            RungWork(**work), settings, device=device, end=guard.end_if_lost, report=report
+        )
         run_log.flush()  # before the report, after which Tune may stop this process
         tune.report(_build_tune_report(measured, config["reduction"]))
         if measured.outcome != "value":
@@ -126,7 +137,12 @@ def run_search_trial(config: dict[str, Any], archives: "DatasetArchives | None" 
 
 
 def measure_rung(
-    work: RungWork, settings: TrialSettings, *, device: str, end: EndIfLost | None = None
+    work: RungWork,
+    settings: TrialSettings,
+    *,
+    device: str,
+    end: EndIfLost | None = None,
+    report: Report | None = None,
 ) -> RungMeasurement:
     """Compute the units of a rung that the store lacks, and average what it says about all.
 
@@ -135,6 +151,7 @@ def measure_rung(
         settings: settings of the trial.
         device: "cpu" or "cuda".
         end: ends this process if the result of a unit says that its GPU is lost.
+        report: receives how far a unit is, for a display.
     """
     store = open_store(settings.store)
     units: list[Unit] = []
@@ -143,7 +160,7 @@ def measure_rung(
     ):
         for unit in map(from_json, (distill, *evaluations)):
             longer = None if following is None else from_json(following)
-            result = _compute_or_wait(unit, longer, store, settings, device)
+            result = _compute_or_wait(unit, longer, store, settings, device, report)
             if end is not None and device != "cpu":
                 end([unit.key], [result])
             if result.status == "stopped":
@@ -155,19 +172,26 @@ def measure_rung(
 
 
 def _compute_or_wait(
-    unit: Unit, longer: Unit | None, store: Store, settings: TrialSettings, device: str
+    unit: Unit,
+    longer: Unit | None,
+    store: Store,
+    settings: TrialSettings,
+    device: str,
+    report: Report | None,
 ) -> UnitResult:
     """Compute a unit, or wait while another process does."""
+    tell = None if report is None else partial(report, unit)
     while True:
         if isinstance(unit, Distill) and isinstance(longer, Distill):
             # Imported only here: it loads torch.
             from orchestrator.search.warm_start import advance
 
-            advance(unit, longer, settings, device=device)
-        result = compute_unit(unit, settings, device=device)
+            advance(unit, longer, settings, device=device, report=tell)
+        result = compute_unit(unit, settings, device=device, report=tell)
         if result.out_of_memory:
             _log.warning("%s is tried again with half the classes at once", unit.key)
-            result = compute_unit(unit, replace(settings, chunk_share=0.5), device=device)
+            halved = replace(settings, chunk_share=0.5)
+            result = compute_unit(unit, halved, device=device, report=tell)
         if result.status != "busy":
             return result
         if store.stop_signal(settings.run).is_set():

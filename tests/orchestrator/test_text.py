@@ -7,6 +7,7 @@ from orchestrator.text import (
     format_bytes,
     format_count,
     format_duration,
+    format_hours,
 )
 
 
@@ -23,11 +24,22 @@ from orchestrator.text import (
         (7500, "2 h 05 min"),
         (86399, "23 h 59 min"),
         (4 * 86400 + 3 * 3600, "4 d 03 h"),
-        (1e8, "1,157 d 09 h"),
+        (250 * 86400, "250 d"),
+        (1e8, "3.2 years"),
+        (41_446 * 86400, "110 years"),
+        (1e12, "32,000 years"),
     ],
 )
 def test_times_are_written_in_their_two_largest_units(seconds, text):
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0"), (36, "0.010"), (3600, "1.0"), (4 * 3600, "4.0"), (123_456 * 3600, "120,000")],
+)
+def test_hours_say_no_more_than_an_estimate_knows(seconds, text):
+    assert format_hours(seconds) == text
 
 
 def test_errors_are_printed_even_if_the_console_is_quiet(capsys):

@@ -1,14 +1,18 @@
 """The commands that need neither Ray nor torch: spaces, plan, datasets."""
 
+import json
 import re
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.planning.plan import make_plan
+from orchestrator.store import tables
+from orchestrator.units import KINDS
 from search_spaces.load import load_space
 
 
@@ -74,6 +78,64 @@ def test_plan_writes_nothing(iid, tmp_path):
 def test_plan_on_gpus_counts_gpu_hours(iid):
     result = iid("plan", "cifar10-small", "--gpus", "4")
     assert "GPU-hours" in result.stdout and "on 4 GPUs" in result.stdout
+
+
+OWN = """
+name: own
+experiments:
+  - {name: main, datasets: [{name: shapes, format: imagefolder, path: shapes}], methods: Random,
+     ipc: 1, seeds: 1, architectures: ConvNetW8D2}
+"""
+
+
+def test_the_data_folder_gives_the_size_of_the_users_images(iid, tmp_path):
+    for split, count in (("train", 6), ("test", 2)):
+        for name in ("disc", "square"):
+            folder = tmp_path / "mine" / "shapes" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.effect_noise((16, 16), 64).convert("RGB").save(folder / f"{number}.png")
+    (tmp_path / "own.yaml").write_text(OWN)
+    assumed = iid("plan", "own.yaml", "--json")
+    read = iid("plan", "own.yaml", "--data", "mine", "--json")
+    assert json.loads(read.stdout)["datasets"]["shapes"] == {
+        "channels": 3,
+        "image_size": 16,
+        "classes": 2,
+        "train_images": 12,
+        "test_images": 4,
+    }
+    assert json.loads(read.stdout)["seconds"] < json.loads(assumed.stdout)["seconds"]
+    shown = iid("plan", "own.yaml", "--data", "mine").stdout
+    assert "shapes: 12 training and 4 test images of 2 classes" in shown
+    assert "assumed" not in shown and "--data FOLDER" in iid("plan", "own.yaml").stdout
+    missing = iid("plan", "own.yaml", "--data", "nowhere")
+    assert missing.exit_code == 2 and "Traceback" not in missing.output
+
+
+def test_a_search_has_a_price(iid):
+    def price(*options):
+        return json.loads(iid("plan", "lambda_search", "--json", *options).stdout)["search"]
+
+    few, many = price("--trials", "4"), price("--trials", "40")
+    assert many["trial_seconds"] == pytest.approx(10 * few["trial_seconds"])
+    assert many["extractors"] == few["extractors"] > 0 and many["winners"] == few["winners"] > 0
+    shown = iid("plan", "lambda_search", "--trials", "40", "--gpus", "2").stdout
+    assert "iid search lambda_search --trials 40: " in shown and "GPU-hours, at best" in shown
+    assert "iid search" not in iid("plan", "quickstart").stdout
+
+
+def test_where_all_is_measured_there_are_no_others(iid, tmp_path):
+    plan = make_plan(load_space("quickstart", ("methods=Random", "seeds=1")))
+    for unit in plan.units.values():
+        table = KINDS[unit.kind].table
+        place = tmp_path / "results" / "tables" / table / f"{unit.key}.parquet"
+        row = {"key": unit.key, "seconds": 2.0, "peak_memory": 1, "device": "Intel"}
+        tables.write(place, table, [row])
+    mark_done(tmp_path / "results", plan.units.values())
+    arguments = ("quickstart", "--set", "methods=Random", "--set", "seeds=2", "--gpus", "0")
+    shown = iid("plan", *arguments, "--store", "results").stdout
+    assert "Basis: rows in results of such units." in shown and "others" not in shown
 
 
 def test_overrides_reach_the_plan(iid):
@@ -161,6 +223,7 @@ assert not heavy, heavy
         ["plan", "quickstart", "--set", "seeds=400"],
         ["plan", "paper"],
         ["plan", "paper", "--smoke"],
+        ["plan", "lambda_search"],
     ],
 )
 def test_planning_is_light(arguments, tmp_path):

@@ -82,13 +82,13 @@ def test_an_error_that_stays_costs_its_worker_and_no_unit(harness, two_gpus, mon
 
 
 @pytest.mark.slow
-def test_a_gpu_that_breaks_one_process_after_the_other_is_taken_out_of_use(
+def test_a_gpu_that_breaks_one_process_after_the_other_costs_no_unit(
     harness, two_gpus, monkeypatch
 ):
-    summary, shown = launch_fragile(harness, monkeypatch, {"bad": "0", "pause": 3.0}, units=24)
-    assert summary.exit_code == 0 and len(harness.store.find_done_keys()) == 24
-    assert "GPU 0 is out of use since it broke one process after the other" in shown
+    summary, _ = launch_fragile(harness, monkeypatch, {"bad": "0", "pause": 2.0})
+    assert summary.exit_code == 0 and len(harness.store.find_done_keys()) == 12
     on_bad = [line for line in harness.log() if line[3] == "0"]
-    assert len(on_bad) == 3
+    assert 1 <= len(on_bad) <= 3  # Tune may not ask for it again
+    assert summary.deaths == len(on_bad)
     left = [name for name in harness.store.storage.entries("runs") if name.endswith(".device")]
     assert left == []
