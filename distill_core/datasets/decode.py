@@ -228,9 +228,15 @@ def _find_traits(image: Image.Image, side: int) -> dict[str, bool]:
         "resized": min(image.size) != side,
         "cropped": image.width != image.height,
         "transparent": _is_transparent(image),
-        "rotated": "exif" in image.info and image.getexif().get(_ORIENTATION, 1) not in (0, 1),
+        "rotated": _is_rotated(image),
         "animated": bool(getattr(image, "is_animated", False)),
     }
+
+
+def _is_rotated(image: Image.Image) -> bool:
+    if "exif" not in image.info and image.format != "TIFF":
+        return False  # to look for it costs as much as decoding a small image
+    return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
 
 
 def _is_transparent(image: Image.Image) -> bool:

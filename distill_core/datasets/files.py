@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+
+
 def locate(dataset: DatasetRef | str, root: Path) -> Path | None:
     """Return the folder of a data set, or None where files are missing.
 
@@ -114,6 +117,9 @@ def missing_dataset_error(ref: DatasetRef, root: Path) -> DatasetError:
 
 def _missing_custom_error(ref: DatasetRef, root: Path) -> DatasetError:
     folder = resolve_custom_folder(ref, root).resolve()
+    if folder.is_file():
+        what = "unpack it, and name the folder" if folder.suffix in _ARCHIVES else "name its folder"
+        return DatasetError(f"{ref.name}: {folder} is a file; {what} as path")
     remedy = f"check the path of this data set ({ref.path})"
     if not Path(ref.path or "").expanduser().is_absolute():
         remedy += " and --data, the folder that it is relative to"

@@ -3,6 +3,7 @@
 Nothing is opened here. Names are compared in NFC, as macOS decomposes them and Linux does not.
 """
 
+import itertools
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -84,12 +85,7 @@ def find_splits(folder: Path) -> Splits | None:
             return Splits(
                 root=folder, train=_unwrap(trains[0]), tests=tuple(tests), others=tuple(others)
             )
-        tests = [path for path in folders if _split_of(path) in TEST_NAMES]
-        if tests:
-            raise DatasetError(
-                f"{folder}: has {tests[0].name}, but no folder train; rename the folder with the"
-                " training images to train"
-            )
+        _refuse_open_splits(folder, folders)
         if len(folders) != 1 or has_images(folder):
             break
         inner = folders[0]
@@ -99,6 +95,29 @@ def find_splits(folder: Path) -> Splits | None:
     if not folder.is_dir() or not (list_folders(folder) or has_images(folder)):
         return None
     return Splits(root=folder, train=folder)
+
+
+def _refuse_open_splits(folder: Path, folders: Sequence[Path]) -> None:
+    """Refuse folders that look like splits but are not named like them.
+
+    Read as classes, they would give a data set that can be trained on and means nothing.
+    """
+    tests = [path for path in folders if _split_of(path) in TEST_NAMES]
+    if tests:
+        raise DatasetError(
+            f"{folder}: has {tests[0].name}, but no folder train; rename the folder with the"
+            " training images to train"
+        )
+    inner = {path: {_split_of(each) for each in list_folders(path)} for path in folders}
+    for first, second in itertools.combinations(folders, 2):
+        shared = sorted(inner[first] & inner[second])
+        if len(shared) > 1:
+            names = f"{show(first.name)} and {show(second.name)}"
+            raise DatasetError(
+                f"{folder}: {names} both have folders {list_some([show(name) for name in shared])}."
+                " If they are splits, rename them to train and test; if they are classes, move all"
+                " classes into a folder train; if one is enough, name it as path"
+            )
 
 
 def _split_of(path: Path) -> str:

@@ -81,8 +81,8 @@ def _guess(folder: Path, given: str, data: Path) -> DatasetRef:
         if locate(ref, data) is not None:
             return ref
     raise DatasetError(
-        f"{folder}: holds neither Parquet files of a split nor folders with images; put train.parquet"
-        " there, or train/<class>/<images>"
+        f"{folder}: holds neither Parquet files of a split nor folders with images; put"
+        " train.parquet or train/<class>/<images> there"
     )
 
 

@@ -17,7 +17,12 @@ from distill_core.datasets.files import locate, missing_datasets_error
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.record import list_some
 from distill_core.settings import HOLD_OUT_FRACTION, DatasetRef
-from orchestrator.launch.data_summaries import DataSummary, build_summary, summarize_dataset
+from orchestrator.launch.data_summaries import (
+    DataSummary,
+    build_summary,
+    is_remembered,
+    summarize_dataset,
+)
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, Select, Unit
 
@@ -50,6 +55,9 @@ def check_units(
         by_dataset.setdefault(replace(unit.dataset, classes=()), []).append(unit)
     check_presence(by_dataset, root, download=download)
     wanted = [ref for ref, users in by_dataset.items() if not _is_surely_fine(ref, users)]
+    if unread := [ref.name for ref in wanted if not is_remembered(ref, root)]:
+        # It may take a minute, before anything else is shown.
+        console.print(Text(f"Reading {list_some(unread)} once, to check it"), soft_wrap=True)
     summaries = _read_all(wanted, root, download=download)
     for ref, summary in summaries.items():
         print_summary(ref, summary, console)

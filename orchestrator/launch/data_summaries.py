@@ -71,6 +71,12 @@ def summarize_dataset(ref: DatasetRef, root: Path, *, download: bool = False) ->
     return summary
 
 
+def is_remembered(ref: DatasetRef, root: Path) -> bool:
+    """Whether `summarize_dataset` needs not read a data set."""
+    place = _find_memory(dataclasses.replace(ref, classes=()), root)
+    return place is not None and place.exists()
+
+
 def build_summary(data: "Dataset") -> DataSummary:
     """Return what a data set holds that was just read whole."""
     record, changed = data.record, []

@@ -68,7 +68,7 @@ def read_imagefolder(
     if train is None or not train.images:
         raise DatasetError(_describe_empty(splits.train, train))
     test, notes = _choose_test(splits, train, columns, test_split)
-    notes = [*_describe_root(folder, splits), *train.notes, *notes]
+    notes = [*_describe_root(folder, splits), *train.notes, *notes, *(test.notes if test else ())]
     found = [train] if test is None else [train, test]
     record = DataRecord(
         layout=f"{train.source} in {_name_splits(splits, test)}",
@@ -112,6 +112,7 @@ def _list_class_folders(folder: Path) -> _Found:
     labels: list[str] = []
     classes: dict[str, Path] = {}
     skipped = [_list_outside(folder)]
+    nested = []
     for path in list_folders(folder):
         label = compose(path.name)
         if label in classes:
@@ -123,12 +124,16 @@ def _list_class_folders(folder: Path) -> _Found:
         listing = list_images(path)
         images += listing.images
         labels += [label] * len(listing.images)
+        inner = {image.relative_to(path).parts[0] for image in listing.images}
+        if len(inner) > 1 and not has_images(path):
+            nested.append(f"{show(label)} ({list_some([show(name) for name in sorted(inner)], 3)})")
         skipped.append(listing.skipped)
     return _Found(
         images=tuple(images),
         labels=tuple(labels),
         classes=tuple(classes),
         skipped=merge_skipped(skipped),
+        notes=(f"folders within a class belong to it: {list_some(nested, 3)}",) if nested else (),
     )
 
 
@@ -209,9 +214,9 @@ def _find_wanted(splits: Splits, wanted: str) -> Path:
 
 def _find_test(folder: Path, splits: Splits, train: _Found, columns: Columns) -> _Found | None:
     """List a test split with the classes of the training split; None if it has no labels."""
-    known = {_loosen(label): label for label in train.classes}
+    known = _match_names(train.classes, [path.name for path in list_folders(folder)])
     folders = list_folders(folder)
-    strange = [path for path in folders if _loosen(path.name) not in known]
+    strange = [path for path in folders if compose(path.name) not in known]
     if not folders or (len(folders) == len(strange) <= 1):
         found = _list_labeled(folder, splits, columns, of_train=train.file)
         if found is None and (has_images(folder) or strange):
@@ -229,19 +234,30 @@ def _find_test(folder: Path, splits: Splits, train: _Found, columns: Columns) ->
     if not found.images:
         raise DatasetError(_describe_empty(folder, found))
     other = [label for label in found.classes if label not in train.classes]
-    notes = [f"class folder {folder.name}/{show(o)} is class {known[_loosen(o)]}" for o in other]
-    labels = tuple(known[_loosen(label)] for label in found.labels)
+    notes = [f"class folder {folder.name}/{show(o)} is class {show(known[o])}" for o in other]
+    labels = tuple(known[label] for label in found.labels)
     return _Found(
         images=found.images,
         labels=labels,
         classes=train.classes,
         skipped=found.skipped,
-        notes=tuple(notes),
+        notes=(*found.notes, *notes),
     )
 
 
-def _loosen(name: str) -> str:
-    return compose(name).casefold()
+def _match_names(classes: Sequence[str], folders: Sequence[str]) -> dict[str, str]:
+    """Return the class of each folder that has one: of the same name, or of the same letters."""
+    loose: dict[str, list[str]] = {}
+    for label in classes:
+        loose.setdefault(label.casefold(), []).append(label)
+    matches = {}
+    for name in map(compose, folders):
+        alike = loose.get(name.casefold(), [])
+        if name in alike:
+            matches[name] = name
+        elif len(alike) == 1:
+            matches[name] = alike[0]
+    return matches
 
 
 def _check_labels(folder: Path, found: _Found, train: _Found) -> None:

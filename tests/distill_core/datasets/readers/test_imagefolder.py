@@ -289,3 +289,48 @@ def test_images_without_labels_say_what_to_do(tmp_path, write, pixels):
     write("train", pixels(3, 4))
     with pytest.raises(DatasetError, match=r"images lie directly in it, .* put labels\.csv beside"):
         load_dataset(REF, tmp_path)
+
+
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("2020", "2021"), ("fold1", "x")])
+def test_folders_that_look_like_splits_are_no_classes(tmp_path, classes, names):
+    for name in names:
+        classes(name)
+    with pytest.raises(DatasetError, match=f"{min(names)} and {max(names)} both have folders cat,"):
+        load_dataset(REF, tmp_path)
+    # Each of the remedies works.
+    assert load_dataset(
+        DatasetRef(name="mine", format="imagefolder", path=f"mine/{names[0]}"), tmp_path
+    )
+    mine = tmp_path / "mine"
+    (mine / names[0]).rename(mine / "train")
+    (mine / names[1]).rename(mine / "test")
+    assert load_dataset(REF, tmp_path).test.counts == (5, 5)
+    (mine / "train").rename(tmp_path / names[0])
+    (mine / "test").rename(tmp_path / names[1])
+    (mine / "train").mkdir()
+    for name in names:
+        (tmp_path / name).rename(mine / "train" / name)
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == tuple(sorted(names))
+    assert "folders within a class belong to it" in " ".join(data.record.notes)
+
+
+def test_classes_that_differ_in_case_only_are_matched_exactly(tmp_path, classes):
+    classes("train", ("cat", "Cat", "dog"))
+    classes("test", ("Cat", "DOG"), count=1)
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == ("Cat", "cat", "dog")
+    assert data.test.counts == (1, 0, 1)
+    assert "class folder test/DOG is class dog" in data.record.notes
+    classes("test", ("CAT",), count=1)
+    with pytest.raises(DatasetError, match=r"test/CAT: .* has no class of that name"):
+        load_dataset(REF, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "remedy"), [("mine.zip", "unpack it, and name"), ("mine.parquet", "name its folder")]
+)
+def test_a_file_in_place_of_a_folder_says_what_to_do(tmp_path, file, remedy):
+    (tmp_path / file).touch()
+    with pytest.raises(DatasetError, match=f"is a file; {remedy}"):
+        load_dataset(DatasetRef(name="mine", format="imagefolder", path=file), tmp_path)
