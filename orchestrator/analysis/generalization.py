@@ -6,7 +6,7 @@ over accuracies as fractions; drops are fractions too, positive where accuracy i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,6 +74,24 @@ def compute_drop(matching: BySeed, other: BySeed) -> Contrast | None:
     return contrast_sets([(1.0, matching), (-1.0, other)])
 
 
+def compute_independent_contrast(terms: Sequence[tuple[float, BySeed]]) -> Contrast | None:
+    """Return a weighted sum of mean accuracies of networks on the whole training set.
+
+    They share no set, so all are independent, whatever their seed.
+
+    Returns:
+        None where a term has no accuracies.
+    """
+    if not all(len(by_seed) for _, by_seed in terms):
+        return None
+    pooled = [(weight, pool_seeds(by_seed)) for weight, by_seed in terms]
+    contrast = contrast_sets(pooled)
+    if contrast is None:
+        return None
+    counts = [np.size(by_seed[0]) for _, by_seed in pooled]
+    return replace(contrast, sets=min(counts))
+
+
 def compute_mean_drop(matching: BySeed, others: Sequence[BySeed]) -> Contrast | None:
     """Return the mean of the drops to several networks; None without a set that all have."""
     return contrast_sets([(1.0, matching), *((-1 / len(others), other) for other in others)])
@@ -98,8 +116,7 @@ def compute_relative_drop(
         own, other = [(1.0, drop[0]), (-1.0, drop[1])], [(-1.0, reference[0]), (1.0, reference[1])]
         return contrast_sets([*own, *other])
     first = compute_drop(*drop)
-    # Networks on the whole training set share no set, so they count one by one.
-    second = compute_drop(*(pool_seeds(each) for each in reference))
+    second = compute_independent_contrast([(1.0, reference[0]), (-1.0, reference[1])])
     if first is None or second is None:
         return None
     estimate = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.analysis.generalization import (
     Contrast,
-    compute_drop,
+    compute_independent_contrast,
     compute_largest,
     compute_mean_drop,
     compute_rank_agreement,
@@ -25,7 +25,7 @@ from orchestrator.report.findings.architectures import (
     list_transfer_groups,
 )
 from orchestrator.report.model import MISSING, Section, Table, TableEntry, build_row, make_slug
-from orchestrator.report.results import Results, Scope, format_ipc
+from orchestrator.report.results import Measurement, Results, Scope, format_ipc
 
 _INTERVAL = (
     " In points, with the 95 % interval (Student's t over sets; with one set it covers networks"
@@ -179,15 +179,14 @@ def _build_drop_entry(transfer: Transfer, network: str) -> TableEntry:
     base, other = transfer.measured[transfer.matching], transfer.measured.get(network)
     if other is None:
         return TableEntry(text="")
-    drop = compute_drop(base.accuracies, other.accuracies)
-    return _build_entry(drop, (*base.keys, *other.keys))
+    return _build_entry(_compute_drop(base, other), (*base.keys, *other.keys))
 
 
 def _build_mean_and_largest(transfer: Transfer) -> tuple[TableEntry, TableEntry]:
-    base = transfer.measured[transfer.matching].accuracies
-    others = [transfer.measured[network].accuracies for network in transfer.others]
-    mean = _build_entry(compute_mean_drop(base, others), transfer.keys)
-    drops = [compute_drop(base, other) for other in others]
+    base = transfer.measured[transfer.matching]
+    others = [transfer.measured[network] for network in transfer.others]
+    mean = _build_entry(_compute_mean_drop(base, others), transfer.keys)
+    drops = [_compute_drop(base, other) for other in others]
     known = [drop for drop in drops if drop is not None]
     if not known:
         return mean, TableEntry(text=MISSING)
@@ -196,6 +195,18 @@ def _build_mean_and_largest(transfer: Transfer) -> tuple[TableEntry, TableEntry]
     is_clear = min(drop.sets for drop in known) > 1 and excludes(interval)
     largest = TableEntry(text=text, emphasis="clear" if is_clear else None, keys=transfer.keys)
     return mean, largest
+
+
+def _compute_drop(base: Measurement, other: Measurement) -> Contrast | None:
+    return _compute_mean_drop(base, [other])
+
+
+def _compute_mean_drop(base: Measurement, others: Sequence[Measurement]) -> Contrast | None:
+    if base.ipc is not None:
+        return compute_mean_drop(base.accuracies, [other.accuracies for other in others])
+    share = -1 / len(others)
+    terms = [(share, other.accuracies) for other in others]
+    return compute_independent_contrast([(1.0, base.accuracies), *terms])
 
 
 def _build_relative(

@@ -1,5 +1,8 @@
 """The main tables for a terminal."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
@@ -8,6 +11,8 @@ from rich.text import Text
 from orchestrator.report.model import Report, Table, TableEntry
 
 _STYLES = {"best": "bold green", "clear": "bold", "second": "underline", None: ""}
+_CLAIM_COLUMNS = ("Claim", "Ours", "Verdict")
+"""Where it was measured, and the source, are in the report's files."""
 _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
 
@@ -19,7 +24,7 @@ def render_terminal(report: Report) -> RenderableType:
     """
     parts: list[RenderableType] = []
     if report.claims:
-        parts.append(render_terminal_table(report.claims))
+        parts.append(render_terminal_table(_select_columns(report.claims, _CLAIM_COLUMNS)))
     for section in report.sections:
         parts.append(Text(section.title, style="bold"))
         if section.facts:
@@ -54,6 +59,18 @@ def render_terminal_table(table: Table) -> RenderableType:
         if i in used or not table.quoted_rows:
             notes.append(Text(f"{str(i).translate(_SUPERSCRIPTS)} {note}", style="dim"))
     return Group(view, *notes) if notes else view
+
+
+def _select_columns(table: Table, names: Sequence[str]) -> Table:
+    """Return a table with some of its columns."""
+    kept = [table.header.index(name) for name in names]
+    texts = [place for place, i in enumerate(kept) if i in table.text_columns]
+    return replace(
+        table,
+        header=tuple(names),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+        text_columns=tuple(texts),
+    )
 
 
 def _describe_missing(report: Report) -> str:
