@@ -55,7 +55,7 @@ def run_rsync(words, folder):
 
 def test_two_stores_are_merged_as_the_page_says(fill, tmp_path):
     (first, _), (other, units) = fill("store", 1), fill("other-store", 3)
-    commands = re.search(r"Merge two stores.*?\n((?:    .*\n)+)", PAGE, re.DOTALL)[1]
+    commands = re.search(r"Merge two stores.*?\n((?:    [^\n]*\n)+)", PAGE, re.DOTALL)[1]
     rsync, check = commands.strip().splitlines()
     run_rsync(rsync.split(), tmp_path)
     assert check.split()[:2] == ["iid", "verify"] and verify(first).findings == ()
