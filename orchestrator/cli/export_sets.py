@@ -31,6 +31,8 @@ from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.store.store import Store
 from orchestrator.units import Distill, Evaluate, SetUnit, from_json
+from search_spaces.errors import SpaceError
+from search_spaces.experiments import Space
 
 ROUNDING = 1e-9
 """Rounding error of a mean; the interval of equal accuracies is a single number."""
@@ -116,7 +118,7 @@ def _build_jobs(
         units: list[SetUnit] = [unit]
         folders = [out]
     else:
-        plan = make_plan(request.load())
+        plan = make_plan(_load_space(what, request))
         units = _find_sets(plan, request, store)
         if lacking := sum(isinstance(unit, SetUnit) for unit in plan.units.values()) - len(units):
             missing = (
@@ -135,6 +137,19 @@ def _build_jobs(
             units, sources, folders or _name_folders(out, units, sources), strict=True
         )
     ]
+
+
+def _load_space(what: str, request: Request) -> Space:
+    """Read the search space; where there is none, the user may have meant a key."""
+    try:
+        return request.load()
+    except SpaceError as error:
+        if Path(what).suffix or "/" in what or Path(what).exists():
+            raise
+        raise SpaceError(
+            f"{error}; nor is it the key of a set, which is 4 to 16 hex digits: iid status --units"
+            " lists them"
+        ) from error
 
 
 def _find_sets(plan: Plan, request: Request, store: Store) -> list[SetUnit]:

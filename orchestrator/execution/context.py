@@ -177,6 +177,11 @@ class UnitContext:
         if self._log is not None:
             self._log.write_image(self._step, tag, image)
 
+    def log_results(self, rows: Sequence[Row]) -> None:
+        """Show the results of the unit in TensorBoard, at the step that was reported last."""
+        if self._log is not None:
+            self._log.write_results(self._step, rows)
+
     def load_checkpoint(self) -> Path | None:
         """Return the file of this unit's last checkpoint, from whatever machine; None without one.
 

@@ -26,7 +26,7 @@ from orchestrator.store import leases
 from orchestrator.store.leases import Lease
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.units import Unit
+from orchestrator.units import SetUnit, Unit, find_set, list_settings, name_folder
 
 _log = logging.getLogger(__name__)
 
@@ -185,6 +185,9 @@ class Executor:
                     contexts.append(context)
                 with log_printed_lines():
                     outcomes = list(map(self._check_device, self._call_function(tasks, contexts)))
+                for context, outcome in zip(contexts, outcomes, strict=True):
+                    if isinstance(outcome, Outcome):
+                        context.log_results(outcome.rows)
             seconds = (time.monotonic() - began) / len(tasks)
             for task, context, outcome in zip(tasks, contexts, outcomes, strict=True):
                 results[task.unit.key] = recorder.commit_outcome(
@@ -235,7 +238,9 @@ class Executor:
         """Build what the unit function sees; the stacks close its folder and its log."""
         log = None
         if self.settings.tensorboard:
-            log = TensorBoardLog(self.store.locate_tensorboard(task.unit))
+            made = self._read_set(task.unit)
+            folder = self.store.locate_tensorboard(task.unit, name_folder(task.unit, made))
+            log = TensorBoardLog(folder, list_settings(task.unit, made))
             logs.callback(log.close)
         return UnitContext(
             store=self.store,
@@ -253,6 +258,15 @@ class Executor:
             log=log,
             chunk_share=self.settings.chunk_share,
         )
+
+    def _read_set(self, unit: Unit) -> SetUnit | None:
+        """Return the set that a unit measures, for a name; None without one that can be read."""
+        try:
+            parents = {key: self.store.read_unit(key) for key in unit.parents[:1]}
+        except StoreError as error:  # the unit itself runs into it, and says what to do
+            _log.debug("the set of %s cannot be read: %s", unit.key, error)
+            return None
+        return find_set(unit, parents)
 
     def _recorder(self) -> OutcomeRecorder:
         return OutcomeRecorder(self.store, self.settings, self.device)

@@ -217,7 +217,8 @@ def find_unit(store: Store, key: str) -> Unit:
     )
     if not matches:
         raise StoreError(
-            f"no unit of {store} has a key that begins with {key!r}; iid run records what it plans"
+            f"no unit of {store} has a key that begins with {key!r}; iid status --units lists them,"
+            " and iid run records what it plans"
         )
     if len(matches) > 1:
         raise StoreError(

@@ -7,7 +7,7 @@
     <store>/runs/<run>.json                  launches
     <store>/plans/<hash>.json                the units that launches set out to compute
     <store>/leases/<key>.json                who works on a unit now
-    <store>/tensorboard/<kind>/<key>/        on the machine that computes the unit
+    <store>/tensorboard/<kind>/…<key>/       on the machine that computes the unit
     <store>/damaged/<number>/…               what `iid verify --repair` set aside
 
 A unit is put together in a hidden folder and published at once, `DONE` last. So a unit that is done
@@ -102,9 +102,15 @@ class Store:
         """Folder for the checkpoints of a running unit."""
         return self.root / checkpoints_name(unit)
 
-    def locate_tensorboard(self, unit: Unit) -> Path:
-        """Folder for the TensorBoard log of a unit."""
-        return self.root / "tensorboard" / unit.kind / unit.key
+    def locate_tensorboard(self, unit: Unit, name: str | None = None) -> Path:
+        """Folder for the TensorBoard log of a unit.
+
+        TensorBoard shows the names of folders, so a new one has a name that people can read. A log
+        that an earlier version began by the key alone is continued.
+        """
+        folder = self.root / "tensorboard" / unit.kind
+        by_key = folder / unit.key
+        return by_key if name is None or by_key.exists() else folder / name
 
     # Reading
 

@@ -40,7 +40,13 @@ from orchestrator.units.kinds import (
     register,
     unregister,
 )
-from orchestrator.units.names import describe_with_set, find_set, name_units
+from orchestrator.units.names import (
+    describe_with_set,
+    find_set,
+    list_settings,
+    name_folder,
+    name_units,
+)
 from orchestrator.units.select import Select
 from orchestrator.units.serialization import from_json, to_json
 from orchestrator.units.train_extractor import TrainExtractor
@@ -68,7 +74,9 @@ __all__ = [
     "hash_settings",
     "import_function",
     "list_custom_names",
+    "list_settings",
     "list_tables",
+    "name_folder",
     "name_units",
     "needs_gpu",
     "register",

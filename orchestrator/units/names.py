@@ -4,12 +4,15 @@ A measurement knows only the key of its set, and two sets may differ in a weight
 has the set's method and size, and those settings in which units of the same name differ.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestrator.units.identity import canonicalize
 from orchestrator.units.kinds import KINDS, SetUnit, Unit
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+=-]")
+"""Characters that names of folders do without."""
 SHOWN_DIFFERENCES = 4
 _UNNAMED = ("parents", "seed", "index", "content", "dataset", "path")
 """Fields that are part of a name already, or say nothing to people."""
@@ -42,6 +45,36 @@ def describe_with_set(unit: Unit, made: SetUnit | None) -> str:
     dataset = f"{unit.dataset.name} ({classes} classes)" if classes else unit.dataset.name
     of_set = () if made is None else (made.method_name, f"IPC {made.ipc}")
     return f"{kind.action} {', '.join([dataset, *of_set, *kind.describe(unit)])}"
+
+
+def name_folder(unit: Unit, made: SetUnit | None) -> str:
+    """Return a name for a folder of a unit that people can read, such as
+    "digits_DM+IID_IPC10_seed0_lambda_cc=0.05_578140874fa84e6f".
+    """
+    _, _, text = describe_with_set(unit, made).partition(unit.dataset.name)
+    parts = [unit.dataset.name, *text.split(",")]
+    settings = getattr(made or unit, "settings", None)
+    for name in ("lambda_cc", "lambda_cm"):
+        if value := getattr(settings, name, 0.0):
+            parts.append(f"{name}={value:g}")
+    words = (_UNSAFE.sub("", part)[:40] for part in parts)
+    return "_".join([*filter(None, words), unit.key])
+
+
+def list_settings(unit: Unit, made: SetUnit | None) -> dict[str, Any]:
+    """Return the settings of a unit and of its set by dotted path, as plain values."""
+    found = {}
+    for path, value in _flatten(unit, made).items():
+        plain = value if isinstance(value, str | int | float) else str(value)
+        found[path.removeprefix("settings.").replace("set.settings.", "set.")] = plain
+    for source in (unit, made):
+        for name in ("seed", "index"):
+            if hasattr(source, name):
+                found.setdefault(name, getattr(source, name))
+    the_set = made or unit
+    if isinstance(the_set, SetUnit):
+        found["method"] = the_set.method_name
+    return {"dataset": unit.dataset.name, **found}
 
 
 def find_set(unit: Unit, units: Mapping[str, Unit]) -> SetUnit | None:

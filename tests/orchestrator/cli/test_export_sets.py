@@ -160,6 +160,7 @@ def test_the_sets_of_a_space_lie_in_folders_of_their_names(iid, tmp_path):
         ([evaluation(RANDOM).key, "--format", "dc"], "which makes no set"),
         (["ffffffffffffffff", "--format", "dc"], "no unit of"),
         (["no-such-space", "--format", "dc"], "there is no search space"),
+        (["zzzz", "--format", "dc"], "nor is it the key of a set, which is 4 to 16 hex digits"),
     ],
 )
 def test_what_cannot_be_exported_is_said(arguments, message, iid, tmp_path):

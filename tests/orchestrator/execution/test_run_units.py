@@ -106,5 +106,50 @@ def test_a_unit_logs_to_tensorboard_and_continues_its_log(harness, units, settin
     )
 
 
+def test_a_run_in_tensorboard_has_a_name_and_its_settings(harness, units, settings):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    plugin = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
+    wanted = TrialSettings(**{**_fields(settings), "tensorboard": True})
+    for unit in units:
+        compute_unit(unit, wanted, device="cpu")
+    folders = sorted(path.name for path in (harness.store.root / "tensorboard").glob("*/*"))
+    extractor, made, evaluated = units
+    assert set(folders) == {
+        f"digits_{extractor.settings.network}_number0_{extractor.key}",
+        f"digits_DM+CC_IPC1_ConvNetD1_seed0_lambda_cc=0.1_{evaluated.key}",
+        f"digits_DM+CC_IPC1_seed0_lambda_cc=0.1_{made.key}",
+    }
+    (folder,) = (harness.store.root / "tensorboard" / "distill").iterdir()
+    log = accumulators.EventAccumulator(str(folder)).Reload()
+    content = log.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    start = plugin.HParamsPluginData.FromString(content).session_start_info
+    assert start.hparams["lambda_cc"].number_value == 0.1
+    assert start.hparams["method"].string_value == "DM+CC"
+    assert start.hparams["ipc"].number_value == 1 and start.hparams["seed"].number_value == 0
+
+
+def test_a_log_that_an_earlier_version_began_is_continued(harness, units, settings):
+    old = harness.store.root / "tensorboard" / units[0].kind / units[0].key
+    old.mkdir(parents=True)
+    wanted = TrialSettings(**{**_fields(settings), "tensorboard": True})
+    compute_unit(units[0], wanted, device="cpu")
+    assert list(old.parent.iterdir()) == [old] and list(old.iterdir())
+
+
+def test_results_are_curves_of_a_log(tmp_path):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from orchestrator.execution.tensorboard import TensorBoardLog
+
+    log = TensorBoardLog(tmp_path / "run", {"lambda_cc": 0.1})
+    log.write_results(3, [{"accuracy": 0.5}])  # nothing was logged: there is nothing to compare
+    assert not (tmp_path / "run").exists()
+    log.write_scalars(3, {"loss": 1.0})
+    log.write_results(3, [{"accuracy": 0.5}, {"accuracy": 0.7, "loss": None}])
+    log.close()
+    found = accumulators.EventAccumulator(str(tmp_path / "run")).Reload()
+    (event,) = found.Scalars("result/accuracy")
+    assert event.value == pytest.approx(0.6) and "result/loss" not in found.Tags()["scalars"]
+
+
 def _fields(settings):
     return {name: getattr(settings, name) for name in settings.__slots__}
