@@ -25,7 +25,7 @@ _CAPTION = (
     " it. More seeds: per cell, if means and spreads stay as they are. Not comparable: measured"
     " with other settings or images than the published ones."
 )
-_HEADER = ("Claim", "Published", "Ours", "Where", "Verdict", "Source")
+_HEADER = ("Claim", "Verdict", "Ours", "Published", "Where", "Source")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,10 +106,10 @@ def _build_row(finding: _Finding) -> tuple[TableEntry, ...]:
         keys.update(dict.fromkeys(cell.keys))
     return (
         TableEntry(text=claim.text),
-        TableEntry(text=_format_published(claim)),
-        TableEntry(text=_format_ours(judgment, claim, len(cells)), keys=tuple(keys)),
-        TableEntry(text=decisive.label, keys=decisive.keys),
         TableEntry(text=_describe(finding, judgment, contrasts)),
+        TableEntry(text=_format_ours(judgment, claim, len(cells)), keys=tuple(keys)),
+        TableEntry(text=_format_published(claim)),
+        TableEntry(text=decisive.label),
         TableEntry(text=claim.source or "this search space"),
     )
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from orchestrator.report.model import Report, Table, TableEntry
 
 _STYLES = {"best": "bold green", "clear": "bold", "second": "underline", None: ""}
-_CLAIM_COLUMNS = ("Claim", "Ours", "Verdict")
+_CLAIM_COLUMNS = ("Claim", "Verdict", "Ours")
 """Where it was measured, and the source, are in the report's files."""
 _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
