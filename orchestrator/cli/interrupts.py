@@ -1,5 +1,7 @@
 """Ctrl-C: outside of a launch, which has its own switch, a command says "stopped" and ends at once.
 
+So it does on SIGTERM and SIGHUP, which service managers, batch systems and closed terminals send.
+
 Nothing is torn down on the way. A store survives a kill at any moment, and an interpreter that is
 interrupted while it imports, prints or ends would show tracebacks of others, or crash. This module
 is imported first of all, so it imports little itself.
@@ -22,17 +24,19 @@ _SHOW_CURSOR = "\x1b[?25h"
 def stop_at_once(number: int = signal.SIGINT, frame: FrameType | None = None) -> NoReturn:
     """Say "stopped", and end this process without any further code of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
     try:
         # A terminal shows ^C on the line, and a live display may have hidden the cursor.
-        os.write(2, f"{_SHOW_CURSOR}\n".encode() * os.isatty(2) + b"stopped\n")
+        os.write(2, f"{_SHOW_CURSOR}\n".encode() * os.isatty(2) + f"stopped{by}\n".encode())
     finally:
         os._exit(STOPPED)
 
 
 def install() -> None:
-    """Stop at once on SIGINT from now on, unless the caller has it ignored, as nohup does."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, stop_at_once)
+    """Stop at once on signals from now on, unless the caller has one ignored, as nohup does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop_at_once)
 
 
 @contextmanager

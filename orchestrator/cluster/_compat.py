@@ -83,6 +83,21 @@ def forget_metrics(trial: Any) -> None:
 
 
 @contextmanager
+def keep_handlers() -> Iterator[None]:
+    """Put this process's handlers of signals back after the block; `import ray` replaces one."""
+    handlers = {number: signal.getsignal(number) for number in _STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            try:
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
+            except ValueError as error:  # Python sets handlers in the main thread only
+                _log.debug("the handler of signal %d stays: %s", number, error)
+
+
+@contextmanager
 def shield_processes() -> Iterator[None]:
     """Start the processes of Ray inside the block with SIGTERM and SIGHUP blocked.
 
@@ -93,7 +108,6 @@ def shield_processes() -> Iterator[None]:
     Without the private name Ray ends first, as it did, and units continue from their last
     checkpoints.
     """
-    handlers = {number: signal.getsignal(number) for number in _STOPS}
     name = "ray._private.services.start_ray_process"
     start = find_private(name)
     services: Any = import_module("ray._private.services") if start is not None else None
@@ -108,16 +122,11 @@ def shield_processes() -> Iterator[None]:
     if services is not None:
         services.start_ray_process = start_blocked
     try:
-        yield
+        with keep_handlers():
+            yield
     finally:
         if services is not None:
             services.start_ray_process = start
-        for number, handler in handlers.items():
-            try:
-                if handler is not None and signal.getsignal(number) is not handler:
-                    signal.signal(number, handler)
-            except ValueError as error:  # Python sets handlers in the main thread only
-                _log.debug("the handler of signal %d stays: %s", number, error)
 
 
 def end_without_grace() -> None:

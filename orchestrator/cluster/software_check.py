@@ -3,10 +3,14 @@
 import functools
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from orchestrator.store import provenance
 
 COMPARED = ("python", "ray", "torch", "iid-orchestrator")
+PACKAGES = ("distill_core", "orchestrator", "search_spaces")
+SUFFIXES = (".py", ".cpp", ".yaml")
+"""Of files that can change a result; published figures, which only reports read, are CSV."""
 
 
 @functools.cache
@@ -22,12 +26,22 @@ def read_software() -> Mapping[str, str]:
         if name in versions:
             software[name] = versions[name].partition("+")[0]
     software["python"] = ".".join(software["python"].split(".")[:2])
+    return {**software, "code": hash_code(provenance.CHECKOUT)}
+
+
+def hash_code(root: Path) -> str:
+    """Return a hash of everything that computes: modules, C++ kernels, settings and spaces.
+
+    Args:
+        root: folder of the packages.
+    """
     code = hashlib.sha256()
-    for package in ("distill_core", "orchestrator"):
-        for path in sorted((provenance.CHECKOUT / package).rglob("*.py")):
-            place = path.relative_to(provenance.CHECKOUT).as_posix()
-            code.update(place.encode() + path.read_bytes())
-    return {**software, "code": code.hexdigest()[:8]}
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in SUFFIXES and path.is_file():
+                place = path.relative_to(root).as_posix()
+                code.update(place.encode() + path.read_bytes())
+    return code.hexdigest()[:8]
 
 
 def describe_mismatch(node: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str | None:

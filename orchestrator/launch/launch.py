@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from orchestrator.cluster._compat import keep_handlers
 from orchestrator.cluster.resources import (
     Capacity,
     Node,
@@ -168,8 +169,9 @@ class _LaunchProcess:
 
     def run(self) -> str | None:
         """Run what is not done; return the name of the signal that stopped it, if one did."""
-        from orchestrator.launch import ray_tune
-        from orchestrator.launch.join_cluster import join_cluster
+        with keep_handlers():
+            from orchestrator.launch import ray_tune
+            from orchestrator.launch.join_cluster import join_cluster
 
         switch = StopSwitch(self.store.stop_signal(self.settings.run), self.console)
         address = self.options.resources.address

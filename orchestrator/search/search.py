@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cluster._compat import keep_handlers
 from orchestrator.cluster.resources import (
     Capacity,
     allocate,
@@ -99,7 +100,8 @@ class Search:
             if any(search._is_unfinished(study) for study in studies):
                 # Joined once for all launches below. A search that is done needs no Ray, whose
                 # import takes seconds.
-                from orchestrator.launch.join_cluster import join_cluster
+                with keep_handlers():
+                    from orchestrator.launch.join_cluster import join_cluster
 
                 address = self.options.resources.address
                 stack.enter_context(join_cluster(address, self.console))

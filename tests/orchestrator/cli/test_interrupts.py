@@ -90,3 +90,18 @@ def test_after_a_stop_the_interpreter_does_not_end_by_itself():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (130, "a library ends\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_of_service_managers_stop_a_command_with_the_same_exit_code(number):
+    code = (
+        "import time; from orchestrator.cli import interrupts; interrupts.install();"
+        " print('up', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, f"stopped by {signal.Signals(number).name}\n")

@@ -136,3 +136,10 @@ def test_shutting_down_does_not_ask_processes_that_cannot_hear(monkeypatch):
     _compat.end_without_grace()
     node.kill_all_processes(check_alive=False, allow_graceful=True)
     assert asked == [{"check_alive": False, "allow_graceful": False}]
+
+
+def test_an_import_does_not_change_what_signals_do():
+    before = signal.getsignal(signal.SIGTERM)
+    with _compat.keep_handlers():
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is before

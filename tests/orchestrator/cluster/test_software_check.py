@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.cluster.software_check import describe_mismatch, read_software
+from orchestrator.cluster.software_check import describe_mismatch, hash_code, read_software
 from orchestrator.store import provenance
 
 OURS = {"python": "3.12", "ray": "2.60.0", "torch": "2.14.1", "code": "0123abcd"}
@@ -57,3 +57,30 @@ def test_code_counts_by_content_and_place_and_builds_do_not(fresh_cache, tmp_pat
     (tmp_path / "orchestrator" / "b.py").write_text("x = 2\n")
     read_software.cache_clear()
     assert len({first["code"], moved["code"], read_software()["code"]}) == 3
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "distill_core/runtime/winograd.cpp",
+        "search_spaces/rules.py",
+        "search_spaces/data/published_settings.yaml",
+        "orchestrator/units/kinds.py",
+    ],
+)
+def test_all_code_that_computes_counts(tmp_path, place):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    (tmp_path / "distill_core" / "notes.md").parent.mkdir(exist_ok=True)
+    empty = hash_code(tmp_path)
+    (tmp_path / "distill_core" / "notes.md").write_text("no code")
+    assert hash_code(tmp_path) == empty
+    path.write_text("first")
+    first = hash_code(tmp_path)
+    path.write_text("second")
+    assert len({empty, first, hash_code(tmp_path)}) == 3
+    assert (provenance.CHECKOUT / place).suffix in (".cpp", ".py", ".yaml")
+
+
+def test_the_kernel_in_cpp_is_where_the_hash_finds_it():
+    assert list((provenance.CHECKOUT / "distill_core").rglob("*.cpp"))
