@@ -166,6 +166,13 @@ def _print_failures(summary: Summary, console: Console) -> None:
         key = summary.failures[0].unit.key
         again = shlex.join(["iid", "unit", key, *_build_options(summary, "store", "data")])
         console.print(Text(f"Tracebacks: {status}; or {again} to try one here."), soft_wrap=True)
+        console.print(
+            Text(
+                "The same command tries failed units again. Change what their messages name first,"
+                " or they fail again in the same way."
+            ),
+            soft_wrap=True,
+        )
 
 
 def _group_failures(failures: Iterable[Failure]) -> list[list[Failure]]:
@@ -182,11 +189,10 @@ def _print_end(summary: Summary, console: Console) -> None:
     elif summary.stopped_by is not None:
         ended = f"Stopped by {summary.stopped_by}."
     else:
-        ended = f"Could not continue: {summary.halted or 'Ray Tune ended early'}."
-    console.print(
-        Text(f"{ended} Run the same command again to continue; what is done stays done."),
-        soft_wrap=True,
-    )
+        reason = summary.halted or "Ray Tune ended early"
+        ended = f"Could not continue: {reason}. Once that is mended:"
+    line = f"{ended} Run the same command again to continue; what is done stays done."
+    console.print(Text(line.replace(": Run", ": run")), soft_wrap=True)
 
 
 def _build_options(summary: Summary, *names: str) -> list[str]:

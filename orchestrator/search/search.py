@@ -253,7 +253,10 @@ class Search:
         if stopped and missing:
             return self._stop()
         if missing:
+            reasons = [trial.rungs[-1].reason for trial in trials if trial.state == "failed"]
             message = f"{missing} trials failed; run the same command again to try them again"
+            if known := [reason for reason in dict.fromkeys(reasons) if reason]:
+                message += f", once the reason is gone: {'; '.join(known[:3])}"
             choose_error_console(self.console).print(Text(message, style="red"))
         return 1 if missing else 0
 

@@ -33,7 +33,13 @@ def render_terminal(report: Report) -> RenderableType:
     if report.failures:
         parts.append(render_terminal_table(report.failures))
     if report.missing_cells:
-        parts.append(Text(f"{_describe_missing(report)}: {report.command}", style="yellow"))
+        line = f"{_describe_missing(report)}: {report.command}"
+        if report.failures:
+            line += (
+                "\nIt tries the failed units again. Change what their reasons name first, or they"
+                " fail again in the same way."
+            )
+        parts.append(Text(line, style="yellow"))
     return Group(*parts)
 
 

@@ -97,3 +97,14 @@ def test_a_launch_whose_units_were_taken_over_says_by_whom():
     text = shown(SUMMARY(taken_over={"a": "20300101-x", "b": "20300101-x", "c": "another launch"}))
     assert "2 units were taken over by launch 20300101-x while this one stood still" in text
     assert "1 unit was taken over by another launch" in text
+
+
+def test_a_command_that_would_fail_again_is_not_offered_without_a_change(small_plan):
+    unit = next(iter(small_plan().units.values()))
+    failure = Failure(unit=unit, error="ValueError", reason="why not", name="the first set")
+    text = shown(SUMMARY(failures=(failure,)))
+    assert "failed: the first set: ValueError: why not" in text
+    assert "Change what their messages name first, or they fail again" in text
+    halted = shown(SUMMARY(waiting=3, halted="the disk is full; free some space"))
+    assert "the disk is full; free some space. Once that is mended: run the same command" in halted
+    assert "mended" not in shown(SUMMARY(waiting=3, stopped_by="SIGINT"))

@@ -101,7 +101,9 @@ def test_trials_that_fail_say_so_and_how_many(
     assert {(t.state, t.rungs[0].reason) for t in read_trials(study, store).values()} == {
         ("failed", "no luck")
     }
-    assert "2 trials failed; run the same command again" in failing.console.file.getvalue()
+    output = failing.console.file.getvalue()
+    assert "2 trials failed; run the same command again" in output
+    assert "once the reason is gone: no luck" in output
 
 
 class FakeLaunches:

@@ -15,3 +15,4 @@ def test_terminal_shows_the_result_tables(small, tmp_path, write, note):
     assert f"¹ {note}" in text
     assert "boom" in text
     assert "2 of 13 cells are still missing: iid run space" in text
+    assert "Change what their reasons name first" in text
