@@ -30,6 +30,7 @@ from orchestrator.planning.cost_model import CPU_FLOPS, GPU_FLOPS, Estimate
 from orchestrator.planning.dataset_shape import ASSUMED_SHAPE, DatasetShape
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.planned_work import find_pending
+from orchestrator.planning.power import describe_power, estimate_power
 from orchestrator.planning.request import Request
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
@@ -148,6 +149,7 @@ def show_plan(
     }
     estimates = estimate_costs(plan, **how)
     price = _estimate_search(space, trials, how)
+    power = estimate_power(plan, how["store_tables"], done)
     todo = find_pending(plan, done).pending
     rows = _count_kinds(plan, done, todo, estimates)
     if as_json:
@@ -164,6 +166,7 @@ def show_plan(
                 "machine": asdict(machine),
                 "datasets": {name: asdict(shape) for name, shape in shapes.items()},
                 "search": price and {**asdict(price), "seconds": price.seconds},
+                "power": [asdict(row) for row in power],
                 "kinds": [asdict(row) for row in rows],
             }
         )
@@ -177,6 +180,7 @@ def show_plan(
     console.print(_build_table(rows))
     lines = _write_conclusion(plan, store, todo, estimates, machine)
     lines += _describe_sizes(space, shapes)
+    lines += describe_power(power)
     if price is not None:
         lines.append(_describe_price(price, request, machine))
     for line in lines:

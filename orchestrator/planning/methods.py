@@ -1,6 +1,7 @@
 """What a method's name means for the settings of its units."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from distill_core.settings import CoresetMethod, DistillationSettings, is_custom
 from orchestrator.units.select import CORESET_NAMES
@@ -8,9 +9,19 @@ from orchestrator.units.select import CORESET_NAMES
 CORESETS: dict[str, CoresetMethod] = {name: method for method, name in CORESET_NAMES.items()}
 """Coreset methods by the names that search spaces give them."""
 
+REFERENCE = "Random"
+"""The method that all others are compared with."""
+
 NO_GRADIENT = (
     "one image per class and no partition: L_CC and L_CM have zero gradient, so this is {base}"
 )
+
+
+def pair_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair every method with Random, and "DM+IID" with its base "DM"."""
+    to_reference = [(m, REFERENCE) for m in methods if m != REFERENCE and REFERENCE in methods]
+    to_base = [(m, m.split("+")[0]) for m in methods if "+" in m and m.split("+")[0] in methods]
+    return to_reference + to_base
 
 
 def specialize(

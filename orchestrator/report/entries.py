@@ -21,7 +21,6 @@ from orchestrator.report.results import Measurement, Trajectory
 
 T = TypeVar("T", bound=Hashable)
 
-REFERENCE = "Random"
 SAME_SET = "same set"
 """Shown in place of a difference where both methods are answered by the same units."""
 
@@ -194,13 +193,6 @@ def rank_clearly(ordered: Sequence[T], is_worse: Callable[[T, T], bool]) -> dict
         ranks |= dict.fromkeys((name for name in left if name not in worse), rank)
         left = worse
     return ranks
-
-
-def pair_methods(methods: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair every method with Random, and "DM+IID" with its base "DM"."""
-    to_reference = [(m, REFERENCE) for m in methods if m != REFERENCE and REFERENCE in methods]
-    to_base = [(m, m.split("+")[0]) for m in methods if "+" in m and m.split("+")[0] in methods]
-    return to_reference + to_base
 
 
 def collect_footnotes(sources: Iterable[Measurement | Trajectory]) -> tuple[str, ...]:

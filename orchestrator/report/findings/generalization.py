@@ -15,7 +15,8 @@ from orchestrator.analysis.generalization import (
     rank_methods,
 )
 from orchestrator.analysis.statistics import Interval, excludes
-from orchestrator.report.entries import REFERENCE, format_percent, format_points
+from orchestrator.planning.methods import REFERENCE
+from orchestrator.report.entries import format_percent, format_points
 from orchestrator.report.findings.architectures import (
     MatchingSweep,
     Transfer,

@@ -17,10 +17,10 @@ from orchestrator.analysis.across_cells import (
     probability_of_improvement,
 )
 from orchestrator.analysis.statistics import Array, excludes
+from orchestrator.planning.methods import pair_methods
 from orchestrator.report.entries import (
     format_interval,
     format_percent,
-    pair_methods,
     rank_clearly,
 )
 from orchestrator.report.model import Emphasis, Table, TableEntry, make_slug

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.statistics import Array, GroupSummary, summarize_accuracies
+from orchestrator.planning.methods import pair_methods
 from orchestrator.report.entries import (
     SAME_SET,
     build_paired_entry,
     build_spread_entries,
     build_summary_entry,
     collect_footnotes,
-    pair_methods,
     rank_accuracies,
 )
 from orchestrator.report.model import MISSING, Section, Table, TableEntry, build_row, make_slug

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from distill_core.settings import EvaluationSettings
 from orchestrator.analysis.dd_ranking import augmentation_robust_score, label_robust_score
+from orchestrator.planning.methods import REFERENCE
 from orchestrator.planning.plan import Sweep
 from orchestrator.report.entries import (
-    REFERENCE,
     format_interval,
     format_percent,
     format_points,

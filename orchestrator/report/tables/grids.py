@@ -7,12 +7,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from orchestrator.planning.methods import pair_methods
 from orchestrator.report.entries import (
     build_accuracy_entry,
     build_difference_entry,
     build_spread_entries,
     collect_footnotes,
-    pair_methods,
     rank_measurements,
 )
 from orchestrator.report.model import MISSING, Emphasis, Table, TableEntry, build_row
