@@ -3,6 +3,7 @@
 Measurements come from `evaluations`, trajectories from `continual`, feature views from `features`.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from orchestrator.analysis.statistics import GroupSummary, summarize_accuracies
 from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.report.measured_images import MeasuredImages, read_measured_images
+from orchestrator.report.render.plain_text import shorten_name, show_invisible
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit, list_tables
 from search_spaces.schema import Measure
@@ -170,6 +172,7 @@ def read_results(plan: Plan, store: Path) -> Results:
     Raises:
         TableError: a table file is damaged.
     """
+    plan = dataclasses.replace(plan, cells=tuple(map(_name_cell, plan.cells)))
     rows = {
         name: tables.read(store / "tables", name, plan.units).to_pandas()
         for name in (*list_tables(), "failures")
@@ -180,6 +183,13 @@ def read_results(plan: Plan, store: Path) -> Results:
         trajectories=tuple(_group_trajectories(plan, rows["continual"])),
         views=tuple(_build_views(plan, rows["features"])),
         rows=rows,
+    )
+
+
+def _name_cell(cell: Cell) -> Cell:
+    """Return a cell whose names can be shown; those of imported sets may be anything."""
+    return dataclasses.replace(
+        cell, method=shorten_name(cell.method), note=show_invisible(cell.note)
     )
 
 

@@ -12,10 +12,11 @@ from orchestrator.report.findings.claims import build_claims_table
 from orchestrator.report.findings.generalization import build_generalization_sections
 from orchestrator.report.manifest import update_manifest
 from orchestrator.report.model import Report, ReportFiles, Section
-from orchestrator.report.render.csv_file import write_csv
+from orchestrator.report.render.csv_file import write_csv, write_frame
 from orchestrator.report.render.html import render_html
 from orchestrator.report.render.latex import write_latex
 from orchestrator.report.render.markdown import render_markdown
+from orchestrator.report.render.plain_text import show_invisible
 from orchestrator.report.results import Results, read_results
 from orchestrator.report.tables.accuracy import build_accuracy_sections, build_results_frame
 from orchestrator.report.tables.aggregates import build_aggregate_tables
@@ -109,7 +110,7 @@ def _build_sections(results: Results) -> tuple[Section, ...]:
 def _write_files(results: Results, report: Report, store: Store, out: Path) -> ReportFiles:
     written = [write_csv(table, out) for table in report.tables]
     all_results = out / "tables" / "results.csv"
-    build_results_frame(results).to_csv(all_results, index=False)
+    write_frame(build_results_frame(results), all_results)
     files = ReportFiles(
         report=report,
         folder=out,
@@ -123,8 +124,9 @@ def _write_files(results: Results, report: Report, store: Store, out: Path) -> R
             *write_figures(results, out),
         ),
     )
-    files.markdown.write_text(render_markdown(files), encoding="utf-8")
-    files.html.write_text(render_html(files, results), encoding="utf-8")
+    # The last look at every name: rows and units have some that no table shows.
+    files.markdown.write_text(show_invisible(render_markdown(files)), encoding="utf-8")
+    files.html.write_text(show_invisible(render_html(files, results)), encoding="utf-8")
     # Last, because only a complete report knows which files are stale.
     drawn: list[Path] = []
     for picture in files.pictures:

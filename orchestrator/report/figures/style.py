@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from orchestrator.report.figures.fonts import find_families, make_drawable
+
 INK = "#222222"
 MUTED = "#767676"
 
@@ -73,7 +75,7 @@ def assign_colors(methods: Iterable[str]) -> dict[str, str]:
 @contextmanager
 def use_style() -> Iterator[None]:
     """Draw and save figures inside this context."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE | {"font.family": list(find_families())}):
         yield
 
 
@@ -94,6 +96,7 @@ def save_figure(figure: Figure, path: Path, *, colors: int | None = None) -> Pat
             color.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    make_drawable(figure)
     # Date and software would make files of equal figures differ.
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None})

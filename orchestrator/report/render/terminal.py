@@ -1,10 +1,18 @@
 """The main tables for a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    JustifyMethod,
+    RenderableType,
+    RenderResult,
+)
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -14,6 +22,10 @@ _STYLES = {"best": "bold green", "clear": "bold", "second": "underline", None: "
 _CLAIM_COLUMNS = ("Claim", "Verdict", "Ours")
 """Where it was measured, and the source, are in the report's files."""
 _SUPERSCRIPTS = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
+
+_GAP = 3
+"""Space that a column takes besides its text."""
+_LONGEST_WORD = 24
 
 
 def render_terminal(report: Report) -> RenderableType:
@@ -43,21 +55,68 @@ def render_terminal(report: Report) -> RenderableType:
     return Group(*parts)
 
 
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A table that shows as many of its columns as a terminal has room for."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, and what was left out of it."""
+        shown = _count_fitting(self.table, options.max_width)
+        yield _build_view(self.table, shown)
+        left_out = len(self.table.header) - shown
+        if left_out:
+            columns = "column" if left_out == 1 else "columns"
+            yield Text(
+                f"{left_out} more {columns} in tables/{self.table.slug}.csv of the report",
+                style="dim",
+            )
+
+
 def render_terminal_table(table: Table) -> RenderableType:
-    """Return one table with its footnotes."""
+    """Return one table with its footnotes; it shows the columns that fit, words unbroken."""
+    return FittedTable(table)
+
+
+def _count_fitting(table: Table, width: int) -> int:
+    """Return how many columns fit without breaking a word or a number; at least two."""
+    used = 1
+    for column in range(len(table.header)):
+        used += _GAP + _measure_column(table, column)
+        if used > width:
+            return max(column, min(2, len(table.header)))
+    return len(table.header)
+
+
+def _measure_column(table: Table, column: int) -> int:
+    """Return the width of the longest part of a column that stays on one line."""
+    is_text = column in table.text_columns
+    widths = [cell_len(word) for word in table.header[column].split()]
+    for row in table.rows:
+        shown = _render_entry(row[column]).plain
+        if is_text:
+            # A long name may be broken: with it alone nothing else would fit.
+            widths += [min(cell_len(word), _LONGEST_WORD) for word in shown.split()]
+        else:
+            widths.append(cell_len(shown))
+    return max(widths, default=1)
+
+
+def _build_view(table: Table, shown: int) -> RenderableType:
+    """Return the first columns of a table with their footnotes."""
     view = RichTable(
         title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD
     )
-    for i, name in enumerate(table.header):
-        view.add_column(
-            name, justify="left" if i in table.text_columns else "right", overflow="fold"
-        )
+    for i, name in enumerate(table.header[:shown]):
+        justify: JustifyMethod = "left" if i in table.text_columns else "right"
+        view.add_column(name, justify=justify, overflow="fold", min_width=_measure_column(table, i))
     # A terminal is short: published results of other methods are in the report's files.
     rows = table.rows[: len(table.rows) - table.quoted_rows]
     used: set[int] = set()
     for row in rows:
-        view.add_row(*map(_render_entry, row))
-        for entry in row:
+        view.add_row(*map(_render_entry, row[:shown]))
+        for entry in row[:shown]:
             used.update(entry.notes)
     notes = []
     for i, note in enumerate(table.notes, 1):
