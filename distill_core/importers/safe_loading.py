@@ -45,8 +45,8 @@ def detect_file_kind(path: Path) -> Literal["safetensors", "torch", "pickle"]:
     if head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle"):
         return "pickle"
     raise ImportSetError(
-        f"{path} is neither a file of torch.save nor a pickle nor safetensors; save its tensors with"
-        " torch.save"
+        f"{path} is neither a file of torch.save nor a pickle nor safetensors; save its tensors"
+        " with torch.save"
     )
 
 

@@ -69,9 +69,7 @@ def evaluate(
     ] = "",
     protocol: Annotated[
         ProtocolName,
-        typer.Option(
-            help="paper: train on all training images; strict: hold out a tenth for choices."
-        ),
+        typer.Option(help="paper trains on all training images, strict holds out a tenth."),
     ] = ProtocolName.PAPER,
     beside: Annotated[
         str, typer.Option(help="Methods to compare with, such as Random,Herding,Whole.")
