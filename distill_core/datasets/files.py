@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from distill_core.datasets.folders import TEST_NAMES, find_splits, list_folders, walk
+from distill_core.datasets.folders import (
+    TEST_NAMES,
+    find_splits,
+    holds_images,
+    list_folders,
+    walk,
+)
 from distill_core.datasets.info import DatasetError, find_registered
 from distill_core.datasets.known_layouts import LAYOUTS, find_missing_files, find_place
 from distill_core.datasets.record import list_some
@@ -140,13 +146,18 @@ def _describe_content(ref: DatasetRef, folder: Path) -> str:
     try:
         if other == "parquet" and find_parquet_root(folder):
             return ", but Parquet files (format: parquet)"
-        if other == "imagefolder" and find_splits(folder):
+        if other == "imagefolder" and find_splits(folder) and holds_images(folder):
             return ", but folders or images (format: imagefolder)"
     except DatasetError:
         pass  # nothing of the other format either
     names = [path.name for path in list_folders(folder)] or [
         path.name for path in sorted(folder.iterdir())
     ]
+    inner = folder / "data" if (folder / "data").is_dir() else folder
+    files = [path.name for path in inner.iterdir() if path.suffix.lower() == ".parquet"]
+    if ref.format == "parquet" and files:
+        names = sorted(files)
+        return f"; it holds {list_some(names)}: rename the training file to train.parquet"
     return f"; it holds {list_some(names)}" if names else ", which is empty"
 
 

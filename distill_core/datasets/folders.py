@@ -16,10 +16,13 @@ from distill_core.paths import PathError, check_tree_file
 
 TRAIN_NAMES = ("train", "training")
 """Names of the training split, in any case."""
-TEST_NAMES = ("test", "testing", "validation", "valid", "val")
+TEST_NAMES = ("test", "testing", "validation", "valid", "val", "evaluation", "eval")
 """Names of a test split, in any case; the first one with labels is used."""
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp"))
 """Image files; others are passed over and counted."""
+
+TABLES = (".csv", ".tsv")
+"""Files that may say the labels of images."""
 
 _SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 _DEEPEST = 3
@@ -89,7 +92,7 @@ def find_splits(folder: Path) -> Splits | None:
         if len(folders) != 1 or has_images(folder):
             break
         inner = folders[0]
-        if not list_folders(inner):
+        if not list_folders(inner) or (has_table(folder) and not _has_splits(inner)):
             break
         folder = inner
     if not folder.is_dir() or not (list_folders(folder) or has_images(folder)):
@@ -111,13 +114,26 @@ def _refuse_open_splits(folder: Path, folders: Sequence[Path]) -> None:
     inner = {path: {_split_of(each) for each in list_folders(path)} for path in folders}
     for first, second in itertools.combinations(folders, 2):
         shared = sorted(inner[first] & inner[second])
-        if len(shared) > 1:
+        sizes = sorted((len(inner[first]), len(inner[second])))
+        # Or all that one has is in the other, as where a split lacks a class.
+        if len(shared) > 1 or (shared and len(shared) == sizes[0] < sizes[1]):
             names = f"{show(first.name)} and {show(second.name)}"
             raise DatasetError(
                 f"{folder}: {names} both have folders {list_some([show(name) for name in shared])}."
                 " If they are splits, rename them to train and test; if they are classes, move all"
                 " classes into a folder train; if one is enough, name it as path"
             )
+
+
+def has_table(folder: Path) -> bool:
+    """Whether a file that could say labels lies directly in a folder."""
+    return any(
+        path.suffix.lower() in TABLES and not _is_hidden(path.name) for path in folder.iterdir()
+    )
+
+
+def _has_splits(folder: Path) -> bool:
+    return any(_split_of(path) in (*TRAIN_NAMES, *TEST_NAMES) for path in list_folders(folder))
 
 
 def _split_of(path: Path) -> str:
@@ -191,7 +207,9 @@ def walk(folder: Path, *, recursive: bool = True) -> Iterator[Path]:
     Raises:
         OSError: a folder cannot be read.
     """
-    above = [parent.stat() for parent in folder.resolve().parents]
+    # Those of the path as it is written too: a linked folder may have a link back.
+    parents = {*folder.resolve().parents, *folder.absolute().parents}
+    above = [parent.stat() for parent in parents]
     yield from _walk(folder, [(each.st_dev, each.st_ino) for each in above], recursive)
 
 

@@ -94,7 +94,8 @@ def draw_stratified_mask(
         label = int((counts == 1).nonzero()[0])
         shown = repr(classes[label]) if classes else label
         raise DatasetError(
-            f"{name}: class {shown} has one image; the {purpose} needs at least two of each class"
+            f"{name}: class {shown} has one image; the {purpose} needs at least two of each class;"
+            " add images to it, or remove the class"
         )
     quotas = (counts * fraction).round().long().clamp(min=1).minimum(counts - 1)
     shuffled = torch.randperm(len(labels), generator=generator(purpose, name))

@@ -16,6 +16,7 @@ from distill_core.datasets.folders import (
     compose,
     find_splits,
     has_images,
+    has_table,
     holds_images,
     list_folders,
     list_images,
@@ -73,7 +74,7 @@ def read_imagefolder(
     record = DataRecord(
         layout=f"{train.source} in {_name_splits(splits, test)}",
         notes=tuple(notes),
-        skipped=merge_skipped([each.skipped for each in found]),
+        skipped=merge_skipped([_list_outside(splits), *(each.skipped for each in found)]),
     )
     classes = tuple(map(show, train.classes))
     if test is None:
@@ -96,10 +97,43 @@ def _find_split(folder: Path, splits: Splits, columns: Columns) -> _Found | None
     if not classes:
         return None
     if not has_images(folder) and len(classes) == 1:
-        labeled = _list_labeled(folder, splits, columns)
-        if labeled is not None:
-            return labeled
-    return _list_class_folders(folder)
+        for place in (classes[0], folder):
+            labeled = _list_labeled(place, splits, columns)
+            if labeled is not None:
+                return labeled
+        if has_table(folder) and list_folders(classes[0]):  # a folder around all class folders
+            return _list_class_folders(classes[0])
+    return _choose_labels(folder, splits, columns)
+
+
+def _choose_labels(folder: Path, splits: Splits, columns: Columns) -> _Found:
+    """List class folders, unless a file there says other labels and the user chooses that.
+
+    Raises:
+        DatasetError: a file says other labels, and nobody has chosen.
+    """
+    found = _list_class_folders(folder)
+    try:
+        labeled = find_labels(folder, splits.root, found.images, columns)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}, or move the file elsewhere: then the class folders are the labels"
+        ) from error
+    if labeled is None:
+        return found
+    if columns.label is not None:
+        return _list_labeled(folder, splits, columns) or found
+    said = dict(zip(labeled.images, labeled.labels, strict=True))
+    own = zip(found.images, found.labels, strict=True)
+    other = [(image, label, said[image]) for image, label in own if said.get(image, label) != label]
+    if not other or not labeled.are_labels:
+        return found
+    image, label, told = other[0]
+    raise DatasetError(
+        f"{labeled.file}: says other labels than the class folders in {folder}, such as"
+        f" {show(told)!r} for {show(image.name)} of {show(label)}; give label_column:"
+        f" {labeled.label_column} to take those of the file, or move the file elsewhere"
+    )
 
 
 def _has_label_file(folder: Path, splits: Splits, columns: Columns) -> bool:
@@ -111,7 +145,7 @@ def _list_class_folders(folder: Path) -> _Found:
     images: list[Path] = []
     labels: list[str] = []
     classes: dict[str, Path] = {}
-    skipped = [_list_outside(folder)]
+    skipped = [_list_beside(folder, "outside the class folders")]
     nested = []
     for path in list_folders(folder):
         label = compose(path.name)
@@ -137,14 +171,19 @@ def _list_class_folders(folder: Path) -> _Found:
     )
 
 
-def _list_outside(folder: Path) -> tuple[Skipped, ...]:
-    """Return what lies beside class folders; a text file there is usual, an image is not."""
+def _list_outside(splits: Splits) -> tuple[Skipped, ...]:
+    """Return the images that lie beside the folders of the splits."""
+    if splits.train == splits.root:
+        return ()
+    return _list_beside(splits.root, "outside the splits")
+
+
+def _list_beside(folder: Path, where: str) -> tuple[Skipped, ...]:
+    """Return what lies beside folders; a text file there is usual, an image is not."""
     listing = list_images(folder, recursive=False)
     if not listing.images:
         return ()
-    return (
-        Skipped("outside the class folders", len(listing.images), show(str(listing.images[0]))),
-    )
+    return (Skipped(where, len(listing.images), show(str(listing.images[0]))),)
 
 
 def _list_labeled(
@@ -227,8 +266,8 @@ def _find_test(folder: Path, splits: Splits, train: _Found, columns: Columns) ->
         return found
     if strange:
         raise DatasetError(
-            f"{show(str(strange[0]))}: {splits.train} has no class of that name; classes are"
-            f" {list_some([show(label) for label in train.classes])}"
+            f"{show(str(strange[0]))}: {splits.train} has no class of that name; rename or remove"
+            f" it; classes are {list_some([show(label) for label in train.classes])}"
         )
     found = _list_class_folders(folder)
     if not found.images:

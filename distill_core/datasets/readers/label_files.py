@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_core.datasets.folders import (
+    TABLES,
     TEST_NAMES,
     TRAIN_NAMES,
     compose,
@@ -17,7 +18,6 @@ from distill_core.datasets.info import DatasetError
 from distill_core.datasets.readers.options import LABEL_COLUMNS, Columns, list_other_columns
 from distill_core.datasets.record import Skipped, list_some
 
-_SUFFIXES = (".csv", ".tsv")
 _NO_LABELS = "submission"
 """In the name of a file that contests ask to be filled in; its labels are made up."""
 _LOOKED_AT = 100
@@ -35,6 +35,12 @@ class Labeled:
     labels: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+
+    @property
+    def are_labels(self) -> bool:
+        """Whether they look like it: values that repeat, and not the splits of the images."""
+        values = {label.casefold() for label in self.labels}
+        return 2 * len(values) <= len(self.labels) and not values <= {*TRAIN_NAMES, *TEST_NAMES}
 
 
 def find_labels(
@@ -84,7 +90,7 @@ def _list_files(folder: Path, root: Path) -> list[Path]:
             hidden = path.name.startswith(".") or _NO_LABELS in path.name.lower()
             if place == root != folder and _is_of_other_split(path, folder):
                 continue
-            if path.suffix.lower() in _SUFFIXES and not hidden and not path.is_dir():
+            if path.suffix.lower() in TABLES and not hidden and not path.is_dir():
                 files.append(path)
     return files
 
@@ -92,7 +98,9 @@ def _list_files(folder: Path, root: Path) -> list[Path]:
 def _is_of_other_split(file: Path, folder: Path) -> bool:
     """Whether a file's name is that of another split, as trainLabels.csv is for a test split."""
     words = set(re.sub(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z]+", " ", file.stem).lower().split())
-    return folder.name.lower() not in words and bool(words & {*TRAIN_NAMES, *TEST_NAMES})
+    name = folder.name.lower()
+    others = TRAIN_NAMES if name in TEST_NAMES else TEST_NAMES
+    return name not in words and not words.isdisjoint(others)
 
 
 def _index_names(
@@ -146,7 +154,10 @@ def _find_file_column(rows: Sequence[Mapping[str, str]], names: Mapping[str, Pat
     some = rows[:_LOOKED_AT]
     if not some:
         return None
-    hits = {column: sum(compose(row[column]) in names for row in rows) for column in rows[0]}
+    hits = {}
+    for column in rows[0]:
+        # Each once: a label may be spelled like the name of an image, but names do not repeat.
+        hits[column] = len(names.keys() & {compose(row[column]) for row in rows})
     best = max(hits, key=lambda column: hits[column])
     return best if hits[best] and 2 * hits[best] >= min(len(rows), len(names)) else None
 

@@ -242,7 +242,10 @@ def _read_labels(column: pa.ChunkedArray, where: str) -> Labels | tuple[str, ...
     if column.null_count == len(column) and len(column):
         return np.full(len(column), _UNLABELED, dtype=np.int64)
     if column.null_count:
-        raise DatasetError(f"{where}: {column.null_count} labels are empty; remove those rows")
+        rows = "row has" if column.null_count == 1 else "rows have"
+        raise DatasetError(
+            f"{where}: {column.null_count:,} {rows} no label; write the file without them"
+        )
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         names = tuple(compose(label) for label in column.to_pylist())
         return names if any(names) else np.full(len(column), _UNLABELED, dtype=np.int64)

@@ -1,5 +1,6 @@
 import os
 import unicodedata
+from dataclasses import replace
 
 import pytest
 import torch
@@ -334,3 +335,71 @@ def test_a_file_in_place_of_a_folder_says_what_to_do(tmp_path, file, remedy):
     (tmp_path / file).touch()
     with pytest.raises(DatasetError, match=f"is a file; {remedy}"):
         load_dataset(DatasetRef(name="mine", format="imagefolder", path=file), tmp_path)
+
+
+def write_labels(path, rows):
+    path.write_text("".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+
+
+def test_a_file_of_other_labels_beside_class_folders_is_never_ignored(tmp_path, write, pixels):
+    write("train/part0", pixels(4, 4))
+    write("train/part1", pixels(4, 4, seed=1))
+    names = [f"part{part}/{number:02}.png" for part in (0, 1) for number in range(4)]
+    rows = [("file", "label"), *((name, "cat" if name[-6:-4] > "00" else "dog") for name in names)]
+    write_labels(tmp_path / "mine" / "labels.csv", rows)
+    with pytest.raises(DatasetError, match=r"says other labels .*; give label_column: label to"):
+        load_dataset(REF, tmp_path)
+    by_file = load_dataset(replace(REF, label_column="label"), tmp_path)
+    assert by_file.info.classes == ("cat", "dog")
+    (tmp_path / "mine" / "labels.csv").rename(tmp_path / "elsewhere.csv")
+    assert load_dataset(REF, tmp_path).info.classes == ("part0", "part1")
+
+
+def test_a_file_that_says_what_the_class_folders_say_changes_nothing(tmp_path, write, pixels):
+    write("train/cat", pixels(4, 4))
+    write("train/dog", pixels(4, 4, seed=1))
+    before = load_dataset(REF, tmp_path).fingerprint
+    rows = [(f"{name}/{number:02}.png", name) for name in ("cat", "dog") for number in range(4)]
+    write_labels(tmp_path / "mine" / "labels.csv", [("file", "label"), *rows])
+    assert load_dataset(REF, tmp_path).fingerprint == before
+
+
+def test_splits_of_unknown_names_are_not_read_as_classes(tmp_path, write, pixels):
+    for split in ("pictures", "holdout"):
+        write(f"{split}/cat", pixels(4, 4))
+        write(f"{split}/Dog", pixels(4, 4, seed=1))
+    with pytest.raises(DatasetError, match="holdout and pictures both have folders"):
+        load_dataset(REF, tmp_path)
+    (tmp_path / "mine" / "pictures").rename(tmp_path / "mine" / "train")
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == ("Dog", "cat")
+    assert any("holdout" in line for line in data.record.list_lines())
+
+
+def test_a_link_back_from_a_linked_class_adds_no_images_of_others(tmp_path, write, pixels):
+    write("train/dog", pixels(4, 4))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine" / "train" / "dog" / "00.png").rename(tmp_path / "elsewhere" / "0.png")
+    (tmp_path / "mine" / "train" / "dog" / "01.png").rename(tmp_path / "elsewhere" / "1.png")
+    (tmp_path / "mine" / "train" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "mine")
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == ("cat", "dog")
+    assert len(data.train) + len(data.test) == 4
+
+
+def test_images_beside_the_splits_are_counted(tmp_path, write, pixels):
+    write("train/cat", pixels(4, 4))
+    write("train/dog", pixels(4, 4, seed=1))
+    write("test/cat", pixels(1, 4))
+    (tmp_path / "mine" / "train" / "cat" / "00.png").rename(tmp_path / "mine" / "x.png")
+    lines = load_dataset(REF, tmp_path).record.list_lines()
+    assert any(line.startswith("1 file outside the splits passed over") for line in lines)
+
+
+def test_labels_that_are_spelled_like_images_are_labels(tmp_path, write, pixels):
+    write("images", pixels(12, 4))
+    rows = [(f"{number:02}.png", f"0{number % 2}") for number in range(12)]
+    write_labels(tmp_path / "mine" / "trainLabels.csv", [("file", "label"), *rows])
+    data = load_dataset(REF, tmp_path)
+    assert data.info.classes == ("00", "01") and len(data.train) + len(data.test) == 12

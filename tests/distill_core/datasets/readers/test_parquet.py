@@ -188,7 +188,7 @@ def test_image_that_cannot_be_decoded_is_named_by_file_and_row(
         ),
         ([1, 0, 3, 1, 0, 3], None, "class '2' has no training images"),
         ([1, 0, 0, 1, 0, 1], names_metadata(["a", "b", "c"]), "class 'c' has no training images"),
-        ([1, 0, None, 1, 0, 2], None, "1 labels are empty"),
+        ([1, 0, None, 1, 0, 2], None, "1 row has no label"),
         ([1.0, 0.5, 2.0, 1.0, 0.0, 2.0], None, "labels are double, and not all are whole"),
         ([[1], [0], [2], [1], [0], [2]], None, "labels are list<element: int64>; expected"),
     ],
