@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kendalltau
 
 from orchestrator.analysis.statistics import (
     CONFIDENCE,
@@ -188,5 +187,8 @@ def compute_rank_agreement(first: Sequence[float], second: Sequence[float]) -> f
     """
     if len(first) < 2:
         return None
+    # Imported only here: it takes longer than all other imports of a report together.
+    from scipy.stats import kendalltau
+
     correlation = float(kendalltau(first, second).statistic)
     return None if np.isnan(correlation) else correlation

@@ -17,6 +17,7 @@ from orchestrator.cluster._compat import (
     enable_token_auth,
     end_without_grace,
     shield_processes,
+    start_few_processes,
 )
 from orchestrator.cluster.auth_token import keep_token_private
 from orchestrator.cluster.head_node import check_reachable, find_running_cluster, watch_head_node
@@ -115,7 +116,7 @@ def _start_ray(console: Console) -> Iterator[None]:
         try:
             folder = stack.enter_context(private_folder("ray", place))
             stack.callback(_stop_ray, folder)
-            with shield_processes():
+            with shield_processes(), start_few_processes():
                 # Ray lets everybody write to the folder that it is given: it gets one inside.
                 ray.init(
                     "local",

@@ -129,6 +129,23 @@ def test_without_private_names_ray_is_started_and_ended_as_ever(without_private_
     _compat.end_without_grace()
 
 
+def test_ray_on_one_machine_starts_only_what_a_launch_uses():
+    from ray._private.node import Node
+
+    names = ("start_monitor", "start_log_monitor", "start_api_server")
+    before = [getattr(Node, name) for name in names]  # the installed Ray has them
+    node = SimpleNamespace()
+    with _compat.start_few_processes():
+        for name in names:
+            getattr(Node, name)(node, include_dashboard=False, raise_on_failure=False)
+    assert node._webui_url is None and [getattr(Node, name) for name in names] == before
+
+
+def test_without_private_names_ray_starts_all_processes(without_private_names):
+    with _compat.start_few_processes():
+        pass
+
+
 def test_shutting_down_does_not_ask_processes_that_cannot_hear(monkeypatch):
     asked = []
     node = SimpleNamespace(kill_all_processes=lambda **options: asked.append(options))

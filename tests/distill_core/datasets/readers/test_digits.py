@@ -1,3 +1,4 @@
+import importlib.util
 import math
 
 import pytest
@@ -7,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from distill_core.datasets.info import REGISTRY
 from distill_core.datasets.load import load_dataset
-from distill_core.datasets.readers.digits import read_digits
+from distill_core.datasets.readers.digits import _read_scans, read_digits
 from distill_core.settings import DatasetRef
 
 
@@ -49,3 +50,11 @@ def test_bytes_and_split_never_change(digits):
 def test_reader_needs_no_data_folder(tmp_path):
     raw = read_digits(tmp_path, REGISTRY["digits"])
     assert raw.train.images.dtype == raw.test.images.dtype == "uint8"
+
+
+def test_the_scans_are_those_of_scikit_learn_with_its_file_and_without(monkeypatch):
+    expected = load_digits()
+    for find in (importlib.util.find_spec, lambda name: None):
+        monkeypatch.setattr("importlib.util.find_spec", find)
+        scans, labels = _read_scans()
+        assert (scans == expected.images).all() and (labels == expected.target).all()
