@@ -14,6 +14,11 @@ CoresetMethod = Literal["random", "herding", "k-center"]
 Initialization = Literal["real", "noise"]
 
 CovarianceForm = Literal["local", "global"]
+PixelOptimizer = Literal["sgd", "adam", "adamw"]
+
+OptionValue = bool | int | float | str
+Options = tuple[tuple[str, OptionValue], ...]
+"""Options of custom losses by name, sorted."""
 
 HOLD_OUT_FRACTION = 0.1
 """Share of the training images that the strict protocol holds out for choices."""
@@ -153,6 +158,18 @@ class QueueSettings:
         _check_optimizer(self.lr_net, self.momentum, self.weight_decay)
 
 
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """A custom loss in an objective."""
+
+    name: str
+    """`module:object`."""
+    label: str
+    """Name of its curve: "own" for the first, "own.<object>" for others."""
+    weight: float
+    options: Options
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistillationSettings:
     """L = L_base + λ_CC·L_CC + λ_CM·L_CM over the pixels of a set; IDM with a queue, else DM."""
@@ -190,15 +207,25 @@ class DistillationSettings:
     loss: str | None = field(default=None, metadata=METHOD | COHORT_FREE)
     """A custom loss, `module:object`, that is added to the objective."""
     lambda_loss: float = field(default=1.0, metadata=ADDED | COHORT_FREE)
-    """Weight of the custom loss."""
+    """Weight of the custom loss; with several, of the first."""
+    lambda_mean: float = field(default=1.0, metadata=ADDED | COHORT_FREE)
+    """Weight of mean matching; 0 leaves it out."""
+    optimizer_img: PixelOptimizer = field(default="sgd", metadata=ADDED | COHORT_FREE)
+    """Optimizer of the pixels. Adam and AdamW take one step per iteration, whatever the base."""
+    more_losses: tuple[str, ...] = field(default=(), metadata=METHOD | COHORT_FREE)
+    """Further custom losses that are added to the objective."""
+    loss_options: Options = field(default=(), metadata=ADDED | COHORT_FREE)
+    """Options of the custom losses. With several, `object.option` says whose; `object.weight` is
+    the weight of a further one."""
     precision: Precision = "tf32"
     """Arithmetic of the networks. TF32 needs a GPU; on a CPU it allows Winograd's algorithm."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_real", "partition"):
             _require_minimum(name, getattr(self, name), 1)
-        for name in ("lr_img", "lambda_cc", "lambda_cm", "lambda_loss", "cc_beta"):
+        for name in ("lr_img", "lambda_cc", "lambda_cm", "lambda_loss", "lambda_mean", "cc_beta"):
             _require_minimum(name, getattr(self, name), 0)
+        _require_choice("optimizer_img", self.optimizer_img, get_args(PixelOptimizer))
         _check_momentum("momentum_img", self.momentum_img)
         _require_choice("init", self.init, get_args(Initialization))
         _require_choice("covariance", self.covariance, get_args(CovarianceForm))
@@ -215,13 +242,44 @@ class DistillationSettings:
             (False, True): "+CM",
             (False, False): "",
         }
-        custom = "" if self.loss is None else f"+{self.loss}"
+        custom = "".join(f"+{name}" for name in self.custom_losses)
         return base + published[self.lambda_cc > 0, self.lambda_cm > 0] + custom
+
+    @property
+    def custom_losses(self) -> tuple[str, ...]:
+        """The custom losses, in their order."""
+        return self.more_losses if self.loss is None else (self.loss, *self.more_losses)
+
+    @property
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """The custom losses with their weights and options.
+
+        Raises:
+            SettingsError: an option belongs to none of them, or could belong to several.
+        """
+        names = self.custom_losses
+        by_object: dict[str, dict[str, OptionValue]] = {_name_object(name): {} for name in names}
+        if len(by_object) < len(names):
+            raise SettingsError(f"two of the losses {', '.join(names)} have one name")
+        for path, value in self.loss_options:
+            owner, dot, option = path.rpartition(".")
+            if not dot and len(names) == 1:
+                owner = _name_object(names[0])
+            if owner not in by_object:
+                known = " or ".join(f"{each}.{option}" for each in by_object) or "a custom loss"
+                raise SettingsError(f"loss_options: {path!r} is of no loss; give {known}")
+            by_object[owner][option] = value
+        terms = []
+        for place, (name, options) in enumerate(zip(names, by_object.values(), strict=True)):
+            weight = self.lambda_loss if place == 0 else float(options.pop("weight", 1.0))
+            label = "own" if place == 0 else f"own.{_name_object(name)}"
+            terms.append(LossTerm(name, label, weight, tuple(sorted(options.items()))))
+        return tuple(terms)
 
     @property
     def has_custom_parts(self) -> bool:
         """Whether code of the user takes part: a base, a loss or a network."""
-        return self.base is not None or self.loss is not None or is_custom(self.network)
+        return self.base is not None or bool(self.custom_losses) or is_custom(self.network)
 
     @property
     def cohort_settings(self) -> "DistillationSettings | None":
@@ -282,6 +340,11 @@ class FeatureSettings:
 def is_custom(name: str) -> bool:
     """Return whether a name is that of a custom object, `module:object` (see `extensions`)."""
     return ":" in name
+
+
+def _name_object(name: str) -> str:
+    """Return the object's part of `module:object@2`."""
+    return name.partition(":")[2].partition("@")[0]
 
 
 def parse_dsa_strategy(strategy: str) -> tuple[str, ...]:

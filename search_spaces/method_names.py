@@ -42,15 +42,18 @@ def canonicalize_method(name: str) -> str:
 
 
 def _canonicalize_custom(name: str) -> str:
-    """Return the base, then the published addition, then the custom loss: at most one of each."""
+    """Return the base, then the published addition, at most one, then the custom losses."""
     base, *additions = name.split("+")
     published = [addition for addition in additions if not is_custom(addition)]
     custom = [addition for addition in additions if is_custom(addition)]
-    if len(published) > 1 or len(custom) > 1:
+    if len(published) > 1:
         raise ValueError(
-            f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} and one custom loss can"
-            " be added"
+            f"method {name[:80]!r}: at most one of {', '.join(ADDITIONS)} can be added"
         )
+    objects = [loss.partition(":")[2].partition("@")[0] for loss in custom]
+    twice = [each for each in objects if objects.count(each) > 1]
+    if twice:
+        raise ValueError(f"method {name[:80]!r}: two of its losses are called {twice[0]}")
     for part in (*custom, base):
         if is_custom(part):
             require_importable(part)

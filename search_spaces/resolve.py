@@ -21,7 +21,7 @@ from distill_core.settings import (
 from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment
 from search_spaces.rules import Case
-from search_spaces.setting_paths import SETTINGS, PoolSettings
+from search_spaces.setting_paths import SETTINGS, PoolSettings, get_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +50,12 @@ def resolve(experiment: Experiment, case: Case, sweep: Mapping[str, Any]) -> Res
     values.update(experiment.overrides)
 
     fields: dict[type[Any], dict[str, Any]] = {setting.owner: {} for setting in SETTINGS.values()}
+    options: dict[str, Any] = {}
     for path, value in values.items():
-        fields[SETTINGS[path].owner][SETTINGS[path].field] = value
+        setting = get_setting(path)
+        target = options if setting.is_option else fields[setting.owner]
+        target[setting.field] = value
+    fields[DistillationSettings]["loss_options"] = tuple(sorted(options.items()))
     pool = PoolSettings(**fields[PoolSettings])
     if (pool.folder is None) != (pool.pool is None):
         raise SpaceError(

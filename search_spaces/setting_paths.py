@@ -7,6 +7,8 @@ dataclasses; a field added there can be set here.
 
 import dataclasses
 import functools
+import math
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from distill_core.settings import (
 from search_spaces.errors import InvalidValue, suggest_name
 from search_spaces.explain import explain
 
+OPTIONS = "distillation.loss_options."
+"""Beginning of the paths of options of custom losses; what follows is the loss's own name."""
 LARGEST = 2**53
 """Largest whole number of a setting; larger ones would not survive every table format."""
 
@@ -58,7 +62,12 @@ class Setting:
     @property
     def takes_fractions(self) -> bool:
         """Whether its values are numbers that need not be whole."""
-        return typing.get_type_hints(self.owner)[self.field] is float
+        return self.is_option or typing.get_type_hints(self.owner)[self.field] is float
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it is an option of a custom loss, whose name only the loss knows."""
+        return self.path.startswith(OPTIONS)
 
     def check(self, value: object) -> object:
         """Return the value as the dataclass keeps it.
@@ -68,6 +77,8 @@ class Setting:
         """
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
             raise InvalidValue("the number is too large")
+        if self.is_option:
+            return _check_option(value)
         try:
             checked = _build_adapter(self.path).validate_python(value)
             if self.field == "network":
@@ -78,6 +89,14 @@ class Setting:
         except ValueError as error:
             raise InvalidValue(str(error)) from error
         return checked
+
+
+def _check_option(value: object) -> object:
+    if not isinstance(value, bool | int | float | str):
+        raise InvalidValue(f"expected a number, true, false or a text, got {shorten(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValue(f"expected a finite number, got {shorten(value)}")
+    return value
 
 
 def shorten(value: object) -> str:
@@ -111,13 +130,25 @@ def _list_settings() -> Iterator[Setting]:
     for section, owner in owners:
         for item in dataclasses.fields(owner):
             path = f"{section}.{item.name}"
-            # What the name of a method says is no setting, and a section is not one either.
-            if not item.metadata.get("method") and path not in sections:
+            # What the name of a method says is no setting, and a section is not one either. Options
+            # of losses are settings one by one.
+            if path != OPTIONS[:-1] and not item.metadata.get("method") and path not in sections:
                 yield Setting(path, owner, item.name)
 
 
 SETTINGS: dict[str, Setting] = {setting.path: setting for setting in _list_settings()}
 SECTIONS = ("distillation", "distillation.queue", "evaluation", "extractors", "features")
+
+
+def get_setting(path: str) -> Setting:
+    """Return the setting at a path that `find_setting` gave.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if path.startswith(OPTIONS):
+        return Setting(path, DistillationSettings, path.removeprefix(OPTIONS))
+    return SETTINGS[path]
 
 
 def find_setting(name: str) -> Setting:
@@ -128,6 +159,11 @@ def find_setting(name: str) -> Setting:
     """
     if name in SETTINGS:
         return SETTINGS[name]
+    option = name.removeprefix("distillation.").removeprefix(OPTIONS.split(".")[1] + ".")
+    if name.endswith(f"loss_options.{option}"):
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", option):
+            raise InvalidValue(f"{option[:80]!r} is no name of an option")
+        return get_setting(OPTIONS + option)
     matches = [setting for setting in SETTINGS.values() if setting.path.endswith(f".{name}")]
     if len(matches) > 1:
         raise InvalidValue(
@@ -165,7 +201,7 @@ def flatten(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
 
 
 def _flatten_one(path: str, name: str, value: object, section: str) -> dict[str, Any]:
-    if path in SECTIONS:
+    if path in SECTIONS or f"{path}." == OPTIONS or f"distillation.{path}." == OPTIONS:
         if not isinstance(value, Mapping):
             hint = (
                 " (the method, DM or IDM, decides whether there is a queue)"
@@ -173,8 +209,8 @@ def _flatten_one(path: str, name: str, value: object, section: str) -> dict[str,
                 else ""
             )
             raise InvalidValue(f"expected settings of {path}{hint}, got {shorten(value)}")
-        return flatten(value, path)
-    if section and path not in SETTINGS:
+        return flatten(value, path if path in SECTIONS else OPTIONS[:-1])
+    if section and path not in SETTINGS and not path.startswith(OPTIONS):
         prefix = f"{section}."
         fields = [path.removeprefix(prefix) for path in SETTINGS if path.startswith(section)]
         hint = suggest_name(name, fields)

@@ -97,6 +97,28 @@ def test_each_changes_what_is_computed(custom):
     assert all(not torch.equal(a, b) for i, a in enumerate(sets) for b in sets[:i])
 
 
+def test_the_losses_of_a_view_work(custom):
+    """Options, draws, blocks, state and several losses, in the library."""
+    import distill_core as dc
+
+    stripes = dc.load_dataset(
+        DatasetRef(name="stripes", format="my_data:stripes", path="stripes"), custom
+    )
+    common = {"network": "ConvNetW8D2", "iterations": 3, "batch_real": 4, "lr_img": 0.01}
+    changes = [
+        {"loss": "my_view:sliced"},
+        {"loss": "my_view:sliced", "loss_options": (("directions", 2),)},
+        {"loss": "my_view:Attention", "lambda_mean": 0.0, "optimizer_img": "adam"},
+        {"loss": "my_view:Attention", "more_losses": ("my_loss:spread",)},
+    ]
+    sets = []
+    for change in changes * 2:
+        settings = DistillationSettings(**{**common, **change})
+        sets.append(dc.distill_set(stripes, settings, ipc=2).images)
+    assert all(torch.equal(a, b) for a, b in zip(sets[:4], sets[4:], strict=True))
+    assert all(not torch.equal(a, b) for i, a in enumerate(sets[:4]) for b in sets[:i])
+
+
 def test_the_library_block_of_the_page_runs(custom, capsys):
     (text,) = [text for text in find_blocks("python") if "import distill_core as dc" in text]
     exec(text, {})
@@ -154,7 +176,7 @@ def test_ray_workers_find_them(custom, tmp_path_factory):
             'methods=["Random+my_loss:spread"]',
             "a loss can be added to DM, IDM or a custom base, not to Random",
         ),
-        ('methods=["DM+my_loss:spread+my_loss:other"]', "at most one of"),
+        ('methods=["DM+my_loss:spread+my_loss:spread@2"]', "two of its losses are called spread"),
         ('methods=["DM+IDD+my_loss:spread"]', "did you mean 'DM+IID'"),
         ("distillation.network=my_net:Strided", "no module my_net"),
         ("distillation.network=my_network:Strided:x", "is not a name of the form module:object"),

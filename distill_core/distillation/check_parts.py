@@ -1,15 +1,18 @@
 """One pass through custom parts before anything starts; errors name the object and shapes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from distill_core.augmentation import augment
 from distill_core.datasets.load import Dataset
 from distill_core.distillation.base import Base, MatchingNetwork
-from distill_core.distillation.custom_loss import require_dependence
+from distill_core.distillation.custom_loss import (
+    CustomLoss,
+    build_custom_losses,
+    require_dependence,
+)
 from distill_core.distillation.objective import Objective, decode_canvases
 from distill_core.distillation.state import DistillationError
 from distill_core.extensions import import_object
@@ -36,13 +39,14 @@ def check_custom_parts(dataset: Dataset, settings: DistillationSettings, images:
         SettingsError: network or loss fails, or gives what cannot be used; the message names the
             object, and shapes.
     """
-    if settings.loss is None and not is_custom(settings.network):
+    losses = build_custom_losses(settings)
+    if not losses and not is_custom(settings.network):
         return
     with use_global_seed(derive_seed("check of custom parts")):
         network = network_for(dataset.info, settings.network, dataset.train.device)
         check_network(settings.network, network, dataset)
-        if settings.loss is not None:
-            _check_loss(settings.loss, network, dataset, settings, images)
+        if losses:
+            _check_losses(losses, network, dataset, settings, images)
 
 
 def check_network(name: str, network: Network, dataset: Dataset) -> None:
@@ -139,15 +143,31 @@ def require_update(name: str, updated: object, images: Tensor) -> tuple[Tensor, 
     )
 
 
-def _check_loss(
-    name: str, network: Network, dataset: Dataset, settings: DistillationSettings, images: Tensor
+def _check_losses(
+    losses: Sequence[CustomLoss],
+    network: Network,
+    dataset: Dataset,
+    settings: DistillationSettings,
+    images: Tensor,
 ) -> None:
-    objective = Objective(network=network.requires_grad_(False), extractor=None, settings=settings)
-    real = objective.compute_real_features(augment(_draw_real(dataset), None))
+    if any(loss.needs_blocks for loss in losses) and not network.list_blocks():
+        raise SettingsError(
+            f"network {settings.network!r} has no blocks, whose maps a loss needs; its class names"
+            " them in a method list_blocks()"
+        )
+    objective = Objective(
+        network=network.requires_grad_(False),
+        extractor=None,
+        settings=settings,
+        losses=losses,
+        classes=len(dataset.info.classes),
+    )
+    real = objective.compute_real_features(_draw_real(dataset), blocks=objective.needs_blocks)
     leaf = images[: len(real.maps)].detach().clone().requires_grad_()
     labels = torch.arange(len(leaf), device=leaf.device)
-    losses = objective.compute_losses(real, decode_canvases(leaf, settings.partition), labels)
-    require_dependence(name, losses["own"], leaf)
+    computed = objective.compute_losses(real, decode_canvases(leaf, settings.partition), labels)
+    for loss in losses:
+        require_dependence(loss.term.name, computed[loss.term.label], leaf)
 
 
 def _draw_real(dataset: Dataset) -> Tensor:

@@ -1,35 +1,112 @@
-"""Losses of users, `module:object`: called, and checked to be a scalar that the images decide."""
+"""Losses of users, `module:object`: built with their options, called, and checked.
+
+A loss is a function of `(real, synthetic)` feature maps, a function of a `View`, or a class whose
+objects are called with a `View`. Its options are the parameters that have a default; of a class,
+those of its constructor.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from distill_core.distillation.view import View
 from distill_core.extensions import import_object
-from distill_core.settings import SettingsError
+from distill_core.settings import DistillationSettings, LossTerm, SettingsError
 
 
-def compute_custom_loss(name: str, real: Tensor, synthetic: Tensor) -> Tensor:
-    """Compute a custom loss on feature maps in the usual order in memory, so `.view` works.
+class CustomLoss:
+    """One custom loss of one set."""
 
-    Args:
-        name: `module:object`.
-        real: (K, N, C, H, W), without gradient.
-        synthetic: (K, M, C, H, W), with gradient.
+    def __init__(self, term: LossTerm) -> None:
+        self.term = term
+        found = import_object(term.name)
+        self._target: Any = found
+        if not callable(found):
+            raise SettingsError(f"loss {term.name!r} is no function and no class")
+        parameters = _list_parameters(found)
+        required = [p for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
+        self._check_options([p.name for p in parameters if p.default is not p.empty])
+        self.takes_view = isinstance(found, type) or len(required) == 1
+        if isinstance(found, type):
+            try:
+                self._target = found(**dict(term.options))
+            except (SettingsError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                raise SettingsError(
+                    f"loss {term.name!r} cannot be built: {type(error).__name__}: {error}"
+                ) from error
+        self._options = {} if isinstance(found, type) else dict(term.options)
 
-    Raises:
-        SettingsError: it fails, or returns something other than a scalar that has a gradient.
-    """
-    # A copy: what the loss does to it in place must not reach the other sets of a cohort.
-    copied = real.clone(memory_format=torch.contiguous_format)
+    @property
+    def needs_blocks(self) -> bool:
+        """Whether it needs the maps of the network's blocks."""
+        return bool(getattr(self._target, "blocks", False))
+
+    def compute(self, view: View) -> Tensor:
+        """Compute the loss of some classes.
+
+        Raises:
+            SettingsError: it fails, changes what it was given, or returns something other than a
+                scalar that has a gradient.
+        """
+        shared = (*view.real.list_tensors(), *view.synthetic.list_tensors())
+        versions = [tensor._version for tensor in shared]
+        arguments: Sequence[Any] = (view,)
+        if not self.takes_view:
+            # A copy, so such a loss may change it in place; in the usual order, so `.view` works.
+            copied = view.real.maps.clone(memory_format=torch.contiguous_format)
+            arguments = copied, view.synthetic.maps.contiguous()
+        try:
+            loss = self._target(*arguments, **self._options)
+        except (SettingsError, torch.OutOfMemoryError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise SettingsError(
+                f"loss {self.term.name!r} failed on features of shape"
+                f" {tuple(view.real.maps.shape)} (real) and {tuple(view.synthetic.maps.shape)}"
+                f" (synthetic): {type(error).__name__}: {error}"
+            ) from error
+        if versions != [tensor._version for tensor in shared]:
+            raise SettingsError(
+                f"loss {self.term.name!r} changes images or features in place; it shares them with"
+                " other losses, so it has to copy what it changes"
+            )
+        return require_loss(self.term.name, loss)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its state, which checkpoints hold; empty for a loss without."""
+        method: Callable[[], Mapping[str, Tensor]] | None = getattr(self._target, "tensors", None)
+        return {} if method is None else dict(method())
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from what `tensors` returned."""
+        if tensors:
+            self._target.restore(tensors)
+
+    def _check_options(self, known: Sequence[str]) -> None:
+        for option, _ in self.term.options:
+            if option not in known:
+                has = f"its options are {', '.join(known)}" if known else "it has no options"
+                raise SettingsError(f"loss {self.term.name!r} has no option {option!r}; {has}")
+
+
+def build_custom_losses(settings: DistillationSettings) -> tuple[CustomLoss, ...]:
+    """Build the custom losses of a set, in their order."""
+    return tuple(CustomLoss(term) for term in settings.loss_terms)
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _list_parameters(target: Any) -> list[inspect.Parameter]:
     try:
-        loss = import_object(name)(copied, synthetic.contiguous())
-    except (SettingsError, torch.OutOfMemoryError):
-        raise
-    except (Exception, SystemExit) as error:
-        raise SettingsError(
-            f"loss {name!r} failed on features of shape {tuple(real.shape)} (real) and"
-            f" {tuple(synthetic.shape)} (synthetic): {type(error).__name__}: {error}"
-        ) from error
-    return require_loss(name, loss)
+        return list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):  # compiled code may not tell
+        return []
 
 
 def require_loss(name: str, loss: object) -> Tensor:
@@ -53,7 +130,7 @@ def require_loss(name: str, loss: object) -> Tensor:
 
 
 def require_dependence(name: str, loss: Tensor, synthetic: Tensor) -> Tensor:
-    """Return the gradient of a custom loss on the synthetic images or features.
+    """Return the gradient of a custom loss on the synthetic images.
 
     Raises:
         SettingsError: loss or gradient is not finite, or the loss does not depend on them.

@@ -18,7 +18,13 @@ from distill_core._compat import copy_tensors
 from distill_core.augmentation import Draw
 from distill_core.datasets.image_set import ImageSet
 from distill_core.distillation.base import MatchingNetwork
-from distill_core.distillation.objective import Objective, SetGradient, compute_gradients
+from distill_core.distillation.custom_loss import CustomLoss
+from distill_core.distillation.objective import (
+    DrawIdentity,
+    Objective,
+    SetGradient,
+    compute_gradients,
+)
 from distill_core.networks import Network
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.cuda_graphs import Capture, ReplayedFunction
@@ -47,6 +53,10 @@ class Iteration:
     """Siamese augmentation, one operation per class."""
     seed: int | None = None
     """Of the global generators, for dropout and custom code; None where nothing draws from them."""
+    losses: tuple[tuple[CustomLoss, ...], ...] = ()
+    """Custom losses of each set."""
+    draws: DrawIdentity | None = None
+    """What seeds the generators of custom losses."""
 
 
 def compute_iteration(
@@ -68,7 +78,8 @@ def compute_iteration(
     """
     device, size = images.device.type, images.image_size
     objectives = []
-    for settings in iteration.settings:
+    losses = iteration.losses or ((),) * len(iteration.settings)
+    for settings, custom in zip(iteration.settings, losses, strict=True):
         objectives.append(
             Objective(
                 network=iteration.matching.network,
@@ -78,6 +89,9 @@ def compute_iteration(
                 forward_images=chunk_sizes.choose_forward_images(device, size),
                 mode=mode,
                 extractor_mode=extractor_mode,
+                losses=custom,
+                classes=images.classes,
+                draws=iteration.draws,
             )
         )
     return compute_gradients(
@@ -128,6 +142,9 @@ class ReplayedIterations:
 
     def __call__(self, iteration: Iteration) -> IterationResults:
         """Compute one iteration's gradients."""
+        if any(iteration.losses):
+            # Custom code may read from the device or draw, which a graph cannot repeat.
+            return self._compute(iteration)
         if iteration.settings != self._settings:
             # Sets that ended do not come back, and their graphs would keep memory.
             self._settings = iteration.settings

@@ -25,6 +25,7 @@ from distill_core.distillation.check_parts import (
     name_errors,
     require_matching_network,
 )
+from distill_core.distillation.custom_loss import build_custom_losses
 from distill_core.distillation.dm import DM
 from distill_core.distillation.execution_modes import choose_extractor_mode, choose_matching_mode
 from distill_core.distillation.gradients import (
@@ -35,6 +36,7 @@ from distill_core.distillation.gradients import (
 )
 from distill_core.distillation.idm import IDM
 from distill_core.distillation.initial_images import make_initial_images
+from distill_core.distillation.objective import DrawIdentity
 from distill_core.distillation.run import ActiveRun, Hooks, SetRun
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
 from distill_core.networks import Network
@@ -206,10 +208,27 @@ def _start_runs(
             )
         state = set_run.resume or DistillationState.at_start(initial())
         _check_fits(state, dataset, ipc)
+        _check_objective(settings)
         check_custom_parts(dataset, settings, state.images)
         base = _build_base(dataset, settings, seed)
-        runs.append(ActiveRun(set_run=set_run, state=state, base=base))
+        losses = build_custom_losses(settings)
+        for place, loss in enumerate(losses):
+            loss.restore(state.select_loss(place))
+        runs.append(ActiveRun(set_run=set_run, state=state, base=base, losses=losses))
     return runs
+
+
+def _check_objective(settings: DistillationSettings) -> None:
+    """Check that there is something to minimize.
+
+    Raises:
+        DistillationError: all weights are zero.
+    """
+    terms = (settings.lambda_mean, settings.lambda_cc, settings.lambda_cm)
+    if not any(terms) and not settings.custom_losses:
+        raise DistillationError(
+            "lambda_mean is 0, and there is no other loss: nothing would be minimized"
+        )
 
 
 def _check_fits(state: DistillationState, dataset: Dataset, ipc: int) -> None:
@@ -305,6 +324,8 @@ class Cohort:
                 indices=indices,
                 draw=draw,
                 seed=self._derive_global_seed("global draws of the features", iteration),
+                losses=tuple(run.losses for run in runs),
+                draws=DrawIdentity(self.dataset.info.name, self.seed, iteration),
             )
         )
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_core.augmentation import Draw, augment
-from distill_core.distillation.custom_loss import compute_custom_loss
+from distill_core.distillation.custom_loss import CustomLoss
 from distill_core.distillation.execution_modes import Embedding, FeatureMap
 from distill_core.distillation.losses import (
     class_centralization,
@@ -23,14 +23,27 @@ from distill_core.distillation.losses import (
     local_covariance,
     squared_distance,
 )
+from distill_core.distillation.view import Features, View, pass_with_blocks
 from distill_core.networks import Network, uses_batch_statistics
 from distill_core.partition import partition
 from distill_core.runtime.execution import ExecutionMode, eager_mode
 from distill_core.runtime.precision import autocast, forward_in_parts
-from distill_core.seeds import use_global_seed
+from distill_core.seeds import generator, use_global_seed
 from distill_core.settings import DistillationSettings
 
 PLAIN_MODE = eager_mode("the readable path")
+
+
+class DrawIdentity(NamedTuple):
+    """What the draws of an iteration depend on, besides their purpose."""
+
+    dataset: str
+    seed: int
+    iteration: int
+
+    def build_generator(self, purpose: str) -> torch.Generator:
+        """Return a CPU generator for a purpose of a custom loss."""
+        return generator("custom loss", purpose, *self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +52,10 @@ class RealFeatures:
 
     maps: Tensor
     """(K, N, C, H, W), float32, without gradient."""
+    images: Tensor
+    """(K, N, channels, size, size), augmented."""
+    blocks: tuple[Tensor, ...] = ()
+    """Maps of the network's blocks, where a loss needs them."""
 
     @cached_property
     def mean(self) -> Tensor:
@@ -72,19 +89,35 @@ class Objective:
     """How φ is run."""
     extractor_mode: ExecutionMode = PLAIN_MODE
     """How ψ is run."""
+    losses: Sequence[CustomLoss] = ()
+    """Custom losses of the set."""
+    classes: int = 0
+    """Of the data set, for custom losses."""
+    draws: DrawIdentity | None = None
+    """What seeds the generators of custom losses."""
 
     @property
     def batch_statistics(self) -> bool:
         """Whether features depend on the other images of a pass: batch norm in train mode (DM)."""
         return self.network.training and uses_batch_statistics(self.network)
 
+    @property
+    def needs_blocks(self) -> bool:
+        """Whether a loss needs the maps of the network's blocks."""
+        return any(loss.needs_blocks for loss in self.losses)
+
     @torch.no_grad()
-    def compute_real_features(self, real: Tensor) -> RealFeatures:
-        """Pass real images (K, N, C, H, W), augmented, through φ."""
-        forward = forward_in_parts(
-            self._feature_map, None if self.batch_statistics else self.forward_images
-        )
-        return RealFeatures(self._compute_features(forward, real))
+    def compute_real_features(self, real: Tensor, *, blocks: bool = False) -> RealFeatures:
+        """Pass real images (K, N, C, H, W), augmented, through φ; with maps of blocks if asked."""
+        size = None if self.batch_statistics else self.forward_images
+        if not blocks:
+            forward = forward_in_parts(self._feature_map, size)
+            return RealFeatures(self._compute_features(forward, real), real)
+        maps, *of_blocks = self._pass_with_blocks(real, size)
+        if not self.mode.is_eager:
+            # As for sets without such a loss, with which these maps are shared.
+            maps = self._compute_features(forward_in_parts(self._feature_map, size), real)
+        return RealFeatures(maps, real, tuple(of_blocks))
 
     def compute_losses(
         self, real: RealFeatures, synthetic: Tensor, labels: Tensor
@@ -96,8 +129,14 @@ class Objective:
             synthetic: (K, M, C, H, W) augmented synthetic images.
             labels: (K,) the classes.
         """
-        maps = self._compute_features(self._feature_map, synthetic)
-        losses = {"mean": squared_distance(real.mean, maps.flatten(2).mean(dim=1))}
+        blocks: list[Tensor] = []
+        if self.needs_blocks:
+            maps, *blocks = self._pass_with_blocks(synthetic, None)
+        else:
+            maps = self._compute_features(self._feature_map, synthetic)
+        losses: dict[str, Tensor] = {}
+        if self.settings.lambda_mean:
+            losses["mean"] = squared_distance(real.mean, maps.flatten(2).mean(dim=1))
         if self.settings.lambda_cc and self.extractor is not None:
             features = self._embed(synthetic)
             losses["cc"] = class_centralization(
@@ -105,15 +144,42 @@ class Objective:
             )
         if self.settings.lambda_cm:
             losses["cm"] = self._compute_covariance_loss(real, maps)
-        if self.settings.loss is not None:
-            # The name is that of the recorded curves, which stored results have.
-            losses["own"] = compute_custom_loss(self.settings.loss, real.maps, maps)
+        if self.losses:
+            seen = Features(synthetic, maps, tuple(blocks), self.network)
+            view = self._build_view(real, seen, labels)
+            for loss in self.losses:
+                losses[loss.term.label] = loss.compute(view)
         if isinstance(self.ce_weight, Tensor) or self.ce_weight:
             logits = self.network.logits(maps.flatten(0, 1))
             targets = labels.repeat_interleave(synthetic.shape[1])
             # The mean over the images of a class, summed over classes like the other losses.
             losses["ce"] = F.cross_entropy(logits, targets, reduction="sum") / synthetic.shape[1]
         return losses
+
+    def _build_view(self, real: RealFeatures, synthetic: Features, labels: Tensor) -> View:
+        """Build what custom losses see."""
+        identity = self.draws or DrawIdentity("", 0, 0)
+        return View(
+            real=Features(real.images, real.maps, real.blocks, self.network),
+            synthetic=synthetic,
+            labels=labels,
+            classes=self.classes or len(labels),
+            extractor=self.extractor if self.settings.lambda_cc else None,
+            iteration=identity.iteration,
+            iterations=self.settings.iterations,
+            draw=identity.build_generator,
+        )
+
+    def _pass_with_blocks(self, images: Tensor, size: int | None) -> list[Tensor]:
+        """Return feature map and maps of blocks (K, N, …), float32; hooks need an eager pass."""
+        flat = images.flatten(0, 1)
+        with autocast(self.settings.precision, images.device):
+            parts = [pass_with_blocks(self.network, part) for part in flat.split(size or len(flat))]
+        joined = [
+            parts[0][i] if len(parts) == 1 else torch.cat(maps)
+            for i, maps in enumerate(zip(*parts, strict=True))
+        ]
+        return [maps.float().unflatten(0, tuple(images.shape[:2])) for maps in joined]
 
     def _feature_map(self, images: Tensor) -> Tensor:
         return self.mode.run(FeatureMap(self.network), images)
@@ -140,13 +206,13 @@ class Objective:
 
     def sum_weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of `losses`."""
-        weights = {
-            "mean": 1.0,
+        weights: dict[str, float | Tensor] = {
+            "mean": self.settings.lambda_mean,
             "cc": self.settings.lambda_cc,
             "cm": self.settings.lambda_cm,
-            "own": self.settings.lambda_loss,
             "ce": self.ce_weight,
         }
+        weights |= {loss.term.label: loss.term.weight for loss in self.losses}
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
 
@@ -190,10 +256,13 @@ def compute_gradients(
     """
     first, classes = objectives[0], len(images[0])
     results = [SetGradient(torch.empty_like(stored), {}) for stored in images]
+    with_blocks = any(objective.needs_blocks for objective in objectives)
     for part in split_classes(classes, classes if first.batch_statistics else class_chunk):
         augmentation = None if draw is None else draw.select(part)
         with nullcontext() if seed is None else use_global_seed(seed):
-            features = first.compute_real_features(augment(real(part), augmentation))
+            features = first.compute_real_features(
+                augment(real(part), augmentation), blocks=with_blocks
+            )
         for objective, stored, result in zip(objectives, images, results, strict=True):
             with nullcontext() if seed is None else use_global_seed(seed):
                 gradient, losses = _compute_gradient(

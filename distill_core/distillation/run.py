@@ -1,14 +1,16 @@
 """One set of a cohort: the request and its progress."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from distill_core.distillation.base import Base
 from distill_core.distillation.check_parts import require_update
+from distill_core.distillation.custom_loss import CustomLoss
 from distill_core.distillation.objective import Losses
+from distill_core.distillation.pixel_optimizers import take_adam_step
 from distill_core.distillation.state import DistillationError, DistillationState
 from distill_core.settings import DistillationSettings
 
@@ -47,6 +49,8 @@ class ActiveRun:
     state: DistillationState
     base: Base
     """Updates the pixels of this set. Networks come from one base for the whole cohort."""
+    losses: tuple[CustomLoss, ...] = ()
+    """Custom losses of this set, with their state."""
     error: Exception | None = None
     """What ended the run early."""
     recorded_iteration: int = field(init=False)
@@ -66,10 +70,14 @@ class ActiveRun:
         """Update the pixels by their gradient."""
         state = self.state
         last = state.iteration + 1 == self.set_run.settings.iterations
-        updated = self.base.update(state.images, state.velocity, gradient, last=last)
-        if self.set_run.settings.base is not None:
-            updated = require_update(self.set_run.settings.base, updated, state.images)
-        state.images, state.velocity = updated
+        settings = self.set_run.settings
+        if settings.base is None and settings.optimizer_img != "sgd":
+            take_adam_step(state, gradient, settings)
+        else:
+            updated = self.base.update(state.images, state.velocity, gradient, last=last)
+            if settings.base is not None:
+                updated = require_update(settings.base, updated, state.images)
+            state.images, state.velocity = updated
         state.iteration += 1
 
     def finish_iteration(self, losses: Losses, gradient: Tensor, source: Base) -> None:
@@ -79,10 +87,13 @@ class ActiveRun:
         """
         try:
             self._report(losses, gradient)
+            if not self.is_running:
+                self.state.store_losses([loss.tensors() for loss in self.losses])
             if self.is_running and self.set_run.hooks.checkpoint_due():
                 # A checkpoint with values that are not finite could never be resumed.
                 _require_finite({}, self.state)
                 self.state.source = source.tensors()
+                self.state.store_losses([loss.tensors() for loss in self.losses])
                 self.set_run.hooks.checkpoint(self.state)
         except Exception as error:
             self.error = error
@@ -93,7 +104,8 @@ class ActiveRun:
         # Reading losses makes the host wait for the device, so only some iterations record them.
         if state.iteration % max(1, total // CURVE_POINTS) == 0 or state.iteration in (1, total):
             named = losses | {"gradient_norm": gradient.norm()}
-            values = _require_finite(named, state, self.set_run.settings.loss)
+            labels = {loss.term.label: loss.term.name for loss in self.losses}
+            values = _require_finite(named, state, labels)
             state.curve.append(state.iteration, values)
             seconds = state.seconds - self.recorded_seconds
             iterations = state.iteration - self.recorded_iteration
@@ -107,22 +119,22 @@ class ActiveRun:
 
 
 def _require_finite(
-    losses: dict[str, Tensor], state: DistillationState, custom_loss: str | None = None
+    losses: dict[str, Tensor], state: DistillationState, custom: Mapping[str, str] | None = None
 ) -> dict[str, float]:
-    """Return losses as numbers; `custom_loss` is the name of the one called "own".
+    """Return losses as numbers; `custom` has the names of custom losses by their labels.
 
     Raises:
         DistillationError: a loss or a pixel is not finite.
     """
     values = {name: float(loss) for name, loss in losses.items()}
     largest_pixel = float(state.images.abs().max())
+    custom = custom or {}
+    weights = "of losses" if custom else "lambda_cc and lambda_cm"
     for name, value in (values | {"the largest pixel": largest_pixel}).items():
         if not math.isfinite(value):
-            weights = "lambda_cc and lambda_cm"
-            if custom_loss is not None:
-                name, weights = f"loss {custom_loss!r}" if name == "own" else name, "of losses"
+            what = f"loss {custom[name]!r}" if name in custom else name
             raise DistillationError(
-                f"{name} is {value} at iteration {state.iteration}; lower lr_img or the weights"
+                f"{what} is {value} at iteration {state.iteration}; lower lr_img or the weights"
                 f" {weights}"
             )
     return values

@@ -1,6 +1,7 @@
 """The state of a distillation between iterations, and its file."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,19 @@ class Curve:
         self.iteration.append(iteration)
 
 
+_PARTS = ("source", "moments", "losses")
+"""Fields whose tensors have names of their own; in the file, the field comes before the name."""
+
+
+def _select_part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    prefix = f"{part}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
 @dataclass(kw_only=True)
 class DistillationState:
     """Everything a distillation needs to continue as if it had never stopped."""
@@ -47,6 +61,10 @@ class DistillationState:
     """Momentum of the pixels, of the same shape."""
     source: dict[str, Tensor] = field(default_factory=dict)
     """State of the matching networks (IDM's queue)."""
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    """Further moments of the pixels' optimizer, of the images' shape (Adam)."""
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    """State of the custom losses, by place and name."""
     curve: Curve = field(default_factory=Curve)
     seconds: float = 0.0
     """Time spent so far, including earlier runs."""
@@ -55,6 +73,16 @@ class DistillationState:
     def at_start(cls, images: Tensor) -> "DistillationState":
         """Return the state before the first iteration."""
         return cls(iteration=0, images=images, velocity=torch.zeros_like(images))
+
+    def store_losses(self, states: Sequence[dict[str, Tensor]]) -> None:
+        """Keep the state of each custom loss."""
+        self.losses = {}
+        for place, tensors in enumerate(states):
+            self.losses |= {f"{place}.{name}": value for name, value in tensors.items()}
+
+    def select_loss(self, place: int) -> dict[str, Tensor]:
+        """Return the state of one custom loss."""
+        return _select_part(self.losses, str(place))
 
     def save(self, path: Path) -> None:
         """Write the state as one safetensors file."""
@@ -65,7 +93,9 @@ class DistillationState:
             "curve_values": self.curve.values,
         }
         tensors = {"images": self.images, "velocity": self.velocity}
-        tensors |= {f"source.{name}": value for name, value in self.source.items()}
+        for part in _PARTS:
+            named: dict[str, Tensor] = getattr(self, part)
+            tensors |= {f"{part}.{name}": value for name, value in named.items()}
         write_tensors(tensors, path, metadata={"state": json.dumps(record)})
 
     @classmethod
@@ -84,7 +114,7 @@ class DistillationState:
                 seconds=record["seconds"],
                 images=tensors.pop("images"),
                 velocity=tensors.pop("velocity"),
-                source={name.removeprefix("source."): value for name, value in tensors.items()},
+                **{part: _select_part(tensors, part) for part in _PARTS},
                 curve=Curve(iteration=record["curve_iteration"], values=record["curve_values"]),
             )
         except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:

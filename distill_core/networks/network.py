@@ -1,7 +1,7 @@
 """The interface of all networks, and layers that several families share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
@@ -31,6 +31,16 @@ class Network(nn.Module, ABC):
         head: nn.Linear = getattr(self, self.head_name)
         return head
 
+    def list_blocks(self) -> Sequence[nn.Module]:
+        """Return modules whose outputs (N, C, H, W) losses may match, in order.
+
+        By default these are the activations in `features`.
+        """
+        layers = getattr(self, "features", None)
+        if not isinstance(layers, nn.Sequential):
+            return ()
+        return [layer for layer in layers if isinstance(layer, _ACTIVATION_TYPES)]
+
     @abstractmethod
     def feature_map(self, x: Tensor) -> Tensor:
         """Return the last feature map, (N, C, H, W), of images (N, channels, size, size)."""
@@ -51,6 +61,9 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Return the class scores, (N, classes), given images."""
         return self.logits(self.feature_map(x))
+
+
+_ACTIVATION_TYPES = (nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Tanh)
 
 
 def arrange_images(network: Network, images: Tensor) -> Tensor:

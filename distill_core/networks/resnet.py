@@ -6,6 +6,8 @@ of the head is the flattened map instead of its mean over positions. Norms keep 
 "bn" of published checkpoints.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -103,6 +105,10 @@ class ResNet(Network):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         positions = (image_size // 8) ** 2 if self.pooled else 1
         self.classifier = nn.Linear(ends[-1] * positions, classes)
+
+    def list_blocks(self) -> Sequence[nn.Module]:
+        """Return the four stages."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Return the output of the fourth stage, (N, C, H, W)."""

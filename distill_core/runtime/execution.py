@@ -54,6 +54,11 @@ class ExecutionMode:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Why some networks are run eagerly despite the mode, by their layers in words."""
 
+    @property
+    def is_eager(self) -> bool:
+        """Whether networks run operation by operation."""
+        return self.run is _run_network
+
     def describe(self, network: Network) -> str:
         """Describe how a network was run, and why."""
         return self.failed.get(repr(network), self.reason) if self.failed else self.reason

@@ -44,8 +44,9 @@ def check_custom_objects(units: Iterable[Unit], data_root: Path) -> None:
         if name is not None and is_custom(name):
             networks.setdefault((whole, name), unit)
         if isinstance(unit, Distill) and unit.settings.has_custom_parts:
-            kind = unit.settings.network, unit.settings.base, unit.settings.loss
-            distillations.setdefault((whole, unit.ipc, unit.settings.partition, *kind), unit)
+            settings = unit.settings
+            kind = settings.network, settings.base, settings.custom_losses, settings.loss_options
+            distillations.setdefault((whole, unit.ipc, settings.partition, *kind), unit)
     for (_, name), unit in networks.items():
         dataset = _load(unit, data_root)
         with use_global_seed(derive_seed("check of custom objects")):

@@ -44,21 +44,23 @@ def specialize(
         The settings, and a note that is empty unless the method is the same as its base here.
     """
     base, *additions = method.split("+")
-    loss = next((name for name in additions if is_custom(name)), None)
+    custom = [name for name in additions if is_custom(name)]
     lambda_cc = settings.lambda_cc if "IID" in additions or "CC" in additions else 0.0
     lambda_cm = settings.lambda_cm if "IID" in additions or "CM" in additions else 0.0
     note = ""
-    built_in = [name for name in additions if name != loss]
+    built_in = [name for name in additions if not is_custom(name)]
     if built_in and ipc * settings.partition**2 == 1:
         lambda_cc = lambda_cm = 0.0
-        note = NO_GRADIENT.format(base=base if loss is None else f"{base}+{loss}")
+        note = NO_GRADIENT.format(base="+".join([base, *custom]))
     specialized = dataclasses.replace(
         settings,
         lambda_cc=lambda_cc,
         lambda_cm=lambda_cm,
-        lambda_loss=settings.lambda_loss if loss else DistillationSettings().lambda_loss,
+        lambda_loss=settings.lambda_loss if custom else DistillationSettings().lambda_loss,
+        loss_options=settings.loss_options if custom else (),
         queue=settings.queue if base == "IDM" else None,
         base=base if is_custom(base) else None,
-        loss=loss,
+        loss=custom[0] if custom else None,
+        more_losses=tuple(custom[1:]),
     )
     return specialized, note

@@ -21,6 +21,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.experiments import Experiment, Space
 from search_spaces.resolve import ResolvedSettings, resolve
 from search_spaces.rules import Case
+from search_spaces.setting_paths import OPTIONS
 
 Sampler = Literal["tpe", "random", "grid"]
 Scheduler = Literal["asha", "none"]
@@ -222,6 +223,15 @@ def format_title(narrow: Experiment) -> str:
 
 
 def _read_setting(settings: ResolvedSettings, path: str) -> Any:
+    if path.startswith(OPTIONS):
+        option = path.removeprefix(OPTIONS)
+        options = dict(settings.distillation.loss_options)
+        if option not in options:
+            raise SpaceError(
+                f"search of loss_options.{option}: its usual value is not known; give it, as in"
+                f" distillation: {{loss_options: {{{option}: 1.0}}}}"
+            )
+        return options[option]
     value: Any = settings
     for name in path.split("."):
         value = getattr(value, name)

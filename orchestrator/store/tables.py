@@ -109,6 +109,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("curve_loss_ce", _CURVE),
             ("curve_loss_own", _CURVE),
             ("curve_gradient_norm", _CURVE),
+            ("lambda_mean", pa.float64()),
+            ("curves_more", pa.string()),  # of further custom losses, by object, as JSON
         ]
     ),
     "continual": pa.schema(  # one row per step and network

@@ -8,7 +8,7 @@ from typing import Any
 from distill_core.extensions import CUSTOM_NAME
 from orchestrator.units.kinds import Unit
 
-_FIELDS = ("format", "network", "base", "loss")
+_FIELDS = ("format", "network", "base", "loss", "more_losses")
 """Fields that may name a custom object, in units and in their settings."""
 
 
@@ -20,8 +20,9 @@ def list_custom_names(unit: Unit) -> tuple[str, ...]:
 def _find_names(value: Any) -> Iterator[str]:
     for field in dataclasses.fields(value):
         content = getattr(value, field.name)
-        if field.name in _FIELDS and isinstance(content, str):
-            if re.fullmatch(CUSTOM_NAME, content):
-                yield content
+        if field.name in _FIELDS and isinstance(content, str | tuple):
+            for name in (content,) if isinstance(content, str) else content:
+                if re.fullmatch(CUSTOM_NAME, name):
+                    yield name
         elif dataclasses.is_dataclass(content):
             yield from _find_names(content)

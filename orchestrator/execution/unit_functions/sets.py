@@ -135,6 +135,7 @@ def _finish_set(
         "iterations": settings.iterations,
         "lambda_cc": settings.lambda_cc,
         "lambda_cm": settings.lambda_cm,
+        "lambda_mean": settings.lambda_mean,
         "lr_img": settings.lr_img,
         "extractors": len(unit.parents),
         "cohort": together,
@@ -156,12 +157,18 @@ LOSS_NAMES = {
 
 def _build_curve_columns(state: DistillationState) -> dict[str, Any]:
     columns: dict[str, Any] = {"curve_iteration": state.curve.iteration}
+    further: dict[str, list[float | None]] = {}
     for name, values in state.curve.values.items():
         column = LOSS_NAMES.get(name, name)
         known = [None if math.isnan(value) else value for value in values]
+        if name.startswith("own."):
+            further[name.removeprefix("own.")] = known
+            continue
         columns[f"curve_{column}"] = known
         if name in LOSS_NAMES:
             columns[column] = known[-1]
+    if further:
+        columns["curves_more"] = json.dumps(further)
     return columns
 
 

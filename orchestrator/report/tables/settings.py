@@ -6,7 +6,7 @@ A run that is shorter than the published one is visible here.
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from distill_core.settings import DistillationSettings, EvaluationSettings
+from distill_core.settings import DistillationSettings, EvaluationSettings, LossTerm
 from orchestrator.planning.plan import Cell, Plan
 from orchestrator.report.model import Table, build_row
 from orchestrator.units import (
@@ -159,11 +159,20 @@ def _list_values(plan: Plan, unit: Unit) -> Iterator[tuple[str, Any]]:
         yield from _list_distillation_values(plan, unit)
 
 
+def _format_term(term: LossTerm) -> str:
+    options = ", ".join(f"{name} {value}" for name, value in term.options)
+    return f"{term.weight:g} × {term.name}{f' ({options})' if options else ''}"
+
+
 def _list_distillation_values(plan: Plan, unit: Distill) -> Iterator[tuple[str, Any]]:
     settings = unit.settings
     yield "distillation_precision", settings.precision
     if settings.loss is not None:
-        yield "custom_loss", f"{settings.lambda_loss:g} × {settings.loss}"
+        yield "custom_loss", " + ".join(map(_format_term, settings.loss_terms))
+    if settings.lambda_mean != 1:
+        yield "lambda_mean", settings.lambda_mean
+    if settings.optimizer_img != "sgd":
+        yield "optimizer_img", settings.optimizer_img
     for name in ("network", "iterations", "batch_real"):
         yield name, getattr(settings, name)
     for name in ("lr_img", "lambda_cc", "lambda_cm"):
