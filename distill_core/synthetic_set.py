@@ -123,7 +123,10 @@ class SyntheticSet:
                 metadata[name] = tuple(metadata[name])
             soft = None if soft is None else soft.float()
             return cls(images=images.float(), labels=labels.long(), soft_labels=soft, **metadata)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (
+            *(OSError, SafetensorError, KeyError, TypeError, ValueError),
+            *(AttributeError, RuntimeError),  # a header of null, or nested a thousand times
+        ) as error:
             raise SyntheticSetError(f"{path} is not a synthetic set: {error}") from error
 
 

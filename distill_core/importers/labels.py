@@ -6,8 +6,17 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.info import DatasetInfo
-from distill_core.importers.raw_set import ImportSetError, RawSet
+from distill_core.importers.class_names import ClassMapping, describe, match_classes
+from distill_core.importers.raw_set import (
+    Answer,
+    ImportQuestionError,
+    ImportSetError,
+    RawSet,
+)
 from distill_core.importers.reading import SoftLabels
+
+_MIN_AGREEMENT = 0.5
+"""Least share of images whose most likely class is that of their folder."""
 
 
 class SetLabels(NamedTuple):
@@ -17,34 +26,110 @@ class SetLabels(NamedTuple):
     """int64 (N,); with soft labels the most likely classes."""
     probabilities: Tensor | None
     """float32 (N, K), where the set has soft labels."""
+    notes: tuple[str, ...] = ()
+    """How stored classes became those of the data set."""
 
 
-def convert_labels(raw: RawSet, kind: SoftLabels | None, info: DatasetInfo) -> SetLabels:
+def convert_labels(
+    raw: RawSet,
+    kind: SoftLabels | None,
+    info: DatasetInfo,
+    *,
+    classes: tuple[int, ...] = (),
+    check: bool = True,
+) -> SetLabels:
     """Convert the labels of a stored set.
 
     Args:
         raw: the stored set.
         kind: what soft labels are.
         info: the data set that the set stands for.
+        classes: class of each stored class, where it was decided; empty to find it by name.
+        check: whether soft labels that contradict their folders are an error.
 
     Raises:
         ImportSetError: the labels do not fit the data set.
     """
     if raw.labels is None:
-        return SetLabels(_number_by_order(raw, info), None)
+        mapping = _map_names(raw, classes, info)
+        labels = _number_by_order(raw, info)
+        if mapping is not None:
+            labels = torch.tensor(mapping.classes)[labels]
+        return SetLabels(labels, None, () if mapping is None else (mapping.note,))
     if raw.labels.dim() == 2:
-        if raw.labels.shape[1] != len(info.classes):
-            raise ImportSetError(
-                f"{raw.where}: labels for {raw.labels.shape[1]} classes, {info.name} has"
-                f" {len(info.classes)}"
-            )
-        probabilities = _convert_to_probabilities(raw.labels, kind, raw.where)
-        return SetLabels(probabilities.argmax(1), probabilities)
+        return _convert_soft(raw, raw.labels, kind, info, classes, check)
     labels = raw.labels
-    if raw.class_folders:
-        labels = torch.tensor(_match_folders(raw, info))[labels]
+    mapping = _map_names(raw, classes, info)
+    if mapping is not None:
+        if not 0 <= int(labels.min()) <= int(labels.max()) < len(mapping.classes):
+            raise ImportSetError(
+                f"{raw.where}: labels from {int(labels.min())} to {int(labels.max())}, but"
+                f" {len(mapping.classes)} classes are named"
+            )
+        labels = torch.tensor(mapping.classes)[labels]
     _require_all_classes(labels, raw.where, info)
-    return SetLabels(labels, None)
+    return SetLabels(labels, None, () if mapping is None else (mapping.note,))
+
+
+def _map_names(raw: RawSet, classes: tuple[int, ...], info: DatasetInfo) -> ClassMapping | None:
+    """Return the classes behind the names that a set has; None if it has numbers alone."""
+    names = raw.class_folders or raw.class_names
+    if classes:
+        shown = names or tuple(map(str, range(len(classes))))
+        return ClassMapping(classes, f"classes as given: {describe(shown, classes, info)}")
+    if not names or names == info.classes:
+        return None
+    return match_classes(names, info, raw.where)
+
+
+def _convert_soft(
+    raw: RawSet,
+    labels: Tensor,
+    kind: SoftLabels | None,
+    info: DatasetInfo,
+    classes: tuple[int, ...],
+    check: bool,
+) -> SetLabels:
+    if labels.shape[1] != len(info.classes):
+        raise ImportSetError(
+            f"{raw.where}: labels for {labels.shape[1]} classes, {info.name} has"
+            f" {len(info.classes)}"
+        )
+    probabilities = _convert_to_probabilities(labels, kind, raw.where)
+    notes: tuple[str, ...] = ()
+    if raw.folder_labels is not None:
+        notes = _compare_with_folders(raw, raw.folder_labels, probabilities, info, classes, check)
+    elif (mapping := _map_names(raw, classes, info)) is not None:
+        columns = torch.tensor(mapping.classes)
+        probabilities = torch.zeros_like(probabilities).index_copy(1, columns, probabilities)
+        notes = (mapping.note,)
+    return SetLabels(probabilities.argmax(1), probabilities, notes)
+
+
+def _compare_with_folders(
+    raw: RawSet,
+    folders: Tensor,
+    probabilities: Tensor,
+    info: DatasetInfo,
+    classes: tuple[int, ...],
+    check: bool,
+) -> tuple[str, ...]:
+    """Check that soft labels are those of the images in the folders; return notes."""
+    mapping = _map_names(raw, classes, info)
+    named = folders if mapping is None else torch.tensor(mapping.classes)[folders]
+    agreement = float((probabilities.argmax(1) == named).float().mean())
+    if check and agreement < _MIN_AGREEMENT:
+        raise ImportQuestionError(
+            f"{raw.where}: the soft labels name the class of the folder for {agreement:.0%} of the"
+            " images, so they have another order of classes or images; name the right file with"
+            " --labels FILE, or leave it out with --labels none",
+            [
+                Answer("classes of the folders, without soft labels", ("--labels", "none")),
+                Answer("the soft labels as they are", ("--no-check",)),
+            ],
+        )
+    notes = () if mapping is None else (mapping.note,)
+    return (*notes, f"soft labels name the class of the folder for {agreement:.0%} of the images")
 
 
 def _number_by_order(raw: RawSet, info: DatasetInfo) -> Tensor:
@@ -66,7 +151,8 @@ def _require_all_classes(labels: Tensor, where: str, info: DatasetInfo) -> None:
         )
     if absent := sorted(set(range(classes)) - set(labels.tolist())):
         raise ImportSetError(
-            f"{where}: there is no image of class {absent[0]} ({info.classes[absent[0]]})"
+            f"{where}: there is no image of class {absent[0]} ({info.classes[absent[0]]}); --join"
+            " makes one set of several files or entries"
         )
 
 
@@ -80,35 +166,3 @@ def _convert_to_probabilities(labels: Tensor, kind: SoftLabels | None, where: st
             f"{where}: labels of an image have no positive number, so they are not probabilities"
         )
     return positive / total
-
-
-def _match_folders(raw: RawSet, info: DatasetInfo) -> list[int]:
-    """Return the class of each folder, by name or by order.
-
-    The order counts where all folders are numbers, or none has the name of a class.
-
-    Raises:
-        ImportSetError: the numbers of folders and classes differ, or only some folders have names
-            of classes.
-    """
-    names = {name.lower(): index for index, name in enumerate(info.classes)}
-    folders = [name.lower() for name in raw.class_folders]
-    if len(folders) != len(info.classes):
-        raise ImportSetError(
-            f"{raw.where}: {len(folders)} class folders, {info.name} has {len(info.classes)}"
-            " classes"
-        )
-    known = set(folders) & set(names)
-    # Numbers may be padded, such as 00 for the class 0.
-    are_numbers = all(name.isdecimal() for name in folders)
-    if not known or (len(known) < len(names) and are_numbers):
-        return list(range(len(folders)))
-    if len(known) < len(names):
-        # Sorted by name, the folders would be in another order than the classes.
-        other = next(name for name in raw.class_folders if name.lower() not in names)
-        raise ImportSetError(
-            f"{raw.where}: {len(known)} class folders have names of classes of {info.name}, but"
-            f" {other!r} does not, and there is none for {min(set(names) - known)!r}; give every"
-            " folder the name or the number of its class"
-        )
-    return [names[name] for name in folders]

@@ -6,9 +6,11 @@ Plain data without torch.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from distill_core.settings import LOCATION, SettingsError
+from distill_core.settings import ADDED, LOCATION, SettingsError
 
-Layout = Literal["dc", "idm", "mtt", "idc", "ncfm", "imagefolder", "ddranking", "own"]
+Layout = Literal[
+    "dc", "idm", "mtt", "idc", "ncfm", "imagefolder", "ddranking", "own", "npz", "hf", "dd"
+]
 SoftLabels = Literal["probabilities", "logits"]
 
 
@@ -34,6 +36,14 @@ class Reading:
     """Tiles per side into which each stored image is cut for training."""
     soft_labels: SoftLabels | None = None
     """What the labels are; None for classes."""
+    classes: tuple[int, ...] = field(default=(), metadata=ADDED)
+    """Class of each class folder, or of each number that labels have; empty where names or numbers
+    say it."""
+    joined: tuple[int, ...] = field(default=(), metadata=ADDED)
+    """Numbers of the sets of the file that are parts of one set; empty where `number` is the set.
+    """
+    labels_path: str | None = field(default=None, metadata=LOCATION)
+    """File of labels that the user named, or "none"; its content is part of what was read."""
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or any(not value > 0 for value in self.std):
@@ -59,6 +69,8 @@ class Reading:
             parts.append(f"each cut into {self.partition} × {self.partition} images")
         if self.soft_labels is not None:
             parts.append(f"soft labels ({self.soft_labels})")
+        if self.joined:
+            parts.append(f"{len(self.joined)} parts joined")
         return ", ".join(parts)
 
 
@@ -77,5 +89,11 @@ class ReadingOptions:
     zca_path: str | None = None
     partition: int | None = None
     soft_labels: SoftLabels | None = None
+    classes: tuple[str, ...] = ()
+    """Class, or `stored=class`, of each class folder or number; `("order",)` for the order."""
+    labels_path: str | None = None
+    """File of the labels, or "none" to do without the one that lies there."""
+    join: bool = False
+    """Whether the sets of a file are parts of one set."""
     check: bool = True
     """Whether pixels that contradict the reading are an error."""

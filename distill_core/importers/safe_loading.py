@@ -4,6 +4,7 @@
 by an unpickler that accepts tensors, arrays and plain containers and rejects every other name.
 """
 
+import argparse
 import codecs
 import collections
 import hashlib
@@ -13,54 +14,31 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import TensorDataset
 
 from distill_core._compat import rebuild_parameter, rebuild_tensor
+from distill_core.importers.file_kinds import MAX_ARRAY_BYTES, detect_file_kind
 from distill_core.importers.raw_set import FileContent, ImportSetError
-from distill_core.paths import check_tree_file
-
-_LEGACY_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""Magic number of torch.save before it wrote zip files."""
-
-
-def detect_file_kind(path: Path) -> Literal["safetensors", "torch", "pickle"]:
-    """Return the format of a file.
-
-    Raises:
-        ImportSetError: it cannot be read, or has another format.
-    """
-    check_tree_file(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise ImportSetError(f"{path} cannot be read: {error.strerror}") from error
-    if head[8:9] == b"{" or path.suffix == ".safetensors":
-        return "safetensors"
-    if head.startswith(b"PK\x03\x04") or head[2:14] == _LEGACY_TORCH:
-        return "torch"
-    if head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle"):
-        return "pickle"
-    raise ImportSetError(
-        f"{path} is neither a file of torch.save nor a pickle nor safetensors; save its tensors"
-        " with torch.save"
-    )
 
 
 def load_objects(path: Path, *, allow_pickle: bool) -> FileContent:
-    """Read a file of torch.save, or a pickle if that is allowed.
+    """Read a file of torch.save or NumPy, or a pickle if that is allowed.
 
     Raises:
         ImportSetError: the file is damaged, holds more than tensors and containers, or is a pickle
             that is not allowed.
     """
-    if detect_file_kind(path) == "torch":
-        return FileContent(
-            path=path, value=_read_safely(path, lambda: _load_torch(path)), pickled=False
-        )
+    kind = detect_file_kind(path)
+    if kind in ("safetensors", "parquet"):
+        raise ImportSetError(f"{path} is a {kind} file; expected one of torch.save or NumPy")
+    readers = {"torch": _load_torch, "npy": _load_array, "npz": _load_arrays}
+    if kind in readers:
+        value = _read_safely(path, lambda: readers[kind](path))
+        return FileContent(path=path, value=value, pickled=False)
     if not allow_pickle:
         raise ImportSetError(
             f"{path} is a pickle. A pickle can run any code on this machine when it is read; if you"
@@ -85,7 +63,9 @@ def compute_digest(files: Sequence[Path], root: Path) -> str:
     if len(digests) == 1:
         return next(iter(digests.values()))
     lines = sorted(
-        f"{path.relative_to(root).as_posix()} {digest}" for path, digest in digests.items()
+        # Labels that the user named may be elsewhere.
+        f"{path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name} {digest}"
+        for path, digest in digests.items()
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -95,18 +75,51 @@ def _read_safely(path: Path, read: Callable[[], object]) -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read()
-    except ImportSetError:
-        raise
+    except ImportSetError as error:
+        raise ImportSetError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ImportSetError(f"{path} is damaged: it is nested too deeply") from error
     except Exception as error:  # on damaged bytes an unpickler may raise anything
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
         line = str(error).strip().partition("\n")[0]
         reason = re.split(r"(?<=\w)\. ", line)[0][:200] or type(error).__name__
-        if name is not None:
+        name = name or re.search(r"nsupported (?:class|global):? ?(?:GLOBAL )?([\w.]+)", str(error))
+        if "allow_pickle=False" in line:
+            reason = "it holds Python objects, not numbers; save plain arrays"
+        elif name is not None:
             reason = f"it names {name[1]}, which is not part of a set of images"
         elif "weights_only" in line:
             # The rest of torch's message recommends what must not be done.
             reason = "it holds more than tensors, numbers and containers"
         raise ImportSetError(f"{path} cannot be read safely, or is damaged: {reason}") from error
+
+
+def _load_array(path: Path) -> Any:
+    # A map takes no memory, so a header that claims too much is found before anything is made.
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.array(array)
+
+
+def _load_arrays(path: Path) -> Any:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: _check_array(archive, name) for name in archive.files}
+
+
+def _check_array(archive: Any, name: str) -> Any:
+    """Read one array of an archive, after its header was compared with the bytes that it has."""
+    entry = name if name in archive.zip.namelist() else f"{name}.npy"
+    with archive.zip.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+    claimed = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
+    if claimed > min(MAX_ARRAY_BYTES, archive.zip.getinfo(entry).file_size):
+        raise ImportSetError(f"array {name!r} claims more numbers than the file holds")
+    return archive[name]
 
 
 def _load_torch(file: Path | io.BytesIO) -> Any:
@@ -129,6 +142,9 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
 _TORCH_GLOBALS: list[Any] = [
     *((value, ".".join(name)) for name, value in _NUMPY.items()),
     *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"},
+    TensorDataset,
+    argparse.Namespace,  # settings that training scripts save next to parameters
+    collections.defaultdict,
 ]
 
 _PICKLE_GLOBALS: dict[tuple[str, str], Any] = {

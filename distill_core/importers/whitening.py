@@ -1,6 +1,6 @@
 """The whitening that a set was made with: saved statistics, or those of real training images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
+from distill_core.importers.file_kinds import detect_file_kind
 from distill_core.importers.raw_set import ImportSetError, read_entries
-from distill_core.importers.safe_loading import compute_digest, detect_file_kind, load_objects
+from distill_core.importers.safe_loading import compute_digest, load_objects
 from distill_core.importers.zca import Whitening, fit_whitening
 from distill_core.synthetic_set import to_normalized
 
@@ -30,12 +31,23 @@ def compute_real_whitening(
     Raises:
         WhiteningError: there are too few images.
     """
+    return compute_whitening_slowly(images, normalization, lambda share: None)
 
-    def pixels(batch: Tensor) -> Tensor:
-        values = batch.cpu().float() / 255
-        return values if normalization is None else to_normalized(values, *normalization)
 
-    return fit_whitening(pixels(batch) for batch in images.images.split(BATCH))
+def compute_whitening_slowly(
+    images: ImageSet,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    progress: Callable[[float], None],
+) -> Whitening:
+    """Compute what `compute_real_whitening` does, and report which share of images was read."""
+
+    def read() -> Iterator[Tensor]:
+        for number, batch in enumerate(images.images.split(BATCH)):
+            progress(number * BATCH / len(images))
+            values = batch.cpu().float() / 255
+            yield values if normalization is None else to_normalized(values, *normalization)
+
+    return fit_whitening(read())
 
 
 def load_whitening(path: Path) -> Whitening:

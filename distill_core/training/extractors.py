@@ -15,9 +15,10 @@ from distill_core.datasets.load import Dataset
 from distill_core.networks import Network, network_for
 from distill_core.runtime.device import get_free_memory
 from distill_core.seeds import generator
-from distill_core.settings import ExtractorSettings
+from distill_core.settings import ExtractorSettings, SettingsError
 from distill_core.tensor_files import write_tensors
 from distill_core.training.extractor_streaming import StreamedNetworks, fits_in_memory
+from distill_core.training.import_parameters import CheckpointError, read_parameters
 from distill_core.training.trainer import Checkpoints, Fit, Progress, Schedule, fit
 
 
@@ -113,32 +114,20 @@ def save_parameters(network: Network, path: Path) -> None:
 def import_parameters(
     file: Path, network: str, info: DatasetInfo, device: torch.device | str
 ) -> Network:
-    """Read a `state_dict` that another program saved with `torch.save`.
+    """Read the parameters that another program saved, from a checkpoint or a `state_dict`.
 
-    Nothing in the file is executed. Parameter names of multi-GPU training ("module.…") are
-    accepted.
+    Nothing in the file is executed. Names of multi-GPU training ("module.…") and of torch.compile
+    ("_orig_mod.…") are accepted; see `read_parameters`.
 
     Raises:
         ExtractorError: the file is damaged, holds more than tensors, or is of another architecture.
     """
+    extractor = network_for(info, network, device)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged pickles the unpickler may raise anything
-        raise ExtractorError(f"{file} is not a state_dict of tensors: {error!r}") from error
-    if not _is_state_dict(content):
-        raise ExtractorError(
-            f"{file} holds something other than tensors by name, so it is not a state_dict"
-        )
-    parameters = {name.removeprefix("module."): value for name, value in content.items()}
-    return _load_parameters(
-        network_for(info, network, device), parameters, _mismatch_message(file, network, info)
-    )
-
-
-def _is_state_dict(content: object) -> bool:
-    if not isinstance(content, Mapping):
-        return False
-    return all(isinstance(n, str) and isinstance(v, Tensor) for n, v in content.items())
+        parameters = read_parameters(file, list(extractor.state_dict()))
+    except (CheckpointError, SettingsError) as error:
+        raise ExtractorError(str(error)) from error
+    return _load_parameters(extractor, parameters, _mismatch_message(file, network, info))
 
 
 def _read_parameters(file: Path) -> dict[str, Tensor]:
@@ -152,7 +141,9 @@ def _load_parameters(extractor: Network, parameters: Mapping[str, Tensor], inval
     try:
         extractor.load_state_dict(parameters, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ExtractorError(f"{invalid}: {error}") from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = " ".join(lines[1:3] or lines)[:300]
+        raise ExtractorError(f"{invalid}: {reason}") from error
     return extractor.eval().requires_grad_(False)
 
 

@@ -93,6 +93,17 @@ def evaluate(
     soft_labels: Annotated[
         str | None, typer.Option(help="What soft labels are: logits or probabilities.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="File of the labels, or none to do without the one that lies there."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Class of each folder or number: A,B,… or FOLDER=A,… or order."),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="All PATHs, or all sets of one, are parts of one set.")
+    ] = False,
     lr_net: Annotated[
         str | None,
         typer.Option(help="Learning rate to use: a number, or file for the one with the set."),
@@ -123,7 +134,14 @@ def evaluate(
     from orchestrator.launch.given_sets import FileOptions  # imports torch, which --help need not
 
     options = read_options(
-        normalised=normalised, zca=zca, factor=factor, soft_labels=soft_labels, check=not no_check
+        normalised=normalised,
+        zca=zca,
+        factor=factor,
+        soft_labels=soft_labels,
+        check=not no_check,
+        labels=labels,
+        classes=classes,
+        join=join,
     )
     code = evaluate_sets(
         paths,
@@ -134,7 +152,11 @@ def evaluate(
         build_run_options(data, gpus_per_trial, cpus_per_trial, address),
         build_console(),
         file_options=FileOptions(
-            options=options, name=name, lr_net=lr_net, allow_pickle=allow_pickle
+            options=options,
+            name=name,
+            lr_net=lr_net,
+            allow_pickle=allow_pickle,
+            command=_read_command(paths),
         ),
         download=download,
         out=out,
@@ -256,6 +278,9 @@ def read_options(
     factor: int | None,
     soft_labels: str | None,
     check: bool,
+    labels: str | None = None,
+    classes: str | None = None,
+    join: bool = False,
 ) -> ReadingOptions:
     """Parse what the command line says about files.
 
@@ -272,6 +297,12 @@ def read_options(
         if not whitening.exists():
             raise SettingsError(f"--zca {zca}: say yes, no, or name a file of the whitening")
         zca_path = str(whitening.resolve())
+    labels_path = labels
+    if labels not in (None, "none"):
+        found = check_path(str(labels), "--labels", kind="file")
+        if not found.exists():
+            raise SettingsError(f"--labels {labels}: name a file of labels, or say none")
+        labels_path = str(found.resolve())
     return ReadingOptions(
         normalized=None if normalised is None else normalised != "no",
         mean=mean,
@@ -280,8 +311,17 @@ def read_options(
         zca_path=zca_path,
         partition=factor,
         soft_labels=soft_labels,  # type: ignore[arg-type]
+        classes=tuple(_split_list(classes or "")),
+        labels_path=labels_path,
+        join=join,
         check=check,
     )
+
+
+def _read_command(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of this command line, if that is what Python was started with."""
+    words = ("iid", *sys.argv[1:])
+    return words if set(paths) <= set(words) else ()
 
 
 def _parse_normalization(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:

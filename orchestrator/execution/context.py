@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from orchestrator.execution.tensorboard import TensorBoardLog
+from orchestrator.store.storage import Storage
 from orchestrator.store.store import Store
 from orchestrator.store.tables import Row
 from orchestrator.units import Unit
@@ -137,6 +138,11 @@ class UnitContext:
         """
         return self._store.read_unit(key)
 
+    @property
+    def storage(self) -> Storage:
+        """The place that keeps the store, for what units share."""
+        return self._store.storage
+
     def check_fingerprint(self, fingerprint: str, classes: Sequence[str] = ()) -> None:
         """Refuse, before any work, images that differ from those behind the store's other results.
 
@@ -148,6 +154,14 @@ class UnitContext:
             StoreError: they differ.
         """
         self._store.check_fingerprint(self._unit.dataset, fingerprint, classes)
+
+    def claim_extractor(self, pool: str, index: int, file: str, digest: str) -> None:
+        """Refuse a file of a user's pool whose place was another's, or that has another place.
+
+        Raises:
+            StoreError: so it is.
+        """
+        self._store.claim_extractor(pool, index, file, digest)
 
     def report_progress(
         self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None

@@ -75,6 +75,46 @@ def refuse_other_images(
         )
 
 
+def claim_extractor(storage: Storage, pool: str, index: int, file: str, digest: str) -> None:
+    """Remember which file is which network of a user's pool, and refuse another one.
+
+    Networks of a pool are known by their place among its files. So a file that is added or removed
+    later would give a place to another network, or two places to one.
+
+    Args:
+        storage: where the store is.
+        pool: the user's name for the pool.
+        index: the network's number.
+        file: name of its file.
+        digest: SHA-256 of the file.
+
+    Raises:
+        StoreError: the number was another file's, or the file has another number.
+    """
+    folder = f"pools/{hashlib.sha256(pool.encode()).hexdigest()[:16]}"
+    for name, key, wanted in (
+        (f"{folder}/{index}.json", "sha256", digest),
+        (f"{folder}/{digest}.json", "index", index),
+    ):
+        record = {"pool": pool, "index": index, "file": file, "sha256": digest}
+        known = storage.get(name)
+        if known is None and storage.create(name, atomic_files.to_json_bytes(record)):
+            continue
+        known = known or storage.get(name) or b""  # another process may just have created it
+        other = atomic_files.parse_json(storage.where(name), known)
+        if other.get(key) != wanted:
+            problem = (
+                f"network {index} was {other.get('file')!r} before, and is {file!r} now"
+                if key == "sha256"
+                else f"{file!r} is the same network as {other.get('file')!r}, number"
+                f" {other.get('index')}"
+            )
+            raise StoreError(
+                f"pool {pool}: {problem}; files were added, removed, changed or copied. Give the"
+                " pool as it is now another name (extractors.pool), or restore its files"
+            )
+
+
 def write_run(
     storage: Storage, run: str, record: Mapping[str, object], units: Mapping[str, Unit]
 ) -> dict[str, object]:

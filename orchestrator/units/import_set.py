@@ -20,6 +20,8 @@ class ImportSet(SetUnit):
     reading: Reading
     path: str = field(metadata=LOCATION)
     """Where the files are."""
+    more_paths: tuple[str, ...] = field(default=(), metadata=LOCATION)
+    """Where further parts of the set are."""
 
     @property
     def method_name(self) -> str:

@@ -1,7 +1,8 @@
-"""DC, DSA, DM and IID's DM variant: `{"data": [[images, labels], …], "accs_all_exps": …}`.
+"""DC, DSA, DM and IID: `{"data": [[images, labels], …], "accs_all_exps": …}`.
 
-Images are normalized. A file has one pair of images and labels for each run of the method; all of
-them are sets.
+Images are normalized, unless the program whitened them. IDM and IID's IDM variant save their final
+result so too, and theirs are canvases. A file has one pair of images and labels for each run of the
+method, or for each snapshot of one run, or for each step of class-incremental learning.
 """
 
 from distill_core.importers.raw_set import (
@@ -31,7 +32,7 @@ def find(content: FileContent) -> FoundSets | None:
     sets = tuple(_read_set(pair, f"{content.path}, data[{i}]") for i, pair in enumerate(data))
     reason = (
         f"a dictionary whose 'data' lists {len(sets)} × [images, labels]: DC, DSA or DM, stored"
-        " normalized"
+        " normalized (--factor 2 for IDM)"
     )
     return FoundSets(layout="dc", reason=reason, sets=sets, files=(content.path,))
 

@@ -1,48 +1,107 @@
-"""SRe2L, RDED and similar methods: a folder of image files for each class."""
+"""SRe2L, RDED and similar methods: a folder of image files for each class, perhaps soft labels."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from distill_core.datasets.folders import SUFFIXES
-from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
+from distill_core.importers.companions import NO_LABELS, is_label_file, list_files
+from distill_core.importers.image_files import ImageSource, read_stacked
+from distill_core.importers.names import clean_name
+from distill_core.importers.raw_set import (
+    Answer,
+    FoundSets,
+    ImportQuestionError,
+    ImportSetError,
+    RawSet,
+    read_labels,
+)
+from distill_core.importers.safe_loading import load_objects
+
+HARD = (
+    "no soft labels: networks train on classes; published figures of SRe2L, RDED and the like come"
+    " from soft labels"
+)
 
 
-def find(folder: Path) -> FoundSets | None:
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Class folders in natural order, and their images."""
+
+    classes: tuple[Path, ...]
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+    others: tuple[Path, ...]
+    """Files that are no images."""
+
+
+def find(folder: Path, labels_path: str | None = None) -> FoundSets | None:
     """Read the layout; None if there are no folders with images.
+
+    Args:
+        folder: where the class folders are.
+        labels_path: file of soft labels, "none" to do without, or None to look for one.
 
     Raises:
         ImportSetError: a folder has no images, a file is damaged, or images differ in size.
     """
-    listed = {}
-    for path in folder.iterdir():
-        if path.is_dir() and not path.name.startswith("."):
-            listed[path] = _list_images(path)
-    if not any(listed.values()):
-        return None
-    classes = sorted(listed, key=lambda path: _natural_key(path.name))
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, path in enumerate(classes):
-        if not listed[path]:
-            raise ImportSetError(f"{path}: there are no images in this class folder")
-        files += listed[path]
-        labels += [label] * len(listed[path])
+    listing = _list_classes(folder)
+    if not listing.files:
+        inner = [path for path in _list_folders(folder) if _list_classes(path).files]
+        return find(inner[0], labels_path) if len(inner) == 1 else None
+    soft_file = _find_soft_labels(folder, labels_path)
+    soft, notes = None, [HARD]
+    if soft_file is not None:
+        soft = _read_soft_labels(soft_file, listing)
+        notes = [f"labels: {soft_file.name}, rows in the order of torchvision's ImageFolder"]
+    if skipped := [path for path in listing.others if path != soft_file]:
+        names = ", ".join(clean_name(path.name, 30) for path in skipped[:3])
+        more = ", …" if len(skipped) > 3 else ""
+        notes.append(f"{len(skipped)} files that are no images were passed over: {names}{more}")
+    numbers = torch.tensor(listing.labels)
     found = RawSet(
         where=str(folder),
-        images=_read_stacked(files),
-        labels=torch.tensor(labels),
+        images=read_stacked([ImageSource(path, str(path)) for path in listing.files]),
+        labels=numbers if soft is None else soft,
         normalized=False,
         zca=False,
         partition=1,
-        class_folders=tuple(path.name for path in classes),
+        image_files=True,
+        class_folders=tuple(path.name for path in listing.classes),
+        folder_labels=None if soft is None else numbers,
+        notes=tuple(notes),
     )
-    reason = f"{len(classes)} folders of image files: an ImageFolder, as of SRe2L or RDED"
-    return FoundSets(layout="imagefolder", reason=reason, sets=(found,), files=tuple(files))
+    reason = f"{len(listing.classes)} folders of image files: an ImageFolder, as of SRe2L or RDED"
+    files = listing.files if soft_file is None else (*listing.files, soft_file)
+    return FoundSets(layout="imagefolder", reason=reason, sets=(found,), files=files)
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"]
+    return sorted(found, key=lambda path: _natural_key(path.name))
+
+
+def _list_classes(folder: Path) -> _Listing:
+    """List the class folders of a folder and their images."""
+    listed = {path: _list_images(path) for path in _list_folders(folder)}
+    with_images = {path: images for path, images in listed.items() if images}
+    for path, images in listed.items():
+        if with_images and not images and not _is_of_labels(path):
+            raise ImportSetError(f"{path}: there are no images in this class folder")
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, images in enumerate(with_images.values()):
+        files += images
+        labels += [label] * len(images)
+    chosen = set(files)
+    others = [path for path in folder.iterdir() if not path.is_dir()]
+    for place in with_images:
+        others += [path for path in place.iterdir() if path not in chosen]
+    shown = sorted(path for path in others if not path.name.startswith("."))
+    return _Listing(tuple(with_images), tuple(files), tuple(labels), tuple(shown))
 
 
 def _list_images(folder: Path) -> list[Path]:
@@ -53,40 +112,67 @@ def _list_images(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: _natural_key(path.name))
 
 
+def _is_of_labels(path: Path) -> bool:
+    return re.search(r"label|logit", path.name.lower()) is not None
+
+
+def _find_soft_labels(folder: Path, chosen: str | None) -> Path | None:
+    """Return the file of soft labels in a folder or beside it.
+
+    Raises:
+        ImportQuestionError: there are several, or labels of a form that is not known.
+    """
+    if chosen is not None:
+        return None if chosen == NO_LABELS else Path(chosen)
+    inside = [path for path in folder.iterdir() if _is_of_labels(path)]
+    siblings = [path for path in folder.parent.iterdir() if path != folder]
+    is_alone = not any(path.is_dir() and not _is_of_labels(path) for path in siblings)
+    beside = []
+    for path in siblings:
+        if _is_of_labels(path) and (is_alone or folder.name in path.name):
+            beside.append(path)
+    found = inside or beside
+    known = [path for path in found if path in list_files(path.parent) and is_label_file(path)]
+    if not found:
+        return None
+    if len(found) == len(known) == 1:
+        return known[0]
+    names = ", ".join(clean_name(path.name, 40) for path in sorted(found)[:5])
+    raise ImportQuestionError(
+        f"{folder}: labels lie there ({names}), and it is not clear how to read them; name a file"
+        " of one row for each image with --labels FILE, or leave them out with --labels none",
+        [
+            *(Answer(f"soft labels of {path.name}", ("--labels", str(path))) for path in known[:5]),
+            Answer("classes of the folders, without soft labels", ("--labels", NO_LABELS)),
+        ],
+    )
+
+
+def _read_soft_labels(file: Path, listing: _Listing) -> Tensor:
+    """Read labels whose rows are in the order of torchvision's ImageFolder."""
+    value = load_objects(file, allow_pickle=False).value
+    value = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
+    try:
+        stored = read_labels(value, len(listing.files), str(file))
+    except ImportSetError as error:
+        raise ImportQuestionError(
+            f"{error}; name another file with --labels FILE, or leave it out with --labels none",
+            [Answer("classes of the folders, without soft labels", ("--labels", NO_LABELS))],
+        ) from error
+    order = sorted(range(len(listing.files)), key=lambda i: _sort_plainly(listing.files[i]))
+    labels = torch.empty_like(stored)
+    labels[torch.tensor(order)] = stored
+    return labels
+
+
+def _sort_plainly(path: Path) -> tuple[str, str]:
+    return path.parent.name, path.name
+
+
 def _natural_key(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts numbers in names by value: 2 before 10."""
     key = []
     for part in re.split(r"([0-9]+)", name):
         if part:
-            key.append((int(part), "") if part.isdigit() else (-1, part))
+            key.append((int(part), "") if re.fullmatch(r"[0-9]+", part) else (-1, part))
     return key
-
-
-def _read_stacked(files: list[Path]) -> Tensor:
-    images = [_decode(file) for file in files]
-    for file, image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
-            raise ImportSetError(
-                f"{file} is {_format_size(image)}, {files[0]} is {_format_size(images[0])};"
-                " all images of a set must have one size"
-            )
-    return torch.stack(images).float() / 255
-
-
-def _decode(file: Path) -> Tensor:
-    """Read a file as uint8 (C, H, W), with one channel if it is gray."""
-    try:
-        with Image.open(file) as image:
-            pixels = np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImportSetError(f"{file} is not an image, or is damaged: {error}") from error
-    if pixels.shape[0] != pixels.shape[1]:
-        raise ImportSetError(
-            f"{file}: {pixels.shape[1]} × {pixels.shape[0]} pixels; images must be square"
-        )
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
-
-
-def _format_size(image: Tensor) -> str:
-    channels, height, width = image.shape
-    return f"{width} × {height} × {channels}"

@@ -1,14 +1,15 @@
-"""MTT, TESLA, FTD and DATM: `images_best.pt`, `labels_best.pt`, and optionally `lr_best.pt`.
+"""MTT, TESLA, FTD, DATM and many others: images in one file, their labels in another.
 
-DD-Ranking's `images.pt` together with `labels.pt` is the same layout.
+The files are `images_best.pt`, `labels_best.pt` and optionally `lr_best.pt`, or
+`CIFAR10_IPC10_images.pt` and `CIFAR10_IPC10_labels.pt`, or `images.npy` and `labels.npy`.
 
 Labels are classes, probabilities, or logits (DATM). Images are either normalized or ZCA-whitened
 pixels; the file does not say which. `images_zca_….pt` holds pixels whose whitening is already
 undone.
 """
 
-from pathlib import Path
-
+from distill_core.importers.companions import find_labels, find_rate
+from distill_core.importers.layouts.centered import find_centered_classes
 from distill_core.importers.raw_set import (
     FileContent,
     FoundSets,
@@ -23,34 +24,39 @@ from distill_core.importers.safe_loading import load_objects
 
 def find(content: FileContent) -> FoundSets | None:
     """Read the layout; None if it is another, ImportSetError if a part does not fit."""
-    labels_path = find_companion(content.path, "labels")
-    if not is_images(content.value) or labels_path is None:
+    if not is_images(content.value):
+        return None
+    labels_path = find_labels(content.path, content.labels_path)
+    if labels_path is None:
         return None
     images = read_images(content.value, str(content.path))
-    labels = load_objects(labels_path, allow_pickle=False).value
-    rate_path = find_companion(content.path, "lr") or find_companion(content.path, "syn_lr")
+    value = _unwrap(load_objects(labels_path, allow_pickle=False).value)
+    labels, notes = find_centered_classes(read_labels(value, len(images), str(labels_path)))
+    rate_path = find_rate(content.path)
+    rate = None
+    if rate_path is not None:
+        stored = _unwrap(load_objects(rate_path, allow_pickle=False).value)
+        rate = read_learning_rate(stored, str(rate_path))
     pixels = "zca" in content.path.stem
     found = RawSet(
         where=str(content.path),
         images=images,
-        labels=read_labels(labels, len(images), str(labels_path)),
+        labels=labels,
         normalized=False if pixels else None,
         zca=False if pixels else None,
         partition=1,
-        lr_net=None
-        if rate_path is None
-        else read_learning_rate(load_objects(rate_path, allow_pickle=False).value, str(rate_path)),
+        lr_net=rate,
+        notes=(f"labels: {labels_path.name}", *notes),
     )
-    source = "DD-Ranking" if content.path.name == "images.pt" else "MTT, TESLA, FTD or DATM"
+    source = {
+        "images.pt": "DD-Ranking",
+        "images_best.pt": "MTT, TESLA, FTD or DATM",
+    }.get(content.path.name, "as of MTT, DataDAM or DD-Ranking")
     reason = f"a tensor of images with {labels_path.name} next to it: {source}"
     files = tuple(path for path in (content.path, labels_path, rate_path) if path is not None)
     return FoundSets(layout="mtt", reason=reason, sets=(found,), files=files)
 
 
-def find_companion(images: Path, what: str) -> Path | None:
-    """Return another file of the same set next to `images_….pt`; None if there is none."""
-    if not images.name.startswith("images"):
-        return None
-    rest = images.name.removeprefix("images").removeprefix("_zca")
-    path = images.with_name(f"{what}{rest}")
-    return path if path.is_file() else None
+def _unwrap(value: object) -> object:
+    """Return the only value of a dictionary or an archive with one."""
+    return next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from distill_core.importers.evidence import MIN_TILE
+from distill_core.importers.file_kinds import detect_file_kind
 from distill_core.importers.raw_set import (
     FoundSets,
     ImportSetError,
@@ -26,11 +28,17 @@ def find(files: Sequence[Path]) -> FoundSets:
 
 
 def _read_set(path: Path) -> RawSet:
+    detect_file_kind(path)  # refuses what is no regular file
     try:
         native = SyntheticSet.load(path)
     except SyntheticSetError as error:
         raise ImportSetError(str(error)) from error
     _require_types(native, path)
+    if native.partition > 1 and native.images.shape[-1] // native.partition < MIN_TILE:
+        raise ImportSetError(
+            f"{path}, header: partition {native.partition} cuts images of"
+            f" {native.images.shape[-1]} pixels into tiles of fewer than {MIN_TILE}"
+        )
     soft = native.soft_labels
     return RawSet(
         where=str(path),
@@ -63,5 +71,7 @@ def _require_types(native: SyntheticSet, path: Path) -> None:
         )
     try:
         json.dumps(native.spec, allow_nan=False)
-    except ValueError as error:
-        raise ImportSetError(f"{path}, header: spec holds a number that is not finite") from error
+    except (ValueError, RecursionError) as error:
+        raise ImportSetError(
+            f"{path}, header: spec holds a number that is not finite, or is nested too deeply"
+        ) from error

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from distill_core.datasets.load import Dataset
+from distill_core.importers.safe_loading import compute_digest
 from distill_core.paths import check_path
 from distill_core.settings import SettingsError
 from distill_core.tensor_files import write_tensors
@@ -53,15 +54,17 @@ def train(unit: TrainExtractor, dataset: Dataset, context: UnitContext) -> list[
 def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitContext) -> list[Row]:
     """Read one network of a custom pool; its parameters are the artifact."""
     began = time.monotonic()
-    folder = context.data_root / check_path(unit.folder, "extractors.folder")
+    folder = check_path(context.data_root / Path(unit.folder).expanduser(), kind="folder")
     files = sorted(path for path in folder.glob("[!.]*") if path.is_file())
     if unit.index >= len(files):
         raise SettingsError(
             f"pool {unit.pool}: network {unit.index} is asked for, but {folder} has {len(files)}"
             " files; lower extractors.count or add files"
         )
+    file = files[unit.index]
     network = import_parameters(
-        files[unit.index], unit.network, get_training_data(dataset, unit).info, context.device
+        file, unit.network, get_training_data(dataset, unit).info, context.device
     )
+    context.claim_extractor(unit.pool, unit.index, file.name, compute_digest([file], file.parent))
     save_parameters(network, context.workdir / PARAMETERS_FILE)
     return [{"network": unit.network, "index": unit.index, "seconds": time.monotonic() - began}]

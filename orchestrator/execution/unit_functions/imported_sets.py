@@ -2,14 +2,17 @@
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 from distill_core.datasets.load import Dataset
+from distill_core.importers.choose_sets import build_set
 from distill_core.importers.convert import compute_content_digest, convert
 from distill_core.importers.raw_set import ImportSetError
-from distill_core.importers.recognize import recognize
+from distill_core.importers.recognize import recognize_all
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import SET_FILE
+from orchestrator.execution.whitenings import load_or_fit
 from orchestrator.store.tables import Row
 from orchestrator.units import ImportSet, to_json
 
@@ -21,24 +24,22 @@ def import_set(unit: ImportSet, dataset: Dataset, context: UnitContext) -> list[
         ImportSetError: the files are gone, or are not those that were planned with.
     """
     began = time.monotonic()
-    path = Path(unit.path)
-    found = recognize(
-        path, allow_pickle=True
-    )  # whoever planned this allowed it, for this very content
-    if compute_content_digest(found, path) != unit.content or unit.reading.number >= len(
-        found.sets
-    ):
+    paths = [Path(path) for path in (unit.path, *unit.more_paths)]
+    # Whoever planned this allowed pickles, for this very content.
+    found = recognize_all(paths, allow_pickle=True, labels_path=unit.reading.labels_path)
+    if compute_content_digest(found, *paths) != unit.content:
         raise ImportSetError(
-            f"{path} has changed since it was planned; give the same command again"
+            f"{paths[0]} has changed since it was planned; give the same command again"
         )
     synthetic = convert(
-        found.sets[unit.reading.number],
+        build_set(found, unit.reading),
         unit.reading,
         dataset,
         method=unit.method,
         spec=json.loads(to_json(unit)),
         key=unit.key,
         check=False,  # pixels were looked at when this was planned
+        fit=partial(load_or_fit, context.storage),
     )
     synthetic.save(context.workdir / SET_FILE)
     row = {

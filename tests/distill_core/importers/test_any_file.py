@@ -310,8 +310,8 @@ def test_a_pickle_is_not_opened_unasked(tmp_path):
             "a dictionary of 'state_dict', 'epoch'",
         ),
         (
-            lambda path: torch.save([IMAGES, LABELS, 3], path),
-            r"a list of 3: images \(6, 1, 16, 16\), Tensor",
+            lambda path: torch.save([IMAGES, LABELS, 3, 4], path),
+            r"a list of 4: images \(6, 1, 16, 16\), Tensor",
         ),
         (lambda path: torch.save({"data": []}, path), "an empty list"),
         (lambda path: torch.save({"data": [[IMAGES, LABELS], [IMAGES]]}, path), r"data\[1\]"),
