@@ -51,8 +51,8 @@ def read_parameters(file: Path, expected: Sequence[str]) -> dict[str, Tensor]:
     found = _find_parameters(content)
     if found is None:
         raise CheckpointError(
-            f"{file} holds no tensors by name, not even under {', '.join(ENTRIES[:5])}, so it is not"
-            " a state_dict; save one: torch.save(network.state_dict(), …)"
+            f"{file} holds no tensors by name, not even under {', '.join(ENTRIES[:5])}, so it is"
+            " not a state_dict; save one: torch.save(network.state_dict(), …)"
         )
     return _strip(found, expected)
 

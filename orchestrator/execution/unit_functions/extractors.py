@@ -1,6 +1,7 @@
 """Units that make networks of the extractor pool."""
 
 import time
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
