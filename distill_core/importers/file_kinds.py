@@ -70,8 +70,8 @@ def detect_file_kind(path: Path) -> FileKind:
     if head.startswith(b"\x80") or path.suffix in (".pkl", ".pickle"):
         return "pickle"
     raise ImportSetError(
-        f"{path} is neither a file of torch.save nor a pickle nor safetensors nor arrays of NumPy; save"
-        " its images and labels with torch.save or numpy.savez"
+        f"{path} is neither a file of torch.save nor a pickle nor safetensors nor arrays of NumPy;"
+        " save its images and labels with torch.save or numpy.savez"
     )
 
 
