@@ -78,7 +78,7 @@ def invoke(*arguments):
             ["{}/res_DM.pt", "--dataset", "digits", "--zca", "maybe"],
             "--zca maybe: say yes, no, or name a file",
         ),
-        (["{}/text.txt", "--dataset", "digits"], "docs/importing.md has the layouts"),
+        (["{}/text.txt", "--dataset", "digits"], "numpy.savez"),
         (
             ["{}/res_DM.pt", "--dataset", "digits", "--name", "Random", "--beside", "Random"],
             "another name",
