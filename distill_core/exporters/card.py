@@ -1,10 +1,15 @@
 """The README of an export: facts, accuracies, and a training script in plain PyTorch."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from distill_core.exporters.content import Accuracy, ExportContent, Format
 from distill_core.exporters.metadata import build_metadata
+
+_TRANSFORMS = "Normalize, Resize, ToTensor"
+LICENSE = {"license": "other", "license_name": "that-of-the-source-images"}
+"""For Hugging Face: distilled images derive from a data set, whose terms hold for them."""
 
 
 def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | None = None) -> str:
@@ -29,8 +34,9 @@ def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | Non
         *([_describe_loss(content)] if kind.eight_bits else []),
         "## Train on this set",
         (
-            "Run this in this folder. Normalize test images with the same mean and standard"
-            " deviation."
+            "Run this in this folder. It prints the accuracy on the set, and on test images where"
+            " there are any: put them into `test/<class>/`, with the names of the classes above and _"
+            " for /."
         ),
         f"```python\n{build_example(content, kind)}\n```",
         "## How it was made",
@@ -42,10 +48,20 @@ def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | Non
 def build_example(content: ExportContent, kind: Format) -> str:
     """Build a script that trains the published ConvNet on the files in the current folder."""
     side = content.images.shape[-1]
+    # Gray sets are read as gray: ImageFolder turns every file into RGB.
+    channels = f"Grayscale({content.images.shape[1]}), " if content.images.shape[1] == 1 else ""
+    source = content.source
+    normalize = f"Normalize({list(source.mean)}, {list(source.std)})"
     blocks = 4 if side >= 64 else max(1, min(3, side.bit_length() - 2))
     width = 128
-    return f"""import torch
+    return f"""from pathlib import Path
+
+import torch
 from torch import nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import {"Compose, Grayscale" if channels else "Compose"}, {_TRANSFORMS}
+
 {kind.build_loading_code(content)}
 layers = []
 for _ in range({blocks}):
@@ -59,14 +75,34 @@ for epoch in range(300):
         loss = nn.functional.cross_entropy(network(images[batch]), labels[batch])
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()"""
+        optimizer.step()
+
+
+def measure_accuracy(batches):
+    right = [(network(x).argmax(1) == y).float() for x, y in batches]
+    return torch.cat(right).mean().item()
+
+
+network.eval()
+with torch.no_grad():
+    classes = labels if labels.dim() == 1 else labels.argmax(1)
+    print(f"accuracy on this set: {{measure_accuracy([(images, classes)]):.1%}}")
+    if Path("test").is_dir():
+        names = {[name.replace("/", "_") for name in source.class_names]!r}
+        prepare = Compose([{channels}Resize(({side}, {side})), ToTensor(), {normalize}])
+        test = ImageFolder("test", prepare)
+        test.samples = [(file, names.index(test.classes[label])) for file, label in test.samples]
+        print(f"test accuracy: {{measure_accuracy(DataLoader(test, 256)):.1%}}")
+    else:
+        print("no test images: put them into test/<class>/")"""
 
 
 def _build_head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> str:
-    """Build the YAML head of the README; JSON values are valid YAML."""
+    """Build the YAML head of the README of one set."""
     head = {
         "pretty_name": f"{known['method']} on {dataset}, IPC {known['ipc']}",
         "task_categories": ["image-classification"],
+        **LICENSE,
         "tags": ["dataset-distillation"],
         "configs": [
             {
@@ -77,6 +113,42 @@ def _build_head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> s
         "dataset_info": files,
         "distillation": known,
     }
+    return _write_head(head)
+
+
+def build_collection_card(name: str, folders: Mapping[str, str]) -> str:
+    """Build the README over several Hugging Face exports: a configuration for each set.
+
+    Without it `datasets.load_dataset` would join the sets of all methods and seeds.
+
+    Args:
+        name: of the collection.
+        folders: of the sets, relative to the README, by the name of their configuration.
+    """
+    configs = []
+    for config, folder in folders.items():
+        files = [{"split": "train", "path": f"{folder}/data/train-*.parquet"}]
+        configs.append({"config_name": config, "data_files": files})
+    head = {
+        "pretty_name": name,
+        "task_categories": ["image-classification"],
+        **LICENSE,
+        "tags": ["dataset-distillation"],
+        "configs": configs,
+    }
+    example = next(iter(folders))
+    parts = [
+        _write_head(head),
+        f"# {name}",
+        "Distilled training sets, one configuration each:",
+        "\n".join(f"- `{config}`: [{folder}]({folder})" for config, folder in folders.items()),
+        f'```python\nload_dataset("<this folder>", {json.dumps(example)})\n```',
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _write_head(head: Mapping[str, Any]) -> str:
+    """Write the YAML head of a README; JSON values are valid YAML."""
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()]
     return "\n".join(["---", *lines, "---"])
 

@@ -100,7 +100,6 @@ def _build_loading_code(content: ExportContent) -> str:
     return "\n".join(
         [
             "from datasets import load_dataset",
-            "from torchvision.transforms import Compose, Normalize, ToTensor",
             "",
             (
                 f"transform = Compose([ToTensor(), Normalize({list(source.mean)},"

@@ -16,6 +16,7 @@ from distill_core.exporters import (
     export,
     find_format,
 )
+from distill_core.exporters.card import build_collection_card
 from distill_core.synthetic_set import SyntheticSet
 
 LOSSLESS = [name for name, kind in FORMATS.items() if not kind.eight_bits]
@@ -283,3 +284,36 @@ def test_only_an_earlier_export_of_the_same_set_is_replaced(tmp_path):
 def test_an_unknown_format_is_named_with_the_nearest():
     with pytest.raises(ExportError, match="did you mean 'imagefolder'"):
         find_format("image-folder")
+
+
+@pytest.mark.parametrize("made", ["gray", "rgb"])
+def test_the_script_prints_accuracies(made, tmp_path, monkeypatch, capsys):
+    from torchvision.utils import save_image
+
+    source = SETS[made]
+    export(source, FORMATS["dc"], tmp_path / "out")
+    run_script(tmp_path / "out", monkeypatch)
+    printed = capsys.readouterr().out
+    assert re.search(r"accuracy on this set: \d", printed) and "test/<class>/" in printed
+    # Folders in another order than the classes: names decide, not the order.
+    for label, name in enumerate(name.replace("/", "_") for name in source.class_names):
+        (tmp_path / "out" / "test" / name).mkdir(parents=True)
+        save_image(torch.full((3, 16, 16), label / 9), tmp_path / "out" / "test" / name / "0.png")
+    run_script(tmp_path / "out", monkeypatch)
+    assert re.search(r"test accuracy: \d", capsys.readouterr().out)
+
+
+def test_a_collection_has_a_configuration_per_set(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folders = {"DM-seed0": "DM/seed0", "DM-seed1": "DM/seed1"}
+    for folder in folders.values():
+        export(SETS["gray"], FORMATS["hf"], tmp_path / "all" / folder)
+    (tmp_path / "all" / "README.md").write_text(build_collection_card("all", folders))
+    found = datasets.get_dataset_config_names(str(tmp_path / "all"))
+    assert sorted(found) == sorted(folders)
+    one = datasets.load_dataset(str(tmp_path / "all"), "DM-seed1", split="train")
+    assert len(one) == len(ExportContent.from_set(SETS["gray"]).labels)
+    for card in (tmp_path / "all").rglob("README.md"):
+        assert "\nlicense: " in card.read_text()
