@@ -234,6 +234,37 @@ def test_a_users_pool_is_used(store, run, tmp_path):
     assert rows(store, "distillations")[0]["extractors"] == 2
 
 
+def test_a_pool_is_known_by_the_content_of_its_files(store, tmp_path):
+    """A file that sorts before the others must not give a network two numbers in silence."""
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    for name in ("b", "c"):
+        network = build_network("ConvNetW4D1", channels=1, classes=10, image_size=32)
+        torch.save({"state_dict": network.state_dict()}, folder / f"{name}.pt")
+    settings = TrialSettings(store=str(store.root), data_root=str(tmp_path), run="run")
+
+    def take(index, pool="mine"):
+        unit = ImportExtractor(
+            dataset=DatasetRef(name="digits"),
+            network="ConvNetW4D1",
+            pool=pool,
+            index=index,
+            folder=str(folder),
+        )
+        return compute_unit(unit, settings, device="cpu")
+
+    assert take(0).status == take(1).status == "done"
+    (folder / "a.pt").write_bytes((folder / "b.pt").read_bytes() + b" ")
+    moved = take(2)
+    assert moved.status == "failed"
+    assert "'c.pt' is the same network as 'c.pt', number 1" in moved.reason
+    assert "another name (extractors.pool)" in moved.reason
+    assert [take(index, pool="new").status for index in range(3)] == ["done"] * 3
+    (folder / "d.pt").write_bytes((folder / "c.pt").read_bytes())
+    copied = take(3, pool="new")
+    assert copied.status == "failed" and "'d.pt' is the same network as 'c.pt'" in copied.reason
+
+
 def test_a_pool_with_too_few_files_says_so(store, tmp_path):
     unit = ImportExtractor(
         dataset=DatasetRef(name="digits"),
