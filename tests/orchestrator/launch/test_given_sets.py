@@ -392,3 +392,12 @@ def test_what_was_assumed_is_kept_with_the_set(read, digits, tmp_path):
     (given,), said, (made,) = read(tmp_path / "images.pt", zca=False, normalized=True)
     (note,) = made.spec[NOTES]
     assert "class by class" in note and note in said and note in given.note
+
+
+def test_labels_that_do_not_fit_the_images_are_doubted(read, digits, tmp_path):
+    images, labels = pick(digits, 2)
+    path = save_dc(tmp_path / "res.pt", (images, labels))
+    assert "doubtful" not in read(path)[1]
+    torch.save(shuffle(images, labels)[0], tmp_path / "images.pt")
+    (given,), said, _ = read(tmp_path / "images.pt", zca=False, normalized=True)
+    assert "no more like their classes than by chance" in said and "doubtful" in given.note
