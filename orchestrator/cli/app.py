@@ -44,6 +44,7 @@ COMMANDS = {
     ),
     "status": CommandEntry("status", "Show what is done, running, failed and waiting.", "Results"),
     "report": CommandEntry("report", "Write the report: tables, figures and curves.", "Results"),
+    "compare": CommandEntry("compare", "Compare two methods, spaces or stores.", "Results"),
     "export": CommandEntry("export", "Write sets in formats that other tools read.", "Results"),
     "verify": CommandEntry("verify", "Check every file of a store against its hash.", "Results"),
 }

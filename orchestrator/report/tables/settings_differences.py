@@ -89,7 +89,7 @@ def _list_differences(plan: Plan, m: Measurement, is_transfer: bool) -> Iterator
     made = plan.units.get(m.cells[0].set_key or "")
     if isinstance(made, Distill) and m.ipc is not None:
         expected = specialize(published.distillation, m.method, m.ipc)[0]
-        yield from _compare_settings(made.settings, expected)
+        yield from compare_settings(made.settings, expected)
     if isinstance(made, Select) and made.parents:
         yield from _compare_selection(plan.units[made.parents[0]], published)
     if m.network != published.distillation.network and not is_transfer:
@@ -98,7 +98,7 @@ def _list_differences(plan: Plan, m: Measurement, is_transfer: bool) -> Iterator
         # The interval shows how many networks there are, so their number is no difference.
         num_eval = evaluation.settings.num_eval
         as_many = dataclasses.replace(published.evaluation, num_eval=num_eval)
-        yield from _compare_settings(evaluation.settings, as_many)
+        yield from compare_settings(evaluation.settings, as_many)
 
 
 def _compare_selection(extractor: Unit, published: ResolvedSettings) -> Iterator[str]:
@@ -106,16 +106,16 @@ def _compare_selection(extractor: Unit, published: ResolvedSettings) -> Iterator
     if isinstance(extractor, TrainExtractor):
         network = published.distillation.network
         expected = dataclasses.replace(published.extractors, network=network)
-        for text in _compare_settings(extractor.settings, expected):
+        for text in compare_settings(extractor.settings, expected):
             yield f"extractor {text}"
 
 
-def _compare_settings(ours: Any, theirs: Any) -> Iterator[str]:
+def compare_settings(ours: Any, theirs: Any) -> Iterator[str]:
     """Yield "iterations 80, not 20,000" for every setting that differs."""
     for field in dataclasses.fields(ours):
         a, b = getattr(ours, field.name), getattr(theirs, field.name)
         if dataclasses.is_dataclass(a) and dataclasses.is_dataclass(b):
-            yield from _compare_settings(a, b)
+            yield from compare_settings(a, b)
         elif a != b:
             yield f"{field.name} {_format_value(a)}, not {_format_value(b)}"
 
