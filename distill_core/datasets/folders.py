@@ -149,10 +149,20 @@ def _unwrap(train: Path) -> Path:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder that a user sees, links included, sorted by name."""
+    """Return the folders in a folder that a user sees, sorted by name.
+
+    Links are among them, except those to the folder itself or to one above.
+    """
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if not _is_hidden(path.name) and path.is_dir()]
+    whole = folder.resolve()
+    above = (whole, *whole.parents)
+    found = []
+    for path in folder.iterdir():
+        if _is_hidden(path.name) or not path.is_dir():
+            continue
+        if not (path.is_symlink() and path.resolve() in above):
+            found.append(path)
     return sorted(found, key=lambda path: compose(path.name))
 
 

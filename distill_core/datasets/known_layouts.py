@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from distill_core.datasets.folders import find_splits, is_image_name, walk
+from distill_core.datasets.folders import find_splits, is_image_name, require_regular, walk
 from distill_core.datasets.info import LOSSLESS, DatasetError, find_registered
 from distill_core.datasets.shards import find_parquet_shards
 
@@ -235,6 +235,7 @@ def _read_start(place: Place) -> bytes:
     from distill_core.datasets.readers.options import IMAGE_COLUMNS
 
     file = find_parquet_shards(place.folder, "train")[0]
+    require_regular(file)
     with pq.ParquetFile(file) as parquet:
         column = next(each for each in parquet.schema_arrow.names if each in IMAGE_COLUMNS)
         batch = next(parquet.iter_batches(batch_size=1, row_groups=[0], columns=[column]))

@@ -58,4 +58,4 @@ def read_idx(path: Path, *, dimensions: int) -> Pixels:
 
 def _find_file(folder: Path, name: str) -> Path:
     plain = folder / name
-    return plain if plain.is_file() else plain.with_name(f"{name}.gz")
+    return plain if plain.exists() else plain.with_name(f"{name}.gz")

@@ -203,6 +203,8 @@ def _read_file(file: Path, columns: Columns, *, optional: bool) -> _Split | None
     try:
         with pq.ParquetFile(file) as parquet:
             there = parquet.schema_arrow.names
+            if twice := [name for name in there if there.count(name) > 1]:
+                raise DatasetError(f"{file}: has several columns {twice[0]!r}; keep one")
             image = choose_column(
                 there, IMAGE_COLUMNS, columns.image, key="image_column", where=str(file)
             )
@@ -242,12 +244,11 @@ def _read_labels(column: pa.ChunkedArray, where: str) -> Labels | tuple[str, ...
     if column.null_count == len(column) and len(column):
         return np.full(len(column), _UNLABELED, dtype=np.int64)
     if column.null_count:
-        rows = "row has" if column.null_count == 1 else "rows have"
-        raise DatasetError(
-            f"{where}: {column.null_count:,} {rows} no label; write the file without them"
-        )
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        raise _lacking_labels(column.null_count, where)
+    if _is_text(kind):
         names = tuple(compose(label) for label in column.to_pylist())
+        if any(names) and not all(names):
+            raise _lacking_labels(names.count(""), where)
         return names if any(names) else np.full(len(column), _UNLABELED, dtype=np.int64)
     if pa.types.is_boolean(kind):
         return tuple(str(label) for label in column.to_pylist())
@@ -267,3 +268,14 @@ def _read_labels(column: pa.ChunkedArray, where: str) -> Labels | tuple[str, ...
             " another column"
         )
     return np.asarray(column.to_numpy(), dtype=np.int64)
+
+
+def _lacking_labels(count: int, where: str) -> DatasetError:
+    rows = "row has" if count == 1 else "rows have"
+    return DatasetError(f"{where}: {count:,} {rows} no label; write the file without them")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )

@@ -1,4 +1,5 @@
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -214,3 +215,22 @@ def test_the_case_and_punctuation_of_a_folder_do_not_matter(tmp_path, folder):
 def test_every_form_has_a_known_data_set():
     assert OTHER_LAYOUTS.keys() == REGISTRY.keys() - {"digits"}
     assert all(find_place(name, Path("/nowhere")) is None for name in OTHER_LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("cifar10", ["cifar10/train.parquet", "cifar10/test.parquet"]),
+        ("cifar10-jpeg", ["cifar10/plain_text/train.parquet", "cifar10/plain_text/test.parquet"]),
+        ("svhn", ["svhn/train_32x32.mat", "svhn/test_32x32.mat"]),
+        ("mnist", [f"mnist/{pattern.rstrip('*')}" for pattern in LAYOUTS["mnist"][0].files]),
+        ("tinyimagenet", ["tinyimagenet.pt"]),
+    ],
+)
+def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path, name, files):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(tmp_path / file)
+    message = "cifar10: not found" if name == "cifar10" else r"is a pipe \(FIFO\)"
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(DatasetRef(name=name), tmp_path)

@@ -259,6 +259,13 @@ def test_links_are_followed_but_not_in_circles(tmp_path, classes):
     assert len(data.train) + len(data.test) == 10
 
 
+def test_a_link_to_the_data_set_itself_is_no_class(tmp_path, classes):
+    classes("")
+    (tmp_path / "mine" / "again").symlink_to(".")
+    (tmp_path / "mine" / "above").symlink_to("..")
+    assert load_dataset(REF, tmp_path).info.classes == ("cat", "dog")
+
+
 def test_a_fifo_or_a_broken_link_named_like_an_image_is_refused_at_once(tmp_path, classes):
     classes("train")
     cat = tmp_path / "mine" / "train" / "cat"

@@ -292,6 +292,17 @@ def test_training_images_without_labels_are_refused(tmp_path, write, images):
         load_dataset(REF, tmp_path)
 
 
+def test_text_labels_must_be_there_and_columns_once(tmp_path, write, images):
+    write("train.parquet", images[1], ["a", "", "b", "a", "", "b"])
+    with pytest.raises(DatasetError, match="2 rows have no label; write the file"):
+        load_dataset(REF, tmp_path)
+    arrays = [pa.array(images[1]), pa.array(LABELS), pa.array(LABELS)]
+    table = pa.table(arrays, names=["image", "label", "label"])
+    pq.write_table(table, tmp_path / "mine" / "train.parquet")
+    with pytest.raises(DatasetError, match="has several columns 'label'; keep one"):
+        load_dataset(REF, tmp_path)
+
+
 def test_files_are_found_in_any_case_and_in_the_only_configuration(tmp_path, write, images):
     write("plain/Train.parquet", images[1], LABELS)
     write("plain/TEST.parquet", images[1], LABELS)
