@@ -45,7 +45,8 @@ def compare(
 ) -> None:
     """Compare two methods, spaces or stores.
 
-    They are compared cell by cell. Differences are paired by seed and network. Settings and costs that differ are named.
+    They are compared cell by cell, paired by seed and network. Settings and costs that differ are
+    named.
     """
     console = build_console()
     sides = _build_sides(first, second, space, store, overrides, smoke)
