@@ -33,6 +33,7 @@ COMMANDS = {
     "spaces": CommandEntry("listings", "List the shipped search spaces.", "Plan"),
     "datasets": CommandEntry("listings", "List the known data sets, or check data sets.", "Plan"),
     "plan": CommandEntry("plan", "Show what would run and how long it would take.", "Plan"),
+    "check": CommandEntry("check", "Try a custom loss, base or network on noise.", "Plan"),
     "run": CommandEntry("run", "Compute what the store lacks, then write the report.", "Compute"),
     "search": CommandEntry("search", "Tune settings on held-out images.", "Compute"),
     "evaluate": CommandEntry(
