@@ -130,7 +130,8 @@ def remove(folder: Path) -> None:
 def _find_obstacle(place: Path) -> str | None:
     """Return why Ray's folder cannot be in a folder; None if it can."""
     if len(os.fsencode(place)) + len(_SOCKET) > SOCKET_PATH_BYTES:
-        return f"is too long a name for its sockets (more than {SOCKET_PATH_BYTES - len(_SOCKET)})"
+        most = SOCKET_PATH_BYTES - len(_SOCKET)
+        return f"is too long a name for its sockets (more than {most} bytes)"
     try:
         mode = place.stat().st_mode
     except OSError as error:
