@@ -22,6 +22,8 @@ def find_centered_classes(labels: Tensor) -> FoundLabels:
     height = shifted.max()
     if not float(height) > 0 or float(lowest.max()) >= 0:
         return FoundLabels(labels)
+    if float(labels.sum(1).abs().max()) > 1e-2 * float(height):
+        return FoundLabels(labels)  # logits, perhaps
     one_hot = torch.nn.functional.one_hot(shifted.argmax(1), labels.shape[1]).to(shifted) * height
     if not torch.allclose(shifted, one_hot, atol=1e-3 * float(height)):
         return FoundLabels(labels)
