@@ -1,0 +1,1 @@
+"""Published losses of other methods, each one file on the interface of custom losses."""
