@@ -77,9 +77,7 @@ def namespace(digits):
         "soft": torch.eye(10)[labels] * 0.7 + 0.03,
         "logits": torch.eye(10)[labels] * 5 + torch.arange(10) / 10,
         "names": info.classes,
-        "native": build_synthetic_set(
-            images[ordered].view(10, 2, *images.shape[1:]), info, method="DM"
-        ),
+        "native": build_synthetic_set(by_class, info, method="DM"),
         **{"torch": torch, "np": np, "numpy": np, "pickle": pickle, "Path": Path},
         **{"export": export, "FORMATS": FORMATS},
         **{"write_folders": write_folders, "write_parquet": write_parquet},
