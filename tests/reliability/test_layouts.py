@@ -77,7 +77,7 @@ def run(count, tmp_path):
     inner()
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(8000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("count", [220, pytest.param(8000, marks=pytest.mark.nightly)])
 def test_a_folder_is_read_rightly_and_told_or_its_remedy_works(tmp_path, count, caplog):
     caplog.set_level(logging.ERROR)
     run(count, tmp_path)
