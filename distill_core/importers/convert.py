@@ -218,13 +218,21 @@ def _require_trainable(converted: SyntheticSet, where: str) -> SyntheticSet:
     return converted
 
 
+def _advise_size(images: Tensor, info: DatasetInfo) -> str:
+    """Say what to do about images of another shape than those of the data set."""
+    side = images.shape[2:] == (info.image_size, info.image_size)
+    if side and info.channels == 1 and bool((images == images[:, :1]).all()):
+        return "their channels are equal: save images[:, :1] in place of images"
+    return "name the data set that they stand for with --dataset, or save them in this shape"
+
+
 def _require_size(images: Tensor, where: str, info: DatasetInfo, tiles: int) -> None:
     expected = (info.channels, info.image_size, info.image_size)
     if tuple(images.shape[1:]) != expected:
         stored = " × ".join(map(str, images.shape[1:]))
         raise ImportSetError(
             f"{where}: images of {stored}, those of {info.name} are"
-            f" {' × '.join(map(str, expected))}"
+            f" {' × '.join(map(str, expected))}; {_advise_size(images, info)}"
         )
     if tiles > 1 and info.image_size // tiles < MIN_TILE:
         raise ImportSetError(

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from distill_core.importers.choose_sets import build_set
 from hypothesis import HealthCheck, Phase, given, settings
-from set_files import answer_by_name, find_commands, is_true, set_cases, write_set
+from set_files import (
+    answer_by_name,
+    find_commands,
+    is_true,
+    set_cases,
+    write_gray_again,
+    write_set,
+)
 
 from distill_core.datasets.load import load_dataset
+from distill_core.importers.choose_sets import build_set
 from distill_core.importers.convert import convert
 from distill_core.importers.recognize import recognize_all
 from distill_core.settings import DatasetRef, SettingsError
@@ -51,6 +58,9 @@ def read_following(written, dataset, store):
         assert len(asked) <= 4, asked
         true = [each for each in find_commands(message) if is_true(each, written.case)]
         added = [] if true else answer_by_name(message, words, written.case)
+        if "save images[:, :1] in place of images" in message:
+            written = write_gray_again(written, dataset)
+            continue
         assert true or added, f"nothing that is offered is right: {message}"
         words = true[0][2:] if true else [*words, *added]
 

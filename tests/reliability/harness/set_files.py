@@ -4,7 +4,8 @@ import json
 import os
 import pickle
 import shlex
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,15 @@ from PIL import Image
 
 from distill_core.synthetic_set import to_normalized
 
-LAYOUTS = ("dc", "idm", "mtt", "pair", "ddranking", "npz", "folders", "snapshots")
+LAYOUTS = ("dc", "idm", "mtt", "pair", "ddranking", "npz", "npy", "folders", "snapshots")
 FOLDERS = ("names", "numbers", "new000", "unknown")
+FORMS = {
+    "npz": ("bytes", "channels last", "three channels"),
+    "npy": ("bytes", "channels last"),
+    "pair": ("three channels",),
+    "mtt": ("three channels",),
+    "dc": ("three channels",),
+}
 CLUTTER = ("ds_store", "readme", "pipe", "link to itself", "log", "empty folder")
 
 
@@ -31,6 +39,8 @@ class SetCase:
     per_class: int
     folders: str
     clutter: frozenset[str]
+    form: str = "plain"
+    """Of the array: floats, bytes, channels last, or gray as three equal channels."""
 
 
 @st.composite
@@ -46,6 +56,7 @@ def set_cases(draw):
         per_class=draw(st.sampled_from((1, 2, 3))),
         folders=draw(st.sampled_from(FOLDERS)),
         clutter=frozenset(draw(st.lists(st.sampled_from(CLUTTER), max_size=2))),
+        form=draw(st.sampled_from(("plain", *FORMS.get(layout, ())))),
     )
 
 
@@ -64,11 +75,24 @@ def write_set(case, root, dataset):
     images, labels = _choose_images(case, dataset)
     stored = to_normalized(images, dataset.info.mean, dataset.info.std)
     stored = stored if case.normalized else images
+    if case.form == "bytes":
+        stored = (images * 255).round().byte()
+    elif case.form == "three channels":
+        stored = stored.expand(-1, 3, -1, -1).contiguous()
+    elif case.form == "channels last":
+        stored = stored.permute(0, 2, 3, 1).contiguous()
     root.mkdir()
     path = _WRITERS[case.layout](case, root, stored, labels, dataset.info)
     if path.is_dir():
         _add_clutter(path, case.clutter)
     return Written(path, images, labels, case)
+
+
+def write_gray_again(written, dataset):
+    """Write a set whose channels were equal with one channel."""
+    root = written.path if written.path.is_dir() else written.path.parent
+    shutil.rmtree(root)
+    return write_set(replace(written.case, form="plain"), root, dataset)
 
 
 def _choose_images(case, dataset):
@@ -145,6 +169,12 @@ def _write_npz(case, root, images, labels, info):
     return path
 
 
+def _write_npy(case, root, images, labels, info):
+    np.save(root / "images.npy", images.numpy())
+    np.save(root / "labels.npy", _store_labels(case, labels).numpy())
+    return root
+
+
 def _write_folders(case, root, images, labels, info):
     named = {
         "names": list(info.classes),
@@ -167,6 +197,7 @@ _WRITERS = {
     "pair": _write_pair,
     "ddranking": _write_ddranking,
     "npz": _write_npz,
+    "npy": _write_npy,
     "folders": _write_folders,
     "snapshots": _write_snapshots,
 }
@@ -196,7 +227,7 @@ def find_commands(message):
 def is_true(words, case):
     """Whether the options of a command line are true of a set."""
     given = dict(zip(words, [*words[1:], ""], strict=True))
-    normalised = "yes" if case.normalized else "no"
+    normalised = "yes" if case.normalized and case.form != "bytes" else "no"
     return (
         given.get("--factor", str(case.factor)) == str(case.factor)
         and given.get("--normalised", normalised) == normalised
@@ -210,7 +241,7 @@ def answer_by_name(message, words, case):
     """Answer with the options that a message names, where it offers no command."""
     answers = {
         "--zca": "no",
-        "--normalised": "yes" if case.normalized else "no",
+        "--normalised": "yes" if case.normalized and case.form != "bytes" else "no",
         "--factor": str(case.factor),
     }
     added = []
