@@ -1,5 +1,6 @@
 """However a distilled set is stored, it is read rightly, or what is open is asked and answered."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,10 @@ def read_following(written, dataset, store):
         assert len(asked) <= 4, asked
         true = [each for each in find_commands(message) if is_true(each, written.case)]
         added = [] if true else answer_by_name(message, words, written.case)
+        empty = re.match(r"(.*): there are no images in this class folder; .*remove it", message)
+        if empty:
+            Path(empty[1]).rmdir()
+            continue
         if "save images[:, :1] in place of images" in message:
             written = write_gray_again(written, dataset)
             continue

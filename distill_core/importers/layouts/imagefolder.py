@@ -90,7 +90,9 @@ def _list_classes(folder: Path) -> _Listing:
     with_images = {path: images for path, images in listed.items() if images}
     for path, images in listed.items():
         if with_images and not images and not _is_of_labels(path):
-            raise ImportSetError(f"{path}: there are no images in this class folder")
+            raise ImportSetError(
+                f"{path}: there are no images in this class folder; add some, or remove it"
+            )
     files: list[Path] = []
     labels: list[int] = []
     for label, images in enumerate(with_images.values()):
