@@ -186,7 +186,7 @@ def test_its_report_is_complete(piece):
 FIGURES = {
     "main/main": ["losses", "size"],
     "main/augmentation": ["dsa-strategy"],
-    "cross-architecture/evaluation": ["evaluation-network"],
+    "cross-architecture/evaluation": ["evaluation-network", "generalization"],
     "cross-architecture/matching": ["matching"],
     "ablation/ablation": ["losses"],
     "lambda-sensitivity/dm": ["lambda-cc-lambda-cm"],
