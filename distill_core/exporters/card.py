@@ -35,8 +35,8 @@ def build_card(content: ExportContent, kind: Format, files: dict[str, Any] | Non
         "## Train on this set",
         (
             "Run this in this folder. It prints the accuracy on the set, and on test images where"
-            " there are any: put them into `test/<class>/`, with the names of the classes above and _"
-            " for /."
+            " there are any: put them into `test/<class>/`, with the names of the classes above and"
+            " _ for /."
         ),
         f"```python\n{build_example(content, kind)}\n```",
         "## How it was made",

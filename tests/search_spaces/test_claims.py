@@ -45,7 +45,7 @@ def test_parts_and_tolerance():
         ("IDM − DM ≥ 1 on ConvNett", "ConvNett"),
         ({"text": "x", "at_least": 1.0}, "either compare or drop"),
         ({"text": "x", "drop": "DM"}, "either at_least or at_most"),
-        ({"text": "x", "drop": "DM", "atmost": 1.0}, "did you mean 'at_most'"),
+        ({"text": "x", "drop": "DM", "at_mst": 1.0}, "did you mean 'at_most'"),
     ],
 )
 def test_what_is_wrong_is_said(value, message):
