@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from orchestrator.analysis.statistics import GroupSummary, summarize_accuracies
 from orchestrator.planning.plan import Cell, Plan, Sweep
 from orchestrator.report.measured_images import MeasuredImages, read_measured_images
-from orchestrator.report.render.plain_text import shorten_name, show_invisible
+from orchestrator.report.plain_text import shorten_name, show_invisible
 from orchestrator.store import tables
 from orchestrator.units import Continual, Evaluate, Unit, list_tables
 from search_spaces.schema import Measure

@@ -12,11 +12,11 @@ from orchestrator.report.findings.claims import build_claims_table
 from orchestrator.report.findings.generalization import build_generalization_sections
 from orchestrator.report.manifest import update_manifest
 from orchestrator.report.model import Report, ReportFiles, Section
+from orchestrator.report.plain_text import show_invisible
 from orchestrator.report.render.csv_file import write_csv, write_frame
 from orchestrator.report.render.html import render_html
 from orchestrator.report.render.latex import write_latex
 from orchestrator.report.render.markdown import render_markdown
-from orchestrator.report.render.plain_text import show_invisible
 from orchestrator.report.results import Results, read_results
 from orchestrator.report.tables.accuracy import build_accuracy_sections, build_results_frame
 from orchestrator.report.tables.aggregates import build_aggregate_tables

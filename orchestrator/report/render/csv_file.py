@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator.report.model import Table
-from orchestrator.report.render.plain_text import protect_cell
+from orchestrator.report.plain_text import protect_cell
 
 
 def write_csv(table: Table, out: Path) -> Path:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.report.model import Table, TableEntry
+from orchestrator.report.plain_text import protect_cell, shorten_name, show_invisible
 from orchestrator.report.render.csv_file import write_csv, write_frame
-from orchestrator.report.render.plain_text import protect_cell, shorten_name, show_invisible
 
 HOSTILE = "DM\x1b[31m\x00\x07\x9b\u202e!\ud800"
 FORMULAS = ("=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "＝1+1", "'=1", "''=1")
