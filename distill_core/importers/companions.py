@@ -11,6 +11,8 @@ NO_LABELS = "none"
 _IMAGE = r"images?|imgs?|pics?|data|x|inputs?"
 _LABEL = r"labels?|targets?|lab|y|logits"
 _RATE = r"lr|syn_lr|learning_rate"
+_CLEARLY_LABELS = r"labels?|targets?|logits"
+"""Words that stand for labels in a file of any type."""
 _EDGES = r"(?<![a-z]){}(?![a-z])"
 
 
@@ -18,7 +20,7 @@ def find_labels(images: Path, chosen: str | None) -> Path | None:
     """Return the file with the labels of a file of images; None if there is none.
 
     `CIFAR10_IPC10_images.pt` belongs to `CIFAR10_IPC10_labels.pt`, `images_best.pt` to
-    `labels_best.pt`, `x_train.npy` to `y_train.npy`.
+    `labels_best.pt`, `x_train.npy` to `y_train.npy`, `images/ipc10.pt` to `labels/ipc10.pt`.
 
     Args:
         images: the file of images.
@@ -39,6 +41,8 @@ def find_labels(images: Path, chosen: str | None) -> Path | None:
         raise _ask(images, found, "several files may have its labels")
     if found:
         return found[0]
+    if (twin := _find_twin(images)) is not None:
+        return twin
     claimed: set[Path] = set()
     for other in list_files(images.parent):
         if other != images and not is_label_file(other):
@@ -46,7 +50,40 @@ def find_labels(images: Path, chosen: str | None) -> Path | None:
             claimed |= {path for path in label_files if reduced & _reduce_all(path, _LABEL)}
     if free := [path for path in label_files if path not in claimed]:
         raise _ask(images, free, "labels lie beside it under another name")
+    if others := _list_other_labels(images):
+        raise ImportQuestionError(
+            f"{images}: labels may lie beside it in a form that is not read: {others[0].name}; save"
+            ' them with numpy.save("labels.npy", …), or say --labels none if the images are in the'
+            " order of the classes",
+            [Answer("class by class, without the labels there", ("--labels", NO_LABELS))],
+        )
     return None
+
+
+def _find_twin(images: Path) -> Path | None:
+    """Return the file of the same name in a folder of labels beside the folder of images."""
+    if not _matches(images.parent, _IMAGE):
+        return None
+    mine = _reduce_all(images.parent, _IMAGE)
+    found = []
+    for folder in _list_all(images.parent.parent):
+        if _matches(folder, _CLEARLY_LABELS) and mine & _reduce_all(folder, _LABEL):
+            found += [path for path in list_files(folder) if path.stem == images.stem]
+    return found[0] if len(found) == 1 else None
+
+
+def _list_other_labels(images: Path) -> list[Path]:
+    """Return what may be labels beside a file, and is no file of tensors or arrays."""
+    known = list_files(images.parent)
+    others = [path for path in _list_all(images.parent) if path not in known and path != images]
+    return [path for path in others if _matches(path, _CLEARLY_LABELS)]
+
+
+def _list_all(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
 
 
 def find_rate(images: Path) -> Path | None:

@@ -16,7 +16,13 @@ from distill_core.importers.evidence import MIN_LIKENESS, MIN_TILE, measure_clas
 from distill_core.importers.labels import convert_labels
 from distill_core.importers.names import clean_name, clean_values
 from distill_core.importers.pixels import PixelStatistics, find_contradiction, match_channels
-from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet
+from distill_core.importers.raw_set import (
+    Answer,
+    FoundSets,
+    ImportQuestionError,
+    ImportSetError,
+    RawSet,
+)
 from distill_core.importers.reading import Reading
 from distill_core.importers.safe_loading import compute_digest
 from distill_core.importers.whitening import (
@@ -82,7 +88,10 @@ def convert(
     labels = convert_labels(raw, reading.soft_labels, info, classes=reading.classes, check=check)
     notes = (*raw.notes, *labels.notes, *describe_losses(reading), *doubts)
     if check and not raw.trusted:
-        notes += _doubt_labels(pixels, labels.classes, reading.partition, dataset)
+        doubt = _doubt_labels(pixels, labels.classes, reading.partition, dataset)
+        if doubt and raw.labels is None and reading.labels_path is None:
+            raise _ask_for_labels(raw.where)
+        notes += doubt
     converted = SyntheticSet(
         images=pixels,
         labels=labels.classes,
@@ -144,6 +153,15 @@ def _doubt_labels(pixels: Tensor, labels: Tensor, tiles: int, dataset: Dataset) 
     return (
         "doubtful: the images look no more like their classes than by chance; check the labels, the"
         " order of the classes and the factor",
+    )
+
+
+def _ask_for_labels(where: str) -> ImportQuestionError:
+    return ImportQuestionError(
+        f"{where}: there are no labels, and the images look no more like their classes than by"
+        " chance if they are taken class by class; name their labels with --labels FILE, or say"
+        " --labels none if they are in the order of the classes",
+        [Answer("class by class after all", ("--labels", "none"))],
     )
 
 

@@ -13,6 +13,8 @@ from distill_core.importers.reading import Layout, SoftLabels
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 
 MAX_LABEL = 2**31
+_MAX_REPEATED = 2**26
+"""Most bytes of a tensor that is stored in fewer, as views that repeat numbers are."""
 _IMAGE_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8)
 _LABEL_TYPES = (
     *_IMAGE_TYPES,
@@ -231,6 +233,11 @@ def read_entries(value: object) -> Mapping[str, object]:
 def _read_tensor(value: object, where: str, what: str) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.dtype.isnative:
         value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.ndarray):
+        raise ImportSetError(
+            f"{where}: {what} are an array of {value.dtype}, which is not read; save"
+            f" {'numbers of classes, from 0' if what == 'labels' else 'float32 or uint8'}"
+        )
     if not isinstance(value, Tensor):
         raise ImportSetError(f"{where}: expected {what} as a tensor, found {type(value).__name__}")
     if (
@@ -242,6 +249,8 @@ def _read_tensor(value: object, where: str, what: str) -> Tensor:
         raise ImportSetError(
             f"{where}: {what} are not a plain tensor ({value.layout}, {value.device.type})"
         )
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+    size = value.numel() * value.element_size()
+    # Repeated views are stored once. Few of them are harmless, such as one channel as three.
+    if size > max(value.untyped_storage().nbytes(), _MAX_REPEATED):
         raise ImportSetError(f"{where}: {what} claim more numbers than the file holds")
     return value.detach()

@@ -35,7 +35,7 @@ LAYOUTS = (dc.find, idm.find, idc.find, dd.find, ncfm.find, mtt.find, ddranking.
 """Layouts of single files; the first one that fits is used."""
 IMAGES = ("images_best.pt", "images.pt", "data.pt")
 """Files that stand for the folder that contains them."""
-SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".npz", ".npy")
+SUFFIXES = (".pt", ".pth", ".tar", ".pkl", ".pickle", ".npz", ".npy")
 """Suffixes of a file that stands for its folder if it is the only one."""
 
 
@@ -143,7 +143,7 @@ def _tell_left_out(found: FoundSets, folder: Path) -> FoundSets:
     for path in [*folder.glob("[!.]*"), *folder.glob("data/[!.]*.parquet")]:
         if path.suffix.lower() in suffixes and path not in found.files:
             others.append(clean_name(path.name, 40))
-    if not others:
+    if not others or found.layout == "imagefolder":  # which tells itself
         return found
     more = ", …" if len(others) > 3 else ""
     note = f"{len(others)} files not read: {', '.join(sorted(others)[:3])}{more}"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.folders import SUFFIXES
-from distill_core.importers.companions import NO_LABELS, is_label_file, list_files
+from distill_core.importers.companions import NO_LABELS, list_files
 from distill_core.importers.image_files import ImageSource, read_stacked
 from distill_core.importers.names import clean_name
 from distill_core.importers.raw_set import (
@@ -51,8 +51,14 @@ def find(folder: Path, labels_path: str | None = None) -> FoundSets | None:
     listing = _list_classes(folder)
     if not listing.files:
         inner = [path for path in _list_folders(folder) if _list_classes(path).files]
-        return find(inner[0], labels_path) if len(inner) == 1 else None
-    soft_file = _find_soft_labels(folder, labels_path)
+        if len(inner) > 1:
+            raise ImportQuestionError(
+                f"{folder} holds {len(inner)} folders of class folders; name the one that is the"
+                " set",
+                [Answer(path.name, place=f"/{path.name}") for path in inner[:8]],
+            )
+        return find(inner[0], labels_path) if inner else None
+    soft_file = _find_soft_labels(folder, listing, labels_path)
     soft, notes = None, [HARD]
     if soft_file is not None:
         soft = _read_soft_labels(soft_file, listing)
@@ -115,10 +121,11 @@ def _list_images(folder: Path) -> list[Path]:
 
 
 def _is_of_labels(path: Path) -> bool:
-    return re.search(r"label|logit", path.name.lower()) is not None
+    words = r"label|logit|target|(?<![a-z])(soft|fkd)(?![a-z])"
+    return re.search(words, path.stem.lower()) is not None
 
 
-def _find_soft_labels(folder: Path, chosen: str | None) -> Path | None:
+def _find_soft_labels(folder: Path, listing: _Listing, chosen: str | None) -> Path | None:
     """Return the file of soft labels in a folder or beside it.
 
     Raises:
@@ -126,7 +133,8 @@ def _find_soft_labels(folder: Path, chosen: str | None) -> Path | None:
     """
     if chosen is not None:
         return None if chosen == NO_LABELS else Path(chosen)
-    inside = [path for path in folder.iterdir() if _is_of_labels(path)]
+    others = [path for path in folder.iterdir() if path not in listing.classes]
+    inside = [path for path in others if _is_of_labels(path)]
     siblings = [path for path in folder.parent.iterdir() if path != folder]
     is_alone = not any(path.is_dir() and not _is_of_labels(path) for path in siblings)
     beside = []
@@ -134,7 +142,7 @@ def _find_soft_labels(folder: Path, chosen: str | None) -> Path | None:
         if _is_of_labels(path) and (is_alone or folder.name in path.name):
             beside.append(path)
     found = inside or beside
-    known = [path for path in found if path in list_files(path.parent) and is_label_file(path)]
+    known = [path for path in found if path in list_files(path.parent)]
     if not found:
         return None
     if len(found) == len(known) == 1:

@@ -399,5 +399,7 @@ def test_labels_that_do_not_fit_the_images_are_doubted(read, digits, tmp_path):
     path = save_dc(tmp_path / "res.pt", (images, labels))
     assert "doubtful" not in read(path)[1]
     torch.save(shuffle(images, labels)[0], tmp_path / "images.pt")
-    (given,), said, _ = read(tmp_path / "images.pt", zca=False, normalized=True)
+    options = {"zca": False, "normalized": True}
+    assert "--labels none" in refuse(read, tmp_path / "images.pt", **options)
+    (given,), said, _ = read(tmp_path / "images.pt", labels_path="none", **options)
     assert "no more like their classes than by chance" in said and "doubtful" in given.note
