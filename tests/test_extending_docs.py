@@ -164,7 +164,8 @@ def test_ray_workers_find_them(custom, tmp_path_factory):
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    report = (away / "reports" / "mine" / "report.md").read_text().replace("\\_", "_")
+    (written,) = (away / "reports").glob("mine*/report.md")
+    report = written.read_text().replace("\\_", "_")
     assert "my_base:FewNetworks" in report and "DM+my_loss:spread" in report
 
 
