@@ -182,5 +182,12 @@ def test_every_form_of_the_page(code, text, namespace, digits, run, tmp_path, mo
             require_equal(read_again(given, digits), namespace, code, digits.info)
 
 
+def test_a_file_name_cannot_command_the_terminal(run, namespace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"data": [[namespace["images"], namespace["labels"]]]}, "a\x1b[31mb\x07.pt")
+    outcome = run(["evaluate", "a\x1b[31mb\x07.pt", "--dataset", "cifar10"])
+    assert outcome.sets and not re.search("[\x1b\x07]", outcome.text), outcome.text
+
+
 def test_the_page_has_every_layout():
     assert len(FORMS) > 20

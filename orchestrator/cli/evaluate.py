@@ -40,6 +40,7 @@ from orchestrator.report import render_terminal, write_report
 from orchestrator.report.place import Origin, choose_folder, describe_replaced
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
+from orchestrator.text import clean_message
 from search_spaces.errors import InvalidValue, SpaceError
 from search_spaces.overrides import parse_overrides
 from search_spaces.schema import SAME, Axes, validate
@@ -201,7 +202,7 @@ def evaluate_sets(
     options = replace(options, data=build_record(found))
 
     def report_line(line: str) -> None:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(clean_message(line)), soft_wrap=True)
 
     sets = read_given_sets(paths, question, dataset, store, file_options, report_line)
     plan = plan_evaluation(sets, question)
