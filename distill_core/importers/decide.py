@@ -200,6 +200,9 @@ def _suggest_space(statistics: PixelStatistics, space: _PixelSpace) -> list[str]
     if space.whitened is False and statistics.zca == "yes":
         # The pixels contradict what was said, so they suggest nothing about the rest.
         return []
+    if space.whitened is None and statistics.zca == "yes":
+        # Sets are whitened from pixels, whatever was said about normalization.
+        return ["--zca", "yes", "--normalised", "no"]
     suggested = []
     if space.whitened is None and statistics.zca:
         suggested += ["--zca", statistics.zca]

@@ -148,6 +148,7 @@ def _require_all_classes(labels: Tensor, where: str, info: DatasetInfo) -> None:
     if not 0 <= low <= high < classes:
         raise ImportSetError(
             f"{where}: labels from {low} to {high}, {info.name} has the classes 0 to {classes - 1}"
+            + ("; they count from 1, so save labels − 1" if (low, high) == (1, classes) else "")
         )
     if absent := sorted(set(range(classes)) - set(labels.tolist())):
         raise ImportSetError(

@@ -1,5 +1,6 @@
 """The sets that a user wants to evaluate: read from files, or found in the store by key."""
 
+import dataclasses
 import re
 import time
 from collections import Counter
@@ -148,9 +149,13 @@ class _SetReader:
         # Sets of one method and IPC are numbered in the order of the command line, which serves as
         # their seed.
         counts = Counter((given.method, given.unit.ipc) for given in before)
-        given_sets = []
+        given_sets: list[GivenSet] = []
         for group in choose_groups(found, place.choice, self.dataset, join=options.join):
             given = self._read(found, group, place, content, counts)
+            if (same := _find_same(given, [*before, *given_sets])) is not None:
+                # A copy counted as a repetition would make an interval out of nothing.
+                self.report(f"  the same set as {same}; counted once")
+                continue
             counts[given.method, given.unit.ipc] += 1
             given_sets.append(given)
         return given_sets
@@ -223,6 +228,16 @@ class _SetReader:
                 self.report(f"  {share:.0%} of the images read")
 
         return load_or_fit(storage, images, normalization, tell)
+
+
+def _find_same(given: GivenSet, before: Sequence[GivenSet]) -> str | None:
+    """Return the path of an earlier set with the same name, content and reading."""
+    for other in before:
+        if isinstance(other.unit, ImportSet) and isinstance(given.unit, ImportSet):
+            same = dataclasses.replace(other.unit, seed=given.unit.seed)
+            if same.key == given.unit.key:
+                return other.unit.path
+    return None
 
 
 def _name_method(found: FoundSets, raw: RawSet, path: Path) -> str:

@@ -403,3 +403,26 @@ def test_labels_that_do_not_fit_the_images_are_doubted(read, digits, tmp_path):
     assert "--labels none" in refuse(read, tmp_path / "images.pt", **options)
     (given,), said, _ = read(tmp_path / "images.pt", labels_path="none", **options)
     assert "no more like their classes than by chance" in said and "doubtful" in given.note
+
+
+def test_one_set_given_twice_is_counted_once(read, digits, tmp_path):
+    path = save_dc(tmp_path / "a.pt", pick(digits, 1))
+    (tmp_path / "b.pt").write_bytes(path.read_bytes())
+    given, said, _ = read(path, tmp_path / "b.pt", path, name="x")
+    assert len(given) == 1 and said.count("counted once") == 2
+    assert len(read(path, tmp_path / "b.pt")[0]) == 2  # as two methods
+
+
+def test_a_wrong_word_about_whitened_images_is_not_kept_in_the_answer(read, digits, tmp_path):
+    images, labels = pick(digits, 2)
+    pixels = images * digits.info.std[0] + digits.info.mean[0]
+    torch.save(compute_real_whitening(digits.train).whiten(pixels), tmp_path / "images.pt")
+    torch.save(labels, tmp_path / "labels.pt")
+    said = refuse(read, tmp_path / "images.pt", normalized=True)
+    assert "--zca yes --normalised no " in said
+
+
+def test_labels_that_count_from_1(read, digits, tmp_path):
+    images, labels = pick(digits, 1)
+    said = refuse(read, save_dc(tmp_path / "res.pt", (images, labels + 1)))
+    assert "save labels − 1" in said
