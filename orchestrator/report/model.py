@@ -97,6 +97,7 @@ class Section:
     A table never mixes several of these.
     """
 
+    experiment: str
     title: str
     place: str
     """The data set, with protocol and split where they are unusual. A paper's caption needs it."""
@@ -122,6 +123,8 @@ class Report:
     """The command that computes the missing results."""
     planned_cells: int
     missing_cells: int
+    summary: tuple[str, ...]
+    """Sentences on what was found; empty without results."""
     claims: Table | None
     """What was claimed, and what the results say of it; None where no claim applies."""
     overview: Table
@@ -138,12 +141,18 @@ class Report:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Every table in the order of the report."""
-        ordered: list[Table | None] = [self.claims, self.overview, self.settings]
-        ordered += self.aggregates
+        ordered: list[Table | None] = [self.claims]
         for section in self.sections:
             ordered += [*section.tables, *section.details]
-        ordered += [*self.costs, self.failures, self.missing]
+        ordered += [*self.aggregates, self.settings, *self.costs, self.overview]
+        ordered += [self.failures, self.missing]
         return tuple(table for table in ordered if table is not None)
+
+    @property
+    def title(self) -> str:
+        """The name of the space; of a file's path its name alone."""
+        path = Path(self.space)
+        return path.stem if path.suffix in (".yaml", ".yml") else self.space
 
     @property
     def has_no_results(self) -> bool:

@@ -36,14 +36,21 @@ class Scope:
     @property
     def title(self) -> str:
         """The title of a section of accuracies."""
-        return (
-            f"{self.experiment}: {self.dataset} ({self.split} accuracy, protocol {self.protocol})"
-        )
+        return self._name_content("accuracy")
 
     @property
     def features_title(self) -> str:
         """The title of a section of features."""
-        return f"{self.experiment}: {self.dataset} (features, protocol {self.protocol})"
+        return self._name_content("features")
+
+    @property
+    def generalization_title(self) -> str:
+        """The title of a section on other architectures."""
+        return self._name_content("generalization to other architectures")
+
+    def _name_content(self, content: str) -> str:
+        dataset, *unusual = self.place.split(", ")
+        return ", ".join([f"{dataset}: {content}", *unusual])
 
     @property
     def place(self) -> str:

@@ -1,6 +1,8 @@
 """Write a report from a plan and a store: HTML, Markdown, LaTeX, tables as CSV, and pictures."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import ReportError
@@ -10,6 +12,7 @@ from orchestrator.report.figures import write_figures
 from orchestrator.report.figures.image_sheets import write_comparisons, write_sheets
 from orchestrator.report.findings.claims import build_claims_table
 from orchestrator.report.findings.generalization import build_generalization_sections
+from orchestrator.report.findings.summary import build_summary
 from orchestrator.report.manifest import update_manifest
 from orchestrator.report.model import Report, ReportFiles, Section
 from orchestrator.report.plain_text import show_invisible
@@ -45,12 +48,14 @@ def build_report(
     counts = count_cells(results)
     # Without results, tables over all sections would have dashes alone.
     has_results = counts.missing < counts.planned
+    claims = build_claims_table(results)
     return Report(
         space=space_name,
         command=command or request.command("run", "--store", store.address),
         planned_cells=counts.planned,
         missing_cells=counts.missing,
-        claims=build_claims_table(results),
+        summary=build_summary(results, claims) if has_results else (),
+        claims=claims,
         overview=build_overview(results, space_name, overrides),
         settings=build_settings_table(results.plan),
         sections=_build_sections(results),
@@ -104,7 +109,17 @@ def _build_sections(results: Results) -> tuple[Section, ...]:
         *build_continual_sections(results),
         *build_feature_sections(results),
     )
-    return tuple(section for section in sections if section.has_results)
+    return tuple(_distinguish([section for section in sections if section.has_results]))
+
+
+def _distinguish(sections: Sequence[Section]) -> Iterator[Section]:
+    """Yield sections; where titles are equal, with the experiment in the title."""
+    counts = Counter(section.title for section in sections)
+    for section in sections:
+        if counts[section.title] == 1:
+            yield section
+        else:
+            yield replace(section, title=f"{section.title} ({section.experiment})")
 
 
 def _write_files(results: Results, report: Report, store: Store, out: Path) -> ReportFiles:

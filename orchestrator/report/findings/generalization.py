@@ -64,7 +64,8 @@ def build_generalization_sections(results: Results) -> tuple[Section, ...]:
         tables.setdefault(sweep.scope, []).append(build_matrix(sweep))
     return tuple(
         Section(
-            title=f"{scope.experiment}: {scope.place}, generalization to other architectures",
+            experiment=scope.experiment,
+            title=scope.generalization_title,
             place=scope.place,
             tables=tuple(found),
             details=tuple(details.get(scope, ())),

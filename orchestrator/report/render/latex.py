@@ -107,10 +107,10 @@ def render_latex_table(table: Table, place: str = "") -> str:
 def _list_chapters(report: Report) -> Iterator[_Chapter]:
     if report.claims:
         yield _Chapter(title="Claims", tables=(report.claims,), place="")
-    yield _Chapter(title="Across all experiments", tables=report.aggregates, place="")
     for section in report.sections:
         tables = (*section.tables, *section.details)
         yield _Chapter(title=section.title, tables=tables, place=section.place)
+    yield _Chapter(title="Across all experiments", tables=report.aggregates, place="")
 
 
 def _write(path: Path, text: str) -> Path:

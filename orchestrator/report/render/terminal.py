@@ -35,6 +35,7 @@ def render_terminal(report: Report) -> RenderableType:
     terminal; they are in the report's files.
     """
     parts: list[RenderableType] = []
+    parts += [Text(sentence) for sentence in report.summary]
     if report.claims:
         parts.append(render_terminal_table(_select_columns(report.claims, _CLAIM_COLUMNS)))
     for section in report.sections:

@@ -60,6 +60,7 @@ def _build_section(scope: Scope, measurements: Sequence[Measurement]) -> Section
         tables.append(build_sweep_table(scope, chosen))
         details += build_sweep_details(scope, chosen)
     return Section(
+        experiment=scope.experiment,
         title=scope.title,
         place=scope.place,
         tables=tuple(tables),

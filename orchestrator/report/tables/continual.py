@@ -78,6 +78,7 @@ def _build_section(results: Results, scope: Scope, trajectories: Sequence[Trajec
         tables.append(_build_accuracies(grid))
         details += [_build_spread(grid), _build_differences(grid)]
     return Section(
+        experiment=scope.experiment,
         title=scope.title,
         place=scope.place,
         tables=tuple(tables),

@@ -79,6 +79,7 @@ def _build_section(scope: Scope, views: Sequence[FeatureView]) -> Section:
     done = {point: _select_done(found) for point, found in points.items()}
     done = {point: found for point, found in done.items() if found}
     return Section(
+        experiment=scope.experiment,
         title=scope.features_title,
         place=scope.place,
         tables=(_build_methods(scope, points),) if done else (),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from orchestrator.planning.plan import Plan
 from orchestrator.report.model import MISSING, Table, build_row
-from orchestrator.report.results import Results
+from orchestrator.report.results import Results, Scope
 from orchestrator.store.tables import PROVENANCE
 from orchestrator.text import format_duration
 from orchestrator.units import KINDS, SetUnit, Unit, list_tables
@@ -141,12 +141,12 @@ def collect_provenance(results: Results) -> pd.DataFrame:
 def _count_missing(results: Results) -> Iterator[tuple[_MissingPoint, int]]:
     """Yield the number of missing cells of each measurement, trajectory and view."""
     for m in results.measurements:
-        yield _build_point(m.scope.title, "accuracy", m.method, m.ipc, m.network), m.missing
+        yield _build_point(_name_scope(m.scope), "accuracy", m.method, m.ipc, m.network), m.missing
     for t in results.trajectories:
         what = f"accuracy over {t.steps} {'step' if t.steps == 1 else 'steps'}"
-        yield _build_point(t.scope.title, what, t.method, t.ipc, t.network), t.missing
+        yield _build_point(_name_scope(t.scope), what, t.method, t.ipc, t.network), t.missing
     for view in results.views:
-        cell, title = view.cell, view.scope.features_title
+        cell, title = view.cell, _name_scope(view.scope)
         point = _build_point(title, "features", cell.method, cell.ipc, cell.network)
         yield point, int(view.rows.empty)
 
@@ -187,3 +187,7 @@ def _format_dates(rows: pd.DataFrame) -> str:
         return ""
     first, last = f"{finished.min():%Y-%m-%d %H:%M}", f"{finished.max():%Y-%m-%d %H:%M}"
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"
+
+
+def _name_scope(scope: Scope) -> str:
+    return f"{scope.experiment}: {scope.place}"

@@ -1,6 +1,7 @@
 """The report of a plan: what is written, what is left out, and what others can read."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -30,9 +31,7 @@ def test_nothing_done_yet_is_one_sentence(grid, tmp_path, write):
 def test_an_experiment_without_results_is_left_out(small, tmp_path, write):
     small.cell("DM", 1, 0, experiment="other", network="AlexNet")
     files, _ = write(small, tmp_path / "report")
-    assert [section.title for section in files.report.sections] == [
-        "main: digits (test accuracy, protocol paper)"
-    ]
+    assert [section.title for section in files.report.sections] == ["digits: accuracy"]
 
 
 def test_equal_rows_give_equal_reports(small, tmp_path, write):
@@ -79,3 +78,24 @@ def test_reporting_imports_neither_torch_nor_ray():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_findings_come_first_and_versions_last(small, tmp_path, write):
+    files, text = write(small, tmp_path / "report", name="some/where/mine.yaml")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    order = ["mine", "digits: accuracy", "Settings", "Cost", "What ran"]
+    assert [title for title in headings if title in order] == order
+    assert "DM+IID against DM, " in text.split("## ")[0]
+    page = files.html.read_text(encoding="utf-8")
+    assert page.index("DM+IID against DM, ") < page.index("<h2>digits: accuracy</h2>")
+    assert page.index("<h2>Cost</h2>") < page.index("<h2>What ran</h2>")
+
+
+def test_sections_of_equal_titles_name_their_experiment(grid, tmp_path, write):
+    for experiment in ("first", "second"):
+        grid.cell("DM", 1, 0, [0.3], experiment=experiment)
+    files, _ = write(grid, tmp_path / "report")
+    assert [section.title for section in files.report.sections] == [
+        "digits: accuracy (first)",
+        "digits: accuracy (second)",
+    ]

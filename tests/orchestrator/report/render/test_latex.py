@@ -16,8 +16,10 @@ OVERVIEW = Table(
 
 
 def _report(*tables, aggregates=()):
-    title = "paper/main: digits_2 (test accuracy, protocol paper)"
-    section = Section(title=title, place="digits_2", tables=tables, details=())
+    title = "digits_2: accuracy (paper/main)"
+    section = Section(
+        experiment="paper/main", title=title, place="digits_2", tables=tables, details=()
+    )
     others = dict.fromkeys(Report.__dataclass_fields__) | {
         "costs": (OVERVIEW,),
         "overview": OVERVIEW,
@@ -89,12 +91,12 @@ def test_a_long_table_is_cut_into_floats_under_one_number():
 def test_files_of_result_tables_and_a_document_of_them_all(tmp_path):
     across = (Table(slug="reproduction", title="R", header=("a",), rows=(build_row("b"),)),)
     written = write_latex(_report(_table([build_row("DM", 1)]), aggregates=across), tmp_path)
-    names = ["reproduction.tex", "main.tex", "all.tex"]
+    names = ["main.tex", "reproduction.tex", "all.tex"]
     assert [path.relative_to(tmp_path / "latex").as_posix() for path in written] == names
     document = written[-1].read_text()
     assert re.findall(r"\\input\{(.*)\}", document) == names[:-1]
-    assert "Methods $\\times$ IPC, digits\\_2." in written[1].read_text()
-    assert "paper/main" not in written[1].read_text()
+    assert "Methods $\\times$ IPC, digits\\_2." in written[0].read_text()
+    assert "paper/main" not in written[0].read_text()
     assert all(
         path.read_text().startswith("% Needs \\usepackage{booktabs,amsmath,graphicx}")
         for path in written[:-1]

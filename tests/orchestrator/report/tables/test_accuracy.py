@@ -156,9 +156,9 @@ def test_protocols_splits_and_data_sets_never_share_a_table(grid, tmp_path, writ
     assert [
         (section.title, section.tables[0].rows[0][1].text) for section in files.report.sections
     ] == [
-        ("main: digits (test accuracy, protocol paper)", "10.0"),
-        ("main: digits (test accuracy, protocol strict)", "20.0"),
-        ("main: digits (validation accuracy, protocol paper)", "30.0"),
-        ("main: svhn (test accuracy, protocol paper)", "40.0"),
+        ("digits: accuracy", "10.0"),
+        ("digits: accuracy, protocol strict", "20.0"),
+        ("digits: accuracy, validation images", "30.0"),
+        ("svhn: accuracy", "40.0"),
     ]
     assert len({table.slug for table in files.report.tables}) == len(files.report.tables)

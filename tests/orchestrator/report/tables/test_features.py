@@ -63,7 +63,7 @@ def test_means_over_classes_and_sets(grid):
     _view(grid, "DM", 0, _rows(0.0))
     _view(grid, "DM", 1, _rows(1.0))
     (section,) = build_feature_sections(read_results(grid.plan, grid.store))
-    assert section.title == "visualisation: digits (features, protocol paper)"
+    assert section.title == "digits: features"
     (table,) = section.tables
     # After: means over classes 2 and 3 of the two sets.
     assert _texts(table) == [

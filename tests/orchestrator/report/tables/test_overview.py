@@ -6,7 +6,7 @@ def test_overview(small, tmp_path, write, read_table):
     for seed, seconds in ((0, 0.2), (1, 0.3)):
         small.distillation(cells["DM", 10, seed], iterations=100, seconds_per_iteration=seconds)
     _, text = write(small, tmp_path / "report")
-    facts = dict(read_table(text, "space"))
+    facts = dict(read_table(text, "What ran"))
     assert (
         facts["Finished"] == "0 of 4 sets selected, 2 of 6 sets distilled, 9 of 10 sets evaluated"
     )
@@ -20,7 +20,7 @@ def test_missing_cells(small, tmp_path, write, read_table):
     small.cell("IDM", 10, 0)
     files, text = write(small, tmp_path / "report", "my space", overrides=["seeds=2"])
     assert read_table(text, "Methods × IPC on ConvNet")[-1] == ["IDM", "", "–"]
-    title = "main: digits (test accuracy, protocol paper)"
+    title = "main: digits"
     assert read_table(text, "Still missing")[1:] == [
         [title, "accuracy", "DM+IID", "10", "ConvNet", "1"],
         [title, "accuracy", "IDM", "10", "ConvNet", "1"],

@@ -21,7 +21,9 @@ def test_settings_of_each_method(small, tmp_path, write, read_table):
         "2",
         "1,000",
     ]
-    assert dict(read_table(text, "space"))["Changed on the command line"] == "seeds=2, iterations=7"
+    assert (
+        dict(read_table(text, "What ran"))["Changed on the command line"] == "seeds=2, iterations=7"
+    )
 
 
 def test_settings_that_are_seldom_changed_have_a_column_where_they_are(small):
