@@ -39,7 +39,7 @@ from distill_core.distillation.initial_images import make_initial_images
 from distill_core.distillation.objective import DrawIdentity
 from distill_core.distillation.run import ActiveRun, Hooks, SetRun
 from distill_core.distillation.state import CheckpointError, DistillationError, DistillationState
-from distill_core.networks import Network
+from distill_core.networks import Network, uses_batch_statistics
 from distill_core.runtime import chunk_sizes
 from distill_core.runtime.device import get_free_memory
 from distill_core.runtime.execution import ExecutionMode
@@ -283,7 +283,9 @@ class Cohort:
                 self.source.restore(runs[0].state.source, iteration)
             with name_errors(self.settings.base, "draw"):
                 matching = self.source.draw(iteration)
-        results = self._compute_gradients(runs, matching, iteration)
+        extractor = self._draw_extractor(runs, iteration)
+        results = self._compute_gradients(runs, matching, extractor, iteration)
+        self._note_way(runs, matching, extractor)
         for run, result in zip(runs, results, strict=True):
             with (
                 self._seeded("global draws of the update", iteration),
@@ -300,13 +302,31 @@ class Cohort:
         self._share_time(runs)
         return True
 
+    def _note_way(
+        self, runs: Sequence[ActiveRun], matching: MatchingNetwork, extractor: Network | None
+    ) -> None:
+        """Note how this iteration's networks were run, which is known once they were."""
+        passes = self.mode.describe(matching.network)
+        if extractor is not None:
+            with_extractor = self.extractor_mode.describe(extractor)
+            if with_extractor != passes:
+                passes += f"; extractors {with_extractor}"
+        network = matching.network
+        whole = network.training and uses_batch_statistics(network)
+        chunk = len(self.dataset.info.classes) if whole else self.class_chunk
+        for run in runs:
+            run.state.note_way(passes, chunk)
+
     def _compute_gradients(
-        self, runs: Sequence[ActiveRun], matching: MatchingNetwork, iteration: int
+        self,
+        runs: Sequence[ActiveRun],
+        matching: MatchingNetwork,
+        extractor: Network | None,
+        iteration: int,
     ) -> IterationResults:
         images = self.dataset.train
         if self.settings.base is not None:
             require_matching_network(self.settings.base, matching)
-        extractor = self._draw_extractor(runs, iteration)
         indices = images.draw(self._generator("real batch", iteration), self.settings.batch_real)
         draw = draw_augmentation(
             self.settings.dsa_strategy,

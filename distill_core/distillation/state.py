@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,6 +35,17 @@ class Curve:
             known = self.values.setdefault(name, [float("nan")] * len(self.iteration))
             known.append(values.get(name, float("nan")))
         self.iteration.append(iteration)
+
+
+class Way(NamedTuple):
+    """How the networks were run from an iteration on. It changes only rounding."""
+
+    iteration: int
+    """The first one, 0-based."""
+    passes: str
+    """Such as "compiled", or "eager" and why."""
+    class_chunk: int
+    """Classes in memory at once."""
 
 
 _PARTS = ("source", "moments", "losses")
@@ -68,6 +80,9 @@ class DistillationState:
     curve: Curve = field(default_factory=Curve)
     seconds: float = 0.0
     """Time spent so far, including earlier runs."""
+    ways: list[Way] = field(default_factory=list)
+    """How its networks were run; more than one where an attempt continued another differently. A
+    first one after iteration 0 continues a checkpoint that did not say it."""
 
     @classmethod
     def at_start(cls, images: Tensor) -> "DistillationState":
@@ -84,6 +99,11 @@ class DistillationState:
         """Return the state of one custom loss."""
         return _select_part(self.losses, str(place))
 
+    def note_way(self, passes: str, class_chunk: int) -> None:
+        """Note how the next iteration is run, where it differs from the one before."""
+        if not self.ways or self.ways[-1][1:] != (passes, class_chunk):
+            self.ways.append(Way(self.iteration, passes, class_chunk))
+
     def save(self, path: Path) -> None:
         """Write the state as one safetensors file."""
         record = {
@@ -91,6 +111,7 @@ class DistillationState:
             "seconds": self.seconds,
             "curve_iteration": self.curve.iteration,
             "curve_values": self.curve.values,
+            "ways": self.ways,
         }
         tensors = {"images": self.images, "velocity": self.velocity}
         for part in _PARTS:
@@ -116,6 +137,7 @@ class DistillationState:
                 velocity=tensors.pop("velocity"),
                 **{part: _select_part(tensors, part) for part in _PARTS},
                 curve=Curve(iteration=record["curve_iteration"], values=record["curve_values"]),
+                ways=[Way(*way) for way in record.get("ways", [])],
             )
         except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise CheckpointError(

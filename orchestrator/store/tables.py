@@ -111,6 +111,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("curve_gradient_norm", _CURVE),
             ("lambda_mean", pa.float64()),
             ("curves_more", pa.string()),  # of further custom losses, by object, as JSON
+            ("passes", pa.string()),  # how networks ran: compiled, or eager and why
+            ("class_chunk", pa.int64()),  # classes in memory at once; null if `passes` has several
         ]
     ),
     "continual": pa.schema(  # one row per step and network

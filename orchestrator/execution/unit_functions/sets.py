@@ -16,7 +16,7 @@ from distill_core.datasets.load import Dataset
 from distill_core.distillation.coresets import select_coreset
 from distill_core.distillation.loop import distill_cohort
 from distill_core.distillation.run import Hooks, SetRun
-from distill_core.distillation.state import DistillationState
+from distill_core.distillation.state import DistillationState, Way
 from orchestrator.execution.context import UnitContext
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,
@@ -142,7 +142,18 @@ def _finish_set(
         "seconds": state.seconds,
         "seconds_per_iteration": state.seconds / settings.iterations,
     }
-    return row | _build_curve_columns(state)
+    return row | describe_ways(state.ways) | _build_curve_columns(state)
+
+
+def describe_ways(ways: Sequence[Way]) -> dict[str, Any]:
+    """Return the columns that say how the networks of a set were run."""
+    if len(ways) == 1 and ways[0].iteration == 0:
+        return {"passes": ways[0].passes, "class_chunk": ways[0].class_chunk}
+    parts = []
+    for way in ways:
+        since = f"from iteration {way.iteration} on " if way.iteration else ""
+        parts.append(f"{since}{way.passes}, {way.class_chunk} classes at once")
+    return {"passes": " | ".join(parts) or None, "class_chunk": None}
 
 
 LOSS_NAMES = {

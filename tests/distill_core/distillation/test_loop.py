@@ -155,3 +155,25 @@ def test_damaged_checkpoints_are_refused_by_name(tmp_path):
     (tmp_path / "broken").write_bytes(b"\0" * 100)
     with pytest.raises(CheckpointError, match="broken"):
         DistillationState.load(tmp_path / "broken")
+
+
+def test_a_state_says_how_its_networks_were_run_also_after_a_resume(tmp_path, tiny_dataset, pool):
+    def stop(state):
+        state.save(tmp_path / "checkpoint")
+        raise Killed
+
+    begin = {"ipc": 2, "seed": 0, "extractors": pool}
+    due = Hooks(checkpoint_due=lambda: True, checkpoint=stop)
+    with pytest.raises(Killed):
+        distill(tiny_dataset, DM_IID, **begin, class_chunk=2, hooks=due)
+    for chunk, expected in ((2, [(0, 2)]), (1, [(0, 2), (1, 1)])):
+        state = DistillationState.load(tmp_path / "checkpoint")
+        ended = distill(tiny_dataset, DM_IID, **begin, class_chunk=chunk, resume=state)
+        assert [(way.iteration, way.class_chunk) for way in ended.ways] == expected
+        assert all(way.passes == "eager: too short to repay compilation" for way in ended.ways)
+
+
+def test_batch_norm_is_recorded_with_all_classes_at_once(tiny_dataset):
+    settings = replace(DM, network="ConvNetW8D2BN", iterations=1)
+    state = distill(tiny_dataset, settings, ipc=2, seed=0, class_chunk=1)
+    assert [way.class_chunk for way in state.ways] == [3]

@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torchvision.utils import make_grid
 
-from orchestrator.execution.unit_functions.sets import arrange_in_grid
+from distill_core.distillation.state import Way
+from orchestrator.execution.unit_functions.sets import arrange_in_grid, describe_ways
+from orchestrator.store import tables
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -31,3 +34,32 @@ def test_workers_import_neither_torchvision_nor_scikit_learn():
         "assert not {'torchvision', 'sklearn', 'torch._dynamo'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("ways", "passes", "chunk"),
+    [
+        ([Way(0, "eager: short", 10)], "eager: short", 10),
+        (
+            [Way(0, "compiled", 10), Way(300, "eager: short", 5)],
+            "compiled, 10 classes at once | from iteration 300 on eager: short, 5 classes at once",
+            None,
+        ),
+        ([Way(7, "compiled", 3)], "from iteration 7 on compiled, 3 classes at once", None),
+        ([], None, None),  # a finished checkpoint of an earlier version
+    ],
+)
+def test_a_row_says_how_the_networks_of_a_set_were_run(ways, passes, chunk):
+    columns = describe_ways(ways)
+    assert columns == {"passes": passes, "class_chunk": chunk}
+    assert tables.build("distillations", [columns]).num_rows == 1
+
+
+def test_rows_of_sets_from_before_these_columns_are_read_with_nulls(tmp_path):
+    old = tables.build("distillations", [{"key": "00000000000000aa", "method": "DM", "ipc": 3}])
+    old = old.drop_columns(["passes", "class_chunk"])
+    old = old.replace_schema_metadata({"iid_columns": ",".join(old.schema.names)})
+    (tmp_path / "distillations").mkdir()
+    pq.write_table(old, tmp_path / "distillations" / "00000000000000aa.parquet")
+    (row,) = tables.read(tmp_path, "distillations").to_pylist()
+    assert (row["method"], row["ipc"], row["passes"], row["class_chunk"]) == ("DM", 3, None, None)

@@ -109,6 +109,10 @@ def test_pool_then_set_then_evaluation(store, run):
     assert set_row["loss"] == pytest.approx(
         set_row["loss_mean"] + 0.05 * set_row["loss_cc"] + 0.01 * set_row["loss_cm"], rel=1e-4
     )
+    assert (set_row["passes"], set_row["class_chunk"]) == (
+        "eager: too short to repay compilation",
+        10,
+    )
     networks = rows(store, "evaluations")
     assert [row["network_index"] for row in networks] == [0, 1, 2]
     assert all(0 <= row["accuracy"] <= 1 and len(row["class_accuracies"]) == 10 for row in networks)
