@@ -148,7 +148,8 @@ def take_class_steps(
     """
     classes = len(images)
     velocity = momentum**classes * velocity + gradient
-    steps = torch.full((classes,), classes)
+    # Made on the device, since a copy from the CPU would wait for it.
+    steps = torch.full((classes,), classes, device=images.device)
     if last:
         steps = classes - torch.arange(classes, device=images.device)
     reach = (1 - momentum ** steps.to(images)) / (1 - momentum)

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from distill_core.distillation.idm import IDM
+from distill_core.distillation.idm import IDM, take_class_steps
 from distill_core.settings import DistillationSettings, QueueSettings
 
 SETTINGS = DistillationSettings(
@@ -112,3 +114,21 @@ def count_passes(queue):
     for member in queue._members:
         member.network.register_forward_hook(lambda *_: mode.append(1))
     return mode
+
+
+class _Alone(TorchDispatchMode):
+    """Refuses tensors of the CPU: to copy one to a GPU makes the host wait."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves((args, kwargs, result)):
+            assert not isinstance(leaf, torch.Tensor) or leaf.device.type != "cpu", function
+        return result
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_update_never_waits_for_the_device(last):
+    images = torch.empty(3, 2, 1, 8, 8, device="meta")
+    with _Alone():
+        moved, velocity = take_class_steps(images, images, images, lr=0.2, momentum=0.5, last=last)
+    assert moved.shape == velocity.shape == images.shape
