@@ -15,11 +15,14 @@ from distill_core.networks import Network
 from distill_core.runtime.cuda_graphs import ReplayedFunction
 from distill_core.runtime.execution import ExecutionMode, choose_execution_mode
 from distill_core.runtime.precision import autocast, use_precision
-from distill_core.seeds import derive_seed, use_global_seed
+from distill_core.seeds import derive_seed, to_device, use_global_seed
 from distill_core.settings import Precision
 
 Step = Callable[[Tensor, Draw | None], None]
 """One update of the parameters, given indices (B,) on the device and the batch's augmentation."""
+
+READINGS = 200
+"""Times that a long training reads loss and accuracy, each of which waits for the device."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with steps or epochs done, their total, and the latest values by name, often none."""
@@ -94,7 +97,8 @@ def fit(
         labels: classes, int64 (N,), or their probabilities, float32 (N, K), for soft labels.
         schedule: epochs, optimizer and augmentation.
         draws: CPU generator of the order of images and of the augmentation.
-        progress: called after every epoch.
+        progress: called after every epoch; with loss and accuracy after the last one and some that
+            are evenly spaced, which are all of them in a training of less than 2·`READINGS`.
         checkpoints: how the state is saved between epochs, and the state to continue from.
         mode: how the network is run; by default the fastest way for this much training.
 
@@ -113,20 +117,24 @@ def fit(
         _restore_state(checkpoints.resume, network, optimizer, draws)
     step = steps.build_step(optimizer)
     result = Fit(float("nan"), float("nan"))
+    spacing = max(1, schedule.epochs // READINGS)
     with use_precision(schedule.precision):
         for epoch in range(begin, schedule.epochs):
             # Dropout and custom code draw from the global generators.
             with use_global_seed(derive_seed("global draws of training", seed, epoch)):
-                result = steps.run_epoch(step, draws)
+                steps.run_epoch(step, draws)
             if epoch == schedule.drop_after:
                 # A new optimizer, because the drop also clears the momentum.
                 optimizer = _build_optimizer(network, schedule, schedule.lr / 10)
                 step = steps.build_step(optimizer)
-            if progress is not None:
+            done, values = epoch + 1, {}
+            if done == schedule.epochs or (progress is not None and done % spacing == 0):
+                result = steps.read_fit()
                 values = {"loss": result.loss, "accuracy": result.accuracy}
-                progress(epoch + 1, schedule.epochs, values)
-            if epoch + 1 < schedule.epochs and checkpoints.due():
-                checkpoints.save(_capture_state(epoch + 1, network, optimizer, draws))
+            if progress is not None:
+                progress(done, schedule.epochs, values)
+            if done < schedule.epochs and checkpoints.due():
+                checkpoints.save(_capture_state(done, network, optimizer, draws))
     if not math.isfinite(result.loss):
         raise TrainingError(
             f"the training loss is {result.loss} after {schedule.epochs} epochs; lower lr_net"
@@ -187,7 +195,8 @@ class _Steps:
             network, self._first_image, trained, schedule.precision
         )
         self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
-        self.correct, self.loss_sum = torch.zeros(2, device=labels.device)
+        self.sums = torch.zeros(2, device=labels.device)
+        self.correct, self.loss_sum = self.sums.unbind()
 
     def build_step(self, optimizer: torch.optim.Optimizer) -> Step:
         """Return the step that an optimizer takes."""
@@ -207,11 +216,10 @@ class _Steps:
 
         return step
 
-    def run_epoch(self, step: Step, draws: torch.Generator) -> Fit:
-        """Train on all images once, in a new order."""
+    def run_epoch(self, step: Step, draws: torch.Generator) -> None:
+        """Train on all images once, in a new order; nothing waits for the device."""
         count, device = len(self.labels), self.labels.device
-        self.correct.zero_()
-        self.loss_sum.zero_()
+        self.sums.zero_()
         for batch in torch.randperm(count, generator=draws).split(self.schedule.batch):
             draw = draw_augmentation(
                 self.schedule.dsa_strategy,
@@ -221,12 +229,13 @@ class _Steps:
                 device=device,
                 same_op=True,
             )
-            step(batch.to(device, non_blocking=True), draw)
-        return Fit(
-            float(self.correct) / count,
-            float(self.loss_sum) / count,
-            self.mode.describe(self.network),
-        )
+            step(to_device(batch, device), draw)
+
+    def read_fit(self) -> Fit:
+        """Return how the last epoch went, which waits for the device once."""
+        correct, loss_sum = self.sums.tolist()
+        count = len(self.labels)
+        return Fit(correct / count, loss_sum / count, self.mode.describe(self.network))
 
     def _first_image(self) -> Tensor:
         return self.images(torch.zeros(1, dtype=torch.int64, device=self.labels.device))

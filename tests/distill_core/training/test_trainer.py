@@ -10,6 +10,7 @@ from distill_core.networks import build_network
 from distill_core.runtime.execution import captured_mode, compiled_mode, eager_mode
 from distill_core.runtime.winograd import COMPILERS
 from distill_core.settings import EvaluationSettings
+from distill_core.training import trainer
 from distill_core.training.trainer import Checkpoints, Schedule, TrainingError, augment_each, fit
 
 PLAIN = Schedule(
@@ -267,3 +268,35 @@ def test_compiled_steps_agree_with_eager_ones(network):
     assert fast.loss == pytest.approx(plain.loss, rel=1e-3)
     for name, value in expected.items():
         torch.testing.assert_close(parameters[name], value, rtol=1e-3, atol=1e-4)
+
+
+def fit_steps(epochs, monkeypatch, progress=None):
+    """Train on one batch an epoch; return the fit and the number of its readings."""
+    read = []
+    original = trainer._Steps.read_fit
+    monkeypatch.setattr(
+        trainer._Steps, "read_fit", lambda self: read.append(self) or original(self)
+    )
+    network = build_network("MLP", channels=1, classes=2, image_size=4)
+    images = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    schedule = replace(PLAIN, epochs=epochs, lr=0.001)
+    labels, draws = torch.tensor([0, 1] * 3), torch.Generator().manual_seed(0)
+    return fit(network, images.__getitem__, labels, schedule, draws, progress), len(read)
+
+
+def test_a_long_training_reads_its_loss_every_so_often_and_at_the_end(monkeypatch):
+    reported = []
+
+    def progress(epoch, epochs, values):
+        reported.append((epoch, set(values)))
+
+    monkeypatch.setattr(trainer, "READINGS", 4)
+    result, readings = fit_steps(21, monkeypatch, progress)
+    with_values = [epoch for epoch, values in reported if values == {"loss", "accuracy"}]
+    assert [epoch for epoch, _ in reported] == list(range(1, 22))
+    assert with_values == [5, 10, 15, 20, 21] and readings == len(with_values)
+    assert result == fit_steps(21, monkeypatch)[0]
+
+
+def test_without_listener_only_the_end_is_read(monkeypatch):
+    assert fit_steps(7, monkeypatch)[1] == 1
