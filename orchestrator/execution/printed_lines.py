@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +32,22 @@ class _LoggedStream(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.rest, self.lines = "", 0
+        self.is_logging = False
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream."""
+        return self.stream.encoding
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """That of the stream; bytes are not logged."""
+        return self.stream.buffer
 
     def write(self, text: str) -> int:
         self.stream.write(text)
+        if self.is_logging:  # a log that custom code has set up writes here
+            return len(text)
         *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
             self._log_line(line)
@@ -61,7 +74,11 @@ class _LoggedStream(io.TextIOBase):
         if not line:
             return
         self.lines += 1
-        if self.lines <= MAX_LINES:
-            _log.info("printed: %s", line[:MAX_LENGTH])
-        elif self.lines == MAX_LINES + 1:
-            _log.info("printed: more than %d lines; the rest is not logged", MAX_LINES)
+        self.is_logging = True
+        try:
+            if self.lines <= MAX_LINES:
+                _log.info("printed: %s", line[:MAX_LENGTH])
+            elif self.lines == MAX_LINES + 1:
+                _log.info("printed: more than %d lines; the rest is not logged", MAX_LINES)
+        finally:
+            self.is_logging = False

@@ -30,3 +30,17 @@ def test_a_flood_is_cut(caplog, capsys):
             print(number)
     assert len(caplog.messages) == printed_lines.MAX_LINES + 1
     assert "the rest is not logged" in caplog.messages[-1]
+
+
+def test_a_log_of_custom_code_that_writes_to_stderr_does_not_log_itself(caplog, capfd):
+    handler = None
+    with caplog.at_level(logging.INFO, printed_lines.__name__), log_printed_lines():
+        handler = logging.StreamHandler()  # as logging.basicConfig in custom code makes it
+        logging.getLogger(printed_lines.__name__).addHandler(handler)
+        try:
+            print("once", file=sys.stderr)
+            sys.stdout.buffer.write(b"bytes\n")
+        finally:
+            logging.getLogger(printed_lines.__name__).removeHandler(handler)
+    assert caplog.messages == ["printed: once"]
+    assert "Traceback" not in capfd.readouterr().err
