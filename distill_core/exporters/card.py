@@ -116,6 +116,10 @@ def _build_head(dataset: str, known: dict[str, Any], files: dict[str, Any]) -> s
     return _write_head(head)
 
 
+COLLECTION = "Distilled training sets, one configuration each:"
+"""Sentence by which the README of a collection is known."""
+
+
 def build_collection_card(name: str, folders: Mapping[str, str]) -> str:
     """Build the README over several Hugging Face exports: a configuration for each set.
 
@@ -140,7 +144,7 @@ def build_collection_card(name: str, folders: Mapping[str, str]) -> str:
     parts = [
         _write_head(head),
         f"# {name}",
-        "Distilled training sets, one configuration each:",
+        COLLECTION,
         "\n".join(f"- `{config}`: [{folder}]({folder})" for config, folder in folders.items()),
         f'```python\nload_dataset("<this folder>", {json.dumps(example)})\n```',
     ]

@@ -16,12 +16,12 @@ from rich.text import Text
 
 from distill_core.evaluation.evaluate import TrainingSet, evaluate_network
 from distill_core.exporters import Accuracy, ExportError, Format, export, find_format
-from distill_core.exporters.card import build_collection_card
-from distill_core.exporters.export import CARD, METADATA
+from distill_core.exporters.export import CARD
 from distill_core.exporters.hf import HF
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import summarize_accuracies
+from orchestrator.cli.export_collection import require_free_card, write_collection
 from orchestrator.cli.run import check_data
 from orchestrator.errors import StoreError, missing_store_error
 from orchestrator.execution.unit_functions.inputs import (
@@ -89,6 +89,9 @@ def export_sets(
     if not store.exists():
         raise missing_store_error(store.address)
     jobs = _build_jobs(what, request, out, store, console)
+    is_collection = chosen is HF and out not in (job.folder for job in jobs)
+    if is_collection:
+        require_free_card(out)
     if check:
         check_data((job.unit.dataset for job in jobs), data, download=False)
         for job in jobs:
@@ -108,25 +111,10 @@ def export_sets(
             console.print(line, highlight=False, markup=False)
         if check:
             inside &= _check_export(job, chosen, store, data, console)
-    if chosen is HF and out not in (job.folder for job in jobs):
-        _write_collection(out, request.name, jobs)
+    if is_collection:
+        write_collection(out, request.name, (job.folder for job in jobs))
         console.print(f"{chosen.name}: {out / CARD}", highlight=False, markup=False, soft_wrap=True)
     return 0 if inside else 1
-
-
-def _write_collection(out: Path, name: str, jobs: Sequence[ExportJob]) -> None:
-    """Write the card over the sets of a space: a configuration per set, earlier exports included.
-
-    Raises:
-        ExportError: the file cannot be written.
-    """
-    folders = {job.folder.relative_to(out) for job in jobs}
-    folders |= {path.parent.relative_to(out) for path in out.rglob(METADATA)}
-    configs = {"-".join(folder.parts): folder.as_posix() for folder in sorted(folders)}
-    try:
-        (out / CARD).write_text(build_collection_card(name, configs), encoding="utf-8")
-    except OSError as error:
-        raise ExportError(f"{out / CARD} cannot be written: {error.strerror}") from error
 
 
 def _build_jobs(

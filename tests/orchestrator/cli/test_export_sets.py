@@ -153,6 +153,22 @@ def test_the_sets_of_a_space_lie_in_folders_of_their_names(iid, tmp_path):
     )
 
 
+def test_a_readme_of_something_else_is_never_replaced(iid, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    arguments = (tmp_path / "tiny.yaml", "--format", "hf", "--out", tmp_path / "out")
+    card = tmp_path / "out" / "README.md"
+    for _ in range(2):  # that of an earlier export is
+        result = iid(*arguments)
+        assert result.exit_code == 0, result.output
+    (tmp_path / "out" / "mtt-set").mkdir()
+    (tmp_path / "out" / "mtt-set" / "metadata.json").write_text('{"format": "mtt"}')
+    assert iid(*arguments).exit_code == 0 and "mtt-set" not in card.read_text()
+    card.write_text("# My project")
+    result = iid(*arguments)
+    assert result.exit_code == 2 and "is of something else" in result.output
+    assert card.read_text() == "# My project"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
