@@ -60,8 +60,8 @@ def judge(
     """
     values = [contrast.value for contrast in contrasts]
     place = values.index(max(values) if largest else min(values))
-    # A single set says nothing about others, so its error does not decide.
-    estimates = [each.estimate for each in contrasts if each.sets > 1 and each.estimate]
+    # A single set says nothing about others, so its error does not decide; nor do sets that agree.
+    estimates = [each.estimate for each in contrasts if each.is_decisive and each.estimate]
     if len(estimates) < len(contrasts):
         shown = [each.estimate for each in contrasts if each.estimate is not None]
         interval = _compute_interval(shown, largest) if len(shown) == len(contrasts) else None

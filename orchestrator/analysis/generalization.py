@@ -32,11 +32,20 @@ class Contrast:
     """None where the error is unknown."""
     sets: int
     """Sets that it comes from. With one, the error is that of networks alone."""
+    is_exact: bool = False
+    """Whether it has no error by definition, as the difference of a method from itself."""
 
     @property
     def interval(self) -> Interval | None:
         """The 95 % interval; None where the error is unknown."""
         return None if self.estimate is None else self.estimate.compute_interval()
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether it says something about other sets: there are several, and they differ."""
+        if self.is_exact or self.estimate is None:
+            return self.is_exact
+        return self.sets > 1 and self.estimate.has_error
 
 
 def contrast_sets(terms: Sequence[tuple[float, BySeed]]) -> Contrast | None:

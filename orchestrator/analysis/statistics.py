@@ -39,6 +39,15 @@ class Estimate:
     freedom: float
     """Degrees of freedom of the standard error."""
 
+    @property
+    def has_error(self) -> bool:
+        """Whether the numbers differ.
+
+        Accuracies are counts of images, so a few numbers can agree by chance. Their spread is then
+        unknown, not zero.
+        """
+        return self.error > 0
+
     def compute_interval(self, confidence: float = CONFIDENCE) -> Interval:
         """Return the two-sided interval."""
         margin = self.compute_margin((1 - confidence) / 2)
@@ -190,7 +199,8 @@ def excludes(interval: Interval | None, number: float = 0.0) -> bool:
 def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
     """Return whether a group's mean clearly differs from zero: its interval excludes zero.
 
-    With one set the result is False, because nothing is known of other sets.
+    With one set, or with numbers that all agree, the result is False, because nothing is known of
+    other sets.
 
     Args:
         group: one array of shape (networks,) per set, such as paired differences.
@@ -199,7 +209,10 @@ def differs_from_zero(group: Group, *, confidence: float = CONFIDENCE) -> bool:
     Raises:
         StatisticsError: as in `summarize`.
     """
-    return len(group) > 1 and excludes(mean_interval(group, confidence=confidence))
+    estimate = estimate_mean(group)
+    if len(group) < 2 or estimate is None or not estimate.has_error:
+        return False
+    return excludes(estimate.compute_interval(confidence))
 
 
 def paired_differences(

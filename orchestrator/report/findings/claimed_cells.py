@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.analysis.generalization import Contrast, compute_drop
-from orchestrator.analysis.statistics import estimate_mean, paired_differences, pool
+from orchestrator.analysis.statistics import Estimate, estimate_mean, paired_differences, pool
 from orchestrator.report.findings.architectures import (
     Transfer,
     TransferGroup,
@@ -33,21 +33,23 @@ class ClaimedCell:
 
 
 def collect_cells(results: Results, claim: Claim) -> list[ClaimedCell]:
-    """Return the planned cells of a claim, each once: with most sets where it is there twice.
+    """Return the planned cells of a claim, each once.
 
-    A published claim is about test images under protocol paper.
+    Where one is there twice, a comparable one is taken, and of these the one with most sets. A
+    published claim is about test images under protocol paper.
     """
     best: dict[tuple[str, str], ClaimedCell] = {}
     found = _list_pairs(results, claim) if claim.pairs else _list_drops(results, claim)
     for cell in found:
         other = best.get((cell.dataset, cell.label))
-        if other is None or _count_sets(cell) > _count_sets(other):
+        if other is None or _rank(cell) > _rank(other):
             best[cell.dataset, cell.label] = cell
     return list(best.values())
 
 
-def _count_sets(cell: ClaimedCell) -> int:
-    return 0 if cell.contrast is None else cell.contrast.sets
+def _rank(cell: ClaimedCell) -> tuple[bool, int]:
+    """Return what a cell is chosen by; one without results comes last."""
+    return (False, 0) if cell.contrast is None else (not cell.differing, cell.contrast.sets)
 
 
 def _is_wanted(claim: Claim, scope: Scope, ipc: int | None) -> bool:
@@ -108,6 +110,9 @@ def _subtract(first: Measurement, second: Measurement) -> Contrast | None:
     group = paired_differences(first.accuracies, second.accuracies)
     if not group:
         return None
+    if first.planned_keys == second.planned_keys:
+        same = Estimate(value=0.0, error=0.0, freedom=1)
+        return Contrast(value=0.0, estimate=same, sets=len(group), is_exact=True)
     value = float(pool(group).mean())
     return Contrast(value=value, estimate=estimate_mean(group), sets=len(group))
 

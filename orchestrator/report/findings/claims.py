@@ -136,6 +136,8 @@ def _describe(finding: _Finding, judgment: Judgment, contrasts: Sequence[Contras
         return judgment.ruling
     if min(contrast.sets for contrast in contrasts) < 2:
         return "undecided: one seed says nothing about others"
+    if not all(contrast.is_decisive for contrast in contrasts):
+        return "undecided: the seeds agree exactly, so their spread is not known"
     if judgment.more_sets is not None:
         seeds = "seed" if judgment.more_sets == 1 else "seeds"
         return f"undecided: {judgment.more_sets:,} more {seeds} would decide"

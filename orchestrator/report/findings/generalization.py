@@ -194,7 +194,7 @@ def _build_mean_and_largest(transfer: Transfer) -> tuple[TableEntry, TableEntry]
         return mean, TableEntry(text=MISSING)
     place, interval = compute_largest(known)
     text = _format(known[place].value, interval)
-    is_clear = min(drop.sets for drop in known) > 1 and excludes(interval)
+    is_clear = all(drop.is_decisive for drop in known) and excludes(interval)
     largest = TableEntry(text=text, emphasis="clear" if is_clear else None, keys=transfer.keys)
     return mean, largest
 
@@ -233,7 +233,7 @@ def _build_relative(
 def _build_entry(contrast: Contrast | None, keys: tuple[str, ...]) -> TableEntry:
     if contrast is None:
         return TableEntry(text=MISSING)
-    is_clear = contrast.sets > 1 and excludes(contrast.interval)
+    is_clear = contrast.is_decisive and excludes(contrast.interval)
     return TableEntry(
         text=_format(contrast.value, contrast.interval),
         emphasis="clear" if is_clear else None,

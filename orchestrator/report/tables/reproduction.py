@@ -96,6 +96,8 @@ def build_verdict(measurement: Measurement, published: Published | None, differi
     if measurement.summary.interval is None:
         return "one network: no interval"
     low, high = measurement.summary.interval
+    if low == high:
+        return "all equal: no interval"
     # The published interval is not known, so the verdict is on the published mean alone.
     if low > published.accuracy:
         return "above"

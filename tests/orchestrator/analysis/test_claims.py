@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from orchestrator.analysis.claims import Bound, count_more_sets, judge
-from orchestrator.analysis.generalization import Contrast
+from orchestrator.analysis.generalization import Contrast, contrast_sets
 from orchestrator.analysis.statistics import Estimate, estimate_mean
 
 AT_LEAST_1 = Bound(value=1.0, is_upper=False)
@@ -79,6 +79,15 @@ def test_one_set_decides_nothing():
     assert judgment.interval is not None, "that of the networks is shown"
     unknown = Contrast(value=5.0, estimate=None, sets=1)
     assert judge([unknown], AT_LEAST_1, largest=False).interval is None
+
+
+def test_sets_that_agree_exactly_decide_nothing():
+    alike = contrast_sets([(1.0, {0: [0.7], 1: [0.8]}), (-1.0, {0: [0.7], 1: [0.8]})])
+    assert (alike.value, alike.sets, alike.is_decisive) == (0.0, 2, False)
+    judgment = judge([alike], Bound(value=0.0, is_upper=False), largest=False)
+    assert (judgment.ruling, judgment.more_sets) == ("undecided", None)
+    with_others = judge([alike, _contrast(1.9)], AT_LEAST_1, largest=True)
+    assert with_others.ruling == "undecided"
 
 
 def test_the_number_of_more_sets_is_the_smallest_that_decides():

@@ -50,6 +50,13 @@ def test_an_undecided_claim_becomes_decided_when_seeds_are_added(grid):
     assert _verdict(grid) == "supported"
 
 
+def test_seeds_that_agree_exactly_decide_nothing(grid):
+    for seed in range(2):
+        grid.cell("DM", 10, seed, [0.50])
+        grid.cell("DM+IID", 10, seed, [0.53125])
+    assert _verdict(grid) == "undecided: the seeds agree exactly, so their spread is not known"
+
+
 def test_numbers_are_those_of_the_raw_rows(grid):
     for seed in range(5):
         _add(grid, seed, DIFFERENCES[seed])
@@ -81,8 +88,9 @@ def test_a_claim_without_a_size_has_to_hold_at_every_size(grid):
 
 def test_drops_are_claimed_too(grid):
     for seed in range(3):
-        for network, mean in (("ConvNet", 0.5), ("VGG11", 0.49), ("AlexNet", 0.47)):
-            grid.cell("DM", 10, seed, [mean + 0.001 * seed * len(network)], network=network)
+        means = {"ConvNet": 0.5, "VGG11": 0.49 - 0.002 * seed, "AlexNet": 0.47 - 0.0001 * seed}
+        for network, mean in means.items():
+            grid.cell("DM", 10, seed, [mean + 0.007 * seed], network=network)
     claim = Claim(text="small drop", drops=("DM",), at_most=2.0)
     row = _rows(grid, claim)["small drop"]
     assert row[2].text.startswith("largest of 2: +3.0")
@@ -126,8 +134,8 @@ GAINS = "gains up to 6.6 points over the base on CIFAR-10"
 def judged(grid, tmp_path):
     """Makes the verdicts of a space with the published settings, from gains by method and IPC."""
 
-    def make(gains, *overrides):
-        (tmp_path / "space.yaml").write_text(SPACE)
+    def make(gains, *overrides, more=""):
+        (tmp_path / "space.yaml").write_text(SPACE + more)
         plan = make_plan(load_space(tmp_path / "space.yaml", overrides))
         for cell in plan.cells:
             gain = gains.get((cell.method, cell.ipc))
@@ -156,6 +164,13 @@ def test_a_missing_cell_keeps_an_up_to_claim_from_being_contradicted(judged):
     base = {(method, ipc): 0.0 for method in ("DM", "IDM") for ipc in (1, 10, 50)}
     row = judged(base | {("DM+IID", 10): 0.01})[GAINS]
     assert row[1].text == "undecided: 2 of 6 cells measured"
+
+
+def test_a_comparable_cell_is_taken_before_one_of_more_seeds(judged):
+    head = "  - {name: short, methods: [DM, DM+IID], ipc: 10, seeds: 5,"
+    other = f"{head} distillation: {{iterations: 5}}}}\n"
+    rows = judged({("DM", 10): 0.0, ("DM+IID", 10): 0.09}, more=other)
+    assert not rows[GAINS][1].text.startswith("not comparable")
 
 
 def test_other_settings_are_named(judged):
