@@ -1,5 +1,8 @@
 """Power against simulation and against a published table."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -33,3 +36,9 @@ def test_one_set_sees_nothing_and_no_spread_sees_everything():
     assert find_detectable_difference(0.7, 1) is None
     assert find_detectable_difference(0.0, 5) == 0.0
     assert compute_power(1000.0, 1.0, 5) == 1.0
+
+
+def test_plans_do_not_wait_for_the_optimizers_of_scipy():
+    code = "import sys, orchestrator.planning.power; print('scipy.optimize' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
