@@ -140,6 +140,11 @@ class ReplayedIterations:
         self._settings: tuple[DistillationSettings, ...] = ()
         self._replayed: ReplayedFunction[_IterationKind, IterationResults] = self._build_replayed()
 
+    @property
+    def failure(self) -> str | None:
+        """Why iterations are not replayed any more; None where no capture has failed."""
+        return self._replayed.failure
+
     def __call__(self, iteration: Iteration) -> IterationResults:
         """Compute one iteration's gradients."""
         if any(iteration.losses):

@@ -306,7 +306,9 @@ class Cohort:
         self, runs: Sequence[ActiveRun], matching: MatchingNetwork, extractor: Network | None
     ) -> None:
         """Note how this iteration's networks were run, which is known once they were."""
-        passes = self.mode.describe(matching.network)
+        compute = self._compute
+        failure = compute.failure if isinstance(compute, ReplayedIterations) else None
+        passes = self.mode.describe(matching.network, failure)
         if extractor is not None:
             with_extractor = self.extractor_mode.describe(extractor)
             if with_extractor != passes:

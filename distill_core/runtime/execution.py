@@ -59,8 +59,15 @@ class ExecutionMode:
         """Whether networks run operation by operation."""
         return self.run is _run_network
 
-    def describe(self, network: Network) -> str:
-        """Describe how a network was run, and why."""
+    def describe(self, network: Network, failure: str | None = None) -> str:
+        """Describe how a network was run, and why.
+
+        Args:
+            network: as it was run.
+            failure: why a capture failed; None where none did.
+        """
+        if failure is not None:
+            return f"eager: no CUDA graph ({failure})"
         return self.failed.get(repr(network), self.reason) if self.failed else self.reason
 
 

@@ -195,6 +195,7 @@ class _Steps:
             network, self._first_image, trained, schedule.precision
         )
         self.size = 0 if schedule.dsa_strategy == "none" else self._first_image().shape[-1]
+        self.replayed: ReplayedFunction[_StepKind, None] | None = None
         self.sums = torch.zeros(2, device=labels.device)
         self.correct, self.loss_sum = self.sums.unbind()
 
@@ -208,7 +209,7 @@ class _Steps:
             draw = None if kind.ops is None else Draw.from_tensors(kind.ops, drawn)
             self._take(optimizer, index, draw)
 
-        replayed = ReplayedFunction(work, self.mode.capture())
+        replayed = self.replayed = ReplayedFunction(work, self.mode.capture())
 
         def step(index: Tensor, draw: Draw | None) -> None:
             ops, drawn = (None, []) if draw is None else (draw.ops, draw.tensors())
@@ -235,7 +236,9 @@ class _Steps:
         """Return how the last epoch went, which waits for the device once."""
         correct, loss_sum = self.sums.tolist()
         count = len(self.labels)
-        return Fit(correct / count, loss_sum / count, self.mode.describe(self.network))
+        failure = None if self.replayed is None else self.replayed.failure
+        passes = self.mode.describe(self.network, failure)
+        return Fit(correct / count, loss_sum / count, passes)
 
     def _first_image(self) -> Tensor:
         return self.images(torch.zeros(1, dtype=torch.int64, device=self.labels.device))

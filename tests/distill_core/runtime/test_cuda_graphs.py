@@ -15,6 +15,7 @@ from distill_core.distillation.gradients import Iteration, compute_iteration
 from distill_core.distillation.network_queue import QueueMember, take_train_step
 from distill_core.networks import build_network
 from distill_core.runtime import chunk_sizes
+from distill_core.runtime.cuda_graphs import ReplayedFunction, capture_on_gpu
 from distill_core.runtime.execution import eager_mode
 from distill_core.settings import DSA_ALL, DistillationSettings, QueueSettings
 from distill_core.training.trainer import Schedule, _build_optimizer, _Steps
@@ -150,3 +151,59 @@ def test_a_step_of_training(data, soft):
         steps.build_step(optimizer)(index, drawn)
         with Alone():
             steps.build_step(optimizer)(index, drawn)
+
+
+def test_a_failed_capture_makes_the_stream_of_before_the_current_one(monkeypatch):
+    current = ["before"]
+
+    class Graph:
+        """Fails like torch's, which switches the stream before the capture begins."""
+
+        def __init__(self, graph, pool):
+            pass
+
+        def __enter__(self):
+            current[0] = "capturing"
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+        def __exit__(self, *_):
+            raise AssertionError
+
+    fakes = {
+        "graph": Graph,
+        "CUDAGraph": object,
+        "graph_pool_handle": object,
+        "current_stream": lambda: current[0],
+        "set_stream": lambda stream: current.__setitem__(0, stream),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    capture = capture_on_gpu()
+    with pytest.raises(RuntimeError, match="not permitted"):
+        capture(lambda: None)
+    assert current == ["before"]
+
+
+def test_a_failed_capture_is_told_once_and_the_work_goes_on_without(caplog):
+    attempts = []
+
+    def refuse(work):
+        attempts.append(work)
+        raise RuntimeError("CUDA error: out of memory")
+
+    replayed = ReplayedFunction(lambda kind, inputs: kind * inputs[0], refuse)
+    results = [float(replayed(kind, [torch.tensor(2.0)])) for kind in (1, 1, 3, 3, 1)]
+    assert results == [2, 2, 6, 6, 2] and len(attempts) == 1
+    assert replayed.failure == "RuntimeError: CUDA error: out of memory"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert eager_mode("").describe(None, replayed.failure).startswith("eager: no CUDA graph (Run")
+
+
+def test_errors_of_the_work_itself_are_not_taken_for_failed_captures():
+    def capture(work):
+        raise ValueError("of the work")
+
+    replayed = ReplayedFunction(lambda kind, inputs: None, capture)
+    replayed(1, [])
+    with pytest.raises(ValueError, match="of the work"):
+        replayed(1, [])

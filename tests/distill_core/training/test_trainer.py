@@ -300,3 +300,18 @@ def test_a_long_training_reads_its_loss_every_so_often_and_at_the_end(monkeypatc
 
 def test_without_listener_only_the_end_is_read(monkeypatch):
     assert fit_steps(7, monkeypatch)[1] == 1
+
+
+def test_a_failed_capture_is_recorded_and_changes_nothing():
+    def refuse(work):
+        raise RuntimeError("no capture")
+
+    results = []
+    for capture in (None, lambda: refuse):
+        network = build_network("MLP", channels=1, classes=2, image_size=4)
+        images = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+        mode = replace(captured_mode(), capture=capture)
+        labels, draws = torch.tensor([0, 1] * 3), torch.Generator().manual_seed(0)
+        results.append(fit(network, images.__getitem__, labels, PLAIN, draws, mode=mode))
+    assert replace(results[1], mode="captured") == results[0]
+    assert results[1].mode == "eager: no CUDA graph (RuntimeError: no capture)"
