@@ -224,10 +224,11 @@ def _check_objective(settings: DistillationSettings) -> None:
     Raises:
         DistillationError: all weights are zero.
     """
-    terms = (settings.lambda_mean, settings.lambda_cc, settings.lambda_cm)
-    if not any(terms) and not settings.custom_losses:
+    weights = [settings.lambda_mean, settings.lambda_cc, settings.lambda_cm]
+    weights += [term.weight for term in settings.loss_terms]
+    if not any(weights):
         raise DistillationError(
-            "lambda_mean is 0, and there is no other loss: nothing would be minimized"
+            "lambda_mean is 0, and no other loss has a weight: nothing would be minimized"
         )
 
 

@@ -12,6 +12,8 @@ FILE = "metadata.json"
 NAMES = {"dc": "dc.pt", "mtt": "images_best.pt", "ddranking": "images.pt"}
 """The file with the images, in formats of files."""
 _EIGHT_BITS = ("imagefolder", "hf")
+_LAYOUTS = {"safetensors": ("own",), "ddranking": ("ddranking", "mtt")}
+"""Layouts that a format is recognized as, where that is not its own name alone."""
 _MAX_BYTES = 2**24
 
 
@@ -48,8 +50,13 @@ def read_description(folder: Path) -> Description | None:
 
 
 def apply_description(found: FoundSets, description: Description) -> FoundSets:
-    """Return sets with what the metadata says; unchanged if it is about other images."""
-    if len(found.sets) != 1 or description.shape != _describe_shape(found.sets[0]):
+    """Return sets with what the metadata says; unchanged if it is about other images.
+
+    Images that were stored anew in another layout may have other values, so they are others too.
+    """
+    layouts = _LAYOUTS.get(description.kind, (description.kind,))
+    is_this = found.layout in layouts and len(found.sets) == 1
+    if not is_this or description.shape != _describe_shape(found.sets[0]):
         note = f"{FILE} is about other images and was left out"
         sets = tuple(replace(raw, notes=(*raw.notes, note)) for raw in found.sets)
         return replace(found, sets=sets)

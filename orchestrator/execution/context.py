@@ -155,13 +155,13 @@ class UnitContext:
         """
         self._store.check_fingerprint(self._unit.dataset, fingerprint, classes)
 
-    def claim_extractor(self, pool: str, index: int, file: str, digest: str) -> None:
+    def claim_extractor(self, place: tuple[str, ...], index: int, file: str, digest: str) -> None:
         """Refuse a file of a user's pool whose place was another's, or that has another place.
 
         Raises:
             StoreError: so it is.
         """
-        self._store.claim_extractor(pool, index, file, digest)
+        self._store.claim_extractor(place, index, file, digest)
 
     def report_progress(
         self, step: int, total: int, values: Mapping[str, SupportsFloat] | None = None

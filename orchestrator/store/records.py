@@ -1,6 +1,7 @@
 """Records of a store: the images behind a data set's name, and what launches set out to do."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,7 +76,9 @@ def refuse_other_images(
         )
 
 
-def claim_extractor(storage: Storage, pool: str, index: int, file: str, digest: str) -> None:
+def claim_extractor(
+    storage: Storage, place: tuple[str, ...], index: int, file: str, digest: str
+) -> None:
     """Remember which file is which network of a user's pool, and refuse another one.
 
     Networks of a pool are known by their place among its files. So a file that is added or removed
@@ -83,7 +86,7 @@ def claim_extractor(storage: Storage, pool: str, index: int, file: str, digest: 
 
     Args:
         storage: where the store is.
-        pool: the user's name for the pool.
+        place: data set, architecture, and the user's name for the pool, as units' keys have them.
         index: the network's number.
         file: name of its file.
         digest: SHA-256 of the file.
@@ -91,7 +94,8 @@ def claim_extractor(storage: Storage, pool: str, index: int, file: str, digest: 
     Raises:
         StoreError: the number was another file's, or the file has another number.
     """
-    folder = f"pools/{hashlib.sha256(pool.encode()).hexdigest()[:16]}"
+    *_, pool = place
+    folder = f"pools/{hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]}"
     for name, key, wanted in (
         (f"{folder}/{index}.json", "sha256", digest),
         (f"{folder}/{digest}.json", "index", index),

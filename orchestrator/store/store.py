@@ -303,9 +303,9 @@ class Store:
         records.refuse_other_images(self.storage, dataset, fingerprint, known)
         return known.get("classes")
 
-    def claim_extractor(self, pool: str, index: int, file: str, digest: str) -> None:
+    def claim_extractor(self, place: tuple[str, ...], index: int, file: str, digest: str) -> None:
         """Remember a network of a user's pool; see `records.claim_extractor`."""
-        records.claim_extractor(self.storage, pool, index, file, digest)
+        records.claim_extractor(self.storage, place, index, file, digest)
 
     def write_run(
         self, run: str, record: Mapping[str, object], units: Mapping[str, Unit]

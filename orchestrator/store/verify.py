@@ -287,7 +287,7 @@ def _build_unreadable(name: str, error: Exception) -> Finding:
 
 
 def _check_records(storage: Storage) -> Iterator[Finding]:
-    for folder in ("datasets", "plans", "runs"):
+    for folder in ("datasets", "plans", "runs", "pools"):
         for name in _files_in(storage, folder, ".json"):
             if (problem := _check_record(storage, name)) is not None:
                 yield Finding(place=name, problem=problem, action="set aside")
@@ -311,8 +311,8 @@ def _check_checkpoints(storage: Storage) -> Iterator[Finding]:
 
 
 def _files_in(storage: Storage, folder: str, suffix: str) -> list[str]:
-    """Return the names of files; of tables those one folder down, without hidden ones."""
-    depth = 2 if folder == "tables" else 1
+    """Return the names of files; of tables and pools those one folder down, without hidden ones."""
+    depth = 2 if folder in ("tables", "pools") else 1
     found = []
     for name in sorted(storage.entries(folder)):
         path = PurePosixPath(name)

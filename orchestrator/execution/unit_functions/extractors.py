@@ -66,6 +66,7 @@ def import_extractor(unit: ImportExtractor, dataset: Dataset, context: UnitConte
     network = import_parameters(
         file, unit.network, get_training_data(dataset, unit).info, context.device
     )
-    context.claim_extractor(unit.pool, unit.index, file.name, compute_digest([file], file.parent))
+    place = (unit.dataset.name, str(unit.dataset.version), unit.network, unit.pool)
+    context.claim_extractor(place, unit.index, file.name, compute_digest([file], file.parent))
     save_parameters(network, context.workdir / PARAMETERS_FILE)
     return [{"network": unit.network, "index": unit.index, "seconds": time.monotonic() - began}]

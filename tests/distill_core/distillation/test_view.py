@@ -184,6 +184,11 @@ def test_what_cannot_work_is_refused(tiny_dataset, settings, message):
         distill(tiny_dataset, settings, ipc=2, seed=0)
 
 
+def test_losses_without_weight_are_nothing_to_minimize(tiny_dataset):
+    with pytest.raises(DistillationError, match="nothing would be minimized"):
+        distill(tiny_dataset, named("drawn", lambda_mean=0.0, lambda_loss=0.0), ipc=2, seed=0)
+
+
 def test_nothing_to_minimize_is_refused(tiny_dataset):
     with pytest.raises(DistillationError, match="nothing would be minimized"):
         distill(tiny_dataset, replace(BASE, lambda_mean=0.0), ipc=2, seed=0)

@@ -97,3 +97,17 @@ def test_metadata_beside_other_files_is_not_believed(digits, tmp_path):
     torch.save(torch.arange(10).repeat(2), tmp_path / "out" / "labels_best.pt")
     with pytest.raises(ImportSetError, match="--zca yes or no"):
         take(tmp_path / "out", digits)
+
+
+def test_metadata_says_nothing_of_images_in_another_layout(digits, tmp_path):
+    """The same images, saved again as class folders in 8 bits beside a file of floats' metadata."""
+    indices = torch.stack([torch.arange(offset, offset + 2) for offset in digits.train.offsets])
+    source = build_synthetic_set(
+        digits.train.normalized(indices), digits.info, method="DM", partition=1
+    )
+    export(source, FORMATS["imagefolder"], tmp_path / "out")
+    metadata = tmp_path / "out" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"imagefolder"', '"mtt"'))
+    found = recognize(tmp_path / "out")
+    assert not found.sets[0].trusted
+    assert "metadata.json is about other images and was left out" in found.sets[0].notes

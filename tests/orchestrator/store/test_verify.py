@@ -195,6 +195,7 @@ def test_rows_of_no_unit_and_damaged_records_are_set_aside(made):
         "runs/half.json": b"{",
         "plans/half.json": b"[]",
         "datasets/half@1.json": b"{}",
+        "pools/0123456789abcdef/0.json": b"",
         "checkpoints/distill/0123456789abcdef/" + "0" * 64 + ".checkpoint": b"x",
     }
     for place, content in damaged.items():
