@@ -4,10 +4,8 @@ import functools
 import re
 
 from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 _FAMILY = "DejaVu Sans"
@@ -47,13 +45,26 @@ def find_families() -> tuple[str, ...]:
 
 def make_drawable(figure: Figure) -> None:
     """Rewrite the texts of a figure that cannot be drawn as they are."""
-    for ax in figure.findobj(Axes):
+    if figure.get_suptitle():
+        figure.suptitle(write_drawable(figure.get_suptitle()))
+    texts = list(figure.texts)
+    legends = list(figure.legends)
+    for ax in figure.axes:
+        texts += ax.texts
+        legends += [legend] if (legend := ax.get_legend()) else []
+        for place in ("left", "center", "right"):
+            if title := ax.get_title(loc=place):
+                ax.set_title(write_drawable(title), loc=place)
+        # Not `findobj`: it makes every tick of every axis, which takes longer than the rest.
         for axis in (ax.xaxis, ax.yaxis):
+            texts.append(axis.label)
             formatter = axis.get_major_formatter()
             # Named ticks get their labels from a function, anew whenever a figure is drawn.
             if isinstance(formatter, FuncFormatter):
                 axis.set_major_formatter(_wrap(formatter))
-    for text in figure.findobj(Text):
+    for legend in legends:
+        texts += legend.get_texts()
+    for text in texts:
         text.set_text(write_drawable(text.get_text()))
 
 

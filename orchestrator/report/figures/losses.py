@@ -33,6 +33,7 @@ _LOSSES = {
     "curve_loss_cc": "Class centralization",
     "curve_loss_cm": "Covariance matching",
     "curve_loss_ce": "Cross entropy",
+    "curve_loss_own": "Custom loss",
 }
 _SMOOTHED_PARTS = 40
 """A curve is smoothed over one part in this many of its length."""

@@ -86,6 +86,14 @@ def create_figure(width: float, height: float, dpi: int = 160) -> Figure:
     return figure
 
 
+def _fix_layout(figure: Figure) -> None:
+    """Lay a figure out once, where every file of it would do so anew, which takes most time."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def save_figure(figure: Figure, path: Path, *, colors: int | None = None) -> Path:
     """Write a figure in the format of the path's suffix; equal figures give equal files.
 
@@ -97,6 +105,7 @@ def save_figure(figure: Figure, path: Path, *, colors: int | None = None) -> Pat
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     make_drawable(figure)
+    _fix_layout(figure)
     # Date and software would make files of equal figures differ.
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None})

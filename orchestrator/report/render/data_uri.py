@@ -9,6 +9,8 @@ from PIL import Image
 
 MAX_BYTES = 400_000
 """What one picture may take in a page."""
+_EFFORT = 30
+"""Of lossless compression; more takes seconds and saves a few percent."""
 _QUALITY = 80
 _SHRINK = 0.8
 _MAX_SIDE = 16_383
@@ -39,7 +41,8 @@ def encode_picture(path: Path, max_bytes: int = MAX_BYTES) -> EncodedPicture:
     with Image.open(path) as file:
         image = file.convert("RGB")
     width, height = image.size
-    data = _encode_webp(image, lossless=True) if max(image.size) <= _MAX_SIDE else b""
+    is_small = max(image.size) <= _MAX_SIDE
+    data = _encode_webp(image, lossless=True, quality=_EFFORT) if is_small else b""
     is_exact = 0 < len(data) <= max_bytes
     if not is_exact:
         data = _encode_with_loss(image, max_bytes)

@@ -81,3 +81,10 @@ def test_every_method_has_its_color_whatever_else_is_drawn():
     assert len(set(every.values())) == len(METHODS)
     assert assign_colors(["IDM"])["IDM"] == every["IDM"]
     assert len(set(assign_colors(["new", "newer", "DM"]).values())) == 3
+
+
+def test_a_custom_loss_has_its_curve(grid):
+    cell = grid.cell("DM+my_losses:spread", 10, 0, [0.5])
+    grid.distillation(cell, curve_iteration=[0, 1], curve_loss_own=[2.0, 1.0])
+    found = build_loss_curves(read_results(grid.plan, grid.store).rows["distillations"])
+    assert set(found) == {"Custom loss"}
