@@ -23,6 +23,7 @@ from orchestrator.report.search_tables import (
     list_name_parts,
 )
 from orchestrator.search.results import StudyResult, build_found_space
+from orchestrator.text import format_count
 
 FOUND = "found.yaml"
 
@@ -193,6 +194,6 @@ def _build_verdict(result: StudyResult) -> str:
         "not finished": result.count("running", "passed", "failed"),
     }
     counts = ", ".join(f"{count} {state}" for state, count in ended.items() if count)
-    seeds = len(result.study.experiment.seeds)
-    sentence = f"{len(result.trials)} trials ({counts or 'none yet'}), each with {seeds} seeds."
+    seeds = format_count(len(result.study.experiment.seeds), "seed")
+    sentence = f"{len(result.trials)} trials ({counts or 'none yet'}), each with {seeds}."
     return f"{sentence} {describe_verdict(result)}"

@@ -11,7 +11,10 @@ import pytest
 
 from orchestrator.cli import interrupts
 
+# A runner in the background may have Ctrl-C ignored, which commands inherit.
 START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from orchestrator.__main__ import main
 from orchestrator.cli import interrupts
 interrupts.install()

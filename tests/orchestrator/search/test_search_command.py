@@ -16,7 +16,7 @@ def iid(*words):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["quickstart"], "no experiment with a block search; see docs/search.md"),
+        (["quickstart"], "no experiment with a block search, such as search: {"),
         (["lambda_serch"], "did you mean 'lambda_search'"),
         (["lambda_search", "--also", "lr_im"], "did you mean 'lr_img'"),
         (["lambda_search", "--set", "protocol=paper"], "search needs protocol strict"),
@@ -67,7 +67,8 @@ def test_a_search_ends_with_a_report_the_found_settings_and_how_to_use_them(
     assert found.exit_code == 0, found.output
     assert f"Found settings: iid run {tmp_path / 'out' / 'found.yaml'}" in found.output
     text = (tmp_path / "out" / "search.md").read_text()
-    assert "5 trials" in text and "--trials 5 --sampler tpe --scheduler asha" in text
+    # To go on, the search needs more trials than it had.
+    assert "5 trials" in text and "--trials 10 --sampler tpe --scheduler asha" in text
     assert (tmp_path / "out" / "found.yaml").exists() and open_store(
         tmp_path / "store"
     ).root.exists()

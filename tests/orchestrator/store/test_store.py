@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 
+from distill_core.paths import PathError
 from distill_core.settings import DatasetRef
 from orchestrator.errors import StoreError, TableError
 from orchestrator.store import atomic_files, tables
@@ -334,7 +335,7 @@ def test_errors_of_the_file_system_say_what_to_do(store, monkeypatch, number, re
 
 def test_a_file_in_the_store_s_place_is_refused(tmp_path):
     (tmp_path / "store").write_text("")
-    with pytest.raises(StoreError, match="--store"):
+    with pytest.raises(PathError, match=r"--store: .* is a file, not a folder"):
         open_store(tmp_path / "store").check_writable()
 
 
