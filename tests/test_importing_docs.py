@@ -26,8 +26,8 @@ from distill_core.importers.recognize import recognize_all
 from distill_core.importers.whitening import compute_real_whitening
 from distill_core.partition import tile
 from distill_core.settings import DatasetRef
-from orchestrator.cli import evaluate
 from orchestrator.cli.app import app
+from orchestrator.cli.commands import evaluate
 
 PAGE = (Path(__file__).parents[1] / "docs" / "importing.md").read_text()
 FORMS = re.findall(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)

@@ -13,6 +13,7 @@ from distill_core.datasets.info import DatasetInfo
 from distill_core.datasets.load import Dataset
 from distill_core.importers import zca
 from distill_core.importers.evidence import MIN_LIKENESS, MIN_TILE, measure_class_likeness
+from distill_core.importers.files.safe_loading import compute_digest
 from distill_core.importers.labels import convert_labels
 from distill_core.importers.names import clean_name, clean_values
 from distill_core.importers.pixels import PixelStatistics, find_contradiction, match_channels
@@ -24,7 +25,6 @@ from distill_core.importers.raw_set import (
     RawSet,
 )
 from distill_core.importers.reading import Reading
-from distill_core.importers.safe_loading import compute_digest
 from distill_core.importers.whitening import (
     compute_real_whitening,
     load_whitening,

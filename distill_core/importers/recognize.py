@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from distill_core.importers.companions import is_image_file, list_files
 from distill_core.importers.described import NAMES, apply_description, read_description
-from distill_core.importers.file_kinds import detect_file_kind
+from distill_core.importers.files.companions import is_image_file, list_files
+from distill_core.importers.files.file_kinds import detect_file_kind
+from distill_core.importers.files.safe_loading import load_objects
 from distill_core.importers.layouts import (
     dc,
     dd,
@@ -28,7 +29,6 @@ from distill_core.importers.raw_set import (
     ImportSetError,
     is_images,
 )
-from distill_core.importers.safe_loading import load_objects
 from distill_core.paths import check_path, show_path
 
 LAYOUTS = (dc.find, idm.find, idc.find, dd.find, ncfm.find, mtt.find, ddranking.find)

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from distill_core.datasets.image_set import ImageSet
-from distill_core.importers.file_kinds import detect_file_kind
+from distill_core.importers.files.file_kinds import detect_file_kind
+from distill_core.importers.files.safe_loading import compute_digest, load_objects
 from distill_core.importers.raw_set import ImportSetError, read_entries
-from distill_core.importers.safe_loading import compute_digest, load_objects
 from distill_core.importers.zca import Whitening, fit_whitening
 from distill_core.synthetic_set import to_normalized
 

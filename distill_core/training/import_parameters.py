@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from distill_core.importers.file_kinds import detect_file_kind
+from distill_core.importers.files.file_kinds import detect_file_kind
+from distill_core.importers.files.safe_loading import load_objects
 from distill_core.importers.raw_set import ImportSetError
-from distill_core.importers.safe_loading import load_objects
 
 ENTRIES = (
     "state_dict", "model_state_dict", "model_state", "net", "model", "network", "module", "params",

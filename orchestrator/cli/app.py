@@ -109,7 +109,7 @@ def _point_to_help(error: Exception) -> str:
 
 def load_command(name: str) -> Any:
     """Import a command, and give it the options that `iid` itself has."""
-    found = getattr(import_module(f"orchestrator.cli.{COMMANDS[name].module}"), name)
+    found = getattr(import_module(f"orchestrator.cli.commands.{COMMANDS[name].module}"), name)
     if not isinstance(found, typer.Typer):
         return options.build_command(name, found)
     group: Any = typer.main.get_command(found)

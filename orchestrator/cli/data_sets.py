@@ -117,7 +117,7 @@ def _write_contact_sheet(dataset: "Dataset", file: Path) -> None:
 
 
 def _print_dataset(ref: DatasetRef, dataset: "Dataset", console: Console) -> None:
-    from orchestrator.launch.data_summaries import build_summary
+    from orchestrator.launch.inputs.data_summaries import build_summary
 
     def line(text: str) -> None:
         console.print(Text(text), soft_wrap=True)
@@ -177,7 +177,7 @@ def format_mapping(ref: DatasetRef) -> str:
 
 
 def _describe(ref: DatasetRef, dataset: "Dataset") -> dict[str, object]:
-    from orchestrator.launch.data_summaries import build_summary
+    from orchestrator.launch.inputs.data_summaries import build_summary
 
     summary = dataclasses.asdict(build_summary(dataset))
     summary["layout"] = dataset.record.layout

@@ -12,9 +12,9 @@ from damage import Damage, copy_of, damages, files_of, fill, launch_here, told
 from harm import Grid, results
 from hypothesis import HealthCheck, Phase, given, settings
 
-from orchestrator.cli.report import show_report
-from orchestrator.cli.status import show_status
-from orchestrator.cli.verify import show_verification
+from orchestrator.cli.commands.report import show_report
+from orchestrator.cli.commands.status import show_status
+from orchestrator.cli.commands.verify import show_verification
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import RUNNER, TrialSettings
 from orchestrator.planning.plan import make_plan
@@ -23,7 +23,7 @@ from orchestrator.planning.request import Request
 from orchestrator.report.results import read_results
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 from search_spaces.load import load_space
 
 CHECKS = settings(

@@ -13,7 +13,7 @@ from harm import COSTS, MARKS_OF_AN_ATTEMPT, kill, replayable, results, wait_for
 
 from orchestrator.planning.plan import make_plan
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 from search_spaces.load import load_space
 
 DRIVER = Path(__file__).parent / "harness" / "space_driver.py"

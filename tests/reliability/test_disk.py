@@ -17,7 +17,7 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
 from orchestrator.store.cleanup import clean_up
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 
 QUICK = {"steps": 2}
 

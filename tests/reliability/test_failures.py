@@ -17,7 +17,7 @@ from orchestrator.launch.status import read_status
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.planned_work import find_pending
 from orchestrator.store import tables
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 
 
 @pytest.fixture(scope="module")

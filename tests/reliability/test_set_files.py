@@ -22,8 +22,8 @@ from distill_core.importers.convert import convert
 from distill_core.importers.recognize import recognize_all
 from distill_core.settings import DatasetRef, SettingsError
 from orchestrator.cli.app import load_command
-from orchestrator.cli.evaluate import build_evaluation_request, read_options
-from orchestrator.launch.given_sets import FileOptions, read_given_sets
+from orchestrator.cli.commands.evaluate import build_evaluation_request, read_options
+from orchestrator.launch.inputs.given_sets import FileOptions, read_given_sets
 from orchestrator.store.open import open_store
 
 

@@ -1,6 +1,6 @@
 """DD-Ranking: `images.pt`, one tensor with the images of class 0, then those of class 1, …"""
 
-from distill_core.importers.companions import is_label_file
+from distill_core.importers.files.companions import is_label_file
 from distill_core.importers.raw_set import FileContent, FoundSets, RawSet, is_images, read_images
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from distill_core.importers.image_files import ImageSource, read_stacked
+from distill_core.importers.files.image_files import ImageSource, read_stacked
 from distill_core.importers.raw_set import FoundSets, ImportSetError, RawSet, read_labels
 
 IMAGES = ("image", "img", "images")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from distill_core.datasets.folders import SUFFIXES
-from distill_core.importers.companions import NO_LABELS, list_files
-from distill_core.importers.image_files import ImageSource, read_stacked
+from distill_core.importers.files.companions import NO_LABELS, list_files
+from distill_core.importers.files.image_files import ImageSource, read_stacked
+from distill_core.importers.files.safe_loading import load_objects
 from distill_core.importers.names import clean_name
 from distill_core.importers.raw_set import (
     Answer,
@@ -19,7 +20,6 @@ from distill_core.importers.raw_set import (
     RawSet,
     read_labels,
 )
-from distill_core.importers.safe_loading import load_objects
 
 HARD = (
     "no soft labels: networks train on classes; published figures of SRe2L, RDED and the like come"

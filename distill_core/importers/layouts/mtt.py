@@ -8,7 +8,8 @@ pixels; the file does not say which. `images_zca_….pt` holds pixels whose whit
 undone.
 """
 
-from distill_core.importers.companions import find_labels, find_rate
+from distill_core.importers.files.companions import find_labels, find_rate
+from distill_core.importers.files.safe_loading import load_objects
 from distill_core.importers.layouts.centered import find_centered_classes
 from distill_core.importers.raw_set import (
     FileContent,
@@ -19,7 +20,6 @@ from distill_core.importers.raw_set import (
     read_labels,
     read_learning_rate,
 )
-from distill_core.importers.safe_loading import load_objects
 
 
 def find(content: FileContent) -> FoundSets | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distill_core.importers.evidence import MIN_TILE
-from distill_core.importers.file_kinds import detect_file_kind
+from distill_core.importers.files.file_kinds import detect_file_kind
 from distill_core.importers.raw_set import (
     FoundSets,
     ImportSetError,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from torch.utils.data import TensorDataset
 
-from distill_core.importers.companions import find_labels
+from distill_core.importers.files.companions import find_labels
+from distill_core.importers.files.safe_loading import load_objects
 from distill_core.importers.layouts.centered import find_centered_classes
 from distill_core.importers.raw_set import (
     FileContent,
@@ -21,7 +22,6 @@ from distill_core.importers.raw_set import (
     read_labels,
     read_learning_rate,
 )
-from distill_core.importers.safe_loading import load_objects
 
 IMAGES = (
     "data", "images", "image", "x", "image_syn", "images_syn", "syn_images", "syn_data",

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from distill_core.datasets.load import Dataset
-from distill_core.importers.safe_loading import compute_digest
+from distill_core.importers.files.safe_loading import compute_digest
 from distill_core.paths import check_path
 from distill_core.settings import SettingsError
 from distill_core.tensor_files import write_tensors

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from orchestrator.report.figures.fonts import find_families, make_drawable
+from orchestrator.report.fonts import find_families, make_drawable
 
 INK = "#222222"
 MUTED = "#767676"

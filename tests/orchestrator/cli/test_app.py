@@ -59,7 +59,7 @@ def test_help_fits_in_80_columns_with_a_line_per_command(option):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_what_the_command_says(name):
-    found = getattr(import_module(f"orchestrator.cli.{COMMANDS[name].module}"), name)
+    found = getattr(import_module(f"orchestrator.cli.commands.{COMMANDS[name].module}"), name)
     text = inspect.getdoc(found) if inspect.isfunction(found) else found.info.help
     assert text.splitlines()[0] == COMMANDS[name].help
     result = CliRunner().invoke(app, [name, "-h"])

@@ -13,7 +13,7 @@ from distill_core.settings import (
     QueueSettings,
     SettingsError,
 )
-from orchestrator.cli.run import check_inputs
+from orchestrator.cli.commands.run import check_inputs
 from orchestrator.execution import check_custom
 from orchestrator.launch.options import RunOptions
 from orchestrator.store.open import open_store

@@ -6,7 +6,7 @@ from orchestrator.execution import run_units
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.store import atomic_files, leases, tables
 from orchestrator.store.store import Store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 
 
 def failures(harness):

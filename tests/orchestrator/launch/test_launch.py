@@ -24,7 +24,7 @@ from orchestrator.launch.status import read_status
 from orchestrator.launch.summary import print_summary
 from orchestrator.planning.cost_model import Estimate
 from orchestrator.store import leases, tables
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 
 RUNNER = "fake_runner:run_unit"
 pytestmark = pytest.mark.usefixtures("ray_on_two_cores")

@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.status import list_units, show_status
+from orchestrator.cli.commands.status import list_units, show_status
 from orchestrator.execution.context import UnitProgress
 from orchestrator.execution.trial import UnitResult
 from orchestrator.launch import progress_view

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.status import format_launch, render_status
+from orchestrator.cli.commands.status import format_launch, render_status
 from orchestrator.errors import StoreError
 from orchestrator.launch.status import LaunchNote, find_unit, read_status
 from orchestrator.store import leases

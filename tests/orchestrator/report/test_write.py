@@ -73,7 +73,7 @@ def test_polars_reads_the_rows(small):
 
 def test_reporting_imports_neither_torch_nor_ray():
     code = (
-        "import json, sys, orchestrator.report, orchestrator.cli.report; "
+        "import json, sys, orchestrator.report, orchestrator.cli.commands.report; "
         "print(json.dumps([m for m in ('torch', 'ray', 'matplotlib.pyplot') if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

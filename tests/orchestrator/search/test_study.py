@@ -118,7 +118,8 @@ def test_planning_a_search_imports_neither_torch_nor_ray(tiny_space):
     code = (
         "import sys; from search_spaces.load import load_space\n"
         "from orchestrator.search.build_studies import build_studies\n"
-        "from orchestrator.report import search_report; from orchestrator.cli import search\n"
+        "from orchestrator.report import search_report\n"
+        "from orchestrator.cli.commands import search\n"
         f"space = load_space({str(tiny_space)!r})\n"
         "(study,) = build_studies(space, sampler='tpe', scheduler='asha')\n"
         "study.build_rung_units(study.published, 0)\n"

@@ -7,7 +7,7 @@ from orchestrator.search.journal import Journal, read_trials
 from orchestrator.search.study_run import StudyRun
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import repair, verify
+from orchestrator.store.verification.verify import repair, verify
 
 CC, CM = "distillation.lambda_cc", "distillation.lambda_cm"
 

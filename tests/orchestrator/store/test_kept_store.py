@@ -11,7 +11,7 @@ from orchestrator.cli.app import app
 from orchestrator.planning.plan import make_plan
 from orchestrator.planning.planned_work import find_pending
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 from search_spaces.load import load_space
 
 KEPT = Path(__file__).parents[2] / "data" / "kept-store"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from orchestrator.launch.status import read_status
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import repair, verify
+from orchestrator.store.verification.verify import repair, verify
 
 SPACE = """
 name: tiny
@@ -219,7 +219,7 @@ def of_kind(plan, kind):
 def test_what_is_damaged_is_set_aside_and_computed_again(made):
     from rich.console import Console
 
-    from orchestrator.cli.verify import show_verification
+    from orchestrator.cli.commands.verify import show_verification
 
     harness, plan = made
     store, unit = harness.store, of_kind(plan, "distill")

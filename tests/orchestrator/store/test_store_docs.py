@@ -10,7 +10,7 @@ import pytest
 from orchestrator.execution.run_units import compute_units
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 
 PAGE = (Path(__file__).parents[3] / "docs" / "store.md").read_text()
 

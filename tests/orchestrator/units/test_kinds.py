@@ -15,7 +15,7 @@ from orchestrator.planning.plan import Cell, Plan, make_plan
 from orchestrator.planning.planned_work import find_pending
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 from orchestrator.units import (
     KINDS,
     Distill,

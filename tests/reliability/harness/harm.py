@@ -21,7 +21,7 @@ from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables
 from orchestrator.store.open import open_store
 from orchestrator.store.store import DONE, ROWS
-from orchestrator.store.verify import verify
+from orchestrator.store.verification.verify import verify
 from orchestrator.units import KINDS
 
 SEED = int(os.environ.get("IID_HARM_SEED", "20250131"))

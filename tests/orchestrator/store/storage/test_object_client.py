@@ -145,7 +145,7 @@ def test_fsspec_is_imported_for_a_url_only():
 import sys, json
 from pathlib import Path
 from orchestrator.store.open import open_store
-import orchestrator.launch.launch, orchestrator.cli.status
+import orchestrator.launch.launch, orchestrator.cli.commands.status
 open_store("store").exists(), open_store(Path("store")).find_done_keys()
 open_store("file:///tmp/store").read_runs()
 print(json.dumps(sorted({"fsspec", "s3fs", "ray", "torch"} & set(sys.modules))))

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.commands.report import build_origin, keep_origin, print_place, print_replaced
+from orchestrator.cli.commands.run import check_inputs
 from orchestrator.cli.options import (
     AddressOption,
     CpusPerTrialOption,
@@ -26,8 +28,6 @@ from orchestrator.cli.options import (
     check_folder,
     print_error,
 )
-from orchestrator.cli.report import build_origin, keep_origin, print_place, print_replaced
-from orchestrator.cli.run import check_inputs
 from orchestrator.errors import StoreError, TableError
 from orchestrator.launch.options import RunOptions
 from orchestrator.planning.request import Request

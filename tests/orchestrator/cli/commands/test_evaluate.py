@@ -11,7 +11,7 @@ from distill_core.datasets.load import load_dataset
 from distill_core.settings import DatasetRef, SettingsError
 from distill_core.synthetic_set import SyntheticSet, to_pixels
 from orchestrator.cli.app import app
-from orchestrator.cli.evaluate import build_evaluation_request, read_options
+from orchestrator.cli.commands.evaluate import build_evaluation_request, read_options
 from search_spaces.errors import SpaceError
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.cli.search import _count_next_trials, _name_search
+from orchestrator.cli.commands.search import _count_next_trials, _name_search
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.request import Request
 from orchestrator.report import render_terminal, write_report
 from orchestrator.report.place import Origin, choose_folder, describe_replaced, record_origin
-from orchestrator.store.changed_sources import find_changed_sources
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
+from orchestrator.store.verification.changed_sources import find_changed_sources
 
 
 def report(

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.cli.compare import describe_comparison
+from orchestrator.cli.commands.compare import describe_comparison
 from orchestrator.report.findings.comparison import Comparison
 from orchestrator.report.model import Table, build_row
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from distill_core.paths import PathError, explain_os_error, show_path
+from orchestrator.cli.commands.run import run
 from orchestrator.cli.options import (
     MANY,
     USAGE_ERROR,
@@ -19,7 +20,6 @@ from orchestrator.cli.options import (
     build_request,
     check_file,
 )
-from orchestrator.cli.run import run
 from orchestrator.cluster.manifests.job import ClusterJob
 from orchestrator.cluster.manifests.kuberay import build_kuberay_job
 from orchestrator.cluster.manifests.ray_up import build_ray_up_config

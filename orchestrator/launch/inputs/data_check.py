@@ -17,7 +17,7 @@ from distill_core.datasets.files import locate, missing_datasets_error
 from distill_core.datasets.info import DatasetError
 from distill_core.datasets.record import list_some
 from distill_core.settings import HOLD_OUT_FRACTION, DatasetRef
-from orchestrator.launch.data_summaries import (
+from orchestrator.launch.inputs.data_summaries import (
     DataSummary,
     build_summary,
     is_remembered,

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from orchestrator.cli.options import StoreOption, build_console
 from orchestrator.errors import TableError
-from orchestrator.store import verify as verification
-from orchestrator.store.changed_sources import find_all_changed_sources
 from orchestrator.store.open import open_store
 from orchestrator.store.store import Store
-from orchestrator.store.verify import Finding, Verification
+from orchestrator.store.verification import verify as verification
+from orchestrator.store.verification.changed_sources import find_all_changed_sources
+from orchestrator.store.verification.verify import Finding, Verification
 from orchestrator.text import format_bytes, format_count
 
 _log = logging.getLogger(__name__)

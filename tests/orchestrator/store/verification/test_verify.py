@@ -4,15 +4,15 @@ import json
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.verify import show_verification
+from orchestrator.cli.commands.verify import show_verification
 from orchestrator.errors import StoreError
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import leases
-from orchestrator.store import verify as verify_module
 from orchestrator.store.open import open_store
 from orchestrator.store.storage.names import DONE, ROWS, SPEC, dataset_name
-from orchestrator.store.verify import repair, verify
+from orchestrator.store.verification import verify as verify_module
+from orchestrator.store.verification.verify import repair, verify
 
 RUNNER = "fake_runner:run_unit"
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
 from orchestrator.cli.app import app
-from orchestrator.cli.evaluate import build_evaluation_request
-from orchestrator.cli.export_sets import format_dataset
+from orchestrator.cli.commands.evaluate import build_evaluation_request
+from orchestrator.cli.commands.export_sets import format_dataset
 from orchestrator.execution.run_units import compute_unit
 from orchestrator.execution.trial import TrialSettings
 from orchestrator.store import tables

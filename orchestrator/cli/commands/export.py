@@ -50,7 +50,9 @@ def export(
 
     Each comes with its metadata and a script that trains on it.
     """
-    from orchestrator.cli.export_sets import export_sets  # imports torch, which --help need not
+    from orchestrator.cli.commands.export_sets import (
+        export_sets,  # imports torch, which --help need not
+    )
 
     code = export_sets(
         what,

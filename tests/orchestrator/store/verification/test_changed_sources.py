@@ -6,11 +6,14 @@ import pytest
 from rich.console import Console
 
 from distill_core.settings import DatasetRef, DistillationSettings, EvaluationSettings
-from orchestrator.cli.verify import show_verification
+from orchestrator.cli.commands.verify import show_verification
 from orchestrator.store import tables
-from orchestrator.store.changed_sources import find_all_changed_sources, find_changed_sources
 from orchestrator.store.open import open_store
 from orchestrator.store.provenance import Provenance
+from orchestrator.store.verification.changed_sources import (
+    find_all_changed_sources,
+    find_changed_sources,
+)
 from orchestrator.units import Distill, Evaluate, list_custom_names
 
 DIGITS = DatasetRef(name="digits")

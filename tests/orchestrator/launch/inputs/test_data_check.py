@@ -11,8 +11,8 @@ from rich.console import Console
 from distill_core.datasets.info import DatasetError
 from distill_core.settings import DatasetRef, DistillationSettings
 from orchestrator.errors import StoreError
-from orchestrator.launch import data_summaries
-from orchestrator.launch.data_check import build_record, check_units
+from orchestrator.launch.inputs import data_summaries
+from orchestrator.launch.inputs.data_check import build_record, check_units
 from orchestrator.store.open import open_store
 from orchestrator.units import Distill, Select
 

@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from distill_core._compat import rebuild_parameter, rebuild_tensor
-from distill_core.importers.file_kinds import MAX_ARRAY_BYTES, detect_file_kind
+from distill_core.importers.files.file_kinds import MAX_ARRAY_BYTES, detect_file_kind
 from distill_core.importers.raw_set import FileContent, ImportSetError
 
 

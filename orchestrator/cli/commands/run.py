@@ -10,6 +10,7 @@ from rich.console import Console
 from distill_core.datasets.files import locate
 from distill_core.paths import check_path
 from distill_core.settings import DatasetRef, SettingsError
+from orchestrator.cli.commands.report import show_plan_report
 from orchestrator.cli.options import (
     AddressOption,
     CpusPerTrialOption,
@@ -26,9 +27,8 @@ from orchestrator.cli.options import (
     build_run_options,
     print_error,
 )
-from orchestrator.cli.report import show_plan_report
 from orchestrator.errors import StoreError, TableError
-from orchestrator.launch.data_check import build_record, check_presence, check_units
+from orchestrator.launch.inputs.data_check import build_record, check_presence, check_units
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary

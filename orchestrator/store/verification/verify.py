@@ -27,7 +27,7 @@ from orchestrator.store.storage.names import (
     unit_name,
 )
 from orchestrator.store.store import Store
-from orchestrator.store.verify_unit import (
+from orchestrator.store.verification.verify_unit import (
     Finding,
     UnitCheck,
     check_unit,

@@ -16,6 +16,8 @@ from rich.text import Text
 from distill_core.importers.reading import ReadingOptions
 from distill_core.paths import check_path
 from distill_core.settings import Protocol, SettingsError
+from orchestrator.cli.commands.report import keep_origin, print_place, print_replaced
+from orchestrator.cli.commands.run import check_data
 from orchestrator.cli.options import (
     AddressOption,
     CpusPerTrialOption,
@@ -28,9 +30,7 @@ from orchestrator.cli.options import (
     build_run_options,
     check_folder,
 )
-from orchestrator.cli.report import keep_origin, print_place, print_replaced
-from orchestrator.cli.run import check_data
-from orchestrator.launch.data_check import build_record, check_loaded
+from orchestrator.launch.inputs.data_check import build_record, check_loaded
 from orchestrator.launch.launch import launch
 from orchestrator.launch.options import RunOptions
 from orchestrator.launch.summary import print_summary
@@ -47,7 +47,7 @@ from search_spaces.schema import SAME, Axes, validate
 from search_spaces.yaml_document import parse_document
 
 if TYPE_CHECKING:
-    from orchestrator.launch.given_sets import FileOptions
+    from orchestrator.launch.inputs.given_sets import FileOptions
 
 
 class ProtocolName(StrEnum):
@@ -132,7 +132,9 @@ def evaluate(
     a file says. If sets need different options, evaluate each by itself first, and then all of
     them by key.
     """
-    from orchestrator.launch.given_sets import FileOptions  # imports torch, which --help need not
+    from orchestrator.launch.inputs.given_sets import (
+        FileOptions,  # imports torch, which --help need not
+    )
 
     options = read_options(
         normalised=normalised,
@@ -193,7 +195,7 @@ def evaluate_sets(
         DatasetError, SpaceError, StoreError, TableError, LaunchError: as `iid run`.
     """
     from distill_core.datasets.load import load_dataset
-    from orchestrator.launch.given_sets import read_given_sets
+    from orchestrator.launch.inputs.given_sets import read_given_sets
 
     check_data([question.dataset], options.data_root, download=download)
     dataset = load_dataset(question.dataset, options.data_root)

@@ -21,8 +21,8 @@ from distill_core.exporters.hf import HF
 from distill_core.settings import DatasetRef
 from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.analysis.statistics import summarize_accuracies
+from orchestrator.cli.commands.run import check_data
 from orchestrator.cli.export_collection import require_free_card, write_collection
-from orchestrator.cli.run import check_data
 from orchestrator.errors import StoreError, missing_store_error
 from orchestrator.execution.unit_functions.inputs import (
     SET_FILE,

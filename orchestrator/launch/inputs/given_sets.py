@@ -35,7 +35,7 @@ from distill_core.synthetic_set import SyntheticSet, SyntheticSetError
 from orchestrator.errors import StoreError
 from orchestrator.execution.unit_functions.inputs import SET_FILE
 from orchestrator.execution.whitenings import Normalization, is_kept, load_or_fit
-from orchestrator.launch.answers import list_commands
+from orchestrator.launch.inputs.answers import list_commands
 from orchestrator.launch.status import find_unit
 from orchestrator.planning.imported_sets import EvaluationRequest, GivenSet
 from orchestrator.store.store import Store

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.report import show_report
+from orchestrator.cli.commands.report import show_report
 from orchestrator.planning.request import Request
 from orchestrator.store.open import open_store
 

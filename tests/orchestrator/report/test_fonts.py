@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
-from orchestrator.report.figures.fonts import find_families, write_drawable
 from orchestrator.report.figures.style import create_figure, save_figure, use_style
+from orchestrator.report.fonts import find_families, write_drawable
 
 NAMES = ("数据", "한국어", "مرحبا", "😀", "a$b$_{", "$\\frac{", "\x1b[31m", "100 $ and 2 $")
 

@@ -19,7 +19,7 @@ from distill_core.importers.recognize import recognize_all
 from distill_core.importers.whitening import compute_real_whitening
 from distill_core.partition import tile
 from distill_core.settings import DatasetRef, SettingsError
-from orchestrator.launch.given_sets import FileOptions, read_given_sets
+from orchestrator.launch.inputs.given_sets import FileOptions, read_given_sets
 from orchestrator.planning.imported_sets import EvaluationRequest
 from orchestrator.store.open import open_store
 

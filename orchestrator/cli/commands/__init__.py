@@ -1,0 +1,1 @@
+"""The commands of `iid`, one module each."""

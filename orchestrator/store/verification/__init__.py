@@ -1,0 +1,1 @@
+"""Compare a store with what it says of itself, and repair it."""
