@@ -1,9 +1,11 @@
 """Recognizing the layout of a path by its structure."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distill_core.importers.described import FILE as METADATA
 from distill_core.importers.described import NAMES, apply_description, read_description
 from distill_core.importers.files.companions import is_image_file, list_files
 from distill_core.importers.files.file_kinds import detect_file_kind
@@ -37,6 +39,7 @@ IMAGES = ("images_best.pt", "images.pt", "data.pt")
 """Files that stand for the folder that contains them."""
 SUFFIXES = (".pt", ".pth", ".tar", ".pkl", ".pickle", ".npz", ".npy")
 """Suffixes of a file that stands for its folder if it is the only one."""
+_MAX_EXPORTS = 1000
 
 
 def recognize(
@@ -127,6 +130,11 @@ def _find_in_folder(folder: Path, allow_pickle: bool, labels_path: str | None) -
             f"{folder} holds {len(images or files)} files that may be sets; name one of them",
             [Answer(path.name, place=f"/{path.name}") for path in choices],
         )
+    if exported := _list_exports(folder):
+        raise ImportQuestionError(
+            f"{folder} holds an export of {len(exported)} sets; name one of them",
+            [Answer(place, place=f"/{place}") for place in exported[:8]],
+        )
     names = sorted(clean_name(path.name, 40) for path in folder.iterdir())
     listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     raise ImportSetError(
@@ -134,6 +142,13 @@ def _find_in_folder(folder: Path, allow_pickle: bool, labels_path: str | None) -
         " nor a folder of images per class, nor Parquet files, nor a single file of torch.save or"
         f" NumPy; it holds {listed or 'nothing'}"
     )
+
+
+def _list_exports(folder: Path) -> list[str]:
+    """Return the folders below that have an export of ours, at most _MAX_EXPORTS."""
+    found = itertools.islice(folder.rglob(METADATA), _MAX_EXPORTS)
+    places = [path.parent.relative_to(folder).as_posix() for path in found]
+    return sorted(place for place in places if not place.startswith("."))
 
 
 def _tell_left_out(found: FoundSets, folder: Path) -> FoundSets:

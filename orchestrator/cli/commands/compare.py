@@ -109,12 +109,23 @@ def _build_sides(
         sides = [Side(label=label, results=results, store=store, method=label) for label in labels]
         return sides[0], sides[1]
     if any(methods) or _is_space(first) or _is_space(second):
+        _refuse_unknown(first, second)
         raise ReportError(f"{first} and {second}: compare two methods, two spaces or two stores")
     left, right = (_read(request, open_store(each)) for each in (first, second))
     return (
         Side(label=first, results=left, store=first),
         Side(label=second, results=right, store=second),
     )
+
+
+def _refuse_unknown(*names: str) -> None:
+    """Raise a ReportError for a name next to a method that is none, such as a misspelled one."""
+    for name in names:
+        if not _is_space(name):
+            try:
+                canonicalize_method(name)
+            except ValueError as error:
+                raise ReportError(f"{name}: {error}") from error
 
 
 def _find_method(name: str) -> str | None:

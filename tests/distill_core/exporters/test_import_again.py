@@ -11,7 +11,7 @@ from distill_core.datasets.load import load_dataset
 from distill_core.exporters import FORMATS, export
 from distill_core.importers.convert import convert
 from distill_core.importers.decide import decide_reading
-from distill_core.importers.raw_set import ImportSetError
+from distill_core.importers.raw_set import ImportQuestionError, ImportSetError
 from distill_core.importers.reading import ReadingOptions
 from distill_core.importers.recognize import recognize
 from distill_core.settings import DatasetRef
@@ -111,3 +111,17 @@ def test_metadata_says_nothing_of_images_in_another_layout(digits, tmp_path):
     found = recognize(tmp_path / "out")
     assert not found.sets[0].trusted
     assert "metadata.json is about other images and was left out" in found.sets[0].notes
+
+
+def test_an_export_of_several_sets_names_them(digits, tmp_path):
+    indices = torch.stack([torch.arange(offset, offset + 2) for offset in digits.train.offsets])
+    source = build_synthetic_set(
+        digits.train.normalized(indices), digits.info, method="DM", partition=1
+    )
+    for seed in (0, 1):
+        export(source, FORMATS["dc"], tmp_path / "out" / "DM" / f"seed{seed}")
+    with pytest.raises(ImportQuestionError, match="an export of 2 sets; name one") as question:
+        recognize(tmp_path / "out")
+    places = [answer.place for answer in question.value.answers]
+    assert places == ["/DM/seed0", "/DM/seed1"]
+    assert recognize(tmp_path / f"out{places[0]}").layout == "dc"

@@ -21,6 +21,8 @@ def _error(*arguments):
         (("DM", "IDM"), "name it with --space"),
         (("one", "two"), "name it with --space"),
         (("DM", "quickstart", "--space", "quickstart"), "compare two methods, two spaces or"),
+        (("Random", "DN", "--space", "quickstart"), "error: DN: "),
+        (("DM+IDI", "DM", "--space", "quickstart"), "error: DM+IDI: "),
         (("DM", "IDM", "--space", "quickstart", "--store", "none"), "there is none in none"),
         (("quickstart", "quickstart", "--store", "none"), "there is none in none"),
         (("none", "other", "--space", "quickstart"), "there is none in none"),
