@@ -30,6 +30,10 @@ class Global(Forgets):
         Global.calls += 1
         return Global.calls * view.synthetic.maps.square().sum()
 
+def small_over_classes(real, synthetic):
+    return 1e-4 * ((real.mean(1) - synthetic.mean(1)) ** 2).mean()
+
+
 number = 3
 """
 
@@ -44,6 +48,7 @@ def module(plug_in):
     [
         ("good", set()),
         ("over_classes", {"classes in chunks"}),
+        ("small_over_classes", {"classes in chunks"}),
         ("draws", {"classes in chunks"}),
         ("Forgets", {"classes in chunks", "resumed"}),
         ("Global", {"two runs", "classes in chunks", "in a cohort", "resumed"}),
