@@ -39,3 +39,13 @@ def test_own_formulas_stay_and_dollars_of_names_begin_none():
 
 def test_only_families_that_are_there_are_asked_for():
     assert find_families()[0] == "DejaVu Sans"
+
+
+def test_a_title_keeps_its_place_and_weight(tmp_path):
+    with use_style():
+        figure = create_figure(3, 2)
+        figure.suptitle("数 title", x=0.012, ha="left", fontweight="bold")
+        save_figure(figure, tmp_path / "figure.png")
+    (title,) = figure.texts
+    assert title.get_text() == write_drawable("数 title")
+    assert (title.get_ha(), title.get_weight(), title.get_position()[0]) == ("left", "bold", 0.012)
