@@ -13,6 +13,7 @@ from orchestrator.report.figures.search import draw_figures
 from orchestrator.report.figures.style import save_figure, use_style
 from orchestrator.report.manifest import update_manifest
 from orchestrator.report.model import Picture, Table, make_slug
+from orchestrator.report.plain_text import show_invisible
 from orchestrator.report.render.csv_file import write_csv
 from orchestrator.report.render.html import render_page
 from orchestrator.report.render.markdown import escape, render_markdown_table
@@ -104,9 +105,8 @@ def _write_files(
     written = [write_csv(summary, out)]
     for study in studies:
         written += [write_csv(table, out) for table in study.tables]
-    report.markdown.write_text(
-        _render_markdown(name, summary, studies, command, run_found, shown), encoding="utf-8"
-    )
+    text = _render_markdown(name, summary, studies, command, run_found, shown)
+    report.markdown.write_text(show_invisible(text), encoding="utf-8")
     page = render_page(
         "search.html.jinja",
         out,
@@ -119,7 +119,7 @@ def _write_files(
         captioned=_select_captioned(summary, studies),
         evidence={},
     )
-    report.html.write_text(page, encoding="utf-8")
+    report.html.write_text(show_invisible(page), encoding="utf-8")
     for study in studies:
         for picture in study.pictures:
             written += [out / path for path in picture.paths]

@@ -67,3 +67,10 @@ def test_a_folder_that_cannot_be_written_is_named(search_result, tmp_path):
         write_search_report(
             [search_result], "lambda_search", tmp_path / "file" / "out", command="iid search"
         )
+
+
+def test_a_name_does_not_steer_a_terminal(tmp_path):
+    report = write_search_report([], "sea\x1b[2Jrch", tmp_path / "report", command="iid search x")
+    for path in (report.markdown, report.html):
+        text = path.read_text(encoding="utf-8")
+        assert "\x1b" not in text and "sea\\u001b" in text
