@@ -66,7 +66,7 @@ def test_two_seeds_that_disagree_are_no_clear_difference(search_result):
     finalist = _build_finalist(trial, better, baseline)
     assert isinstance(finalist, Finalist) and not finalist.is_clear
     assert "not a clear difference" in describe_verdict(best_first(search_result, finalist))
-    steady = {seed: values + 0.05 for seed, values in baseline.items()}
+    steady = {seed: values + 0.05 + 0.001 * seed for seed, values in baseline.items()}
     assert _build_finalist(trial, steady, baseline).is_clear
 
 
