@@ -65,6 +65,12 @@ def show(name: str) -> str:
     return "".join(shown)
 
 
+_SPLITS_OR_CLASSES = (
+    "If they are splits, rename them to train and test; if they are classes, move all classes into"
+    " a folder train; if one is enough, name it as path"
+)
+
+
 def find_splits(folder: Path) -> Splits | None:
     """Find the splits of a folder: train and test, or class folders, or images with labels beside.
 
@@ -112,6 +118,14 @@ def _refuse_open_splits(folder: Path, folders: Sequence[Path]) -> None:
             " training images to train"
         )
     inner = {path: {_split_of(each) for each in list_folders(path)} for path in folders}
+    for first, second in itertools.permutations(folders, 2):
+        # As where a split has no labels, or labels in a table.
+        if len(inner[first]) > 1 and not has_images(first) and not inner[second]:
+            listed = list_some(sorted(map(show, inner[first])))
+            raise DatasetError(
+                f"{folder}: {show(first.name)} has folders {listed}"
+                f" and {show(second.name)} has none. {_SPLITS_OR_CLASSES}"
+            )
     for first, second in itertools.combinations(folders, 2):
         shared = sorted(inner[first] & inner[second])
         sizes = sorted((len(inner[first]), len(inner[second])))
@@ -120,8 +134,7 @@ def _refuse_open_splits(folder: Path, folders: Sequence[Path]) -> None:
             names = f"{show(first.name)} and {show(second.name)}"
             raise DatasetError(
                 f"{folder}: {names} both have folders {list_some([show(name) for name in shared])}."
-                " If they are splits, rename them to train and test; if they are classes, move all"
-                " classes into a folder train; if one is enough, name it as path"
+                f" {_SPLITS_OR_CLASSES}"
             )
 
 

@@ -22,7 +22,7 @@ def test_columns_fill_the_shared_part_of_every_table():
     shared = set.intersection(
         *(set(tables.SCHEMAS[t].names) for t in ("evaluations", "distillations", "extractors"))
     )
-    assert set(columns) == shared - {"seconds", "peak_memory", "network"}
+    assert set(columns) == shared - {"seconds", "peak_memory", "network", "passes"}
     (row,) = tables.build("extractors", [columns]).to_pylist()
     assert from_json(row["spec"]) == unit and row["key"] == unit.key
     assert (row["dataset"], row["dataset_version"], row["protocol"]) == ("digits", 3, "strict")

@@ -500,6 +500,7 @@ REMEDIES = (
      lambda t, f, m: _remove_listed(t, f"\n{m}")),
     (r"rename the training file to train.parquet", lambda t, f, m: _rename_parquet(t, f, m)),
     (r"^(.*?): \S+ and \S+ both have folders .*rename them to train and test", _name_splits),
+    (r"^(.*?): \S+ has folders .* has none.*rename them to train and test", _name_splits),
     (r"label_column: (\S+) to take those of the file",
      lambda t, f, m: setattr(t, "ref", replace(t.ref, label_column=f[1]))),
     (r"^\S+: class '(.*)' has one image.*add images", _add_pictures),

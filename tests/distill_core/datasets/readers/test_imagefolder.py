@@ -410,3 +410,14 @@ def test_labels_that_are_spelled_like_images_are_labels(tmp_path, write, pixels)
     write_labels(tmp_path / "mine" / "trainLabels.csv", [("file", "label"), *rows])
     data = load_dataset(REF, tmp_path)
     assert data.info.classes == ("00", "01") and len(data.train) + len(data.test) == 12
+
+
+def test_a_split_without_class_folders_is_not_read_as_a_class(tmp_path, write, pixels):
+    write("pictures/cat", pixels(4, 4))
+    write("pictures/dog", pixels(4, 4, seed=1))
+    write("holdout", pixels(4, 4, seed=2))
+    with pytest.raises(DatasetError, match="pictures has folders cat, dog and holdout has none"):
+        load_dataset(REF, tmp_path)
+    (tmp_path / "mine" / "pictures").rename(tmp_path / "mine" / "train")
+    (tmp_path / "mine" / "holdout").rename(tmp_path / "mine" / "test")
+    assert load_dataset(REF, tmp_path).info.classes == ("cat", "dog")
