@@ -120,7 +120,7 @@ def _refuse_open_splits(folder: Path, folders: Sequence[Path]) -> None:
     inner = {path: {_split_of(each) for each in list_folders(path)} for path in folders}
     for first, second in itertools.permutations(folders, 2):
         # As where a split has no labels, or labels in a table.
-        if len(inner[first]) > 1 and not has_images(first) and not inner[second]:
+        if len(inner[first]) > 1 and not inner[second]:
             listed = list_some(sorted(map(show, inner[first])))
             raise DatasetError(
                 f"{folder}: {show(first.name)} has folders {listed}"
