@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -188,23 +188,25 @@ def show_plan(
 
 
 def measure_datasets(space: Space, data: Path) -> dict[str, DatasetShape]:
-    """Read the user's own data sets of a search space, and return their sizes by name.
+    """Return the sizes of the user's own data sets of a search space, by name.
+
+    They are read, unless they are remembered from an earlier command.
 
     Raises:
         DatasetError: one is not there, or is damaged.
     """
-    # Imported only here: it loads torch, which planning does without.
-    from distill_core.datasets.load import load_dataset
+    # Imported only here: a plan without --data looks at no files of data.
+    from orchestrator.launch.inputs.data_summaries import summarize_dataset
 
     shapes = {}
     for ref in _find_custom_datasets(space):
-        whole = load_dataset(replace(ref, classes=()), data)
+        found = summarize_dataset(ref, data)
         shapes[ref.name] = DatasetShape(
-            channels=whole.info.channels,
-            image_size=whole.info.image_size,
-            classes=len(whole.info.classes),
-            train_images=len(whole.train),
-            test_images=len(whole.test),
+            channels=found.channels,
+            image_size=found.image_size,
+            classes=len(found.classes),
+            train_images=sum(found.train),
+            test_images=sum(found.test),
         )
     return shapes
 
