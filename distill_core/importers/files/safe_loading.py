@@ -50,6 +50,16 @@ def load_objects(path: Path, *, allow_pickle: bool) -> FileContent:
     )
 
 
+def load_single(path: Path) -> object:
+    """Read a file that holds one thing; of a dictionary or an archive with one entry, the entry.
+
+    Raises:
+        ImportSetError: as `load_objects`, without pickles.
+    """
+    value = load_objects(path, allow_pickle=False).value
+    return next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
+
+
 def compute_digest(files: Sequence[Path], root: Path) -> str:
     """Return the SHA-256 of a file's bytes, or of the names (in `root`) and bytes of several files.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from distill_core.datasets.folders import SUFFIXES
 from distill_core.importers.files.companions import NO_LABELS, list_files
 from distill_core.importers.files.image_files import ImageSource, read_stacked
-from distill_core.importers.files.safe_loading import load_objects
+from distill_core.importers.files.safe_loading import load_single
 from distill_core.importers.names import clean_name
 from distill_core.importers.raw_set import (
     Answer,
@@ -160,8 +160,7 @@ def _find_soft_labels(folder: Path, listing: _Listing, chosen: str | None) -> Pa
 
 def _read_soft_labels(file: Path, listing: _Listing) -> Tensor:
     """Read labels whose rows are in the order of torchvision's ImageFolder."""
-    value = load_objects(file, allow_pickle=False).value
-    value = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
+    value = load_single(file)
     try:
         stored = read_labels(value, len(listing.files), str(file))
     except ImportSetError as error:

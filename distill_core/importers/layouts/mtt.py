@@ -9,7 +9,7 @@ undone.
 """
 
 from distill_core.importers.files.companions import find_labels, find_rate
-from distill_core.importers.files.safe_loading import load_objects
+from distill_core.importers.files.safe_loading import load_single
 from distill_core.importers.layouts.centered import find_centered_classes
 from distill_core.importers.raw_set import (
     FileContent,
@@ -30,12 +30,12 @@ def find(content: FileContent) -> FoundSets | None:
     if labels_path is None:
         return None
     images = read_images(content.value, str(content.path))
-    value = _unwrap(load_objects(labels_path, allow_pickle=False).value)
+    value = load_single(labels_path)
     labels, notes = find_centered_classes(read_labels(value, len(images), str(labels_path)))
     rate_path = find_rate(content.path)
     rate = None
     if rate_path is not None:
-        stored = _unwrap(load_objects(rate_path, allow_pickle=False).value)
+        stored = load_single(rate_path)
         rate = read_learning_rate(stored, str(rate_path))
     pixels = "zca" in content.path.stem
     found = RawSet(
@@ -55,8 +55,3 @@ def find(content: FileContent) -> FoundSets | None:
     reason = f"a tensor of images with {labels_path.name} next to it: {source}"
     files = tuple(path for path in (content.path, labels_path, rate_path) if path is not None)
     return FoundSets(layout="mtt", reason=reason, sets=(found,), files=files)
-
-
-def _unwrap(value: object) -> object:
-    """Return the only value of a dictionary or an archive with one."""
-    return next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
