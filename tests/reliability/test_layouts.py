@@ -1,10 +1,9 @@
 """However a data set lies in its folder, it is read rightly and told, or its remedy works."""
 
 import logging
-import shutil
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from drawn import try_cases
 from layouts import build, cases, follow
 
 from distill_core.datasets.info import DatasetError
@@ -54,30 +53,7 @@ def name_codes(tree):
     return [show(compose(name)) for name in case.classes]
 
 
-def run(count, tmp_path):
-    numbers = iter(range(10**9))
-
-    @settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=count < 1000,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        database=None,
-        report_multiple_bugs=False,
-    )
-    @given(cases())
-    def inner(case):
-        root = tmp_path / str(next(numbers))
-        try:
-            check(build(case, root))
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
-
-    inner()
-
-
 @pytest.mark.parametrize("count", [220, pytest.param(8000, marks=pytest.mark.nightly)])
 def test_a_folder_is_read_rightly_and_told_or_its_remedy_works(tmp_path, count, caplog):
     caplog.set_level(logging.ERROR)
-    run(count, tmp_path)
+    try_cases(count, cases(), tmp_path, lambda case, root: check(build(case, root)))

@@ -1,12 +1,11 @@
 """However a distilled set is stored, it is read rightly, or what is open is asked and answered."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from drawn import try_cases
 from set_files import (
     answer_by_name,
     find_commands,
@@ -87,29 +86,11 @@ def check(written, dataset, store):
     assert told, "what was read is told"
 
 
-def run(count, tmp_path, dataset):
-    store, numbers = open_store(tmp_path / "store"), iter(range(10**9))
-
-    @settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=count < 1000,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        database=None,
-        report_multiple_bugs=False,
-    )
-    @given(set_cases())
-    def inner(case):
-        root = tmp_path / str(next(numbers))
-        try:
-            check(write_set(case, root, dataset), dataset, store)
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
-
-    inner()
-
-
 @pytest.mark.parametrize("count", [80, pytest.param(2000, marks=pytest.mark.nightly)])
 def test_a_set_is_read_rightly_or_its_question_has_the_right_answer(tmp_path, count, digits):
-    run(count, tmp_path, digits)
+    store = open_store(tmp_path / "store")
+
+    def try_one(case, root):
+        check(write_set(case, root, digits), digits, store)
+
+    try_cases(count, set_cases(), tmp_path, try_one)

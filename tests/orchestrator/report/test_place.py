@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.report.place import Origin, choose_folder, describe_replaced, record_origin
 
-FULL = Origin(name="tiny", command="run", source="tiny.yaml", store="/work/store")
+FULL = Origin(name="tiny", command="run", source="tiny.yaml", store="/shared/store")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def written(tmp_path, monkeypatch):
     "other",
     [
         {"changes": ("methods=Random",)},
-        {"store": "/work/other"},
+        {"store": "/shared/other"},
         {"source": "other/tiny.yaml"},
         {"command": "search"},
     ],
@@ -49,7 +49,7 @@ def test_changes_that_read_alike_have_different_folders(written):
 
 def test_what_is_replaced_in_a_named_folder_is_told(written):
     changed = dataclasses.replace(FULL, changes=("methods=Random",))
-    assert describe_replaced(written, changed) == "iid run tiny.yaml, store /work/store"
+    assert describe_replaced(written, changed) == "iid run tiny.yaml, store /shared/store"
     assert describe_replaced(written, FULL) == ""
     record_origin(written, changed)
     assert "with methods=Random" in describe_replaced(written, FULL)
