@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch.utils.data import TensorDataset
 
 from distill_core.importers.files.companions import find_labels
-from distill_core.importers.files.safe_loading import load_objects
+from distill_core.importers.files.safe_loading import load_single
 from distill_core.importers.layouts.centered import find_centered_classes
 from distill_core.importers.raw_set import (
     FileContent,
@@ -54,9 +54,7 @@ def find(content: FileContent) -> FoundSets | None:
             raise ImportSetError(
                 f"{where} holds images ({data!r}) and no labels; name their file with --labels"
             )
-        value = load_objects(path, allow_pickle=False).value
-        value = next(iter(value.values())) if isinstance(value, dict) and value else value
-        label, stored = path.name, read_labels(value, len(images), str(path))
+        label, stored = path.name, read_labels(load_single(path), len(images), str(path))
         files.append(path)
     labels, notes = find_centered_classes(stored)
     rate = next((name for name in RATES if name in entries), None)

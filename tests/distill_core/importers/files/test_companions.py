@@ -124,3 +124,12 @@ def test_arrays_of_text_are_named(tmp_path):
 def test_a_checkpoint_called_pth_tar_stands_for_its_folder(tmp_path):
     save(tmp_path / "best.pth.tar", {"data": [[IMAGES, LABELS]]})
     assert recognize(tmp_path).layout == "dc"
+
+
+def test_a_file_of_several_arrays_is_not_taken_for_labels(tmp_path):
+    save(tmp_path / "a_images.pt", {"images": IMAGES})
+    save(tmp_path / "a_labels.pt", {"hard": LABELS})
+    assert torch.equal(recognize(tmp_path / "a_images.pt").sets[0].labels, LABELS)
+    save(tmp_path / "a_labels.pt", {"rank": LABELS.flip(0), "hard": LABELS})
+    with pytest.raises(ImportSetError, match="expected labels as a tensor, found dict"):
+        recognize(tmp_path / "a_images.pt")
